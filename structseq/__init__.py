@@ -1,0 +1,76 @@
+"""structseq: sequence labelling with recurrent encoders and structured heads.
+
+The public names below are resolved on first use (PEP 562), so that ``import structseq`` loads neither torch nor
+NumPy; reading a corpus or scoring a file never loads torch at all.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from structseq.crf import CRF
+    from structseq.data.corpus import Corpus
+    from structseq.data.example import Example
+    from structseq.data.formats import read
+    from structseq.errors import ConfigError, DataError, ModelFileError, StructseqError, TrainingError
+    from structseq.estimator import SequenceTagger
+    from structseq.evaluation import Report, evaluate
+    from structseq.spans import Scheme, Span, scheme_of
+    from structseq.tagger import Tagger
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CRF",
+    "ConfigError",
+    "Corpus",
+    "DataError",
+    "Example",
+    "ModelFileError",
+    "Report",
+    "Scheme",
+    "SequenceTagger",
+    "Span",
+    "StructseqError",
+    "Tagger",
+    "TrainingError",
+    "__version__",
+    "evaluate",
+    "read",
+    "scheme_of",
+]
+
+_HOMES = {
+    "CRF": "structseq.crf",
+    "ConfigError": "structseq.errors",
+    "Corpus": "structseq.data.corpus",
+    "DataError": "structseq.errors",
+    "Example": "structseq.data.example",
+    "ModelFileError": "structseq.errors",
+    "Report": "structseq.evaluation",
+    "Scheme": "structseq.spans",
+    "SequenceTagger": "structseq.estimator",
+    "Span": "structseq.spans",
+    "StructseqError": "structseq.errors",
+    "Tagger": "structseq.tagger",
+    "TrainingError": "structseq.errors",
+    "evaluate": "structseq.evaluation",
+    "read": "structseq.data.formats",
+    "scheme_of": "structseq.spans",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module that holds ``name``, and remember the name so that this runs once for each."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'structseq' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
