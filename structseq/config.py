@@ -1,0 +1,230 @@
+"""Options of a training run, as TOML, JSON or keyword arguments; checked before anything is read or written.
+
+One table of defaults serves every corpus; `docs/recipe.md` says how they were chosen. An unknown key answers "did you mean".
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from structseq.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A table of options: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataOptions(Section):
+    """How the files are read."""
+
+    format: str = Field("auto", description="file format: auto, columns, conllu, jsonl, threefile")
+    token_column: int = Field(0, description="column of the token, from 0; negative counts from the end")
+    tag_column: int = Field(-1, description="column of the tag, from 0; negative counts from the end")
+    columns: dict[str, int] = Field({}, description="further columns used as inputs: name = column")
+    field: str = Field("upos", description="CoNLL-U: the field that is the tag")
+    scheme: str = Field("auto", description="tag scheme: auto, IO, IOB1, BIO, IOE, BIOES, BILOU, BMES, plain")
+    repair: str | None = Field(None, description="what to do with illegal tag sequences: a named repair; none refuses them")
+    tokenizer: str = Field("words-1", description="tokenizer for text, by name and version; part of the model")
+    misaligned: str = Field("error", description="JSON lines: what to do with a span that cuts a token")
+
+
+class WordsOptions(Section):
+    """Word embeddings."""
+
+    width: int = Field(100, ge=0, description="width of a word vector; 0 turns them off")
+    min_count: int = Field(1, ge=1, description="rarer words share the vector of the unknown")
+    lowercase: bool = Field(True, description="look words up in lower case; shape and characters keep the case")
+    unknown_rate: float = Field(
+        0.25, ge=0, description="a word seen n times is trained as unknown with probability rate / (rate + n)"
+    )
+    vectors: str | None = Field(None, description="pretrained vectors in word2vec or GloVe text format, plain or gzip")
+    tune_vectors: bool = Field(False, description="let training change the pretrained vectors")
+
+
+class CharactersOptions(Section):
+    """A convolution over the characters of a word."""
+
+    width: int = Field(50, ge=0, description="width of the word vector made from characters; 0 turns it off")
+    embedding: int = Field(30, ge=1, description="width of a character vector")
+    windows: tuple[int, ...] = Field((3,), description="window widths of the convolution, in characters")
+    longest: int = Field(40, ge=4, description="a longer word is seen by its first and last characters")
+
+
+class AffixOptions(Section):
+    """Word shape, prefixes and suffixes."""
+
+    shape: int = Field(10, ge=0, description="width of the word-shape vector; 0 turns it off")
+    width: int = Field(10, ge=0, description="width of each affix vector; 0 turns them off")
+    prefixes: tuple[int, ...] = Field((2, 3), description="prefix lengths")
+    suffixes: tuple[int, ...] = Field((1, 2, 3), description="suffix lengths")
+    min_count: int = Field(2, ge=1, description="affixes borne by fewer distinct words share one vector")
+
+
+class InputOptions(Section):
+    """What a token is turned into before the encoder."""
+
+    words: WordsOptions = WordsOptions()
+    characters: CharactersOptions = CharactersOptions()
+    affixes: AffixOptions = AffixOptions()
+    column_width: int = Field(20, ge=1, description="width of the vector of each further column")
+    dropout: float = Field(0.4, ge=0, lt=1, description="locked dropout on the encoder's input")
+    word_dropout: float = Field(0.0, ge=0, lt=1, description="probability that a whole token's input vanishes in training")
+
+
+class EncoderOptions(Section):
+    """The recurrent network."""
+
+    type: str = Field("lstm", description='a row of the encoders table, or "package.module:Class"')
+    width: int = Field(200, ge=1, description="units a direction")
+    layers: int = Field(1, ge=1, description="depth")
+    bidirectional: bool = Field(True, description="read both ways")
+    dropout: float = Field(0.4, ge=0, lt=1, description="locked dropout on each layer's output")
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the recurrent weights, once a batch")
+
+
+class HeadOptions(Section):
+    """The structured layer."""
+
+    type: str = Field("crf", description='a row of the heads table, or "package.module:Class"')
+    scheme: str = Field("auto", description="scheme learned inside: auto (the file's own), BIO, BIOES; answers keep the file's")
+
+
+class TrainingOptions(Section):
+    """Optimisation."""
+
+    epochs: int = Field(40, ge=1, description="passes over the training data at most")
+    patience: int = Field(10, ge=1, description="stop after so many passes without a better dev score")
+    batch_sentences: int = Field(32, ge=1, description="sentences a batch at most")
+    batch_tokens: int = Field(2000, ge=1, description="tokens a batch at most, padding included; one longer sentence is a batch")
+    learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak rate")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled decay")
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of all updates in which the rate rises to its peak")
+    final_rate: float = Field(0.05, ge=0, le=1, description="share of the peak rate at the last update; the decay is linear")
+    clip: float = Field(1.0, ge=0, description="gradient clipping; 0 turns it off")
+    clip_by: Literal["norm", "value"] = Field("norm", description="clip the gradient's norm, or each of its values")
+    average: Literal["auto", "none", "ema", "mean"] = Field("auto", description="weight averaging; auto: the head's own")
+    average_decay: float = Field(0.998, gt=0, lt=1, description="decay of the exponential moving average, an update")
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share held out of the training data where no dev set is given")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
+    mixed_precision: bool = Field(True, description="bfloat16 where a GPU is there; never in a structured recursion")
+
+
+class Options(Section):
+    """Everything a run can be told; ``Options()`` is the default recipe."""
+
+    data: DataOptions = DataOptions()
+    inputs: InputOptions = InputOptions()
+    encoder: EncoderOptions = EncoderOptions()
+    head: HeadOptions = HeadOptions()
+    training: TrainingOptions = TrainingOptions()
+
+    @staticmethod
+    def of(*layers: Mapping[str, Any]) -> Options:
+        """Options from nested tables; a later layer overrides an earlier one.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown key (with the nearest known one), a wrong type or a value out of range.
+
+        >>> Options.of({"encoder": {"layers": 2}}).encoder.layers
+        2
+        """
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            merged = _merge(merged, layer)
+        try:
+            return Options.model_validate(merged)
+        except ValidationError as problem:
+            raise ConfigError(_sentence(problem)) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, as JSON and TOML hold them."""
+        return self.model_dump(mode="json")
+
+
+def load_options(path: str | Path) -> dict[str, Any]:
+    """The nested table of a TOML or JSON file (by extension), unchecked; `Options.of` checks it."""
+    path = Path(path)
+    try:
+        content = path.read_text(encoding="utf-8")
+        return json.loads(content) if path.suffix == ".json" else tomllib.loads(content)
+    except OSError as problem:
+        raise ConfigError(f"{path}: cannot be read ({problem.strerror}); name a TOML or JSON file of options") from None
+    except (ValueError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"{path}: expected TOML (or JSON in a .json file), found an error: {problem}") from None
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """The nested table of ``key=value`` settings with dotted keys; values are TOML, and bare words are strings.
+
+    >>> parse_settings(["encoder.layers=2", "head.type=softmax"])
+    {'encoder': {'layers': 2}, 'head': {'type': 'softmax'}}
+    """
+    table: dict[str, Any] = {}
+    seen: set[str] = set()
+    for setting in settings:
+        key, equals, raw = setting.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise ConfigError(f"--set {setting}: expected key=value, for example encoder.layers=2")
+        if key in seen:
+            raise ConfigError(f"--set {key} is given twice; give it once")
+        seen.add(key)
+        nested: Any = _toml_value(raw.strip())
+        for part in reversed(key.split(".")):
+            nested = {part: nested}
+        table = _merge(table, nested)
+    return table
+
+
+def _toml_value(raw: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return raw
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _sentence(problem: ValidationError) -> str:
+    """Pydantic's findings as sentences: key, expected, found, and the nearest known key."""
+    return "; ".join(_finding(dict(error)) for error in problem.errors())
+
+
+def _finding(error: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"option {where}: {error['msg'][0].lower()}{error['msg'][1:]}, found {error['input']!r}"
+    near = difflib.get_close_matches(where, option_names(), n=1, cutoff=0.5)
+    last = where.rpartition(".")[2]
+    near = near or [name for name in option_names() if name.rpartition(".")[2] == last][:1]
+    hint = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(option_names())}"
+    return f"unknown option {where}{hint}"
+
+
+def option_names(section: type[BaseModel] = Options, prefix: str = "") -> list[str]:
+    """Every option by its dotted name, in order."""
+    names: list[str] = []
+    for name, known in section.model_fields.items():
+        kind = known.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names += option_names(kind, f"{prefix}{name}.")
+        else:
+            names.append(f"{prefix}{name}")
+    return names

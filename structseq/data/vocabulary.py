@@ -1,0 +1,72 @@
+"""Vocabulary: an immutable numbering of strings; open (it has an unknown) or closed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from structseq.errors import DataError
+
+
+class Vocabulary:
+    """Strings numbered from 0 in a fixed order, with how often each was counted.
+
+    Parameters
+    ----------
+    items:
+        The strings, all different. In an open vocabulary number 0 is the unknown and ``items`` start at 1.
+    counts:
+        How often each was counted; 0 where nobody counted.
+    open:
+        Whether a string that is not in ``items`` has a number, 0.
+
+    >>> words = Vocabulary(["to", "Taipei"], open=True)
+    >>> words["Taipei"], words["Kaohsiung"], len(words)
+    (2, 0, 3)
+    """
+
+    def __init__(self, items: Iterable[str], counts: Iterable[int] | None = None, *, open: bool = False) -> None:
+        self.items = tuple(items)
+        self.counts = tuple(counts) if counts is not None else (0,) * len(self.items)
+        self.open = open
+        self._number = {item: number for number, item in enumerate(self.items, start=int(open))}
+        if len(self._number) != len(self.items) or len(self.counts) != len(self.items):
+            raise DataError("expected different strings with one count each, found a string twice or a count too few")
+
+    @staticmethod
+    def count(strings: Iterable[str] | Mapping[str, int], *, min_count: int = 1, open: bool = True) -> Vocabulary:
+        """The strings counted at least ``min_count`` times, the most frequent first, ties in code-point order."""
+        counter = Counter(strings)
+        kept = sorted(((s, n) for s, n in counter.items() if n >= min_count), key=lambda pair: (-pair[1], pair[0]))
+        return Vocabulary([s for s, _ in kept], [n for _, n in kept], open=open)
+
+    def __getitem__(self, item: str) -> int:
+        """The number of ``item``; raises `DataError` when it is unknown to a closed vocabulary."""
+        number = self._number.get(item, 0 if self.open else None)
+        if number is None:
+            raise DataError(f"expected one of {len(self)} known strings, found {item!r}")
+        return number
+
+    def numbers(self, items: Iterable[str]) -> list[int]:
+        """The number of each, 0 for the unknown; only for open vocabularies."""
+        get = self._number.get
+        return [get(item, 0) for item in items]
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._number
+
+    def __len__(self) -> int:
+        return len(self.items) + int(self.open)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.items)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and (self.items, self.counts, self.open) == (
+            other.items,
+            other.counts,
+            other.open,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.items, self.open))
