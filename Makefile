@@ -103,7 +103,7 @@ demo: $(VENV)/.run
 	else \
 	  resume=; if test -e $(DEMO); then resume=--resume; echo "$(DEMO) was cut off; going on from there"; fi; \
 	  $(STRUCTSEQ) train $(FLIGHTS)/train.conll --dev $(FLIGHTS)/dev.conll --test $(FLIGHTS)/test.conll \
-	    --output $(DEMO) $$resume && touch $(DEMO).trained; \
+	    --output $(DEMO) $$resume && mkdir -p $(dir $(DEMO)) && touch $(DEMO).trained; \
 	fi
 	@echo; echo 'The same city, twice; the verb before it decides what it is:'; echo
 	@printf '%s\n' arrive Taipei on November 2nd '' leave Taipei on November 2nd | $(STRUCTSEQ) tag $(DEMO) -

@@ -1,0 +1,30 @@
+"""What every test stands on: one thread, no chance, and the versions named when the run begins."""
+
+from __future__ import annotations
+
+import os
+
+# Before anything imports torch: sums come out the same on every machine, and workers do not fight for cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from importlib.metadata import version
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("structseq", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("structseq")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_report_header() -> str:
+    packages = ("torch", "numpy", "scikit-learn", "seqeval", "pytorch-crf")
+    return ", ".join(f"{package} {version(package)}" for package in packages)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder that holds pyproject.toml, README.md and corpora/."""
+    return ROOT

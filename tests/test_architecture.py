@@ -1,0 +1,184 @@
+"""The house keeps its floors: the imports of every file, read without running it, against docs/architecture.md."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import structseq
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "structseq"
+DOCUMENT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+HEAVY = {"torch", "torchcrf", "numpy", "sklearn", "seqeval", "numba", "pydantic", "typer", "rich", "safetensors"}
+
+# The two doors stand outside the floors: one resolves public names, the other starts the command line.
+DOORS = {"__init__", "__main__"}
+
+
+@cache
+def floors() -> dict[str, int]:
+    """Room -> floor, from the drawing: rooms are single words, remarks at the end of a line are not."""
+    drawing = re.search(r"## The floors.*?```\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert drawing, "docs/architecture.md has lost its drawing of the floors"
+    found: dict[str, int] = {}
+    for line in drawing[1].splitlines():
+        floor, _, rest = line.partition(" ")
+        for cell in re.split(r"\s{2,}|->", rest):
+            if re.fullmatch(r"[a-z_]+/?", cell.strip()):
+                found[cell.strip().rstrip("/")] = int(floor)
+    return found
+
+
+@cache
+def same_floor_doors() -> set[frozenset[str]]:
+    """Pairs drawn with an arrow: of these two, one may know the other although they share a floor."""
+    return {frozenset(pair) for pair in re.findall(r"([a-z_]+)/? -> ([a-z_]+)", DOCUMENT)}
+
+
+def plain_rooms() -> list[str]:
+    sentence = re.search(r"([^.]*?) are plain Python", DOCUMENT)
+    assert sentence, "docs/architecture.md no longer says which rooms are plain Python"
+    return [name.rstrip("/") for name in re.findall(r"`([a-z_]+/?)`", sentence[1])]
+
+
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """structseq.data.columns -> data; the package itself -> __init__."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def exists(module: str) -> bool:
+    path = ROOT.joinpath(*module.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+@cache
+def imports_of(file: Path) -> frozenset[str]:
+    """Full names of the modules that a file imports anywhere, inside functions and under TYPE_CHECKING too."""
+    return frozenset(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[str]:
+    package = module_of(file).split(".")
+    if file.name != "__init__.py":
+        package = package[:-1]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*start, *([node.module] if node.module else [])])
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                if base == "structseq" and alias.name in structseq._HOMES:
+                    yield structseq._HOMES[alias.name]
+                else:
+                    yield inner if base.startswith("structseq") and exists(inner) else base
+
+
+def knowledge() -> Iterator[tuple[Path, str, str]]:
+    """(file, its room, a room that it imports from), doors left out."""
+    for file in files():
+        room = room_of(module_of(file))
+        if room in DOORS:
+            continue
+        for module in imports_of(file):
+            if module.split(".")[0] == "structseq":
+                yield file, room, room_of(module)
+
+
+def test_the_drawing_is_read() -> None:
+    assert floors()["errors"] == 0 and floors()["cli"] == max(floors().values())
+    assert {"data", "spans", "evaluation", "config", "errors"} <= set(plain_rooms())
+    assert frozenset({"heads", "crf"}) in same_floor_doors()
+
+
+def test_every_room_has_a_floor_and_every_floor_its_rooms() -> None:
+    rooms = {room_of(module_of(file)) for file in files()} - DOORS
+    assert rooms == set(floors())
+
+
+def test_imports_go_down_only() -> None:
+    wrong = []
+    for file, room, other in knowledge():
+        allowed = other == room or frozenset({room, other}) in same_floor_doors()
+        if other in DOORS or (not allowed and floors()[other] >= floors()[room]):
+            wrong.append(f"{file.relative_to(ROOT)} ({room}) knows {other}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_cycle_among_modules() -> None:
+    graph = {
+        module_of(file): {m for m in imports_of(file) if m.startswith("structseq.") and m != module_of(file)}
+        for file in files()
+        if room_of(module_of(file)) not in DOORS
+    }
+    # Raises CycleError, which names the modules of the cycle.
+    assert list(TopologicalSorter(graph).static_order())
+
+
+def test_plain_rooms_know_no_torch_and_only_each_other() -> None:
+    plain = set(plain_rooms())
+    wrong = []
+    for file in files():
+        if room_of(module_of(file)) in plain:
+            for module in imports_of(file):
+                first, *_ = module.split(".")
+                if first in {"torch", "torchcrf"} or (first == "structseq" and room_of(module) not in plain):
+                    wrong.append(f"{file.relative_to(ROOT)} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_there_is_no_room_without_a_noun() -> None:
+    nameless = {"utils", "util", "helpers", "misc", "common"}
+    assert not [file for file in files() if file.stem in nameless]
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_every_file_opens_with_its_purpose(file: Path) -> None:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    assert not tree.body or ast.get_docstring(tree)
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level names of the modules in a fresh interpreter after it ran ``code``."""
+    show = f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True, cwd=ROOT)
+    return {name.split(".")[0] for name in done.stderr.split()}
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert not loaded_by("import structseq") & HEAVY
+
+
+def test_plain_modules_load_no_torch() -> None:
+    plain = set(plain_rooms())
+    modules = [module_of(file) for file in files() if room_of(module_of(file)) in plain]
+    assert "torch" not in loaded_by("\n".join(f"import {module}" for module in modules))
+
+
+def test_public_names_of_plain_modules_load_no_torch() -> None:
+    assert "torch" not in loaded_by("import structseq; structseq.read, structseq.evaluate, structseq.Span")
+
+
+def test_help_loads_neither_torch_nor_numpy() -> None:
+    call = "from structseq.__main__ import main\nsys.argv = ['structseq', '--help']\n"
+    loaded = loaded_by(call + "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code")
+    assert not loaded & {"torch", "numpy", "sklearn"}
