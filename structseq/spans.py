@@ -1,468 +1,197 @@
-"""Spans, the tag schemes that write them, and how tags are read as spans, checked, repaired, converted and detected.
+"""Spans and tags, the door to the room: schemes by name or found from the data, tags converted and repaired.
 
-Every scheme is read by one rule, that of conlleval (Tjong Kim Sang and Buchholz 2000) with S as seqeval adds it: a tag
-goes on with the entity before it when both are of one type, the earlier letter is B or I and the later is I or E;
-anything else that is not O opens an entity. The schemes differ in which letter they *write* where an entity opens
-and closes (Ramshaw and Marcus 1995 for IOB1; Tjong Kim Sang and Veenstra 1999 for IOB2, IOE1, IOE2; Ratinov and Roth
-2009 for BILOU), and that is all the tables below say. The edge of a sequence counts as O.
+`Span` and `Scheme` are told in `chunks` and `schemes`; what needs more than one scheme or a whole corpus is here.
 """
 
 from __future__ import annotations
 
-import difflib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, lru_cache
-from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
-
+from structseq.chunks import Span, split_tag
 from structseq.errors import ConfigError, DataError
+from structseq.schemes import PLAIN, SCHEMES, Edges, Legal, Scheme, TagError, Violation, scheme_of
 
-Mask = NDArray[np.bool_]
+__all__ = [
+    "PLAIN",
+    "REPAIRS",
+    "SCHEMES",
+    "Edges",
+    "Legal",
+    "Scheme",
+    "Span",
+    "TagError",
+    "Violation",
+    "convert",
+    "detect",
+    "repair",
+    "scheme_of",
+]
+
+# A corpus follows a scheme when at most one entity in so many is written otherwise; the rest are illegal sequences
+TOLERANCE = 5
 
 
-class TagError(DataError):
-    """Tags that a scheme cannot read, or that contradict each other.
+def convert(tags: Sequence[str], source: Scheme, target: Scheme) -> tuple[str, ...]:
+    """Tags of one scheme in another.
 
-    Attributes
-    ----------
-    places:
-        (sequence, position) of the tags at fault, both counted from 0, the one to show first; the sequence is 0 where
-        only one was given. Whoever read the tags from a file turns them into ``file:line``.
+    Raises `TagError` where ``tags`` are not legal in ``source`` (repair them first, by a named policy) and `DataError`
+    where ``target`` cannot hold the spans: IO merges neighbours of one type, plain tags are no spans.
+
+    >>> convert(["B-x", "I-x", "O"], scheme_of("BIO"), scheme_of("BILOU"))
+    ('B-x', 'L-x', 'O')
     """
-
-    def __init__(self, message: str, places: Sequence[tuple[int, int]] = ()) -> None:
-        super().__init__(message)
-        self.places = tuple(places)
-
-
-@dataclass(frozen=True, order=True, slots=True)
-class Span:
-    """Tokens ``start`` to ``end`` (half-open) of one sequence, read as one entity of type ``label``."""
-
-    start: int
-    end: int
-    label: str
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.start < self.end:
-            raise DataError(f"expected a span with 0 <= start < end, found {self.start}..{self.end} ({self.label!r})")
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A tag that its scheme would not have written at ``position`` (counted from 0), and why, in one sentence."""
-
-    position: int
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Legal:
-    """Which of K tags may start, follow each other (``transitions[from, to]``) and end; (K,), (K, K), (K,) booleans."""
-
-    start: Mask
-    transitions: Mask
-    end: Mask
-
-
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """The edges of a path through K tags along which one entity type is opened, continued and closed.
-
-    A sequence contains the entity (i, j, label) exactly when it opens at i (``first[tag]`` when i = 0, else
-    ``begins[tag before, tag]``), continues at every i + 1 .. j - 1 (``continues[tag before, tag]``) and closes after
-    j - 1 (``last[tag]`` when j = L, else ``ends[tag, tag after]``). This holds on illegal sequences too.
-    """
-
-    first: Mask
-    begins: Mask
-    continues: Mask
-    ends: Mask
-    last: Mask
-
-
-# May `letter` open an entity after the letter `before`; may `letter` close one before the letter `after`?
-# `same`: both tags are of one type. Letters are those of BIOES; a spelling's own letters are mapped to them.
-Rule = Callable[[str, str, bool], bool]
-_OPENS: Mapping[str, Rule] = {
-    "IO": lambda before, letter, same: True,
-    "IOB1": lambda before, letter, same: letter == "I" or (before != "O" and same),
-    "BIO": lambda before, letter, same: letter == "B",
-    "IOE1": lambda before, letter, same: True,
-    "IOE": lambda before, letter, same: True,
-    "BIOES": lambda before, letter, same: letter in "BS",
-}
-_CLOSES: Mapping[str, Rule] = {
-    "IO": lambda letter, after, same: True,
-    "IOB1": lambda letter, after, same: True,
-    "BIO": lambda letter, after, same: True,
-    "IOE1": lambda letter, after, same: letter == "I" or (after != "O" and same),
-    "IOE": lambda letter, after, same: letter == "E",
-    "BIOES": lambda letter, after, same: letter in "ES",
-}
-_LETTERS = "OBIES"
-
-
-def _joins(before: str, letter: str, same: bool) -> bool:
-    """Whether the tag goes on with the entity of the tag before it."""
-    return same and before in "BI" and letter in "IE"
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """A family's rules as (5, 5, 2) booleans over the letters O B I E S of two neighbours and "of one type"."""
-
-    joins: Mask
-    opens: Mask
-    closes: Mask
-    legal: Mask
-
-
-@cache
-def _tables(family: str) -> Tables:
-    def table(rule: Rule) -> Mask:
-        return np.array([[[rule(a, b, same) for same in (False, True)] for b in _LETTERS] for a in _LETTERS])
-
-    joins, opens, closes = table(_joins), table(_OPENS[family]), table(_CLOSES[family])
-    # O neither opens nor closes anything: nothing is asked of it
-    shut = closes.copy()
-    shut[0] = True
-    legal = opens.copy()
-    legal[:, 0] = True
-    legal = joins | (shut & legal)
-    return Tables(joins, opens, closes, legal)
-
-
-@lru_cache(maxsize=65536)
-def split_tag(tag: str) -> tuple[str, str]:
-    """Letter and type of a tag, cut at the first hyphen; what is not ``X`` or ``X-type`` comes back whole.
-
-    >>> split_tag("B-PER"), split_tag("B-a-b"), split_tag("I"), split_tag("O"), split_tag("B-"), split_tag("O-x")
-    (('B', 'PER'), ('B', 'a-b'), ('I', ''), ('O', ''), ('B-', ''), ('O-x', ''))
-    """
-    letter, hyphen, label = tag.partition("-")
-    if hyphen and (not label or letter == "O"):
-        return tag, ""
-    return letter, label
-
-
-@dataclass(frozen=True, slots=True)
-class Scheme:
-    """How spans are written as tags. Get one by `scheme_of` or `detect`.
-
-    Attributes
-    ----------
-    name:
-        What `scheme_of` knows it by: IO, IOB1, BIO, IOE1, IOE, BIOES, the spellings BILOU and BMES, or plain.
-    family:
-        The rules it follows: its name, or BIOES for BILOU and BMES.
-    letters:
-        The letters it writes, each with the BIOES letter of that meaning; O, which every scheme has, is left out.
-    """
-
-    name: str
-    family: str = field(compare=False)
-    letters: Mapping[str, str] = field(compare=False)
-
-    @property
-    def plain(self) -> bool:
-        """Whether tags stand for themselves and not for spans, as parts of speech do."""
-        return self.family == "plain"
-
-    def __str__(self) -> str:
-        return self.name
-
-    def tag(self, letter: str, label: str) -> str:
-        """The tag of a BIOES letter in this scheme's spelling.
-
-        >>> scheme_of("BILOU").tag("S", "PER"), scheme_of("BMES").tag("I", "")
-        ('U-PER', 'M')
-        """
-        own = next((own for own, meaning in self.letters.items() if meaning == letter), letter)
-        return f"{own}-{label}" if label else own
-
-    def decode(self, tags: Sequence[str]) -> tuple[Span, ...]:
-        """The spans that ``tags`` are read as, by conlleval's rule, whether the sequence is legal or not; O(L).
-
-        Raises `TagError` for a tag that is none of the scheme's. A plain scheme has no spans.
-
-        >>> scheme_of("BIO").decode(["O", "I-x", "I-x", "B-x"])
-        (Span(start=1, end=3, label='x'), Span(start=3, end=4, label='x'))
-        """
-        return () if self.plain else tuple(_spans(self._split_all(tags)))
-
-    def well_formed(self, tags: Sequence[str]) -> tuple[Span, ...]:
-        """Those spans of `decode` that are written as the scheme writes them: seqeval's strict mode.
-
-        seqeval's own class for IOB1 differs on illegal sequences (an opening B-x after O is lost and the I-x behind it
-        kept); here the whole entity is left out, as in the other schemes.
-
-        >>> scheme_of("BIO").well_formed(["O", "I-x", "I-x", "B-x"])
-        (Span(start=3, end=4, label='x'),)
-        """
-        if self.plain:
-            return ()
-        parts = self._split_all(tags)
-        return tuple(span for span in _spans(parts) if self._opens(parts, span) and self._closes(parts, span))
-
-    def encode(self, spans: Iterable[Span], length: int) -> tuple[str, ...]:
-        """Tags of ``length`` tokens, in this scheme and spelling; ``spans`` in any order.
-
-        Raises `DataError` where the scheme cannot hold them: spans that overlap or reach beyond ``length``, spans of
-        one type that touch (IO), any span (plain).
-
-        >>> scheme_of("BILOU").encode([Span(0, 2, "PER"), Span(3, 4, "LOC")], 4)
-        ('B-PER', 'L-PER', 'O', 'U-LOC')
-        """
-        ordered = sorted(spans)
-        self._check_spans(ordered, length)
-        tags = ["O"] * length
-        for n, span in enumerate(ordered):
-            after_own = n > 0 and ordered[n - 1].end == span.start and ordered[n - 1].label == span.label
-            behind = ordered[n + 1] if n + 1 < len(ordered) else None
-            before_own = behind is not None and behind.start == span.end and behind.label == span.label
-            first, inside, last = self._letters_of(span, after_own=after_own, before_own=before_own)
-            tags[span.start : span.end] = [self.tag(inside, span.label)] * (span.end - span.start)
-            tags[span.start] = self.tag(first, span.label)
-            if span.end - span.start > 1:
-                tags[span.end - 1] = self.tag(last, span.label)
+    if source == target:
         return tuple(tags)
+    if source.plain:
+        raise DataError(f"plain tags have no spans and cannot become {target.name}")
+    for violation in source.violations(tags):
+        raise TagError(f"{violation.message}; repair the tags before converting them", [(0, violation.position)])
+    return target.encode(source.decode(tags), len(tags))
 
-    def violations(self, tags: Sequence[str]) -> list[Violation]:
-        """What the scheme would not have written so, by position; empty exactly when the sequence is legal.
 
-        >>> [str(v.message) for v in scheme_of("BIO").violations(["O", "I-PER"])]
-        ['I-PER opens an entity after O; BIO opens one with B-PER']
-        """
-        if self.plain:
-            return []
-        known = {"O", *self.letters}
-        foreign = [i for i, tag in enumerate(tags) if split_tag(tag)[0] not in known]
-        found = [Violation(i, self._foreign(tags[i])) for i in foreign]
-        readable = list(tags)
-        for i in foreign:
-            readable[i] = "O"
-        parts = self._split_all(readable)
-        for span in _spans(parts):
-            if not self._opens(parts, span):
-                found.append(self._opened_wrongly(tags, parts, span))
-            if not self._closes(parts, span):
-                found.append(self._closed_wrongly(tags, parts, span))
-        return sorted(found, key=lambda violation: violation.position)
+def repair(tags: Sequence[str], scheme: Scheme, policy: str) -> tuple[str, ...]:
+    """A legal sequence in place of ``tags``, by one of `REPAIRS`; a legal one, and a plain one, stays as it is.
 
-    def legal(self, labels: Sequence[str]) -> Legal:
-        """Which of the tags in ``labels`` may start, follow each other and end, (K,), (K, K), (K,).
+    ``conlleval`` keeps every entity that conlleval's rule reads and writes it properly; ``drop`` keeps only those that
+    are written properly already and makes the rest O. Raises `ConfigError` for another policy and `TagError` for a
+    tag that is none of the scheme's: no policy can guess what it meant.
 
-        The rules are the scheme's own, however few tags there are: in BIOES a B-x without any E-x leads nowhere and is
-        on no legal path. `complete` the inventory first; then every tag is on one, and every length has one.
-        Raises `TagError` for a tag that is none of the scheme's.
-        """
-        if self.plain:
-            count = len(labels)
-            return Legal(np.ones(count, np.bool_), np.ones((count, count), np.bool_), np.ones(count, np.bool_))
-        letters, same = self._inventory(labels)
-        table = _tables(self.family).legal
-        return Legal(table[0, letters, 0], table[letters[:, None], letters, same], table[letters, 0, 0])
-
-    def complete(self, labels: Iterable[str], *, minimal: bool = False) -> tuple[str, ...]:
-        """``labels`` and all other tags of the types in them: O first (where it was given), then by type and letter.
-
-        Spans of these types then always have their tags. ``minimal`` adds only what keeps each given tag on a legal
-        path and gives every length one: B-x for I-x in BIO, E-x for B-x in BIOES, but no I-x for B-x. A plain scheme
-        needs nothing more and sorts; no labels at all become O alone.
-
-        >>> scheme_of("BIO").complete(["O", "B-x", "I-y"])
-        ('O', 'B-x', 'I-x', 'B-y', 'I-y')
-        >>> scheme_of("BIO").complete(["O", "B-x", "I-y"], minimal=True)
-        ('O', 'B-x', 'B-y', 'I-y')
-        """
-        given = set(labels)
-        if self.plain:
-            return tuple(sorted(given))
-        parts = {tag: self._split(tag, 0) for tag in given}
-        by_type: dict[str, set[str]] = {}
-        for letter, label in parts.values():
-            if letter != "O":
-                by_type.setdefault(label, set()).add(letter)
-        tags = ["O"] if "O" in given or not by_type else []
-        for label in sorted(by_type):
-            wanted = _needed(self.family, by_type[label], lone="O" not in given) if minimal else set(_LETTERS)
-            tags += [self.tag(meaning, label) for meaning in self.letters.values() if meaning in wanted]
+    >>> bio = scheme_of("BIO")
+    >>> repair(["I-x", "I-x", "B-y"], bio, "conlleval"), repair(["I-x", "I-x", "B-y"], bio, "drop")
+    (('B-x', 'I-x', 'B-y'), ('O', 'O', 'B-y'))
+    """
+    if policy not in REPAIRS:
+        raise ConfigError(f"unknown repair {policy!r}; known are {', '.join(REPAIRS)}")
+    if scheme.plain:
         return tuple(tags)
-
-    def types(self, labels: Iterable[str]) -> tuple[str, ...]:
-        """The entity types in ``labels``, sorted; none in a plain scheme."""
-        if self.plain:
-            return ()
-        parts = {self._split(tag, 0) for tag in labels}
-        return tuple(sorted({label for letter, label in parts if letter != "O"}))
-
-    def edges(self, labels: Sequence[str], label: str) -> Edges:
-        """The edges through ``labels`` along which entities of type ``label`` open, continue and close; see `Edges`."""
-        count = len(labels)
-        if self.plain:
-            none, square = np.zeros(count, np.bool_), np.zeros((count, count), np.bool_)
-            return Edges(none, square, square, square, none)
-        letters, same = self._inventory(labels)
-        own = np.array([letter != "O" and kind == label for letter, kind in map(split_tag, labels)], np.bool_)
-        joins = _tables(self.family).joins[letters[:, None], letters, same]
-        return Edges(own, own & ~joins, own & joins, own[:, None] & ~joins, own)
-
-    def _inventory(self, labels: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """(K,) the letters' places in O B I E S, and (K, K) 1 where two tags are of one type."""
-        parts = self._split_all(labels)
-        letters = np.array([_LETTERS.index(letter) for letter, _ in parts], np.intp)
-        number = {label: n for n, label in enumerate({label for _, label in parts})}
-        kinds = np.array([number[label] for _, label in parts], np.intp)
-        return letters, (kinds[:, None] == kinds).astype(np.intp)
-
-    def _split(self, tag: str, position: int) -> tuple[str, str]:
-        letter, label = split_tag(tag)
-        meaning = "O" if letter == "O" else self.letters.get(letter)
-        if meaning is None:
-            raise TagError(self._foreign(tag), [(0, position)])
-        return meaning, label
-
-    def _split_all(self, tags: Sequence[str]) -> list[tuple[str, str]]:
-        return [self._split(tag, position) for position, tag in enumerate(tags)]
-
-    def _opens(self, parts: Sequence[tuple[str, str]], span: Span) -> bool:
-        before, kind = parts[span.start - 1] if span.start else ("O", "")
-        return _OPENS[self.family](before, parts[span.start][0], kind == span.label)
-
-    def _closes(self, parts: Sequence[tuple[str, str]], span: Span) -> bool:
-        after, kind = parts[span.end] if span.end < len(parts) else ("O", "")
-        return _CLOSES[self.family](parts[span.end - 1][0], after, kind == span.label)
-
-    def _letters_of(self, span: Span, *, after_own: bool, before_own: bool) -> tuple[str, str, str]:
-        """First, inside and last letter of an entity; the first alone writes a single token."""
-        single = span.end - span.start == 1
-        match self.family:
-            case "BIO":
-                return "B", "I", "I"
-            case "IOB1":
-                return "B" if after_own else "I", "I", "I"
-            case "IOE":
-                return "E" if single else "I", "I", "E"
-            case "IOE1":
-                return "E" if single and before_own else "I", "I", "E" if before_own else "I"
-            case "BIOES":
-                return "S" if single else "B", "I", "E"
-        return "I", "I", "I"
-
-    def _check_spans(self, ordered: Sequence[Span], length: int) -> None:
-        if self.plain and ordered:
-            raise DataError("plain tags cannot hold spans; choose a scheme such as BIO")
-        if self.plain:
-            raise DataError("plain tags cannot be made from spans; choose a scheme such as BIO")
-        for span in ordered:
-            if span.end > length:
-                raise DataError(f"expected spans within {length} tokens, found {span}")
-        for left, right in pairwise(ordered):
-            if right.start < left.end:
-                raise DataError(f"expected spans that do not overlap, found {left} and {right}; drop one of them")
-            if self.family == "IO" and right.start == left.end and right.label == left.label:
-                raise DataError(f"IO cannot keep {left} and {right} apart, which touch; choose a scheme such as BIO")
-
-    def _foreign(self, tag: str) -> str:
-        letters = ", ".join(self.letters)
-        return f"{tag!r} is no {self.name} tag; expected O, or one of the letters {letters} alone or followed by -type"
-
-    def _opened_wrongly(self, tags: Sequence[str], parts: Sequence[tuple[str, str]], span: Span) -> Violation:
-        tag = tags[span.start]
-        place = f"after {tags[span.start - 1]}" if span.start else "at the start"
-        label = span.label
-        if self.family == "IOB1":
-            own = f"{label} entity" if label else "entity"
-            rule = f"IOB1 writes {tag} only directly after another {own}, and {self.tag('I', label)} elsewhere"
-        elif self.family == "BIOES":
-            rule = f"{self.name} opens one with {self.tag('B', label)}, or {self.tag('S', label)} for a single token"
-        else:
-            rule = f"{self.name} opens one with {self.tag('B', label)}"
-        return Violation(span.start, f"{tag} opens an entity {place}; {rule}")
-
-    def _closed_wrongly(self, tags: Sequence[str], parts: Sequence[tuple[str, str]], span: Span) -> Violation:
-        tag = tags[span.end - 1]
-        place = f"before {tags[span.end]}" if span.end < len(tags) else "at the end"
-        label = span.label
-        if self.family == "IOE1":
-            own = f"{label} entity" if label else "entity"
-            rule = f"IOE1 writes {tag} only directly before another {own}, and {self.tag('I', label)} elsewhere"
-        elif self.family == "BIOES":
-            rule = f"{self.name} closes one with {self.tag('E', label)}, or {self.tag('S', label)} for a single token"
-        else:
-            rule = f"{self.name} closes one with {self.tag('E', label)}"
-        return Violation(span.end - 1, f"{tag} closes an entity {place}; {rule}")
+    return scheme.encode(REPAIRS[policy](scheme, tags), len(tags))
 
 
-def _spans(parts: Sequence[tuple[str, str]]) -> list[Span]:
-    """Letters and types (L) read as spans by conlleval's rule."""
-    spans: list[Span] = []
-    start, kind, before = 0, "", "O"
-    for position, (letter, label) in enumerate(parts):
-        if not _joins(before, letter, label == kind):
-            if before != "O":
-                spans.append(Span(start, position, kind))
-            start, kind = position, label
-        before = letter
-    if before != "O":
-        spans.append(Span(start, len(parts), kind))
-    return spans
+# What each policy keeps of a sequence
+REPAIRS: Mapping[str, Callable[[Scheme, Sequence[str]], tuple[Span, ...]]] = {
+    "conlleval": Scheme.decode,
+    "drop": Scheme.well_formed,
+}
 
 
-def _needed(family: str, seen: set[str], *, lone: bool) -> set[str]:
-    """The letters of one type that keep those seen on legal paths; ``lone``: there is no O to fill a sequence with."""
-    needed = set(seen)
-    if family == "BIO":
-        needed |= {"B"}
-    elif family == "IOE":
-        needed |= {"E"}
-    elif family in ("IOB1", "IOE1"):
-        needed |= {"I"}
-    elif family == "BIOES":
-        needed |= {"B", "E"} if needed & set("BIE") else set()
-        needed |= {"S"} if lone else set()
-    return needed
+def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
+    """The scheme that a whole corpus of tag sequences is written in.
+
+    The tags are spans when each is O, or one of the letters B I E S M L U, alone or followed by ``-type``; otherwise
+    they are plain, as parts of speech are. So ``NN-HL`` makes a corpus plain whatever else is in it, and ``S-2`` does
+    not. Letters alone are spans only if they have a B, I or M and follow their scheme without fault; so ``S``, ``O``
+    and ``I`` stay plain where they stand for parts of speech. Where the letters leave a choice:
+
+    ========================  ======================================================================
+    no letter but O           BIO
+    I                         IO (IOB1 without neighbours looks the same and is read the same)
+    B, or B and I             BIO or IOB1, whichever more entities follow, BIO if as many
+    E, or E and I             IOE or IOE1, likewise
+    S, or B and E             BIOES; with M it is BMES, with L or U it is BILOU
+    ========================  ======================================================================
+
+    At most every fifth entity may be written otherwise: those are illegal sequences, for `Scheme.violations` to name.
+    More is a mixture of schemes: `TagError` names two tags that contradict each other, and has their places. So it
+    does for letters of two spellings, and for a few odd tags among many of a scheme.
+
+    >>> detect([["B-x", "L-x", "O"], ["U-y"]]).name, detect([["DT", "NN-HL"]]).name
+    ('BILOU', 'plain')
+    """
+    corpus = list(sequences)
+    counts = Counter(tag for tags in corpus for tag in tags)
+    letters = {tag: split_tag(tag)[0] for tag in counts}
+    typed = [tag for tag in counts if "-" in tag]
+    strays = {tag for tag, letter in letters.items() if letter not in _MEANINGS}
+    if strays:
+        if len(strays) < len(typed) and 2 * sum(counts[tag] for tag in strays) < counts.total():
+            raise _stray(corpus, strays)
+        return PLAIN
+    used = set(letters.values()) - {"O"}
+    if used and not typed:
+        return _detect_bare(corpus, used)
+    _refuse_two_spellings(corpus, used)
+    return _best(corpus, _candidates(used), used)
 
 
-_BIOES = {"B": "B", "I": "I", "E": "E", "S": "S"}
-PLAIN = Scheme("plain", "plain", {})
-SCHEMES: Mapping[str, Scheme] = {
-    scheme.name: scheme
-    for scheme in (
-        Scheme("IO", "IO", {"I": "I"}),
-        Scheme("IOB1", "IOB1", {"B": "B", "I": "I"}),
-        Scheme("BIO", "BIO", {"B": "B", "I": "I"}),
-        Scheme("IOE1", "IOE1", {"I": "I", "E": "E"}),
-        Scheme("IOE", "IOE", {"I": "I", "E": "E"}),
-        Scheme("BIOES", "BIOES", _BIOES),
-        Scheme("BILOU", "BIOES", {"B": "B", "I": "I", "L": "E", "U": "S"}),
-        Scheme("BMES", "BIOES", {"B": "B", "M": "I", "E": "E", "S": "S"}),
-        PLAIN,
+_MEANINGS = frozenset("OBIESMLU")
+# Letters of different spellings: none of the first may stand beside one of the second
+_RIVALS = (("M", "ILU"), ("LU", "ES"))
+
+
+def _candidates(used: set[str]) -> list[Scheme]:
+    """The schemes that these letters may be, the likelier first."""
+    if used & set("LU"):
+        names = ["BILOU"]
+    elif "M" in used:
+        names = ["BMES"]
+    elif "S" in used or {"B", "E"} <= used:
+        names = ["BIOES"]
+    elif "E" in used:
+        names = ["IOE", "IOE1"]
+    else:
+        names = ["BIO", "IOB1"] if "B" in used else ["IO"] if used else ["BIO"]
+    return [SCHEMES[name] for name in names]
+
+
+def _detect_bare(corpus: Sequence[Sequence[str]], used: set[str]) -> Scheme:
+    if not used & set("BIM") or any(used & set(one) and used & set(other) for one, other in _RIVALS):
+        return PLAIN
+    faultless = (scheme for scheme in _candidates(used) if not any(map(scheme.violations, corpus)))
+    return next(faultless, PLAIN)
+
+
+def _best(corpus: Sequence[Sequence[str]], candidates: Sequence[Scheme], used: set[str]) -> Scheme:
+    """The candidate that most entities follow, if enough do."""
+    entities = sum(len(candidates[0].decode(tags)) for tags in corpus)
+    faults = [entities - sum(len(scheme.well_formed(tags)) for tags in corpus) for scheme in candidates]
+    fewest = min(faults)
+    if fewest * TOLERANCE <= entities:
+        return candidates[faults.index(fewest)]
+    found = [_first_violation(corpus, scheme) for scheme in candidates]
+    if len(found) == 1:
+        place, _ = found[0]
+        own = split_tag(corpus[place[0]][place[1]])[0]
+        telling = ({"S"} if "S" in used else set("BE")) if candidates[0].name == "BIOES" else set("MLU")
+        found += _first_tag(corpus, (telling & used) - {own}, f"makes it {candidates[0].name}")
+    raise _mixture(found)
+
+
+Found = tuple[tuple[int, int], str]
+
+
+def _first_violation(corpus: Sequence[Sequence[str]], scheme: Scheme) -> Found:
+    return next(
+        ((number, violation.position), violation.message)
+        for number, tags in enumerate(corpus)
+        for violation in scheme.violations(tags)
     )
-}
-# IOB is left out on purpose: some mean IOB1 by it and some IOB2
-ALIASES: Mapping[str, str] = {
-    **{"IOB2": "BIO", "IOE2": "IOE", "IOBES": "BIOES", "BIESO": "BIOES", "BIES": "BIOES", "BMESO": "BMES"},
-    **{"BILUO": "BILOU", "BIOUL": "BILOU", "BIOLU": "BILOU"},
-}
 
 
-def scheme_of(name: str) -> Scheme:
-    """The scheme of that name in any spelling and case; `ConfigError` for any other, with the nearest name.
+def _first_tag(corpus: Sequence[Sequence[str]], letters: Iterable[str], why: str) -> list[Found]:
+    """The first tag with one of ``letters``; none or one."""
+    wanted = set(letters)
+    for number, tags in enumerate(corpus):
+        for position, tag in enumerate(tags):
+            if split_tag(tag)[0] in wanted:
+                return [((number, position), f"{tag} {why}")]
+    return []
 
-    >>> scheme_of("iob2").name, scheme_of("IOBES").name, scheme_of("BILUO").name, scheme_of("plain").plain
-    ('BIO', 'BIOES', 'BILOU', True)
-    """
-    known = {own.upper(): SCHEMES[own] for own in SCHEMES} | {own: SCHEMES[ALIASES[own]] for own in ALIASES}
-    if name.upper() in known:
-        return known[name.upper()]
-    if name.upper() == "IOB":
-        raise ConfigError("unknown tag scheme 'IOB': some mean IOB1 by it and some IOB2; name one of the two")
-    near = difflib.get_close_matches(name.upper(), known, n=1)
-    hint = f"did you mean {known[near[0]].name if near[0] == 'PLAIN' else near[0]}?" if near else ""
-    choices = ", ".join([*SCHEMES, *ALIASES])
-    raise ConfigError(f"unknown tag scheme {name!r}: {hint + ' ' if hint else ''}known are {choices}")
+
+def _refuse_two_spellings(corpus: Sequence[Sequence[str]], used: set[str]) -> None:
+    for one, other in _RIVALS:
+        if used & set(one) and used & set(other):
+            name = "BMES" if one == "M" else "BILOU"
+            first = _first_tag(corpus, one, f"is a tag of {name}")
+            raise _mixture([*_first_tag(corpus, other, f"is none of {name}"), *first])
+
+
+def _stray(corpus: Sequence[Sequence[str]], strays: set[str]) -> TagError:
+    first = _first_tag(corpus, strays, "is a tag of no scheme")
+    return _mixture([*first, *_first_tag(corpus, _MEANINGS - {"O"}, "is a tag of one")])
+
+
+def _mixture(found: Sequence[Found]) -> TagError:
+    told = [f"{message} (sentence {number + 1}, token {position + 1})" for (number, position), message in found]
+    message = f"the tags mix schemes: {', but '.join(told)}; mend the tags, or name the scheme and a repair"
+    return TagError(message, [place for place, _ in found])
