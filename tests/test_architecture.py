@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -25,23 +26,28 @@ DOORS = {"__init__", "__main__"}
 
 
 @cache
+def drawing() -> list[tuple[int, list[str]]]:
+    """(floor, rooms) for every cell of the drawing; a cell holds rooms, with arrows between them, or a remark."""
+    found = re.search(r"## The floors.*?```\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert found, "docs/architecture.md has lost its drawing of the floors"
+    cells = []
+    for line in found[1].splitlines():
+        floor, *rest = re.split(r"\s{2,}", line.strip())
+        for cell in rest:
+            if re.fullmatch(r"[a-z_]+/?( -> [a-z_]+/?)*", cell):
+                cells.append((int(floor), [room.rstrip("/") for room in cell.split(" -> ")]))
+    return cells
+
+
+@cache
 def floors() -> dict[str, int]:
-    """Room -> floor, from the drawing: rooms are single words, remarks at the end of a line are not."""
-    drawing = re.search(r"## The floors.*?```\n(.*?)```", DOCUMENT, re.DOTALL)
-    assert drawing, "docs/architecture.md has lost its drawing of the floors"
-    found: dict[str, int] = {}
-    for line in drawing[1].splitlines():
-        floor, _, rest = line.partition(" ")
-        for cell in re.split(r"\s{2,}|->", rest):
-            if re.fullmatch(r"[a-z_]+/?", cell.strip()):
-                found[cell.strip().rstrip("/")] = int(floor)
-    return found
+    return {room: floor for floor, cell in drawing() for room in cell}
 
 
 @cache
 def same_floor_doors() -> set[frozenset[str]]:
-    """Pairs drawn with an arrow: of these two, one may know the other although they share a floor."""
-    return {frozenset(pair) for pair in re.findall(r"([a-z_]+)/? -> ([a-z_]+)", DOCUMENT)}
+    """Pairs joined by arrows: of these two, one may know the other although they share a floor."""
+    return {frozenset(pair) for _, cell in drawing() for pair in combinations(cell, 2)}
 
 
 def plain_rooms() -> list[str]:

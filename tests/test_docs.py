@@ -1,0 +1,100 @@
+"""What the documents show is run: every Python block and every `$ structseq` line of README.md and docs/.
+
+The blocks of one document share a namespace and an empty folder with three small corpora in it: `train.conll`,
+`dev.conll`, `test.conll`. Documents run from top to bottom, so that a shell line's model serves a later block.
+A block that must not run says so after its language: ```python no-run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FLIGHTS = ROOT / "corpora" / "flights" / "en"
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SENTENCES = {"train": 60, "dev": 15, "test": 15}
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    remark: str
+    code: str
+    line: int
+
+
+def blocks(text: str) -> Iterator[Block]:
+    for found in re.finditer(r"^```(\w*)[ \t]*([^\n]*)\n(.*?)^```[ \t]*$", text, re.DOTALL | re.MULTILINE):
+        yield Block(found[1], found[2].strip(), found[3], text[: found.start(3)].count("\n") + 1)
+
+
+def runnable(document: Path) -> list[Block]:
+    found = blocks(document.read_text(encoding="utf-8"))
+    return [block for block in found if block.language in ("python", "console") and block.remark != "no-run"]
+
+
+def shell_lines(block: Block) -> list[str]:
+    """The `$ structseq` lines of a console block; a backslash at the end goes on in the next line."""
+    joined = block.code.replace("\\\n", " ")
+    return [line.removeprefix("$ ") for line in joined.splitlines() if line.startswith("$ structseq ")]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, sentences in SENTENCES.items():
+        text = (FLIGHTS / f"{name}.conll").read_text(encoding="utf-8")
+        kept = islice((part for part in re.split(r"\n\s*\n", text.strip())), sentences)
+        (tmp_path / f"{name}.conll").write_text("\n\n".join(kept) + "\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    return tmp_path
+
+
+def run_shell(line: str, place: str) -> None:
+    done = subprocess.run(line, shell=True, capture_output=True, text=True)
+    assert done.returncode == 0, f"{place}: $ {line}\n{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    "document", [d for d in DOCUMENTS if runnable(d)], ids=lambda document: str(document.relative_to(ROOT))
+)
+def test_examples_run(document: Path, folder: Path) -> None:
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for block in runnable(document):
+        place = f"{document.name}:{block.line}"
+        if block.language == "python":
+            # Newlines in front, so that a traceback names the document's own line.
+            exec(compile("\n" * (block.line - 1) + block.code, str(document), "exec"), namespace)
+        for line in shell_lines(block) if block.language == "console" else ():
+            run_shell(line, place)
+
+
+def test_readme_shows_the_two_commands() -> None:
+    shown = "".join(block.code for block in blocks((ROOT / "README.md").read_text(encoding="utf-8")))
+    assert "$ make demo\n" in shown and "$ make test\n" in shown
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
+def test_links_inside_the_project_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
+    inside = [target for target in targets if "://" not in target]
+    assert [target for target in inside if not (document.parent / target).exists()] == []
+
+
+def test_blocks_are_found_with_their_lines() -> None:
+    text = (
+        "# A\n\n```python\na = 1\n```\n\n```python no-run\nb\n```\n```console\n$ structseq check \\\n    x\nout\n```\n"
+    )
+    first, second, third = blocks(text)
+    assert (first.code, first.line) == ("a = 1\n", 4)
+    assert second.remark == "no-run"
+    assert shell_lines(third) == ["structseq check      x"]
