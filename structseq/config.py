@@ -6,6 +6,7 @@ One table of defaults serves every corpus; `docs/recipe.md` says how they were c
 from __future__ import annotations
 
 import difflib
+import importlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -185,6 +186,24 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
             nested = {part: nested}
         table = _merge(table, nested)
     return table
+
+
+def row_of(table: Mapping[str, Any], name: str, what: str) -> Any:
+    """The class that ``name`` stands for: a row of ``table``, or ``"package.module:Class"`` from outside.
+
+    Raises `ConfigError` with the nearest row where there is none.
+    """
+    if name in table:
+        return table[name]
+    module, colon, attribute = name.partition(":")
+    if colon:
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as problem:
+            raise ConfigError(f"{what} {name}: cannot be imported ({problem})") from None
+    near = difflib.get_close_matches(name, table, n=1)
+    hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(table)}, or package.module:Class"
+    raise ConfigError(f"unknown {what} {name!r}; {hint}")
 
 
 def _toml_value(raw: str) -> Any:

@@ -1,0 +1,47 @@
+"""Recurrent encoders on torch's fused kernels."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from structseq.encoders.base import Encoder
+from structseq.padded import Padded
+
+
+class LSTM(Encoder):
+    """Long short-term memory, one direction (Hochreiter and Schmidhuber 1997; forget gate: Gers, Schmidhuber and Cummins 2000).
+
+    c_t = f_t * c_{t-1} + i_t * tanh(g_t),  h_t = o_t * tanh(c_t);  i, f, o = logistic and g = linear in (x_t, h_{t-1}).
+
+    Parameters
+    ----------
+    in_width, width:
+        F and H.
+    recurrent_dropout:
+        Dropout on the recurrent weights, drawn once a batch (Merity, Keskar and Socher 2018, "weight-dropped LSTM").
+    """
+
+    def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0) -> None:
+        super().__init__()
+        self.in_width, self.width, self.recurrent_dropout = in_width, width, recurrent_dropout
+        self.lstm = nn.LSTM(in_width, width, batch_first=True)
+        nn.init.xavier_uniform_(self.lstm.weight_ih_l0)
+        for gate in self.lstm.weight_hh_l0.data.split(width):
+            nn.init.orthogonal_(gate)
+        with torch.no_grad():
+            # The forget gate starts open (Jozefowicz, Zaremba and Sutskever 2015, section 2.3).
+            nn.init.zeros_(self.lstm.bias_hh_l0)
+            nn.init.zeros_(self.lstm.bias_ih_l0)
+            self.lstm.bias_ih_l0[width : 2 * width] = 1.0
+
+    def forward(self, inputs: Padded) -> Padded:
+        values = inputs.values
+        if values.shape[0] == 0 or values.shape[1] == 0:
+            return inputs.with_values(values.new_zeros(*values.shape[:2], self.width))
+        if self.training and self.recurrent_dropout:
+            dropped = nn.functional.dropout(self.lstm.weight_hh_l0, self.recurrent_dropout)
+            states, _ = torch.func.functional_call(self.lstm, {"weight_hh_l0": dropped}, (values,))
+        else:
+            states, _ = self.lstm(values)
+        return inputs.with_values(states)

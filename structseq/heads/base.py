@@ -1,0 +1,45 @@
+"""Head: states (B, T, H) -> a distribution over answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from structseq.data.example import Example
+from structseq.padded import Padded
+from structseq.structures.base import Distribution
+
+
+class Head(nn.Module, ABC):
+    """Turns states into a distribution over answers, and knows what a gold answer is.
+
+    Attributes
+    ----------
+    averaging:
+        The weight averaging that suits the head's objective: ``"ema"`` or ``"mean"``.
+    """
+
+    averaging: str = "ema"
+
+    @abstractmethod
+    def forward(self, states: Padded) -> Distribution:
+        """The distribution to answer from."""
+
+    @abstractmethod
+    def loss(self, states: Padded, target: Tensor) -> Tensor:
+        """(B,) training loss of each row; in nats where the objective is a likelihood."""
+
+    @abstractmethod
+    def target(self, example: Example) -> Any | None:
+        """The gold answer as the loss wants it; None when this head cannot represent it (a tag never seen in training)."""
+
+    @abstractmethod
+    def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
+        """Best answers in the user's own terms, from their numbers."""
+
+    @abstractmethod
+    def criterion(self, gold: Sequence[Any], predicted: Sequence[Any]) -> float:
+        """The one number that early stopping watches, 0..1, more is better."""

@@ -1,0 +1,192 @@
+"""Tagging heads: one tag a token, always a legal sequence. Softmax, CRF and structured perceptron."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from structseq.crf import CRF
+from structseq.data.example import Example
+from structseq.errors import ConfigError, DataError
+from structseq.evaluation import entity_f1
+from structseq.heads.base import Head
+from structseq.padded import Padded
+from structseq.spans import PLAIN, Scheme, scheme_of
+from structseq.structures import objectives
+from structseq.structures.chain import EdgePattern, LinearChain
+
+
+@dataclass(frozen=True)
+class TagSet:
+    """The tags a head decides between, and how they relate to the user's own.
+
+    Attributes
+    ----------
+    labels:
+        The K tags learned inside, in the scheme ``inner``; their place is their number.
+    outer:
+        The scheme of the user's files, in which answers are given.
+    inner:
+        The scheme learned inside.
+    """
+
+    labels: tuple[str, ...]
+    outer: Scheme
+    inner: Scheme
+
+    @staticmethod
+    def of(sequences: Iterable[Sequence[str]], outer: Scheme, inner: str = "auto") -> TagSet:
+        """The closed inventory that training data needs, in the scheme asked for.
+
+        A scheme can be changed inside only where nothing is lost: plain tags stay plain, and IO stays IO.
+        """
+        sequences = list(sequences)
+        seen = {tag for tags in sequences for tag in tags}
+        if not seen:
+            raise DataError("expected at least one tagged token to learn from, found none")
+        learned = outer if inner == "auto" else scheme_of(inner)
+        if (outer == PLAIN) != (learned == PLAIN) or (outer.name == "IO") != (learned.name == "IO"):
+            if learned == PLAIN and outer != PLAIN:
+                raise ConfigError(f"head.scheme: the files are in {outer}, and plain tags cannot stand for its spans")
+            learned = outer
+        if learned != outer:
+            seen = {tag for tags in sequences for tag in learned.encode(outer.decode(tags), len(tags))}
+        return TagSet(learned.complete(seen, minimal=True), outer, learned)
+
+    @cached_property
+    def number(self) -> dict[str, int]:
+        return {label: k for k, label in enumerate(self.labels)}
+
+    def encode(self, tags: Sequence[str]) -> list[int] | None:
+        """Numbers of ``tags`` (in the user's scheme); None when one of them is not known here."""
+        if self.inner != self.outer:
+            tags = self.inner.encode(self.outer.decode(tags), len(tags))
+        numbers = [self.number.get(tag, -1) for tag in tags]
+        return None if -1 in numbers else numbers
+
+    def decode(self, numbers: Sequence[int]) -> tuple[str, ...]:
+        """Tags in the user's scheme."""
+        labels = self.labels
+        if self.direct is not None:
+            labels = self.direct
+        tags = tuple([labels[k] for k in numbers])
+        if self.direct is None:
+            return self.outer.encode(self.inner.decode(tags), len(tags))
+        return tags
+
+    @cached_property
+    def direct(self) -> tuple[str, ...] | None:
+        """The user's tag for each of ours where that does not depend on the neighbours: same scheme, or BIOES seen as BIO."""
+        if self.inner == self.outer:
+            return self.labels
+        if self.inner.name != "BIOES" or self.outer.name != "BIO":
+            return None
+        whole = []
+        for label in self.labels:
+            spans = self.inner.decode([label])
+            opens = any(label == self.inner.tag(letter, t) for letter in "BS" for t in self.types)
+            whole.append(self.outer.tag("B" if opens else "I", spans[0].label) if spans else label)
+        return tuple(whole)
+
+    @cached_property
+    def types(self) -> tuple[str, ...]:
+        """Entity types, in order; empty for plain tags."""
+        return () if self.inner == PLAIN else tuple(self.inner.types(self.labels))
+
+    def patterns(self) -> list[EdgePattern]:
+        """For each of `types`, the edges that open, continue and close it."""
+        edges = [self.inner.edges(self.labels, label) for label in self.types]
+        return [EdgePattern(e.first, e.begins, e.continues, e.ends, e.last) for e in edges]
+
+
+class TaggingHead(Head):
+    """A linear layer to K emission scores and a linear chain over them, under the scheme's legal transitions.
+
+    Parameters
+    ----------
+    in_width:
+        H.
+    tags:
+        What to decide between.
+    """
+
+    def __init__(self, in_width: int, tags: TagSet) -> None:
+        super().__init__()
+        self.in_width, self.tags = in_width, tags
+        self.emission = nn.Linear(in_width, len(tags.labels))
+        legal = tags.inner.legal(tags.labels)
+        for name, table in (("start", legal.start), ("transitions", legal.transitions), ("end", legal.end)):
+            self.register_buffer(f"legal_{name}", torch.as_tensor(table), persistent=False)
+
+    @property
+    def legal(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Booleans start (K,), transitions (K, K) [from, to], end (K,)."""
+        return self.get_buffer("legal_start"), self.get_buffer("legal_transitions"), self.get_buffer("legal_end")
+
+    @abstractmethod
+    def forward(self, states: Padded) -> LinearChain: ...
+
+    def target(self, example: Example) -> list[int] | None:
+        return self.tags.encode(example.tags)
+
+    def criterion(self, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
+        return entity_f1(gold, predicted, self.tags.outer)
+
+    def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
+        return [self.tags.decode(path) for path in paths]
+
+    def emissions(self, states: Padded) -> Tensor:
+        """(B, T, K) in float32 or better, whatever autocast says of the product."""
+        scores: Tensor = self.emission(states.values)
+        return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
+class CrfHead(TaggingHead):
+    """Conditional random field, trained by likelihood over the legal sequences."""
+
+    def __init__(self, in_width: int, tags: TagSet) -> None:
+        super().__init__(in_width, tags)
+        self.crf = CRF(len(tags.labels), batch_first=True)
+
+    def forward(self, states: Padded) -> LinearChain:
+        return self.crf.chain(self.emissions(states), states.lengths, self.legal)
+
+    def loss(self, states: Padded, target: Tensor) -> Tensor:
+        return objectives.negative_log_likelihood(self(states), target)
+
+
+class PerceptronHead(CrfHead):
+    """The same scores trained as a structured perceptron (Collins 2002); averaged over updates, and without confidences."""
+
+    averaging = "mean"
+
+    def forward(self, states: Padded) -> LinearChain:
+        chain = super().forward(states)
+        chain.calibrated = False
+        return chain
+
+    def loss(self, states: Padded, target: Tensor) -> Tensor:
+        return objectives.perceptron(self(states), target)
+
+
+class SoftmaxHead(TaggingHead):
+    """Each tag on its own in training; the best legal sequence in answering."""
+
+    def forward(self, states: Padded) -> LinearChain:
+        scores = self.emissions(states).log_softmax(-1)
+        zero = scores.new_zeros(len(self.tags.labels))
+        start, moves, end = self.legal
+        free = scores.new_zeros(moves.shape).masked_fill(~moves, -torch.inf)
+        return LinearChain(scores, free, zero.masked_fill(~start, -torch.inf), zero.masked_fill(~end, -torch.inf), states.lengths)
+
+    def loss(self, states: Padded, target: Tensor) -> Tensor:
+        real = states.mask()
+        each = nn.functional.cross_entropy(
+            self.emissions(states).transpose(1, 2), target.masked_fill(~real, -100), ignore_index=-100, reduction="none"
+        )
+        return each.sum(1)

@@ -1,0 +1,209 @@
+"""Inputs: examples -> (B, T, F). What depends on a word's spelling alone is computed once per distinct word of a batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from structseq.data.example import Example
+from structseq.data.vocabulary import Vocabulary
+from structseq.padded import Padded
+
+
+class WordFeature(nn.Module, ABC):
+    """Something known of a word from its spelling alone.
+
+    Two steps, because the first is done once for all known words: `index` turns words into small integers, `forward` turns those
+    into vectors.
+    """
+
+    width: int
+
+    @abstractmethod
+    def index(self, words: Sequence[str]) -> Tensor:
+        """(D, ...) int64: what `forward` needs of each of D words."""
+
+    @abstractmethod
+    def forward(self, index: Tensor) -> Tensor:
+        """(D, width) vectors of D words."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Sentences as numbers, padded on the right with 0.
+
+    Attributes
+    ----------
+    ids: (B, T) int64
+        Number of each token's word: below V a known word, from V on ``strangers[id - V]``.
+    strangers:
+        The distinct words of this batch that training never saw.
+    columns:
+        (B, T) int64 for each further input column.
+    lengths: (B,) int64
+    """
+
+    ids: np.ndarray
+    strangers: tuple[str, ...]
+    columns: Mapping[str, np.ndarray]
+    lengths: np.ndarray
+
+
+class Inputs(nn.Module):
+    """Word features, side by side, and further columns; locked dropout on the whole.
+
+    Parameters
+    ----------
+    vocabulary:
+        Every word of the training data with its count; closed by name, open in use: strangers are indexed as they come.
+    features:
+        Word features by name.
+    columns:
+        Vocabularies of further input columns (part of speech, gazetteer flags) by name.
+    column_width:
+        Width of each column's vector.
+    dropout:
+        Locked dropout (Gal and Ghahramani 2016): one mask for all steps of a row.
+    word_dropout:
+        Probability that all of a token's input vanishes in training.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        features: Mapping[str, WordFeature],
+        *,
+        columns: Mapping[str, Vocabulary] | None = None,
+        column_width: int = 20,
+        dropout: float = 0.0,
+        word_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.features = nn.ModuleDict(features)
+        self.column_vocabularies = dict(columns or {})
+        self.columns = nn.ModuleDict(
+            {name: nn.Embedding(len(known), column_width) for name, known in self.column_vocabularies.items()}
+        )
+        self.dropout = LockedDropout(dropout)
+        self.word_dropout = word_dropout
+        self.word_width = sum(feature.width for feature in features.values())
+        self.width = self.word_width + column_width * len(self.columns)
+        for name, feature in features.items():
+            self.register_buffer(f"known_{name}", feature.index(vocabulary.items), persistent=False)
+
+    # -- examples -> numbers ------------------------------------------------------------------------------------------
+
+    def encode(self, examples: Sequence[Example]) -> TokenBatch:
+        """Numbers for a batch of examples; cheap enough to be done anew each time."""
+        return self.encode_tokens(
+            [example.inputs["tokens"] for example in examples],
+            {name: [example.inputs[name] for example in examples] for name in self.column_vocabularies},
+        )
+
+    def encode_tokens(
+        self, sentences: Sequence[Sequence[str]], columns: Mapping[str, Sequence[Sequence[str]]] | None = None
+    ) -> TokenBatch:
+        """The same for bare lists of tokens, with further columns by name."""
+        lengths = np.fromiter((len(sentence) for sentence in sentences), np.int64, len(sentences))
+        known = self.vocabulary._number
+        flat = [known.get(word, -1) for sentence in sentences for word in sentence]
+        numbers = np.array(flat, np.int64)
+        strangers: dict[str, int] = {}
+        if len(numbers) and numbers.min() < 0:
+            words = [word for sentence in sentences for word in sentence]
+            for place in np.flatnonzero(numbers < 0).tolist():
+                numbers[place] = len(known) + strangers.setdefault(words[place], len(strangers))
+        further = {
+            name: _pad(np.array(vocabulary.numbers(v for row in (columns or {})[name] for v in row), np.int64), lengths)
+            for name, vocabulary in self.column_vocabularies.items()
+        }
+        return TokenBatch(_pad(numbers, lengths), tuple(strangers), further, lengths)
+
+    # -- numbers -> vectors -------------------------------------------------------------------------------------------
+
+    def word_vectors(self, ids: Tensor, strangers: Sequence[str]) -> Tensor:
+        """(D, word_width) for D distinct word numbers, in increasing order: known words first, then all strangers."""
+        known = ids[: len(ids) - len(strangers)]
+        parts = []
+        for name, feature in self.features.items():
+            index = self.get_buffer(f"known_{name}")[known]
+            if strangers:
+                index = _stack(index, feature.index(strangers).to(index.device))
+            parts.append(feature(index))
+        return torch.cat(parts, -1) if parts else torch.zeros(len(ids), 0)
+
+    def word_table(self) -> Tensor:
+        """(V, word_width) vectors of all known words, for tagging: computed once, then looked up."""
+        with torch.inference_mode():
+            every = torch.arange(len(self.vocabulary))
+            return torch.cat([self.word_vectors(part, ()) for part in every.split(4096)]) if len(every) else torch.zeros(
+                0, self.word_width
+            )
+
+    def forward(self, batch: TokenBatch, table: Tensor | None = None) -> Padded:
+        """(B, T, F) input vectors; with ``table`` (of `word_table`) known words are looked up instead of computed."""
+        lengths = torch.from_numpy(batch.lengths)
+        if table is not None:
+            vectors = self._looked_up(batch, table)
+        else:
+            distinct, places = np.unique(batch.ids, return_inverse=True)
+            device = self._device()
+            words = self.word_vectors(torch.from_numpy(distinct).to(device), batch.strangers)
+            vectors = nn.functional.embedding(torch.from_numpy(places.reshape(batch.ids.shape)).to(device), words)
+        parts = [vectors]
+        parts += [layer(torch.from_numpy(batch.columns[name]).to(vectors.device)) for name, layer in self.columns.items()]
+        vectors = torch.cat(parts, -1) if len(parts) > 1 else vectors
+        if self.training and self.word_dropout:
+            kept = torch.rand(vectors.shape[:2], device=vectors.device) >= self.word_dropout
+            vectors = vectors * kept.unsqueeze(-1)
+        return self.dropout(Padded(vectors, lengths))
+
+    def _looked_up(self, batch: TokenBatch, table: Tensor) -> Tensor:
+        if batch.strangers:
+            strange = torch.cat(
+                [feature(feature.index(batch.strangers).to(table.device)) for feature in self.features.values()], -1
+            )
+            table = torch.cat([table, strange])
+        return nn.functional.embedding(torch.from_numpy(batch.ids).to(table.device), table)
+
+    def _device(self) -> torch.device:
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
+
+class LockedDropout(nn.Module):
+    """Dropout with one mask for all steps of a row (Gal and Ghahramani 2016, section 4)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, states: Padded) -> Padded:
+        if not self.training or self.rate == 0:
+            return states
+        values = states.values
+        kept = torch.empty(values.shape[0], 1, values.shape[2], device=values.device).bernoulli_(1 - self.rate)
+        return states.with_values(values * (kept / (1 - self.rate)))
+
+
+def _pad(flat: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """(B, T) from all rows laid end to end."""
+    longest = int(lengths.max()) if len(lengths) else 0
+    if len(flat) == len(lengths) * longest:
+        return flat.reshape(len(lengths), longest)
+    table = np.zeros((len(lengths), longest), np.int64)
+    table[np.arange(longest) < lengths[:, None]] = flat
+    return table
+
+
+def _stack(above: Tensor, below: Tensor) -> Tensor:
+    """Two index tables one over the other; where one is wider the other is padded with 0."""
+    if above.dim() == 2 and above.shape[1] != below.shape[1]:
+        width = max(above.shape[1], below.shape[1])
+        above, below = (nn.functional.pad(part, (0, width - part.shape[1])) for part in (above, below))
+    return torch.cat([above, below])

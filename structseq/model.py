@@ -1,0 +1,178 @@
+"""Model: inputs, encoder and head, the only place where the three meet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from structseq.batch import batches
+from structseq.config import EncoderOptions, InputOptions, Options, row_of
+from structseq.data.example import Example
+from structseq.data.vocabulary import Vocabulary
+from structseq.encoders import ENCODERS
+from structseq.encoders.base import Bidirectional, Encoder, Stack
+from structseq.errors import DataError
+from structseq.heads import HEADS
+from structseq.heads.base import Head
+from structseq.heads.tagging import TagSet
+from structseq.inputs.base import Inputs, LockedDropout, TokenBatch, WordFeature
+from structseq.inputs.characters import CharacterCNN
+from structseq.inputs.tokens import Affixes, PretrainedVectors, WordEmbedding, read_vectors
+from structseq.padded import Padded
+from structseq.spans import Scheme
+from structseq.structures.base import Distribution
+
+
+class Model(nn.Module):
+    """An encoder between inputs and a head.
+
+    Attributes
+    ----------
+    options:
+        What it was built from.
+    vocabularies:
+        Everything counted on the training data, by name: ``words``, ``characters``, ``shapes``, ``affixes``, ``vectors`` and
+        ``column.NAME``. Options, vocabularies, tags and weights are the whole model.
+    tags:
+        What it decides between.
+    """
+
+    def __init__(self, options: Options, vocabularies: Mapping[str, Vocabulary], tags: TagSet) -> None:
+        super().__init__()
+        self.options, self.vocabularies, self.tags = options, dict(vocabularies), tags
+        self.inputs = build_inputs(options.inputs, self.vocabularies)
+        self.encoder = build_encoder(options.encoder, self.inputs.width)
+        self.head: Head = row_of(HEADS, options.head.type, "head.type")(self.encoder.width, tags)
+
+    @staticmethod
+    def prepare(options: Options, examples: Sequence[Example], scheme: Scheme, *, seed: int) -> Model:
+        """A fresh model for these training examples; ``seed`` decides its first weights, whatever was drawn before."""
+        vocabularies, vectors = count_vocabularies(options, examples)
+        tags = TagSet.of((example.tags for example in examples), scheme, options.head.scheme)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = Model(options, vocabularies, tags)
+        if vectors is not None:
+            pretrained = model.inputs.features["vectors"]
+            assert isinstance(pretrained, PretrainedVectors)
+            pretrained.embedding.weight.data.copy_(vectors)
+        return model
+
+    def states(self, batch: TokenBatch, table: Tensor | None = None) -> Padded:
+        """(B, T, H): the encoder's states; ``table`` as in `Inputs.forward`."""
+        states: Padded = self.encoder(self.inputs(batch, table))
+        return states
+
+    def distribution(self, batch: TokenBatch, table: Tensor | None = None) -> Distribution:
+        """The distribution over answers for each row."""
+        distribution: Distribution = self.head(self.states(batch, table))
+        return distribution
+
+    def loss(self, batch: TokenBatch, target: Tensor) -> Tensor:
+        """(B,) the head's loss of each row; target (B, T)."""
+        return self.head.loss(self.states(batch), target)
+
+    def predict(
+        self, examples: Sequence[Example], *, sentences: int = 64, tokens: int = 4096
+    ) -> Iterator[tuple[str, ...]]:
+        """The best answer for each example, in the order given."""
+        self.eval()
+        found: list[tuple[str, ...]] = [()] * len(examples)
+        with torch.inference_mode():
+            table = self.inputs.word_table()
+            for rows in batches([len(example) for example in examples], sentences=sentences, tokens=tokens):
+                batch = self.inputs.encode([examples[row] for row in rows])
+                paths = self.distribution(batch, table).best().path.tolist()
+                cut = [path[:length] for path, length in zip(paths, batch.lengths.tolist(), strict=True)]
+                for row, answer in zip(rows, self.head.answers(cut), strict=True):
+                    found[row] = answer
+        yield from found
+
+
+def count_vocabularies(options: Options, examples: Sequence[Example]) -> tuple[dict[str, Vocabulary], Tensor | None]:
+    """Everything that is counted on the training data, and the pretrained vectors where options name a file."""
+    inputs = options.inputs
+    words = Vocabulary.count(Counter(word for example in examples for word in example.tokens), open=False)
+    lengths = (*inputs.affixes.prefixes, *(-n for n in inputs.affixes.suffixes))
+    shapes, affixes = Affixes.vocabularies(words, lengths, min_count=inputs.affixes.min_count)
+    vocabularies = {
+        "words": words,
+        "characters": Vocabulary.count(Counter(c for word in words for c in word)),
+        "shapes": shapes,
+        "affixes": affixes,
+    }
+    for name in options.data.columns:
+        vocabularies[f"column.{name}"] = Vocabulary.count(Counter(v for e in examples for v in _column(e, name)))
+    vectors = None
+    if inputs.words.vectors:
+        known, table = read_vectors(inputs.words.vectors)
+        vocabularies["vectors"] = Vocabulary(known, open=True)
+        vectors = torch.cat([table.new_zeros(1, table.shape[1]), table])
+        vocabularies["vectors.width"] = Vocabulary([str(table.shape[1])])
+    return vocabularies, vectors
+
+
+def _column(example: Example, name: str) -> tuple[str, ...]:
+    try:
+        return example.inputs[name]
+    except KeyError:
+        known = ", ".join(example.inputs)
+        raise DataError(f"expected an input column {name!r} at {example.source or 'an example'}, found {known}") from None
+
+
+def build_inputs(options: InputOptions, vocabularies: Mapping[str, Vocabulary]) -> Inputs:
+    """Word features and columns, from options and what was counted."""
+    words, features = vocabularies["words"], dict[str, WordFeature]()
+    if options.words.width:
+        folded: Counter[str] = Counter()
+        for word, count in zip(words, words.counts, strict=True):
+            folded[word.lower() if options.words.lowercase else word] += count
+        frequent = Vocabulary.count(folded, min_count=options.words.min_count)
+        features["words"] = WordEmbedding(
+            frequent, options.words.width, lowercase=options.words.lowercase, unknown_rate=options.words.unknown_rate
+        )
+    if "vectors" in vocabularies:
+        width = int(vocabularies["vectors.width"].items[0])
+        features["vectors"] = PretrainedVectors(vocabularies["vectors"], width, tune=options.words.tune_vectors)
+    if options.characters.width:
+        cnn = options.characters
+        features["characters"] = CharacterCNN(
+            vocabularies["characters"], cnn.width, embedding=cnn.embedding, windows=cnn.windows, longest=cnn.longest
+        )
+    if options.affixes.shape or options.affixes.width:
+        lengths = (*options.affixes.prefixes, *(-n for n in options.affixes.suffixes))
+        features["affixes"] = Affixes(
+            vocabularies["shapes"],
+            vocabularies["affixes"],
+            lengths,
+            shape_width=options.affixes.shape,
+            width=options.affixes.width,
+        )
+    columns = {
+        name.removeprefix("column."): known for name, known in vocabularies.items() if name.startswith("column.")
+    }
+    return Inputs(
+        words,
+        features,
+        columns=columns,
+        column_width=options.column_width,
+        dropout=options.dropout,
+        word_dropout=options.word_dropout,
+    )
+
+
+def build_encoder(options: EncoderOptions, in_width: int) -> Encoder:
+    """A stack of layers, each read both ways if so asked."""
+    kind = row_of(ENCODERS, options.type, "encoder.type")
+    layers: list[Encoder] = []
+    for _ in range(options.layers):
+        width = layers[-1].width if layers else in_width
+        one = [
+            kind(width, options.width, recurrent_dropout=options.recurrent_dropout)
+            for _ in range(2 if options.bidirectional else 1)
+        ]
+        layers.append(Bidirectional(*one) if options.bidirectional else one[0])
+    return Stack(layers, LockedDropout(options.dropout))

@@ -1,0 +1,370 @@
+"""Training as a generator: it yields after every update, and whoever consumes it logs, saves, shows and stops in ordinary code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from structseq.batch import batches, pad_targets
+from structseq.config import TrainingOptions
+from structseq.data.corpus import Corpus
+from structseq.data.example import Example
+from structseq.errors import ConfigError, DataError, TrainingError
+from structseq.model import Model
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything needed to go on from a point in training, as plain values and tensors.
+
+    Attributes
+    ----------
+    numbers:
+        JSON-able: epoch, update, scores and so on.
+    tensors:
+        Weights, averages, the optimiser's moments, the best weights, the random state.
+    """
+
+    numbers: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands after an update.
+
+    Attributes
+    ----------
+    epoch, update:
+        Counted from 1; ``update`` over the whole run.
+    step, steps:
+        Update within this epoch, from 1, and how many an epoch has.
+    loss:
+        Mean loss a token of this update (of the epoch, where `ends_epoch`); in nats for a likelihood.
+    tokens:
+        Tokens learned from in this update.
+    learning_rate, gradient_norm:
+        The rate used; the gradient's norm before clipping.
+    ends_epoch:
+        Whether the dev set was scored after this update.
+    dev_score:
+        The head's criterion on dev, 0..1, with averaged weights; None where there is no dev set or no epoch ended.
+    best_score, best_epoch:
+        The best so far.
+    finished:
+        Why training ends here, as a sentence; None while it goes on.
+    """
+
+    epoch: int
+    update: int
+    step: int
+    steps: int
+    loss: float
+    tokens: int
+    learning_rate: float
+    gradient_norm: float
+    ends_epoch: bool = False
+    dev_score: float | None = None
+    best_score: float | None = None
+    best_epoch: int = 0
+    finished: str | None = None
+    _trainer: Any = field(default=None, repr=False, compare=False)
+
+    def state(self) -> State:
+        """A copy of everything needed to go on from here; call it before taking the next item."""
+        return self._trainer.state()
+
+
+def train(
+    model: Model, corpus: Corpus, options: TrainingOptions | None = None, *, seed: int = 0, state: State | None = None
+) -> Iterator[Progress]:
+    """Train ``model`` on ``corpus.train``, yielding after every update; at the end the model holds the best weights.
+
+    AdamW with linear warm-up and decay, clipped gradients, averaged weights, early stopping on the head's criterion over
+    ``corpus.dev`` (without a dev set all epochs are run). The same model, corpus, options, seed, machine and number of threads
+    give the same weights to the last bit, and so does a run that goes on from a saved ``state``.
+
+    Raises
+    ------
+    DataError
+        Nothing to learn from.
+    TrainingError
+        The loss is no number any more, or ``state`` is another model's.
+
+    Examples
+    --------
+    ::
+
+        for progress in train(model, corpus, options, seed=0):
+            if progress.ends_epoch:
+                print(progress.epoch, progress.dev_score)
+    """
+    trainer = _Trainer(model, corpus, options or model.options.training, seed)
+    if state is not None:
+        trainer.restore(state)
+    yield from trainer.run()
+
+
+class _Trainer:
+    """What `train` keeps between two updates."""
+
+    def __init__(self, model: Model, corpus: Corpus, options: TrainingOptions, seed: int) -> None:
+        self.model, self.options, self.seed = model, options, seed
+        self.device = choose_device(options.device)
+        model.to(self.device)
+        self.examples, self.targets = learnable(model, corpus.train)
+        self.lengths = [len(example) for example in self.examples]
+        self.dev = list(corpus.dev)
+        self.steps = len(self._batches(1))
+        self.updates = self.steps * options.epochs
+        self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.optimizer = _adamw(self.parameters, options)
+        kind = model.head.averaging if options.average == "auto" else options.average
+        self.averaging = kind
+        self.average = {} if kind == "none" else {n: p.detach().clone() for n, p in self.parameters.items()}
+        self.best = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.numbers: dict[str, Any] = {
+            "epoch": 1, "step": 0, "update": 0, "best_score": None, "best_epoch": 0, "loss_sum": 0.0, "token_sum": 0,
+        }  # fmt: skip
+        self.random = _initial_random_state(seed)
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> Iterator[Progress]:
+        while (finished := self._finished()) is None:
+            order = self._batches(self.numbers["epoch"])
+            for rows in order[self.numbers["step"] :]:
+                yield self._update(rows)
+        self._load(self.best)
+        self.model.eval()
+        if not self.numbers["update"]:
+            raise TrainingError(f"nothing was trained: {finished}")
+
+    def _update(self, rows: np.ndarray) -> Progress:
+        numbers = self.numbers
+        rate = self._schedule(numbers["update"])
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with _randomness(self):
+            loss, norm, tokens = self._step(rows)
+        numbers["update"] += 1
+        numbers["step"] += 1
+        numbers["loss_sum"] += loss * tokens
+        numbers["token_sum"] += tokens
+        self._average()
+        common = {
+            "epoch": numbers["epoch"], "update": numbers["update"], "step": numbers["step"], "steps": self.steps,
+            "tokens": tokens, "learning_rate": rate, "gradient_norm": norm, "_trainer": self,
+        }  # fmt: skip
+        if numbers["step"] < self.steps:
+            return Progress(
+                loss=loss, best_score=numbers["best_score"], best_epoch=numbers["best_epoch"], **common
+            )
+        mean = numbers["loss_sum"] / numbers["token_sum"]
+        score = self._judge()
+        numbers.update(epoch=numbers["epoch"] + 1, step=0, loss_sum=0.0, token_sum=0)
+        return Progress(
+            loss=mean, ends_epoch=True, dev_score=score, best_score=numbers["best_score"],
+            best_epoch=numbers["best_epoch"], finished=self._finished(), **common,
+        )  # fmt: skip
+
+    def _step(self, rows: np.ndarray) -> tuple[float, float, int]:
+        """One update on the examples ``rows``: mean loss a token, gradient norm, tokens."""
+        model, options = self.model, self.options
+        model.train()
+        batch = model.inputs.encode([self.examples[row] for row in rows])
+        target = pad_targets([self.targets[row] for row in rows], batch.ids.shape[1]).to(self.device)
+        tokens = int(batch.lengths.sum())
+        mixed = options.mixed_precision and self.device.type == "cuda"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed):
+            loss = model.loss(batch, target).sum() / tokens
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = _clip(list(self.parameters.values()), options)
+        value = float(loss)
+        if not (np.isfinite(value) and np.isfinite(norm)):
+            raise TrainingError(
+                f"the loss became {value} (gradient norm {norm}) at update {self.numbers['update'] + 1}; "
+                "lower training.learning_rate, or clip harder with training.clip"
+            )
+        self.optimizer.step()
+        return value, norm, tokens
+
+    def _schedule(self, update: int) -> float:
+        """Linear rise over the warm-up, then linear fall to ``final_rate``; ``update`` from 0."""
+        options = self.options
+        rising = max(1.0, options.warmup * self.updates)
+        falling = max(1.0, self.updates - rising)
+        fall = 1 - (1 - options.final_rate) * max(0.0, update + 1 - rising) / falling
+        return options.learning_rate * min((update + 1) / rising, fall)
+
+    def _average(self) -> None:
+        if not self.average:
+            return
+        n = self.numbers["update"]
+        if self.averaging == "mean":
+            # Polynomial-decay averaging (Shamir and Zhang 2013): a mean of all updates that favours the late ones.
+            share = 4 / (n + 3)
+        else:
+            share = 1 - min(self.options.average_decay, (1 + n) / (10 + n))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.values()), [p.data for p in self.parameters.values()], min(share, 1.0))
+
+    def _judge(self) -> float | None:
+        """Score the averaged weights on dev and keep them if they are the best so far."""
+        numbers = self.numbers
+        judged = self.average or {n: p.detach() for n, p in self.parameters.items()}
+        score = None
+        if self.dev:
+            with self._with_weights(judged):
+                score = score_examples(self.model, self.dev)
+        if score is None or numbers["best_score"] is None or score > numbers["best_score"]:
+            numbers["best_score"], numbers["best_epoch"] = score, numbers["epoch"]
+            for name, kept in self.best.items():
+                kept.copy_(judged[name])
+        return score
+
+    def _finished(self) -> str | None:
+        numbers, options = self.numbers, self.options
+        done = numbers["epoch"] - 1
+        best = f"best epoch {numbers['best_epoch']}"
+        if numbers["step"] == 0 and done >= options.epochs:
+            return f"stopped: all {options.epochs} epochs done, {best}"
+        if self.dev and numbers["step"] == 0 and done - numbers["best_epoch"] >= options.patience:
+            return f"stopped: no better dev score for {options.patience} epochs, {best}"
+        return None
+
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        rng = np.random.default_rng([self.seed, epoch])
+        return batches(
+            self.lengths, sentences=self.options.batch_sentences, tokens=self.options.batch_tokens, rng=rng
+        )
+
+    # -- weights and state --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _with_weights(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        own = {name: p.data for name, p in self.parameters.items()}
+        try:
+            for name, p in self.parameters.items():
+                p.data = weights[name]
+            yield
+        finally:
+            for name, p in self.parameters.items():
+                p.data = own[name]
+
+    def _load(self, weights: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, p in self.parameters.items():
+                p.copy_(weights[name])
+
+    def state(self) -> State:
+        tensors = {f"weights.{name}": p.detach() for name, p in self.parameters.items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        for name, p in self.parameters.items():
+            for part, value in self.optimizer.state.get(p, {}).items():
+                tensors[f"adamw.{part}.{name}"] = value
+        tensors = {name: value.detach().cpu().clone() for name, value in tensors.items()}
+        tensors |= {f"random.{kind}": value.clone() for kind, value in self.random.items()}
+        return State(dict(self.numbers, seed=self.seed), tensors)
+
+    def restore(self, state: State) -> None:
+        groups: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "best": {}, "adamw": {}, "random": {}}
+        for key, value in state.tensors.items():
+            group, _, name = key.partition(".")
+            groups[group][name] = value
+        for name, p in self.parameters.items():
+            if name not in groups["weights"] or groups["weights"][name].shape != p.shape:
+                raise TrainingError(f"the checkpoint is another model's: expected {name} of shape {tuple(p.shape)}")
+        self._load(groups["weights"])
+        for own, saved in ((self.average, groups["average"]), (self.best, groups["best"])):
+            for name, value in own.items():
+                value.copy_(saved[name])
+        for name, p in self.parameters.items():
+            parts = {k.partition(".")[0]: v for k, v in groups["adamw"].items() if k.partition(".")[2] == name}
+            if parts:
+                self.optimizer.state[p] = {
+                    part: value.clone() if part == "step" else value.clone().to(p.device) for part, value in parts.items()
+                }
+        self.numbers = {key: value for key, value in state.numbers.items() if key != "seed"}
+        self.random = {kind: value.clone() for kind, value in groups["random"].items()}
+
+
+def learnable(model: Model, examples: Any) -> tuple[list[Example], list[list[int]]]:
+    """The examples that can be learned from, and their targets: not empty, and every tag known to the head."""
+    pairs = [(example, model.head.target(example)) for example in examples if len(example)]
+    kept = [(example, target) for example, target in pairs if target is not None]
+    if not kept:
+        raise DataError("expected at least one sentence with known tags to train on, found none")
+    return [example for example, _ in kept], [target for _, target in kept]
+
+
+def score_examples(model: Model, examples: list[Example]) -> float:
+    """The head's criterion on ``examples``, 0..1."""
+    return model.head.criterion([example.tags for example in examples], list(model.predict(examples)))
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that ``name`` stands for; ``auto`` takes a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"training.device: expected auto, cpu or cuda, found {name!r}") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"training.device: {name} was asked for, and torch finds no GPU; use auto or cpu")
+    return device
+
+
+def _adamw(parameters: Mapping[str, Tensor], options: TrainingOptions) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2019); matrices decay, biases and embeddings do not."""
+    decayed = [p for name, p in parameters.items() if p.dim() > 1 and "embedding" not in name]
+    others = [p for name, p in parameters.items() if p.dim() <= 1 or "embedding" in name]
+    groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.99), fused=True)
+
+
+def _clip(parameters: list[Tensor], options: TrainingOptions) -> float:
+    """Clip gradients in place as told; the norm before clipping."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
+    if options.clip and options.clip_by == "norm" and norm > options.clip:
+        torch._foreach_mul_(gradients, options.clip / norm)
+    elif options.clip and options.clip_by == "value":
+        torch._foreach_clamp_min_(gradients, -options.clip)
+        torch._foreach_clamp_max_(gradients, options.clip)
+    return norm
+
+
+def _initial_random_state(seed: int) -> dict[str, Tensor]:
+    states = {"cpu": torch.Generator().manual_seed(seed).get_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.Generator("cuda").manual_seed(seed).get_state()
+    return states
+
+
+@contextmanager
+def _randomness(trainer: _Trainer) -> Iterator[None]:
+    """Run with the trainer's own random state; the caller's is untouched."""
+    outside = torch.get_rng_state()
+    cuda = trainer.device.type == "cuda"
+    outside_cuda = torch.cuda.get_rng_state(trainer.device) if cuda else None
+    torch.set_rng_state(trainer.random["cpu"])
+    if cuda:
+        torch.cuda.set_rng_state(trainer.random["cuda"], trainer.device)
+    try:
+        yield
+    finally:
+        trainer.random["cpu"] = torch.get_rng_state()
+        torch.set_rng_state(outside)
+        if cuda and outside_cuda is not None:
+            trainer.random["cuda"] = torch.cuda.get_rng_state(trainer.device)
+            torch.cuda.set_rng_state(outside_cuda, trainer.device)
