@@ -112,9 +112,8 @@ test: $(VENV)/.dev
 	$(PY) -m pytest $(ARGS)
 
 lint: $(VENV)/.dev
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
-	$(PY) -m mypy
+	@status=0; for check in 'ruff check .' 'ruff format --check .' mypy; do \
+	  echo "$(PY) -m $$check"; $(PY) -m $$check || status=1; done; exit $$status
 
 check: lint test
 
