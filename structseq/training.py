@@ -187,7 +187,7 @@ class _Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = _clip(list(self.parameters.values()), options)
-        value = float(loss)
+        value = float(loss.detach())
         if not (np.isfinite(value) and np.isfinite(norm)):
             raise TrainingError(
                 f"the loss became {value} (gradient norm {norm}) at update {self.numbers['update'] + 1}; "
