@@ -1,0 +1,222 @@
+"""Text files as the readers need them: exact lines out of plain or gzip bytes, and writing that is whole or not at all."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from structseq.errors import ConfigError, DataError
+
+Source = str | os.PathLike[str] | BinaryIO
+
+BOM = "\ufeff"
+CHUNK = 1 << 20
+GZIP = b"\x1f\x8b"
+
+
+def is_path(source: object) -> bool:
+    return isinstance(source, str | os.PathLike)
+
+
+def name_of(source: Source) -> str:
+    """What messages call the source: its path, or the stream's own name (``<stdin>``)."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) and name else "<stream>"
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[BinaryIO]:
+    """The bytes of a path or a binary stream, unpacked where they are gzip (told by content, not by name).
+
+    A stream that was given stays open; what was opened here is closed. Raises `DataError` where there is no such file,
+    or no permission, or where a folder was named.
+    """
+    with _raw(source) as raw:
+        peekable = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[arg-type]
+        try:
+            if peekable.peek(2)[:2] == GZIP:
+                with gzip.GzipFile(fileobj=peekable) as unpacked:
+                    yield unpacked  # type: ignore[misc]
+            else:
+                yield peekable
+        finally:
+            if peekable is not raw:
+                peekable.detach()
+
+
+@contextmanager
+def _raw(source: Source) -> Iterator[BinaryIO]:
+    if not isinstance(source, str | os.PathLike):
+        if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
+            raise DataError(f"expected a path or a file opened in binary mode, found {type(source).__name__}")
+        yield source
+        return
+    path = Path(source)
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise DataError(_why_not_opened(path, error), file=path) from None
+    except ValueError as error:  # a NUL in the name
+        raise DataError(f"no file can have this name ({error})", file=path) from None
+    with stream:
+        yield stream
+
+
+def _why_not_opened(path: Path, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, IsADirectoryError) or path.is_dir():
+        return "expected a file, found a folder; name the file in it"
+    if isinstance(error, PermissionError):
+        return "no permission to read this file"
+    return f"cannot be opened ({error.strerror or error})"
+
+
+def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
+    """A strict decoder; raises `ConfigError` for an encoding that Python does not know."""
+    try:
+        return codecs.getincrementaldecoder(encoding)("strict")
+    except LookupError:
+        raise ConfigError(f"unknown encoding {encoding!r}; use a name Python knows, such as utf-8 or latin-1") from None
+
+
+def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
+    r"""Each line with its own ending, which is ``\n`` or ``\r\n`` and nothing else; a byte order mark stays in line 1.
+
+    Joined together the lines are the file. Raises `DataError` with file and line for bytes that the encoding does not
+    allow and for gzip data that is damaged or cut off.
+    """
+    decoder, name = decoder_of(encoding), name_of(source)
+    done, pending = 0, ""  # lines handed out; the beginning of the next one
+    with opened(source) as stream:
+        for chunk, last in _chunks(stream, name):
+            state = decoder.getstate()
+            try:
+                text = decoder.decode(chunk, last)
+            except UnicodeDecodeError as error:
+                raise _undecodable(error, decoder, state, chunk, name, done + 1, encoding) from None
+            if "\n" not in text and not last:
+                pending += text
+                continue
+            lines = io.StringIO(pending + text, newline="\n").readlines()
+            pending = lines.pop() if not last and lines and not lines[-1].endswith("\n") else ""
+            yield from lines
+            done += len(lines)
+
+
+def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
+    """Pieces of the file, each with whether it is the (empty) last one."""
+    while True:
+        try:
+            chunk = stream.read1(CHUNK) if hasattr(stream, "read1") else stream.read(CHUNK)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"the gzip data is damaged or cut off ({error}); fetch or pack the file again", file=name) from None
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror or error})", file=name) from None
+        yield chunk, not chunk
+        if not chunk:
+            return
+
+
+def _undecodable(
+    error: UnicodeDecodeError,
+    decoder: codecs.IncrementalDecoder,
+    state: tuple[bytes, int],
+    chunk: bytes,
+    name: str,
+    line: int,
+    encoding: str,
+) -> DataError:
+    """The message for bytes the encoding does not allow, with the line they stand in."""
+    decoder.setstate(state)
+    good = error.start - len(state[0])
+    with suppress(UnicodeDecodeError):
+        line += decoder.decode(chunk[: max(good, 0)]).count("\n")
+    found = f"byte 0x{error.object[error.start]:02x}" if error.start < len(error.object) else "an unfinished character"
+    message = f"expected {encoding} text, found {found} ({error.reason}); name the file's encoding, such as encoding='latin-1'"
+    return DataError(message, file=name, line=line)
+
+
+def peek(source: Source, size: int = 1 << 16) -> bytes:
+    """The first bytes of a file, unpacked, without using up anything."""
+    name = name_of(source)
+    with opened(source) as stream:
+        pieces = b""
+        for chunk, last in _chunks(stream, name):
+            pieces += chunk
+            if last or len(pieces) >= size:
+                break
+    return pieces[:size]
+
+
+@contextmanager
+def writing(target: str | os.PathLike[str] | BinaryIO, *, encoding: str = "utf-8") -> Iterator[TextIO]:
+    """A text file to write lines to, endings as given; packed where its name ends in ``.gz``.
+
+    A path appears whole when the block ends well and not at all when it does not; a stream that was given is written
+    to directly and stays open. Raises `DataError` for text that the encoding cannot hold and where nothing can be
+    written.
+    """
+    name = name_of(target)
+    decoder_of(encoding)
+    try:
+        with _sink(target) as stream:
+            text = io.TextIOWrapper(stream, encoding=encoding, newline="")  # type: ignore[type-var]
+            try:
+                yield text
+                text.flush()
+            finally:
+                text.detach()
+    except UnicodeEncodeError as error:
+        bad = error.object[error.start]
+        raise DataError(f"{encoding} cannot hold the character {bad!a}; write it in utf-8", file=name) from None
+
+
+@contextmanager
+def _sink(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+    if not isinstance(target, str | os.PathLike):
+        yield target
+        return
+    with replacing(target) as stream:
+        if os.fspath(target).endswith(".gz"):
+            # No name and no time inside: the same content is the same bytes
+            with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
+                yield packed  # type: ignore[misc]
+        else:
+            yield stream
+
+
+@contextmanager
+def replacing(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A binary file that takes the target's place when the block ends well, and leaves no trace when it does not."""
+    path = Path(os.path.realpath(target))  # a link stays a link
+    if path.exists() and not path.is_file():
+        if path.is_dir():
+            raise DataError("expected a file to write to, found a folder", file=target)
+        with path.open("wb") as device:  # /dev/null and pipes cannot be replaced
+            yield device
+        return
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
+    try:
+        stream = temporary.open("wb")
+    except OSError as error:
+        why = "there is no such folder" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        raise DataError(f"cannot be written ({why})", file=target) from None
+    try:
+        with stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
