@@ -13,9 +13,9 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from structseq.chunks import LETTERS, Mask, split_tag, tables_of
 from structseq.errors import DataError
-from structseq.schemes import Scheme
+from structseq.spans.chunks import LETTERS, Mask, split_tag, tables_of
+from structseq.spans.schemes import Scheme
 
 Places = NDArray[np.intp]
 TagRows = Sequence[Sequence[str]]

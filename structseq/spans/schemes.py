@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from structseq.chunks import CLOSES, LETTERS, OPENS, Mask, Span, needed_letters, spans_of, split_tag, tables_of
 from structseq.errors import ConfigError, DataError
+from structseq.spans.chunks import CLOSES, LETTERS, OPENS, Mask, Span, needed_letters, spans_of, split_tag, tables_of
 
 
 class TagError(DataError):
@@ -165,9 +165,9 @@ class Scheme:
         parts = self._split_all(readable)
         for span in spans_of(parts):
             if not self._opens(parts, span):
-                found.append(self._opened_wrongly(tags, parts, span))
+                found.append(self._opened_wrongly(tags, span))
             if not self._closes(parts, span):
-                found.append(self._closed_wrongly(tags, parts, span))
+                found.append(self._closed_wrongly(tags, span))
         return sorted(found, key=lambda violation: violation.position)
 
     def legal(self, labels: Sequence[str]) -> Legal:
@@ -288,31 +288,23 @@ class Scheme:
         letters = ", ".join(self.letters)
         return f"{tag!r} is no {self.name} tag; expected O, or one of the letters {letters} alone or followed by -type"
 
-    def _opened_wrongly(self, tags: Sequence[str], parts: Sequence[tuple[str, str]], span: Span) -> Violation:
-        tag = tags[span.start]
+    def _opened_wrongly(self, tags: Sequence[str], span: Span) -> Violation:
         place = f"after {tags[span.start - 1]}" if span.start else "at the start"
-        label = span.label
-        if self.family == "IOB1":
-            own = f"{label} entity" if label else "entity"
-            rule = f"IOB1 writes {tag} only directly after another {own}, and {self.tag('I', label)} elsewhere"
-        elif self.family == "BIOES":
-            rule = f"{self.name} opens one with {self.tag('B', label)}, or {self.tag('S', label)} for a single token"
-        else:
-            rule = f"{self.name} opens one with {self.tag('B', label)}"
-        return Violation(span.start, f"{tag} opens an entity {place}; {rule}")
+        rule = self._rule(tags[span.start], span.label, "opens", "B", "after")
+        return Violation(span.start, f"{tags[span.start]} opens an entity {place}; {rule}")
 
-    def _closed_wrongly(self, tags: Sequence[str], parts: Sequence[tuple[str, str]], span: Span) -> Violation:
-        tag = tags[span.end - 1]
+    def _closed_wrongly(self, tags: Sequence[str], span: Span) -> Violation:
         place = f"before {tags[span.end]}" if span.end < len(tags) else "at the end"
-        label = span.label
-        if self.family == "IOE1":
-            own = f"{label} entity" if label else "entity"
-            rule = f"IOE1 writes {tag} only directly before another {own}, and {self.tag('I', label)} elsewhere"
-        elif self.family == "BIOES":
-            rule = f"{self.name} closes one with {self.tag('E', label)}, or {self.tag('S', label)} for a single token"
-        else:
-            rule = f"{self.name} closes one with {self.tag('E', label)}"
-        return Violation(span.end - 1, f"{tag} closes an entity {place}; {rule}")
+        rule = self._rule(tags[span.end - 1], span.label, "closes", "E", "before")
+        return Violation(span.end - 1, f"{tags[span.end - 1]} closes an entity {place}; {rule}")
+
+    def _rule(self, tag: str, label: str, does: str, letter: str, side: str) -> str:
+        """What the scheme writes at this end of an entity."""
+        if self.family in ("IOB1", "IOE1"):
+            other = f"another {label} entity" if label else "another entity"
+            return f"{self.name} writes {tag} only directly {side} {other}, and {self.tag('I', label)} elsewhere"
+        single = f", or {self.tag('S', label)} for a single token" if self.family == "BIOES" else ""
+        return f"{self.name} {does} one with {self.tag(letter, label)}{single}"
 
 
 _BIOES = {"B": "B", "I": "I", "E": "E", "S": "S"}

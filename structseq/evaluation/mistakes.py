@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from structseq.chunks import Span
-from structseq.matching import Matching, Units, name_of
+from structseq.evaluation.matching import Matching, Units, name_of
+from structseq.spans.chunks import Span
 
 KINDS = ("type", "boundary", "boundary and type", "missed", "spurious")
 

@@ -1,22 +1,116 @@
-"""A report as text for a terminal: the score with its interval, the tables, and the errors with their context."""
+"""Report: what an evaluation found, for programs and, as text, for a terminal."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from structseq.chunks import Span
-from structseq.mistakes import Confusion, Mistake
-from structseq.scores import Score, Table
-
-if TYPE_CHECKING:
-    from structseq.evaluation import Report
+from structseq.evaluation.intervals import LEVEL
+from structseq.evaluation.mistakes import KINDS, Confusion, Mistake
+from structseq.evaluation.scores import Score, Table
+from structseq.spans.chunks import Span
 
 # Rows of the confusion table and names of unseen tags that are shown; the rest is counted
 SHOWN = 20
 # Words shown on each side of an error
 CONTEXT = 6
 NOTHING = "(nothing)"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `evaluate` found.
+
+    Attributes
+    ----------
+    scheme:
+        The tag scheme's name; "plain" where tags are no spans.
+    sentences, tokens:
+        How many were compared.
+    accuracy:
+        Share of tokens with the right tag, 0 to 1.
+    table, strict:
+        Scores by conlleval's rule and by the strict one; the same table where every tag sequence is legal.
+    intervals:
+        95 % bootstrap intervals (low, high) of micro precision, recall and f1, or of accuracy; empty if none was asked.
+    seen, unseen:
+        Scores over units whose text occurred with the same type in training and over the others; None where the
+        training's entities were not given.
+    confusion:
+        Which type was taken for which, most frequent first; None for nothing, so that misses and spurious ones show.
+    errors:
+        Every wrong or missing unit, in the order of the text.
+    unseen_tags:
+        Gold tags that training never saw, with their number of tokens: misses, whatever was predicted.
+    signature:
+        How the numbers were computed, in one line.
+    """
+
+    scheme: str
+    sentences: int
+    tokens: int
+    accuracy: float
+    table: Table
+    strict: Table
+    intervals: Mapping[str, tuple[float, float]]
+    seen: Score | None
+    unseen: Score | None
+    confusion: tuple[Confusion, ...]
+    errors: tuple[Mistake, ...]
+    unseen_tags: Mapping[str, int]
+    signature: str
+
+    @property
+    def plain(self) -> bool:
+        return self.scheme == "plain"
+
+    @property
+    def criterion(self) -> float:
+        """The one number to watch: micro F1 of entities by conlleval's rule, or accuracy where tags are plain."""
+        return self.accuracy if self.plain else self.table.micro.f1
+
+    @property
+    def micro(self) -> Score:
+        return self.table.micro
+
+    @property
+    def macro(self) -> Score:
+        return self.table.macro
+
+    @property
+    def types(self) -> Mapping[str, Score]:
+        return self.table.types
+
+    @property
+    def error_kinds(self) -> dict[str, int]:
+        """How many errors there are of each kind."""
+        counts = Counter(mistake.kind for mistake in self.errors)
+        return {kind: counts[kind] for kind in KINDS}
+
+    def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
+        """Plain lists, dicts and numbers for JSON; ``errors``: how many of them to list, None for all."""
+        shown = self.errors if errors is None else self.errors[:errors]
+        found: dict[str, Any] = {"criterion": self.criterion}
+        for name in ("scheme", "sentences", "tokens", "accuracy", "signature"):
+            found[name] = getattr(self, name)
+        for name in ("table", "strict", "seen", "unseen"):
+            part = getattr(self, name)
+            found[name] = None if part is None else asdict(part)
+        found["intervals"] = {name: list(ends) for name, ends in self.intervals.items()}
+        found["confusion"] = [asdict(cell) for cell in self.confusion]
+        found["unseen_tags"] = dict(self.unseen_tags)
+        found["error_kinds"] = self.error_kinds
+        found["errors"] = [mistake.to_dict() for mistake in shown]
+        return found
+
+    def text(self, errors: int | None = 0) -> str:
+        """The report for a terminal; ``errors``: how many of them to list, None for all."""
+        return report_text(self, errors=errors)
+
+    def __str__(self) -> str:
+        return self.text()
 
 
 def report_text(report: Report, *, errors: int | None = 0) -> str:
@@ -58,7 +152,7 @@ def _headline(report: Report) -> str:
     rows = []
     for key, name, score in named:
         interval = report.intervals.get(key)
-        told = f"95% interval {_percent(interval[0])} to {_percent(interval[1])}" if interval else ""
+        told = f"{LEVEL}% interval {_percent(interval[0])} to {_percent(interval[1])}" if interval else ""
         rows.append([name, _percent(score), told])
     counts = f"{report.sentences} sentences, {report.tokens} tokens"
     if not report.plain:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from structseq.matching import Matching, Units
+from structseq.evaluation.matching import Matching, Units
 
 
 @dataclass(frozen=True, slots=True)

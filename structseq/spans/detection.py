@@ -1,78 +1,15 @@
-"""Spans and tags, the door to the room: schemes by name or found from the data, tags converted and repaired.
-
-`Span` and `Scheme` are told in `chunks` and `schemes`; what needs more than one scheme or a whole corpus is here.
-"""
+"""The tag scheme found from the data: which one the entities of a whole corpus follow, or that they mix several."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from structseq.chunks import Span, split_tag
-from structseq.errors import ConfigError, DataError
-from structseq.schemes import PLAIN, SCHEMES, Edges, Legal, Scheme, TagError, Violation, scheme_of
-
-__all__ = [
-    "PLAIN",
-    "REPAIRS",
-    "SCHEMES",
-    "Edges",
-    "Legal",
-    "Scheme",
-    "Span",
-    "TagError",
-    "Violation",
-    "convert",
-    "detect",
-    "repair",
-    "scheme_of",
-]
+from structseq.spans.chunks import split_tag
+from structseq.spans.schemes import PLAIN, SCHEMES, Scheme, TagError
 
 # A corpus follows a scheme when at most one entity in so many is written otherwise; the rest are illegal sequences
 TOLERANCE = 5
-
-
-def convert(tags: Sequence[str], source: Scheme, target: Scheme) -> tuple[str, ...]:
-    """Tags of one scheme in another.
-
-    Raises `TagError` where ``tags`` are not legal in ``source`` (repair them first, by a named policy) and `DataError`
-    where ``target`` cannot hold the spans: IO merges neighbours of one type, plain tags are no spans.
-
-    >>> convert(["B-x", "I-x", "O"], scheme_of("BIO"), scheme_of("BILOU"))
-    ('B-x', 'L-x', 'O')
-    """
-    if source == target:
-        return tuple(tags)
-    if source.plain:
-        raise DataError(f"plain tags have no spans and cannot become {target.name}")
-    for violation in source.violations(tags):
-        raise TagError(f"{violation.message}; repair the tags before converting them", [(0, violation.position)])
-    return target.encode(source.decode(tags), len(tags))
-
-
-def repair(tags: Sequence[str], scheme: Scheme, policy: str) -> tuple[str, ...]:
-    """A legal sequence in place of ``tags``, by one of `REPAIRS`; a legal one, and a plain one, stays as it is.
-
-    ``conlleval`` keeps every entity that conlleval's rule reads and writes it properly; ``drop`` keeps only those that
-    are written properly already and makes the rest O. Raises `ConfigError` for another policy and `TagError` for a
-    tag that is none of the scheme's: no policy can guess what it meant.
-
-    >>> bio = scheme_of("BIO")
-    >>> repair(["I-x", "I-x", "B-y"], bio, "conlleval"), repair(["I-x", "I-x", "B-y"], bio, "drop")
-    (('B-x', 'I-x', 'B-y'), ('O', 'O', 'B-y'))
-    """
-    if policy not in REPAIRS:
-        raise ConfigError(f"unknown repair {policy!r}; known are {', '.join(REPAIRS)}")
-    if scheme.plain:
-        return tuple(tags)
-    return scheme.encode(REPAIRS[policy](scheme, tags), len(tags))
-
-
-# What each policy keeps of a sequence
-REPAIRS: Mapping[str, Callable[[Scheme, Sequence[str]], tuple[Span, ...]]] = {
-    "conlleval": Scheme.decode,
-    "drop": Scheme.well_formed,
-}
 
 
 def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
