@@ -13,7 +13,7 @@ from splitmix import SplitMix64, digest
 HERE = Path(__file__).resolve().parent
 SIZES = {"train": 4000, "dev": 500, "test": 1000}
 # Percent of the templates that only test, and that only dev may use.
-TEST_TEMPLATES, DEV_TEMPLATES = 28, 12
+TEST_TEMPLATES, DEV_TEMPLATES = 28, 16
 # Percent of a held-out split's sentences that come from its own templates, and of its values from its own pool.
 OWN_TEMPLATES, OWN_VALUES = 35, 45
 
@@ -33,7 +33,7 @@ class Language:
 LANGUAGES = (
     Language("en", False, 35, (("taipei",), ("november 2", "november the 2", "november second", "2nd of november",
                                              "second of november", "nov 2", "11/2"))),
-    # Language("zh", True, 30, (("台北",), ("十一月二", "11月2號", "11月2日", "11/2"))),
+    Language("zh", True, 30, (("台北",), ("十一月二號", "十一月二日", "11月2號", "11月2日", "11/2"))),
 )
 ENDINGS = (".", "?", "!", "。", "？", "！")
 
