@@ -38,8 +38,8 @@ def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
     corpus = list(sequences)
     counts = Counter(tag for tags in corpus for tag in tags)
     letters = {tag: split_tag(tag)[0] for tag in counts}
-    typed = [tag for tag in counts if "-" in tag]
-    strays = {tag for tag, letter in letters.items() if letter not in _MEANINGS}
+    strays = {tag for tag, letter in letters.items() if letter not in _LETTERS}
+    typed = [tag for tag in counts if "-" in tag and tag not in strays]
     if strays:
         if len(strays) < len(typed) and 2 * sum(counts[tag] for tag in strays) < counts.total():
             raise _stray(corpus, strays)
@@ -51,7 +51,7 @@ def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
     return _best(corpus, _candidates(used), used)
 
 
-_MEANINGS = frozenset("OBIESMLU")
+_LETTERS = frozenset("OBIESMLU")
 # Letters of different spellings: none of the first may stand beside one of the second
 _RIVALS = (("M", "ILU"), ("LU", "ES"))
 
@@ -125,7 +125,7 @@ def _refuse_two_spellings(corpus: Sequence[Sequence[str]], used: set[str]) -> No
 
 def _stray(corpus: Sequence[Sequence[str]], strays: set[str]) -> TagError:
     first = _first_tag(corpus, strays, "is a tag of no scheme")
-    return _mixture([*first, *_first_tag(corpus, _MEANINGS - {"O"}, "is a tag of one")])
+    return _mixture([*first, *_first_tag(corpus, _LETTERS - {"O"}, "is a tag of one")])
 
 
 def _mixture(found: Sequence[Found]) -> TagError:
