@@ -116,6 +116,7 @@ class TrainingOptions(Section):
     average_decay: float = Field(0.998, gt=0, lt=1, description="decay of the exponential moving average, an update")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="share held out of the training data where no dev set is given")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
+    threads: int = Field(0, ge=0, description="CPU threads; 0: two where they can be had. 1 and 2 give the same bits")
     mixed_precision: bool = Field(True, description="bfloat16 where a GPU is there; never in a structured recursion")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +61,25 @@ class Model(nn.Module):
             assert isinstance(pretrained, PretrainedVectors)
             pretrained.embedding.weight.data.copy_(vectors)
         return model
+
+    @contextmanager
+    def on_threads(self, threads: int) -> Iterator[None]:
+        """Compute on so many threads: the two directions of a layer at once from 2 on, torch's own threads for the rest.
+
+        The results do not depend on whether ``threads`` is 1 or 2. Not for a model that several threads share.
+        """
+        layers = [module for module in self.modules() if isinstance(module, Bidirectional)]
+        outside = torch.get_num_threads()
+        both_ways = threads >= 2 and bool(layers)
+        try:
+            torch.set_num_threads(max(1, threads // 2 if both_ways else threads))
+            for layer in layers:
+                layer.concurrent = both_ways
+            yield
+        finally:
+            torch.set_num_threads(outside)
+            for layer in layers:
+                layer.concurrent = False
 
     def states(self, batch: TokenBatch, table: Tensor | None = None) -> Padded:
         """(B, T, H): the encoder's states; ``table`` as in `Inputs.forward`."""

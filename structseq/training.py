@@ -118,6 +118,8 @@ class _Trainer:
         self.model, self.options, self.seed = model, options, seed
         self.device = choose_device(options.device)
         model.to(self.device)
+        # torch's own count is what the user or the container allows.
+        self.threads = options.threads or min(2, torch.get_num_threads())
         self.examples, self.targets = learnable(model, corpus.train)
         self.lengths = [len(example) for example in self.examples]
         self.dev = list(corpus.dev)
@@ -151,7 +153,7 @@ class _Trainer:
         rate = self._schedule(numbers["update"])
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with _randomness(self):
+        with _randomness(self), self.model.on_threads(self.threads):
             loss, norm, tokens = self._step(rows)
         numbers["update"] += 1
         numbers["step"] += 1
@@ -222,7 +224,7 @@ class _Trainer:
         judged = self.average or {n: p.detach() for n, p in self.parameters.items()}
         score = None
         if self.dev:
-            with self._with_weights(judged):
+            with self._with_weights(judged), self.model.on_threads(self.threads):
                 score = score_examples(self.model, self.dev)
         if score is None or numbers["best_score"] is None or score > numbers["best_score"]:
             numbers["best_score"], numbers["best_epoch"] = score, numbers["epoch"]

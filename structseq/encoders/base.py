@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from structseq.padded import Padded
 
@@ -31,7 +36,17 @@ class Encoder(nn.Module, ABC):
 
 
 class Bidirectional(Encoder):
-    """Two encoders of one kind, the second reading each row from its own end; states side by side (Schuster and Paliwal 1997)."""
+    """Two encoders of one kind, the second reading each row from its own end; states side by side (Schuster and Paliwal 1997).
+
+    Attributes
+    ----------
+    concurrent:
+        Whether the two directions run on two threads. They share nothing until their states meet, so the results are the same to
+        the last bit, and there is one meeting a layer instead of a barrier a step: a busy neighbour core costs little. `Model.on_threads`
+        switches it.
+    """
+
+    concurrent: bool = False
 
     def __init__(self, forwards: Encoder, backwards: Encoder) -> None:
         super().__init__()
@@ -39,9 +54,78 @@ class Bidirectional(Encoder):
         self.forwards, self.backwards = forwards, backwards
 
     def forward(self, inputs: Padded) -> Padded:
-        there = self.forwards(inputs)
-        back = reverse(self.backwards(reverse(inputs)))
-        return there.with_values(torch.cat([there.values, back.values], -1))
+        if self.concurrent and inputs.values.device.type == "cpu" and not self.draws:
+            there, back = self._both_at_once(inputs)
+        else:
+            there, back = self.forwards(inputs).values, self._from_the_end(inputs).values
+        return inputs.with_values(torch.cat([there, back], -1))
+
+    @property
+    def draws(self) -> bool:
+        """Whether a direction draws random numbers here: two threads would draw them in no fixed order."""
+        return self.training and any(getattr(part, "recurrent_dropout", 0) for part in (self.forwards, self.backwards))
+
+    def _from_the_end(self, inputs: Padded) -> Padded:
+        return reverse(self.backwards(reverse(inputs)))
+
+    def _both_at_once(self, inputs: Padded) -> tuple[Tensor, Tensor]:
+        runs = (self.forwards, self._from_the_end)
+        if not torch.is_grad_enabled():
+            return tuple(concurrently(*(partial(_values, run, inputs, False) for run in runs)))
+        parameters = [list(part.parameters()) for part in (self.forwards, self.backwards)]
+        return _TwoDirections.apply(runs, inputs, parameters, inputs.values, *parameters[0], *parameters[1])
+
+
+class _TwoDirections(torch.autograd.Function):
+    """Both directions at once, forwards and in back-propagation; each is differentiated on the thread that runs it."""
+
+    @staticmethod
+    def forward(ctx: Any, runs: Any, inputs: Padded, parameters: Any, values: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
+        # Each direction gets its own leaf, so that the two graphs are apart and can be walked at the same time.
+        leaves = [values.detach().requires_grad_() for _ in runs]
+        jobs = [partial(_values, run, inputs.with_values(leaf), True) for run, leaf in zip(runs, leaves, strict=True)]
+        outputs = concurrently(*jobs)
+        ctx.parts = list(zip(outputs, leaves, parameters, strict=True))
+        return tuple(output.detach() for output in outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        jobs = [
+            partial(torch.autograd.grad, output, [leaf, *parameters], gradient)
+            for (output, leaf, parameters), gradient in zip(ctx.parts, upstream, strict=True)
+        ]
+        there, back = concurrently(*jobs)
+        ctx.parts = None
+        return (None, None, None, there[0] + back[0], *there[1:], *back[1:])
+
+
+def _values(run: Callable[[Padded], Padded], inputs: Padded, gradients: bool) -> Tensor:
+    inference = torch.is_inference(inputs.values)
+    with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
+        return run(inputs).values
+
+
+def concurrently(here: Callable[[], Any], beside: Callable[[], Any]) -> list[Any]:
+    """Both answers: the first computed on this thread, the second on another with the same number of torch threads."""
+    answer = _helper().submit(_as_here, torch.get_num_threads(), beside)
+    try:
+        first = here()
+    finally:
+        wait([answer])
+    return [first, answer.result()]
+
+
+def _as_here(threads: int, job: Callable[[], Any]) -> Any:
+    torch.set_num_threads(threads)  # counted for each thread by the OpenMP runtime
+    return job()
+
+
+@cache
+def _helper() -> ThreadPoolExecutor:
+    """One thread for the other direction, started on first use and forgotten by a forked child."""
+    os.register_at_fork(after_in_child=_helper.cache_clear)
+    return ThreadPoolExecutor(1, thread_name_prefix="structseq-direction")
 
 
 class Stack(Encoder):
