@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from structseq.data.comments import BLANKS
 from structseq.data.example import Example
-from structseq.errors import ConfigError, DataError
+from structseq.errors import DataError
 
-_FIELD = re.compile(r"[^ \t]+")
-_BLANKS = " \t\r\n"
+_FIELD = re.compile(r"[^ \t\r\n]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Block:
         return self.first_line + self.rows[token]
 
     def position(self, number: int, what: str = "column") -> int:
-        """A column number from the start or (negative) from the end as one from the start; `DataError` beyond the columns."""
+        """A column number, from the start or (negative) from the end, as one from the start; `DataError` beyond."""
         width = self.width
         if not -width <= number < width:
             raise self._error(
@@ -111,13 +111,18 @@ class Block:
         self._check(tags, "a tag")
         return tags
 
-    def example(self, token_column: int = 0, tag_column: int | None = -1, columns: Mapping[str, int] | None = None) -> Example:
+    def example(
+        self, token_column: int = 0, tag_column: int | None = -1, columns: Mapping[str, int] | None = None
+    ) -> Example:
         """This sentence as an `Example`."""
-        columns = columns or {}
-        if tag_column is not None and self.position(token_column, "the token column") == self.position(tag_column, "the tag column"):
-            raise self._same_column(token_column)
-        inputs = {"tokens": self.tokens(token_column), **{name: self.column(number) for name, number in columns.items()}}
-        targets = {} if tag_column is None else {"tags": self.tags(tag_column)}
+        inputs = {"tokens": self.tokens(token_column)}
+        for name, number in (columns or {}).items():
+            inputs[name] = self.column(number)
+        targets = {}
+        if tag_column is not None:
+            if token_column % self.width == self.position(tag_column, "the tag column"):
+                raise self._same_column(token_column)
+            targets["tags"] = self.tags(tag_column)
         return Example(inputs, targets, self.source, self.metadata, self.starts_document)
 
     def append(self, column: Sequence[str]) -> str:
@@ -142,8 +147,7 @@ class Block:
     def _place(self, line: str, at: int) -> tuple[int, int]:
         """Where field number ``at`` begins and ends in a row."""
         if self.separator == " ":
-            matches = list(_FIELD.finditer(line.rstrip(_BLANKS)))
-            return matches[at].span()
+            return list(_FIELD.finditer(line))[at].span()
         content = line.rstrip("\r\n")
         fields = content.split("\t")
         start = sum(map(len, fields[:at])) + at
@@ -153,7 +157,7 @@ class Block:
 
     def _split_end(self, line: str) -> tuple[str, str]:
         """A row and what comes after its last field: trailing blanks and the line's ending."""
-        content = line.rstrip(_BLANKS if self.separator == " " else "\r\n")
+        content = line.rstrip(BLANKS if self.separator == " " else "\r\n")
         return content, line[len(content) :]
 
     def _clean(self, column: list[str]) -> tuple[str, ...]:
@@ -174,8 +178,9 @@ class Block:
 
     def _check_new(self, column: Sequence[str]) -> None:
         if len(column) != len(self.rows):
-            raise DataError(f"expected {len(self.rows)} values, one for each row, found {len(column)}", file=self.source)
-        bad = "\t\r\n" if self.spaces else _BLANKS
+            message = f"expected {len(self.rows)} values, one for each row, found {len(column)}"
+            raise DataError(message, file=self.file, line=self.first_line)
+        bad = frozenset("\t\r\n" if self.spaces else BLANKS)
         for token, value in enumerate(column):
             if not value or not bad.isdisjoint(value):
                 raise self._error(token, f"expected a value without white space to write, found {value!r}")
@@ -183,7 +188,8 @@ class Block:
     def _error(self, token: int, message: str) -> DataError:
         return DataError(message, file=self.file, line=self.line_of(token))
 
-    def _same_column(self, token_column: int) -> DataError | ConfigError:
+    def _same_column(self, column: int) -> DataError:
         if self.width == 1:
-            return self._error(0, "expected at least 2 columns, a token and its tag, found 1; separate them by a tab or a space")
-        return self._error(0, f"the token and the tag are both column {token_column} of {self.width}; name another column for one of them")
+            message = "expected at least 2 columns, a token and its tag, found 1; separate them by a tab or a space"
+            return self._error(0, message)
+        return self._error(0, f"column {column} of {self.width} cannot be both token and tag; name another for one")

@@ -1,4 +1,4 @@
-"""Text files as the readers need them: exact lines out of plain or gzip bytes, and writing that is whole or not at all."""
+"""Text files as the readers and writers need them: exact lines out of plain or gzip bytes, and files written whole."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import BinaryIO, TextIO
 from structseq.errors import ConfigError, DataError
 
 Source = str | os.PathLike[str] | BinaryIO
+Target = str | os.PathLike[str] | BinaryIO
 
 BOM = "\ufeff"
 CHUNK = 1 << 20
@@ -41,7 +42,7 @@ def opened(source: Source) -> Iterator[BinaryIO]:
     or no permission, or where a folder was named.
     """
     with _raw(source) as raw:
-        peekable = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[arg-type]
+        peekable = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
         try:
             if peekable.peek(2)[:2] == GZIP:
                 with gzip.GzipFile(fileobj=peekable) as unpacked:
@@ -119,7 +120,8 @@ def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
         try:
             chunk = stream.read1(CHUNK) if hasattr(stream, "read1") else stream.read(CHUNK)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"the gzip data is damaged or cut off ({error}); fetch or pack the file again", file=name) from None
+            message = f"the gzip data is damaged or cut off ({error}); fetch or pack the file again"
+            raise DataError(message, file=name) from None
         except OSError as error:
             raise DataError(f"cannot be read ({error.strerror or error})", file=name) from None
         yield chunk, not chunk
@@ -142,8 +144,8 @@ def _undecodable(
     with suppress(UnicodeDecodeError):
         line += decoder.decode(chunk[: max(good, 0)]).count("\n")
     found = f"byte 0x{error.object[error.start]:02x}" if error.start < len(error.object) else "an unfinished character"
-    message = f"expected {encoding} text, found {found} ({error.reason}); name the file's encoding, such as encoding='latin-1'"
-    return DataError(message, file=name, line=line)
+    advice = "name the file's own encoding, such as encoding='latin-1'"
+    return DataError(f"expected {encoding} text, found {found} ({error.reason}); {advice}", file=name, line=line)
 
 
 def peek(source: Source, size: int = 1 << 16) -> bytes:
@@ -159,18 +161,17 @@ def peek(source: Source, size: int = 1 << 16) -> bytes:
 
 
 @contextmanager
-def writing(target: str | os.PathLike[str] | BinaryIO, *, encoding: str = "utf-8") -> Iterator[TextIO]:
+def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
     """A text file to write lines to, endings as given; packed where its name ends in ``.gz``.
 
     A path appears whole when the block ends well and not at all when it does not; a stream that was given is written
     to directly and stays open. Raises `DataError` for text that the encoding cannot hold and where nothing can be
     written.
     """
-    name = name_of(target)
     decoder_of(encoding)
     try:
-        with _sink(target) as stream:
-            text = io.TextIOWrapper(stream, encoding=encoding, newline="")  # type: ignore[type-var]
+        with _packed(target) as stream:
+            text = io.TextIOWrapper(stream, encoding=encoding, newline="")
             try:
                 yield text
                 text.flush()
@@ -178,11 +179,12 @@ def writing(target: str | os.PathLike[str] | BinaryIO, *, encoding: str = "utf-8
                 text.detach()
     except UnicodeEncodeError as error:
         bad = error.object[error.start]
-        raise DataError(f"{encoding} cannot hold the character {bad!a}; write it in utf-8", file=name) from None
+        message = f"{encoding} cannot hold the character {bad!a}; write the file in utf-8, and mend half surrogates"
+        raise DataError(message, file=name_of(target)) from None
 
 
 @contextmanager
-def _sink(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+def _packed(target: Target) -> Iterator[BinaryIO]:
     if not isinstance(target, str | os.PathLike):
         yield target
         return
@@ -199,18 +201,18 @@ def _sink(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
 def replacing(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary file that takes the target's place when the block ends well, and leaves no trace when it does not."""
     path = Path(os.path.realpath(target))  # a link stays a link
-    if path.exists() and not path.is_file():
-        if path.is_dir():
-            raise DataError("expected a file to write to, found a folder", file=target)
-        with path.open("wb") as device:  # /dev/null and pipes cannot be replaced
-            yield device
-        return
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
     try:
+        if path.is_dir():
+            raise DataError("expected a file to write to, found a folder", file=os.fspath(target))
+        if path.exists() and not path.is_file():  # /dev/null and pipes are not to be replaced
+            with path.open("wb") as device:
+                yield device
+            return
+        temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
         stream = temporary.open("wb")
     except OSError as error:
         why = "there is no such folder" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
-        raise DataError(f"cannot be written ({why})", file=target) from None
+        raise DataError(f"cannot be written ({why})", file=os.fspath(target)) from None
     try:
         with stream:
             yield stream

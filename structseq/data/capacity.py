@@ -1,0 +1,79 @@
+"""Capacity: what a format can hold of an example; its writer refuses the rest in one sentence and loses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from structseq.data.example import Example
+from structseq.errors import DataError
+
+_BLANKS = frozenset(" \t\r\n")
+
+
+@dataclass(slots=True)
+class Capacity:
+    """What one file can hold; the first example says which columns all have.
+
+    Attributes
+    ----------
+    format, file:
+        What messages call the format, and the file that is written.
+    inputs, documents, empty_sentences:
+        Whether there is room for further inputs, document boundaries and sentences without tokens.
+    metadata:
+        The metadata keys that there is room for; None: any.
+    blanks_in_metadata:
+        Whether keys and values may hold line ends, and blanks at their ends.
+    """
+
+    format: str
+    file: str
+    inputs: bool = True
+    documents: bool = True
+    empty_sentences: bool = True
+    metadata: frozenset[str] | None = None
+    blanks_in_metadata: bool = True
+    _names: tuple[str, ...] | None = field(default=None, init=False)
+
+    def check(self, example: Example) -> tuple[str, ...]:
+        """The names of the example's columns, inputs first, then ``tags`` if it has any; `DataError` without room."""
+        if odd := sorted(set(example.targets) - {"tags"}):
+            raise self.refusal(example, f"the target {odd[0]!r}")
+        names = (*example.inputs, *example.targets)
+        if self._names is None:
+            self._names = names
+        if names != self._names:
+            expected, found = ", ".join(self._names), ", ".join(names)
+            raise self.refusal(example, f"columns ({found}) beside earlier sentences' ({expected})")
+        if not self.inputs and len(example.inputs) > 1:
+            raise self.refusal(example, f"the further input {next(n for n in example.inputs if n != 'tokens')!r}")
+        if not self.empty_sentences and not len(example):
+            raise self.refusal(example, "a sentence without tokens")
+        if not self.documents and example.starts_document:
+            raise self.refusal(example, "a document boundary")
+        for key, value in example.metadata.items():
+            self._check_metadata(example, key, value)
+        return names
+
+    def _check_metadata(self, example: Example, key: str, value: str) -> None:
+        if self.metadata is not None and key not in self.metadata:
+            raise self.refusal(example, f"the metadata {key!r}")
+        if self.blanks_in_metadata:
+            return
+        edges = key != key.strip(" \t\r\n") or value != value.strip(" \t\r\n")
+        if edges or not key or "=" in key or "\n" in key + value or "\r" in key + value:
+            raise self.refusal(example, f"the metadata {key!r}: {value[:60]!r}")
+
+    def check_column(self, example: Example, name: str, column: Sequence[str], *, may_be_empty: bool = False) -> None:
+        """`DataError` for a value that is empty or holds a blank."""
+        if _BLANKS.isdisjoint("".join(column)) and (may_be_empty or "" not in column):
+            return
+        bad = next(value for value in column if not _BLANKS.isdisjoint(value) or not (value or may_be_empty))
+        what = f"white space in {name}: {bad[:60]!r}" if bad else f"an empty value in {name}"
+        raise self.refusal(example, what)
+
+    def refusal(self, example: Example, what: str) -> DataError:
+        """The error that says what there is no room for."""
+        where = f" (the sentence from {example.source})" if example.source else ""
+        return DataError(f"{self.format} cannot hold {what}{where}; JSON lines hold everything", file=self.file)
