@@ -1,0 +1,34 @@
+"""The model folder: JSON, text and safetensors, nothing that can execute code; and checkpoints of a run.
+
+::
+
+    model/
+      config.json          model_type, format_version, tags (id2label), schemes, tokenizer, vocabularies, checksums
+      options.json         every option, resolved; `--config` reads it
+      model.safetensors    the weights
+      vocabulary/*.txt     one entry a line, a tab, its count
+      entities.jsonl       the training data's entities, for scoring seen and unseen ones apart
+      metrics.json         scores
+      provenance.json      versions, data, seed
+      README.md            the model card
+
+`saving` writes it and `loading` reads it; `configuration` says what config.json holds and `migrations` what it held
+before; `weights`, `vocabulary` and `entries` are the kinds of files, `card` is the model card, `assembly` makes a model
+of what was read, and `atomic` keeps the old whole until the new is.
+"""
+
+from __future__ import annotations
+
+from structseq.storage.loading import StoredModel, load_model
+from structseq.storage.saving import check_destination, is_model_folder, save_model
+from structseq.storage.weights import load_checkpoint, save_checkpoint
+
+__all__ = [
+    "StoredModel",
+    "check_destination",
+    "is_model_folder",
+    "load_checkpoint",
+    "load_model",
+    "save_checkpoint",
+    "save_model",
+]

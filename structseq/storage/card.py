@@ -1,0 +1,86 @@
+"""The model card: README.md with the front matter that model hubs read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from structseq.model import Model
+
+_CARD = """\
+---
+library_name: structseq
+pipeline_tag: token-classification
+tags:
+- token-classification
+- sequence-labelling
+- structseq
+metrics:
+- {metric}
+---
+
+# Sequence tagger
+
+A structseq model: {encoder} encoder ({layers} layer(s), width {width}), {head} head, {parameters:,} trained numbers.
+It gives each token a tag in the scheme {scheme}; tokens are made from text by `{tokenizer}`.
+
+```python
+from structseq import Tagger
+
+tagger = Tagger.load("path/to/this/folder")
+tagger.tag_text("...")
+```
+
+{what}: {tags}
+
+## Scores
+
+{scores}
+
+## Provenance
+
+{provenance}
+"""
+
+
+def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+    """The card's text, Markdown."""
+    plain = model.tags.outer.plain
+    names = model.tags.labels if plain else model.tags.types
+    encoder = model.options.encoder
+    return _CARD.format(
+        metric="accuracy" if plain else "seqeval",
+        encoder=("bidirectional " if encoder.bidirectional else "") + _code(encoder.type),
+        layers=encoder.layers,
+        width=encoder.width,
+        head=_code(model.options.head.type),
+        parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        scheme=model.tags.outer.name,
+        tokenizer=tokenizer,
+        what="Tags" if plain else "Types",
+        tags=", ".join(_code(name) for name in names) or "none",
+        scores=_table(metrics),
+        provenance=_table(provenance),
+    )
+
+
+def _table(values: Mapping[str, Any]) -> str:
+    """Single values, nested ones by dotted name; lists belong to the JSON files."""
+    rows = [f"| {_code(name)} | {_code(value)} |" for name, value in _single(values)]
+    return "\n".join(["| | |", "|---|---|", *rows]) if rows else "None were recorded."
+
+
+def _single(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _single(value, f"{prefix}{name}.")
+        elif isinstance(value, float):
+            yield f"{prefix}{name}", f"{value:.4g}"
+        elif value is not None and not isinstance(value, (list, tuple)):
+            yield f"{prefix}{name}", str(value)
+
+
+def _code(text: Any) -> str:
+    """As code, one line, whatever the user called it."""
+    flat = " ".join(str(text).split()).replace("`", "'").replace("|", "\\|")
+    return f"`{flat}`" if flat else "(no name)"
