@@ -27,6 +27,11 @@ def values(sentences: Iterable[Sentence]) -> Iterator[tuple[str, str]]:
 
 
 def percent(part: int, whole: int) -> str:
+    """The share with one decimal.
+
+    >>> percent(1, 3)
+    '33.3 %'
+    """
     return f"{100 * part / whole:.1f} %"
 
 
@@ -54,9 +59,12 @@ def sizes(corpora: dict[str, Corpus]) -> list[str]:
             templates = len({sentence.template.name for sentence in part})
             distinct = len({token.lower() for sentence in part for token in sentence.tokens})
             spans = list(values(part))
-            rows.append((f"{code}/{split}", f"{len(part):,}", f"{tokens:,}", f"{distinct:,}", percent(tagged, tokens),
-                         f"{len(spans):,}", f"{len(set(spans)):,}", templates))
-    head = ("split", "sentences", "tokens", "distinct tokens", "tokens in slots", "slot values", "distinct values", "templates")
+            rows.append((
+                f"{code}/{split}", f"{len(part):,}", f"{tokens:,}", f"{distinct:,}", percent(tagged, tokens),
+                f"{len(spans):,}", f"{len(set(spans)):,}", templates,
+            ))
+    head = ("split", "sentences", "tokens", "distinct tokens", "tokens in slots", "slot values", "distinct values",
+            "templates")
     return table(head, rows)
 
 
@@ -78,7 +86,7 @@ def novelty(corpora: dict[str, Corpus]) -> list[str]:
                 f"{code}/{split}",
                 percent(len(distinct - known), len(distinct)),
                 percent(sum(span not in known for span in spans), len(spans)),
-                percent(sum(not words.issuperset(_pieces(text)) for _, text in spans), len(spans)),
+                percent(sum(not words.issuperset(text.split(" ")) for _, text in spans), len(spans)),
                 percent(len(own - templates), len(own)),
                 percent(sum(sentence.template.name not in templates for sentence in part), len(part)),
                 percent(sum(pattern(sentence) not in patterns for sentence in part), len(part)),
@@ -86,10 +94,6 @@ def novelty(corpora: dict[str, Corpus]) -> list[str]:
     head = ("never in training", "distinct values", "values as they occur", "values with an unknown token", "templates",
             "sentences of such templates", "sentences of an unknown pattern")
     return table(head, rows)
-
-
-def _pieces(text: str) -> list[str]:
-    return text.split(" ")
 
 
 def slots(corpora: dict[str, Corpus]) -> list[str]:

@@ -1,6 +1,6 @@
 """Writes the flights corpus: the same seed gives the same bytes on every Python from 3.11 on.
 
-    python corpora/flights/generate.py                  writes en/ and zh/ here, and SHA256SUMS
+    python corpora/flights/generate.py                  writes en/, zh/ and SHA256SUMS here, and the README's tables
     python corpora/flights/generate.py --check          compares what stands here with what would be written
     python corpora/flights/generate.py --statistics     prints the README's tables
 """
@@ -33,9 +33,7 @@ def text(sentences: list[Sentence]) -> str:
 
 def contents(corpora: dict[str, Corpus]) -> dict[str, bytes]:
     """Every file to be written, by its path below the output folder; SHA256SUMS comes last."""
-    files = {
-        f"{code}/{split}.conll": text(parts[split]).encode("utf-8") for code, parts in corpora.items() for split in SIZES
-    }
+    files = {f"{code}/{split}.conll": text(parts[split]).encode() for code, parts in corpora.items() for split in SIZES}
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
     return {**files, "SHA256SUMS": sums.encode("ascii")}
 
@@ -55,19 +53,26 @@ def differences(files: dict[str, bytes], folder: Path, tables: str) -> list[str]
     return wrong
 
 
-def write(files: dict[str, bytes], folder: Path) -> None:
+def write(files: dict[str, bytes], folder: Path, tables: str) -> None:
+    """Write every file, and bring the tables up to date where the folder has a README."""
     for name, data in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+    readme = folder / README
+    if readme.is_file():
+        before, _, rest = readme.read_text(encoding="utf-8").partition(FENCES[0])
+        after = rest.partition(FENCES[1])[2]
+        readme.write_bytes((before + tables.join(FENCES) + after).encode("utf-8"))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write, check or count the flights corpus.")
-    parser.add_argument("--output", type=Path, default=HERE, metavar="DIR", help="the folder to write or check (default: this one)")
-    parser.add_argument("--seed", type=int, default=SEED, help="what decides every draw (default: %(default)s, the shipped corpus)")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 where the folder differs")
-    parser.add_argument("--statistics", action="store_true", help="write nothing; print the tables of the README")
+    add = parser.add_argument
+    add("--output", type=Path, default=HERE, metavar="DIR", help="the folder to write or check (default: this one)")
+    add("--seed", type=int, default=SEED, help="what decides every draw (default: %(default)s, the shipped corpus)")
+    add("--check", action="store_true", help="write nothing; exit with status 1 where the folder differs")
+    add("--statistics", action="store_true", help="write nothing; print the README's tables")
     options = parser.parse_args()
     corpora = {language.code: corpus(language, options.seed) for language in LANGUAGES}
     tables = statistics(corpora)
@@ -76,7 +81,7 @@ def main() -> int:
         return 0
     files = contents(corpora)
     if not options.check:
-        write(files, options.output)
+        write(files, options.output, tables)
         return 0
     wrong = differences(files, options.output, tables)
     for line in wrong:

@@ -5,8 +5,9 @@ A file has three kinds of blocks::
     slot departure city        the slot's name and the rule that gives its values
     keep Taipei                this value always belongs to the training pool
 
-    = on                       a rule: one alternative a line, chosen at random; `3*` makes a line three times as likely (alone: nothing)
+    = on                       a rule: one alternative a line, chosen at random
     on {$:calendar}
+    3* {$:relative}            three times as likely; `3*` alone is the empty alternative
 
     [book]                     an intent: one sentence template a line; `!` in front keeps it in training
     <want> a flight from {departure} to {destination} <on departure_date>

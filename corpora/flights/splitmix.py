@@ -1,6 +1,6 @@
 """SplitMix64: a small random generator whose numbers are the same on every Python (Steele, Lea & Flood, OOPSLA 2014).
 
-Python's own `random.choice` and `random.shuffle` may change their algorithms between versions; these twenty lines will not.
+Python's own `random.choice` and `random.shuffle` may change their algorithms between versions; these lines will not.
 """
 
 from __future__ import annotations
