@@ -35,6 +35,31 @@ class Span:
             raise DataError(f"expected a span with 0 <= start < end, found {self.start}..{self.end} ({self.label!r})")
 
 
+@dataclass(frozen=True, slots=True)
+class Legal:
+    """Which of K tags may start, follow each other (``transitions[from, to]``) and end; (K,), (K, K), (K,) booleans."""
+
+    start: Mask
+    transitions: Mask
+    end: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The edges of a path through K tags along which one entity type is opened, continued and closed.
+
+    A sequence contains the entity (i, j, label) exactly when it opens at i (``first[tag]`` when i = 0, else
+    ``begins[tag before, tag]``), continues at every i + 1 .. j - 1 (``continues[tag before, tag]``) and closes after
+    j - 1 (``last[tag]`` when j = L, else ``ends[tag, tag after]``). This holds on illegal sequences too.
+    """
+
+    first: Mask
+    begins: Mask
+    continues: Mask
+    ends: Mask
+    last: Mask
+
+
 @lru_cache(maxsize=65536)
 def split_tag(tag: str) -> tuple[str, str]:
     """Letter and type of a tag, cut at the first hyphen; what is not ``X`` or ``X-type`` comes back whole.

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from structseq.spans.chunks import split_tag
-from structseq.spans.schemes import PLAIN, SCHEMES, Scheme, TagError
+from structseq.spans.names import PLAIN, SCHEMES
+from structseq.spans.schemes import Scheme, TagError
 
 # A corpus follows a scheme when at most one entity in so many is written otherwise; the rest are illegal sequences
 TOLERANCE = 5

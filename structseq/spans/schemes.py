@@ -1,12 +1,7 @@
-"""Tag schemes: how spans are written as tags and read back, and which tag may follow which.
-
-Sources: IOB1 by Ramshaw and Marcus (1995); IOB2, IOE1 and IOE2 by Tjong Kim Sang and Veenstra (1999); BIOES spelled
-BILOU by Ratinov and Roth (2009), BMES in Chinese word segmentation (Xue 2003). The rules themselves are in `chunks`.
-"""
+"""Scheme: how spans are written as tags and read back, and which tag may follow which; its rules are in ``chunks``."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -14,8 +9,19 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from structseq.errors import ConfigError, DataError
-from structseq.spans.chunks import CLOSES, LETTERS, OPENS, Mask, Span, needed_letters, spans_of, split_tag, tables_of
+from structseq.errors import DataError
+from structseq.spans.chunks import (
+    CLOSES,
+    LETTERS,
+    OPENS,
+    Edges,
+    Legal,
+    Span,
+    needed_letters,
+    spans_of,
+    split_tag,
+    tables_of,
+)
 
 
 class TagError(DataError):
@@ -39,31 +45,6 @@ class Violation:
 
     position: int
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Legal:
-    """Which of K tags may start, follow each other (``transitions[from, to]``) and end; (K,), (K, K), (K,) booleans."""
-
-    start: Mask
-    transitions: Mask
-    end: Mask
-
-
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """The edges of a path through K tags along which one entity type is opened, continued and closed.
-
-    A sequence contains the entity (i, j, label) exactly when it opens at i (``first[tag]`` when i = 0, else
-    ``begins[tag before, tag]``), continues at every i + 1 .. j - 1 (``continues[tag before, tag]``) and closes after
-    j - 1 (``last[tag]`` when j = L, else ``ends[tag, tag after]``). This holds on illegal sequences too.
-    """
-
-    first: Mask
-    begins: Mask
-    continues: Mask
-    ends: Mask
-    last: Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +76,7 @@ class Scheme:
     def tag(self, letter: str, label: str) -> str:
         """The tag of a BIOES letter in this scheme's spelling.
 
+        >>> from structseq.spans import scheme_of
         >>> scheme_of("BILOU").tag("S", "PER"), scheme_of("BMES").tag("I", "")
         ('U-PER', 'M')
         """
@@ -106,6 +88,7 @@ class Scheme:
 
         Raises `TagError` for a tag that is none of the scheme's. A plain scheme has no spans.
 
+        >>> from structseq.spans import scheme_of
         >>> scheme_of("BIO").decode(["O", "I-x", "I-x", "B-x"])
         (Span(start=1, end=3, label='x'), Span(start=3, end=4, label='x'))
         """
@@ -117,6 +100,7 @@ class Scheme:
         seqeval's own class for IOB1 differs on illegal sequences (an opening B-x after O is lost and the I-x behind it
         kept); here the whole entity is left out, as in the other schemes.
 
+        >>> from structseq.spans import scheme_of
         >>> scheme_of("BIO").well_formed(["O", "I-x", "I-x", "B-x"])
         (Span(start=3, end=4, label='x'),)
         """
@@ -131,6 +115,7 @@ class Scheme:
         Raises `DataError` where the scheme cannot hold them: spans that overlap or reach beyond ``length``, spans of
         one type that touch (IO), any span (plain).
 
+        >>> from structseq.spans import scheme_of
         >>> scheme_of("BILOU").encode([Span(0, 2, "PER"), Span(3, 4, "LOC")], 4)
         ('B-PER', 'L-PER', 'O', 'U-LOC')
         """
@@ -151,6 +136,7 @@ class Scheme:
     def violations(self, tags: Sequence[str]) -> list[Violation]:
         """What the scheme would not have written so, by position; empty exactly when the sequence is legal.
 
+        >>> from structseq.spans import scheme_of
         >>> [str(v.message) for v in scheme_of("BIO").violations(["O", "I-PER"])]
         ['I-PER opens an entity after O; BIO opens one with B-PER']
         """
@@ -191,6 +177,7 @@ class Scheme:
         path and gives every length one: B-x for I-x in BIO, E-x for B-x in BIOES, but no I-x for B-x. A plain scheme
         needs nothing more and sorts; no labels at all become O alone.
 
+        >>> from structseq.spans import scheme_of
         >>> scheme_of("BIO").complete(["O", "B-x", "I-y"])
         ('O', 'B-x', 'I-x', 'B-y', 'I-y')
         >>> scheme_of("BIO").complete(["O", "B-x", "I-y"], minimal=True)
@@ -305,43 +292,3 @@ class Scheme:
             return f"{self.name} writes {tag} only directly {side} {other}, and {self.tag('I', label)} elsewhere"
         single = f", or {self.tag('S', label)} for a single token" if self.family == "BIOES" else ""
         return f"{self.name} {does} one with {self.tag(letter, label)}{single}"
-
-
-_BIOES = {"B": "B", "I": "I", "E": "E", "S": "S"}
-PLAIN = Scheme("plain", "plain", {})
-SCHEMES: Mapping[str, Scheme] = {
-    scheme.name: scheme
-    for scheme in (
-        Scheme("IO", "IO", {"I": "I"}),
-        Scheme("IOB1", "IOB1", {"B": "B", "I": "I"}),
-        Scheme("BIO", "BIO", {"B": "B", "I": "I"}),
-        Scheme("IOE1", "IOE1", {"I": "I", "E": "E"}),
-        Scheme("IOE", "IOE", {"I": "I", "E": "E"}),
-        Scheme("BIOES", "BIOES", _BIOES),
-        Scheme("BILOU", "BIOES", {"B": "B", "I": "I", "L": "E", "U": "S"}),
-        Scheme("BMES", "BIOES", {"B": "B", "M": "I", "E": "E", "S": "S"}),
-        PLAIN,
-    )
-}
-# IOB is left out on purpose: some mean IOB1 by it and some IOB2
-ALIASES: Mapping[str, str] = {
-    **{"IOB2": "BIO", "IOE2": "IOE", "IOBES": "BIOES", "BIESO": "BIOES", "BIES": "BIOES", "BMESO": "BMES"},
-    **{"BILUO": "BILOU", "BIOUL": "BILOU", "BIOLU": "BILOU"},
-}
-
-
-def scheme_of(name: str) -> Scheme:
-    """The scheme of that name in any spelling and case; `ConfigError` for any other, with the nearest name.
-
-    >>> scheme_of("iob2").name, scheme_of("IOBES").name, scheme_of("BILUO").name, scheme_of("plain").plain
-    ('BIO', 'BIOES', 'BILOU', True)
-    """
-    known = {own.upper(): SCHEMES[own] for own in SCHEMES} | {own: SCHEMES[ALIASES[own]] for own in ALIASES}
-    if name.upper() in known:
-        return known[name.upper()]
-    if name.upper() == "IOB":
-        raise ConfigError("unknown tag scheme 'IOB': some mean IOB1 by it and some IOB2; name one of the two")
-    near = difflib.get_close_matches(name.upper(), known, n=1)
-    hint = f"did you mean {known[near[0]].name if near[0] == 'PLAIN' else near[0]}?" if near else ""
-    choices = ", ".join([*SCHEMES, *ALIASES])
-    raise ConfigError(f"unknown tag scheme {name!r}: {hint + ' ' if hint else ''}known are {choices}")
