@@ -1,0 +1,30 @@
+"""A model's answers on gold data as a report: seen and unseen entities apart, tags that training never saw named."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from structseq.data.example import Example
+from structseq.evaluation import Report, evaluate
+from structseq.heads.tagging import TagSet
+from structseq.model import Model
+
+
+def score(model: Model, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] | None = None) -> Report:
+    """Tag ``examples`` and compare; ``entities`` are those of the training data, as (text, label)."""
+    return evaluate(
+        [example.tags for example in examples],
+        list(model.predict(examples)),
+        scheme=model.tags.outer,
+        tokens=[example.tokens for example in examples],
+        known_entities=entities,
+        known_tags=known_tags(model.tags),
+        sources=[example.source for example in examples],
+    )
+
+
+def known_tags(tags: TagSet) -> set[str]:
+    """The tags of the user's scheme that a model can answer with."""
+    if tags.inner == tags.outer:
+        return set(tags.labels)
+    return {"O", *(tags.outer.tag(meaning, label) for meaning in "BIES" for label in tags.types)}

@@ -1,0 +1,199 @@
+"""The ``train`` command: read, check, train, score, and leave a finished model folder."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from structseq.cli.door import remark
+from structseq.cli.progress import showing
+from structseq.cli.reading import find_scheme, read_examples, repaired, unseen_tags
+from structseq.cli.scoring import score
+from structseq.config import Options, load_options, parse_settings
+from structseq.data.corpus import Corpus
+from structseq.data.example import Example
+from structseq.errors import ConfigError, StructseqError
+from structseq.evaluation import entities_of
+from structseq.model import Model
+from structseq.run import Identity, Outcome, RunFolder, fit, hold_out, start_from
+from structseq.spans import Scheme
+
+
+@dataclass
+class TrainCommand:
+    """What the user asked of ``train``; see `structseq.cli.train` for the meaning of each."""
+
+    train: Path
+    output: Path
+    dev: Path | None = None
+    test: Path | None = None
+    config: Path | None = None
+    settings: Sequence[str] = ()
+    seed: int = 0
+    resume: bool = False
+    init_from: Path | None = None
+    save_every: float = 60.0
+    quiet: bool = False
+    folder: RunFolder = field(init=False)
+
+    def run(self) -> None:
+        """Do it; the reports go to standard output."""
+        options = Options.of(load_options(self.config) if self.config else {}, parse_settings(self.settings))
+        self.folder = RunFolder(self.output)
+        self.folder.check(resume=self.resume)
+        with _terminated_like_interrupted():
+            if self.folder.status == "finished":
+                self._finished(options)
+                return
+            corpus, scheme = self._corpus(options)
+            self._train(options, corpus, scheme)
+
+    # -- before -------------------------------------------------------------------------------------------------------
+
+    def _identity(self, options: Options) -> Identity:
+        files = {"train": self.train, "dev": self.dev, "test": self.test, "init": self.init_from}
+        if options.inputs.words.vectors:
+            files["vectors"] = Path(options.inputs.words.vectors)
+        present = {part: path for part, path in files.items() if path is not None}
+        return Identity.of(options.to_dict(), self.seed, present, threads=torch.get_num_threads())
+
+    def _finished(self, options: Options) -> None:
+        self.folder.compare(self._identity(options))
+        self.folder.tidy()
+        self._say(f"{self.output}: this run is finished already; nothing was done")
+
+    def _corpus(self, options: Options) -> tuple[Corpus, Scheme]:
+        """The data, checked: one scheme, legal training tags, and a dev set."""
+        data = options.data
+        train = read_examples(self.train, data)
+        dev, test = (read_examples(path, data) if path else [] for path in (self.dev, self.test))
+        scheme = find_scheme([*train, *dev, *test], data)
+        train, changed = repaired(train, scheme, data.repair)
+        if changed:
+            self._say(f"{self.train}: {changed} illegal tag sequences were repaired by {data.repair!r}")
+        found = "named" if data.scheme != "auto" else "found from the data"
+        self._say(f"{self.train}: {len(train)} sentences, {sum(map(len, train))} tokens; tag scheme {scheme}, {found}")
+        if not self.dev:
+            train, dev = self._held_out(train, options)
+        known = {tag for example in train for tag in example.tags}
+        for path, part in ((self.dev or self.train, dev), (self.test, test)):
+            self._warn_of_unseen(str(path), part, known)
+        return Corpus(tuple(train), tuple(dev), tuple(test)), scheme
+
+    def _held_out(self, train: list[Example], options: Options) -> tuple[list[Example], list[Example]]:
+        kept, held = hold_out(train, options.training.validation_fraction, seed=self.seed)
+        self._say(
+            f"no --dev: {len(held)} of {len(train)} training sentences, drawn by the seed, are held out to choose the "
+            "best epoch by (training.validation_fraction)"
+        )
+        return kept, held
+
+    def _warn_of_unseen(self, file: str, examples: Sequence[Example], known: set[str]) -> None:
+        unseen = unseen_tags(examples, known)
+        if unseen:
+            told = ", ".join(f"{tag} ({count})" for tag, count in list(unseen.items())[:10])
+            more = f" and {len(unseen) - 10} more" if len(unseen) > 10 else ""
+            self._say(f"warning: {file}: tags that training does not have, counted as misses: {told}{more}")
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def _train(self, options: Options, corpus: Corpus, scheme: Scheme) -> None:
+        model = self._model(options, corpus, scheme)
+        identity = self._identity(options)
+        if self.resume and self.folder.status == "new":
+            self._say(f"{self.output}: there is nothing to go on with; training begins")
+        with self.folder.opened(identity, command=self._command()):
+            for doubt in self.folder.doubts:
+                self._say(f"warning: {doubt}; the weights may differ in their last bits from those of an unbroken run")
+            try:
+                outcome = self._fit(model, corpus, options)
+                self._conclude(model, corpus, outcome, options)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(self._how_to_go_on()) from None
+
+    def _model(self, options: Options, corpus: Corpus, scheme: Scheme) -> Model:
+        try:
+            model = Model.prepare(options, corpus.train, scheme, seed=self.seed)
+        except StructseqError:
+            raise
+        except (RuntimeError, OverflowError, TypeError, ValueError) as problem:
+            first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+            raise ConfigError(f"no model can be built with these options: {first}") from None
+        if self.init_from:
+            self._say(f"{self.init_from}: {start_from(self.init_from, model)}")
+        return model
+
+    def _fit(self, model: Model, corpus: Corpus, options: Options) -> Outcome:
+        with showing(options.training.epochs, quiet=self.quiet) as watch:
+            return fit(
+                model,
+                corpus,
+                options.training,
+                seed=self.seed,
+                folder=self.folder,
+                save_every=self.save_every,
+                watch=watch,
+            )
+
+    # -- after --------------------------------------------------------------------------------------------------------
+
+    def _conclude(self, model: Model, corpus: Corpus, outcome: Outcome, options: Options) -> None:
+        """Score, tell, and turn the folder into the model."""
+        self._say(f"{outcome.reason}; {outcome.seconds:.1f} s of training")
+        entities = _entities(model, corpus.train)
+        metrics: dict[str, Any] = {"training": outcome.to_dict()}
+        for name, path, examples in (("dev", self.dev, corpus.dev), ("test", self.test, corpus.test)):
+            if not examples:
+                continue
+            report = score(model, examples, entities=entities)
+            metrics[name] = report.to_dict()
+            print(f"{name} ({path or 'held out of ' + str(self.train)})\n\n{report.text()}\n", flush=True)
+        self.folder.finish(model, tokenizer=options.data.tokenizer, metrics=metrics, entities=entities)
+        self._say(f"{self.output}: the model is finished")
+
+    def _command(self) -> str:
+        arguments = sys.argv[1:]
+        return shlex.join(["structseq", *arguments])
+
+    def _how_to_go_on(self) -> str:
+        if not self.folder.checkpoint.exists():
+            return "stopped before anything was learned; nothing was written"
+        command = self._command()
+        again = command if self.resume else f"{command} --resume"
+        return f"stopped, and everything is saved in {self.output}; go on with: {again}"
+
+    def _say(self, message: str) -> None:
+        if not self.quiet:
+            remark(message)
+
+
+def _entities(model: Model, examples: Sequence[Example]) -> frozenset[tuple[str, str]]:
+    tokens, tags = [example.tokens for example in examples], [example.tags for example in examples]
+    return entities_of(tokens, tags, model.tags.outer)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Within the block SIGTERM ends the command as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

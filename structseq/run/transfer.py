@@ -1,0 +1,128 @@
+"""Transfer: the weights of one model as the start of another; rows that have a name move by name, the rest by shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from structseq.heads.tagging import TaggingHead
+from structseq.inputs.characters import CharacterCNN
+from structseq.inputs.tokens import Affixes, WordEmbedding
+from structseq.model import Model
+from structseq.storage import load_model
+
+# Names of the entries along one axis; None where an axis has none and must be of the same length.
+Axis = Sequence[Any] | None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one parameter got: ``entries`` of ``of`` along its first axis; all or none where rows have no names."""
+
+    parameter: str
+    entries: int
+    of: int
+
+
+def transfer(source: Model, target: Model) -> list[Taken]:
+    """Copy into ``target`` what ``source`` has for it: words' vectors by word, tags' scores by tag.
+
+    Frozen parameters (pretrained vectors) stay, and so do rows without a counterpart. What was taken, by parameter.
+    """
+    given = dict(source.named_parameters())
+    given_axes, wanted_axes = named_axes(source), named_axes(target)
+    taken = []
+    with torch.no_grad():
+        for name, wanted in target.named_parameters():
+            if not wanted.requires_grad:
+                continue
+            found = 0
+            if name in given and given[name].dim() == wanted.dim():
+                axes = [None] * wanted.dim()
+                found = _copy(given[name], wanted, given_axes.get(name, axes), wanted_axes.get(name, axes))
+            taken.append(Taken(name, found, wanted.shape[0]))
+    return taken
+
+
+def _copy(source: Tensor, target: Tensor, source_axes: Sequence[Axis], target_axes: Sequence[Axis]) -> int:
+    """Copy the entries that both have; how many along the first axis."""
+    places: list[tuple[list[int], list[int]]] = []
+    for n, (old, new) in enumerate(zip(source_axes, target_axes, strict=True)):
+        if old is None or new is None:
+            if source.shape[n] != target.shape[n] or (old is None) != (new is None):
+                return 0
+            places.append((list(range(target.shape[n])), list(range(target.shape[n]))))
+            continue
+        number = {name: place for place, name in enumerate(old)}
+        shared = [(number[name], place) for place, name in enumerate(new) if name in number]
+        places.append(([a for a, _ in shared], [b for _, b in shared]))
+    theirs, ours = (
+        torch.meshgrid(*(torch.tensor(side[way], dtype=torch.int64) for side in places), indexing="ij")
+        for way in (0, 1)
+    )
+    target[ours] = source[theirs].to(target.device, target.dtype)
+    return len(places[0][0])
+
+
+def named_axes(model: Model) -> dict[str, list[Axis]]:
+    """Names of the entries along each axis, for those parameters whose entries stand for words, characters or tags."""
+    axes: dict[str, list[Axis]] = {}
+    for name, feature in model.inputs.features.items():
+        place = f"inputs.features.{name}"
+        if isinstance(feature, WordEmbedding):
+            axes[f"{place}.embedding.weight"] = [_open(feature.vocabulary.items), None]
+        elif isinstance(feature, CharacterCNN):
+            axes[f"{place}.embedding.weight"] = [["outside", *_open(feature.vocabulary.items)], None]
+        elif isinstance(feature, Affixes):
+            axes[f"{place}.shape_embedding.weight"] = [_open(feature.shapes.items), None]
+            axes[f"{place}.affix_embedding.weight"] = [_open(feature.affixes.items), None]
+    for name, vocabulary in model.inputs.column_vocabularies.items():
+        axes[f"inputs.columns.{name}.weight"] = [_open(vocabulary.items), None]
+    if isinstance(model.head, TaggingHead):
+        labels = list(model.tags.labels)
+        axes["head.emission.weight"], axes["head.emission.bias"] = [labels, None], [labels]
+        axes["head.crf.start_transitions"] = axes["head.crf.end_transitions"] = [labels]
+        axes["head.crf.transitions"] = [labels, labels]
+    return axes
+
+
+def _open(items: Sequence[str]) -> list[tuple[str, ...]]:
+    """Rows of an open vocabulary: the unknown, then the strings; tuples, so that no string is taken for the unknown."""
+    return [(), *((item,) for item in items)]
+
+
+def start_from(folder: str | Path, model: Model) -> str:
+    """Take what ``model`` can use from the model in ``folder``; a line that says what it was."""
+    return told(transfer(load_model(folder).model, model))
+
+
+def told(taken: Sequence[Taken]) -> str:
+    """What was taken as a line: the named rows in numbers, the rest by module.
+
+    >>> told([Taken("inputs.features.words.embedding.weight", 8, 9), Taken("encoder.x", 4, 4), Taken("head.y", 0, 3)])
+    'taken: words 8 of 9, encoder whole; not taken: head (other shape)'
+    """
+    parts, missing = [], []
+    for module, rows in _by_module(taken).items():
+        numbers = max(rows, key=lambda row: row.of if row.entries not in (0, row.of) else 0)
+        if all(row.entries == row.of for row in rows):
+            parts.append(f"{module} whole")
+        elif not any(row.entries for row in rows):
+            missing.append(module)
+        else:
+            parts.append(f"{module} {numbers.entries} of {numbers.of}")
+    left = f"; not taken: {', '.join(missing)} (other shape)" if missing else ""
+    return f"taken: {', '.join(parts) or 'nothing'}{left}"
+
+
+def _by_module(taken: Sequence[Taken]) -> dict[str, list[Taken]]:
+    modules: dict[str, list[Taken]] = {}
+    for row in taken:
+        words = row.parameter.removeprefix("inputs.features.").removeprefix("inputs.").split(".")
+        modules.setdefault(words[0], []).append(row)
+    return modules
