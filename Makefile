@@ -95,15 +95,15 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 
 # --- what it is for ---------------------------------------------------------------------------------------------------
 
-# $(DEMO).trained says that training ended; a model folder without it was cut off and is resumed.
+# config.json is the last file that training writes; a folder without it was cut off and is resumed.
 demo: $(VENV)/.run
-	@if test -e $(DEMO) && test -e $(DEMO).trained; then \
+	@if test -e $(DEMO)/config.json; then \
 	  echo "$(DEMO) is trained already (make clean-demo removes it); its score on the test sentences:"; \
 	  $(STRUCTSEQ) evaluate $(DEMO) $(FLIGHTS)/test.conll; \
 	else \
 	  resume=; if test -e $(DEMO); then resume=--resume; echo "$(DEMO) was cut off; going on from there"; fi; \
 	  $(STRUCTSEQ) train $(FLIGHTS)/train.conll --dev $(FLIGHTS)/dev.conll --test $(FLIGHTS)/test.conll \
-	    --output $(DEMO) $$resume && mkdir -p $(dir $(DEMO)) && touch $(DEMO).trained; \
+	    --output $(DEMO) $$resume; \
 	fi
 	@echo; echo 'The same city, twice; the verb before it decides what it is:'; echo
 	@printf '%s\n' arrive Taipei on November 2nd '' leave Taipei on November 2nd | $(STRUCTSEQ) tag $(DEMO) -
@@ -118,7 +118,7 @@ lint: $(VENV)/.dev
 check: lint test
 
 clean-demo:
-	rm -rf $(DEMO) $(DEMO).trained
+	rm -rf $(DEMO)
 
 clean: clean-demo
 	@if test -e "$(VENV)" && test ! -e "$(VENV)/.made" && test ! -e "$(VENV)/.unfinished"; then \

@@ -205,6 +205,7 @@ def test_demo_goes_on_where_it_was_cut_off_and_is_not_trained_twice(clone: Clone
     train, tag = [line for line in clone.log.read_text().splitlines() if line.startswith("run")]
     assert train.endswith("--output demo/flights-en --resume")
     assert tag == "run -m structseq tag demo/flights-en -"
+    (clone.folder / "demo" / "flights-en" / "config.json").touch()
     clone.make("demo")
     assert clone.log.read_text().startswith("run -m structseq evaluate demo/flights-en corpora/flights/en/test.conll")
     clone.make("clean-demo")
