@@ -36,14 +36,17 @@ class Capacity:
     blanks_in_metadata: bool = True
     _names: tuple[str, ...] | None = field(default=None, init=False)
 
-    def check(self, example: Example) -> tuple[str, ...]:
-        """The names of the example's columns, inputs first, then ``tags`` if it has any; `DataError` without room."""
+    def check(self, example: Example, *, alike: bool = True) -> tuple[str, ...]:
+        """The names of the example's columns, inputs first, then ``tags`` if it has any; `DataError` without room.
+
+        ``alike``: whether all examples must have the same columns.
+        """
         if odd := sorted(set(example.targets) - {"tags"}):
             raise self.refusal(example, f"the target {odd[0]!r}")
         names = (*example.inputs, *example.targets)
         if self._names is None:
             self._names = names
-        if names != self._names:
+        if alike and names != self._names:
             expected, found = ", ".join(self._names), ", ".join(names)
             raise self.refusal(example, f"columns ({found}) beside earlier sentences' ({expected})")
         if not self.inputs and len(example.inputs) > 1:

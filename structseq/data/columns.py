@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Literal
+from typing import Literal, TypeVar
 
 from structseq.data.block import Block
 from structseq.data.capacity import Capacity
@@ -20,6 +20,8 @@ from structseq.errors import ConfigError, DataError
 
 Separator = Literal["auto", "tab", "space"]
 
+Place = TypeVar("Place")
+
 _SEPARATORS = ("auto", "tab", "space")
 
 
@@ -29,6 +31,7 @@ def read_columns(
     token_column: int = 0,
     tag_column: int | None = -1,
     columns: Mapping[str, int] | None = None,
+    tags: bool = True,
     encoding: str = "utf-8",
     separator: Separator = "auto",
     comments: bool = True,
@@ -40,7 +43,7 @@ def read_columns(
     source:
         A path, or a file opened in binary mode (standard input); gzip is recognised by content.
     token_column, tag_column:
-        Column numbers from 0, or from -1 backwards; ``tag_column=None`` reads no tags.
+        Column numbers from 0, or from -1 backwards; ``tag_column=None``, or ``tags=False``, reads no tags.
     columns:
         Further inputs by name, such as ``{"pos": 1}``.
     separator:
@@ -51,11 +54,16 @@ def read_columns(
     Raises `DataError`, with file and line, where a row has another number of columns than the first, where a column
     asked for does not exist or is empty, where bytes are not of the encoding, and where the file holds no row.
     """
-    columns = dict(columns or {})
-    if "tokens" in columns:
-        raise ConfigError("the further column 'tokens' takes the name of the token column; give it another name")
+    further, tag_column = check_columns(columns), tag_column if tags else None
     blocks = read_blocks(source, encoding=encoding, separator=separator, comments=comments)
-    return (block.example(token_column, tag_column, columns) for block in blocks if block.rows)
+    return (block.example(token_column, tag_column, further) for block in blocks if block.rows)
+
+
+def check_columns(columns: Mapping[str, Place] | None) -> dict[str, Place]:
+    """Further inputs, name to place, as a dictionary; `ConfigError` where one would hide the tokens."""
+    if columns and "tokens" in columns:
+        raise ConfigError("a further input cannot be called 'tokens', as the tokens are; give it another name")
+    return dict(columns or {})
 
 
 def read_blocks(
@@ -88,18 +96,19 @@ def write_columns(
         for number, example in enumerate(examples):
             names = capacity.check(example)
             rows = _rows(example, names, gap, capacity)
-            text = "".join([*_head(example, len(names), gap, capacity), *rows, "\n"])
+            fields = ["-DOCSTART-", *["-X-"] * (len(names) - 2), "O"][: max(len(names), 1)]
+            head = write_head(example, capacity, boundary=gap.join(fields) + "\n\n")
+            text = "".join([*head, *rows, "\n"])
             file.write(BOM + text if number == 0 and text[0] == BOM else text)
 
 
-def _head(example: Example, width: int, gap: str, capacity: Capacity) -> Iterator[str]:
-    """What stands before the rows."""
+def write_head(example: Example, capacity: Capacity, *, boundary: str) -> Iterator[str]:
+    """What stands before the rows: a document boundary where the metadata do not say one, then the metadata."""
     said = any(key.split(" ")[0] == "newdoc" for key in example.metadata)
     if said and not example.starts_document:
         raise capacity.refusal(example, "metadata 'newdoc' for a sentence that starts no document")
     if example.starts_document and not said:
-        fields = ["-DOCSTART-", *["-X-"] * (width - 2), "O"] if width > 1 else ["-DOCSTART-"]
-        yield gap.join(fields) + "\n\n"
+        yield boundary
     for key, value in example.metadata.items():
         line = f"# {key}\n" if key in ("newdoc", "newpar") and not value else f"# {key} = {value}".rstrip() + "\n"
         if not is_plain_comment(line):

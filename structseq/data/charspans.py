@@ -1,0 +1,88 @@
+"""Spans of characters to spans of tokens, half-open on both sides, with a named policy where the two do not meet."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from structseq.data.tokenizer import Token
+from structseq.errors import ConfigError, DataError
+from structseq.spans import Span
+
+Misaligned = Literal["error", "expand", "contract", "drop"]
+
+POLICIES = ("error", "expand", "contract", "drop")
+
+
+class CharSpan(NamedTuple):
+    """``text[start:end]`` is one ``label``; in characters (code points) from 0."""
+
+    start: int
+    end: int
+    label: str
+
+
+def align(
+    text: str, tokens: Sequence[Token], spans: Sequence[CharSpan], *, misaligned: Misaligned = "error"
+) -> tuple[Span, ...]:
+    """The token spans of character spans.
+
+    ``misaligned`` says what becomes of a span that begins or ends within a token, or in white space: ``error``;
+    ``expand`` to all tokens that it touches; ``contract`` to those that it holds whole (none: it is dropped); ``drop``.
+    Raises `DataError` for that, for spans outside the text and for spans that overlap.
+
+    >>> text = "to (Paris) today"
+    >>> tokens = [Token("to", 0, 2), Token("(", 3, 4), Token("Paris", 4, 9), Token(")", 9, 10), Token("today", 11, 16)]
+    >>> align(text, tokens, [CharSpan(4, 9, "city")])
+    (Span(start=2, end=3, label='city'),)
+    """
+    if misaligned not in POLICIES:
+        raise ConfigError(f"unknown policy misaligned={misaligned!r}; use one of {', '.join(POLICIES)}")
+    ordered = sorted(spans)
+    for span in ordered:
+        if not 0 <= span.start < span.end <= len(text):
+            message = f"expected 0 <= start < end <= {len(text)}, the length of the text, found {_told(text, span)}"
+            raise DataError(message)
+    for one, other in pairwise(ordered):
+        if other.start < one.end:
+            message = f"the spans {_told(text, one)} and {_told(text, other)} overlap; keep one of them"
+            raise DataError(message)
+    starts, ends = [token.start for token in tokens], [token.end for token in tokens]
+    found = [_token_span(text, tokens, starts, ends, span, misaligned) for span in ordered]
+    kept = [span for span in found if span is not None]
+    for first, second in pairwise(kept):
+        if second.start < first.end:
+            token = tokens[second.start].text
+            raise DataError(f"two spans, once expanded, share the token {token!r}; mend one or use another policy")
+    return tuple(kept)
+
+
+def _token_span(
+    text: str, tokens: Sequence[Token], starts: list[int], ends: list[int], span: CharSpan, misaligned: Misaligned
+) -> Span | None:
+    # Tokens touched are those that end after the span's start and start before its end
+    first, last = bisect_right(ends, span.start), bisect_left(starts, span.end)
+    if first < last and starts[first] == span.start and ends[last - 1] == span.end:
+        return Span(first, last, span.label)
+    if misaligned == "error":
+        raise _misaligned(text, tokens[max(first - 1, 0) : last + 1], span)
+    if misaligned == "contract":
+        first, last = bisect_left(starts, span.start), bisect_right(ends, span.end)
+    return Span(first, last, span.label) if misaligned != "drop" and first < last else None
+
+
+def _misaligned(text: str, near: Sequence[Token], span: CharSpan) -> DataError:
+    shown = [*near[:4], *near[-3:]] if len(near) > 7 else near
+    tokens = ", ".join(f"{token.text[:30]!r} {token.start}:{token.end}" for token in shown)
+    context = text[max(span.start - 20, 0) : span.end + 20]
+    return DataError(
+        f"expected a span from the start of a token to the end of one, found {_told(text, span)} in {context[:120]!r} "
+        f"with the tokens {tokens}; mend the span, use another tokenizer (pieces-1 cuts finest), "
+        "or set misaligned to expand, contract or drop"
+    )
+
+
+def _told(text: str, span: CharSpan) -> str:
+    return f"{span.label} {span.start}:{span.end} {text[max(span.start, 0) : max(span.end, 0)][:60]!r}"

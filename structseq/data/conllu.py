@@ -1,0 +1,217 @@
+r"""CoNLL-U: ten tab-separated columns, of which one field is the tag (universaldependencies.org/format.html).
+
+A field is named ``upos``, ``xpos``, ``deprel`` and so on, or as one key of those that hold several: ``feats:Case``,
+``misc:NER``. Multiword tokens (``1-2``) and empty nodes (``1.1``) are no tokens; like comments, they stay in blocks.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from structseq.data.block import Block
+from structseq.data.capacity import Capacity
+from structseq.data.columns import check_columns, write_head
+from structseq.data.comments import BLANKS, preamble
+from structseq.data.example import Example
+from structseq.data.textfile import BOM, Source, Target, name_of, read_lines, writing
+from structseq.errors import ConfigError, DataError
+
+FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+
+_FORM = FIELDS.index("form")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One of the ten fields, or one key of ``feats`` or ``misc``.
+
+    ``missing`` is the value of a word that lacks the key: ``O`` in ``misc``, where annotations of spans are kept, and
+    ``_`` in ``feats``.
+    """
+
+    name: str
+    number: int
+    key: str = ""
+
+    @property
+    def missing(self) -> str:
+        return "O" if self.name == "misc" else "_"
+
+    @staticmethod
+    def of(name: str | int) -> Field:
+        """The field of this name, or of this number from 0; raises `ConfigError` where there is none.
+
+        >>> Field.of("misc:NER")
+        Field(name='misc', number=9, key='NER')
+        """
+        if isinstance(name, int) and 0 <= name < len(FIELDS):
+            name = FIELDS[name]
+        field, colon, key = str(name).partition(":")
+        if field.lower() not in FIELDS or (colon and (field.lower() not in ("feats", "misc") or not key)):
+            near = difflib.get_close_matches(field.lower(), FIELDS, 1)
+            hint = f"did you mean {near[0]!r}? There are " if near else "there are "
+            raise ConfigError(f"unknown CoNLL-U field {name!r}; {hint}{', '.join(FIELDS)}, feats:KEY and misc:KEY")
+        return Field(field.lower(), FIELDS.index(field.lower()), key)
+
+    def read(self, row: Sequence[str]) -> str:
+        """The value in one word's row."""
+        value = row[self.number]
+        if not self.key:
+            return value
+        for pair in value.split("|"):
+            key, sign, found = pair.partition("=")
+            if sign and key == self.key:
+                return found
+        return self.missing
+
+    def written(self, old: str, value: str) -> str:
+        """The field's new content where it was ``old``, other keys kept."""
+        if not self.key:
+            return value
+        pairs = [] if old == "_" else old.split("|")
+        at = next((i for i, pair in enumerate(pairs) if pair.partition("=")[0] == self.key), len(pairs))
+        pairs[at : at + 1] = [] if value == self.missing and at == len(pairs) else [f"{self.key}={value}"]
+        return "|".join(pairs) or "_"
+
+
+def read_conllu(
+    source: Source,
+    *,
+    field: str = "upos",
+    columns: Mapping[str, str | int] | None = None,
+    tags: bool = True,
+    encoding: str = "utf-8",
+) -> Iterator[Example]:
+    """Sentences of a CoNLL-U file: words as tokens, ``field`` as tags, further fields as inputs by name.
+
+    ``# key = value`` comments become metadata, ``# newdoc`` a document boundary; ``tags=False`` reads no tags. Raises
+    `DataError` with file and line where a line is not of this format, `ConfigError` for a field that there is not.
+    """
+    tag = Field.of(field) if tags else None
+    further = {name: Field.of(of) for name, of in check_columns(columns).items()}
+    blocks = read_conllu_blocks(source, encoding=encoding)
+    return (example_of(block, tag, further) for block in blocks if block.rows)
+
+
+def example_of(block: Block, tag: Field | None, columns: Mapping[str, Field]) -> Example:
+    """A block of `read_conllu_blocks` as an `Example`."""
+    inputs = {"tokens": block.column(_FORM)}
+    for name, field in columns.items():
+        inputs[name] = tuple([field.read(row) for row in block.fields])
+    targets = {} if tag is None else {"tags": tuple([tag.read(row) for row in block.fields])}
+    return Example(inputs, targets, block.source, block.metadata, block.starts_document)
+
+
+def with_field(block: Block, field: Field, values: Sequence[str]) -> str:
+    """The block's text with one field, or one key of it, rewritten; everything else stays byte for byte."""
+    if field.key and any("|" in value for value in values):
+        raise DataError(f"{field.name} cannot hold a value with '|'", file=block.file, line=block.first_line)
+    new = [field.written(row[field.number], value) for row, value in zip(block.fields, values, strict=True)]
+    return block.replace(field.number, new)
+
+
+def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[Block]:
+    """A CoNLL-U file, sentence by sentence, with nothing lost; the rows of a block are its words.
+
+    Raises `DataError` with file and line where a row has not ten fields, none empty, and where word numbers do not run
+    from 1; with the file where it holds no word.
+    """
+    name = name_of(source)
+    here: list[str] = []
+    rows: list[int] = []
+    fields: list[list[str]] = []
+    mark, number, words = "", 0, 0
+
+    def block(last: int) -> Block:
+        metadata, starts = preamble([line for line in here if line[0] == "#"])
+        return Block(
+            tuple(here), tuple(rows), fields, "\t", True, name, last - len(here) + 1, metadata, starts, mark
+        )
+
+    for number, line in enumerate(read_lines(source, encoding=encoding), 1):
+        if number == 1 and line[0] == BOM:
+            mark, line = BOM, line[1:]
+        ended = not line.strip(BLANKS)
+        if not ended and line[0] != "#":
+            row = _row(line, name, number)
+            if row[0].isdecimal():
+                _check_number(row[0], len(rows) + 1, name, number)
+                rows.append(len(here))
+                fields.append(row)
+        if line:
+            here.append(line)
+        if ended and rows:
+            yield block(number)
+            words += len(rows)
+            here, rows, fields, mark = [], [], [], ""
+    words += len(rows)
+    if not words:
+        what = "no word" if number else "an empty file"
+        raise DataError(f"expected sentences in CoNLL-U, found {what}", file=name)
+    if here or mark:
+        yield block(number)
+
+
+def _row(line: str, name: str, number: int) -> list[str]:
+    row = line.rstrip("\r\n").split("\t")
+    if len(row) != len(FIELDS):
+        found = f"{len(row)} in {line.strip(BLANKS)[:60]!r}"
+        message = f"expected {len(FIELDS)} columns separated by tabs, found {found}; read other files as columns"
+        raise DataError(message, file=name, line=number)
+    if "" in row:
+        message = f"expected a value or '_' for {FIELDS[row.index('')]}, found an empty field"
+        raise DataError(message, file=name, line=number)
+    first, _, second = row[0].replace("-", ".").partition(".")
+    if not (first.isdecimal() and (second.isdecimal() or row[0] == first)):
+        message = f"expected a number such as 1, 1-2 or 1.1 as id, found {row[0][:60]!r}"
+        raise DataError(message, file=name, line=number)
+    return row
+
+
+def _check_number(found: str, expected: int, name: str, number: int) -> None:
+    if int(found) != expected:
+        message = f"expected word {expected} of the sentence, found {found}; a blank line ends a sentence"
+        raise DataError(message, file=name, line=number)
+
+
+def write_conllu(
+    target: Target,
+    examples: Iterable[Example],
+    *,
+    field: str = "upos",
+    columns: Mapping[str, str | int] | None = None,
+    encoding: str = "utf-8",
+) -> None:
+    """Examples as CoNLL-U: the tags in ``field``, further inputs in the fields that ``columns`` names, ``_`` elsewhere.
+
+    Raises `DataError`, and leaves no file behind, for what the format cannot hold: a sentence without tokens, a further
+    input without a field, a tab or line end in a token, ``|`` in a key's value.
+    """
+    places = {"tags": Field.of(field), **{name: Field.of(of) for name, of in (columns or {}).items()}}
+    capacity = Capacity("CoNLL-U", name_of(target), empty_sentences=False, blanks_in_metadata=False)
+    with writing(target, encoding=encoding) as file:
+        for example in examples:
+            names = capacity.check(example)
+            without = [name for name in names if name not in ("tokens", *places)]
+            if without:
+                raise capacity.refusal(example, f"the input {without[0]!r} without a field for it (columns=...)")
+            head = write_head(example, capacity, boundary="# newdoc\n")
+            file.write("".join([*head, *_rows(example, places, capacity)]))
+
+
+def _rows(example: Example, places: Mapping[str, Field], capacity: Capacity) -> Iterator[str]:
+    given = {**example.inputs, **example.targets}
+    for name, column in given.items():
+        bad = "\t\r\n|" if name != "tokens" and places[name].key else "\t\r\n"
+        for value in column:
+            if not value or value != value.strip(" ") or not frozenset(bad).isdisjoint(value):
+                raise capacity.refusal(example, f"the value {value[:60]!r} in {name}")
+    for i, token in enumerate(example.tokens):
+        row = [str(i + 1), token, *["_"] * (len(FIELDS) - 2)]
+        for name, column in given.items():
+            if name != "tokens":
+                row[places[name].number] = places[name].written(row[places[name].number], column[i])
+        yield "\t".join(row) + "\n"
+    yield "\n"

@@ -1,0 +1,252 @@
+"""JSON lines: one object a line, with tokens and tags, or with a text and the spans of characters that are something.
+
+    {"tokens": ["to", "Taipei"], "tags": ["O", "B-city"]}                       also "words", "ner_tags"
+    {"text": "to Taipei", "spans": [[3, 9, "city"]]}                            also "entities", "label", "labels"
+    {"text": "to Taipei", "spans": [{"start": 3, "end": 9, "label": "city"}]}   also "start_offset", "end_offset"
+
+Other keys with a string become metadata, lists as long as the tokens can be inputs by name, the rest stays in the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from structseq.data.capacity import Capacity
+from structseq.data.charspans import POLICIES, CharSpan, Misaligned, align
+from structseq.data.columns import check_columns
+from structseq.data.example import Example
+from structseq.data.record import Record, read_records
+from structseq.data.textfile import Source, Target, name_of, writing
+from structseq.data.tokenizer import Tokenizer, tokenizer_of
+from structseq.errors import ConfigError, DataError
+from structseq.spans import Scheme, scheme_of
+
+TOKEN_KEYS = ("tokens", "words")
+TAG_KEYS = ("tags", "ner_tags")
+SPAN_KEYS = ("spans", "entities", "label", "labels")
+
+_START_KEYS = ("start", "start_offset")
+_END_KEYS = ("end", "end_offset")
+_RESERVED = frozenset((*TOKEN_KEYS, *TAG_KEYS, "starts_document"))
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Which keys of a record mean what.
+
+    Attributes
+    ----------
+    tokenizer, scheme, misaligned:
+        How a text is cut, how its spans become tags, and what becomes of spans that do not meet its tokens.
+    token_key, tag_key, text_key, span_key:
+        Names of keys; None: whichever of the usual names the record has.
+    columns:
+        Further inputs, their name here to their key in the record.
+    tags:
+        Whether tags and spans are read at all.
+    """
+
+    tokenizer: Tokenizer
+    scheme: Scheme
+    misaligned: Misaligned = "error"
+    token_key: str | None = None
+    tag_key: str | None = None
+    text_key: str = "text"
+    span_key: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    tags: bool = True
+
+    def example(self, record: Record) -> Example:
+        """A record as an `Example`; raises `DataError` with its file and line."""
+        try:
+            return self._example(record)
+        except DataError as error:
+            raise DataError(error.message, file=record.file, line=record.line) from None
+
+    def token_key_of(self, values: Mapping[str, Any]) -> str | None:
+        """The key of the tokens; None where the record has a text instead."""
+        return _key(values, self.token_key, TOKEN_KEYS)
+
+    def tag_key_of(self, values: Mapping[str, Any]) -> str | None:
+        """The key of the tags; None where there are none."""
+        return _key(values, self.tag_key, TAG_KEYS)
+
+    def _example(self, record: Record) -> Example:
+        values = record.values or {}
+        tokens = self.token_key_of(values)
+        used = {tokens, *self.columns.values()}
+        if tokens is not None:
+            inputs, targets = {"tokens": _strings(values, tokens)}, {}
+            if self.tags and (tags := self.tag_key_of(values)):
+                targets["tags"] = _strings(values, tags)
+            elif self.tags and any(isinstance(values.get(key), list) and values[key] for key in SPAN_KEYS):
+                raise DataError("found tokens and spans but no tags; spans of characters need a text and no tokens")
+        elif isinstance(values.get(self.text_key), str):
+            inputs, targets = self._from_text(values)
+        else:
+            known = f"{self.token_key or 'tokens'!r} or {self.text_key!r}"
+            raise DataError(f"expected a record with {known}, found {_listed(values)}")
+        for name, key in self.columns.items():
+            inputs[name] = _strings(values, key)
+        _check_lengths({**inputs, **targets})
+        metadata = {key: v for key, v in values.items() if isinstance(v, str) and key not in used}
+        return Example(inputs, targets, record.source, metadata, values.get("starts_document") is True)
+
+    def _from_text(self, values: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+        text = values[self.text_key]
+        tokens = self.tokenizer(text)
+        inputs = {"tokens": tuple([token.text for token in tokens])}
+        key = _key(values, self.span_key, SPAN_KEYS) if self.tags else None
+        if key is None:
+            return inputs, {}
+        if not isinstance(values[key], list):
+            raise DataError(f"expected a list of spans under {key!r}, found {_shown(values[key])}")
+        spans = align(text, tokens, [_span(item) for item in values[key]], misaligned=self.misaligned)
+        return inputs, {"tags": self.scheme.encode(spans, len(tokens))}
+
+
+def read_jsonl(
+    source: Source,
+    *,
+    token_key: str | None = None,
+    tag_key: str | None = None,
+    text_key: str = "text",
+    span_key: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    tags: bool = True,
+    tokenizer: str = "words-1",
+    scheme: str | Scheme = "BIO",
+    misaligned: Misaligned = "error",
+    encoding: str = "utf-8",
+) -> Iterator[Example]:
+    """Records of a JSON-lines file as examples; the parameters are told in `Keys`, blank lines are passed over.
+
+    The text that tokens were cut from stays in the metadata. Raises `DataError` with file and line for what is no JSON
+    object, has neither tokens nor a text, or has lists of unequal length; for spans as `align` does.
+    """
+    keys = keys_of(
+        token_key=token_key, tag_key=tag_key, text_key=text_key, span_key=span_key, columns=columns, tags=tags,
+        tokenizer=tokenizer, scheme=scheme, misaligned=misaligned,
+    )  # fmt: skip
+    return (keys.example(record) for record in read_records(source, encoding=encoding) if record.values is not None)
+
+
+def keys_of(
+    *,
+    columns: Mapping[str, str] | None = None,
+    tokenizer: str = "words-1",
+    scheme: str | Scheme = "BIO",
+    misaligned: Misaligned = "error",
+    **keys: Any,
+) -> Keys:
+    """`Keys` from plain values; raises `ConfigError` for unknown names."""
+    columns = check_columns(columns)
+    for name, key in columns.items():
+        if not isinstance(key, str):
+            raise ConfigError(f"expected the key of the further input {name!r} in JSON lines, found {key!r}")
+    if misaligned not in POLICIES:
+        raise ConfigError(f"unknown policy misaligned={misaligned!r}; use one of {', '.join(POLICIES)}")
+    named = scheme_of(scheme) if isinstance(scheme, str) else scheme
+    return Keys(columns=columns, tokenizer=tokenizer_of(tokenizer), scheme=named, misaligned=misaligned, **keys)
+
+
+def write_jsonl(
+    target: Target,
+    examples: Iterable[Example],
+    *,
+    layout: Literal["tokens", "spans"] = "tokens",
+    tokenizer: str = "words-1",
+    scheme: str | Scheme = "BIO",
+    encoding: str = "utf-8",
+) -> None:
+    """Examples as JSON lines, with tokens and tags, or (``layout="spans"``) with a text and spans of characters.
+
+    The text is that of the metadata, or the tokens joined by spaces; the tokenizer must cut it into the same tokens
+    again. Raises `DataError`, and leaves no file behind, for what cannot be read back: metadata under the name of a
+    column, tokens that the tokenizer does not give back, tags that are not the scheme's own.
+    """
+    if layout not in ("tokens", "spans"):
+        raise ConfigError(f"unknown layout {layout!r}; use 'tokens' or 'spans'")
+    cut, named = tokenizer_of(tokenizer), scheme_of(scheme) if isinstance(scheme, str) else scheme
+    capacity = Capacity("a JSON line", name_of(target), inputs=layout == "tokens")
+    with writing(target, encoding=encoding) as file:
+        for example in examples:
+            capacity.check(example, alike=False)
+            content: dict[str, Any]
+            if layout == "spans":
+                content = _text_record(example, cut, named, capacity)
+            else:
+                content = {**example.inputs, **example.targets}
+            for key, value in example.metadata.items():
+                if key in _RESERVED or (key in content and content[key] != value):
+                    raise capacity.refusal(example, f"metadata under the key {key!r}")
+                content[key] = value
+            if example.starts_document:
+                content["starts_document"] = True
+            file.write(json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def _text_record(example: Example, cut: Tokenizer, scheme: Scheme, capacity: Capacity) -> dict[str, Any]:
+    text = example.metadata.get("text", " ".join(example.tokens))
+    tokens = cut(text)
+    if [token.text for token in tokens] != list(example.tokens):
+        raise capacity.refusal(example, f"tokens that the tokenizer does not cut from {text[:60]!r}")
+    if "tags" not in example.targets:
+        return {"text": text}
+    spans = scheme.decode(example.tags)
+    if scheme.encode(spans, len(tokens)) != example.tags:
+        raise capacity.refusal(example, f"tags that {scheme.name} would write otherwise, as spans")
+    return {"text": text, "spans": [[tokens[s.start].start, tokens[s.end - 1].end, s.label] for s in spans]}
+
+
+def _check_lengths(columns: Mapping[str, tuple[str, ...]]) -> None:
+    length = len(columns["tokens"])
+    for name, column in columns.items():
+        if len(column) != length:
+            raise DataError(f"expected {length} {name}, one for each token, found {len(column)}")
+
+
+def _key(values: Mapping[str, Any], named: str | None, usual: tuple[str, ...]) -> str | None:
+    """The key that is named, which must be there, or whichever of the usual ones holds a list."""
+    if named is not None:
+        if named not in values:
+            raise DataError(f"expected the key {named!r}, found {_listed(values)}")
+        return named
+    return next((key for key in usual if isinstance(values.get(key), list)), None)
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return "keys " + ", ".join(repr(key)[:40] for key in list(values)[:8]) if values else "no keys"
+
+
+def _strings(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    column = values.get(key)
+    if not isinstance(column, list):
+        raise DataError(f"expected a list of strings under {key!r}, found {_shown(column)}")
+    for value in column:
+        if not isinstance(value, str):
+            number = isinstance(value, int) and not isinstance(value, bool)
+            hint = "; write the names of the tags instead of their numbers" if number else ""
+            raise DataError(f"expected strings under {key!r}, found {_shown(value)}{hint}")
+    return tuple(column)
+
+
+def _span(item: Any) -> CharSpan:
+    start, end, label = None, None, None
+    if isinstance(item, list) and len(item) == 3:
+        start, end, label = item
+    elif isinstance(item, dict):
+        start = next((item[key] for key in _START_KEYS if key in item), None)
+        end = next((item[key] for key in _END_KEYS if key in item), None)
+        label = item.get("label")
+    whole = type(start) is int and type(end) is int
+    if not whole or not isinstance(label, str) or not label:
+        raise DataError(f'expected a span [start, end, "label"] or an object with these keys, found {_shown(item)}')
+    return CharSpan(start, end, label)  # type: ignore[arg-type]
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)[:80]

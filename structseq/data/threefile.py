@@ -1,0 +1,138 @@
+"""The three-file layout of joint slot filling: ``seq.in``, ``seq.out`` and ``label``, one sentence a line in each.
+
+Tokens stand between blanks in ``seq.in``, their tags in ``seq.out``; ``label`` holds the intent, which becomes the
+metadata ``intent``. Each file may be packed (``seq.in.gz``). An empty line in both is a sentence without tokens.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import zip_longest
+from pathlib import Path
+
+from structseq.data.capacity import Capacity
+from structseq.data.example import Example
+from structseq.data.textfile import BOM, read_lines, writing
+from structseq.data.tokenizer import whitespace
+from structseq.errors import DataError
+
+TOKENS, TAGS, INTENT = "seq.in", "seq.out", "label"
+
+_BLANKS = " \t\r\n"
+
+
+def read_threefile(
+    source: str | os.PathLike[str], *, tags: bool = True, intents: bool = True, encoding: str = "utf-8"
+) -> Iterator[Example]:
+    """Sentences of a folder that holds the three files, or of the ``seq.in`` beside the other two.
+
+    ``tags=False`` reads ``seq.in`` without ``seq.out``; ``label`` is read where it is there, unless ``intents=False``.
+    Raises `DataError` with file and line where the files have unequal numbers of lines, or a sentence and its tags
+    unequal numbers of words.
+    """
+    folder = folder_of(source)
+    tokens = _find(folder, TOKENS)
+    if tokens is None:
+        raise DataError(f"expected a folder with {TOKENS} and {TAGS}, found no {TOKENS}", file=folder)
+    tag_file, label_file = _find(folder, TAGS) if tags else None, _find(folder, INTENT) if intents else None
+    if tags and tag_file is None:
+        raise DataError(f"expected {TAGS} beside {TOKENS}, found none; read without tags (tags=False)", file=folder)
+    return _examples([tokens, tag_file, label_file], encoding)
+
+
+def folder_of(source: str | os.PathLike[str]) -> Path:
+    """The folder, whether it is named itself or by its ``seq.in``."""
+    path = Path(source)
+    return path.parent if path.name in (TOKENS, f"{TOKENS}.gz") else path
+
+
+def is_threefile(source: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder of this layout, or its ``seq.in``."""
+    path = Path(source)
+    return path.name in (TOKENS, f"{TOKENS}.gz") or (path.is_dir() and _find(path, TOKENS) is not None)
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.exists()), None)
+
+
+def _examples(files: list[Path | None], encoding: str) -> Iterator[Example]:
+    present = [file for file in files if file is not None]
+    number = 0
+    for number, lines in enumerate(zip_longest(*(_lines(file, encoding) for file in present)), 1):
+        if None in lines:
+            longer = next(file.name for file, line in zip(present, lines, strict=True) if line is not None)
+            message = f"expected as many lines as {longer} has, found the end; the files must go line by line"
+            raise DataError(message, file=present[lines.index(None)], line=number)
+        rest = iter(lines)
+        yield _example(files, number, [None if file is None else next(rest) for file in files])
+    if not number:
+        raise DataError("expected sentences, found an empty file", file=present[0])
+
+
+def _lines(file: Path, encoding: str) -> Iterator[str]:
+    for number, line in enumerate(read_lines(file, encoding=encoding)):
+        yield line.removeprefix(BOM) if number == 0 else line
+
+
+def _example(files: list[Path | None], number: int, lines: list[str | None]) -> Example:
+    words = [() if line is None else tuple([token.text for token in whitespace(line)]) for line in lines]
+    targets = {}
+    if lines[1] is not None:
+        if len(words[0]) != len(words[1]):
+            message = f"expected {len(words[0])} tags, one for each token of {TOKENS}, found {len(words[1])}"
+            raise DataError(message, file=files[1], line=number)
+        targets["tags"] = words[1]
+    metadata = {} if lines[2] is None else {"intent": lines[2].strip(_BLANKS)}
+    return Example({"tokens": words[0]}, targets, f"{files[0]}:{number}", metadata)
+
+
+def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example], *, encoding: str = "utf-8") -> None:
+    """Examples as a folder of this layout; ``seq.out`` and ``label`` where all of them have tags and an intent.
+
+    The folder is made where it is missing; a file of the three that is not written does not stay either. Raises
+    `DataError`, and leaves the old files as they were, for what the layout cannot hold: white space in tokens,
+    metadata other than the intent, document boundaries, further inputs.
+    """
+    folder = folder_of(target)
+    capacity = Capacity("the three-file layout", str(folder), False, False, True, frozenset({"intent"}), False)
+    examples = list(examples)
+    columns = [_column(name, examples, capacity) for name in (TOKENS, TAGS, INTENT)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"this folder cannot be made ({error.strerror or error})", file=folder) from None
+    with ExitStack() as stack:  # all three are written before the first takes its place
+        for name, column in zip((TOKENS, TAGS, INTENT), columns, strict=True):
+            if column is not None:
+                file = stack.enter_context(writing(folder / name, encoding=encoding))
+                file.writelines(line + "\n" for line in column)
+    for name, column in zip((TOKENS, TAGS, INTENT), columns, strict=True):
+        for stale in (folder / name,) * (column is None) + (folder / f"{name}.gz",):
+            stale.unlink(missing_ok=True)
+
+
+def _column(name: str, examples: list[Example], capacity: Capacity) -> list[str] | None:
+    """The lines of one file; None where it is not to be written."""
+    if name == INTENT:
+        with_intent = [example for example in examples if "intent" in example.metadata]
+        if with_intent and len(with_intent) < len(examples):
+            without = next(example for example in examples if "intent" not in example.metadata)
+            raise capacity.refusal(without, "a sentence without intent beside others with one")
+        lines = [example.metadata["intent"] for example in with_intent]
+    elif name == TAGS:
+        lines = [_line(example, "tags", example.tags, capacity) for example in examples if "tags" in example.targets]
+    else:
+        for example in examples:
+            capacity.check(example)
+        lines = [_line(example, "tokens", example.tokens, capacity) for example in examples]
+    if lines and lines[0][:1] == BOM:
+        lines[0] = BOM + lines[0]  # the first is a byte order mark, the second the text's own
+    return lines or None
+
+
+def _line(example: Example, name: str, column: tuple[str, ...], capacity: Capacity) -> str:
+    capacity.check_column(example, name, column)
+    return " ".join(column)
