@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from structseq.data.columns import read_columns
 from structseq.data.example import Example
 from structseq.data.tokenizer import tokenize
+from structseq.evaluation import entity_f1
 from structseq.spans import scheme_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "corpora" / "flights"
@@ -108,6 +110,18 @@ def test_check_finds_what_differs(made: Path, tmp_path: Path) -> None:
     assert len(result.stderr.splitlines()) == 2
 
 
+def test_writing_keeps_the_rest_of_a_readme(tmp_path: Path) -> None:
+    words = (FOLDER / "README.md").read_text(encoding="utf-8")
+    head, tail = words.split("<!-- statistics -->\n\n")[0], words.split("\n<!-- end of statistics -->")[1]
+    (tmp_path / "README.md").write_text(
+        f"{head}<!-- statistics -->\n\nold\n<!-- end of statistics -->{tail}", encoding="utf-8"
+    )
+    assert "README.md differ" in generate("--check", "--output", str(tmp_path)).stderr
+    assert generate("--output", str(tmp_path)).returncode == 0
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == words
+    assert "## Licence" in tail
+
+
 def test_another_seed_gives_another_corpus(made: Path, tmp_path: Path) -> None:
     assert generate("--output", str(tmp_path), "--seed", "8").returncode == 0
     for code in LANGUAGES:
@@ -129,6 +143,22 @@ def test_the_readme_has_the_statistics_and_the_readers_counts_agree() -> None:
     for code in LANGUAGES:
         for name in ("dev", "test"):
             assert f"| {code}/{name} | {100 * unseen(code, name):.1f} % |" in tables
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_the_commonest_tag_does_poorly_and_as_the_readme_says(code: str) -> None:
+    counts: dict[str, Counter[str]] = {}
+    for example in split(code, "train"):
+        for token, tag in zip(example.tokens, example.tags, strict=True):
+            counts.setdefault(token.lower(), Counter())[tag] += 1
+    commonest = {token: max(counter, key=lambda tag: (counter[tag], tag)) for token, counter in counts.items()}
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for name in ("dev", "test"):
+        gold = [example.tags for example in split(code, name)]
+        guess = [tuple(commonest.get(token.lower(), "O") for token in example.tokens) for example in split(code, name)]
+        score = entity_f1(gold, guess, scheme_of("BIO"))
+        assert score < 0.5
+        assert f"| {code}/{name} | {100 * score:.1f} |" in readme
 
 
 @pytest.mark.parametrize("code", LANGUAGES)

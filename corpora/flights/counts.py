@@ -26,6 +26,43 @@ def values(sentences: Iterable[Sentence]) -> Iterator[tuple[str, str]]:
                 words.append(token)
 
 
+def spans(tags: Sequence[str]) -> set[tuple[int, int, str]]:
+    """The entities of a tag sequence, legal or not, by conlleval's rule: I- after another type opens one too.
+
+    >>> sorted(spans(["B-via", "I-via", "O", "I-price"]))
+    [(0, 2, 'via'), (3, 4, 'price')]
+    """
+    found = set()
+    start, label = 0, ""
+    for place, tag in enumerate([*tags, OUTSIDE]):
+        if label and tag != f"I-{label}":
+            found.add((start, place, label))
+            label = ""
+        if tag != OUTSIDE and not label:
+            start, label = place, tag[2:]
+    return found
+
+
+def floor(corpora: dict[str, Corpus]) -> list[str]:
+    """Entity F1 of giving each token the tag that it has most often in training, and O where it has none."""
+    rows = []
+    for code, corpus in corpora.items():
+        tags: dict[str, Counter[str]] = {}
+        for sentence in corpus["train"]:
+            for token, tag in zip(sentence.tokens, sentence.tags, strict=True):
+                tags.setdefault(token.lower(), Counter())[tag] += 1
+        commonest = {token: max(counter.items(), key=lambda item: (item[1], item[0]))[0]
+                     for token, counter in tags.items()}
+        for split in ("dev", "test"):
+            gold = [spans(sentence.tags) for sentence in corpus[split]]
+            guess = [spans([commonest.get(token.lower(), OUTSIDE) for token in sentence.tokens])
+                     for sentence in corpus[split]]
+            right = sum(len(one & other) for one, other in zip(gold, guess, strict=True))
+            f1 = 200 * right / (sum(map(len, gold)) + sum(map(len, guess)))
+            rows.append((f"{code}/{split}", f"{f1:.1f}"))
+    return table(("commonest tag of each token", "entity F1"), rows)
+
+
 def percent(part: int, whole: int) -> str:
     """The share with one decimal.
 
@@ -123,5 +160,5 @@ def intents(corpora: dict[str, Corpus]) -> list[str]:
 
 def statistics(corpora: dict[str, Corpus]) -> str:
     """The README's tables."""
-    sections = [sizes(corpora), novelty(corpora), slots(corpora), intents(corpora)]
+    sections = [sizes(corpora), novelty(corpora), slots(corpora), floor(corpora), intents(corpora)]
     return "\n\n".join("\n".join(section) for section in sections) + "\n"

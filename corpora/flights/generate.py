@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from splits import HERE, LANGUAGES, SIZES, corpus
 
 SEED = 7
 README = "README.md"
-FENCES = ("<!-- statistics -->\n\n", "\n<!-- end of statistics -->")
+FENCES = re.compile(r"(?s)(?<=<!-- statistics -->\n\n).*(?=\n<!-- end of statistics -->)")
 
 
 def text(sentences: list[Sentence]) -> str:
@@ -48,7 +49,7 @@ def differences(files: dict[str, bytes], folder: Path, tables: str) -> list[str]
         elif path.read_bytes() != data:
             wrong.append(f"{name} differs")
     readme = folder / README
-    if readme.is_file() and tables.join(FENCES) not in readme.read_text(encoding="utf-8"):
+    if readme.is_file() and FENCES.findall(readme.read_text(encoding="utf-8")) != [tables]:
         wrong.append(f"the tables in {README} differ from --statistics")
     return wrong
 
@@ -61,9 +62,8 @@ def write(files: dict[str, bytes], folder: Path, tables: str) -> None:
         path.write_bytes(data)
     readme = folder / README
     if readme.is_file():
-        before, _, rest = readme.read_text(encoding="utf-8").partition(FENCES[0])
-        after = rest.partition(FENCES[1])[2]
-        readme.write_bytes((before + tables.join(FENCES) + after).encode("utf-8"))
+        words = FENCES.sub(lambda _: tables, readme.read_text(encoding="utf-8"))
+        readme.write_bytes(words.encode("utf-8"))
 
 
 def main() -> int:
