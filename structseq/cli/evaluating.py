@@ -7,19 +7,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from structseq.cli.reading import data_options, placed, read_examples
+from structseq.cli.reading import data_options, read_examples, refuse_foreign
 from structseq.cli.scoring import score
-from structseq.data.example import Example
 from structseq.data.textfile import writing
-from structseq.spans import Scheme, TagError
 from structseq.storage import load_model
 
 
 def run_evaluate(model: Path, file: Path, *, json_out: str | None, errors: int, settings: Sequence[str]) -> None:
     """Score and print; the JSON file holds every error, the text as many as asked for."""
     stored = load_model(model)
-    examples = read_examples(file, data_options(settings, stored.model.options.data))
-    refuse_foreign(examples, stored.model.tags.outer)
+    data = data_options(settings, stored.model.options.data)
+    examples = read_examples(file, data)
+    refuse_foreign(examples, stored.model.tags.outer, data)
     report = score(stored.model, examples, entities=stored.entities)
     if json_out is not None:
         text = json.dumps(report.to_dict(errors=None), ensure_ascii=False, indent=2) + "\n"
@@ -27,12 +26,3 @@ def run_evaluate(model: Path, file: Path, *, json_out: str | None, errors: int, 
             stream.write(text)
     if json_out != "-":
         print(report.text(errors=errors))
-
-
-def refuse_foreign(examples: Sequence[Example], scheme: Scheme) -> None:
-    """Raise `DataError` with file and line at a gold tag that the model's scheme cannot read."""
-    for example in examples:
-        try:
-            scheme.decode(example.tags)
-        except TagError as problem:
-            raise placed(problem, [example]) from None

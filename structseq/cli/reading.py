@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from structseq.data.columns import read_blocks
 from structseq.data.example import Example
-from structseq.data.formats import read
+from structseq.data.formats import detect_format, read, read_passages
 from structseq.errors import ConfigError, DataError
-from structseq.spans import REPAIRS, Scheme, TagError, detect, repair, scheme_of
+from structseq.spans import REPAIRS, Scheme, TagError, Violation, detect, repair, scheme_of
 
 if TYPE_CHECKING:
     from structseq.config import DataOptions
 
 
-class Illegal(NamedTuple):
-    """A tag that its scheme would not have written."""
-
-    file: str
-    line: int | None
-    message: str
+# Options of how files are read that are no reader's: the format is chosen by one, the tags are looked at by the others
+_NO_READERS = {"format", "scheme", "repair"}
 
 
 def data_options(settings: Sequence[str], below: DataOptions | None = None) -> DataOptions:
@@ -38,17 +34,14 @@ def data_options(settings: Sequence[str], below: DataOptions | None = None) -> D
 
 
 def reader_options(data: DataOptions, *, tags: bool = True) -> dict[str, Any]:
-    """What `structseq.data.formats.read` is told."""
-    return {
-        "token_column": data.token_column,
-        "tag_column": data.tag_column if tags else None,
-        "columns": dict(data.columns),
-    }
+    """What `structseq.data.formats.read` is told; each format's reader takes what it knows."""
+    options: dict[str, Any] = data.model_dump(exclude=_NO_READERS)
+    return {**options, "scheme": "BIO" if data.scheme == "auto" else data.scheme, "tags": tags}
 
 
-def read_examples(path: str | Path, data: DataOptions, *, tags: bool = True) -> list[Example]:
+def read_examples(path: str | Path, data: DataOptions) -> list[Example]:
     """All sentences of a file; raises `DataError` where it cannot be read or holds none."""
-    examples = list(read(path, data.format, **reader_options(data, tags=tags)))
+    examples = list(read(path, data.format, **reader_options(data)))
     if not examples:
         raise DataError("expected sentences, found none", file=path)
     return examples
@@ -64,74 +57,83 @@ def find_scheme(examples: Sequence[Example], data: DataOptions) -> Scheme:
             return detect(example.tags for example in examples)
         scheme = scheme_of(data.scheme)
     except TagError as problem:
-        raise placed(problem, examples) from None
+        raise placed(problem, examples, data) from None
+    refuse_foreign(examples, scheme, data)
+    return scheme
+
+
+def refuse_foreign(examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
+    """Raise `DataError` with file and line at the first tag that is none of the scheme's."""
     for example in examples:
         try:
             scheme.decode(example.tags)
         except TagError as problem:
-            raise placed(problem, [example]) from None
-    return scheme
+            raise placed(problem, [example], data) from None
 
 
-def placed(problem: TagError, examples: Sequence[Example]) -> DataError:
+def placed(problem: TagError, examples: Sequence[Example], data: DataOptions) -> DataError:
     """The same complaint with file and line in place of numbers of sentence and token."""
     if not problem.places:
         return problem
     sentence, position = problem.places[0]
-    file, line = place_of(examples[sentence], position)
+    file, line = place_of(examples[sentence], position, data)
     return DataError(problem.message, file=file, line=line)
 
 
-def illegal_in(examples: Sequence[Example], scheme: Scheme) -> Iterator[Illegal]:
-    """Every tag that the scheme would not have written so, in the order of the files."""
-    for example in examples:
-        for violation in scheme.violations(example.tags):
-            yield Illegal(*place_of(example, violation.position), violation.message)
+def illegal_in(examples: Sequence[Example], scheme: Scheme) -> Iterator[tuple[Example, Violation]]:
+    """Every tag that the scheme would not have written so, with its sentence, in the order of the files."""
+    return ((example, violation) for example in examples for violation in scheme.violations(example.tags))
 
 
-def repaired(examples: Sequence[Example], scheme: Scheme, policy: str | None) -> tuple[list[Example], int]:
+def repaired(examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> tuple[list[Example], int]:
     """The examples with legal tags, and how many sequences were changed.
 
-    Raises `DataError` at the first illegal sequence where no policy was named, and `ConfigError` for an unknown policy.
+    Raises `DataError` at the first illegal sequence where no repair was named, and `ConfigError` for an unknown one.
     """
-    if policy is None:
-        refuse_illegal(examples, scheme)
+    if data.repair is None:
+        refuse_illegal(examples, scheme, data)
         return list(examples), 0
     kept, changed = [], 0
     for example in examples:
-        tags = repair(example.tags, scheme, policy)
+        tags = repair(example.tags, scheme, data.repair)
         changed += tags != example.tags
         kept.append(example if tags == example.tags else replace(example, targets={**example.targets, "tags": tags}))
     return kept, changed
 
 
-def refuse_illegal(examples: Sequence[Example], scheme: Scheme) -> None:
-    """Raise `DataError` at the first illegal sequence, saying how many there are and which repairs could be named."""
-    first = next(illegal_in(examples, scheme), None)
-    if first is None:
-        return
-    count = sum(1 for example in examples if scheme.violations(example.tags))
-    others = f"the first of {count} sentences with illegal tags" if count > 1 else "the only sentence with illegal tags"
-    ways = " or ".join(f"data.repair={name}" for name in REPAIRS)
-    message = f"{first.message}; {others}: mend them, or name a repair with --set {ways}"
-    raise DataError(message, file=first.file, line=first.line)
+def refuse_illegal(
+    examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = "--set data.repair="
+) -> None:
+    """Raise `DataError` at the first illegal tag, saying how many there are and which repairs could be named."""
+    illegal = list(illegal_in(examples, scheme))
+    if illegal:
+        example, first = illegal[0]
+        file, line = place_of(example, first.position, data)
+        raise DataError(f"{first.message}; {how_to_mend(len(illegal), option)}", file=file, line=line)
 
 
-def place_of(example: Example, position: int) -> tuple[str, int | None]:
-    """File and line of a token. Comments may stand between rows, so a column file is read again for it."""
+def how_to_mend(illegal: int, option: str = "--set data.repair=") -> str:
+    """What to do about so many illegal tags; ``option`` is what names a repair."""
+    others = f"the first of {illegal} illegal tags" if illegal > 1 else "the only illegal tag"
+    ways = " or ".join(f"{option}{name}" for name in REPAIRS)
+    return f"{others}: mend the file, or name a repair with {ways}"
+
+
+def place_of(example: Example, position: int, data: DataOptions) -> tuple[str, int | None]:
+    """File and line of a token. Comments may stand between the rows, so the file is read again for it."""
     file, colon, first = example.source.rpartition(":")
     if not colon or not first.isdigit():
         return example.source or "the data", None
     try:
-        for block in read_blocks(file):
-            if block.rows and block.line_of(0) == int(first) and len(block) == len(example):
-                return file, block.line_of(position)
-    except (DataError, ConfigError):
+        for passage in read_passages(file, data.format, **reader_options(data, tags=False)):
+            if passage.example is not None and passage.example.source == example.source:
+                return file, passage.line_of(position)
+    except (DataError, ConfigError):  # a format that cannot be read so: its sentences are a line each
         pass
     return file, int(first)
 
 
-def unseen_tags(examples: Sequence[Example], known: Mapping[str, Any] | set[str]) -> dict[str, int]:
+def unseen_tags(examples: Sequence[Example], known: Collection[str]) -> dict[str, int]:
     """Tags that training does not have, with their number of tokens."""
     counts: dict[str, int] = {}
     for example in examples:
@@ -139,3 +141,14 @@ def unseen_tags(examples: Sequence[Example], known: Mapping[str, Any] | set[str]
             if tag not in known:
                 counts[tag] = counts.get(tag, 0) + 1
     return counts
+
+
+def described_format(path: Path, data: DataOptions) -> str:
+    """The format of a file, and of a column file its columns."""
+    name = detect_format(path) if data.format == "auto" else data.format
+    if name != "columns":
+        return name
+    first = next(block for block in read_blocks(path) if block.rows)
+    token, tag = first.position(data.token_column), first.position(data.tag_column)
+    between = "tabs" if first.separator == "\t" else "spaces"
+    return f"{first.width} columns between {between}; tokens in column {token}, tags in column {tag}, counted from 0"

@@ -77,7 +77,7 @@ class TrainCommand:
         train = read_examples(self.train, data)
         dev, test = (read_examples(path, data) if path else [] for path in (self.dev, self.test))
         scheme = find_scheme([*train, *dev, *test], data)
-        train, changed = repaired(train, scheme, data.repair)
+        train, changed = repaired(train, scheme, data)
         if changed:
             self._say(f"{self.train}: {changed} illegal tag sequences were repaired by {data.repair!r}")
         found = "named" if data.scheme != "auto" else "found from the data"

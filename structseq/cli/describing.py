@@ -1,0 +1,125 @@
+"""The ``describe`` command: what a model is, where it comes from, and which transitions it learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from structseq.cli.door import one_line
+from structseq.config import Options
+from structseq.model import Model
+from structseq.storage import StoredModel, load_model
+
+# Rows of a long list that are shown; transitions at each end
+SHOWN, TRANSITIONS = 40, 10
+
+
+def run_describe(folder: Path) -> None:
+    """Print the description."""
+    stored = load_model(folder)
+    parts = [_what(folder, stored), _sizes(stored.model), _options(stored.model.options), _scores(stored.metrics)]
+    parts += [_origin(stored.provenance), _transitions(stored.model)]
+    print("\n\n".join(part for part in parts if part))
+
+
+def _what(folder: Path, stored: StoredModel) -> str:
+    model = stored.model
+    encoder, tags = model.options.encoder, model.tags
+    ways = "bidirectional " if encoder.bidirectional else ""
+    rows = [
+        ("model", f"{folder} (format version {stored.format_version})"),
+        ("encoder", f"{ways}{encoder.type}, {encoder.layers} layer(s) of width {encoder.width}"),
+        ("head", model.options.head.type),
+        ("scheme", f"{tags.outer}" if tags.inner == tags.outer else f"{tags.outer}, learned as {tags.inner}"),
+        ("tokenizer", stored.tokenizer),
+    ]
+    if not tags.outer.plain:
+        rows.append((f"{len(tags.types)} types", _listed([label or "(no type)" for label in tags.types])))
+    rows.append((f"{len(tags.labels)} tags", _listed(tags.labels)))
+    return _table(rows)
+
+
+def _sizes(model: Model) -> str:
+    """Vocabularies, and numbers that were trained, by part."""
+    known = [(f"  {name}", f"{len(vocabulary.items):,}") for name, vocabulary in model.vocabularies.items()]
+    parts: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        words = name.removeprefix("inputs.features.").removeprefix("inputs.").split(".")
+        part = words[0] if parameter.requires_grad else f"{words[0]} (frozen)"
+        parts[part] = parts.get(part, 0) + parameter.numel()
+    trained = sum(count for part, count in parts.items() if not part.endswith("(frozen)"))
+    weights = [(f"  {part}", f"{count:,}") for part, count in parts.items()]
+    return f"vocabularies\n{_table(known)}\n\n{trained:,} trained numbers\n{_table(weights)}"
+
+
+def _options(options: Options) -> str:
+    """The options that are not the defaults."""
+    defaults = dict(_flat(Options().to_dict()))
+    changed = [(f"  {name}", str(value)) for name, value in _flat(options.to_dict()) if defaults.get(name) != value]
+    return f"options other than the defaults\n{_table(changed)}" if changed else "options: the defaults"
+
+
+def _scores(metrics: Mapping[str, Any]) -> str:
+    rows = []
+    for part in ("dev", "test"):
+        report = metrics.get(part)
+        if isinstance(report, Mapping) and isinstance(report.get("criterion"), float):
+            name = "accuracy" if report.get("scheme") == "plain" else "entity F1"
+            rows.append((f"  {part} {name}", f"{100 * report['criterion']:.2f}"))
+    training = metrics.get("training")
+    if isinstance(training, Mapping):
+        names = ("epochs", "updates", "best_epoch", "tokens", "seconds")
+        rows += [(f"  {name.replace('_', ' ')}", str(training[name])) for name in names if name in training]
+    return f"training\n{_table(rows)}" if rows else ""
+
+
+def _origin(provenance: Mapping[str, Any]) -> str:
+    rows = [(f"  {name}", value) for name, value in _flat(provenance) if not name.startswith("run.options.")]
+    told = [(name, str(value)) for name, value in rows if value not in (None, "")]
+    return f"provenance\n{_table(told)}" if told else ""
+
+
+def _transitions(model: Model) -> str:
+    """The legal transitions with the highest and the lowest learned scores; none where the head has no such scores."""
+    crf = getattr(model.head, "crf", None)
+    if crf is None:
+        return ""
+    labels = model.tags.labels
+    legal = model.tags.inner.legal(labels).transitions
+    scores = crf.transitions.detach()
+    found = [
+        (float(scores[i, j]), f"{one} -> {other}")
+        for i, one in enumerate(labels)
+        for j, other in enumerate(labels)
+        if legal[i, j]
+    ]
+    found.sort(key=lambda pair: (-pair[0], pair[1]))
+    if len(found) <= 2 * TRANSITIONS:
+        return f"transitions, strongest first (in nats)\n{_scored(found)}"
+    strongest, weakest = found[:TRANSITIONS], found[-TRANSITIONS:][::-1]
+    return f"strongest transitions (in nats)\n{_scored(strongest)}\n\nweakest transitions\n{_scored(weakest)}"
+
+
+def _scored(pairs: Sequence[tuple[float, str]]) -> str:
+    return "\n".join(f"  {score:8.3f}  {one_line(name)}" for score, name in pairs)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(one_line(name) for name in names[:SHOWN]) + more
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    width = max((len(name) for name, _ in rows), default=0)
+    return "\n".join(
+        f"{one_line(name) if name[:1] != ' ' else name:<{width}}  {one_line(value)}" for name, value in rows
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
