@@ -72,11 +72,22 @@ Line = tuple[Node, ...]
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One line of a rule: its source text, its parsed form and how likely it is."""
+    """One line of a rule: its source text and its parsed form."""
 
     source: str
     line: Line
-    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule's alternatives, and the running sums of how likely each is."""
+
+    alternatives: list[Alternative] = field(default_factory=list)
+    totals: list[int] = field(default_factory=list)
+
+    def add(self, source: str, weight: int) -> None:
+        self.alternatives.append(Alternative(source, parse(source)))
+        self.totals.append(weight + (self.totals[-1] if self.totals else 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,7 @@ class Grammar:
     """Everything a grammar file says."""
 
     slots: dict[str, str] = field(default_factory=dict)
-    rules: dict[str, list[Alternative]] = field(default_factory=dict)
+    rules: dict[str, Rule] = field(default_factory=dict)
     templates: list[Template] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
@@ -123,13 +134,13 @@ class Grammar:
             self.kept.append(text.removeprefix("keep ").lower())
         elif text.startswith("= "):
             block = text
-            self.rules[text[2:]] = []
+            self.rules[text[2:]] = Rule()
         elif text.startswith("["):
             block = text
         elif block.startswith("= "):
             match = WEIGHTED.fullmatch(text)
             source, times = (match["source"], int(match["times"])) if match else (text, 1)
-            self.rules[block[2:]].append(Alternative(source, parse(source), times))
+            self.rules[block[2:]].add(source, times)
         elif block:
             intent = block.strip("[]")
             number = sum(template.intent == intent for template in self.templates) + 1
@@ -142,7 +153,7 @@ class Grammar:
     def _check(self, name: str) -> None:
         """Every rule and slot that is named anywhere must exist."""
         lines = [template.line for template in self.templates]
-        lines += [alternative.line for rule in self.rules.values() for alternative in rule]
+        lines += [alternative.line for rule in self.rules.values() for alternative in rule.alternatives]
         for node in (node for line in lines for node in walk(line)):
             rule = node.rule if isinstance(node, Reference | Value) else ""
             if rule and rule not in self.rules:

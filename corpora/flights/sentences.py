@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from grammar import Alternative, Choice, Grammar, Line, Reference, Template, Text, Value
+from grammar import Alternative, Choice, Grammar, Line, Reference, Rule, Template, Text, Value
 from splitmix import SplitMix64, digest
 
 OUTSIDE = "O"
@@ -50,13 +50,15 @@ class Pools:
 
     def __init__(self, grammar: Grammar, seed: int, language: str) -> None:
         self.grammar, self.seed, self.language = grammar, seed, language
+        self._known: dict[tuple[str, str], str] = {}
 
     def of(self, kind: str, text: str) -> str:
         """The pool of a value: a digest of its text decides, so that no order of drawing can change it."""
-        if text.lower() in self.grammar.kept:
-            return "train"
-        point = digest(self.seed, self.language, kind, text.lower()) % 100
-        return "test" if point < TEST_POOL else "dev" if point < TEST_POOL + DEV_POOL else "train"
+        key = (kind, text.lower())
+        if key not in self._known:
+            point = 100 if key[1] in self.grammar.kept else digest(self.seed, self.language, *key) % 100
+            self._known[key] = "test" if point < TEST_POOL else "dev" if point < TEST_POOL + DEV_POOL else "train"
+        return self._known[key]
 
 
 @dataclass(slots=True)
@@ -116,8 +118,8 @@ class Draw:
                     return text
         raise Retry
 
-    def _pick(self, alternatives: list[Alternative]) -> Alternative:
-        return self.random.weighted(alternatives, [alternative.weight for alternative in alternatives])
+    def _pick(self, rule: Rule) -> Alternative:
+        return self.random.weighted(rule.alternatives, rule.totals)
 
 
 def tokenise(pieces: list[Piece], pattern: re.Pattern[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

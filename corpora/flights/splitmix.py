@@ -6,6 +6,7 @@ Python's own `random.choice` and `random.shuffle` may change their algorithms be
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -49,14 +50,9 @@ class SplitMix64:
         """True `percent` times in a hundred."""
         return self.below(100) < percent
 
-    def weighted(self, items: Sequence[Item], weights: Sequence[int]) -> Item:
-        """One item, drawn in proportion to whole-number weights."""
-        point = self.below(sum(weights))
-        for item, weight in zip(items, weights, strict=True):
-            point -= weight
-            if point < 0:
-                return item
-        raise AssertionError("the weights sum to more than their parts")
+    def weighted(self, items: Sequence[Item], totals: Sequence[int]) -> Item:
+        """One item, drawn in proportion to whole-number weights; `totals` are their running sums."""
+        return items[bisect_right(totals, self.below(totals[-1]))]
 
     def shuffled(self, items: Sequence[Item]) -> list[Item]:
         """A copy in random order (Fisher and Yates)."""
