@@ -1,4 +1,4 @@
-"""Start-up: seconds for `import structseq`, and for `structseq --help` from start to end.
+"""Start-up: seconds for `import structseq`, and for `python -m structseq --help` from start to end.
 
     python benchmarks/imports.py
 
@@ -29,11 +29,11 @@ print(seconds, *sorted(heavy))
 
 def main() -> None:
     arguments = console.parser(__doc__, data=False, repeats=15).parse_args()
-    seconds: dict[str, list[float]] = {"python -c pass": [], "import structseq": [], "structseq --help": []}
+    seconds: dict[str, list[float]] = {"python -c pass": [], "import structseq": [], "python -m structseq --help": []}
     for _ in range(arguments.repeats + 1):
         seconds["python -c pass"].append(wall("-c", "pass"))
         seconds["import structseq"].append(import_seconds())
-        seconds["structseq --help"].append(wall("-m", "structseq", "--help"))
+        seconds["python -m structseq --help"].append(wall("-m", "structseq", "--help"))
     seconds = {name: own[1:] for name, own in seconds.items()}
     milliseconds = {name: [1000 * s for s in own] for name, own in seconds.items()}
     rows = [[name, f"{statistics.median(own):.1f}", spread(own)] for name, own in milliseconds.items()]
