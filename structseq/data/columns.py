@@ -110,7 +110,7 @@ def write_head(example: Example, capacity: Capacity, *, boundary: str) -> Iterat
     if example.starts_document and not said:
         yield boundary
     for key, value in example.metadata.items():
-        line = f"# {key}\n" if key in ("newdoc", "newpar") and not value else f"# {key} = {value}".rstrip() + "\n"
+        line = f"# {key}\n" if key == "newpar" and not value else f"# {key} = {value}".rstrip(BLANKS) + "\n"
         if not is_plain_comment(line):
             raise capacity.refusal(example, f"the metadata key {key!r}")
         yield line
@@ -126,7 +126,7 @@ def _rows(example: Example, names: Sequence[str], gap: str, capacity: Capacity) 
         if row[0] == "-" and is_boundary(row):
             raise capacity.refusal(example, "the token -DOCSTART-, which is read as a document boundary")
     if "\t" not in rows[0] and is_plain_comment(rows[0]):
-        raise capacity.refusal(example, f"the row {rows[0].rstrip()!r}, which is read as a comment; separate by tabs")
+        raise capacity.refusal(example, f"the row {rows[0]!r}, which is read as a comment; separate by tabs")
     return rows
 
 

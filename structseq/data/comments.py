@@ -4,11 +4,11 @@ A line of spaces and tabs alone is blank. A line whose first field is ``-DOCSTAR
 many fields follow. Where the rows of the file have N columns, a line that begins with ``#``
 
 1. is a row if its first field ends at a tab (``#<TAB>O``);
-2. is a comment, before a sentence's first row, if it is written ``# key = value`` or with the words ``# newdoc``,
-   ``# newpar``, ``#begin document``, ``#end document``, whatever N is: a field ``=`` or these words tell it from a row;
+2. is a comment, before a sentence's first row, if it is written ``# key = value``, ``# key=value`` or with the words
+   ``# newdoc``, ``# newpar``, ``#begin document``, ``#end document``, whatever N is;
 3. is a row if it has exactly N fields (``# O`` where N is 2, ``#`` or ``#a=b`` where N is 1);
-4. is a comment if it is written ``# key=value`` or as in 2; before a sentence's first row also if it is written
-   ``#key=value``, or begins with ``#`` and a blank, or is ``#`` alone;
+4. is a comment if it is written as in 2; before a sentence's first row also if it is written ``#key=value``, or begins
+   with ``#`` and a blank, or is ``#`` alone;
 5. is otherwise a row with a missing column, which is an error: no token is ever lost in silence.
 
 N is the width of the first row that does not begin with ``#``, or that 1 decides; in a file without one, of the first
@@ -26,7 +26,8 @@ BLANKS = " \t\r\n"
 
 _FIELD = re.compile(r"[^ \t]+")
 _ENDED_BY_TAB = re.compile(r"#[^ \t]*\t")
-_PLAIN_COMMENT = re.compile(r"#(?:[ \t]+[^ \t]+(?:[ \t]+[^ \t]+)*?|[^ \t=]+)[ \t]+=(?:[ \t]|$)")
+_SPACED_PAIR = re.compile(r"#(?:[ \t]+[^ \t]+(?:[ \t]+[^ \t]+)*?|[^ \t=]+)[ \t]+=(?:[ \t]|$)")
+_CLOSE_PAIR = re.compile(r"#[ \t]+[^\W\d][\w.:-]*=")
 _KNOWN_COMMENT = re.compile(r"#(?:[ \t]+(?:newdoc|newpar)(?=[ \t]|$)|(?:begin|end) document(?=[ \t(;]|$))")
 _NEW_DOCUMENT = re.compile(r"#(?:[ \t]+newdoc(?=[ \t]|$)|begin document(?=[ \t(;]|$))")
 
@@ -88,10 +89,7 @@ class Layout:
         if len(self.split(line)) == self.width:
             return False
         content = line.rstrip(BLANKS)
-        spaced = content[1:2] in ("", " ", "\t")
-        if plain or (comment_pair(line) and (spaced or before_rows)):
-            return True
-        return before_rows and spaced
+        return plain or (before_rows and (content[1:2] in ("", " ", "\t") or comment_pair(line) is not None))
 
     @staticmethod
     def of(number: int, line: str, separator: str, comments: bool) -> Layout:
@@ -125,15 +123,15 @@ def is_boundary(line: str) -> bool:
 
 
 def is_plain_comment(line: str) -> bool:
-    """Whether a line is ``# key = value`` with blanks around the sign, or one of the known words."""
+    """Whether a line is ``# key = value``, ``# key=value`` or one of the known words."""
     content = line.rstrip(BLANKS)
-    return bool(_PLAIN_COMMENT.match(content) or _KNOWN_COMMENT.match(content))
+    return any(shape.match(content) for shape in (_SPACED_PAIR, _CLOSE_PAIR, _KNOWN_COMMENT))
 
 
 def comment_pair(line: str) -> tuple[str, str] | None:
-    """Key and value of ``# key = value``; ``# newdoc`` and ``# newpar`` have an empty value; other comments none."""
+    """Key and value of ``# key = value``; ``# newpar`` has an empty value; other comments have none."""
     key, sign, value = (part.strip(BLANKS) for part in line[1:].partition("="))
-    if key and (sign or key in ("newdoc", "newpar")):
+    if key and (sign or key == "newpar"):
         return key, value
     return None
 
