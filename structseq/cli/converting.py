@@ -39,9 +39,8 @@ def run_convert(
         with writing(out) as file:
             file.writelines(_rewritten(source, data, retagging))
     else:
-        write(
-            out, (retagging.example(example) for example in examples), into, **_writer_options(data, retagging.target)
-        )
+        options = {"field": data.field, "tokenizer": data.tokenizer, "scheme": retagging.target}
+        write(out, map(retagging.example, examples), into, **options)
 
 
 def _check_kinds(source: Path, scheme: Scheme, wanted: Scheme | None) -> None:

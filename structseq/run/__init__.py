@@ -6,7 +6,7 @@ nothing is.
 
 from __future__ import annotations
 
-from structseq.run.fitting import Outcome, Watch, fit, warm_kernels
+from structseq.run.fitting import Outcome, Watch, fit, warm_up
 from structseq.run.folder import RunFolder
 from structseq.run.holding import hold_out
 from structseq.run.identity import Identity
@@ -23,5 +23,5 @@ __all__ = [
     "hold_out",
     "start_from",
     "transfer",
-    "warm_kernels",
+    "warm_up",
 ]

@@ -102,7 +102,7 @@ def fit(
     TrainingError
         The loss diverged, the folder cannot be written, or its checkpoint is another model's.
     """
-    warm_kernels()
+    warm_up()
     return _Fitting(model, corpus, options or model.options.training, seed, folder, watch).run(save_every)
 
 
@@ -195,10 +195,14 @@ class _Fitting:
         return self.outcome
 
 
-def warm_kernels() -> None:
-    """Compile the chain's recursions, or read them from the cache, so that the first update's time is its own."""
+def warm_up() -> None:
+    """Compile the chain's recursions, or read them from the cache, and let torch load what its optimisers want.
+
+    So that the first update's time is its own.
+    """
     scores = torch.zeros(1, 2, 2, requires_grad=True)
     zeros = torch.zeros(2)
     chain = LinearChain(scores, torch.zeros(2, 2), zeros, zeros, torch.tensor([2]))
     chain.log_partition().sum().backward()
     chain.best()
+    torch.optim.AdamW([scores])

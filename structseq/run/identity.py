@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from structseq.data.threefile import folder_of, is_threefile
 from structseq.errors import DataError
 
 LIBRARIES = ("structseq", "torch", "numpy", "numba")
@@ -98,20 +99,20 @@ def versions() -> dict[str, str]:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of all files in a folder.
+    """SHA-256 of a file, or of the names and contents of all files in a folder; of the whole three-file layout.
 
     Raises `DataError` where it cannot be read.
     """
-    found = hashlib.sha256()
+    path = folder_of(path) if is_threefile(path) else path
     try:
         if not path.is_dir():
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-        for file_ in sorted(p for p in path.iterdir() if p.is_file()):
-            found.update(f"{file_.name}\n{digest(file_)}\n".encode("utf-8", "surrogateescape"))
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        listed = "".join(f"{file.relative_to(path)} {digest(file)}\n" for file in files)
     except OSError as problem:
         raise DataError(f"cannot be read ({problem.strerror or problem})", file=path) from None
-    return found.hexdigest()
+    return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
