@@ -25,7 +25,6 @@ import torch
 from crfsuite import CrfSuite
 from folder import read_folder
 from passes import speed_options
-from structseq.tagger import Tagger
 from table import markdown, write_json
 from timing import circumstances, interleave, spread
 from torch import nn
@@ -36,6 +35,7 @@ from structseq.batch import batches
 from structseq.data.corpus import Corpus
 from structseq.model import Model
 from structseq.spans import detect
+from structseq.tagger import Tagger
 from structseq.training import train
 
 Sentences = Sequence[Sequence[str]]
@@ -105,10 +105,9 @@ def tags(tagger: Tagger, sentences: Sentences) -> list[tuple[str, ...]]:
     return [tagging.tags for tagging in tagger.tag_many(sentences, confidence=False)]
 
 
-def confidences(tagger: Tagger, sentences: Sentences) -> list[tuple[tuple[str, ...], list[float | None]]]:
-    """Each sentence's tags, and the probability of each of its spans."""
-    taggings = tagger.tag_many(sentences, confidence=True)
-    return [(tagging.tags, [span.confidence for span in tagging.spans]) for tagging in taggings]
+def confidences(tagger: Tagger, sentences: Sentences) -> list[tuple[object, ...]]:
+    """Each sentence's tags, its spans, and the probability of each (of each tag, where tags are plain)."""
+    return [(found.tags, found.spans, found.confidence) for found in tagger.tag_many(sentences, confidence=True)]
 
 
 def shapes(tagger: Tagger, sentences: Sentences) -> list[Shape]:
