@@ -1,4 +1,4 @@
-"""CRF as a drop-in for torchcrf.CRF: the same answers and errors where that layer is right, and right where it is not."""
+"""CRF, a drop-in for torchcrf.CRF: the same answers and errors where that layer is right, and right where it is not."""
 
 from __future__ import annotations
 

@@ -1,0 +1,203 @@
+"""What every encoder must satisfy: each law for each row of ENCODERS, one way and both ways, one layer and two."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from structseq.config import EncoderOptions
+from structseq.encoders import ENCODERS
+from structseq.encoders.base import Encoder
+from structseq.model import build_encoder
+from structseq.padded import Padded
+
+IN_WIDTH, WIDTH = 5, 4
+LENGTHS = (7, 1, 0, 3, 7)
+
+close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture(params=[1, 2], ids=["one layer", "two layers"])
+def layers(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture(params=[False, True], ids=["one way", "both ways"])
+def bidirectional(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture(params=ENCODERS)
+def options(request: pytest.FixtureRequest, layers: int, bidirectional: bool) -> EncoderOptions:
+    return EncoderOptions(
+        type=request.param, width=WIDTH, layers=layers, bidirectional=bidirectional, dropout=0.3, recurrent_dropout=0.3
+    )
+
+
+def built(options: EncoderOptions, seed: int = 0) -> Encoder:
+    torch.manual_seed(seed)
+    return build_encoder(options, IN_WIDTH)
+
+
+@pytest.fixture
+def encoder(options: EncoderOptions) -> Encoder:
+    return built(options).eval()
+
+
+def sentences(lengths: tuple[int, ...] = LENGTHS, seed: int = 1) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(length, IN_WIDTH, generator=generator) for length in lengths]
+
+
+def real_parts(states: Padded) -> list[Tensor]:
+    """What may be compared: each row's real steps."""
+    return [row[:length] for row, length in zip(states.values, states.lengths.tolist(), strict=True)]
+
+
+def assert_same(found: list[Tensor], expected: list[Tensor]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        close(one, other)
+
+
+def test_widths_lengths_and_types(encoder: Encoder) -> None:
+    inputs = Padded.of(sentences())
+    states = encoder(inputs)
+    assert encoder.in_width == IN_WIDTH
+    assert states.values.shape[0] == len(LENGTHS) and states.values.shape[2] == encoder.width
+    assert states.values.dtype == torch.float32
+    assert states.lengths.dtype == torch.int64 and states.lengths.device.type == "cpu"
+    assert int(states.lengths.max()) <= states.values.shape[1]
+    assert all(torch.isfinite(row).all() for row in real_parts(states))
+
+
+@pytest.mark.parametrize("garbage", [1e6, -1e6, float("inf"), float("nan")])
+def test_padding_content_does_not_matter(garbage: float, encoder: Encoder) -> None:
+    inputs = Padded.of(sentences())
+    dirty = inputs.values.masked_fill(~inputs.mask().unsqueeze(-1), garbage)
+    assert_same(real_parts(encoder(inputs.with_values(dirty))), real_parts(encoder(inputs)))
+
+
+def test_padding_content_gives_and_gets_no_gradient(options: EncoderOptions) -> None:
+    inputs = Padded.of(sentences())
+    found = []
+    for garbage in (0.0, 1e3):
+        encoder = built(options).eval()
+        values = inputs.values.masked_fill(~inputs.mask().unsqueeze(-1), garbage).requires_grad_()
+        states = real_parts(encoder(inputs.with_values(values)))
+        torch.cat(states).square().sum().backward()
+        assert values.grad is not None and not values.grad[~inputs.mask()].any()
+        found.append([values.grad, *(parameter.grad for parameter in encoder.parameters())])
+    for one, other in zip(*found, strict=True):
+        close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("more", [1, 9])
+def test_more_padding_does_not_matter(more: int, encoder: Encoder) -> None:
+    inputs = Padded.of(sentences())
+    wider = inputs.with_values(torch.nn.functional.pad(inputs.values, (0, 0, 0, more), value=3.0))
+    assert_same(real_parts(encoder(wider)), real_parts(encoder(inputs)))
+
+
+def test_neighbours_do_not_matter(encoder: Encoder) -> None:
+    rows = sentences()
+    together = real_parts(encoder(Padded.of(rows)))
+    for b, row in enumerate(rows):
+        (alone,) = real_parts(encoder(Padded.of([row])))
+        close(alone, together[b])
+    strangers = sentences(seed=2)
+    strangers[3] = rows[3]
+    close(real_parts(encoder(Padded.of(strangers)))[3], together[3])
+
+
+def test_permuted_rows_give_permuted_states(encoder: Encoder) -> None:
+    rows, order = sentences(), [3, 0, 4, 2, 1]
+    moved = real_parts(encoder(Padded.of([rows[b] for b in order])))
+    states = real_parts(encoder(Padded.of(rows)))
+    assert_same(moved, [states[b] for b in order])
+
+
+def test_one_step_works(encoder: Encoder) -> None:
+    states = encoder(Padded.of(sentences((1,))))
+    assert states.lengths.tolist() == [1] and torch.isfinite(states.values).all()
+
+
+@pytest.mark.parametrize("mode", ["training", "answering"])
+@pytest.mark.parametrize(("rows", "steps"), [(0, 0), (0, 3), (2, 0), (2, 3)])
+def test_nothing_to_read(rows: int, steps: int, mode: str, encoder: Encoder) -> None:
+    encoder.train(mode == "training")
+    empty = Padded(torch.ones(rows, steps, IN_WIDTH), torch.zeros(rows, dtype=torch.int64))
+    states = encoder(empty)
+    assert states.values.shape[0] == rows and states.values.shape[2] == encoder.width
+    assert states.lengths.tolist() == [0] * rows
+
+
+@pytest.mark.parametrize("mode", ["training", "answering"])
+def test_every_parameter_gets_gradient(mode: str, encoder: Encoder) -> None:
+    encoder.train(mode == "training")
+    torch.manual_seed(0)
+    torch.cat(real_parts(encoder(Padded.of(sentences())))).square().sum().backward()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), f"{name} is out of reach"
+        assert torch.isfinite(parameter.grad).all()
+
+
+def test_every_real_step_reaches_the_states(encoder: Encoder) -> None:
+    inputs = Padded.of(sentences())
+    values = inputs.values.clone().requires_grad_()
+    torch.cat(real_parts(encoder(inputs.with_values(values)))).square().sum().backward()
+    assert values.grad is not None
+    assert torch.equal(values.grad.abs().sum(-1) > 0, inputs.mask())
+
+
+def test_both_ways_see_both_sides_and_one_way_only_what_was(encoder: Encoder, bidirectional: bool) -> None:
+    values = torch.randn(1, 6, IN_WIDTH, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    states = encoder(Padded(values, torch.tensor([6]))).values
+    (gradient,) = torch.autograd.grad(states[0, 2].square().sum(), values)
+    seen = gradient[0].abs().sum(-1) > 0
+    assert seen.tolist() == [True] * 6 if bidirectional else [True] * 3 + [False] * 3
+
+
+def test_the_seed_decides_everything(options: EncoderOptions) -> None:
+    inputs = Padded.of(sentences())
+    one, two, other = built(options, 0), built(options, 0), built(options, 1)
+    for first, second in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(first, second)
+    assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    drawn = []
+    for encoder in (one, two):
+        torch.manual_seed(7)
+        drawn.append(encoder.train()(inputs).values)
+    assert torch.equal(*drawn)
+    assert torch.equal(one.eval()(inputs).values, two.eval()(inputs).values)
+
+
+def test_the_callers_tensors_stay_untouched(encoder: Encoder) -> None:
+    inputs = Padded.of(sentences())
+    values, lengths = inputs.values.clone(), inputs.lengths.clone()
+    encoder.train()(inputs)
+    assert torch.equal(inputs.values, values) and torch.equal(inputs.lengths, lengths)
+
+
+def test_answering_draws_nothing(encoder: Encoder) -> None:
+    inputs, before = Padded.of(sentences()), torch.get_rng_state()
+    first = encoder(inputs).values
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(encoder(inputs).values, first)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_grad_modes_do_not_matter(mode: type, encoder: Encoder) -> None:
+    inputs = Padded.of(sentences())
+    expected = real_parts(encoder(inputs))
+    with mode():
+        assert_same(real_parts(encoder(inputs)), expected)
+
+
+def test_weights_survive_a_state_dict(options: EncoderOptions) -> None:
+    one, other = built(options, 0).eval(), built(options, 1).eval()
+    other.load_state_dict(one.state_dict(), strict=True)
+    inputs = Padded.of(sentences())
+    assert torch.equal(one(inputs).values, other(inputs).values)
