@@ -6,6 +6,7 @@ import difflib
 import inspect
 import io
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ FORMATS: Mapping[str, Format] = {
 SAMPLE = 1 << 16  # bytes that a format is told by
 
 ALIASES = {"conll": "columns"}
+
+_OBJECT = re.compile(rb'\{[ \t]*(?:"[^"]*"[ \t]*:|\})')
 
 
 def read(source: Source, format: str = "auto", **options: Any) -> Iterator[Example]:
@@ -130,7 +133,7 @@ def _by_content(first: bytes) -> str | None:
     """The format of a file that begins so; None where nothing speaks against columns."""
     for line in first.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
         content = line.strip(b" \t\r")
-        if content[:1] == b"{" and b'"' in content:
+        if _OBJECT.match(content):
             return "jsonl"
         fields = line.split(b"\t")
         if len(fields) == 10 and fields[0] in (b"1", b"1-2"):
