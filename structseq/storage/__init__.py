@@ -20,7 +20,7 @@ of what was read, and `atomic` keeps the old whole until the new is.
 from __future__ import annotations
 
 from structseq.storage.loading import StoredModel, load_model
-from structseq.storage.saving import check_destination, is_model_folder, save_model
+from structseq.storage.saving import check_destination, is_model_folder, model_files, save_model
 from structseq.storage.weights import load_checkpoint, save_checkpoint
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "is_model_folder",
     "load_checkpoint",
     "load_model",
+    "model_files",
     "save_checkpoint",
     "save_model",
 ]

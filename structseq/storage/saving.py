@@ -50,7 +50,7 @@ def save_model(
     """
     folder = Path(folder).resolve()
     check_destination(folder, beside=beside)
-    content = _content(model, tokenizer, dict(metrics or {}), dict(provenance or {}), entities)
+    content = model_files(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
     try:
         with new_folder(folder) as new:
             (new / "vocabulary").mkdir()
@@ -83,14 +83,16 @@ def is_model_folder(folder: str | Path) -> bool:
         return False
 
 
-def _content(
+def model_files(
     model: Model,
+    *,
     tokenizer: str,
-    metrics: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-    entities: Iterable[tuple[str, str]],
+    metrics: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    entities: Iterable[tuple[str, str]] = (),
 ) -> dict[str, bytes]:
-    """Every file of the folder by name."""
+    """Every file of the folder that `save_model` writes, by name."""
+    metrics, provenance = dict(metrics or {}), dict(provenance or {})
     weights = tensor_bytes(model.state_dict())
     files, listed = _vocabulary_files(model.vocabularies)
     tags = model.tags
