@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from structseq.data.example import Example
 from structseq.data.formats import FORMATS, detect_format, read, read_passages, write
 from structseq.errors import ConfigError, DataError, StructseqError
 
@@ -62,6 +63,7 @@ CASES: dict[str, tuple[str, bytes | str, dict[str, Any], int | None, tuple[str, 
     "conllu: empty field": ("a.conllu", U.replace("X", ""), {}, 1, ("upos, found an empty field",)),
     "conllu: no number": ("a.conllu", U + "x" + U, {}, 2, ("expected a number such as 1, 1-2 or 1.1", "'x1'")),
     "conllu: numbers jump": ("a.conllu", U + "3" + U[1:], {}, 2, ("expected word 2", "found 3", "blank line")),
+    "conllu: a huge number": ("a.conllu", "1" * 5000 + U[1:], {}, 1, ("expected word 1",)),
     "conllu: no blank line": ("a.conllu", U + U, {}, 2, ("expected word 2", "found 1", "blank line")),
     "jsonl: empty": ("a.jsonl", "", {}, None, ("expected JSON lines", "an empty file")),
     "jsonl: blank": ("a.jsonl", "\n\n", {}, None, ("only blank lines",)),
@@ -164,6 +166,8 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
         list(read(tmp_path, format="columns"))
     with pytest.raises(DataError, match="no file can have this name"):
         list(read("a\0b", format="columns"))
+    with pytest.raises(DataError, match="<stream>: expected the path of a folder"):
+        read(io.BytesIO(b"a"), "threefile")
     with pytest.raises(DataError, match="opened in binary mode, found StringIO"):
         list(read(io.StringIO("a O"), format="columns"))  # type: ignore[arg-type]
 
@@ -185,6 +189,9 @@ def test_files_that_cannot_be_written(tmp_path: Path) -> None:
         write(tmp_path / "none" / "a.conll", [])
     with pytest.raises(DataError, match="found a folder"):
         write(tmp_path, [], format="columns")
+    if Path("/dev/full").exists():
+        with pytest.raises(DataError, match="/dev/full: cannot be written"):
+            write("/dev/full", [Example.of(["a"])])
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="this folder cannot be made"):
         write(tmp_path / "file", [], format="threefile")

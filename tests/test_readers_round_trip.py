@@ -218,6 +218,21 @@ def test_a_failed_write_leaves_the_old_file_as_it_was(tmp_path: Path) -> None:
         assert [one.tokens for one in read(tmp_path / name)] == [("old",)]
 
 
+def test_a_written_file_keeps_its_permissions_and_links(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("old\n")
+    (tmp_path / "a.conll").chmod(0o600)
+    (tmp_path / "link.conll").symlink_to(tmp_path / "a.conll")
+    write(tmp_path / "link.conll", [Example.of(["new"])])
+    assert (tmp_path / "a.conll").read_text() == "new\n\n"
+    assert (tmp_path / "a.conll").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "link.conll").is_symlink()
+
+
+def test_tokens_come_first_whatever_the_order_of_the_inputs(tmp_path: Path) -> None:
+    write(tmp_path / "a.conll", [Example({"pos": ("N",), "tokens": ("a",)}, {"tags": ("O",)})])
+    assert (tmp_path / "a.conll").read_text() == "a\tN\tO\n\n"
+
+
 def test_sentences_of_unlike_columns_are_refused(tmp_path: Path) -> None:
     corpus = [Example.of(["a"], ["O"]), Example.of(["a"])]
     with pytest.raises(DataError, match=r"columns \(tokens\) beside earlier sentences' \(tokens, tags\)"):

@@ -172,8 +172,8 @@ class Block:
             token = next(i for i, value in enumerate(column) if " " in value)
             raise self._error(
                 token,
-                f"expected {what} without spaces, found {column[token][:60]!r}; separate the columns by tabs alone, "
-                "or say that spaces belong to the fields with separator='tab'",
+                f"expected {what} without spaces, found {column[token][:60]!r}; separate the columns by tabs alone, or "
+                "say whether spaces belong to the fields (separator='tab') or separate them too (separator='space')",
             )
 
     def _check_new(self, column: Sequence[str]) -> None:

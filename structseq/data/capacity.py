@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from structseq.data.example import Example
 from structseq.errors import DataError
 
+JSON_LINE = "a JSON line"
+
 _BLANKS = frozenset(" \t\r\n")
 
 
@@ -37,20 +39,20 @@ class Capacity:
     _names: tuple[str, ...] | None = field(default=None, init=False)
 
     def check(self, example: Example, *, alike: bool = True) -> tuple[str, ...]:
-        """The names of the example's columns, inputs first, then ``tags`` if it has any; `DataError` without room.
+        """The names of the example's columns: tokens, further inputs, ``tags`` if it has any; `DataError` without room.
 
         ``alike``: whether all examples must have the same columns.
         """
         if odd := sorted(set(example.targets) - {"tags"}):
             raise self.refusal(example, f"the target {odd[0]!r}")
-        names = (*example.inputs, *example.targets)
+        names = ("tokens", *(name for name in example.inputs if name != "tokens"), *example.targets)
         if self._names is None:
             self._names = names
         if alike and names != self._names:
             expected, found = ", ".join(self._names), ", ".join(names)
             raise self.refusal(example, f"columns ({found}) beside earlier sentences' ({expected})")
         if not self.inputs and len(example.inputs) > 1:
-            raise self.refusal(example, f"the further input {next(n for n in example.inputs if n != 'tokens')!r}")
+            raise self.refusal(example, f"the further input {names[1]!r}")
         if not self.empty_sentences and not len(example):
             raise self.refusal(example, "a sentence without tokens")
         if not self.documents and example.starts_document:
@@ -79,4 +81,5 @@ class Capacity:
     def refusal(self, example: Example, what: str) -> DataError:
         """The error that says what there is no room for."""
         where = f" (the sentence from {example.source})" if example.source else ""
-        return DataError(f"{self.format} cannot hold {what}{where}; JSON lines hold everything", file=self.file)
+        advice = "" if self.format == JSON_LINE else "; JSON lines hold everything"
+        return DataError(f"{self.format} cannot hold {what}{where}{advice}", file=self.file)

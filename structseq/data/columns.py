@@ -118,7 +118,8 @@ def write_head(example: Example, capacity: Capacity, *, boundary: str) -> Iterat
 
 def _rows(example: Example, names: Sequence[str], gap: str, capacity: Capacity) -> list[str]:
     """The rows, checked to be read as what they are."""
-    fields = [*example.inputs.values(), *([example.tags] if "tags" in names else [])]
+    columns = {**example.inputs, **example.targets}
+    fields = [columns[name] for name in names]
     for name, column in zip(names, fields, strict=True):
         capacity.check_column(example, name, column, may_be_empty=gap == "\t" and name not in ("tokens", "tags"))
     rows = [gap.join(row) + "\n" for row in zip(*fields, strict=True)]

@@ -125,7 +125,7 @@ def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[B
     mark, number, words = "", 0, 0
 
     def block(last: int) -> Block:
-        metadata, starts = preamble([line for line in here if line[0] == "#"])
+        metadata, starts = preamble([line for line in here[: rows[0] if rows else None] if line[0] == "#"])
         return Block(
             tuple(here), tuple(rows), fields, "\t", True, name, last - len(here) + 1, metadata, starts, mark
         )
@@ -171,8 +171,8 @@ def _row(line: str, name: str, number: int) -> list[str]:
 
 
 def _check_number(found: str, expected: int, name: str, number: int) -> None:
-    if int(found) != expected:
-        message = f"expected word {expected} of the sentence, found {found}; a blank line ends a sentence"
+    if found != str(expected):
+        message = f"expected word {expected} of the sentence, found {found[:20]}; a blank line ends a sentence"
         raise DataError(message, file=name, line=number)
 
 

@@ -70,10 +70,10 @@ def read_passages(source: Source, format: str = "auto", **options: Any) -> Itera
 
 
 def write(target: Target, examples: Iterable[Example], format: str = "auto", **options: Any) -> None:
-    """Examples to a file, packed where its name ends in ``.gz``; a folder gets the three-file layout.
+    """Examples to a file, packed where its name ends in ``.gz``.
 
-    ``auto`` goes by the name's extension, and is ``columns`` where that says nothing. Raises `DataError`, and leaves
-    nothing half written, for what the format cannot hold.
+    ``auto`` goes by the name's extension, and is ``columns`` where that says nothing; ``options`` are as in `read`.
+    Raises `DataError`, and leaves nothing half written, for what the format cannot hold.
     """
     name = _named(format) if format != "auto" else _by_name(target) or "columns"
     FORMATS[name].write(target, examples, **_suited(name, options, to="write"))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from structseq.data.capacity import Capacity
+from structseq.data.capacity import JSON_LINE, Capacity
 from structseq.data.charspans import POLICIES, CharSpan, Misaligned, align
 from structseq.data.columns import check_columns
 from structseq.data.example import Example
@@ -171,7 +171,7 @@ def write_jsonl(
     if layout not in ("tokens", "spans"):
         raise ConfigError(f"unknown layout {layout!r}; use 'tokens' or 'spans'")
     cut, named = tokenizer_of(tokenizer), scheme_of(scheme) if isinstance(scheme, str) else scheme
-    capacity = Capacity("a JSON line", name_of(target), inputs=layout == "tokens")
+    capacity = Capacity(JSON_LINE, name_of(target), inputs=layout == "tokens")
     with writing(target, encoding=encoding) as file:
         for example in examples:
             capacity.check(example, alike=False)

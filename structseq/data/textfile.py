@@ -6,6 +6,7 @@ import codecs
 import gzip
 import io
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -201,23 +202,30 @@ def _packed(target: Target) -> Iterator[BinaryIO]:
 def replacing(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary file that takes the target's place when the block ends well, and leaves no trace when it does not."""
     path = Path(os.path.realpath(target))  # a link stays a link
+    if path.is_dir():
+        raise DataError("expected a file to write to, found a folder", file=os.fspath(target))
     try:
-        if path.is_dir():
-            raise DataError("expected a file to write to, found a folder", file=os.fspath(target))
         if path.exists() and not path.is_file():  # /dev/null and pipes are not to be replaced
             with path.open("wb") as device:
                 yield device
-            return
-        temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
-        stream = temporary.open("wb")
+        else:
+            with _replacing(path) as stream:
+                yield stream
     except OSError as error:
         why = "there is no such folder" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
         raise DataError(f"cannot be written ({why})", file=os.fspath(target)) from None
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
     try:
-        with stream:
+        with temporary.open("wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
+        if path.exists():
+            shutil.copymode(path, temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

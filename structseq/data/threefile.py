@@ -14,7 +14,7 @@ from pathlib import Path
 
 from structseq.data.capacity import Capacity
 from structseq.data.example import Example
-from structseq.data.textfile import BOM, read_lines, writing
+from structseq.data.textfile import BOM, is_path, name_of, read_lines, writing
 from structseq.data.tokenizer import whitespace
 from structseq.errors import DataError
 
@@ -32,6 +32,8 @@ def read_threefile(
     Raises `DataError` with file and line where the files have unequal numbers of lines, or a sentence and its tags
     unequal numbers of words.
     """
+    if not is_path(source):
+        raise DataError("expected the path of a folder with the three files, found a stream", file=name_of(source))
     folder = folder_of(source)
     tokens = _find(folder, TOKENS)
     if tokens is None:
