@@ -105,6 +105,7 @@ def convert(
 
 @app.command(cls=Command)
 def train(
+    context: typer.Context,
     train: Annotated[Path, typer.Argument(metavar="TRAIN", help="The data to learn from.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the model; new or empty.")],
     dev: Annotated[
@@ -147,6 +148,7 @@ def train(
     from structseq.cli.training import TrainCommand
 
     TrainCommand(
+        context.obj,
         train, output, dev=dev, test=test, config=config, settings=settings or [], seed=seed, resume=resume,
         init_from=init_from, save_every=save_every, quiet=quiet,
     ).run()  # fmt: skip

@@ -22,8 +22,9 @@ def run_safely(app: typer.Typer, arguments: list[str] | None = None) -> int:
     """
     _settle_streams()
     command = typer.main.get_command(app)
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        status = command.main(args=arguments, prog_name="structseq", standalone_mode=False)
+        status = command.main(args=list(given), prog_name="structseq", standalone_mode=False, obj=tuple(given))
         sys.stdout.flush()
     except StructseqError as problem:
         return _refuse(str(problem))

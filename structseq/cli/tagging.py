@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,7 +47,7 @@ def run_tag(
     if confidence and tagger.model.options.head.type == "perceptron":
         remark("warning: a perceptron's scores are no probabilities; there are no confidences to tell")
     if text is not None:
-        chunks = _one_text(tagger, text, confidence is not False, as_json=format == "jsonl")
+        chunks = _one_text(tagger, _decoded(text), confidence is not False, as_json=format == "jsonl")
     else:
         source: Source = sys.stdin.buffer if file == "-" else file
         name = format or _format_of(file)
@@ -54,6 +55,16 @@ def run_tag(
     with writing(output or sys.stdout.buffer) as out:
         for chunk in chunks:
             out.write(chunk)
+
+
+def _decoded(text: str) -> str:
+    """A word of the command line as UTF-8, whatever encoding the locale names."""
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        raise ConfigError(
+            "--text: expected UTF-8, found other bytes; give the text in a file with --format text"
+        ) from None
 
 
 def _format_of(file: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from structseq.cli.scoring import score
 from structseq.config import Options, load_options, parse_settings
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, StructseqError
 from structseq.evaluation import entities_of
 from structseq.model import Model
@@ -30,8 +30,15 @@ from structseq.spans import Scheme
 
 @dataclass
 class TrainCommand:
-    """What the user asked of ``train``; see `structseq.cli.train` for the meaning of each."""
+    """What the user asked of ``train``; see `structseq.cli.train` for the meaning of each.
 
+    Attributes
+    ----------
+    words:
+        The command line as it was given, to be said again with ``--resume``.
+    """
+
+    words: Sequence[str]
     train: Path
     output: Path
     dev: Path | None = None
@@ -48,6 +55,7 @@ class TrainCommand:
     def run(self) -> None:
         """Do it; the reports go to standard output."""
         options = Options.of(load_options(self.config) if self.config else {}, parse_settings(self.settings))
+        tokenizer_of(options.data.tokenizer)
         self.folder = RunFolder(self.output)
         self.folder.check(resume=self.resume)
         with _terminated_like_interrupted():
@@ -161,8 +169,7 @@ class TrainCommand:
         self._say(f"{self.output}: the model is finished")
 
     def _command(self) -> str:
-        arguments = sys.argv[1:]
-        return shlex.join(["structseq", *arguments])
+        return shlex.join(["structseq", *self.words])
 
     def _how_to_go_on(self) -> str:
         if not self.folder.checkpoint.exists():
