@@ -133,25 +133,29 @@ def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[B
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
         if number == 1 and line[0] == BOM:
             mark, line = BOM, line[1:]
-        ended = not line.strip(BLANKS)
-        if not ended and line[0] != "#":
-            row = _row(line, name, number)
-            if row[0].isdecimal():
-                _check_number(row[0], len(rows) + 1, name, number)
-                rows.append(len(here))
-                fields.append(row)
+        blank = not line.strip(BLANKS)
+        if not blank and line[0] != "#" and (word := _word(line, len(rows) + 1, name, number)):
+            rows.append(len(here))
+            fields.append(word)
         if line:
             here.append(line)
-        if ended and rows:
+        if blank and rows:
             yield block(number)
             words += len(rows)
             here, rows, fields, mark = [], [], [], ""
-    words += len(rows)
-    if not words:
-        what = "no word" if number else "an empty file"
-        raise DataError(f"expected sentences in CoNLL-U, found {what}", file=name)
+    if not words + len(rows):
+        raise DataError(f"expected sentences in CoNLL-U, found {'no word' if number else 'an empty file'}", file=name)
     if here or mark:
         yield block(number)
+
+
+def _word(line: str, expected: int, name: str, number: int) -> list[str] | None:
+    """The fields of the ``expected``-th word; None for a multiword token and an empty node."""
+    row = _row(line, name, number)
+    if row[0].isdecimal() and row[0] != str(expected):
+        message = f"expected word {expected} of the sentence, found {row[0][:20]}; a blank line ends a sentence"
+        raise DataError(message, file=name, line=number)
+    return row if row[0].isdecimal() else None
 
 
 def _row(line: str, name: str, number: int) -> list[str]:
@@ -168,12 +172,6 @@ def _row(line: str, name: str, number: int) -> list[str]:
         message = f"expected a number such as 1, 1-2 or 1.1 as id, found {row[0][:60]!r}"
         raise DataError(message, file=name, line=number)
     return row
-
-
-def _check_number(found: str, expected: int, name: str, number: int) -> None:
-    if found != str(expected):
-        message = f"expected word {expected} of the sentence, found {found[:20]}; a blank line ends a sentence"
-        raise DataError(message, file=name, line=number)
 
 
 def write_conllu(
