@@ -34,8 +34,8 @@ def set_threading_defaults(environment: MutableMapping[str, str] = os.environ) -
     return dict(_DEFAULTS)
 
 
-def main() -> int | None:
-    """Run the command line; the exit status, 0 where none is given."""
+def main() -> int:
+    """Run the command line; the exit status."""
     set_threading_defaults()
     from structseq import cli
 
