@@ -1,0 +1,95 @@
+"""X and y as scikit-learn has them, checked and made into examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from structseq.data.example import Example
+from structseq.errors import DataError
+from structseq.spans import REPAIRS, Scheme, TagError, detect, repair, scheme_of
+from structseq.tagger.sentences import sentence_of, strings
+
+
+def examples_of(X: Any, y: Any, *, columns: Sequence[str] = (), names: tuple[str, str] = ("X", "y")) -> list[Example]:
+    """One example a sentence; ``names`` of the two arguments for messages.
+
+    Raises `DataError` where X is no list of sentences, y is missing, or the two differ in length.
+    """
+    x_name, y_name = names
+    sentences = _rows(X, x_name, "a list of sentences, each a list of tokens")
+    if y is None:
+        y = _own_tags(sentences, x_name, y_name)
+    answers = _rows(y, y_name, "a list of tag lists, one for each sentence")
+    if len(answers) != len(sentences):
+        raise DataError(
+            f"expected as many tag lists in {y_name} as sentences in {x_name}, {len(sentences)}, found {len(answers)}"
+        )
+    examples = []
+    for number, (given, tags) in enumerate(zip(sentences, answers, strict=True), start=1):
+        sentence = sentence_of(given, columns, f"{x_name}, sentence {number}")
+        tags = _tags(tags, f"{y_name}, sentence {number}", len(sentence.tokens))
+        source = given.source if isinstance(given, Example) else ""
+        examples.append(Example({"tokens": _plain(sentence.tokens), **sentence.columns}, {"tags": tags}, source))
+    return examples
+
+
+def find_scheme(examples: Sequence[Example], name: str) -> Scheme:
+    """The scheme of that name, or (``auto``) the one that all tags are written in."""
+    return detect(example.tags for example in examples) if name == "auto" else scheme_of(name)
+
+
+def legal(examples: Sequence[Example], scheme: Scheme, policy: str | None) -> list[Example]:
+    """The examples with legal tags; `DataError` at the first illegal sequence where no repair is named."""
+    kept = []
+    for number, example in enumerate(examples, start=1):
+        place = example.source or f"y, sentence {number}"
+        try:
+            tags = repair(example.tags, scheme, policy) if policy else example.tags
+            found = scheme.violations(tags)
+        except TagError as problem:
+            raise DataError(f"{place}: {problem.message}") from None
+        if found:
+            ways = " or ".join(repr(name) for name in REPAIRS)
+            told = f"{place}, token {found[0].position + 1}: {found[0].message}"
+            raise DataError(f"{told}; mend the tags, or name a repair with repair={ways}")
+        kept.append(Example(example.inputs, {"tags": tags}, example.source))
+    return kept
+
+
+def refuse_foreign(examples: Sequence[Example], scheme: Scheme, name: str) -> None:
+    """`DataError` at the first tag that is none of the scheme's; illegal sequences of its tags are read as they are."""
+    for number, example in enumerate(examples, start=1):
+        try:
+            scheme.decode(example.tags)
+        except TagError as problem:
+            raise DataError(f"{example.source or f'{name}, sentence {number}'}: {problem.message}") from None
+
+
+def _rows(given: Any, name: str, expected: str) -> list[Any]:
+    if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+        raise DataError(f"{name}: expected {expected}, found {type(given).__name__}")
+    return list(given)
+
+
+def _own_tags(sentences: Sequence[Any], x_name: str, y_name: str) -> list[tuple[str, ...]]:
+    """The tags that examples bear themselves."""
+    if not sentences or not all(isinstance(sentence, Example) for sentence in sentences):
+        raise DataError(
+            f"expected {y_name}, a tag list for each sentence of {x_name}, found none; tags are learned from examples"
+        )
+    return [sentence.tags for sentence in sentences]
+
+
+def _tags(given: Any, where: str, length: int) -> tuple[str, ...]:
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise DataError(f"{where}: expected a list of tags, found {type(given).__name__} {given!r:.40}")
+    tags = _plain(strings(given, where))
+    if len(tags) != length:
+        raise DataError(f"{where}: expected {length} tags, one for each token, found {len(tags)}")
+    return tags
+
+
+def _plain(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Python's own strings in place of NumPy's."""
+    return values if set(map(type, values)) <= {str} else tuple(str(value) for value in values)

@@ -1,0 +1,316 @@
+"""SequenceTagger: training and tagging with the manners of scikit-learn.
+
+They are those of Buitinck et al. (2013), "API design for machine learning software", section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from structseq.config import Options
+from structseq.data.corpus import Corpus
+from structseq.data.example import Example
+from structseq.data.tokenizer import tokenizer_of
+from structseq.errors import ConfigError
+from structseq.estimator.samples import examples_of, find_scheme, legal, refuse_foreign
+from structseq.evaluation import entities_of, entity_f1
+from structseq.model import Model
+from structseq.run import Outcome, fit, hold_out
+from structseq.run.identity import versions
+from structseq.tagger import Tagger
+from structseq.training import Progress
+
+# The option that each keyword of the constructor stands for
+KEYWORDS = {
+    "head": "head.type",
+    "scheme": "data.scheme",
+    "repair": "data.repair",
+    "tokenizer": "data.tokenizer",
+    "encoder": "encoder.type",
+    "layers": "encoder.layers",
+    "width": "encoder.width",
+    "word_width": "inputs.words.width",
+    "character_width": "inputs.characters.width",
+    "vectors": "inputs.words.vectors",
+    "input_dropout": "inputs.dropout",
+    "dropout": "encoder.dropout",
+    "epochs": "training.epochs",
+    "patience": "training.patience",
+    "batch_sentences": "training.batch_sentences",
+    "learning_rate": "training.learning_rate",
+    "weight_decay": "training.weight_decay",
+    "validation_fraction": "training.validation_fraction",
+    "device": "training.device",
+}
+
+
+class SequenceTagger(BaseEstimator):
+    """A sequence tagger that cross-validates, searches grids, stands in pipelines and pickles.
+
+    ``X`` is a list of sentences, each a list of tokens (or an `Example`, or a mapping with ``tokens`` and further
+    columns), ``y`` a list of tag lists. Tags are spans in any common scheme, found from ``y``, or plain tags.
+
+    Every keyword is one option of `structseq.config.Options`; None leaves it to the default recipe.
+
+    Parameters
+    ----------
+    head:
+        The structured layer: crf, softmax or perceptron.
+    scheme:
+        Scheme of the tags in ``y``; by default it is found.
+    repair:
+        What to do with illegal tag sequences, see `structseq.spans.REPAIRS`; by default they are refused.
+    tokenizer:
+        Name of the tokenizer that `Tagger.tag_text` of the fitted tagger cuts text by.
+    encoder, layers, width, dropout:
+        The recurrent network: its kind, depth, units a direction, and locked dropout.
+    word_width, character_width, vectors, input_dropout:
+        Widths of word vectors and of word vectors made from characters (0 turns them off), a file of pretrained
+        vectors, and locked dropout on the whole input.
+    epochs, patience, batch_sentences, learning_rate, weight_decay:
+        Training: passes at most, passes without a better dev score, sentences a batch, AdamW's peak rate and decay.
+    validation_fraction:
+        Share of the sentences held out to choose the best epoch by, where `fit` gets no dev set; 0 holds none out, and
+        then all epochs are run.
+    columns:
+        Names of further input columns; sentences are then mappings or examples that have them.
+    options:
+        Any other options, nested or by dotted name, such as ``{"training.clip": 5.0}``; keywords go before them.
+    device:
+        auto, cpu, cuda, ... for training; the fitted tagger is on the CPU.
+    random_state:
+        One seed decides everything. None draws one from NumPy's global state.
+    verbose:
+        1 prints a line an epoch.
+
+    Attributes
+    ----------
+    tagger_:
+        The fitted `structseq.Tagger`.
+    classes_:
+        The tags that it may answer with.
+    n_iter_:
+        Passes made.
+    history_:
+        A record for each of them: epoch, loss, dev score, learning rate.
+
+    Examples
+    --------
+    >>> X = [["to", "Taipei"], ["from", "Taipei"]] * 8
+    >>> y = [["O", "B-to"], ["O", "B-from"]] * 8
+    >>> tagger = SequenceTagger(epochs=8, width=8, learning_rate=0.05, validation_fraction=0).fit(X, y)
+    >>> tagger.predict([["from", "Taipei"]])
+    [['O', 'B-from']]
+    """
+
+    def __init__(
+        self,
+        *,
+        head: str | None = None,
+        scheme: str | None = None,
+        repair: str | None = None,
+        tokenizer: str | None = None,
+        encoder: str | None = None,
+        layers: int | None = None,
+        width: int | None = None,
+        dropout: float | None = None,
+        word_width: int | None = None,
+        character_width: int | None = None,
+        vectors: str | None = None,
+        input_dropout: float | None = None,
+        epochs: int | None = None,
+        patience: int | None = None,
+        batch_sentences: int | None = None,
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
+        validation_fraction: float | None = None,
+        columns: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+        device: str | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.head = head
+        self.scheme = scheme
+        self.repair = repair
+        self.tokenizer = tokenizer
+        self.encoder = encoder
+        self.layers = layers
+        self.width = width
+        self.dropout = dropout
+        self.word_width = word_width
+        self.character_width = character_width
+        self.vectors = vectors
+        self.input_dropout = input_dropout
+        self.epochs = epochs
+        self.patience = patience
+        self.batch_sentences = batch_sentences
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.columns = columns
+        self.options = options
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- learning -----------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, *, X_dev: Any = None, y_dev: Any = None) -> SequenceTagger:
+        """Learn from sentences and their tags; the best epoch on the dev set, given or held out, is kept.
+
+        Raises
+        ------
+        DataError
+            X or y is not what it should be, or the tags are of no one scheme.
+        ConfigError
+            A keyword or an option that is unknown or out of range.
+        """
+        options = self.resolved_options()
+        tokenizer_of(options.data.tokenizer)
+        seed = self._seed()
+        train = examples_of(X, y, columns=self.columns)
+        dev = [] if X_dev is None else examples_of(X_dev, y_dev, columns=self.columns, names=("X_dev", "y_dev"))
+        scheme = find_scheme([*train, *dev], options.data.scheme)
+        train = legal(train, scheme, options.data.repair)
+        refuse_foreign(dev, scheme, "y_dev")
+        if X_dev is None and self.validation_fraction != 0 and sum(map(bool, map(len, train))) > 1:
+            train, dev = hold_out(train, options.training.validation_fraction, seed=seed)
+        model = Model.prepare(options, train, scheme, seed=seed)
+        self.history_: list[dict[str, Any]] = []
+        outcome = fit(model, Corpus(tuple(train), tuple(dev)), options.training, seed=seed, watch=self._watch)
+        self._finish(model.to("cpu"), train, outcome, seed)
+        return self
+
+    def resolved_options(self) -> Options:
+        """All options as they will be used: the keywords over ``options`` over the default recipe."""
+        given = {KEYWORDS[name]: value for name, value in self.get_params(deep=False).items() if name in KEYWORDS}
+        keywords = {name: value for name, value in given.items() if value is not None}
+        if keywords.get("training.validation_fraction") == 0:
+            del keywords["training.validation_fraction"]
+        if isinstance(self.columns, str):
+            raise ConfigError(f"columns: expected a list of names, found the text {self.columns!r}")
+        columns = {"data": {"columns": {name: place for place, name in enumerate(self.columns, start=1)}}}
+        return Options.of(nested(self.options or {}), columns if self.columns else {}, nested(keywords))
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, (int, np.integer)) and not isinstance(self.random_state, bool):
+            if self.random_state < 0:
+                raise ConfigError(f"random_state: expected a seed that is not negative, found {self.random_state}")
+            return int(self.random_state)
+        try:
+            return int(check_random_state(self.random_state).randint(2**31 - 1))
+        except ValueError:
+            found = repr(self.random_state)
+            raise ConfigError(f"random_state: expected a whole number, a RandomState or None, found {found}") from None
+
+    def _watch(self, progress: Progress, _: Any) -> None:
+        if not progress.ends_epoch:
+            return
+        record = {
+            "epoch": progress.epoch,
+            "loss": progress.loss,
+            "dev_score": progress.dev_score,
+            "learning_rate": progress.learning_rate,
+        }
+        self.history_.append(record)
+        if self.verbose:
+            dev = "" if progress.dev_score is None else f"  dev {progress.dev_score:.4f}"
+            print(f"epoch {progress.epoch}  loss {progress.loss:.4f}{dev}")
+
+    def _finish(self, model: Model, train: Sequence[Example], outcome: Outcome, seed: int) -> None:
+        tokens, tags = zip(*((example.tokens, example.tags) for example in train), strict=True)
+        self.tagger_ = Tagger(
+            model,
+            tokenizer=model.options.data.tokenizer,
+            metrics={"training": outcome.to_dict()},
+            provenance={"seed": seed, "sentences": len(train), "versions": versions()},
+            entities=entities_of(tokens, tags, model.tags.outer),
+        )
+        self.classes_ = np.array(self.tagger_.labels)
+        self.n_iter_ = outcome.epochs
+
+    # -- answering ----------------------------------------------------------------------------------------------------
+
+    def predict(self, X: Iterable[Any]) -> list[list[str]]:
+        """The tags of each sentence."""
+        check_is_fitted(self)
+        return [list(tags) for tags in self.tagger_.predict(X)]
+
+    def predict_marginals(self, X: Iterable[Any]) -> list[list[dict[str, float]]]:
+        """For each token of each sentence the exact posterior probability of each tag.
+
+        Raises `ConfigError` for a perceptron, whose scores are no log-probabilities.
+        """
+        check_is_fitted(self)
+        marginals = [tagging.marginals for tagging in self.tagger_.tag_many(X, confidence=False, marginals=True)]
+        known = [list(map(dict, each)) for each in marginals if each is not None]
+        if len(known) < len(marginals):
+            raise ConfigError("predict_marginals: a perceptron's scores are no probabilities; use head crf or softmax")
+        return known
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Entity F1 (micro, by conlleval's rule), or accuracy where tags are plain; 0 to 1."""
+        check_is_fitted(self)
+        examples = examples_of(X, y, columns=self.columns)
+        predicted = self.tagger_.predict(examples)
+        return float(entity_f1([example.tags for example in examples], predicted, self.tagger_.scheme))
+
+    # -- manners ------------------------------------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "tagger_")
+
+    def __sklearn_tags__(self) -> Any:
+        """No classifier in scikit-learn's sense: one sample has a list of classes, which it cannot stratify by."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.one_d_labels = False
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Parameters, plain attributes, and the files of the fitted tagger's model folder: no pickled tensors."""
+        state = dict(super().__getstate__())
+        if "tagger_" in state:
+            state["tagger_"] = state["tagger_"].__getstate__()
+        return state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        values = dict(state)
+        if "tagger_" in values:
+            tagger = Tagger.__new__(Tagger)
+            tagger.__setstate__(values["tagger_"])
+            values["tagger_"] = tagger
+        super().__setstate__(values)
+
+
+def nested(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as nested tables; dotted names become tables, and of two values for one option the later holds.
+
+    >>> nested({"encoder": {"layers": 2}, "encoder.width": 50})
+    {'encoder': {'layers': 2, 'width': 50}}
+    """
+    tables: dict[str, Any] = {}
+    for name, value in options.items():
+        first, dot, rest = name.partition(".")
+        below = nested({rest: value}) if dot else nested(value) if isinstance(value, Mapping) else value
+        known = tables.get(first)
+        tables[first] = _joined(known, below) if isinstance(known, dict) and isinstance(below, dict) else below
+    return tables
+
+
+def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    both = {**first, **second}
+    for name in first.keys() & second.keys():
+        if isinstance(first[name], dict) and isinstance(second[name], dict):
+            both[name] = _joined(first[name], second[name])
+    return both
