@@ -106,13 +106,17 @@ def digest(path: Path) -> str:
     path = folder_of(path) if is_threefile(path) else path
     try:
         if not path.is_dir():
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return _digest_of_file(path)
         files = sorted(file for file in path.rglob("*") if file.is_file())
-        listed = "".join(f"{file.relative_to(path)} {digest(file)}\n" for file in files)
+        listed = "".join(f"{file.relative_to(path)} {_digest_of_file(file)}\n" for file in files)
     except OSError as problem:
         raise DataError(f"cannot be read ({problem.strerror or problem})", file=path) from None
     return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _digest_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
