@@ -1,7 +1,9 @@
-"""What every encoder must satisfy: each law for each row of ENCODERS, one way and both ways, one layer and two."""
+"""What every encoder must satisfy: each law for each row of ENCODERS, one layer or two, one way or both, on two threads."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from structseq.config import EncoderOptions
 from structseq.encoders import ENCODERS
-from structseq.encoders.base import Encoder
+from structseq.encoders.base import Bidirectional, Encoder
 from structseq.model import build_encoder
 from structseq.padded import Padded
 
@@ -25,26 +27,44 @@ def layers(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
-@pytest.fixture(params=[False, True], ids=["one way", "both ways"])
-def bidirectional(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+@pytest.fixture(params=["one way", "both ways", "two threads"])
+def ways(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(params=ENCODERS)
-def options(request: pytest.FixtureRequest, layers: int, bidirectional: bool) -> EncoderOptions:
+def options(request: pytest.FixtureRequest, layers: int, ways: str) -> EncoderOptions:
+    # where the recurrence draws random numbers the two directions take turns: without it two threads are two threads
+    recurrent_dropout = 0.0 if ways == "two threads" else 0.3
     return EncoderOptions(
-        type=request.param, width=WIDTH, layers=layers, bidirectional=bidirectional, dropout=0.3, recurrent_dropout=0.3
+        type=request.param,
+        width=WIDTH,
+        layers=layers,
+        bidirectional=ways != "one way",
+        dropout=0.3,
+        recurrent_dropout=recurrent_dropout,
     )
 
 
-def built(options: EncoderOptions, seed: int = 0) -> Encoder:
-    torch.manual_seed(seed)
-    return build_encoder(options, IN_WIDTH)
+@pytest.fixture
+def build(options: EncoderOptions, ways: str) -> Callable[[int], Encoder]:
+    def built(seed: int = 0) -> Encoder:
+        torch.manual_seed(seed)
+        return on_threads(build_encoder(options, IN_WIDTH), ways == "two threads")
+
+    return built
+
+
+def on_threads(encoder: Encoder, concurrent: bool) -> Encoder:
+    for module in encoder.modules():
+        if isinstance(module, Bidirectional):
+            module.concurrent = concurrent
+    return encoder
 
 
 @pytest.fixture
-def encoder(options: EncoderOptions) -> Encoder:
-    return built(options).eval()
+def encoder(build: Callable[[int], Encoder]) -> Encoder:
+    return build(0).eval()
 
 
 def sentences(lengths: tuple[int, ...] = LENGTHS, seed: int = 1) -> list[Tensor]:
@@ -80,11 +100,11 @@ def test_padding_content_does_not_matter(garbage: float, encoder: Encoder) -> No
     assert_same(real_parts(encoder(inputs.with_values(dirty))), real_parts(encoder(inputs)))
 
 
-def test_padding_content_gives_and_gets_no_gradient(options: EncoderOptions) -> None:
+def test_padding_content_gives_and_gets_no_gradient(build: Callable[[int], Encoder]) -> None:
     inputs = Padded.of(sentences())
     found = []
     for garbage in (0.0, 1e3):
-        encoder = built(options).eval()
+        encoder = build(0).eval()
         values = inputs.values.masked_fill(~inputs.mask().unsqueeze(-1), garbage).requires_grad_()
         states = real_parts(encoder(inputs.with_values(values)))
         torch.cat(states).square().sum().backward()
@@ -132,6 +152,8 @@ def test_nothing_to_read(rows: int, steps: int, mode: str, encoder: Encoder) -> 
     states = encoder(empty)
     assert states.values.shape[0] == rows and states.values.shape[2] == encoder.width
     assert states.lengths.tolist() == [0] * rows
+    if states.values.requires_grad:
+        torch.cat(real_parts(states)).sum().backward() if rows else states.values.sum().backward()
 
 
 @pytest.mark.parametrize("mode", ["training", "answering"])
@@ -152,17 +174,17 @@ def test_every_real_step_reaches_the_states(encoder: Encoder) -> None:
     assert torch.equal(values.grad.abs().sum(-1) > 0, inputs.mask())
 
 
-def test_both_ways_see_both_sides_and_one_way_only_what_was(encoder: Encoder, bidirectional: bool) -> None:
+def test_both_ways_see_both_sides_and_one_way_only_what_was(encoder: Encoder, ways: str) -> None:
     values = torch.randn(1, 6, IN_WIDTH, generator=torch.Generator().manual_seed(0)).requires_grad_()
     states = encoder(Padded(values, torch.tensor([6]))).values
     (gradient,) = torch.autograd.grad(states[0, 2].square().sum(), values)
     seen = gradient[0].abs().sum(-1) > 0
-    assert seen.tolist() == [True] * 6 if bidirectional else [True] * 3 + [False] * 3
+    assert seen.tolist() == [True] * 3 + [ways != "one way"] * 3
 
 
-def test_the_seed_decides_everything(options: EncoderOptions) -> None:
+def test_the_seed_decides_everything(build: Callable[[int], Encoder]) -> None:
     inputs = Padded.of(sentences())
-    one, two, other = built(options, 0), built(options, 0), built(options, 1)
+    one, two, other = build(0), build(0), build(1)
     for first, second in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(first, second)
     assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
@@ -181,6 +203,47 @@ def test_the_callers_tensors_stay_untouched(encoder: Encoder) -> None:
     assert torch.equal(inputs.values, values) and torch.equal(inputs.lengths, lengths)
 
 
+@pytest.mark.parametrize("mode", ["training", "answering"])
+@pytest.mark.parametrize("leaf", ["inputs learn", "inputs are given"])
+def test_two_threads_give_the_same_bits(mode: str, leaf: str, build: Callable[[int], Encoder]) -> None:
+    inputs = Padded.of(sentences())
+    found = []
+    for concurrent in (False, True):
+        encoder = on_threads(build(0), concurrent).train(mode == "training")
+        values = inputs.values.clone().requires_grad_(leaf == "inputs learn")
+        torch.manual_seed(3)
+        states = encoder(inputs.with_values(values)).values
+        states.square().sum().backward()
+        found.append([states.detach(), values.grad, *(parameter.grad for parameter in encoder.parameters())])
+    for one, other in zip(*found, strict=True):
+        assert one is other is None or torch.equal(one, other)
+
+
+def test_frozen_weights_stay_and_the_rest_learns(encoder: Encoder) -> None:
+    names = [name for name, _ in encoder.named_parameters()]
+    frozen = {name for name in names if "weight" in name}
+    for name, parameter in encoder.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    torch.cat(real_parts(encoder(Padded.of(sentences())))).square().sum().backward()
+    for name, parameter in encoder.named_parameters():
+        assert (parameter.grad is None) == (name in frozen), name
+
+
+def test_eight_threads_get_what_one_gets(encoder: Encoder) -> None:
+    batches = [Padded.of(sentences(seed=seed)) for seed in range(8)]
+    with torch.no_grad():
+        expected = [encoder(batch).values for batch in batches]
+
+    def answer(batch: Padded) -> Tensor:
+        with torch.inference_mode():
+            return encoder(batch).values
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            for one, other in zip(pool.map(answer, batches), expected, strict=True):
+                assert torch.equal(one, other)
+
+
 def test_answering_draws_nothing(encoder: Encoder) -> None:
     inputs, before = Padded.of(sentences()), torch.get_rng_state()
     first = encoder(inputs).values
@@ -196,8 +259,8 @@ def test_grad_modes_do_not_matter(mode: type, encoder: Encoder) -> None:
         assert_same(real_parts(encoder(inputs)), expected)
 
 
-def test_weights_survive_a_state_dict(options: EncoderOptions) -> None:
-    one, other = built(options, 0).eval(), built(options, 1).eval()
+def test_weights_survive_a_state_dict(build: Callable[[int], Encoder]) -> None:
+    one, other = build(0).eval(), build(1).eval()
     other.load_state_dict(one.state_dict(), strict=True)
     inputs = Padded.of(sentences())
     assert torch.equal(one(inputs).values, other(inputs).values)
