@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+from structseq import compiling
 from structseq.data.vocabulary import Vocabulary
 from structseq.inputs.base import WordFeature
 
@@ -16,7 +19,7 @@ class CharacterCNN(WordFeature):
     """Windows of characters, a linear filter each, the maximum over the word, ReLU.
 
     A convolution over embedded characters is a sum of one table row a window position, and the tables are small: every filter's
-    answer to every character is computed once a batch, and windows are then looked up and added (an embedding bag).
+    answer to every character is computed once a batch, and windows are then looked up and added.
 
     Parameters
     ----------
@@ -57,23 +60,54 @@ class CharacterCNN(WordFeature):
 
     def forward(self, index: Tensor) -> Tensor:
         lengths, characters = index[:, 0], index[:, 1:]
-        longest = max(int(lengths.max()) if len(lengths) else 0, 1)
-        characters = nn.functional.pad(characters[:, :longest], (0, max(longest - characters.shape[1], 0)))
-        outside = (torch.arange(longest, device=index.device) >= lengths.unsqueeze(1)).unsqueeze(-1)
-        parts = []
-        for weights in self.filters:
-            answers = self._convolve(characters, weights)  # (D, C, n)
-            parts.append(answers.masked_fill(outside, -torch.inf).amax(1))
-        # A word without characters has no maximum; it answers like the bias alone.
-        best = torch.cat(parts, -1)
-        return torch.relu(torch.where(lengths.unsqueeze(1) > 0, best, torch.zeros_like(best)) + self.bias)
+        best = torch.cat([self._highest(characters, lengths, weights) for weights in self.filters], -1)
+        return torch.relu(best + self.bias)
 
-    def _convolve(self, characters: Tensor, weights: Tensor) -> Tensor:
-        window, _, filters = weights.shape
-        before = (window - 1) // 2
-        # (window, V, n): what each filter position answers to each character
+    def _highest(self, characters: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:
+        """(D, n) each filter's highest answer over a word's windows; 0 for a word without characters."""
+        # (W, V, n): what each filter position answers to each character
         tables = torch.einsum("ve,wen->wvn", self.embedding.weight, weights)
-        padded = nn.functional.pad(characters, (before, window - 1 - before))
-        bags = padded.unfold(1, window, 1) + torch.arange(window, device=characters.device) * tables.shape[1]
-        answers = nn.functional.embedding_bag(bags.reshape(-1, window), tables.reshape(-1, filters), mode="sum")
-        return answers.view(*characters.shape, filters)
+        if tables.device.type == "cpu" and tables.dtype == torch.float32 and compiling.available():
+            highest: Tensor = _HighestWindows.apply(tables, characters, lengths)
+            return highest
+        return highest_windows(tables, characters, lengths)
+
+
+def highest_windows(tables: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
+    """The highest answer over windows by torch's own operations: tables (W, V, n), characters (D, C), lengths (D,) -> (D, n)."""
+    window, rows, filters = tables.shape
+    longest = max(characters.shape[1], 1)
+    before = (window - 1) // 2
+    padded = nn.functional.pad(characters, (before, window - 1 - before + longest - characters.shape[1]))
+    bags = padded.unfold(1, window, 1) + torch.arange(window, device=characters.device) * rows
+    answers = nn.functional.embedding_bag(bags.reshape(-1, window), tables.reshape(-1, filters), mode="sum")
+    outside = (torch.arange(longest, device=characters.device) >= lengths.unsqueeze(1)).unsqueeze(-1)
+    highest = answers.view(-1, longest, filters).masked_fill(outside, -torch.inf).amax(1)
+    return torch.where(lengths.unsqueeze(1) > 0, highest, torch.zeros_like(highest))
+
+
+class _HighestWindows(torch.autograd.Function):
+    """The same by the compiled kernels; ties go to the first window."""
+
+    @staticmethod
+    def forward(ctx: Any, tables: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
+        from structseq.inputs import kernels
+
+        tables, characters, lengths = tables.contiguous(), characters.contiguous(), lengths.contiguous()
+        highest = torch.empty(len(characters), tables.shape[2])
+        places = torch.empty(highest.shape, dtype=torch.int64)
+        arrays = [part.detach().numpy() for part in (tables, characters, lengths, highest, places)]
+        kernels.highest_windows(*arrays)
+        ctx.save_for_backward(characters, lengths, places)
+        ctx.shape = tables.shape
+        return highest
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        from structseq.inputs import kernels
+
+        for_tables = torch.zeros(ctx.shape)
+        characters, lengths, places = (part.numpy() for part in ctx.saved_tensors)
+        kernels.highest_windows_back(upstream.contiguous().numpy(), characters, lengths, places, for_tables.numpy())
+        return for_tables, None, None

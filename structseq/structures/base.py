@@ -112,6 +112,8 @@ class Structure(Distribution):
 
     def _gradient(self, semiring: type[Semiring]) -> Tensor:
         """Derivative of the recursion at a zero tensor added to the scores, so that the caller's tensors stay untouched."""
+        if self.scores.numel() == 0:
+            return torch.zeros_like(self.scores)
         with torch.inference_mode(False), torch.enable_grad():
             scores = self.scores.detach().clone()
             zero = torch.zeros_like(scores, requires_grad=True)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from structseq import compiling
 from structseq.structures.base import Best, LogSum, Ranked, Semiring, Structure
-
-
-def compiled_available() -> bool:
-    """Whether Numba can be had here; without it the torch path answers everything."""
-    return importlib.util.find_spec("numba") is not None
 
 
 class EdgePattern(NamedTuple):
@@ -29,17 +25,24 @@ class EdgePattern(NamedTuple):
 
 
 class Posteriors(NamedTuple):
-    """What one scaled forward-backward leaves behind; all in float32 on the CPU."""
+    """What one forward-backward leaves behind, on the CPU."""
+
+    marginals: Tensor  # (B, T, K)
+    log_z: Tensor  # (B,) float64
+    scaled: Scaled  # the recursion's own variables
+    dead_edges: Tensor  # (R, K, K) expected transitions of the R rows that the scaled recursion could not hold
+
+
+class Scaled(NamedTuple):
+    """Variables of the scaled recursion in the chain's type; void where not alive."""
 
     weights: Tensor  # (B, T, K) exp(score - step maximum)
     factors: Tensor  # (K, K)
     last: Tensor  # (K,)
     alphas: Tensor  # (B, T, K)
     scales: Tensor  # (B, T+1)
-    marginals: Tensor  # (B, T, K)
     arrivals: Tensor  # (B, T, K)
-    log_z: Tensor  # (B,) float64
-    alive: Tensor  # (B,) bool: False where the row underflowed and nothing above holds
+    alive: Tensor  # (B,) bool
 
 
 class LinearChain(Structure):
@@ -74,11 +77,12 @@ class LinearChain(Structure):
     def fast(self) -> bool:
         """Whether the compiled kernels serve: float32 on the CPU, at least one step, Numba at hand."""
         scores = self.scores
-        return scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.numel() > 0 and compiled_available()
+        return scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.numel() > 0 and compiling.available()
 
     # -- the definition -----------------------------------------------------------------------------------------------
 
-    def score(self, target: Tensor) -> Tensor:
+    def path_score(self, target: Tensor) -> Tensor:
+        """(B,) score of each row's ``target``, by torch's own operations; what `score` computes faster where it can."""
         real = self._real()
         tags = target.to(self.scores.device).masked_fill(~real, 0)
         each = self.scores.gather(-1, tags.unsqueeze(-1)).squeeze(-1)  # (B, T)
@@ -110,18 +114,17 @@ class LinearChain(Structure):
     def log_partition(self) -> Tensor:
         if not self.fast:
             return super().log_partition()
-        return _ScaledLogPartition.apply(self.scores, self.transitions, self.start, self.end, self)
+        return _LogPartition.apply(self.scores, self.transitions, self.start, self.end, self)
+
+    def score(self, target: Tensor) -> Tensor:
+        if not self.fast:
+            return self.path_score(target)
+        return _PathScore.apply(self.scores, self.transitions, self.start, self.end, target, self.lengths)
 
     def marginals(self) -> Tensor:
         if not self.fast:
             return super().marginals()
-        posteriors = self.posteriors()
-        marginals = posteriors.marginals
-        if not bool(posteriors.alive.all()):
-            dead = ~posteriors.alive
-            marginals = marginals.clone()
-            marginals[dead] = self._rows(dead)._gradient(LogSum).to(marginals.dtype)
-        return marginals
+        return self.posteriors().marginals
 
     def best(self) -> Ranked:
         if not self.fast:
@@ -154,20 +157,18 @@ class LinearChain(Structure):
             return torch.zeros(0, dtype=torch.float64)
         if not self.fast:
             return self._derived_span_probabilities(spans, patterns)
-        import numpy as np
-
         from structseq.structures import kernels
 
-        posteriors = self.posteriors()
+        scaled = self.posteriors().scaled
         place = np.asarray(spans, dtype=np.int64)
         stacked = [np.stack([np.asarray(getattr(p, name)) for p in patterns]) for name in EdgePattern._fields]
         first, begins, continues, closes, final = stacked
         out = np.zeros(len(spans))
-        known = [getattr(posteriors, n).numpy() for n in ("alphas", "arrivals", "weights", "scales", "factors", "last")]
+        known = [getattr(scaled, n).numpy() for n in ("alphas", "arrivals", "weights", "scales", "factors", "last")]
         kernels.span_probabilities(
             *known, self.lengths.numpy(), *np.ascontiguousarray(place.T), first, begins, continues, closes, final, out
         )
-        dead = ~posteriors.alive.numpy()[place[:, 0]]
+        dead = ~scaled.alive.numpy()[place[:, 0]]
         if dead.any():
             again = [spans[s] for s in np.flatnonzero(dead)]
             out[dead] = self._derived_span_probabilities(again, patterns).numpy()
@@ -200,10 +201,25 @@ class LinearChain(Structure):
                 answers.append((_path_sum(scores, moves, opening, closing) - free).exp())
         return torch.stack(answers).cpu()
 
-    def _rows(self, chosen: Tensor) -> LinearChain:
-        return LinearChain(
-            self.scores[chosen].double(), self.transitions.double(), self.start.double(), self.end.double(), self.lengths[chosen]
-        )
+    def rows(self, chosen: Tensor) -> LinearChain:
+        """The chain of the rows ``chosen`` (R,), in float64 and without gradients."""
+        parts = [part.detach().double() for part in (self.transitions, self.start, self.end)]
+        return LinearChain(self.scores.detach()[chosen].double(), *parts, self.lengths[chosen], calibrated=self.calibrated)
+
+    def reached(self) -> np.ndarray:
+        """(R, K) which tags a legal path leads to at step 0, 1, ..; the last row holds for all later steps."""
+        moves = ~torch.isneginf(self.transitions.detach())
+        rows = [~torch.isneginf(self.start.detach())]
+        while len(rows) < self.scores.shape[1]:
+            rows.append((rows[-1].unsqueeze(1) & moves).any(0))
+            if len(rows) > 2 * len(moves) or rows[-1].equal(rows[-2]):
+                break
+        else:
+            return torch.stack(rows).numpy()
+        # Where the tags reached alternate without end, every one of them counts at every later step.
+        if not rows[-1].equal(rows[-2]):
+            rows.append(torch.stack(rows).any(0))
+        return torch.stack(rows).numpy()
 
     def _real(self) -> Tensor:
         steps = torch.arange(self.scores.shape[1], device=self.scores.device)
@@ -219,33 +235,67 @@ def _path_sum(scores: Tensor, moves: Tensor, start: Tensor, end: Tensor) -> Tens
 
 
 def _forward_backward(chain: LinearChain) -> Posteriors:
-    """The scaled recursions on a chain for which `LinearChain.fast` holds."""
+    """Forward-backward on a chain for which `LinearChain.fast` holds: scaled in float32, what that cannot hold in float64, and
+    what that cannot hold in logarithms."""
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        scaled, marginals, log_z = _scaled(chain)
+        edges = torch.zeros(0, *chain.transitions.shape)
+        dead = (~scaled.alive).nonzero().squeeze(1)
+        if len(dead):
+            marginals[dead], log_z[dead], edges = _in_double(chain.rows(dead))
+    return Posteriors(marginals, log_z, scaled, edges)
+
+
+def _in_double(chain: LinearChain) -> tuple[Tensor, Tensor, Tensor]:
+    """Marginals, log Z and expected transitions of the rows of a float64 chain; marginals and transitions in float32."""
     from structseq.structures import kernels
 
-    with torch.no_grad():
-        scores, lengths = chain.scores.detach(), chain.lengths
-        top = scores.amax(-1, keepdim=True)
-        weights = torch.exp(scores - top)
-        factors, moved = _exponentials(chain.transitions)
-        first, opened = _exponentials(chain.start)
-        last, closed = _exponentials(chain.end)
-        rows, steps, _ = scores.shape
-        alphas, marginals, arrivals = (torch.empty_like(weights) for _ in range(3))
-        scales = torch.empty(rows, steps + 1)
-        log_z = torch.empty(rows, dtype=torch.float64)
-        alive = torch.empty(rows, dtype=torch.bool)
-        w, f, a, s, z = weights.numpy(), factors.numpy(), alphas.numpy(), scales.numpy(), last.numpy()
-        kernels.forward_scaled(w, f, first.numpy(), z, lengths.numpy(), a, s, log_z.numpy(), alive.numpy())
-        kernels.backward_scaled(w, f, z, lengths.numpy(), a, s, alive.numpy(), marginals.numpy(), arrivals.numpy())
-        # Shifts go back in float64; padding may be NaN, so it is replaced rather than multiplied away.
-        peaks = torch.where(chain._real(), top.squeeze(-1), torch.zeros(())).sum(1, dtype=torch.float64)
-        shift = peaks + opened + closed + moved * (lengths - 1)
-        log_z = torch.where(lengths > 0, log_z + shift, torch.zeros((), dtype=torch.float64))
-        # A row whose forward variables survived can still lose its backward ones: its marginals then do not sum to 1.
-        mass = marginals.sum(-1)
-        sane = ((mass - 1).abs() < 1e-2) | ~chain._real()
-        alive &= sane.all(1) & torch.isfinite(log_z)
-    return Posteriors(weights, factors, last, alphas, scales, marginals, arrivals, log_z, alive)
+    scaled, marginals, log_z = _scaled(chain)
+    arrivals = scaled.arrivals[:, 1:]
+    edges = _real_alphas(scaled, chain.lengths)[:, :-1].transpose(1, 2) @ arrivals * scaled.factors
+    dead = (~scaled.alive).nonzero().squeeze(1)
+    if len(dead):
+        scores, lengths = chain.scores[dead], chain.lengths[dead]
+        parts = [part.contiguous().numpy() for part in (chain.transitions, chain.start, chain.end)]
+        total, found, moves = log_z[dead], torch.empty_like(scores), edges[dead]
+        kernels.log_domain(scores.numpy(), *parts, lengths.numpy(), total.numpy(), found.numpy(), moves.numpy())
+        marginals[dead], log_z[dead], edges[dead] = found, total, moves
+    return marginals.float(), log_z, edges.float()
+
+
+def _scaled(chain: LinearChain) -> tuple[Scaled, Tensor, Tensor]:
+    """The scaled recursion in the chain's own type: its variables, marginals (B, T, K) and log Z (B,) float64."""
+    from structseq.structures import kernels
+
+    scores, lengths, kind = chain.scores.detach().contiguous(), chain.lengths, chain.scores.dtype
+    top = scores.amax(-1, keepdim=True)
+    top = torch.where(torch.isfinite(top), top, torch.zeros_like(top))
+    weights = torch.exp(scores - top)
+    factors, moved = _exponentials(chain.transitions)
+    first, opened = _exponentials(chain.start)
+    last, closed = _exponentials(chain.end)
+    rows, steps, _ = scores.shape
+    alphas, marginals, arrivals = (torch.empty_like(weights) for _ in range(3))
+    scales = torch.empty(rows, steps + 1, dtype=kind)
+    log_z = torch.empty(rows, dtype=torch.float64)
+    alive = torch.empty(rows, dtype=torch.bool)
+    # Beside the smallest number there must be room for the precision of what is kept.
+    least, most = torch.tensor([1e-30, 1e36] if kind == torch.float32 else [1e-290, 1e300], dtype=kind).numpy()
+    w, f, z, n = weights.numpy(), factors.numpy(), last.numpy(), lengths.numpy()
+    a, s, ok = alphas.numpy(), scales.numpy(), alive.numpy()
+    kernels.forward_scaled(scores.numpy(), w, f, first.numpy(), z, chain.reached(), n, least, a, s, log_z.numpy(), ok)
+    kernels.backward_scaled(w, f, z, n, most, a, s, ok, marginals.numpy(), arrivals.numpy())
+    # Shifts go back in float64; padding may be NaN, so it is replaced rather than multiplied away.
+    peaks = torch.where(chain._real(), top.squeeze(-1), torch.zeros((), dtype=kind)).sum(1, dtype=torch.float64)
+    shift = peaks + opened + closed + moved * (lengths - 1)
+    log_z = torch.where(lengths > 0, log_z + shift, torch.zeros((), dtype=torch.float64))
+    return Scaled(weights, factors, last, alphas, scales, arrivals, alive), marginals, log_z
+
+
+def _real_alphas(scaled: Scaled, lengths: Tensor) -> Tensor:
+    """Forward variables with zeros where they were never written: 0 times what happens to lie in memory may be NaN."""
+    real = (torch.arange(scaled.alphas.shape[1]) < lengths.unsqueeze(1)) & scaled.alive.unsqueeze(1)
+    return torch.where(real.unsqueeze(-1), scaled.alphas, torch.zeros((), dtype=scaled.alphas.dtype))
 
 
 def _exponentials(values: Tensor) -> tuple[Tensor, float]:
@@ -256,7 +306,7 @@ def _exponentials(values: Tensor) -> tuple[Tensor, float]:
     return torch.exp(values - top).contiguous(), float(top)
 
 
-class _ScaledLogPartition(torch.autograd.Function):
+class _LogPartition(torch.autograd.Function):
     """log Z with its closed-form gradient: the marginals of tags and of edges."""
 
     @staticmethod
@@ -264,50 +314,80 @@ class _ScaledLogPartition(torch.autograd.Function):
         posteriors = chain.posteriors()
         ctx.posteriors, ctx.lengths = posteriors, chain.lengths
         ctx.save_for_backward(scores, transitions, start, end)
-        log_z = posteriors.log_z
-        if not bool(posteriors.alive.all()):
-            dead = ~posteriors.alive
-            log_z = log_z.clone()
-            log_z[dead] = chain._rows(dead).recursion(LogSum, scores.detach()[dead].double())
-        return log_z.to(scores.dtype)
+        return posteriors.log_z.to(scores.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # the gradient itself is to be differentiated: torch's own operations can be
+            return _derived_gradients(*ctx.saved_tensors, ctx.lengths, upstream)
+        with torch.autocast("cpu", enabled=False):
+            return _LogPartition.gradients(ctx.posteriors, ctx.lengths, upstream)
+
+    @staticmethod
+    def gradients(posteriors: Posteriors, lengths: Tensor, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """Expected counts, each row weighted by ``upstream`` (B,)."""
+        marginals, _, scaled, dead_edges = posteriors
+        for_scores = marginals * upstream[:, None, None]
+        departures = _real_alphas(scaled, lengths) * upstream[:, None, None]
+        tags = departures.shape[2]
+        edges = departures[:, :-1].reshape(-1, tags).T @ scaled.arrivals[:, 1:].reshape(-1, tags)
+        for_transitions = edges * scaled.factors
+        if len(dead_edges):
+            for_transitions = for_transitions + torch.einsum("r,rij->ij", upstream[~scaled.alive], dead_edges)
+        final = for_scores[torch.arange(len(lengths)), (lengths - 1).clamp(min=0)]
+        return for_scores, for_transitions, for_scores[:, 0].sum(0), final.sum(0), None
+
+
+def _derived_gradients(
+    scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor, upstream: Tensor
+) -> tuple[Tensor | None, ...]:
+    """The gradients of log Z as functions that can be differentiated once more."""
+    chain = LinearChain(scores, transitions, start, end, lengths)
+    parts = (scores, transitions, start, end)
+    wanted = [part for part in parts if part.requires_grad]
+    found = iter(torch.autograd.grad(chain.recursion(LogSum, scores), wanted, upstream, create_graph=True, materialize_grads=True))
+    return (*(next(found) if part.requires_grad else None for part in parts), None)
+
+
+class _PathScore(torch.autograd.Function):
+    """`LinearChain.path_score` by the compiled kernels."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, target: Tensor, lengths: Tensor
+    ) -> Tensor:
+        from structseq.structures import kernels
+
+        target = target.to(torch.int64).contiguous()
+        _check_tags(target, lengths, scores.shape[2])
+        total = torch.empty(scores.shape[0], dtype=torch.float64)
+        arrays = [part.detach().contiguous().numpy() for part in (scores, transitions, start, end)]
+        kernels.path_scores(*arrays, target.numpy(), lengths.numpy(), total.numpy())
+        ctx.save_for_backward(target, lengths)
+        ctx.shape = scores.shape
+        return total.to(scores.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        posteriors, lengths = ctx.posteriors, ctx.lengths
-        scores, transitions, start, end = ctx.saved_tensors
-        live = torch.where(posteriors.alive & (lengths > 0), upstream, torch.zeros_like(upstream))
-        for_scores = posteriors.marginals * live[:, None, None]
-        alphas, arrivals = posteriors.alphas, posteriors.arrivals
-        rows, steps, tags = alphas.shape
-        # alphas beyond a row's length were never written: arrivals there are 0, but NaN * 0 is NaN.
-        real = torch.arange(steps) < lengths.unsqueeze(1)
-        real = (real & posteriors.alive.unsqueeze(1)).unsqueeze(-1)
-        departures = torch.where(real, alphas, torch.zeros(())) * live[:, None, None]
-        edges = departures[:, :-1].reshape(-1, tags).T @ arrivals[:, 1:].reshape(-1, tags)
-        for_transitions = edges * posteriors.factors
-        for_start = for_scores[:, 0].sum(0)
-        final = (lengths - 1).clamp(min=0)
-        for_end = for_scores[torch.arange(rows), final].sum(0)
-        dead = ~posteriors.alive & (lengths > 0)
-        if bool(dead.any()):
-            parts = _slow_gradients(scores[dead], transitions, start, end, lengths[dead], upstream[dead])
-            for_scores[dead] = parts[0]
-            for_transitions = for_transitions + parts[1]
-            for_start, for_end = for_start + parts[2], for_end + parts[3]
-        return for_scores, for_transitions, for_start, for_end, None
+        from structseq.structures import kernels
+
+        target, lengths = ctx.saved_tensors
+        tags = ctx.shape[2]
+        parts = (torch.zeros(ctx.shape), torch.zeros(tags, tags), torch.zeros(tags), torch.zeros(tags))
+        arrays = [part.numpy() for part in parts]
+        kernels.path_scores_back(upstream.contiguous().numpy(), target.numpy(), lengths.numpy(), *arrays)
+        return (*parts, None, None)
 
 
-def _slow_gradients(
-    scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor, upstream: Tensor
-) -> tuple[Tensor, ...]:
-    """Gradients of log Z by the derived path in float64, for rows that the scaled recursion could not hold."""
-    with torch.enable_grad():
-        leaves = [part.detach().double().requires_grad_() for part in (scores, transitions, start, end)]
-        chain = LinearChain(leaves[0], leaves[1], leaves[2], leaves[3], lengths)
-        total = (chain.recursion(LogSum, leaves[0]) * upstream.double()).sum()
-        gradients = torch.autograd.grad(total, leaves)
-    return tuple(gradient.to(scores.dtype) for gradient in gradients)
+def _check_tags(target: Tensor, lengths: Tensor, tags: int) -> None:
+    """Compiled code does not look where it reads: tags out of range must be found before."""
+    real = torch.arange(target.shape[1]) < lengths.unsqueeze(1)
+    wrong = real & ((target < 0) | (target >= tags))
+    if bool(wrong.any()):
+        row, step = (int(i) for i in wrong.nonzero()[0])
+        found = int(target[row, step])
+        raise IndexError(f"expected tags from 0 to {tags - 1}, found {found} in row {row} at step {step}")
 
 
-__all__ = ["Best", "EdgePattern", "LinearChain", "Posteriors", "compiled_available"]
+__all__ = ["Best", "EdgePattern", "LinearChain", "Posteriors"]

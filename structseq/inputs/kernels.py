@@ -1,0 +1,60 @@
+"""The character convolution's maximum over windows, compiled for the CPU with Numba.
+
+The maximum picks one window a filter, so only that window carries a gradient: forwards each window is added up and compared once,
+backwards nothing but the picked windows is touched. Serial, without the GIL. Importing this module imports Numba.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from structseq import compiling
+
+compiling.find_cache()
+
+
+@njit(cache=True, nogil=True)
+def highest_windows(tables, characters, lengths, highest, places):  # type: ignore[no-untyped-def]
+    """For each word and filter the highest answer over all windows, and where it was found; 0 and -1 for an empty word.
+
+    tables (W,V,N): what filter n answers to character v at window position w; characters (D,C); lengths (D,).
+    Writes highest (D,N) and places (D,N). A window is centred on its place and sees row 0 outside the word.
+    """
+    window, _, filters = tables.shape
+    before = (window - 1) // 2
+    answer = np.empty(filters, tables.dtype)
+    for d in range(characters.shape[0]):
+        length = lengths[d]
+        top, where = highest[d], places[d]
+        for n in range(filters):
+            top[n] = 0 if length == 0 else -np.inf
+            where[n] = -1
+        for place in range(length):
+            for n in range(filters):
+                answer[n] = 0
+            for w in range(window):
+                at = place - before + w
+                row = tables[w, characters[d, at] if 0 <= at < length else 0]
+                for n in range(filters):
+                    answer[n] += row[n]
+            for n in range(filters):
+                better = answer[n] > top[n]
+                top[n] = answer[n] if better else top[n]
+                where[n] = place if better else where[n]
+
+
+@njit(cache=True, nogil=True)
+def highest_windows_back(upstream, characters, lengths, places, for_tables):  # type: ignore[no-untyped-def]
+    """Adds to for_tables (W,V,N) the gradient upstream (D,N) of the picked windows."""
+    window, _, filters = for_tables.shape
+    before = (window - 1) // 2
+    for d in range(characters.shape[0]):
+        length = lengths[d]
+        if length == 0:
+            continue
+        for w in range(window):
+            for n in range(filters):
+                at = places[d, n] - before + w
+                row = characters[d, at] if 0 <= at < length else 0
+                for_tables[w, row, n] += upstream[d, n]
