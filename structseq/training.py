@@ -145,6 +145,9 @@ class _Trainer:
                 yield self._update(rows)
         self._load(self.best)
         self.model.eval()
+        if self.dev and self.options.tune_decision:
+            with self.model.on_threads(self.threads):
+                self.model.tune(self.dev)
         if not self.numbers["update"]:
             raise TrainingError(f"nothing was trained: {finished}")
 

@@ -54,7 +54,7 @@ class Bidirectional(Encoder):
         self.forwards, self.backwards = forwards, backwards
 
     def forward(self, inputs: Padded) -> Padded:
-        if self.concurrent and inputs.values.device.type == "cpu" and not self.draws:
+        if self.concurrent and inputs.values.numel() and inputs.values.device.type == "cpu" and not self.draws:
             there, back = self._both_at_once(inputs)
         else:
             there, back = self.forwards(inputs).values, self._from_the_end(inputs).values
@@ -72,7 +72,7 @@ class Bidirectional(Encoder):
         runs = (self.forwards, self._from_the_end)
         if not torch.is_grad_enabled():
             return tuple(concurrently(*(partial(_values, run, inputs, False) for run in runs)))
-        parameters = [list(part.parameters()) for part in (self.forwards, self.backwards)]
+        parameters = [[p for p in part.parameters() if p.requires_grad] for part in (self.forwards, self.backwards)]
         return _TwoDirections.apply(runs, inputs, parameters, inputs.values, *parameters[0], *parameters[1])
 
 

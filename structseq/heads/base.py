@@ -40,6 +40,18 @@ class Head(nn.Module, ABC):
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
         """Best answers in the user's own terms, from their numbers."""
 
+    def decide(self, distribution: Distribution) -> Tensor:
+        """(B, T) the answers' numbers: the most probable ones, unless the head learned to decide otherwise in `tune`."""
+        return distribution.best().path
+
+    def decisions(self) -> Sequence[float]:
+        """Ways of deciding to choose between on held-out data, the neutral one among them; none where there is no choice."""
+        return ()
+
+    def decide_by(self, way: float) -> None:
+        """Decide so from now on; ``way`` is one of `decisions`."""
+        raise NotImplementedError(f"{type(self).__name__} has no ways of deciding")
+
     @abstractmethod
     def criterion(self, gold: Sequence[Any], predicted: Sequence[Any]) -> float:
         """The one number that early stopping watches, 0..1, more is better."""

@@ -201,6 +201,10 @@ class LinearChain(Structure):
                 answers.append((_path_sum(scores, moves, opening, closing) - free).exp())
         return torch.stack(answers).cpu()
 
+    def with_scores(self, scores: Tensor) -> LinearChain:
+        """The same chain over other emission scores (B, T, K)."""
+        return LinearChain(scores, self.transitions, self.start, self.end, self.lengths, calibrated=self.calibrated)
+
     def rows(self, chosen: Tensor) -> LinearChain:
         """The chain of the rows ``chosen`` (R,), in float64 and without gradients."""
         parts = [part.detach().double() for part in (self.transitions, self.start, self.end)]

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from structseq.inputs.base import TokenBatch
 from structseq.model import Model
 from structseq.padded import Padded
 from structseq.structures.chain import LinearChain
 from structseq.tagger.marginals import TagMarginals
+from structseq.tagger.projection import Projection
 from structseq.tagger.sentences import Sentence
 from structseq.tagger.tagging import Tagging
 
@@ -50,6 +52,7 @@ class Reader:
         self.tags = model.tags
         self.marginals = TagMarginals(model.tags)
         self.patterns = model.tags.patterns()
+        self.projection = Projection.of(model)
         with torch.inference_mode():
             self.table = model.inputs.word_table()
             state = Padded(torch.zeros(1, 1, model.encoder.width, device=self.table.device), torch.tensor([1]))
@@ -81,7 +84,7 @@ class Reader:
         ]
 
     def _answers(self, chain: LinearChain, asked: Asked) -> list[_Answer]:
-        paths = chain.best().path.cpu().numpy()
+        paths = self.model.head.decide(chain).cpu().numpy()
         lengths = chain.lengths.tolist()
         tags = [self.tags.decode(path[:length]) for path, length in zip(paths.tolist(), lengths, strict=True)]
         unknown = [None] * len(tags)
@@ -162,6 +165,8 @@ class _Window:
         if batch.strangers:
             numbers = torch.arange(len(batch.strangers))
             self.table = torch.cat([self.table, inputs.word_vectors(numbers, batch.strangers)])
+        self.projection = reader.projection
+        self.projected = self._projected() if self.projection and len(tokens) else []
 
     def distribution(self, rows: Numbers) -> LinearChain:
         """The chain of these rows of the window."""
@@ -169,8 +174,24 @@ class _Window:
         steps = np.arange(lengths.max())
         real = steps < lengths[:, None]
         places = np.where(real, self.starts[rows][:, None] + steps, 0)
+        ids = np.where(real, self.ids[places], 0)
         columns = {name: np.where(real, values[places], 0) for name, values in self.columns.items()}
-        batch = TokenBatch(np.where(real, self.ids[places], 0), (), columns, lengths)
-        chain = self.model.distribution(batch, self.table)
+        if self.projection:
+            parts = list(zip(self.projected, [ids, *columns.values()], strict=True))
+            chain = self.model.head(self.projection.states(parts, lengths))
+        else:
+            chain = self.model.distribution(TokenBatch(ids, (), columns, lengths), self.table)
         assert isinstance(chain, LinearChain)
         return chain
+
+    def _projected(self) -> list[Tensor]:
+        """What each word, and each value of each column, contributes to the first layer's gates."""
+        assert self.projection
+        start = self.table.shape[1]
+        tables = [self.projection.project(self.table, 0, bias=True)]
+        for name, values in self.columns.items():
+            distinct, self.columns[name] = np.unique(values, return_inverse=True)
+            vectors = self.model.inputs.columns[name](torch.from_numpy(distinct))
+            tables.append(self.projection.project(vectors, start, bias=False))
+            start += vectors.shape[1]
+        return tables
