@@ -16,6 +16,9 @@ from torch.autograd.function import once_differentiable
 from structseq.padded import Padded
 
 
+Run = Callable[[Padded], Padded]
+
+
 class Encoder(nn.Module, ABC):
     """Turns a sequence of inputs into a sequence of states.
 
@@ -31,8 +34,15 @@ class Encoder(nn.Module, ABC):
     width: int
 
     @abstractmethod
-    def forward(self, inputs: Padded) -> Padded:
-        """States (B, T', H) with their own lengths, for inputs (B, T, F)."""
+    def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
+        """States (B, T', H) with their own lengths, for inputs (B, T, F); ``drawn`` is an answer of `draw`, None draws anew."""
+
+    def draw(self) -> Tensor | None:
+        """The random numbers of one pass, for encoders that need any within their recurrence; None for the others.
+
+        Two directions that run at the same time must not draw at the same time: their random numbers are drawn before.
+        """
+        return None
 
 
 class Bidirectional(Encoder):
@@ -53,23 +63,18 @@ class Bidirectional(Encoder):
         self.in_width, self.width = forwards.in_width, forwards.width + backwards.width
         self.forwards, self.backwards = forwards, backwards
 
-    def forward(self, inputs: Padded) -> Padded:
-        if self.concurrent and inputs.values.numel() and inputs.values.device.type == "cpu" and not self.draws:
-            there, back = self._both_at_once(inputs)
+    def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
+        runs = (partial(self.forwards, drawn=self.forwards.draw()), partial(self._from_the_end, self.backwards.draw()))
+        if self.concurrent and inputs.values.numel() and inputs.values.device.type == "cpu":
+            there, back = self._both_at_once(runs, inputs)
         else:
-            there, back = self.forwards(inputs).values, self._from_the_end(inputs).values
+            there, back = (run(inputs).values for run in runs)
         return inputs.with_values(torch.cat([there, back], -1))
 
-    @property
-    def draws(self) -> bool:
-        """Whether a direction draws random numbers here: two threads would draw them in no fixed order."""
-        return self.training and any(getattr(part, "recurrent_dropout", 0) for part in (self.forwards, self.backwards))
+    def _from_the_end(self, drawn: Tensor | None, inputs: Padded) -> Padded:
+        return reverse(self.backwards(reverse(inputs), drawn=drawn))
 
-    def _from_the_end(self, inputs: Padded) -> Padded:
-        return reverse(self.backwards(reverse(inputs)))
-
-    def _both_at_once(self, inputs: Padded) -> tuple[Tensor, Tensor]:
-        runs = (self.forwards, self._from_the_end)
+    def _both_at_once(self, runs: tuple[Run, Run], inputs: Padded) -> tuple[Tensor, Tensor]:
         if not torch.is_grad_enabled():
             return tuple(concurrently(*(partial(_values, run, inputs, False) for run in runs)))
         parameters = [[p for p in part.parameters() if p.requires_grad] for part in (self.forwards, self.backwards)]
@@ -100,7 +105,7 @@ class _TwoDirections(torch.autograd.Function):
         return (None, None, None, there[0] + back[0], *there[1:], *back[1:])
 
 
-def _values(run: Callable[[Padded], Padded], inputs: Padded, gradients: bool) -> Tensor:
+def _values(run: Run, inputs: Padded, gradients: bool) -> Tensor:
     inference = torch.is_inference(inputs.values)
     with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
         return run(inputs).values
@@ -137,7 +142,7 @@ class Stack(Encoder):
         self.layers = nn.ModuleList(layers)
         self.dropout = dropout
 
-    def forward(self, inputs: Padded) -> Padded:
+    def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
         for layer in self.layers:
             inputs = self.dropout(layer(inputs))
         return inputs

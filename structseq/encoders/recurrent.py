@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from structseq.encoders.base import Encoder
 from structseq.padded import Padded
@@ -35,13 +35,17 @@ class LSTM(Encoder):
             nn.init.zeros_(self.lstm.bias_ih_l0)
             self.lstm.bias_ih_l0[width : 2 * width] = 1.0
 
-    def forward(self, inputs: Padded) -> Padded:
+    def draw(self) -> Tensor | None:
+        if not self.training or not self.recurrent_dropout:
+            return None
+        return nn.functional.dropout(torch.ones_like(self.lstm.weight_hh_l0), self.recurrent_dropout)
+
+    def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
         values = inputs.values
         if values.shape[0] == 0 or values.shape[1] == 0:
             return inputs.with_values(values.new_zeros(*values.shape[:2], self.width))
-        if self.training and self.recurrent_dropout:
-            dropped = nn.functional.dropout(self.lstm.weight_hh_l0, self.recurrent_dropout)
-            states, _ = torch.func.functional_call(self.lstm, {"weight_hh_l0": dropped}, (values,))
-        else:
-            states, _ = self.lstm(values)
-        return inputs.with_values(states)
+        mask = self.draw() if drawn is None else drawn
+        if mask is None:
+            return inputs.with_values(self.lstm(values)[0])
+        dropped = {"weight_hh_l0": self.lstm.weight_hh_l0 * mask}
+        return inputs.with_values(torch.func.functional_call(self.lstm, dropped, (values,))[0])
