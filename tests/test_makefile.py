@@ -203,7 +203,7 @@ def test_demo_goes_on_where_it_was_cut_off_and_is_not_trained_twice(clone: Clone
     (clone.folder / "demo" / "flights-en").mkdir(parents=True)
     clone.make("demo")
     train, tag = [line for line in clone.log.read_text().splitlines() if line.startswith("run")]
-    assert train.endswith("--output demo/flights-en --resume")
+    assert train.endswith("--output demo/flights-en --set training.epochs=15 --resume")
     assert tag == "run -m structseq tag demo/flights-en -"
     (clone.folder / "demo" / "flights-en" / "config.json").touch()
     clone.make("demo")
