@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -310,6 +312,9 @@ ADVERSARIAL: dict[str, Chain] = {
     ),
     "one token whose best tag may not start": Chain(
         np.array([[-80.0, 0.0]]), np.zeros((2, 2)), np.array([0.0, -INF]), np.zeros(2)
+    ),
+    "nearly lost, and back": two_tracks((0, -68), *[(-46, 0)] * 6)._replace(
+        transitions=np.array([[0.0, -INF], [-INF, -34.0]])
     ),
     "one tag only, of 10,000 nats": Chain(np.full((4, 1), 1e4), np.full((1, 1), -1e4), np.ones(1), np.ones(1)),
     "emissions forbid all but one tag": plain()._replace(
@@ -724,6 +729,41 @@ def test_a_target_that_is_no_tag_is_an_error(way: Way) -> None:
         target[0, 1] = wrong
         with pytest.raises((IndexError, RuntimeError)):
             chain.score(target)
+
+
+OUT_OF_SHAPE = """
+import numpy
+import torch
+from structseq.structures.chain import EdgePattern, LinearChain
+
+def chain(lengths):
+    zero = torch.zeros(3)
+    return LinearChain(torch.zeros(2, 4, 3), torch.zeros(3, 3), zero, zero, torch.tensor(lengths))
+
+def answered(ask):
+    try:
+        ask()
+    except (IndexError, RuntimeError, ValueError):
+        return False
+    return True
+
+wrong = [str(shape) for shape in ((2, 3), (2, 0), (1, 4), (3, 4), (8,), (2, 4, 1))
+         if answered(lambda: chain([4, 3]).score(torch.zeros(shape, dtype=torch.int64)))]
+wrong += [f"{lengths} {verb}" for lengths in ([5, 3], [-1, 2], [4]) for verb in ("log_partition", "marginals", "best")
+          if answered(lambda: getattr(chain(lengths), verb)())]
+none = numpy.zeros(3, bool), numpy.ones((3, 3), bool)
+patterns = [EdgePattern(~none[0], none[1], none[1], none[1], ~none[0])]
+wrong += [str(span) for span in ((0, 0, 9, 0), (5, 0, 1, 0), (0, 2, 1, 0), (0, 1, 1, 0), (0, -2, 1, 0), (0, 0, 1, 3), (1, 0, 4, 0))
+          if answered(lambda: chain([4, 3]).span_probabilities([span], patterns))]
+assert not wrong, wrong
+"""
+
+
+@needs_numba
+def test_what_does_not_fit_is_an_error_and_never_a_read_beyond_the_end(root: Path) -> None:
+    """Compiled code does not look where it reads; in a process of its own, for it may not survive."""
+    done = subprocess.run([sys.executable, "-c", OUT_OF_SHAPE], capture_output=True, text=True, check=False, cwd=root)
+    assert done.returncode == 0, done.stderr[-300:] or f"ended by signal {-done.returncode}"
 
 
 # -- spans ------------------------------------------------------------------------------------------------------------
