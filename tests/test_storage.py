@@ -28,6 +28,7 @@ from structseq.storage import (
     is_model_folder,
     load_checkpoint,
     load_model,
+    model_files,
     save_checkpoint,
     save_model,
     saving,
@@ -59,16 +60,21 @@ def model() -> Model:
     return tiny()
 
 
+TOLD: dict[str, Any] = {
+    "tokenizer": "words-1",
+    "metrics": {"test": {"f1": 0.5}},
+    "provenance": {"seed": 0},
+    "entities": [("May 2nd", "date"), ("Taipei", "city")],
+}
+
+
 @pytest.fixture
 def folder(model: Model, tmp_path: Path) -> Path:
-    save_model(
-        tmp_path / "model",
-        model,
-        tokenizer="words-1",
-        metrics={"test": {"f1": 0.5}},
-        provenance={"seed": 0},
-        entities=[("May 2nd", "date"), ("Taipei", "city")],
-    )
+    """A saved model, without waiting for the disk."""
+    for name, data in model_files(model, **TOLD).items():
+        path = tmp_path / "model" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
     return tmp_path / "model"
 
 

@@ -21,10 +21,12 @@ from hypothesis import strategies as st
 from structseq.config import Options
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.encoders.recurrent import LSTM
 from structseq.errors import ConfigError, DataError, ModelFileError
 from structseq.model import Model
 from structseq.spans import scheme_of
 from structseq.tagger import TaggedSpan, Tagger, Tagging
+from structseq.tagger.projection import Projection
 from structseq.tagger.reader import SENTENCES, TOKENS, even_batches
 from structseq.training import train
 
@@ -44,6 +46,10 @@ EXAMPLES = [
     Example.of(["from", "New", "York", "Boston"], ["O", "B-from", "I-from", "B-from"]),
     Example.of(["May", "3rd"], ["B-date", "I-date"]),
 ] * 3
+COLUMNED = [
+    Example.of(["may", "may"], ["B-x", "O"], pos=["N", "V"], cap=["0", "0"]),
+    Example.of(["may"], ["O"], pos=["V"], cap=["1"]),
+]
 
 
 def tiny(
@@ -102,6 +108,54 @@ def test_without_confidence(tagger: Tagger) -> None:
 def test_it_answers_as_the_model_does(tagger: Tagger, tokens: list[str]) -> None:
     (expected,) = tagger.model.predict([Example.of(tokens)])
     assert tagger.tag(tokens).tags == expected
+
+
+STACKS: list[dict[str, Any]] = [
+    {"encoder": {"layers": 1}},
+    {"encoder": {"bidirectional": False}},
+    {"encoder": {"layers": 3}},
+    {"encoder": {"layers": 2, "bidirectional": False, "width": 1}},
+    {"inputs": {"words": {"width": 0}, "affixes": {"shape": 0, "width": 0}}},
+]
+
+
+@pytest.mark.parametrize("options", STACKS)
+@pytest.mark.parametrize("columned", [False, True])
+def test_the_projected_layer_is_the_layer(
+    options: dict[str, Any], columned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader's shortcut through the first layer, and the model's own way, with padding and strangers."""
+    columns = {"data": {"columns": {"pos": 1, "cap": 2}}} if columned else {}
+    examples = COLUMNED if columned else EXAMPLES
+    tagger = tiny(options, columns, examples=examples, trained=False)
+    own = Tagger(tagger.model)
+    own._reader.projection = None
+    assert tagger._reader.projection is not None
+    states, rows = Projection.states, []
+    monkeypatch.setattr(
+        Projection, "states", lambda self, p, lengths: rows.append(len(lengths)) or states(self, p, lengths)
+    )
+    given: list[Any] = random_sentences(120, longest=20)
+    if columned:
+        given = [{"tokens": t, "pos": ["N", "V", "?"] * 7, "cap": ["0"] * 21} for t in given]
+        given = [{name: values[: len(row["tokens"])] for name, values in row.items()} for row in given]
+    pairs = zip(tagger.tag_many(given, marginals=True), own.tag_many(given, marginals=True), strict=True)
+    for projected, direct in pairs:
+        assert close(projected, direct)
+        assert sum(rows) > 24
+        assert projected.marginals is not None and direct.marginals is not None
+        for one, other in zip(projected.marginals, direct.marginals, strict=True):
+            assert list(one.values()) == pytest.approx(list(other.values()), abs=1e-5)
+
+
+class Another(LSTM):
+    """An encoder of which nobody can know what it does with its weights."""
+
+
+def test_other_encoders_go_their_own_way() -> None:
+    tagger = tiny({"encoder": {"type": f"{Another.__module__}:Another"}}, trained=False)
+    assert tagger._reader.projection is None
+    assert tagger.tag(["leave", "Taipei"]).tags == next(iter(tagger.model.predict([EXAMPLES[1]])))
 
 
 # Files in one scheme, learned in another; `direct` maps the first five tag by tag, the rest depend on neighbours.
@@ -338,11 +392,6 @@ def test_tokens_of_any_iterable(tagger: Tagger, kind: Any) -> None:
 
 
 # -- columns ----------------------------------------------------------------------------------------------------------
-
-COLUMNED = [
-    Example.of(["may", "may"], ["B-x", "O"], pos=["N", "V"], cap=["0", "0"]),
-    Example.of(["may"], ["O"], pos=["V"], cap=["1"]),
-]
 
 
 @pytest.fixture(scope="module")

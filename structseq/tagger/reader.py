@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ Numbers = NDArray[np.int64]
 
 # Sentences and tokens of a batch at most: enough to keep the matrix products busy, little enough to stay in the cache.
 SENTENCES, TOKENS = 96, 4096
-# So many sentences are worth a batch of their own length, without padding.
+# So many sentences are worth a batch of their own length, without padding, and the way through a `Projection`.
 ENOUGH = 24
 
 
@@ -166,7 +167,6 @@ class _Window:
             numbers = torch.arange(len(batch.strangers))
             self.table = torch.cat([self.table, inputs.word_vectors(numbers, batch.strangers)])
         self.projection = reader.projection
-        self.projected = self._projected() if self.projection and len(tokens) else []
 
     def distribution(self, rows: Numbers) -> LinearChain:
         """The chain of these rows of the window."""
@@ -174,24 +174,26 @@ class _Window:
         steps = np.arange(lengths.max())
         real = steps < lengths[:, None]
         places = np.where(real, self.starts[rows][:, None] + steps, 0)
-        ids = np.where(real, self.ids[places], 0)
-        columns = {name: np.where(real, values[places], 0) for name, values in self.columns.items()}
-        if self.projection:
-            parts = list(zip(self.projected, [ids, *columns.values()], strict=True))
+        if self.projection and len(rows) >= ENOUGH:
+            parts = [(table, np.where(real, values[places], 0)) for table, values in self.projected]
             chain = self.model.head(self.projection.states(parts, lengths))
         else:
-            chain = self.model.distribution(TokenBatch(ids, (), columns, lengths), self.table)
+            columns = {name: np.where(real, values[places], 0) for name, values in self.columns.items()}
+            chain = self.model.distribution(
+                TokenBatch(np.where(real, self.ids[places], 0), (), columns, lengths), self.table
+            )
         assert isinstance(chain, LinearChain)
         return chain
 
-    def _projected(self) -> list[Tensor]:
-        """What each word, and each value of each column, contributes to the first layer's gates."""
+    @cached_property
+    def projected(self) -> list[tuple[Tensor, Numbers]]:
+        """What each word and each column's values contribute to the first layer's gates, and which stands where."""
         assert self.projection
+        parts = [(self.projection.project(self.table, 0, bias=True), self.ids)]
         start = self.table.shape[1]
-        tables = [self.projection.project(self.table, 0, bias=True)]
         for name, values in self.columns.items():
-            distinct, self.columns[name] = np.unique(values, return_inverse=True)
+            distinct, places = np.unique(values, return_inverse=True)
             vectors = self.model.inputs.columns[name](torch.from_numpy(distinct))
-            tables.append(self.projection.project(vectors, start, bias=False))
+            parts.append((self.projection.project(vectors, start, bias=False), places))
             start += vectors.shape[1]
-        return tables
+        return parts
