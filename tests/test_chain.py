@@ -753,7 +753,8 @@ wrong += [f"{lengths} {verb}" for lengths in ([5, 3], [-1, 2], [4]) for verb in 
           if answered(lambda: getattr(chain(lengths), verb)())]
 none = numpy.zeros(3, bool), numpy.ones((3, 3), bool)
 patterns = [EdgePattern(~none[0], none[1], none[1], none[1], ~none[0])]
-wrong += [str(span) for span in ((0, 0, 9, 0), (5, 0, 1, 0), (0, 2, 1, 0), (0, 1, 1, 0), (0, -2, 1, 0), (0, 0, 1, 3), (1, 0, 4, 0))
+spans = (0, 0, 9, 0), (5, 0, 1, 0), (0, 2, 1, 0), (0, 1, 1, 0), (0, -2, 1, 0), (0, 0, 1, 3), (1, 0, 4, 0)
+wrong += [str(span) for span in spans
           if answered(lambda: chain([4, 3]).span_probabilities([span], patterns))]
 assert not wrong, wrong
 """

@@ -307,6 +307,53 @@ def test_autocast_leaves_the_structured_part_in_float32(name: str) -> None:
     torch.testing.assert_close(loss, head.loss(states, target), rtol=0.1, atol=0.1)
 
 
+# -- deciding otherwise than by the most probable answer ---------------------------------------------------------------
+
+
+@pairs
+@heads
+def test_every_way_of_deciding_is_legal_and_the_neutral_one_is_the_best_path(name: str, outer: str, inner: str) -> None:
+    head, states, lengths = head_of(name, tag_set(outer, inner)), states_of((9, 1, 0, 4)), (9, 1, 0, 4)
+    chain = head(states)
+    best = chain.best().path
+    assert torch.equal(head.decide(chain), best)
+    ways = head.decisions()
+    assert not ways or 0.0 in ways
+    for way in ways:
+        head.decide_by(way)
+        paths = head.decide(chain)
+        assert paths.shape == best.shape and paths.dtype == torch.int64
+        for answer in head.answers([path[:length] for path, length in zip(paths.tolist(), lengths, strict=True)]):
+            assert scheme_of(outer).violations(answer) == []
+        if way == 0.0:
+            assert torch.equal(paths, best)
+
+
+@heads
+def test_deciding_leaves_probabilities_alone_and_is_part_of_the_weights(name: str) -> None:
+    head, twin, states = small_head(name), small_head(name), states_of((6, 6, 6))
+    target = numbered(head, states)
+    before = [head(states).marginals(), head(states).log_prob(target).detach(), head.loss(states, target).detach()]
+    ways = head.decisions()
+    head.decide_by(ways[-1])
+    after = [head(states).marginals(), head(states).log_prob(target).detach(), head.loss(states, target).detach()]
+    for one, other in zip(after, before, strict=True):
+        assert torch.equal(one, other)
+    twin.load_state_dict(head.state_dict(), strict=True)
+    assert torch.equal(twin.decide(twin(states)), head.decide(head(states)))
+
+
+@heads
+def test_the_readier_the_more_entities(name: str) -> None:
+    head, states = small_head(name), states_of((8,) * 20)
+    outside = [label == "O" for label in head.tags.labels].index(True)  # type: ignore[attr-defined]
+    counts = []
+    for way in sorted(head.decisions()):
+        head.decide_by(way)
+        counts.append(int((head.decide(head(states)) == outside).sum()))
+    assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
+
+
 # -- the rest of what a head promises ----------------------------------------------------------------------------------
 
 
