@@ -47,7 +47,7 @@ class WordsOptions(Section):
     min_count: int = Field(1, ge=1, description="rarer words share the vector of the unknown")
     lowercase: bool = Field(True, description="look words up in lower case; shape and characters keep the case")
     unknown_rate: float = Field(
-        0.25, ge=0, description="a word seen n times is trained as unknown with probability rate / (rate + n)"
+        1.0, ge=0, description="a word seen n times is trained as unknown with probability rate / (rate + n)"
     )
     vectors: str | None = Field(None, description="pretrained vectors in word2vec or GloVe text format, plain or gzip")
     tune_vectors: bool = Field(False, description="let training change the pretrained vectors")
@@ -65,8 +65,8 @@ class CharactersOptions(Section):
 class AffixOptions(Section):
     """Word shape, prefixes and suffixes."""
 
-    shape: int = Field(10, ge=0, description="width of the word-shape vector; 0 turns it off")
-    width: int = Field(10, ge=0, description="width of each affix vector; 0 turns them off")
+    shape: int = Field(20, ge=0, description="width of the word-shape vector; 0 turns it off")
+    width: int = Field(20, ge=0, description="width of each affix vector; 0 turns them off")
     prefixes: tuple[int, ...] = Field((2, 3), description="prefix lengths")
     suffixes: tuple[int, ...] = Field((1, 2, 3), description="suffix lengths")
     min_count: int = Field(2, ge=1, description="affixes borne by fewer distinct words share one vector")
@@ -91,7 +91,7 @@ class EncoderOptions(Section):
     layers: int = Field(1, ge=1, description="depth")
     bidirectional: bool = Field(True, description="read both ways")
     dropout: float = Field(0.4, ge=0, lt=1, description="locked dropout on each layer's output")
-    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the recurrent weights, once a batch")
+    recurrent_dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the recurrent weights, once a batch")
 
 
 class HeadOptions(Section):
@@ -104,7 +104,7 @@ class HeadOptions(Section):
 class TrainingOptions(Section):
     """Optimisation."""
 
-    epochs: int = Field(40, ge=1, description="passes over the training data at most")
+    epochs: int = Field(0, ge=0, description="passes over the training data at most; 0: 20, and more where there is little data")
     patience: int = Field(10, ge=1, description="stop after so many passes without a better dev score")
     batch_sentences: int = Field(32, ge=1, description="sentences a batch at most")
     batch_tokens: int = Field(2000, ge=1, description="tokens a batch at most, padding included; one longer sentence is a batch")

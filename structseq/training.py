@@ -41,8 +41,8 @@ class Progress:
 
     Attributes
     ----------
-    epoch, update:
-        Counted from 1; ``update`` over the whole run.
+    epoch, epochs, update:
+        Counted from 1; ``epochs`` is how many there will be at most, ``update`` counts over the whole run.
     step, steps:
         Update within this epoch, from 1, and how many an epoch has.
     loss:
@@ -62,6 +62,7 @@ class Progress:
     """
 
     epoch: int
+    epochs: int
     update: int
     step: int
     steps: int
@@ -124,7 +125,8 @@ class _Trainer:
         self.lengths = [len(example) for example in self.examples]
         self.dev = list(corpus.dev)
         self.steps = len(self._batches(1))
-        self.updates = self.steps * options.epochs
+        self.epochs = options.epochs or planned_epochs(self.steps)
+        self.updates = self.steps * self.epochs
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = _adamw(self.parameters, options)
         kind = model.head.averaging if options.average == "auto" else options.average
@@ -164,7 +166,7 @@ class _Trainer:
         numbers["token_sum"] += tokens
         self._average()
         common = {
-            "epoch": numbers["epoch"], "update": numbers["update"], "step": numbers["step"], "steps": self.steps,
+            "epoch": numbers["epoch"], "epochs": self.epochs, "update": numbers["update"], "step": numbers["step"], "steps": self.steps,
             "tokens": tokens, "learning_rate": rate, "gradient_norm": norm, "_trainer": self,
         }  # fmt: skip
         if numbers["step"] < self.steps:
@@ -239,8 +241,8 @@ class _Trainer:
         numbers, options = self.numbers, self.options
         done = numbers["epoch"] - 1
         best = f"best epoch {numbers['best_epoch']}"
-        if numbers["step"] == 0 and done >= options.epochs:
-            return f"stopped: all {options.epochs} epochs done, {best}"
+        if numbers["step"] == 0 and done >= self.epochs:
+            return f"stopped: all {self.epochs} epochs done, {best}"
         if self.dev and numbers["step"] == 0 and done - numbers["best_epoch"] >= options.patience:
             return f"stopped: no better dev score for {options.patience} epochs, {best}"
         return None
@@ -300,6 +302,11 @@ class _Trainer:
                 }
         self.numbers = {key: value for key, value in state.numbers.items() if key != "seed"}
         self.random = {kind: value.clone() for kind, value in groups["random"].items()}
+
+
+def planned_epochs(steps: int) -> int:
+    """Passes where the user names none: 20, and more (up to 100) where an epoch of ``steps`` updates is short."""
+    return max(20, min(100, -(-2500 // steps)))
 
 
 def learnable(model: Model, examples: Any) -> tuple[list[Example], list[list[int]]]:

@@ -89,7 +89,7 @@ def test_wrong_options_are_one_sentence(command: Command, words: list[str], told
     [
         ("encoder.layer=2", 'unknown option encoder.layer; did you mean "encoder.layers"?'),
         ("epochs=2", 'unknown option epochs; did you mean "training.epochs"?'),
-        ("training.epochs=0", "option training.epochs: "),
+        ("training.epochs=-1", "option training.epochs: "),
         ("training.epochs=many", "option training.epochs: "),
         ("training.epochs", "--set training.epochs: expected key=value"),
         ("=3", "--set =3: expected key=value"),

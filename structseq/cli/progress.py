@@ -14,22 +14,22 @@ HEADINGS = ("epoch", "loss", "dev", "best", "seconds", "tokens/s")
 
 
 @contextmanager
-def showing(epochs: int, *, quiet: bool = False) -> Iterator[Watch | None]:
+def showing(*, quiet: bool = False) -> Iterator[Watch | None]:
     """Within the block, a `Watch` that shows what it is told; None where nothing is to be shown."""
     if quiet:
         yield None
     elif sys.stderr.isatty():
-        with _live(epochs) as watch:
+        with _live() as watch:
             yield watch
     else:
-        yield _plain(epochs)
+        yield _plain()
 
 
-def cells(record: Mapping[str, Any], epochs: int) -> list[str]:
+def cells(record: Mapping[str, Any]) -> list[str]:
     """A journal record of an epoch as cells under `HEADINGS`; scores in percent."""
     dev, best = record["dev"], record["best"]
     return [
-        f"{record['epoch']}/{epochs}",
+        f"{record['epoch']}/{record['epochs']}",
         f"{record['loss']:.4f}",
         "-" if dev is None else f"{100 * dev:.2f}",
         "-" if best is None else f"{100 * best:.2f} ({record['best_epoch']})",
@@ -38,17 +38,17 @@ def cells(record: Mapping[str, Any], epochs: int) -> list[str]:
     ]
 
 
-def _plain(epochs: int) -> Watch:
+def _plain() -> Watch:
     def watch(progress: Progress, record: Mapping[str, Any] | None) -> None:
         if record is not None:
-            told = zip(HEADINGS, cells(record, epochs), strict=True)
+            told = zip(HEADINGS, cells(record), strict=True)
             print("  ".join(f"{heading} {cell}" for heading, cell in told), file=sys.stderr, flush=True)
 
     return watch
 
 
 @contextmanager
-def _live(epochs: int) -> Iterator[Watch]:
+def _live() -> Iterator[Watch]:
     from rich.console import Console, Group
     from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -63,16 +63,16 @@ def _live(epochs: int) -> Iterator[Watch]:
         if record is not None:
             records.append(record)
             fitting = max(live.console.height - 4, 1)
-            live.update(Group(_table(records[-fitting:], epochs), bar))
+            live.update(Group(_table(records[-fitting:]), bar))
 
     with Live(bar, console=Console(stderr=True), refresh_per_second=4, vertical_overflow="visible") as live:
         try:
             yield watch
         finally:
-            live.update(_table(records, epochs))
+            live.update(_table(records))
 
 
-def _table(records: Sequence[Mapping[str, Any]], epochs: int) -> Any:
+def _table(records: Sequence[Mapping[str, Any]]) -> Any:
     """The epochs so far; the best one's row is bold."""
     from rich.table import Table
 
@@ -81,5 +81,5 @@ def _table(records: Sequence[Mapping[str, Any]], epochs: int) -> Any:
         column.justify = "right"
     for record in records:
         best = record["best_epoch"] == records[-1]["best_epoch"] == record["epoch"]
-        table.add_row(*cells(record, epochs), style="bold" if best else None)
+        table.add_row(*cells(record), style="bold" if best else None)
     return table

@@ -141,7 +141,7 @@ class TrainCommand:
         return model
 
     def _fit(self, model: Model, corpus: Corpus, options: Options) -> Outcome:
-        with showing(options.training.epochs, quiet=self.quiet) as watch:
+        with showing(quiet=self.quiet) as watch:
             return fit(
                 model,
                 corpus,

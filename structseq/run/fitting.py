@@ -146,7 +146,7 @@ class _Fitting:
             return None
         if found is None:
             self.folder.journal.cut(-1)
-            self.folder.journal.write("start", update=0, seed=self.seed, epochs=self.options.epochs)
+            self.folder.journal.write("start", update=0, seed=self.seed)
             return None
         numbers, tensors = found
         try:
@@ -166,7 +166,7 @@ class _Fitting:
         record: dict[str, Any] | None = None
         if progress.ends_epoch:
             record = {
-                "epoch": progress.epoch, "loss": progress.loss, "dev": progress.dev_score, "best": progress.best_score,
+                "epoch": progress.epoch, "epochs": progress.epochs, "loss": progress.loss, "dev": progress.dev_score, "best": progress.best_score,
                 "best_epoch": progress.best_epoch, "learning_rate": progress.learning_rate, **self.clock.end_epoch(),
             }  # fmt: skip
             if self.folder:
