@@ -5,11 +5,13 @@
 #   TORCH_INDEX=  where to take torch from, for example a folder of the PyTorch project's own builds
 #   VENV=         another place for the virtual environment
 #   ARGS=         more words for pytest, for example ARGS="-k spans"
+#   WORKERS=      processes that share the tests, 2 by default; 0 for none but pytest itself
 
 PYTHON ?=
 TORCH_INDEX ?=
 VENV ?= .venv
 ARGS ?=
+WORKERS ?= 2
 
 SHELL := /bin/sh
 CANDIDATES := python3.11 python3.12 python3.13 python3.14 python3 python
@@ -111,7 +113,7 @@ demo: $(VENV)/.run
 	@printf '%s\n' arrive Taipei on November 2nd '' leave Taipei on November 2nd | $(STRUCTSEQ) tag $(DEMO) -
 
 test: $(VENV)/.dev
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses $(WORKERS) $(ARGS)
 
 lint: $(VENV)/.dev
 	@status=0; for check in 'ruff check .' 'ruff format --check .' mypy; do \

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+
+from structseq import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 FLIGHTS = ROOT / "corpora" / "flights" / "en"
@@ -59,15 +62,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_shell(line: str, place: str) -> None:
-    done = subprocess.run(line, shell=True, capture_output=True, text=True)
-    assert done.returncode == 0, f"{place}: $ {line}\n{done.stderr}"
+def run_shell(line: str, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In this process where it is one plain command; through the shell where it has pipes or the like."""
+    capsys.readouterr()
+    if re.search(r"[|<>&;$`]", line):
+        done = subprocess.run(line, shell=True, capture_output=True, text=True)
+        status, errors = done.returncode, done.stderr
+    else:
+        status, errors = cli.main(shlex.split(line)[1:]), capsys.readouterr().err
+    assert status == 0, f"{place}: $ {line}\n{errors}"
 
 
 @pytest.mark.parametrize(
     "document", [d for d in DOCUMENTS if runnable(d)], ids=lambda document: str(document.relative_to(ROOT))
 )
-def test_examples_run(document: Path, folder: Path) -> None:
+def test_examples_run(document: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, object] = {"__name__": "__main__"}
     for block in runnable(document):
         place = f"{document.name}:{block.line}"
@@ -75,7 +84,7 @@ def test_examples_run(document: Path, folder: Path) -> None:
             # Newlines in front, so that a traceback names the document's own line.
             exec(compile("\n" * (block.line - 1) + block.code, str(document), "exec"), namespace)
         for line in shell_lines(block) if block.language == "console" else ():
-            run_shell(line, place)
+            run_shell(line, place, capsys)
 
 
 def test_readme_shows_the_two_commands() -> None:

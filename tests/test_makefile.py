@@ -79,7 +79,7 @@ def test_first_call_makes_installs_and_runs(clone: Clone) -> None:
     assert clone.did() == ["venv", "pip", "run"]
     installation, run = clone.log.read_text().splitlines()[1:]
     assert installation.endswith("install --constraint constraints.txt --editable .[test,lint]")
-    assert run == "run -m pytest"
+    assert run == "run -m pytest --numprocesses 2"
 
 
 def test_second_call_only_runs(clone: Clone) -> None:
