@@ -93,7 +93,7 @@ OUT_OF_RANGE = [
     ("encoder.layers", 0),
     ("encoder.dropout", 1),
     ("encoder.recurrent_dropout", 1),
-    ("training.epochs", 0),
+    ("training.epochs", -1),
     ("training.patience", 0),
     ("training.batch_sentences", 0),
     ("training.batch_tokens", 0),

@@ -441,6 +441,43 @@ def test_early_stopping(
         assert told[-1].finished.startswith(f"stopped: no better dev score for {patience} epoch")
 
 
+def test_little_data_are_read_more_often() -> None:
+    planned = [training.planned_epochs(steps) for steps in (1, 2, 10, 50, 100, 500, 1000, 10**6)]
+    assert planned == sorted(planned, reverse=True) and planned[-1] == 20 and planned[0] > 20
+    running = train(miniature.model(options_of(epochs=0)), CORPUS, seed=0)
+    progress = next(running)
+    assert progress.epochs == training.planned_epochs(progress.steps)
+    assert next(train(miniature.model(options_of(epochs=2)), CORPUS, seed=0)).epochs == 2
+
+
+def test_how_to_decide_is_chosen_on_dev_at_the_end_and_nowhere_else() -> None:
+    def bias(model: Model) -> float:
+        return float(model.state_dict()["head.outside_bias"])
+
+    (tuned, told), (neutral, again) = run(options_of(tune_decision=True)), run(options_of(tune_decision=False))
+    alone, _ = run(options_of(tune_decision=True), corpus=Corpus(CORPUS.train))
+    assert told == again and bias(neutral) == bias(alone) == 0.0
+    assert same(dict(tuned.named_parameters()), dict(neutral.named_parameters()))
+    assert bias(tuned) in tuned.head.decisions()
+
+
+def test_the_decision_chosen_is_the_best_of_its_neighbourhood() -> None:
+    model, _ = run(options_of(epochs=2))
+    dev = list(miniature.sentences(40, seed=8))
+    ways = list(model.head.decisions())
+    scores = []
+    for way in ways:
+        model.head.decide_by(way)
+        scores.append(training.score_examples(model, dev))
+    model.tune(dev)
+    chosen = ways.index(float(model.state_dict()["head.outside_bias"]))
+    edged = [scores[0], *scores, scores[-1]]
+    smooth = [(edged[n] + 2 * edged[n + 1] + edged[n + 2]) / 4 for n in range(len(ways))]
+    assert smooth[chosen] == pytest.approx(max(smooth), abs=1e-6)
+    model.tune([])
+    assert ways.index(float(model.state_dict()["head.outside_bias"])) == chosen, "nothing to choose by, nothing changed"
+
+
 def test_without_a_dev_set_all_epochs_are_run_and_nothing_is_scored() -> None:
     model, told = run(options_of(patience=1, epochs=4), corpus=Corpus(CORPUS.train))
     assert told[-1].epoch == 4
