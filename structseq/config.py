@@ -11,11 +11,16 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from structseq.errors import ConfigError
+
+
+# A true or false is no number here, whatever Python says.
+Whole = Annotated[int, Strict()]
+Count = Annotated[int, Strict(), Field(ge=1)]
 
 
 class Section(BaseModel):
@@ -28,9 +33,9 @@ class DataOptions(Section):
     """How the files are read."""
 
     format: str = Field("auto", description="file format: auto, columns, conllu, jsonl, threefile")
-    token_column: int = Field(0, description="column of the token, from 0; negative counts from the end")
-    tag_column: int = Field(-1, description="column of the tag, from 0; negative counts from the end")
-    columns: dict[str, int | str] = Field({}, description="further inputs: name = column number, CoNLL-U field or JSON key")
+    token_column: Whole = Field(0, description="column of the token, from 0; negative counts from the end")
+    tag_column: Whole = Field(-1, description="column of the tag, from 0; negative counts from the end")
+    columns: dict[str, Whole | str] = Field({}, description="further inputs: name = column number, CoNLL-U field or JSON key")
     separator: Literal["auto", "tab", "space"] = Field("auto", description="what parts the columns of a column file")
     encoding: str = Field("utf-8", description="of the files")
     field: str = Field("upos", description="CoNLL-U: the field that is the tag")
@@ -43,8 +48,8 @@ class DataOptions(Section):
 class WordsOptions(Section):
     """Word embeddings."""
 
-    width: int = Field(100, ge=0, description="width of a word vector; 0 turns them off")
-    min_count: int = Field(1, ge=1, description="rarer words share the vector of the unknown")
+    width: Whole = Field(100, ge=0, description="width of a word vector; 0 turns them off")
+    min_count: Whole = Field(1, ge=1, description="rarer words share the vector of the unknown")
     lowercase: bool = Field(True, description="look words up in lower case; shape and characters keep the case")
     unknown_rate: float = Field(
         1.0, ge=0, description="a word seen n times is trained as unknown with probability rate / (rate + n)"
@@ -56,20 +61,20 @@ class WordsOptions(Section):
 class CharactersOptions(Section):
     """A convolution over the characters of a word."""
 
-    width: int = Field(50, ge=0, description="width of the word vector made from characters; 0 turns it off")
-    embedding: int = Field(30, ge=1, description="width of a character vector")
-    windows: tuple[int, ...] = Field((3,), description="window widths of the convolution, in characters")
-    longest: int = Field(40, ge=4, description="a longer word is seen by its first and last characters")
+    width: Whole = Field(50, ge=0, description="width of the word vector made from characters; 0 turns it off")
+    embedding: Whole = Field(30, ge=1, description="width of a character vector")
+    windows: tuple[Count, ...] = Field((3,), min_length=1, description="window widths of the convolution, in characters")
+    longest: Whole = Field(40, ge=4, description="a longer word is seen by its first and last characters")
 
 
 class AffixOptions(Section):
     """Word shape, prefixes and suffixes."""
 
-    shape: int = Field(20, ge=0, description="width of the word-shape vector; 0 turns it off")
-    width: int = Field(20, ge=0, description="width of each affix vector; 0 turns them off")
-    prefixes: tuple[int, ...] = Field((2, 3), description="prefix lengths")
-    suffixes: tuple[int, ...] = Field((1, 2, 3), description="suffix lengths")
-    min_count: int = Field(2, ge=1, description="affixes borne by fewer distinct words share one vector")
+    shape: Whole = Field(20, ge=0, description="width of the word-shape vector; 0 turns it off")
+    width: Whole = Field(20, ge=0, description="width of each affix vector; 0 turns them off")
+    prefixes: tuple[Count, ...] = Field((2, 3), description="prefix lengths")
+    suffixes: tuple[Count, ...] = Field((1, 2, 3), description="suffix lengths")
+    min_count: Whole = Field(2, ge=1, description="affixes borne by fewer distinct words share one vector")
 
 
 class InputOptions(Section):
@@ -78,8 +83,8 @@ class InputOptions(Section):
     words: WordsOptions = WordsOptions()
     characters: CharactersOptions = CharactersOptions()
     affixes: AffixOptions = AffixOptions()
-    column_width: int = Field(20, ge=1, description="width of the vector of each further column")
-    dropout: float = Field(0.4, ge=0, lt=1, description="locked dropout on the encoder's input")
+    column_width: Whole = Field(20, ge=1, description="width of the vector of each further column")
+    dropout: float = Field(0.5, ge=0, lt=1, description="locked dropout on the encoder's input")
     word_dropout: float = Field(0.0, ge=0, lt=1, description="probability that a whole token's input vanishes in training")
 
 
@@ -87,10 +92,10 @@ class EncoderOptions(Section):
     """The recurrent network."""
 
     type: str = Field("lstm", description='a row of the encoders table, or "package.module:Class"')
-    width: int = Field(200, ge=1, description="units a direction")
-    layers: int = Field(1, ge=1, description="depth")
+    width: Whole = Field(200, ge=1, description="units a direction")
+    layers: Whole = Field(1, ge=1, description="depth")
     bidirectional: bool = Field(True, description="read both ways")
-    dropout: float = Field(0.4, ge=0, lt=1, description="locked dropout on each layer's output")
+    dropout: float = Field(0.5, ge=0, lt=1, description="locked dropout on each layer's output")
     recurrent_dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the recurrent weights, once a batch")
 
 
@@ -104,10 +109,10 @@ class HeadOptions(Section):
 class TrainingOptions(Section):
     """Optimisation."""
 
-    epochs: int = Field(0, ge=0, description="passes over the training data at most; 0: 20, and more where there is little data")
-    patience: int = Field(10, ge=1, description="stop after so many passes without a better dev score")
-    batch_sentences: int = Field(32, ge=1, description="sentences a batch at most")
-    batch_tokens: int = Field(2000, ge=1, description="tokens a batch at most, padding included; one longer sentence is a batch")
+    epochs: Whole = Field(0, ge=0, description="passes over the training data at most; 0: 20, and more where there is little data")
+    patience: Whole = Field(10, ge=1, description="stop after so many passes without a better dev score")
+    batch_sentences: Whole = Field(32, ge=1, description="sentences a batch at most")
+    batch_tokens: Whole = Field(2000, ge=1, description="tokens a batch at most, padding included; one longer sentence is a batch")
     learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak rate")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled decay")
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all updates in which the rate rises to its peak")
@@ -119,7 +124,7 @@ class TrainingOptions(Section):
     tune_decision: bool = Field(True, description="choose on dev, at the end, how readily entities are answered")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="share held out of the training data where no dev set is given")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
-    threads: int = Field(0, ge=0, description="CPU threads; 0: two where they can be had. 1 and 2 give the same bits")
+    threads: Whole = Field(0, ge=0, description="CPU threads; 0: two where they can be had. 1 and 2 give the same bits")
     mixed_precision: bool = Field(True, description="bfloat16 where a GPU is there; never in a structured recursion")
 
 
@@ -162,11 +167,24 @@ def load_options(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         content = path.read_text(encoding="utf-8")
-        return json.loads(content) if path.suffix == ".json" else tomllib.loads(content)
+        table = json.loads(content, object_pairs_hook=_once) if path.suffix == ".json" else tomllib.loads(content)
     except OSError as problem:
         raise ConfigError(f"{path}: cannot be read ({problem.strerror}); name a TOML or JSON file of options") from None
-    except (ValueError, UnicodeDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise ConfigError(f"{path}: expected TOML (or JSON in a .json file), found an error: {problem}") from None
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: expected a table of options, found {type(table).__name__}")
+    return table
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which no key stands twice."""
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise ValueError(f"the key {key!r} is given twice")
+        table[key] = value
+    return table
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
@@ -203,7 +221,7 @@ def row_of(table: Mapping[str, Any], name: str, what: str) -> Any:
     if colon:
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as problem:
+        except (ImportError, AttributeError, ValueError, TypeError) as problem:
             raise ConfigError(f"{what} {name}: cannot be imported ({problem})") from None
     near = difflib.get_close_matches(name, table, n=1)
     hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(table)}, or package.module:Class"

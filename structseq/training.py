@@ -135,6 +135,7 @@ class _Trainer:
         self.best = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.numbers: dict[str, Any] = {
             "epoch": 1, "step": 0, "update": 0, "best_score": None, "best_epoch": 0, "loss_sum": 0.0, "token_sum": 0,
+            "seed": seed, "steps": self.steps, "averaging": kind,
         }  # fmt: skip
         self.random = _initial_random_state(seed)
 
@@ -280,28 +281,46 @@ class _Trainer:
                 tensors[f"adamw.{part}.{name}"] = value
         tensors = {name: value.detach().cpu().clone() for name, value in tensors.items()}
         tensors |= {f"random.{kind}": value.clone() for kind, value in self.random.items()}
-        return State(dict(self.numbers, seed=self.seed), tensors)
+        return State(dict(self.numbers), tensors)
 
     def restore(self, state: State) -> None:
-        groups: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "best": {}, "adamw": {}, "random": {}}
-        for key, value in state.tensors.items():
-            group, _, name = key.partition(".")
-            groups[group][name] = value
-        for name, p in self.parameters.items():
-            if name not in groups["weights"] or groups["weights"][name].shape != p.shape:
-                raise TrainingError(f"the checkpoint is another model's: expected {name} of shape {tuple(p.shape)}")
-        self._load(groups["weights"])
-        for own, saved in ((self.average, groups["average"]), (self.best, groups["best"])):
+        self._refuse_foreign(state)
+        tensors = state.tensors
+        self._load({name: tensors[f"weights.{name}"] for name in self.parameters})
+        for group, own in (("average", self.average), ("best", self.best)):
             for name, value in own.items():
-                value.copy_(saved[name])
+                value.copy_(tensors[f"{group}.{name}"])
         for name, p in self.parameters.items():
-            parts = {k.partition(".")[0]: v for k, v in groups["adamw"].items() if k.partition(".")[2] == name}
-            if parts:
-                self.optimizer.state[p] = {
-                    part: value.clone() if part == "step" else value.clone().to(p.device) for part, value in parts.items()
-                }
-        self.numbers = {key: value for key, value in state.numbers.items() if key != "seed"}
-        self.random = {kind: value.clone() for kind, value in groups["random"].items()}
+            parts = {part: tensors.get(f"adamw.{part}.{name}") for part in ("step", "exp_avg", "exp_avg_sq")}
+            self.optimizer.state[p] = {
+                part: value.clone() if part == "step" else value.clone().to(p.device)
+                for part, value in parts.items()
+                if value is not None
+            }
+        self.numbers = dict(state.numbers)
+        self.random = {kind: tensors[f"random.{kind}"].clone() for kind in self.random}
+
+    def _refuse_foreign(self, state: State) -> None:
+        """A checkpoint must be of this model, corpus, seed and averaging, and whole."""
+        for key, own in self.numbers.items():
+            if key not in state.numbers:
+                raise TrainingError(f"the checkpoint is damaged: expected a number {key}, found none")
+            if key in ("seed", "steps", "averaging") and state.numbers[key] != own:
+                raise TrainingError(f"the checkpoint is another run's: expected {key} {own}, found {state.numbers[key]}")
+        expected = {f"{group}.{name}": p for group in ("weights", "best") for name, p in self.parameters.items()}
+        expected |= {f"average.{name}": value for name, value in self.average.items()}
+        expected |= {f"random.{kind}": value for kind, value in self.random.items()}
+        for name, value in expected.items():
+            found = state.tensors.get(name)
+            if found is None or found.shape != value.shape:
+                what = "nothing" if found is None else f"shape {tuple(found.shape)}"
+                raise TrainingError(
+                    f"the checkpoint is another model's or damaged: expected {name} of shape {tuple(value.shape)}, found {what}"
+                )
+        groups = ("weights.", "best.", "average.")
+        extra = [name for name in state.tensors if name.startswith(groups) and name not in expected]
+        if extra:
+            raise TrainingError(f"the checkpoint is another model's: found {extra[0]}, which this model does not have")
 
 
 def planned_epochs(steps: int) -> int:
