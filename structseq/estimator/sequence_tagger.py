@@ -104,7 +104,7 @@ class SequenceTagger(BaseEstimator):
     --------
     >>> X = [["to", "Taipei"], ["from", "Taipei"]] * 8
     >>> y = [["O", "B-to"], ["O", "B-from"]] * 8
-    >>> tagger = SequenceTagger(epochs=8, width=8, learning_rate=0.05, validation_fraction=0).fit(X, y)
+    >>> tagger = SequenceTagger(epochs=20, width=16, batch_sentences=4, validation_fraction=0).fit(X, y)
     >>> tagger.predict([["from", "Taipei"]])
     [['O', 'B-from']]
     """
