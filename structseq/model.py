@@ -16,11 +16,11 @@ from structseq.data.example import Example
 from structseq.data.vocabulary import Vocabulary
 from structseq.encoders import ENCODERS
 from structseq.encoders.base import Bidirectional, Encoder, Stack
-from structseq.errors import DataError
+from structseq.errors import ConfigError
 from structseq.heads import HEADS
 from structseq.heads.base import Head
 from structseq.heads.tagging import TagSet
-from structseq.inputs.base import Inputs, LockedDropout, TokenBatch, WordFeature
+from structseq.inputs.base import Inputs, LockedDropout, TokenBatch, WordFeature, column_of
 from structseq.inputs.characters import CharacterCNN
 from structseq.inputs.tokens import Affixes, PretrainedVectors, WordEmbedding, read_vectors
 from structseq.padded import Padded
@@ -156,7 +156,7 @@ def count_vocabularies(options: Options, examples: Sequence[Example]) -> tuple[d
         "affixes": affixes,
     }
     for name in options.data.columns:
-        vocabularies[f"column.{name}"] = Vocabulary.count(Counter(v for e in examples for v in _column(e, name)))
+        vocabularies[f"column.{name}"] = Vocabulary.count(Counter(v for e in examples for v in column_of(e, name)))
     vectors = None
     if inputs.words.vectors:
         known, table = read_vectors(inputs.words.vectors)
@@ -164,14 +164,6 @@ def count_vocabularies(options: Options, examples: Sequence[Example]) -> tuple[d
         vectors = torch.cat([table.new_zeros(1, table.shape[1]), table])
         vocabularies["vectors.width"] = Vocabulary([str(table.shape[1])])
     return vocabularies, vectors
-
-
-def _column(example: Example, name: str) -> tuple[str, ...]:
-    try:
-        return example.inputs[name]
-    except KeyError:
-        known = ", ".join(example.inputs)
-        raise DataError(f"expected an input column {name!r} at {example.source or 'an example'}, found {known}") from None
 
 
 def build_inputs(options: InputOptions, vocabularies: Mapping[str, Vocabulary]) -> Inputs:
@@ -193,8 +185,8 @@ def build_inputs(options: InputOptions, vocabularies: Mapping[str, Vocabulary]) 
         features["characters"] = CharacterCNN(
             vocabularies["characters"], cnn.width, embedding=cnn.embedding, windows=cnn.windows, longest=cnn.longest
         )
-    if options.affixes.shape or options.affixes.width:
-        lengths = (*options.affixes.prefixes, *(-n for n in options.affixes.suffixes))
+    lengths = (*options.affixes.prefixes, *(-n for n in options.affixes.suffixes))
+    if options.affixes.shape or (options.affixes.width and lengths):
         features["affixes"] = Affixes(
             vocabularies["shapes"],
             vocabularies["affixes"],
@@ -205,6 +197,8 @@ def build_inputs(options: InputOptions, vocabularies: Mapping[str, Vocabulary]) 
     columns = {
         name.removeprefix("column."): known for name, known in vocabularies.items() if name.startswith("column.")
     }
+    if not features and not columns:
+        raise ConfigError("inputs: every kind of input is turned off; leave words, characters, affixes or a column on")
     return Inputs(
         words,
         features,

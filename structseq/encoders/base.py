@@ -64,21 +64,28 @@ class Bidirectional(Encoder):
         self.forwards, self.backwards = forwards, backwards
 
     def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
-        runs = (partial(self.forwards, drawn=self.forwards.draw()), partial(self._from_the_end, self.backwards.draw()))
+        runs = (_drawn(self.forwards), partial(_from_the_end, _drawn(self.backwards)))
         if self.concurrent and inputs.values.numel() and inputs.values.device.type == "cpu":
             there, back = self._both_at_once(runs, inputs)
         else:
             there, back = (run(inputs).values for run in runs)
         return inputs.with_values(torch.cat([there, back], -1))
 
-    def _from_the_end(self, drawn: Tensor | None, inputs: Padded) -> Padded:
-        return reverse(self.backwards(reverse(inputs), drawn=drawn))
-
     def _both_at_once(self, runs: tuple[Run, Run], inputs: Padded) -> tuple[Tensor, Tensor]:
         if not torch.is_grad_enabled():
             return tuple(concurrently(*(partial(_values, run, inputs, False) for run in runs)))
         parameters = [[p for p in part.parameters() if p.requires_grad] for part in (self.forwards, self.backwards)]
         return _TwoDirections.apply(runs, inputs, parameters, inputs.values, *parameters[0], *parameters[1])
+
+
+def _drawn(encoder: Encoder) -> Run:
+    """The encoder with its random numbers drawn."""
+    drawn = encoder.draw()
+    return encoder if drawn is None else partial(encoder, drawn=drawn)
+
+
+def _from_the_end(run: Run, inputs: Padded) -> Padded:
+    return reverse(run(reverse(inputs)))
 
 
 class _TwoDirections(torch.autograd.Function):

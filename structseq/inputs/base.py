@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from structseq.data.example import Example
 from structseq.data.vocabulary import Vocabulary
+from structseq.errors import DataError
 from structseq.padded import Padded
 
 
@@ -87,24 +88,26 @@ class Inputs(nn.Module):
         self.vocabulary = vocabulary
         self.features = nn.ModuleDict(features)
         self.column_vocabularies = dict(columns or {})
-        self.columns = nn.ModuleDict(
-            {name: nn.Embedding(len(known), column_width) for name, known in self.column_vocabularies.items()}
-        )
+        # In the order of the names: a column may have any name, and a module may not.
+        self.column_embeddings = nn.ModuleList(nn.Embedding(len(known), column_width) for known in self.column_vocabularies.values())
         self.dropout = LockedDropout(dropout)
         self.word_dropout = word_dropout
         self.word_width = sum(feature.width for feature in features.values())
-        self.width = self.word_width + column_width * len(self.columns)
+        self.width = self.word_width + column_width * len(self.column_embeddings)
         for name, feature in features.items():
             self.register_buffer(f"known_{name}", feature.index(vocabulary.items), persistent=False)
+
+    @property
+    def columns(self) -> dict[str, nn.Module]:
+        """The embedding of each further input column, by name."""
+        return dict(zip(self.column_vocabularies, self.column_embeddings, strict=True))
 
     # -- examples -> numbers ------------------------------------------------------------------------------------------
 
     def encode(self, examples: Sequence[Example]) -> TokenBatch:
         """Numbers for a batch of examples; cheap enough to be done anew each time."""
-        return self.encode_tokens(
-            [example.inputs["tokens"] for example in examples],
-            {name: [example.inputs[name] for example in examples] for name in self.column_vocabularies},
-        )
+        columns = {name: [column_of(example, name) for example in examples] for name in self.column_vocabularies}
+        return self.encode_tokens([example.inputs["tokens"] for example in examples], columns)
 
     def encode_tokens(
         self, sentences: Sequence[Sequence[str]], columns: Mapping[str, Sequence[Sequence[str]]] | None = None
@@ -119,10 +122,13 @@ class Inputs(nn.Module):
             words = [word for sentence in sentences for word in sentence]
             for place in np.flatnonzero(numbers < 0).tolist():
                 numbers[place] = len(known) + strangers.setdefault(words[place], len(strangers))
-        further = {
-            name: _pad(np.array(vocabulary.numbers(v for row in (columns or {})[name] for v in row), np.int64), lengths)
-            for name, vocabulary in self.column_vocabularies.items()
-        }
+        further = {}
+        for name, vocabulary in self.column_vocabularies.items():
+            rows = (columns or {}).get(name)
+            found = None if rows is None else [len(row) for row in rows]
+            if rows is None or found != lengths.tolist():
+                raise DataError(f"expected an input column {name!r} with a value for each token, found {found or 'none'}")
+            further[name] = _pad(np.array(vocabulary.numbers(v for row in rows for v in row), np.int64), lengths)
         return TokenBatch(_pad(numbers, lengths), tuple(strangers), further, lengths)
 
     # -- numbers -> vectors -------------------------------------------------------------------------------------------
@@ -136,7 +142,7 @@ class Inputs(nn.Module):
             if strangers:
                 index = _stack(index, feature.index(strangers).to(index.device))
             parts.append(feature(index))
-        return torch.cat(parts, -1) if parts else torch.zeros(len(ids), 0)
+        return torch.cat(parts, -1) if parts else torch.zeros(len(ids), 0, device=ids.device)
 
     def word_table(self) -> Tensor:
         """(V, word_width) vectors of all known words, for tagging: computed once, then looked up."""
@@ -157,7 +163,8 @@ class Inputs(nn.Module):
             words = self.word_vectors(torch.from_numpy(distinct).to(device), batch.strangers)
             vectors = nn.functional.embedding(torch.from_numpy(places.reshape(batch.ids.shape)).to(device), words)
         parts = [vectors]
-        parts += [layer(torch.from_numpy(batch.columns[name]).to(vectors.device)) for name, layer in self.columns.items()]
+        for name, layer in self.columns.items():
+            parts.append(layer(torch.from_numpy(batch.columns[name]).to(vectors.device)))
         vectors = torch.cat(parts, -1) if len(parts) > 1 else vectors
         if self.training and self.word_dropout:
             kept = torch.rand(vectors.shape[:2], device=vectors.device) >= self.word_dropout
@@ -166,10 +173,8 @@ class Inputs(nn.Module):
 
     def _looked_up(self, batch: TokenBatch, table: Tensor) -> Tensor:
         if batch.strangers:
-            strange = torch.cat(
-                [feature(feature.index(batch.strangers).to(table.device)) for feature in self.features.values()], -1
-            )
-            table = torch.cat([table, strange])
+            numbers = torch.arange(len(batch.strangers), device=table.device)
+            table = torch.cat([table, self.word_vectors(numbers, batch.strangers)])
         return nn.functional.embedding(torch.from_numpy(batch.ids).to(table.device), table)
 
     def _device(self) -> torch.device:
@@ -189,6 +194,15 @@ class LockedDropout(nn.Module):
         values = states.values
         kept = torch.empty(values.shape[0], 1, values.shape[2], device=values.device).bernoulli_(1 - self.rate)
         return states.with_values(values * (kept / (1 - self.rate)))
+
+
+def column_of(example: Example, name: str) -> tuple[str, ...]:
+    """The values of an input column; raises `DataError` where the example has none of that name."""
+    try:
+        return example.inputs[name]
+    except KeyError:
+        where = f" at {example.source}" if example.source else ""
+        raise DataError(f"expected an input column {name!r}{where}, found {', '.join(example.inputs)}") from None
 
 
 def _pad(flat: np.ndarray, lengths: np.ndarray) -> np.ndarray:

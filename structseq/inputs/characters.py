@@ -41,7 +41,10 @@ class CharacterCNN(WordFeature):
         # Row 0 is "outside the word", row 1 the unknown character, then the vocabulary's own.
         self.embedding = nn.Embedding(len(vocabulary) + 1, embedding)
         shares = [width // len(windows) + (i < width % len(windows)) for i in range(len(windows))]
-        self.filters = nn.ParameterList(torch.empty(window, embedding, n) for window, n in zip(windows, shares, strict=True))
+        # More windows than filters leave some without any.
+        self.filters = nn.ParameterList(
+            torch.empty(window, embedding, n) for window, n in zip(windows, shares, strict=True) if n
+        )
         self.bias = nn.Parameter(torch.zeros(width))
         nn.init.uniform_(self.embedding.weight, -((3 / embedding) ** 0.5), (3 / embedding) ** 0.5)
         for weights in self.filters:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -100,10 +100,12 @@ def read_vectors(path: str | Path) -> tuple[list[str], Tensor]:
             for number, line in enumerate(file, start=1):
                 fields = line.decode("utf-8", "replace").rstrip("\r\n ").split(" ")
                 if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
+                    width = int(fields[1])
                     continue
                 width = width or len(fields) - 1
-                rows.setdefault(fields[0] if len(fields) == width + 1 else " ".join(fields[:-width]), _floats(fields, width, path, number))
-    except (OSError, EOFError) as problem:
+                vector = _floats(fields, width, path, number)
+                rows.setdefault(" ".join(fields[:-width]), vector)
+    except (OSError, EOFError, zlib.error) as problem:
         raise DataError(f"vectors cannot be read ({problem}); name a word2vec or GloVe text file", file=path) from None
     if not rows:
         raise DataError("expected word vectors, one word with its numbers a line, found none", file=path)
@@ -116,14 +118,14 @@ def _floats(fields: list[str], width: int, path: Path, line: int) -> np.ndarray:
     try:
         if width < 1 or len(fields) < width + 1:
             raise ValueError
-        return np.array(fields[-width:], np.float32)
+        values = np.array(fields[-width:], np.float64)
+        if not (np.abs(values) < np.finfo(np.float32).max).all():
+            raise ValueError
+        return values.astype(np.float32)
     except ValueError:
-        expected = f"a word and {width} numbers" if width > 0 else "a word and its numbers"
+        expected = f"a word and {width} finite numbers" if width > 0 else "a word and its numbers"
         found = f"{len(fields)} fields that begin {' '.join(fields[:4])[:60]!r}"
         raise DataError(f"expected {expected} separated by single spaces, found {found}", file=path, line=line) from None
-
-
-SHAPES = ((re.compile(r"[^\W\d_]"), "x"), (re.compile(r"\d"), "d"))
 
 
 def word_shape(word: str) -> str:
@@ -181,7 +183,7 @@ class Affixes(WordFeature):
             parts.append(self.shape_embedding(index[:, 0]))
         if self.affix_embedding is not None:
             parts.append(self.affix_embedding(index[:, 1:]).flatten(1))
-        return torch.cat(parts, -1)
+        return torch.cat(parts, -1) if parts else index.new_zeros(len(index), 0, dtype=torch.float32)
 
 
 def _affix_keys(word: str, lengths: Sequence[int]) -> list[str]:

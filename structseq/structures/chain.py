@@ -69,6 +69,9 @@ class LinearChain(Structure):
         self.scores = scores.to(at_least)
         self.transitions = transitions.to(at_least)
         self.start, self.end = start.to(at_least), end.to(at_least)
+        if lengths.shape != scores.shape[:1] or (len(lengths) and not 0 <= int(lengths.min()) <= int(lengths.max()) <= scores.shape[1]):
+            rows, steps = scores.shape[:2]
+            raise ValueError(f"expected {rows} lengths from 0 to {steps}, found {lengths.tolist()}")
         self.lengths = lengths
         self.calibrated = calibrated
         self._posteriors: Posteriors | None = None
@@ -117,6 +120,8 @@ class LinearChain(Structure):
         return _LogPartition.apply(self.scores, self.transitions, self.start, self.end, self)
 
     def score(self, target: Tensor) -> Tensor:
+        if target.shape != self.scores.shape[:2]:
+            raise ValueError(f"expected a target of shape {tuple(self.scores.shape[:2])}, found {tuple(target.shape)}")
         if not self.fast:
             return self.path_score(target)
         return _PathScore.apply(self.scores, self.transitions, self.start, self.end, target, self.lengths)
@@ -155,6 +160,10 @@ class LinearChain(Structure):
         """
         if not spans:
             return torch.zeros(0, dtype=torch.float64)
+        lengths = self.lengths.tolist()
+        for row, start, end, kind in spans:
+            if not (0 <= row < len(lengths) and 0 <= start < end <= lengths[row] and 0 <= kind < len(patterns)):
+                raise IndexError(f"expected a span (row, start, end, kind) within its row, found {(row, start, end, kind)}")
         if not self.fast:
             return self._derived_span_probabilities(spans, patterns)
         from structseq.structures import kernels
