@@ -227,13 +227,10 @@ def test_a_state_of_another_corpus_is_refused_and_never_runs_for_ever(monkeypatc
 
 def test_a_damaged_state_is_refused() -> None:
     state = state_of()
-    for name in (
-        "weights.head.emission.weight",
-        "best.head.emission.weight",
-        "average.head.emission.weight",
-        "random.cpu",
-    ):
+    weight = "head.emission.weight"
+    for name in (*(f"{group}.{weight}" for group in ("weights", "best", "average", "adamw.exp_avg")), "random.cpu"):
         tensors = {key: value for key, value in state.tensors.items() if key != name}
+        assert len(tensors) == len(state.tensors) - 1
         with pytest.raises(TrainingError):
             next(train(miniature.model(), CORPUS, seed=0, state=State(state.numbers, tensors)))
     for number in state.numbers:
