@@ -23,6 +23,7 @@ from torch import Tensor
 
 from structseq import compiling
 from structseq.spans import scheme_of
+from structseq.structures.base import LogSum
 from structseq.structures.chain import EdgePattern, LinearChain
 
 INF = math.inf
@@ -734,6 +735,7 @@ def test_a_target_that_is_no_tag_is_an_error(way: Way) -> None:
 OUT_OF_SHAPE = """
 import numpy
 import torch
+from structseq.structures.base import LogSum
 from structseq.structures.chain import EdgePattern, LinearChain
 
 def chain(lengths):
@@ -877,6 +879,27 @@ def test_nothing_is_read_from_memory_that_nobody_wrote(garbage: float, monkeypat
 
 def _flat(shape: Sequence[int | torch.Size]) -> tuple[int, ...]:
     return tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape  # type: ignore[return-value]
+
+
+def test_spans_of_a_long_row_share_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the definition too: a document in one row has thousands of spans; none of them reads the whole of it anew."""
+    derive(monkeypatch)
+    steps, count = 120, 60
+    rng = np.random.default_rng(3)
+    shapes = ((steps, 3), (3, 3), (3,), (3,))
+    batch = batch_of(Chain(*(single(rng.normal(size=shape)) for shape in shapes)))
+    spans = [(0, 2 * place, 2 * place + 2, 0) for place in range(count)]
+    sums = 0
+
+    def counted(values: Tensor, dim: int, add: Callable[[Tensor, int], Tensor] = LogSum.sum) -> Tensor:
+        nonlocal sums
+        sums += 1
+        return add(values, dim)
+
+    monkeypatch.setattr(LogSum, "sum", staticmethod(counted))
+    found = WAYS[2].chain(batch).span_probabilities(spans, patterns_of("BIO", ("O", "B-x", "I-x")))
+    assert sums <= 4 * steps + 8 * count
+    assert found.shape == (count,) and (found > 0).all() and (found < 1).all()
 
 
 def test_a_span_of_two_thousand_tokens_has_a_probability(way: Way) -> None:
