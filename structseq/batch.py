@@ -14,9 +14,9 @@ def batches(
 ) -> list[np.ndarray]:
     """Row numbers grouped into batches: at most ``sentences`` rows and ``tokens`` steps, padding included.
 
-    Rows of equal length stand together, so that padding is next to nothing; which of them share a batch, and the order of the
-    batches, is drawn from ``rng`` (None keeps the given order among equals, and the longest batch comes first). A row longer than
-    the budget is a batch of its own.
+    Rows of equal length stand together, so that padding is next to nothing; which of them share a batch, and the order
+    of the batches, is drawn from ``rng`` (None keeps the given order among equals, and the longest batch comes first).
+    A row longer than the budget is a batch of its own.
     """
     sizes = np.asarray(lengths, dtype=np.int64)
     order = np.arange(len(sizes)) if rng is None else rng.permutation(len(sizes))

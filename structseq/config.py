@@ -1,6 +1,7 @@
 """Options of a training run, as TOML, JSON or keyword arguments; checked before anything is read or written.
 
-One table of defaults serves every corpus; `docs/recipe.md` says how they were chosen. An unknown key answers "did you mean".
+One table of defaults serves every corpus; `docs/recipe.md` says how they were chosen. An unknown key answers "did you
+mean".
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from structseq.errors import ConfigError
-
 
 # A true or false is no number here, whatever Python says.
 Whole = Annotated[int, Strict()]
@@ -35,12 +35,16 @@ class DataOptions(Section):
     format: str = Field("auto", description="file format: auto, columns, conllu, jsonl, threefile")
     token_column: Whole = Field(0, description="column of the token, from 0; negative counts from the end")
     tag_column: Whole = Field(-1, description="column of the tag, from 0; negative counts from the end")
-    columns: dict[str, Whole | str] = Field({}, description="further inputs: name = column number, CoNLL-U field or JSON key")
+    columns: dict[str, Whole | str] = Field(
+        {}, description="further inputs: name = column number, CoNLL-U field or JSON key"
+    )
     separator: Literal["auto", "tab", "space"] = Field("auto", description="what parts the columns of a column file")
     encoding: str = Field("utf-8", description="of the files")
     field: str = Field("upos", description="CoNLL-U: the field that is the tag")
     scheme: str = Field("auto", description="tag scheme: auto, IO, IOB1, BIO, IOE, BIOES, BILOU, BMES, plain")
-    repair: str | None = Field(None, description="what to do with illegal tag sequences: a named repair; none refuses them")
+    repair: str | None = Field(
+        None, description="what to do with illegal tag sequences: a named repair; none refuses them"
+    )
     tokenizer: str = Field("words-1", description="tokenizer for text, by name and version; part of the model")
     misaligned: str = Field("error", description="JSON lines: what to do with a span that cuts a token")
 
@@ -63,7 +67,9 @@ class CharactersOptions(Section):
 
     width: Whole = Field(50, ge=0, description="width of the word vector made from characters; 0 turns it off")
     embedding: Whole = Field(30, ge=1, description="width of a character vector")
-    windows: tuple[Count, ...] = Field((3,), min_length=1, description="window widths of the convolution, in characters")
+    windows: tuple[Count, ...] = Field(
+        (3,), min_length=1, description="window widths of the convolution, in characters"
+    )
     longest: Whole = Field(40, ge=4, description="a longer word is seen by its first and last characters")
 
 
@@ -85,7 +91,9 @@ class InputOptions(Section):
     affixes: AffixOptions = AffixOptions()
     column_width: Whole = Field(20, ge=1, description="width of the vector of each further column")
     dropout: float = Field(0.5, ge=0, lt=1, description="locked dropout on the encoder's input")
-    word_dropout: float = Field(0.0, ge=0, lt=1, description="probability that a whole token's input vanishes in training")
+    word_dropout: float = Field(
+        0.0, ge=0, lt=1, description="probability that a whole token's input vanishes in training"
+    )
 
 
 class EncoderOptions(Section):
@@ -103,26 +111,38 @@ class HeadOptions(Section):
     """The structured layer."""
 
     type: str = Field("crf", description='a row of the heads table, or "package.module:Class"')
-    scheme: str = Field("auto", description="scheme learned inside: auto (the file's own), BIO, BIOES; answers keep the file's")
+    scheme: str = Field(
+        "auto", description="scheme learned inside: auto (the file's own), BIO, BIOES; answers keep the file's"
+    )
 
 
 class TrainingOptions(Section):
     """Optimisation."""
 
-    epochs: Whole = Field(0, ge=0, description="passes over the training data at most; 0: 20, and more where there is little data")
+    epochs: Whole = Field(
+        0, ge=0, description="passes over the training data at most; 0: 20, and more where there is little data"
+    )
     patience: Whole = Field(10, ge=1, description="stop after so many passes without a better dev score")
     batch_sentences: Whole = Field(32, ge=1, description="sentences a batch at most")
-    batch_tokens: Whole = Field(2000, ge=1, description="tokens a batch at most, padding included; one longer sentence is a batch")
+    batch_tokens: Whole = Field(
+        2000, ge=1, description="tokens a batch at most, padding included; one longer sentence is a batch"
+    )
     learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak rate")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled decay")
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all updates in which the rate rises to its peak")
-    final_rate: float = Field(0.05, ge=0, le=1, description="share of the peak rate at the last update; the decay is linear")
+    final_rate: float = Field(
+        0.05, ge=0, le=1, description="share of the peak rate at the last update; the decay is linear"
+    )
     clip: float = Field(1.0, ge=0, description="gradient clipping; 0 turns it off")
     clip_by: Literal["norm", "value"] = Field("norm", description="clip the gradient's norm, or each of its values")
-    average: Literal["auto", "none", "ema", "mean"] = Field("auto", description="weight averaging; auto: the head's own")
+    average: Literal["auto", "none", "ema", "mean"] = Field(
+        "auto", description="weight averaging; auto: the head's own"
+    )
     average_decay: float = Field(0.998, gt=0, lt=1, description="decay of the exponential moving average, an update")
     tune_decision: bool = Field(True, description="choose on dev, at the end, how readily entities are answered")
-    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share held out of the training data where no dev set is given")
+    validation_fraction: float = Field(
+        0.1, gt=0, lt=1, description="share held out of the training data where no dev set is given"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
     threads: Whole = Field(0, ge=0, description="CPU threads; 0: two where they can be had. 1 and 2 give the same bits")
     mixed_precision: bool = Field(True, description="bfloat16 where a GPU is there; never in a structured recursion")

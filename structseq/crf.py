@@ -10,11 +10,12 @@ from structseq.structures.chain import LinearChain
 
 
 class CRF(torchcrf.CRF):
-    """Linear-chain conditional random field (Lafferty, McCallum and Pereira 2001) with pytorch-crf's parameters and call.
+    """Linear-chain conditional random field (Lafferty, McCallum and Pereira 2001) with pytorch-crf's parameters and
+    call.
 
     Same constructor, parameters, state dict, sign (a log-likelihood, never positive), reductions and error messages as
-    ``torchcrf.CRF``. Beyond it: a masked step is absent wherever it stands (holes, left padding, empty rows), what lies under
-    the mask never leaks, half precision is computed in float32, and the recursions are compiled.
+    ``torchcrf.CRF``. Beyond it: a masked step is absent wherever it stands (holes, left padding, empty rows), what
+    lies under the mask never leaks, half precision is computed in float32, and the recursions are compiled.
 
     Parameters
     ----------
@@ -24,10 +25,13 @@ class CRF(torchcrf.CRF):
         Whether tensors come as (B, T, ...) rather than (T, B, ...).
     """
 
-    def chain(self, emissions: Tensor, lengths: Tensor, legal: tuple[Tensor, Tensor, Tensor] | None = None) -> LinearChain:
+    def chain(
+        self, emissions: Tensor, lengths: Tensor, legal: tuple[Tensor, Tensor, Tensor] | None = None
+    ) -> LinearChain:
         """The distribution over tag sequences for ``emissions`` (B, T, K), rows real up to ``lengths`` (B,).
 
-        ``legal``: booleans start (K,), transitions (K, K) [from, to], end (K,); what is not legal has probability exactly 0.
+        ``legal``: booleans start (K,), transitions (K, K) [from, to], end (K,); what is not legal has probability
+        exactly 0.
         """
         start, moves, end = self.start_transitions, self.transitions, self.end_transitions
         if legal is not None:
@@ -36,10 +40,9 @@ class CRF(torchcrf.CRF):
             end = end.masked_fill(~legal[2], -torch.inf)
         return LinearChain(emissions, moves, start, end, lengths)
 
-    def forward(
-        self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, reduction: str = "sum"
-    ) -> Tensor:
-        """Log-likelihood of ``tags`` in nats: (B,) for reduction ``none``, else a scalar (``sum``, ``mean``, ``token_mean``)."""
+    def forward(self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, reduction: str = "sum") -> Tensor:
+        """Log-likelihood of ``tags`` in nats: (B,) for reduction ``none``, else a scalar (``sum``, ``mean``,
+        ``token_mean``)."""
         self._validate(emissions, tags=tags, mask=mask)
         if reduction not in ("none", "sum", "mean", "token_mean"):
             raise ValueError(f"invalid reduction: {reduction}")
@@ -61,7 +64,8 @@ class CRF(torchcrf.CRF):
         return [path[:length] for path, length in zip(paths.tolist(), lengths.tolist(), strict=True)]
 
     def _compact(self, emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows first and unmasked steps to the left: scores (B, T, K), lengths (B,), and the order (B, T) that did it."""
+        """Rows first and unmasked steps to the left: scores (B, T, K), lengths (B,), and the order (B, T) that did
+        it."""
         scores = emissions if self.batch_first else emissions.transpose(0, 1)
         rows, steps = scores.shape[:2]
         if mask is None:

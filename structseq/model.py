@@ -36,8 +36,8 @@ class Model(nn.Module):
     options:
         What it was built from.
     vocabularies:
-        Everything counted on the training data, by name: ``words``, ``characters``, ``shapes``, ``affixes``, ``vectors`` and
-        ``column.NAME``. Options, vocabularies, tags and weights are the whole model.
+        Everything counted on the training data, by name: ``words``, ``characters``, ``shapes``, ``affixes``,
+        ``vectors`` and ``column.NAME``. Options, vocabularies, tags and weights are the whole model.
     tags:
         What it decides between.
     """
@@ -65,7 +65,8 @@ class Model(nn.Module):
 
     @contextmanager
     def on_threads(self, threads: int) -> Iterator[None]:
-        """Compute on so many threads: the two directions of a layer at once from 2 on, torch's own threads for the rest.
+        """Compute on so many threads: the two directions of a layer at once from 2 on, torch's own threads for the
+        rest.
 
         The results do not depend on whether ``threads`` is 1 or 2. Not for a model that several threads share.
         """

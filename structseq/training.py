@@ -1,4 +1,5 @@
-"""Training as a generator: it yields after every update, and whoever consumes it logs, saves, shows and stops in ordinary code."""
+"""Training as a generator: it yields after every update, and whoever consumes it logs, saves, shows and stops in
+ordinary code."""
 
 from __future__ import annotations
 
@@ -87,9 +88,9 @@ def train(
 ) -> Iterator[Progress]:
     """Train ``model`` on ``corpus.train``, yielding after every update; at the end the model holds the best weights.
 
-    AdamW with linear warm-up and decay, clipped gradients, averaged weights, early stopping on the head's criterion over
-    ``corpus.dev`` (without a dev set all epochs are run). The same model, corpus, options, seed, machine and number of threads
-    give the same weights to the last bit, and so does a run that goes on from a saved ``state``.
+    AdamW with linear warm-up and decay, clipped gradients, averaged weights, early stopping on the head's criterion
+    over ``corpus.dev`` (without a dev set all epochs are run). The same model, corpus, options, seed, machine and
+    number of threads give the same weights to the last bit, and so does a run that goes on from a saved ``state``.
 
     Raises
     ------
@@ -167,13 +168,12 @@ class _Trainer:
         numbers["token_sum"] += tokens
         self._average()
         common = {
-            "epoch": numbers["epoch"], "epochs": self.epochs, "update": numbers["update"], "step": numbers["step"], "steps": self.steps,
+            "epoch": numbers["epoch"], "epochs": self.epochs, "update": numbers["update"],
+            "step": numbers["step"], "steps": self.steps,
             "tokens": tokens, "learning_rate": rate, "gradient_norm": norm, "_trainer": self,
         }  # fmt: skip
         if numbers["step"] < self.steps:
-            return Progress(
-                loss=loss, best_score=numbers["best_score"], best_epoch=numbers["best_epoch"], **common
-            )
+            return Progress(loss=loss, best_score=numbers["best_score"], best_epoch=numbers["best_epoch"], **common)
         mean = numbers["loss_sum"] / numbers["token_sum"]
         score = self._judge()
         numbers.update(epoch=numbers["epoch"] + 1, step=0, loss_sum=0.0, token_sum=0)
@@ -216,13 +216,13 @@ class _Trainer:
         if not self.average:
             return
         n = self.numbers["update"]
-        if self.averaging == "mean":
-            # Polynomial-decay averaging (Shamir and Zhang 2013): a mean of all updates that favours the late ones.
-            share = 4 / (n + 3)
-        else:
-            share = 1 - min(self.options.average_decay, (1 + n) / (10 + n))
+        # Polynomial-decay averaging (Shamir and Zhang 2013): a mean of all updates that favours the late ones.
+        polynomial, exponential = 4 / (n + 3), 1 - min(self.options.average_decay, (1 + n) / (10 + n))
+        share = polynomial if self.averaging == "mean" else exponential
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.values()), [p.data for p in self.parameters.values()], min(share, 1.0))
+            torch._foreach_lerp_(
+                list(self.average.values()), [p.data for p in self.parameters.values()], min(share, 1.0)
+            )
 
     def _judge(self) -> float | None:
         """Score the averaged weights on dev and keep them if they are the best so far."""
@@ -250,9 +250,7 @@ class _Trainer:
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         rng = np.random.default_rng([self.seed, epoch])
-        return batches(
-            self.lengths, sentences=self.options.batch_sentences, tokens=self.options.batch_tokens, rng=rng
-        )
+        return batches(self.lengths, sentences=self.options.batch_sentences, tokens=self.options.batch_tokens, rng=rng)
 
     # -- weights and state --------------------------------------------------------------------------------------------
 
@@ -306,17 +304,24 @@ class _Trainer:
             if key not in state.numbers:
                 raise TrainingError(f"the checkpoint is damaged: expected a number {key}, found none")
             if key in ("seed", "steps", "averaging") and state.numbers[key] != own:
-                raise TrainingError(f"the checkpoint is another run's: expected {key} {own}, found {state.numbers[key]}")
-        expected = {f"{group}.{name}": p for group in ("weights", "best") for name, p in self.parameters.items()}
+                raise TrainingError(
+                    f"the checkpoint is another run's: expected {key} {own}, found {state.numbers[key]}"
+                )
+        expected: dict[str, Tensor] = {}
+        for group in ("weights", "best"):
+            expected |= {f"{group}.{name}": p for name, p in self.parameters.items()}
         expected |= {f"average.{name}": value for name, value in self.average.items()}
         expected |= {f"random.{kind}": value for kind, value in self.random.items()}
+        for name, p in self.parameters.items():
+            # A parameter that never had a gradient has no moments; one that has any has all.
+            moments = {f"adamw.exp_avg.{name}": p, f"adamw.exp_avg_sq.{name}": p, f"adamw.step.{name}": torch.zeros(())}
+            expected |= moments if moments.keys() & state.tensors.keys() else {}
         for name, value in expected.items():
             found = state.tensors.get(name)
             if found is None or found.shape != value.shape:
                 what = "nothing" if found is None else f"shape {tuple(found.shape)}"
-                raise TrainingError(
-                    f"the checkpoint is another model's or damaged: expected {name} of shape {tuple(value.shape)}, found {what}"
-                )
+                wanted = f"expected {name} of shape {tuple(value.shape)}, found {what}"
+                raise TrainingError(f"the checkpoint is another model's or damaged: {wanted}")
         groups = ("weights.", "best.", "average.")
         extra = [name for name in state.tensors if name.startswith(groups) and name not in expected]
         if extra:

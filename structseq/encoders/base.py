@@ -15,7 +15,6 @@ from torch.autograd.function import once_differentiable
 
 from structseq.padded import Padded
 
-
 Run = Callable[[Padded], Padded]
 
 
@@ -35,7 +34,8 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
-        """States (B, T', H) with their own lengths, for inputs (B, T, F); ``drawn`` is an answer of `draw`, None draws anew."""
+        """States (B, T', H) with their own lengths, for inputs (B, T, F); ``drawn`` is an answer of `draw`, None draws
+        anew."""
 
     def draw(self) -> Tensor | None:
         """The random numbers of one pass, for encoders that need any within their recurrence; None for the others.
@@ -46,14 +46,15 @@ class Encoder(nn.Module, ABC):
 
 
 class Bidirectional(Encoder):
-    """Two encoders of one kind, the second reading each row from its own end; states side by side (Schuster and Paliwal 1997).
+    """Two encoders of one kind, the second reading each row from its own end; states side by side (Schuster and
+    Paliwal 1997).
 
     Attributes
     ----------
     concurrent:
-        Whether the two directions run on two threads. They share nothing until their states meet, so the results are the same to
-        the last bit, and there is one meeting a layer instead of a barrier a step: a busy neighbour core costs little. `Model.on_threads`
-        switches it.
+        Whether the two directions run on two threads. They share nothing until their states meet, so the results are
+        the same to the last bit, and there is one meeting a layer instead of a barrier a step: a busy neighbour core
+        costs little. `Model.on_threads` switches it.
     """
 
     concurrent: bool = False

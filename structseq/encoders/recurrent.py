@@ -10,7 +10,8 @@ from structseq.padded import Padded
 
 
 class LSTM(Encoder):
-    """Long short-term memory, one direction (Hochreiter and Schmidhuber 1997; forget gate: Gers, Schmidhuber and Cummins 2000).
+    """Long short-term memory, one direction (Hochreiter and Schmidhuber 1997; forget gate: Gers, Schmidhuber and
+    Cummins 2000).
 
     c_t = f_t * c_{t-1} + i_t * tanh(g_t),  h_t = o_t * tanh(c_t);  i, f, o = logistic and g = linear in (x_t, h_{t-1}).
 
@@ -26,19 +27,27 @@ class LSTM(Encoder):
         super().__init__()
         self.in_width, self.width, self.recurrent_dropout = in_width, width, recurrent_dropout
         self.lstm = nn.LSTM(in_width, width, batch_first=True)
-        nn.init.xavier_uniform_(self.lstm.weight_ih_l0)
-        for gate in self.lstm.weight_hh_l0.data.split(width):
-            nn.init.orthogonal_(gate)
+        to_gates, recurrent, *biases = self.lstm.parameters()
+        nn.init.xavier_uniform_(to_gates)
         with torch.no_grad():
+            for gate in recurrent.split(width):
+                nn.init.orthogonal_(gate)
+            for bias in biases:
+                nn.init.zeros_(bias)
             # The forget gate starts open (Jozefowicz, Zaremba and Sutskever 2015, section 2.3).
-            nn.init.zeros_(self.lstm.bias_hh_l0)
-            nn.init.zeros_(self.lstm.bias_ih_l0)
-            self.lstm.bias_ih_l0[width : 2 * width] = 1.0
+            biases[0][width : 2 * width] = 1.0
+
+    @property
+    def recurrent(self) -> Tensor:
+        """(4H, H) weights from the state before."""
+        weights = self.lstm.weight_hh_l0
+        assert isinstance(weights, Tensor)
+        return weights
 
     def draw(self) -> Tensor | None:
         if not self.training or not self.recurrent_dropout:
             return None
-        return nn.functional.dropout(torch.ones_like(self.lstm.weight_hh_l0), self.recurrent_dropout)
+        return nn.functional.dropout(torch.ones_like(self.recurrent), self.recurrent_dropout)
 
     def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
         values = inputs.values
@@ -47,5 +56,5 @@ class LSTM(Encoder):
         mask = self.draw() if drawn is None else drawn
         if mask is None:
             return inputs.with_values(self.lstm(values)[0])
-        dropped = {"weight_hh_l0": self.lstm.weight_hh_l0 * mask}
+        dropped = {"weight_hh_l0": self.recurrent * mask}
         return inputs.with_values(torch.func.functional_call(self.lstm, dropped, (values,))[0])

@@ -34,18 +34,21 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def target(self, example: Example) -> Any | None:
-        """The gold answer as the loss wants it; None when this head cannot represent it (a tag never seen in training)."""
+        """The gold answer as the loss wants it; None when this head cannot represent it (a tag never seen in
+        training)."""
 
     @abstractmethod
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
         """Best answers in the user's own terms, from their numbers."""
 
     def decide(self, distribution: Distribution) -> Tensor:
-        """(B, T) the answers' numbers: the most probable ones, unless the head learned to decide otherwise in `tune`."""
+        """(B, T) the answers' numbers: the most probable ones, unless the head learned to decide otherwise in
+        `tune`."""
         return distribution.best().path
 
     def decisions(self) -> Sequence[float]:
-        """Ways of deciding to choose between on held-out data, the neutral one among them; none where there is no choice."""
+        """Ways of deciding to choose between on held-out data, the neutral one among them; none where there is no
+        choice."""
         return ()
 
     def decide_by(self, way: float) -> None:

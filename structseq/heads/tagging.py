@@ -21,7 +21,6 @@ from structseq.structures import objectives
 from structseq.structures.base import Distribution
 from structseq.structures.chain import EdgePattern, LinearChain
 
-
 # What O may score less in deciding, in nats; the neutral 0 among them.
 WAYS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
@@ -68,7 +67,8 @@ class TagSet:
         return {label: k for k, label in enumerate(self.labels)}
 
     def encode(self, tags: Sequence[str]) -> list[int] | None:
-        """Numbers of ``tags`` (in the user's scheme); None when one of them is not known here, or their sequence is illegal."""
+        """Numbers of ``tags`` (in the user's scheme); None when one of them is not known here, or their sequence is
+        illegal."""
         if self.outer.violations(tags):
             return None
         if self.inner != self.outer:
@@ -88,7 +88,8 @@ class TagSet:
 
     @cached_property
     def direct(self) -> tuple[str, ...] | None:
-        """The user's tag for each of ours where that does not depend on the neighbours: same scheme, or BIOES seen as BIO."""
+        """The user's tag for each of ours where that does not depend on the neighbours: same scheme, or BIOES seen as
+        BIO."""
         if self.inner == self.outer:
             return self.labels
         if self.inner.name != "BIOES" or self.outer.name != "BIO":
@@ -136,8 +137,8 @@ class TaggingHead(Head):
     def decide(self, distribution: Distribution) -> Tensor:
         """The best path when O scores ``outside_bias`` nats less than it was learned to.
 
-        Likelihood makes a tagger of rare things cautious: what is 45 % an entity is left out, although F1 would gain. The bias
-        moves the decision alone; probabilities and confidences stay those of the distribution.
+        Likelihood makes a tagger of rare things cautious: what is 45 % an entity is left out, although F1 would gain.
+        The bias moves the decision alone; probabilities and confidences stay those of the distribution.
         """
         bias = float(self.get_buffer("outside_bias"))
         if bias == 0 or not isinstance(distribution, LinearChain):
@@ -189,7 +190,8 @@ class CrfHead(TaggingHead):
 
 
 class PerceptronHead(CrfHead):
-    """The same scores trained as a structured perceptron (Collins 2002); averaged over updates, and without confidences."""
+    """The same scores trained as a structured perceptron (Collins 2002); averaged over updates, and without
+    confidences."""
 
     averaging = "mean"
 
@@ -210,7 +212,9 @@ class SoftmaxHead(TaggingHead):
         zero = scores.new_zeros(len(self.tags.labels))
         start, moves, end = self.legal
         free = scores.new_zeros(moves.shape).masked_fill(~moves, -torch.inf)
-        return LinearChain(scores, free, zero.masked_fill(~start, -torch.inf), zero.masked_fill(~end, -torch.inf), states.lengths)
+        return LinearChain(
+            scores, free, zero.masked_fill(~start, -torch.inf), zero.masked_fill(~end, -torch.inf), states.lengths
+        )
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
         real = states.mask()

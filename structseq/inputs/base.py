@@ -1,4 +1,5 @@
-"""Inputs: examples -> (B, T, F). What depends on a word's spelling alone is computed once per distinct word of a batch."""
+"""Inputs: examples -> (B, T, F). What depends on a word's spelling alone is computed once per distinct word of a
+batch."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ from structseq.padded import Padded
 class WordFeature(nn.Module, ABC):
     """Something known of a word from its spelling alone.
 
-    Two steps, because the first is done once for all known words: `index` turns words into small integers, `forward` turns those
-    into vectors.
+    Two steps, because the first is done once for all known words: `index` turns words into small integers, `forward`
+    turns those into vectors.
     """
 
     width: int
@@ -89,7 +90,9 @@ class Inputs(nn.Module):
         self.features = nn.ModuleDict(features)
         self.column_vocabularies = dict(columns or {})
         # In the order of the names: a column may have any name, and a module may not.
-        self.column_embeddings = nn.ModuleList(nn.Embedding(len(known), column_width) for known in self.column_vocabularies.values())
+        self.column_embeddings = nn.ModuleList(
+            nn.Embedding(len(known), column_width) for known in self.column_vocabularies.values()
+        )
         self.dropout = LockedDropout(dropout)
         self.word_dropout = word_dropout
         self.word_width = sum(feature.width for feature in features.values())
@@ -127,7 +130,9 @@ class Inputs(nn.Module):
             rows = (columns or {}).get(name)
             found = None if rows is None else [len(row) for row in rows]
             if rows is None or found != lengths.tolist():
-                raise DataError(f"expected an input column {name!r} with a value for each token, found {found or 'none'}")
+                raise DataError(
+                    f"expected an input column {name!r} with a value for each token, found {found or 'none'}"
+                )
             further[name] = _pad(np.array(vocabulary.numbers(v for row in rows for v in row), np.int64), lengths)
         return TokenBatch(_pad(numbers, lengths), tuple(strangers), further, lengths)
 
@@ -138,6 +143,7 @@ class Inputs(nn.Module):
         known = ids[: len(ids) - len(strangers)]
         parts = []
         for name, feature in self.features.items():
+            assert isinstance(feature, WordFeature)
             index = self.get_buffer(f"known_{name}")[known]
             if strangers:
                 index = _stack(index, feature.index(strangers).to(index.device))
@@ -148,8 +154,10 @@ class Inputs(nn.Module):
         """(V, word_width) vectors of all known words, for tagging: computed once, then looked up."""
         with torch.inference_mode():
             every = torch.arange(len(self.vocabulary))
-            return torch.cat([self.word_vectors(part, ()) for part in every.split(4096)]) if len(every) else torch.zeros(
-                0, self.word_width
+            return (
+                torch.cat([self.word_vectors(part, ()) for part in every.split(4096)])
+                if len(every)
+                else torch.zeros(0, self.word_width)
             )
 
     def forward(self, batch: TokenBatch, table: Tensor | None = None) -> Padded:

@@ -18,8 +18,8 @@ from structseq.inputs.base import WordFeature
 class CharacterCNN(WordFeature):
     """Windows of characters, a linear filter each, the maximum over the word, ReLU.
 
-    A convolution over embedded characters is a sum of one table row a window position, and the tables are small: every filter's
-    answer to every character is computed once a batch, and windows are then looked up and added.
+    A convolution over embedded characters is a sum of one table row a window position, and the tables are small: every
+    filter's answer to every character is computed once a batch, and windows are then looked up and added.
 
     Parameters
     ----------
@@ -34,7 +34,13 @@ class CharacterCNN(WordFeature):
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, width: int, *, embedding: int = 30, windows: Sequence[int] = (3,), longest: int = 40
+        self,
+        vocabulary: Vocabulary,
+        width: int,
+        *,
+        embedding: int = 30,
+        windows: Sequence[int] = (3,),
+        longest: int = 40,
     ) -> None:
         super().__init__()
         self.vocabulary, self.width, self.windows, self.longest = vocabulary, width, tuple(windows), longest
@@ -77,7 +83,8 @@ class CharacterCNN(WordFeature):
 
 
 def highest_windows(tables: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
-    """The highest answer over windows by torch's own operations: tables (W, V, n), characters (D, C), lengths (D,) -> (D, n)."""
+    """The highest answer over windows by torch's own operations: tables (W, V, n), characters (D, C), lengths (D,) ->
+    (D, n)."""
     window, rows, filters = tables.shape
     longest = max(characters.shape[1], 1)
     before = (window - 1) // 2

@@ -1,7 +1,8 @@
 """The character convolution's maximum over windows, compiled for the CPU with Numba.
 
-The maximum picks one window a filter, so only that window carries a gradient: forwards each window is added up and compared once,
-backwards nothing but the picked windows is touched. Serial, without the GIL. Importing this module imports Numba.
+The maximum picks one window a filter, so only that window carries a gradient: forwards each window is added up and
+compared once, backwards nothing but the picked windows is touched. Serial, without the GIL. Importing this module
+imports Numba.
 """
 
 from __future__ import annotations

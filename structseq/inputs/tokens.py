@@ -31,7 +31,9 @@ class WordEmbedding(WordFeature):
         Whether words are looked up in lower case.
     """
 
-    def __init__(self, vocabulary: Vocabulary, width: int, *, lowercase: bool = True, unknown_rate: float = 0.25) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, width: int, *, lowercase: bool = True, unknown_rate: float = 0.25
+    ) -> None:
         super().__init__()
         self.vocabulary, self.width, self.lowercase = vocabulary, width, lowercase
         self.embedding = nn.Embedding(len(vocabulary), width)
@@ -52,7 +54,8 @@ class WordEmbedding(WordFeature):
 
 
 class PretrainedVectors(WordFeature):
-    """Vectors learned elsewhere, looked up as spelt, then in lower case; unseen words of the tagged text find theirs too.
+    """Vectors learned elsewhere, looked up as spelt, then in lower case; unseen words of the tagged text find theirs
+    too.
 
     Parameters
     ----------
@@ -62,7 +65,9 @@ class PretrainedVectors(WordFeature):
         None leaves zeros, to be filled from a saved model.
     """
 
-    def __init__(self, vocabulary: Vocabulary, width: int, vectors: Tensor | None = None, *, tune: bool = False) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, width: int, vectors: Tensor | None = None, *, tune: bool = False
+    ) -> None:
         super().__init__()
         self.vocabulary, self.width = vocabulary, width
         weights = torch.zeros(len(vocabulary), width) if vectors is None else vectors
@@ -82,8 +87,8 @@ class PretrainedVectors(WordFeature):
 def read_vectors(path: str | Path) -> tuple[list[str], Tensor]:
     """Words and their vectors (V, width) from word2vec or GloVe text, plain or gzip.
 
-    A first line of two integers is word2vec's header. A word given twice keeps its first vector. Vectors are scaled so that their
-    mean square is 1/width, the scale of trained embeddings, whatever the source's was.
+    A first line of two integers is word2vec's header. A word given twice keeps its first vector. Vectors are scaled so
+    that their mean square is 1/width, the scale of trained embeddings, whatever the source's was.
 
     Raises
     ------
@@ -125,7 +130,9 @@ def _floats(fields: list[str], width: int, path: Path, line: int) -> np.ndarray:
     except ValueError:
         expected = f"a word and {width} finite numbers" if width > 0 else "a word and its numbers"
         found = f"{len(fields)} fields that begin {' '.join(fields[:4])[:60]!r}"
-        raise DataError(f"expected {expected} separated by single spaces, found {found}", file=path, line=line) from None
+        raise DataError(
+            f"expected {expected} separated by single spaces, found {found}", file=path, line=line
+        ) from None
 
 
 def word_shape(word: str) -> str:

@@ -166,8 +166,8 @@ class _Fitting:
         record: dict[str, Any] | None = None
         if progress.ends_epoch:
             record = {
-                "epoch": progress.epoch, "epochs": progress.epochs, "loss": progress.loss, "dev": progress.dev_score, "best": progress.best_score,
-                "best_epoch": progress.best_epoch, "learning_rate": progress.learning_rate, **self.clock.end_epoch(),
+                "epoch": progress.epoch, "epochs": progress.epochs, "loss": progress.loss, "dev": progress.dev_score,
+                "best": progress.best_score, "best_epoch": progress.best_epoch, "learning_rate": progress.learning_rate, **self.clock.end_epoch(),
             }  # fmt: skip
             if self.folder:
                 record = self.folder.journal.write("epoch", update=progress.update, **record)

@@ -1,9 +1,10 @@
 """Distributions over answers: what every head returns, and the recursion from which their verbs are derived.
 
-A `Structure` is an exact dynamic programme. It writes `score` and one recursion over a semiring; `log_partition`, `marginals` and
-`best` follow from that recursion by differentiation: the gradient of log Z with respect to a score is that score's marginal, the
-gradient of the maximum marks the best path (Goodman 1999, "Semiring parsing"; Eisner 2016, "Inside-outside and forward-backward
-algorithms are just backprop"). A fast kernel is an override of a derived verb, and the tests hold it to the derivation.
+A `Structure` is an exact dynamic programme. It writes `score` and one recursion over a semiring; `log_partition`,
+`marginals` and `best` follow from that recursion by differentiation: the gradient of log Z with respect to a score is
+that score's marginal, the gradient of the maximum marks the best path (Goodman 1999, "Semiring parsing"; Eisner 2016,
+"Inside-outside and forward-backward algorithms are just backprop"). A fast kernel is an override of a derived verb,
+and the tests hold it to the derivation.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ class Structure(Distribution):
 
     @abstractmethod
     def recursion(self, semiring: type[Semiring], scores: Tensor) -> Tensor:
-        """(B,) the sum over all answers, in ``semiring``, of their scores, with ``scores`` in place of the structure's own."""
+        """(B,) the sum over all answers, in ``semiring``, of their scores, with ``scores`` in place of the structure's
+        own."""
 
     def log_partition(self) -> Tensor:
         """(B,) log of the sum over all answers of exp(score), in nats; 0 for an empty row."""
@@ -111,7 +113,8 @@ class Structure(Distribution):
         return Ranked(marks.argmax(-1), self.recursion(Best, self.scores.detach()))
 
     def _gradient(self, semiring: type[Semiring]) -> Tensor:
-        """Derivative of the recursion at a zero tensor added to the scores, so that the caller's tensors stay untouched."""
+        """Derivative of the recursion at a zero tensor added to the scores, so that the caller's tensors stay
+        untouched."""
         if self.scores.numel() == 0:
             return torch.zeros_like(self.scores)
         with torch.inference_mode(False), torch.enable_grad():

@@ -1,4 +1,5 @@
-"""LinearChain: tag sequences scored by emissions, transitions, and start and end scores (Lafferty, McCallum and Pereira 2001)."""
+"""LinearChain: tag sequences scored by emissions, transitions, and start and end scores (Lafferty, McCallum and
+Pereira 2001)."""
 
 from __future__ import annotations
 
@@ -63,13 +64,22 @@ class LinearChain(Structure):
     """
 
     def __init__(
-        self, scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor, *, calibrated: bool = True
+        self,
+        scores: Tensor,
+        transitions: Tensor,
+        start: Tensor,
+        end: Tensor,
+        lengths: Tensor,
+        *,
+        calibrated: bool = True,
     ) -> None:
         at_least = torch.promote_types(scores.dtype, torch.float32)
         self.scores = scores.to(at_least)
         self.transitions = transitions.to(at_least)
         self.start, self.end = start.to(at_least), end.to(at_least)
-        if lengths.shape != scores.shape[:1] or (len(lengths) and not 0 <= int(lengths.min()) <= int(lengths.max()) <= scores.shape[1]):
+        if lengths.shape != scores.shape[:1] or (
+            len(lengths) and not 0 <= int(lengths.min()) <= int(lengths.max()) <= scores.shape[1]
+        ):
             rows, steps = scores.shape[:2]
             raise ValueError(f"expected {rows} lengths from 0 to {steps}, found {lengths.tolist()}")
         self.lengths = lengths
@@ -80,7 +90,12 @@ class LinearChain(Structure):
     def fast(self) -> bool:
         """Whether the compiled kernels serve: float32 on the CPU, at least one step, Numba at hand."""
         scores = self.scores
-        return scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.numel() > 0 and compiling.available()
+        return (
+            scores.device.type == "cpu"
+            and scores.dtype == torch.float32
+            and scores.numel() > 0
+            and compiling.available()
+        )
 
     # -- the definition -----------------------------------------------------------------------------------------------
 
@@ -150,20 +165,21 @@ class LinearChain(Structure):
             self._posteriors = _forward_backward(self)
         return self._posteriors
 
-    def span_probabilities(
-        self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]
-    ) -> Tensor:
+    def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
         """Exact posterior probability of each span (row, start, end, kind); ``kind`` indexes ``patterns``.
 
-        It is the total probability of all tag sequences whose edges open the thing at ``start``, continue it to ``end`` and
-        close it there, neighbours included: P(the reading of the sequence holds exactly this span). Returns (S,) float64.
+        It is the total probability of all tag sequences whose edges open the thing at ``start``, continue it to
+        ``end`` and close it there, neighbours included: P(the reading of the sequence holds exactly this span).
+        Returns (S,) float64.
         """
         if not spans:
             return torch.zeros(0, dtype=torch.float64)
         lengths = self.lengths.tolist()
         for row, start, end, kind in spans:
             if not (0 <= row < len(lengths) and 0 <= start < end <= lengths[row] and 0 <= kind < len(patterns)):
-                raise IndexError(f"expected a span (row, start, end, kind) within its row, found {(row, start, end, kind)}")
+                raise IndexError(
+                    f"expected a span (row, start, end, kind) within its row, found {(row, start, end, kind)}"
+                )
         if not self.fast:
             return self._derived_span_probabilities(spans, patterns)
         from structseq.structures import kernels
@@ -179,7 +195,7 @@ class LinearChain(Structure):
         )
         dead = ~scaled.alive.numpy()[place[:, 0]]
         if dead.any():
-            again = [spans[s] for s in np.flatnonzero(dead)]
+            again = [spans[s] for s in np.flatnonzero(dead).tolist()]
             out[dead] = self._derived_span_probabilities(again, patterns).numpy()
         return torch.from_numpy(np.clip(out, 0.0, 1.0))
 
@@ -216,8 +232,9 @@ class LinearChain(Structure):
 
     def rows(self, chosen: Tensor) -> LinearChain:
         """The chain of the rows ``chosen`` (R,), in float64 and without gradients."""
-        parts = [part.detach().double() for part in (self.transitions, self.start, self.end)]
-        return LinearChain(self.scores.detach()[chosen].double(), *parts, self.lengths[chosen], calibrated=self.calibrated)
+        scores = self.scores.detach()[chosen].double()
+        moves, start, end = (part.detach().double() for part in (self.transitions, self.start, self.end))
+        return LinearChain(scores, moves, start, end, self.lengths[chosen], calibrated=self.calibrated)
 
     def reached(self) -> np.ndarray:
         """(R, K) which tags a legal path leads to at step 0, 1, ..; the last row holds for all later steps."""
@@ -248,8 +265,8 @@ def _path_sum(scores: Tensor, moves: Tensor, start: Tensor, end: Tensor) -> Tens
 
 
 def _forward_backward(chain: LinearChain) -> Posteriors:
-    """Forward-backward on a chain for which `LinearChain.fast` holds: scaled in float32, what that cannot hold in float64, and
-    what that cannot hold in logarithms."""
+    """Forward-backward on a chain for which `LinearChain.fast` holds: scaled in float32, what that cannot hold in
+    float64, and what that cannot hold in logarithms."""
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
         scaled, marginals, log_z = _scaled(chain)
         edges = torch.zeros(0, *chain.transitions.shape)
@@ -260,7 +277,8 @@ def _forward_backward(chain: LinearChain) -> Posteriors:
 
 
 def _in_double(chain: LinearChain) -> tuple[Tensor, Tensor, Tensor]:
-    """Marginals, log Z and expected transitions of the rows of a float64 chain; marginals and transitions in float32."""
+    """Marginals, log Z and expected transitions of the rows of a float64 chain; marginals and transitions in
+    float32."""
     from structseq.structures import kernels
 
     scaled, marginals, log_z = _scaled(chain)
@@ -323,7 +341,9 @@ class _LogPartition(torch.autograd.Function):
     """log Z with its closed-form gradient: the marginals of tags and of edges."""
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, chain: LinearChain) -> Tensor:
+    def forward(
+        ctx: Any, scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, chain: LinearChain
+    ) -> Tensor:
         posteriors = chain.posteriors()
         ctx.posteriors, ctx.lengths = posteriors, chain.lengths
         ctx.save_for_backward(scores, transitions, start, end)
@@ -332,7 +352,8 @@ class _LogPartition(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # the gradient itself is to be differentiated: torch's own operations can be
-            return _derived_gradients(*ctx.saved_tensors, ctx.lengths, upstream)
+            scores, transitions, start, end = ctx.saved_tensors
+            return _derived_gradients(scores, transitions, start, end, ctx.lengths, upstream)
         with torch.autocast("cpu", enabled=False):
             return _LogPartition.gradients(ctx.posteriors, ctx.lengths, upstream)
 
@@ -358,7 +379,11 @@ def _derived_gradients(
     chain = LinearChain(scores, transitions, start, end, lengths)
     parts = (scores, transitions, start, end)
     wanted = [part for part in parts if part.requires_grad]
-    found = iter(torch.autograd.grad(chain.recursion(LogSum, scores), wanted, upstream, create_graph=True, materialize_grads=True))
+    found = iter(
+        torch.autograd.grad(
+            chain.recursion(LogSum, scores), wanted, upstream, create_graph=True, materialize_grads=True
+        )
+    )
     return (*(next(found) if part.requires_grad else None for part in parts), None)
 
 

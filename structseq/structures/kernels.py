@@ -1,10 +1,11 @@
 """The chain's hot recursions, compiled for the CPU with Numba: scaled forward-backward and Viterbi with back-pointers.
 
-Forward-backward runs in the exp domain with one division a step (Rabiner 1989, section V.A): about K^2 multiply-adds a step and
-K exponentials, instead of K^2 exponentials in the log domain. Where a row's numbers come near the ends of float32, so that mass
-that matters could have been rounded to nothing, the kernel says so and `log_domain` answers that row in float64. Kernels are serial and release the GIL: many Python threads may call them at once,
-a forked child keeps working, and results are bit-identical from run to run. Importing this module imports Numba; nobody does so
-before the first call.
+Forward-backward runs in the exp domain with one division a step (Rabiner 1989, section V.A): about K^2 multiply-adds a
+step and K exponentials, instead of K^2 exponentials in the log domain. Where a row's numbers come near the ends of
+float32, so that mass that matters could have been rounded to nothing, the kernel says so and `log_domain` answers that
+row in float64. Kernels are serial and release the GIL: many Python threads may call them at once, a forked child keeps
+working, and results are bit-identical from run to run. Importing this module imports Numba; nobody does so before the
+first call.
 """
 
 from __future__ import annotations
@@ -66,10 +67,11 @@ def forward_scaled(  # type: ignore[no-untyped-def]
 ):
     """Scaled forward variables, and log Z without the shifts that the caller took out; in float32 or float64.
 
-    weights (B,T,K): exp(scores - row maximum);  factors (K,K) [from,to], first (K,), last (K,): exp of transition, start, end,
-    each shifted;  reached (R,K): whether any legal path leads to a tag at step t (the last row holds for all later steps).
-    Writes alphas (B,T,K), each step summing to 1, scales (B,T+1), log_z (B,) float64 and alive (B,): False where a tag that can be
-    reached has less than ``least`` of the mass, so that rounding to zero might take something away that matters later.
+    weights (B,T,K): exp(scores - row maximum);  factors (K,K) [from,to], first (K,), last (K,): exp of transition,
+    start, end, each shifted;  reached (R,K): whether any legal path leads to a tag at step t (the last row holds for
+    all later steps). Writes alphas (B,T,K), each step summing to 1, scales (B,T+1), log_z (B,) float64 and alive (B,):
+    False where a tag that can be reached has less than ``least`` of the mass, so that rounding to zero might take
+    something away that matters later.
     """
     rows, _, tags = weights.shape
     for b in range(rows):
@@ -109,7 +111,7 @@ def forward_scaled(  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _lost(mass, scores, reached, least):  # type: ignore[no-untyped-def]
     """Whether a tag that can be reached has too little mass (or a mass that is no number)."""
-    for k in range(mass.shape[0]):
+    for k in range(mass.shape[0]):  # noqa: SIM110 (a loop compiles, a generator does not)
         if reached[k] and scores[k] != -np.inf and not mass[k] >= least:
             return True
     return False
@@ -121,9 +123,9 @@ def backward_scaled(  # type: ignore[no-untyped-def]
 ):
     """Posterior tag probabilities and what edge posteriors are made of, from `forward_scaled`.
 
-    Writes marginals (B,T,K), and arrivals (B,T,K) = weight * beta / scale, so that the posterior of edge (i, k) into step t is
-    alphas[t-1,i] * factors[i,k] * arrivals[t,k]. Rows that are not alive, and steps beyond a row's length, get 0; a row whose
-    backward variables exceed ``most`` is taken out of ``alive``.
+    Writes marginals (B,T,K), and arrivals (B,T,K) = weight * beta / scale, so that the posterior of edge (i, k) into
+    step t is alphas[t-1,i] * factors[i,k] * arrivals[t,k]. Rows that are not alive, and steps beyond a row's length,
+    get 0; a row whose backward variables exceed ``most`` is taken out of ``alive``.
     """
     rows, steps, tags = weights.shape
     beta = np.empty(tags, weights.dtype)
@@ -159,8 +161,8 @@ def backward_scaled(  # type: ignore[no-untyped-def]
 def log_domain(scores, transitions, start, end, lengths, log_z, marginals, edges):  # type: ignore[no-untyped-def]
     """Forward-backward in logarithms and float64, for the rows that the scaled recursion cannot hold.
 
-    scores (B,T,K), transitions (K,K) [from,to], start and end (K,). Writes log_z (B,), marginals (B,T,K) and edges (B,K,K), the
-    expected number of each transition. A row without a legal path has log_z -inf and zeros.
+    scores (B,T,K), transitions (K,K) [from,to], start and end (K,). Writes log_z (B,), marginals (B,T,K) and edges
+    (B,K,K), the expected number of each transition. A row without a legal path has log_z -inf and zeros.
     """
     rows, steps, tags = scores.shape
     alpha = np.empty((steps, tags))
@@ -238,10 +240,11 @@ def path_scores_back(upstream, tags, lengths, for_scores, for_transitions, for_s
 
 @njit(cache=True, nogil=True)
 def viterbi(scores, transitions, start, end, lengths, paths, best):  # type: ignore[no-untyped-def]
-    """Best path of each row, ties to the lowest tag; scores run relative to each step's maximum so that length costs no digits.
+    """Best path of each row, ties to the lowest tag; scores run relative to each step's maximum so that length costs
+    no digits.
 
-    scores (B,T,K), transitions (K,K) [from,to], start (K,), end (K,). Writes paths (B,T) int64 (0 beyond the length) and best (B,)
-    float64. Forbidden moves are -inf.
+    scores (B,T,K), transitions (K,K) [from,to], start (K,), end (K,). Writes paths (B,T) int64 (0 beyond the length)
+    and best (B,) float64. Forbidden moves are -inf.
     """
     rows, steps, tags = scores.shape
     back = np.empty((max(steps, 1), tags), np.int32)
@@ -294,7 +297,23 @@ def viterbi(scores, transitions, start, end, lengths, paths, best):  # type: ign
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def span_probabilities(  # type: ignore[no-untyped-def]
-    alphas, arrivals, weights, scales, factors, last, lengths, rows, starts, ends, kinds, first, begins, continues, closes, final, out
+    alphas,
+    arrivals,
+    weights,
+    scales,
+    factors,
+    last,
+    lengths,
+    rows,
+    starts,
+    ends,
+    kinds,
+    first,
+    begins,
+    continues,
+    closes,
+    final,
+    out,
 ):
     """Probability of each span (row, start, end, kind) under boolean edge patterns, one pattern a kind.
 

@@ -16,8 +16,8 @@ def negative_log_likelihood(structure: Structure, target: Tensor) -> Tensor:
 def perceptron(structure: Structure, target: Tensor) -> Tensor:
     """(B,) how much the best answer outscores ``target`` (B, T): 0 where the target is best (Collins 2002, section 2).
 
-    Its gradient is the perceptron's update, features of the best answer less those of the target. Scores learned so are no
-    log-probabilities; average the weights over the updates (Collins 2002, section 2.4).
+    Its gradient is the perceptron's update, features of the best answer less those of the target. Scores learned so
+    are no log-probabilities; average the weights over the updates (Collins 2002, section 2.4).
     """
     with torch.no_grad():
         best = structure.best().path
