@@ -31,7 +31,12 @@ Y = [["O", "B-from" if verb == "leave" else "B-to"] for verb, _ in X]
 TINY: dict[str, Any] = {
     "width": 6, "word_width": 8, "character_width": 4, "epochs": 6, "learning_rate": 0.05, "batch_sentences": 4,
     "input_dropout": 0.0, "dropout": 0.0,
-    "options": {"inputs.affixes": {"shape": 0, "width": 0}, "training.threads": 1},
+    "options": {
+        "inputs.affixes": {"shape": 0, "width": 0},
+        "inputs.words.unknown_rate": 0.25,
+        "encoder.recurrent_dropout": 0.0,
+        "training": {"threads": 1, "average": "none", "tune_decision": False},
+    },
 }  # fmt: skip
 
 
@@ -169,6 +174,7 @@ def test_keywords_go_before_options() -> None:
     found = SequenceTagger(layers=2, options=options).resolved_options()
     assert (found.encoder.layers, found.encoder.dropout, found.encoder.width) == (2, 0.2, 7)
     assert found.training.clip == 5.0
+    assert SequenceTagger(layers=np.int64(2), dropout=np.float32(0.5)).resolved_options().encoder.layers == 2
     assert SequenceTagger(columns=("pos", "cap")).resolved_options().data.columns == {"pos": 1, "cap": 2}
 
 
@@ -231,7 +237,7 @@ def test_cross_validation() -> None:
 
 
 def test_grid_search() -> None:
-    search = GridSearchCV(tiny(), {"epochs": [1, 6], "head": ["crf", "softmax"]}, cv=2, error_score="raise")
+    search = GridSearchCV(tiny(), {"epochs": np.array([1, 6]), "head": ["crf", "softmax"]}, cv=2, error_score="raise")
     search.fit(X, Y)
     assert len(search.cv_results_["params"]) == 4
     assert search.best_params_["epochs"] == 6

@@ -110,6 +110,23 @@ def test_it_answers_as_the_model_does(tagger: Tagger, tokens: list[str]) -> None
     assert tagger.tag(tokens).tags == expected
 
 
+def test_it_decides_as_the_head_was_tuned(tmp_path: Path) -> None:
+    tagger = tiny(trained=False)
+    given = random_sentences(40)
+    neutral = list(tagger.tag_many(given))
+    tagger.model.head.decide_by(-0.25)
+    tagger.save(tmp_path / "model")
+    for tuned in (Tagger(tagger.model), Tagger.load(tmp_path / "model")):
+        found = list(tuned.tag_many(given))
+        assert [tagging.tags for tagging in found] == list(tagger.model.predict([Example.of(t) for t in given]))
+        assert 0 < sum(len(t.spans) for t in found) < sum(len(t.spans) for t in neutral)
+        # The decision moved, the probabilities did not.
+        chances = {(n, s.start, s.end, s.label): s.confidence for n, t in enumerate(neutral) for s in t.spans}
+        kept = {(n, s.start, s.end, s.label): s.confidence for n, t in enumerate(found) for s in t.spans}
+        both = chances.keys() & kept.keys()
+        assert both and all(chances[key] == pytest.approx(kept[key], abs=1e-6) for key in both)
+
+
 STACKS: list[dict[str, Any]] = [
     {"encoder": {"layers": 1}},
     {"encoder": {"bidirectional": False}},

@@ -104,8 +104,8 @@ class SequenceTagger(BaseEstimator):
     --------
     >>> X = [["to", "Taipei"], ["from", "Taipei"]] * 8
     >>> y = [["O", "B-to"], ["O", "B-from"]] * 8
-    >>> tagger = SequenceTagger(epochs=20, width=16, batch_sentences=4, validation_fraction=0).fit(X, y)
-    >>> tagger.predict([["from", "Taipei"]])
+    >>> tagger = SequenceTagger(epochs=20, width=64, batch_sentences=4, learning_rate=0.01, validation_fraction=0)
+    >>> tagger.fit(X, y).predict([["from", "Taipei"]])
     [['O', 'B-from']]
     """
 
@@ -301,6 +301,7 @@ def nested(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     tables: dict[str, Any] = {}
     for name, value in options.items():
+        value = value.item() if isinstance(value, np.generic) else value  # grids hold NumPy's numbers
         first, dot, rest = name.partition(".")
         below = nested({rest: value}) if dot else nested(value) if isinstance(value, Mapping) else value
         known = tables.get(first)

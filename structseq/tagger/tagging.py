@@ -69,7 +69,7 @@ class Tagging:
     tokens:
         L strings; `TextToken` where they were cut from a text.
     tags:
-        L tags, in the scheme of the training files.
+        L tags, in the scheme of the training files, as the head decides (`TaggingHead.decide`).
     confidence:
         Posterior probability of each of `spans`, in their order; where tags are plain, of each token's tag. None where
         the head's scores are no log-probabilities (the perceptron's), or it was not asked for.
