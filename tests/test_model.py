@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -157,6 +160,36 @@ def test_confidence_is_the_probability_of_the_reading() -> None:
     asked = [(0, i, j, tags.types.index(kind)) for i, j, kind in mass]
     found = chain.span_probabilities(asked, tags.patterns()).tolist()
     assert len(found) > 10 and found == pytest.approx(list(mass.values()), abs=1e-4)
+
+
+FORKED = """
+import os, sys
+import miniature
+
+model = miniature.model()
+examples = miniature.sentences(6)
+with model.on_threads(2):
+    expected = list(model.predict(examples))
+    child = os.fork()
+    if not child:
+        os._exit(0 if list(model.predict(examples)) == expected else 1)
+    assert list(model.predict(examples)) == expected
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_child_goes_on_answering(root: Path) -> None:
+    """Threads are not forked with the rest: a child that waits for its parent's would wait for ever."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-500:]
 
 
 # -- whole in its parts ------------------------------------------------------------------------------------------------

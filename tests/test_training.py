@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from structseq import training
+from structseq import compiling, training
 from structseq.batch import batches
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
@@ -72,6 +72,18 @@ def test_what_the_caller_draws_does_not_matter_and_is_not_touched() -> None:
     random.seed(99)
     assert random.getstate() == before[1]
     assert same(weights(model), weights(expected))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_without_numba_learning_is_the_same_up_to_rounding(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = {"head": {"type": head}}
+    compiled, told = run(layer)
+    monkeypatch.setattr(compiling, "available", lambda: False)
+    derived, again = run(layer)
+    assert [progress.loss for progress in again] == pytest.approx([progress.loss for progress in told], abs=1e-3)
+    state = derived.state_dict()
+    for name, value in compiled.state_dict().items():
+        torch.testing.assert_close(value, state[name], rtol=0, atol=0.02)
 
 
 def test_modes_and_threads_are_the_callers_between_updates() -> None:
@@ -323,10 +335,14 @@ def gradients_after(*layers: Layer) -> Iterator[tuple[Progress, list[Tensor]]]:
 
 
 def test_clipping_by_norm() -> None:
-    for progress, gradients in gradients_after(options_of(clip=0.1, clip_by="norm")):
+    clipped = []
+    for progress, gradients in gradients_after(options_of(clip=0.5, clip_by="norm")):
         norm = float(torch.cat([gradient.flatten() for gradient in gradients]).norm())
-        assert norm == pytest.approx(min(0.1, progress.gradient_norm), rel=1e-4)
-        assert progress.gradient_norm > 0.1, "the norm told is that before clipping"
+        assert norm == pytest.approx(min(0.5, progress.gradient_norm), rel=1e-4), (
+            "the norm told is that before clipping"
+        )
+        clipped.append(progress.gradient_norm > 0.5)
+    assert any(clipped) and not all(clipped), "what is small enough stays as it is"
 
 
 def test_clipping_by_value() -> None:
