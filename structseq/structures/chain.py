@@ -202,29 +202,17 @@ class LinearChain(Structure):
     def _derived_span_probabilities(
         self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]
     ) -> Tensor:
-        """The definition, one span at a time: log Z over the paths that satisfy the pattern, less log Z."""
+        """The definition, in logarithms and float64: spans of one row share the sums before and behind them."""
+        device = self.scores.device
+        tables = [EdgePattern(*(torch.as_tensor(part, device=device) for part in pattern)) for pattern in patterns]
+        found: dict[int, _RowSums] = {}
         answers = []
         with torch.no_grad():
             for row, start, end, kind in spans:
-                length = int(self.lengths[row])
-                scores = self.scores[row, :length].double()
-                moves = self.transitions.double().expand(max(length - 1, 0), -1, -1)
-                opening, closing = self.start.double(), self.end.double()
-                free = _path_sum(scores, moves, opening, closing)
-                p = EdgePattern(*(torch.as_tensor(part, device=scores.device) for part in patterns[kind]))
-                moves = moves.clone()
-                if start == 0:
-                    opening = opening.masked_fill(~p.first, -torch.inf)
-                else:
-                    moves[start - 1].masked_fill_(~p.begins, -torch.inf)
-                for t in range(start, end - 1):
-                    moves[t].masked_fill_(~p.continues, -torch.inf)
-                if end == length:
-                    closing = closing.masked_fill(~p.last, -torch.inf)
-                else:
-                    moves[end - 1].masked_fill_(~p.ends, -torch.inf)
-                answers.append((_path_sum(scores, moves, opening, closing) - free).exp())
-        return torch.stack(answers).cpu()
+                if row not in found:
+                    found[row] = _RowSums.of(self.rows(torch.tensor([row])))
+                answers.append(found[row].span(start, end, tables[kind]))
+        return torch.stack(answers).exp().cpu()
 
     def with_scores(self, scores: Tensor) -> LinearChain:
         """The same chain over other emission scores (B, T, K)."""
@@ -256,12 +244,41 @@ class LinearChain(Structure):
         return steps < self.lengths.to(self.scores.device).unsqueeze(1)
 
 
-def _path_sum(scores: Tensor, moves: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """log Z of one row: scores (L, K), moves (L-1, K, K)."""
-    prefix = start + scores[0]
-    for t in range(1, scores.shape[0]):
-        prefix = LogSum.sum(prefix.unsqueeze(1) + moves[t - 1], 0) + scores[t]
-    return LogSum.sum(prefix + end, 0)
+class _RowSums(NamedTuple):
+    """Log sums over the paths of one row, in float64: up to each step, and from each step on."""
+
+    chain: LinearChain  # the row's own, B = 1
+    before: list[Tensor]  # (K,) for each step: all paths that end there in a tag, its score included
+    behind: list[Tensor]  # (K,) for each step: all that follows a tag, its score not included
+    total: Tensor  # () log Z
+
+    @staticmethod
+    def of(chain: LinearChain) -> _RowSums:
+        scores, moves = chain.scores[0, : int(chain.lengths[0])], chain.transitions
+        before, behind = [chain.start + scores[0]], [chain.end]
+        for step in scores[1:]:
+            before.append(LogSum.sum(before[-1].unsqueeze(1) + moves, 0) + step)
+        for step in scores[1:].flip(0):
+            behind.append(LogSum.sum(moves + (step + behind[-1]), 1))
+        return _RowSums(chain, before, behind[::-1], LogSum.sum(before[-1] + chain.end, 0))
+
+    def span(self, start: int, end: int, pattern: EdgePattern) -> Tensor:
+        """() log-probability that a thing opens at ``start``, goes on to ``end`` and closes there."""
+        scores, moves = self.chain.scores[0], self.chain.transitions
+        if start == 0:
+            here = self.before[0].masked_fill(~pattern.first, -torch.inf)
+        else:
+            opening = moves.masked_fill(~pattern.begins, -torch.inf)
+            here = LogSum.sum(self.before[start - 1].unsqueeze(1) + opening, 0) + scores[start]
+        onward = moves.masked_fill(~pattern.continues, -torch.inf)
+        for t in range(start + 1, end):
+            here = LogSum.sum(here.unsqueeze(1) + onward, 0) + scores[t]
+        if end == len(self.before):
+            closed = here + self.chain.end.masked_fill(~pattern.last, -torch.inf)
+        else:
+            leaving = moves.masked_fill(~pattern.ends, -torch.inf)
+            closed = (here.unsqueeze(1) + leaving + (scores[end] + self.behind[end])).flatten()
+        return LogSum.sum(closed, 0) - self.total
 
 
 def _forward_backward(chain: LinearChain) -> Posteriors:
