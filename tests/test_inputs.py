@@ -335,6 +335,14 @@ def test_unknown_characters_share_a_row_that_is_none_of_the_known(road: str) -> 
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[3])
 
 
+def test_weights_that_are_no_numbers_are_not_hidden(road: str) -> None:
+    """A maximum passes over NaN where comparisons decide: diverged weights must show, or training goes on with them."""
+    cnn = CharacterCNN(CHARACTERS, 6)
+    cnn.embedding.weight.data[CHARACTERS["a"] + 1] = torch.nan
+    found = cnn(cnn.index(["a", "ba", "b"]))
+    assert torch.isnan(found).any(1).tolist() == [True, True, False]
+
+
 def test_no_words_and_words_without_characters(road: str) -> None:
     cnn = CharacterCNN(CHARACTERS, 6, windows=(3, 2))
     nn.init.normal_(cnn.bias)
