@@ -21,6 +21,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded
 
 import console
+import numpy as np
 import torch
 from crfsuite import CrfSuite
 from folder import read_folder
@@ -36,6 +37,7 @@ from structseq.data.corpus import Corpus
 from structseq.model import Model
 from structseq.spans import detect
 from structseq.tagger import Tagger
+from structseq.tagger.reader import even_batches
 from structseq.training import train
 
 Sentences = Sequence[Sequence[str]]
@@ -93,7 +95,7 @@ def rivals(tagger: Tagger, corpus: Corpus, sentences: Sentences, iterations: int
     return {
         PLAIN: lambda: tags(tagger, sentences),
         SURE: lambda: confidences(tagger, sentences),
-        BARE: bare_lstm(tagger.model, shapes(tagger, sentences)),
+        BARE: bare_lstm(tagger.model, shapes(sentences)),
         BARE_32: bare_lstm(tagger.model, similar),
         TUTORIAL: lambda: tutorial.tag(sentences),
         CRFSUITE: lambda: crfsuite.tag(sentences),
@@ -110,16 +112,11 @@ def confidences(tagger: Tagger, sentences: Sentences) -> list[tuple[object, ...]
     return [(found.tags, found.spans, found.confidence) for found in tagger.tag_many(sentences, confidence=True)]
 
 
-def shapes(tagger: Tagger, sentences: Sentences) -> list[Shape]:
-    """Rows and steps of every batch that reaches the tagger's encoder."""
-    seen: list[Shape] = []
-    record = lambda _, given: seen.append(tuple(given[0].values.shape[:2]))  # noqa: E731
-    hook = tagger.model.encoder.register_forward_pre_hook(record)
-    tags(tagger, sentences)
-    hook.remove()
-    real, padded = sum(map(len, sentences)), sum(rows * steps for rows, steps in seen)
-    if padded < real:
-        raise SystemExit(f"expected the tagger's encoder to see {real} tokens, found {padded}: the hook no longer fits")
+def shapes(sentences: Sentences) -> list[Shape]:
+    """Rows and steps of every batch that the tagger makes of these sentences, in one window."""
+    lengths = np.array([len(sentence) for sentence in sentences])
+    seen = [(len(rows), int(lengths[rows].max())) for rows in even_batches(lengths)]
+    real, padded = int(lengths.sum()), sum(rows * steps for rows, steps in seen)
     print(f"structseq's batches: {len(seen)}, {padded - real} of {padded} steps are padding", file=sys.stderr)
     return seen
 
