@@ -53,7 +53,7 @@ class CRF(torchcrf.CRF):
             return likelihood
         if reduction == "sum":
             return likelihood.sum()
-        return likelihood.mean() if reduction == "mean" else likelihood.sum() / lengths.sum()
+        return likelihood.mean() if reduction == "mean" else likelihood.sum() / lengths.sum().clamp(min=1)
 
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
         """Best tag sequence of each row over its unmasked steps, by Viterbi."""

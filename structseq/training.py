@@ -107,6 +107,8 @@ def train(
             if progress.ends_epoch:
                 print(progress.epoch, progress.dev_score)
     """
+    if seed < 0:
+        raise ConfigError(f"seed: expected a number from 0 on, found {seed}")
     trainer = _Trainer(model, corpus, options or model.options.training, seed)
     if state is not None:
         trainer.restore(state)

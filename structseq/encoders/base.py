@@ -66,7 +66,8 @@ class Bidirectional(Encoder):
 
     def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
         runs = (_drawn(self.forwards), partial(_from_the_end, _drawn(self.backwards)))
-        if self.concurrent and inputs.values.numel() and inputs.values.device.type == "cpu":
+        alone = inputs.values.device.type != "cpu" or torch.is_autocast_enabled("cpu")  # autocast is a thread's own
+        if self.concurrent and inputs.values.numel() and not alone:
             there, back = self._both_at_once(runs, inputs)
         else:
             there, back = (run(inputs).values for run in runs)

@@ -40,7 +40,8 @@ def highest_windows(tables, characters, lengths, highest, places):  # type: igno
                 for n in range(filters):
                     answer[n] += row[n]
             for n in range(filters):
-                better = answer[n] > top[n]
+                # What is no number wins and stays, so that diverged weights show.
+                better = not answer[n] <= top[n] and top[n] == top[n]
                 top[n] = answer[n] if better else top[n]
                 where[n] = place if better else where[n]
 

@@ -93,7 +93,8 @@ def read_vectors(path: str | Path) -> tuple[list[str], Tensor]:
     Raises
     ------
     DataError
-        A row of another width, or a value that is no number; with file and line.
+        A row with too few numbers, or a value that is no finite number; with file and line. What stands before the last
+        ``width`` fields is the word, spaces and all.
     """
     path = Path(path)
     rows: dict[str, np.ndarray] = {}
