@@ -167,7 +167,8 @@ class _Fitting:
         if progress.ends_epoch:
             record = {
                 "epoch": progress.epoch, "epochs": progress.epochs, "loss": progress.loss, "dev": progress.dev_score,
-                "best": progress.best_score, "best_epoch": progress.best_epoch, "learning_rate": progress.learning_rate, **self.clock.end_epoch(),
+                "best": progress.best_score, "best_epoch": progress.best_epoch,
+                "learning_rate": progress.learning_rate, **self.clock.end_epoch(),
             }  # fmt: skip
             if self.folder:
                 record = self.folder.journal.write("epoch", update=progress.update, **record)
