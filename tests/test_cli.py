@@ -446,7 +446,7 @@ def stopping_after(updates: int, number: signal.Signals) -> Callable[..., Any]:
     """In place of progress bars: a watch that sends this process a signal after so many updates."""
 
     @contextmanager
-    def showing(epochs: int, *, quiet: bool = False) -> Iterator[Watch]:
+    def showing(*, quiet: bool = False) -> Iterator[Watch]:
         def watch(progress: Progress, record: object) -> None:
             if progress.update == updates:
                 signal.raise_signal(number)

@@ -242,9 +242,7 @@ class TestSeenAndUnseen:
     def test_apart(self) -> None:
         predicted = [["O", "B-from", "I-from", "O", "B-from"], ["O", "B-to"]]
         known = {("New York", "from"), ("Rome", "from"), ("Rome", "to")}
-        report = evaluate(
-            self.GOLD, predicted, scheme=BIO, tokens=self.TOKENS, known_entities=known, bootstrap=0
-        )
+        report = evaluate(self.GOLD, predicted, scheme=BIO, tokens=self.TOKENS, known_entities=known, bootstrap=0)
         # gold: New York and Rome seen, Oslo not; predicted: New York and Rome (as origin) seen, Oslo not
         assert report.seen == Score(1 / 2, 1 / 2, 1 / 2, support=2, predicted=2, correct=1)
         assert report.unseen == Score(1.0, 1.0, 1.0, support=1, predicted=1, correct=1)

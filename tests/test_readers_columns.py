@@ -81,7 +81,7 @@ TOKENS = {
     "zero-width characters": ("\u200b\tO\nx\u200cy\tO\n", [("\u200b", "O"), ("x\u200cy", "O")]),
     "other line ends": ("a\u2028b O\n\x85 O\n\x0b O\n\x1c O\n", [(c, "O") for c in ("a\u2028b", *"\x85\x0b\x1c")]),
     "a byte order mark inside": ("a O\n\ufeff O\n", [("a", "O"), ("\ufeff", "O")]),
-    "quotes": ('" O\n\' O\n', [('"', "O"), ("'", "O")]),
+    "quotes": ("\" O\n' O\n", [('"', "O"), ("'", "O")]),
 }
 
 

@@ -51,12 +51,15 @@ def floor(corpora: dict[str, Corpus]) -> list[str]:
         for sentence in corpus["train"]:
             for token, tag in zip(sentence.tokens, sentence.tags, strict=True):
                 tags.setdefault(token.lower(), Counter())[tag] += 1
-        commonest = {token: max(counter.items(), key=lambda item: (item[1], item[0]))[0]
-                     for token, counter in tags.items()}
+        commonest = {
+            token: max(counter.items(), key=lambda item: (item[1], item[0]))[0] for token, counter in tags.items()
+        }
         for split in ("dev", "test"):
             gold = [spans(sentence.tags) for sentence in corpus[split]]
-            guess = [spans([commonest.get(token.lower(), OUTSIDE) for token in sentence.tokens])
-                     for sentence in corpus[split]]
+            guess = [
+                spans([commonest.get(token.lower(), OUTSIDE) for token in sentence.tokens])
+                for sentence in corpus[split]
+            ]
             right = sum(len(one & other) for one, other in zip(gold, guess, strict=True))
             f1 = 200 * right / (sum(map(len, gold)) + sum(map(len, guess)))
             rows.append((f"{code}/{split}", f"{f1:.1f}"))
@@ -96,12 +99,28 @@ def sizes(corpora: dict[str, Corpus]) -> list[str]:
             templates = len({sentence.template.name for sentence in part})
             distinct = len({token.lower() for sentence in part for token in sentence.tokens})
             spans = list(values(part))
-            rows.append((
-                f"{code}/{split}", f"{len(part):,}", f"{tokens:,}", f"{distinct:,}", percent(tagged, tokens),
-                f"{len(spans):,}", f"{len(set(spans)):,}", templates,
-            ))
-    head = ("split", "sentences", "tokens", "distinct tokens", "tokens in slots", "slot values", "distinct values",
-            "templates")
+            rows.append(
+                (
+                    f"{code}/{split}",
+                    f"{len(part):,}",
+                    f"{tokens:,}",
+                    f"{distinct:,}",
+                    percent(tagged, tokens),
+                    f"{len(spans):,}",
+                    f"{len(set(spans)):,}",
+                    templates,
+                )
+            )
+    head = (
+        "split",
+        "sentences",
+        "tokens",
+        "distinct tokens",
+        "tokens in slots",
+        "slot values",
+        "distinct values",
+        "templates",
+    )
     return table(head, rows)
 
 
@@ -119,17 +138,26 @@ def novelty(corpora: dict[str, Corpus]) -> list[str]:
             spans = list(values(part))
             distinct = set(spans)
             own = {sentence.template.name for sentence in part}
-            rows.append((
-                f"{code}/{split}",
-                percent(len(distinct - known), len(distinct)),
-                percent(sum(span not in known for span in spans), len(spans)),
-                percent(sum(not words.issuperset(text.split(" ")) for _, text in spans), len(spans)),
-                percent(len(own - templates), len(own)),
-                percent(sum(sentence.template.name not in templates for sentence in part), len(part)),
-                percent(sum(pattern(sentence) not in patterns for sentence in part), len(part)),
-            ))
-    head = ("never in training", "distinct values", "values as they occur", "values with an unknown token", "templates",
-            "sentences of such templates", "sentences of an unknown pattern")
+            rows.append(
+                (
+                    f"{code}/{split}",
+                    percent(len(distinct - known), len(distinct)),
+                    percent(sum(span not in known for span in spans), len(spans)),
+                    percent(sum(not words.issuperset(text.split(" ")) for _, text in spans), len(spans)),
+                    percent(len(own - templates), len(own)),
+                    percent(sum(sentence.template.name not in templates for sentence in part), len(part)),
+                    percent(sum(pattern(sentence) not in patterns for sentence in part), len(part)),
+                )
+            )
+    head = (
+        "never in training",
+        "distinct values",
+        "values as they occur",
+        "values with an unknown token",
+        "templates",
+        "sentences of such templates",
+        "sentences of an unknown pattern",
+    )
     return table(head, rows)
 
 
@@ -151,8 +179,11 @@ def slots(corpora: dict[str, Corpus]) -> list[str]:
 
 def intents(corpora: dict[str, Corpus]) -> list[str]:
     """Sentences of each intent."""
-    counted = {(code, split): Counter(sentence.template.intent for sentence in corpus[split])
-               for code, corpus in corpora.items() for split in SIZES}
+    counted = {
+        (code, split): Counter(sentence.template.intent for sentence in corpus[split])
+        for code, corpus in corpora.items()
+        for split in SIZES
+    }
     names = sorted({name for counter in counted.values() for name in counter})
     head = ["intent", *(f"{code}/{split}" for code, split in counted)]
     return table(head, ([f"`{name}`", *(counter[name] for counter in counted.values())] for name in names))

@@ -1,8 +1,8 @@
 """Writes the flights corpus: the same seed gives the same bytes on every Python from 3.11 on.
 
-    python corpora/flights/generate.py                  writes en/, zh/ and SHA256SUMS here, and the README's tables
-    python corpora/flights/generate.py --check          compares what stands here with what would be written
-    python corpora/flights/generate.py --statistics     prints the README's tables
+python corpora/flights/generate.py                  writes en/, zh/ and SHA256SUMS here, and the README's tables
+python corpora/flights/generate.py --check          compares what stands here with what would be written
+python corpora/flights/generate.py --statistics     prints the README's tables
 """
 
 from __future__ import annotations

@@ -33,8 +33,9 @@ class Language:
 
 
 LANGUAGES = (
-    Language("en", False, 35, "taipei",
-             ("november 2", "nov 2", "november second", "2nd of november", "second of november")),
+    Language(
+        "en", False, 35, "taipei", ("november 2", "nov 2", "november second", "2nd of november", "second of november")
+    ),
     Language("zh", True, 30, "台北", ("十一月二號", "十一月二日", "11月2號", "11月2日", "11/2")),
 )
 ENDINGS = (".", "?", "!", "。", "？", "！")

@@ -28,6 +28,12 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set one option, such as data.tag_column=3; may be repeated."),
 ]
+Trusted = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust", metavar="MODULE:CLASS", help="Code from outside that the model may import; may be repeated."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no remarks; errors are still told.")]
 ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder, as `train` writes it.")]
 
@@ -140,6 +146,7 @@ def train(
         typer.Option("--save-every", metavar="SECONDS", min=0, help="Seconds between checkpoints within an epoch."),
     ] = 60.0,
     quiet: Quiet = False,
+    trusted: Trusted = None,
 ) -> None:
     """Train a tagger and score it.
 
@@ -168,11 +175,12 @@ def evaluate(
     ] = None,
     errors: Annotated[int, typer.Option("--errors", metavar="N", min=0, help="How many errors to list.")] = 0,
     settings: Settings = None,
+    trusted: Trusted = None,
 ) -> None:
     """Score a model on a file: per type, micro and macro, seen and unseen entities, confusion, errors."""
     from structseq.cli.evaluating import run_evaluate
 
-    run_evaluate(model, file, json_out=json, errors=errors, settings=settings or [])
+    run_evaluate(model, file, json_out=json, errors=errors, settings=settings or [], trusted=trusted or [])
 
 
 @app.command(cls=Command)
@@ -203,6 +211,7 @@ def tag(
         ),
     ] = None,
     settings: Settings = None,
+    trusted: Trusted = None,
 ) -> None:
     """Tag a file or a text.
 
@@ -211,12 +220,21 @@ def tag(
     """
     from structseq.cli.tagging import run_tag
 
-    run_tag(model, file, format=format, text=text, confidence=confidence, output=output, settings=settings or [])
+    run_tag(
+        model,
+        file,
+        format=format,
+        text=text,
+        confidence=confidence,
+        output=output,
+        settings=settings or [],
+        trusted=trusted or [],
+    )
 
 
 @app.command(cls=Command)
-def describe(model: ModelFolder) -> None:
+def describe(model: ModelFolder, trusted: Trusted = None) -> None:
     """Say what a model is: options, tags, vocabularies, weights, scores, origin, and the transitions it learned."""
     from structseq.cli.describing import run_describe
 
-    run_describe(model)
+    run_describe(model, trusted=trusted or [])

@@ -206,9 +206,9 @@ def across(checked: Sequence[Checked], data: DataOptions) -> Iterator[str]:
     schemes = {part.scheme.name for part in checked if part.scheme}
     if len(schemes) > 1 and data.scheme == "auto":
         told = ", ".join(f"{part.path} {part.scheme}" for part in checked if part.scheme)
-        yield f"  schemes differ: {one_line(told)}; training looks at all files together"
+        yield f"  schemes differ: {one_line(told)}; training goes by the first, as long as it knows the others' tags"
         try:
-            find_scheme([example for part in checked for example in part.examples], data)
+            find_scheme(train.examples, data, [example for part in checked[1:] for example in part.examples])
         except DataError as problem:
             train.refused.append(str(problem))
     known = {example.tokens for example in train.examples}

@@ -15,9 +15,9 @@ from structseq.storage import StoredModel, load_model
 SHOWN, TRANSITIONS = 40, 10
 
 
-def run_describe(folder: Path) -> None:
+def run_describe(folder: Path, *, trusted: Sequence[str] = ()) -> None:
     """Print the description."""
-    stored = load_model(folder)
+    stored = load_model(folder, trusted=trusted)
     parts = [_what(folder, stored), _sizes(stored.model), _options(stored.model.options), _scores(stored.metrics)]
     parts += [_origin(stored.provenance), _transitions(stored.model)]
     print("\n\n".join(part for part in parts if part))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Any
+import warnings
+from collections.abc import Sequence
+from typing import Any, TextIO
 
 import typer
 
@@ -21,8 +23,13 @@ def run_safely(app: typer.Typer, arguments: list[str] | None = None) -> int:
     An exception that is nobody's mistake but ours passes through.
     """
     _settle_streams()
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn
+        return _run(app, sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(app: typer.Typer, given: Sequence[str]) -> int:
     command = typer.main.get_command(app)
-    given = sys.argv[1:] if arguments is None else arguments
     try:
         status = command.main(args=list(given), prog_name="structseq", standalone_mode=False, obj=tuple(given))
         sys.stdout.flush()
@@ -46,6 +53,17 @@ def run_safely(app: typer.Typer, arguments: list[str] | None = None) -> int:
             raise
         return _refuse("there is not enough memory for this model; lower encoder.width or training.batch_tokens")
     return status if isinstance(status, int) else 0
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    remark(f"warning: {message}")
 
 
 def remark(message: str) -> None:

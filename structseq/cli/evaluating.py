@@ -13,9 +13,11 @@ from structseq.data.textfile import writing
 from structseq.storage import load_model
 
 
-def run_evaluate(model: Path, file: Path, *, json_out: str | None, errors: int, settings: Sequence[str]) -> None:
+def run_evaluate(
+    model: Path, file: Path, *, json_out: str | None, errors: int, settings: Sequence[str], trusted: Sequence[str] = ()
+) -> None:
     """Score and print; the JSON file holds every error, the text as many as asked for."""
-    stored = load_model(model)
+    stored = load_model(model, trusted=trusted)
     data = data_options(settings, stored.model.options.data)
     examples = read_examples(file, data)
     refuse_foreign(examples, stored.model.tags.outer, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,18 +48,28 @@ def read_examples(path: str | Path, data: DataOptions) -> list[Example]:
     return examples
 
 
-def find_scheme(examples: Sequence[Example], data: DataOptions) -> Scheme:
-    """The scheme that options name, or the one that all the tags are written in; every tag is one of its tags.
+def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence[Example] = ()) -> Scheme:
+    """The scheme that options name, or the one that the tags are written in; every tag is one of its tags.
+
+    ``others`` (dev and test sentences) have a say only where they have tags that the scheme of ``examples`` does not
+    know: IOB1 without neighbours, for instance, looks like IO.
 
     Raises `DataError` with file and line where schemes are mixed or a tag is none of the scheme's.
     """
-    try:
-        if data.scheme == "auto":
-            return detect(example.tags for example in examples)
+    if data.scheme != "auto":
         scheme = scheme_of(data.scheme)
+        refuse_foreign([*examples, *others], scheme, data)
+        return scheme
+    try:
+        scheme = detect(example.tags for example in examples)
     except TagError as problem:
         raise placed(problem, examples, data) from None
-    refuse_foreign(examples, scheme, data)
+    try:
+        refuse_foreign(others, scheme, data)
+    except DataError:
+        with suppress(TagError):
+            return detect(example.tags for example in (*examples, *others))
+        raise
     return scheme
 
 
@@ -75,9 +86,12 @@ def placed(problem: TagError, examples: Sequence[Example], data: DataOptions) ->
     """The same complaint with file and line in place of numbers of sentence and token."""
     if not problem.places:
         return problem
-    sentence, position = problem.places[0]
-    file, line = place_of(examples[sentence], position, data)
-    return DataError(problem.message, file=file, line=line)
+    message = problem.message
+    for sentence, position in reversed(problem.places):
+        file, line = place_of(examples[sentence], position, data)
+        where = file if line is None else f"{file}:{line}"
+        message = message.replace(f"(sentence {sentence + 1}, token {position + 1})", f"({where})")
+    return DataError(message, file=file, line=line)
 
 
 def illegal_in(examples: Sequence[Example], scheme: Scheme) -> Iterator[tuple[Example, Violation]]:

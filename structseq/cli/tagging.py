@@ -36,13 +36,14 @@ def run_tag(
     confidence: bool | None,
     output: Path | None,
     settings: Sequence[str],
+    trusted: Sequence[str] = (),
 ) -> None:
     """Tag a file, standard input or one text, and write what comes out as it comes."""
     if format is not None and format not in FORMATS:
         raise ConfigError(f"unknown --format {format!r}; known are {', '.join(FORMATS)}")
     if text is not None and file != "-":
         raise ConfigError(f"--text and the file {file} cannot both be tagged; give one of them")
-    tagger = Tagger.load(model)
+    tagger = Tagger.load(model, trusted=trusted)
     data = data_options(settings, tagger.model.options.data)
     if confidence and tagger.model.options.head.type == "perceptron":
         remark("warning: a perceptron's scores are no probabilities; there are no confidences to tell")

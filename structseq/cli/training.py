@@ -50,6 +50,7 @@ class TrainCommand:
     init_from: Path | None = None
     save_every: float = 60.0
     quiet: bool = False
+    trusted: Sequence[str] = ()
     folder: RunFolder = field(init=False)
 
     def run(self) -> None:
@@ -72,7 +73,8 @@ class TrainCommand:
         if options.inputs.words.vectors:
             files["vectors"] = Path(options.inputs.words.vectors)
         present = {part: path for part, path in files.items() if path is not None}
-        return Identity.of(options.to_dict(), self.seed, present, threads=torch.get_num_threads())
+        threads = options.training.threads or min(2, torch.get_num_threads())
+        return Identity.of(options.to_dict(), self.seed, present, threads=threads)
 
     def _finished(self, options: Options) -> None:
         self.folder.compare(self._identity(options))
@@ -84,7 +86,7 @@ class TrainCommand:
         data = options.data
         train = read_examples(self.train, data)
         dev, test = (read_examples(path, data) if path else [] for path in (self.dev, self.test))
-        scheme = find_scheme([*train, *dev, *test], data)
+        scheme = find_scheme(train, data, [*dev, *test])
         train, changed = repaired(train, scheme, data)
         if changed:
             self._say(f"{self.train}: {changed} illegal tag sequences were repaired by {data.repair!r}")
@@ -137,7 +139,7 @@ class TrainCommand:
             first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
             raise ConfigError(f"no model can be built with these options: {first}") from None
         if self.init_from:
-            self._say(f"{self.init_from}: {start_from(self.init_from, model)}")
+            self._say(f"{self.init_from}: {start_from(self.init_from, model, trusted=self.trusted)}")
         return model
 
     def _fit(self, model: Model, corpus: Corpus, options: Options) -> Outcome:
@@ -172,6 +174,8 @@ class TrainCommand:
         return shlex.join(["structseq", *self.words])
 
     def _how_to_go_on(self) -> str:
+        if self.folder.status == "finished":
+            return f"stopped when all was done; {self.output} is finished"
         if not self.folder.checkpoint.exists():
             return "stopped before anything was learned; nothing was written"
         command = self._command()

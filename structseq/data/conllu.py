@@ -126,9 +126,7 @@ def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[B
 
     def block(last: int) -> Block:
         metadata, starts = preamble([line for line in here[: rows[0] if rows else None] if line[0] == "#"])
-        return Block(
-            tuple(here), tuple(rows), fields, "\t", True, name, last - len(here) + 1, metadata, starts, mark
-        )
+        return Block(tuple(here), tuple(rows), fields, "\t", True, name, last - len(here) + 1, metadata, starts, mark)
 
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
         if number == 1 and line[0] == BOM:

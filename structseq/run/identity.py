@@ -76,7 +76,8 @@ class Identity:
     def doubts(self, begun: Identity) -> list[str]:
         """What may keep the weights from being bit-identical to those of an unbroken run, a sentence each."""
         found = []
-        if self.threads != begun.threads:
+        # One thread and two are made to give the same bits.
+        if self.threads != begun.threads and max(self.threads, begun.threads) > 2:
             found.append(f"the run was begun with {begun.threads} threads and goes on with {self.threads}")
         if self.machine != begun.machine:
             found.append(f"the run was begun on {begun.machine} and goes on on {self.machine}")

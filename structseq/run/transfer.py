@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,9 +96,12 @@ def _open(items: Sequence[str]) -> list[tuple[str, ...]]:
     return [(), *((item,) for item in items)]
 
 
-def start_from(folder: str | Path, model: Model) -> str:
-    """Take what ``model`` can use from the model in ``folder``; a line that says what it was."""
-    return told(transfer(load_model(folder).model, model))
+def start_from(folder: str | Path, model: Model, *, trusted: Collection[str] = ()) -> str:
+    """Take what ``model`` can use from the model in ``folder``; a line that says what it was.
+
+    ``trusted``: see `load_model`.
+    """
+    return told(transfer(load_model(folder, trusted=trusted).model, model))
 
 
 def told(taken: Sequence[Taken]) -> str:

@@ -125,7 +125,8 @@ def _refuse_two_spellings(corpus: Sequence[Sequence[str]], used: set[str]) -> No
 
 
 def _stray(corpus: Sequence[Sequence[str]], strays: set[str]) -> TagError:
-    first = _first_tag(corpus, strays, "is a tag of no scheme")
+    letters = {split_tag(tag)[0] for tag in strays}
+    first = _first_tag(corpus, letters, "is a tag of no scheme")
     return _mixture([*first, *_first_tag(corpus, _LETTERS - {"O"}, "is a tag of one")])
 
 
