@@ -219,6 +219,24 @@ def test_start_from_another_model_says_what_was_taken(command: Command, home: Pa
     assert first["dev"] > 0.9
 
 
+def test_code_from_outside_is_imported_only_if_trusted(
+    command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outside.py").write_text(
+        "from structseq.heads import SoftmaxHead\n\n\nclass Own(SoftmaxHead):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ("train", home / "train.conll", "--dev", home / "dev.conll", "--quiet", *tiny(1))
+    assert command(*words, "--output", tmp_path / "model", "--set", "head.type=outside:Own").status == 0
+    uses = (["describe", tmp_path / "model"], ["tag", tmp_path / "model", home / "dev.conll"])
+    uses += (["evaluate", tmp_path / "model", home / "dev.conll"],)
+    uses += ([*words, "--output", tmp_path / "again", "--init-from", tmp_path / "model"],)
+    for use in uses:
+        refused = command(*use)
+        assert refused.status == 2 and "head.type is 'outside:Own', code from outside" in refused.sentence
+        assert command(*use, "--trust", "outside:Own").status == 0
+
+
 # -- evaluate and describe ---------------------------------------------------------------------------------------------
 
 

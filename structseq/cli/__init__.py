@@ -158,6 +158,7 @@ def train(
         context.obj,
         train, output, dev=dev, test=test, config=config, settings=settings or [], seed=seed, resume=resume,
         init_from=init_from, save_every=save_every, quiet=quiet,
+        trusted=trusted or [],
     ).run()  # fmt: skip
 
 

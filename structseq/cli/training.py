@@ -24,7 +24,7 @@ from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, StructseqError
 from structseq.evaluation import entities_of
 from structseq.model import Model
-from structseq.run import Identity, Outcome, RunFolder, fit, hold_out, start_from
+from structseq.run import Identity, Outcome, RunFolder, fit, hold_out, start_from, warm_up
 from structseq.spans import Scheme
 
 
@@ -143,6 +143,7 @@ class TrainCommand:
         return model
 
     def _fit(self, model: Model, corpus: Corpus, options: Options) -> Outcome:
+        warm_up()  # before the bar appears, which would seem to stand still
         with showing(quiet=self.quiet) as watch:
             return fit(
                 model,
