@@ -443,6 +443,19 @@ def test_convert_refuses_what_the_target_cannot_hold(command: Command, tmp_path:
     assert refused.status == 2 and "cannot be written as BIO" in refused.sentence
 
 
+def test_another_encoding_is_read_and_kept(command: Command, home: Path, tmp_path: Path) -> None:
+    file, out = tmp_path / "a.conll", tmp_path / "b.conll"
+    file.write_bytes("fly\tO\nfrom\tO\nMálaga\tB-from\n".encode("latin-1"))
+    latin = ("--set", "data.encoding=latin-1")
+    assert command("check", file, *latin).status == 0
+    assert command("convert", file, out, "--to", "BIOES", *latin).status == 0
+    assert out.read_bytes() == file.read_bytes().replace(b"B-", b"S-")
+    assert command("tag", home / "model", file, "--output", out, *latin).status == 0
+    assert [line.rpartition(b"\t")[0] for line in out.read_bytes().splitlines()] == file.read_bytes().splitlines()
+    records = command("tag", home / "model", file, "--format", "text", *latin).out.splitlines()
+    assert json.loads(records[2])["tokens"] == ["Málaga", "B-from"]
+
+
 # -- streams and signals -----------------------------------------------------------------------------------------------
 
 

@@ -36,7 +36,7 @@ def run_convert(
     into = _format_of(target, source, data)
     out: Any = sys.stdout.buffer if target == "-" else target
     if into == _format_of(str(source), source, data) and FORMATS[into].passages is not None:
-        with writing(out) as file:
+        with writing(out, encoding=data.encoding) as file:
             file.writelines(_rewritten(source, data, retagging))
     else:
         options = {"field": data.field, "tokenizer": data.tokenizer, "scheme": retagging.target}

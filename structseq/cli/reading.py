@@ -162,7 +162,8 @@ def described_format(path: Path, data: DataOptions) -> str:
     name = detect_format(path) if data.format == "auto" else data.format
     if name != "columns":
         return name
-    first = next(block for block in read_blocks(path) if block.rows)
+    blocks = read_blocks(path, encoding=data.encoding, separator=data.separator)
+    first = next(block for block in blocks if block.rows)
     token, tag = first.position(data.token_column), first.position(data.tag_column)
     between = "tabs" if first.separator == "\t" else "spaces"
     return f"{first.width} columns between {between}; tokens in column {token}, tags in column {tag}, counted from 0"

@@ -47,13 +47,16 @@ def run_tag(
     data = data_options(settings, tagger.model.options.data)
     if confidence and tagger.model.options.head.type == "perceptron":
         remark("warning: a perceptron's scores are no probabilities; there are no confidences to tell")
+    encoding = "utf-8"
     if text is not None:
         chunks = _one_text(tagger, _decoded(text), confidence is not False, as_json=format == "jsonl")
     else:
         source: Source = sys.stdin.buffer if file == "-" else file
         name = format or _format_of(file)
+        # A file that is written back keeps its encoding, as it keeps every other byte.
+        encoding = data.encoding if name != "text" else "utf-8"
         chunks = _chunks(tagger, source, name, reader_options(data, tags=False), confidence)
-    with writing(output or sys.stdout.buffer) as out:
+    with writing(output or sys.stdout.buffer, encoding=encoding) as out:
         for chunk in chunks:
             out.write(chunk)
 
@@ -79,7 +82,7 @@ def _chunks(
 ) -> Iterator[str]:
     """The output, piece by piece."""
     if format == "text":
-        return _texts(tagger, source, confidence is not False)
+        return _texts(tagger, source, options["encoding"], confidence is not False)
     if format == "jsonl":
         return _records(tagger, source, options, confidence is not False)
     if format not in ("conll", "conllu"):
@@ -102,7 +105,7 @@ def _rewritten(tagger: Tagger, passages: Iterable[Passage]) -> Iterator[str]:
 
 def _records(tagger: Tagger, source: Source, options: dict[str, Any], confidence: bool) -> Iterator[str]:
     keys = keys_of(**{name: value for name, value in options.items() if name in _KEYS})
-    records = read_records(source)
+    records = read_records(source, encoding=options["encoding"])
     pairs = ((record, None if record.values is None else keys.example(record)) for record in records)
     for record, tagging in _tagged(tagger, pairs, confidence=confidence):
         values = record.values
@@ -121,9 +124,12 @@ def _records(tagger: Tagger, source: Source, options: dict[str, Any], confidence
 _KEYS = {"columns", "tags", "tokenizer", "scheme", "misaligned"}
 
 
-def _texts(tagger: Tagger, source: Source, confidence: bool) -> Iterator[str]:
+def _texts(tagger: Tagger, source: Source, encoding: str, confidence: bool) -> Iterator[str]:
     """One text a line in, one record a line out."""
-    lines = (line.rstrip("\r\n").removeprefix(BOM if n == 0 else "") for n, line in enumerate(read_lines(source)))
+    lines = (
+        line.rstrip("\r\n").removeprefix(BOM if n == 0 else "")
+        for n, line in enumerate(read_lines(source, encoding=encoding))
+    )
     for tagging in tagger.tag_texts(lines, confidence=confidence):
         yield _record(tagger, tagging)
 
