@@ -443,6 +443,32 @@ def test_convert_refuses_what_the_target_cannot_hold(command: Command, tmp_path:
     assert refused.status == 2 and "cannot be written as BIO" in refused.sentence
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.conllu", "a.conll.gz", "three/", "spaces.txt"])
+def test_every_format_is_checked_scored_and_learned_from(
+    command: Command, home: Path, tmp_path: Path, name: str
+) -> None:
+    if name == "spaces.txt":
+        (tmp_path / name).write_text((home / "train.conll").read_text().replace("\t", " "))
+    else:
+        field = ("--set", "data.field=misc:NER")
+        assert command("convert", home / "train.conll", f"{tmp_path}/{name}", *field).status == 0
+    path = (tmp_path / name, "--set", "data.field=misc:NER")
+    done = command("check", *path)
+    assert (done.status, done.err) == (0, "") and "64 entities of 2 types" in done.out
+    scored = command("evaluate", home / "model", *path, "--json", "-")
+    assert scored.status == 0 and json.loads(scored.out)["table"]["micro"]["support"] == 64
+    assert command("train", *path, "--output", tmp_path / "model", "--quiet", *tiny(1)).status == 0
+    if name == "three/":
+        refused = command("tag", home / "model", tmp_path / name)
+        assert refused.status == 2 and "files in the threefile format cannot be tagged" in refused.sentence
+        return
+    tagged = tmp_path / f"tagged-{name}"
+    assert command("tag", home / "model", *path, "--output", tagged).status == 0
+    field = "misc:Predicted" if name == "a.conllu" else "upos"
+    options = command("evaluate", home / "model", tagged, "--json", "-", "--set", f"data.field={field}")
+    assert options.status == 0 and json.loads(options.out)["sentences"] == 32
+
+
 def test_another_encoding_is_read_and_kept(command: Command, home: Path, tmp_path: Path) -> None:
     file, out = tmp_path / "a.conll", tmp_path / "b.conll"
     file.write_bytes("fly\tO\nfrom\tO\nMálaga\tB-from\n".encode("latin-1"))
