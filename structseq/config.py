@@ -122,7 +122,9 @@ class TrainingOptions(Section):
     epochs: Whole = Field(
         0, ge=0, description="passes over the training data at most; 0: 20, and more where there is little data"
     )
-    patience: Whole = Field(10, ge=1, description="stop after so many passes without a better dev score")
+    patience: Whole = Field(
+        10, ge=1, description="stop after so many passes without a better dev score, once it is above 0"
+    )
     batch_sentences: Whole = Field(32, ge=1, description="sentences a batch at most")
     batch_tokens: Whole = Field(
         2000, ge=1, description="tokens a batch at most, padding included; one longer sentence is a batch"

@@ -14,13 +14,14 @@ from structseq.batch import batches
 from structseq.config import EncoderOptions, InputOptions, Options, row_of
 from structseq.data.example import Example
 from structseq.data.vocabulary import Vocabulary
+from structseq.dropout import LockedDropout
 from structseq.encoders import ENCODERS
 from structseq.encoders.base import Bidirectional, Encoder, Stack
 from structseq.errors import ConfigError
 from structseq.heads import HEADS
 from structseq.heads.base import Head
 from structseq.heads.tagging import TagSet
-from structseq.inputs.base import Inputs, LockedDropout, TokenBatch, WordFeature, column_of
+from structseq.inputs.base import Inputs, TokenBatch, WordFeature, column_of
 from structseq.inputs.characters import CharacterCNN
 from structseq.inputs.tokens import Affixes, PretrainedVectors, WordEmbedding, read_vectors
 from structseq.padded import Padded

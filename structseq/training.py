@@ -234,7 +234,9 @@ class _Trainer:
         if self.dev:
             with self._with_weights(judged), self.model.on_threads(self.threads):
                 score = score_examples(self.model, self.dev)
-        if score is None or numbers["best_score"] is None or score > numbers["best_score"]:
+        best = numbers["best_score"]
+        # A tie keeps the earlier epoch; but where nothing was ever found the later weights know more.
+        if score is None or best is None or score > best or score == best == 0:
             numbers["best_score"], numbers["best_epoch"] = score, numbers["epoch"]
             for name, kept in self.best.items():
                 kept.copy_(judged[name])

@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from structseq.config import EncoderOptions
+from structseq.dropout import LockedDropout
 from structseq.encoders.base import Bidirectional, Stack, reverse
 from structseq.encoders.recurrent import LSTM
 from structseq.errors import ConfigError
-from structseq.inputs.base import LockedDropout
 from structseq.model import build_encoder
 from structseq.padded import Padded
 

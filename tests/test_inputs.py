@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from structseq import compiling
 from structseq.data.example import Example
 from structseq.data.vocabulary import Vocabulary
+from structseq.dropout import LockedDropout, dropout_mask
 from structseq.errors import DataError
-from structseq.inputs.base import Inputs, LockedDropout, WordFeature
+from structseq.inputs.base import Inputs, WordFeature
 from structseq.inputs.characters import CharacterCNN
 from structseq.inputs.tokens import Affixes, WordEmbedding, word_shape
 from structseq.padded import Padded
@@ -439,10 +440,32 @@ def test_a_locked_mask_is_one_for_all_steps_of_a_row() -> None:
     dropped = LockedDropout(0.4).train()(states)
     assert torch.equal(dropped.values, dropped.values[:, :1].expand(-1, 7, -1))
     kept = dropped.values[:, 0]
-    assert torch.unique(kept).tolist() == pytest.approx([0, 1 / 0.6])
+    assert torch.unique(kept).tolist() == pytest.approx([0, 1 / 0.6], rel=1e-4), "a rate is kept to 1/65536"
     assert float(kept.mean()) == pytest.approx(1, abs=0.1)
     assert len({tuple(row.tolist()) for row in kept}) > 40, "rows have masks of their own"
     assert torch.equal(states.values, torch.ones(50, 7, 20)) and dropped.lengths is states.lengths
+
+
+@given(st.floats(0, 0.99), st.lists(st.integers(0, 9), max_size=3))
+def test_a_mask_is_zero_or_the_reciprocal_of_what_is_kept(rate: float, shape: list[int]) -> None:
+    mask = dropout_mask(shape, rate)
+    assert mask.shape == tuple(shape) and mask.dtype == torch.float32
+    kept = mask[mask != 0]
+    assert torch.allclose(kept, torch.full_like(kept, 1 / (1 - rate)), rtol=2e-3)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
+def test_a_mask_drops_as_often_as_it_is_told_and_keeps_the_mean(rate: float) -> None:
+    torch.manual_seed(1)
+    mask = dropout_mask((400, 1000), rate)
+    # Five standard errors of 400,000 draws.
+    assert float((mask == 0).float().mean()) == pytest.approx(rate, abs=5 * (rate * (1 - rate) / mask.numel()) ** 0.5)
+    assert float(mask.mean()) == pytest.approx(1, abs=5 * (rate / (1 - rate) / mask.numel()) ** 0.5 + 1e-4)
+    dropped = (mask == 0).float() - rate
+    scale = mask.numel() * max(rate * (1 - rate), 1e-9)
+    neighbours = float((dropped[:, 1:] * dropped[:, :-1]).sum() / scale)
+    fourths = float((dropped[:, 4:] * dropped[:, :-4]).sum() / scale)
+    assert abs(neighbours) < 0.01 and abs(fourths) < 0.01, "elements of one drawn number are independent"
 
 
 def test_locked_dropout_does_nothing_in_answering_or_at_rate_zero() -> None:

@@ -439,7 +439,8 @@ def test_judging_leaves_the_weights_in_training_as_they_are(monkeypatch: pytest.
     [
         ([0.5, 0.4, 0.3, 0.9], 2, 3, 1),
         ([0.1, 0.2, 0.3, 0.3, 0.3, 0.9], 2, 5, 3),
-        ([0.0, 0.0, 0.0], 1, 2, 1),
+        ([0.0, 0.0, 0.0], 1, 3, 3),  # nothing found yet: the later weights know more, and patience has not begun
+        ([0.0, 0.0, 0.1, 0.0, 0.0, 0.9], 2, 5, 3),
         ([0.1, 0.2, 0.3, 0.4], 1, 4, 4),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from structseq.dropout import dropout_mask
 from structseq.encoders.base import Encoder
 from structseq.padded import Padded
 
@@ -47,7 +48,7 @@ class LSTM(Encoder):
     def draw(self) -> Tensor | None:
         if not self.training or not self.recurrent_dropout:
             return None
-        return nn.functional.dropout(torch.ones_like(self.recurrent), self.recurrent_dropout)
+        return dropout_mask(self.recurrent.shape, self.recurrent_dropout, device=self.recurrent.device)
 
     def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
         values = inputs.values

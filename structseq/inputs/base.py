@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from structseq.data.example import Example
 from structseq.data.vocabulary import Vocabulary
+from structseq.dropout import LockedDropout
 from structseq.errors import DataError
 from structseq.padded import Padded
 
@@ -187,21 +188,6 @@ class Inputs(nn.Module):
 
     def _device(self) -> torch.device:
         return next((p.device for p in self.parameters()), torch.device("cpu"))
-
-
-class LockedDropout(nn.Module):
-    """Dropout with one mask for all steps of a row (Gal and Ghahramani 2016, section 4)."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, states: Padded) -> Padded:
-        if not self.training or self.rate == 0:
-            return states
-        values = states.values
-        kept = torch.empty(values.shape[0], 1, values.shape[2], device=values.device).bernoulli_(1 - self.rate)
-        return states.with_values(values * (kept / (1 - self.rate)))
 
 
 def column_of(example: Example, name: str) -> tuple[str, ...]:
