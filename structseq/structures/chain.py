@@ -9,10 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from structseq import compiling
-from structseq.structures.base import Best, LogSum, Ranked, Semiring, Structure
+from structseq.structures import vectorised
+from structseq.structures.base import LogSum, Ranked, Semiring, Structure, draw, require_count
+from structseq.structures.forward_backward import (
+    LogPartition,
+    LogProb,
+    PathScore,
+    Posteriors,
+    posteriors,
+    serves,
+)
 
 
 class EdgePattern(NamedTuple):
@@ -25,27 +32,6 @@ class EdgePattern(NamedTuple):
     last: Any
 
 
-class Posteriors(NamedTuple):
-    """What one forward-backward leaves behind, on the CPU."""
-
-    marginals: Tensor  # (B, T, K)
-    log_z: Tensor  # (B,) float64
-    scaled: Scaled  # the recursion's own variables
-    dead_edges: Tensor  # (R, K, K) expected transitions of the R rows that the scaled recursion could not hold
-
-
-class Scaled(NamedTuple):
-    """Variables of the scaled recursion in the chain's type; void where not alive."""
-
-    weights: Tensor  # (B, T, K) exp(score - step maximum)
-    factors: Tensor  # (K, K)
-    last: Tensor  # (K,)
-    alphas: Tensor  # (B, T, K)
-    scales: Tensor  # (B, T+1)
-    arrivals: Tensor  # (B, T, K)
-    alive: Tensor  # (B,) bool
-
-
 class LinearChain(Structure):
     """A distribution over tag sequences; p(y) is proportional to exp(score(y)).
 
@@ -55,13 +41,32 @@ class LinearChain(Structure):
     ----------
     scores: (B, T, K)
         Emission scores in nats. Half precision is computed in float32.
-    transitions: (K, K) [from, to]; start, end: (K,)
+    transitions: (K, K) [from, to], or (B, K, K) for each row, or (B, T-1, K, K) for each step too (B may be 1)
+    start, end: (K,), or (B, K) for each row
         ``-inf`` forbids: probability exactly 0, gradient exactly 0.
     lengths: (B,)
         True length of each row; what lies beyond is never read.
+    allowed: (B, T, K)
+        Booleans: tags that may stand at a position; None allows all.
     calibrated:
         False when the scores were learned by a margin and are no log-probabilities.
+
+    Raises
+    ------
+    ValueError
+        Where a shape or a type does not fit.
+
+    Examples
+    --------
+    >>> scores = torch.tensor([[[2.0, 0.0], [0.0, 1.0]]])
+    >>> chain = LinearChain(scores, torch.zeros(2, 2), torch.zeros(2), torch.zeros(2), torch.tensor([2]))
+    >>> chain.best().path.tolist()
+    [[0, 1]]
+    >>> round(float(chain.log_prob(torch.tensor([[0, 1]])).exp()), 3)
+    0.644
     """
+
+    exact = Structure.exact | {"edge_marginals", "span_probabilities"}
 
     def __init__(
         self,
@@ -71,33 +76,64 @@ class LinearChain(Structure):
         end: Tensor,
         lengths: Tensor,
         *,
+        allowed: Tensor | None = None,
         calibrated: bool = True,
     ) -> None:
+        if scores.dim() != 3 or not scores.is_floating_point():
+            raise ValueError(
+                f"scores: expected floating-point numbers of shape (rows, steps, tags), "
+                f"found {scores.dtype} of shape {tuple(scores.shape)}"
+            )
+        rows, steps, tags = scores.shape
         at_least = torch.promote_types(scores.dtype, torch.float32)
         self.scores = scores.to(at_least)
         self.transitions = transitions.to(at_least)
         self.start, self.end = start.to(at_least), end.to(at_least)
-        if lengths.shape != scores.shape[:1] or (
-            len(lengths) and not 0 <= int(lengths.min()) <= int(lengths.max()) <= scores.shape[1]
-        ):
-            rows, steps = scores.shape[:2]
+        if lengths.shape != scores.shape[:1] or (rows and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps):
             raise ValueError(f"expected {rows} lengths from 0 to {steps}, found {lengths.tolist()}")
-        self.lengths = lengths
+        self.lengths = lengths if lengths.device.type == "cpu" else lengths.cpu()
+        self.moves = _table(self.transitions, rows, steps, tags)
+        self.first, self.last = _edge(self.start, "start", rows, tags), _edge(self.end, "end", rows, tags)
         self.calibrated = calibrated
+        if allowed is not None:
+            if allowed.dtype != torch.bool or allowed.shape != scores.shape:
+                raise ValueError(
+                    f"allowed: expected booleans of shape {tuple(scores.shape)}, "
+                    f"found {allowed.dtype} of shape {tuple(allowed.shape)}"
+                )
+            self.scores = torch.where(allowed.to(scores.device), self.scores, -torch.inf)
         self._posteriors: Posteriors | None = None
 
     @property
     def fast(self) -> bool:
-        """Whether the compiled kernels serve: float32 on the CPU, at least one step, Numba at hand."""
-        scores = self.scores
-        return (
-            scores.device.type == "cpu"
-            and scores.dtype == torch.float32
-            and scores.numel() > 0
-            and compiling.available()
-        )
+        """Whether the compiled kernels serve: float32 or float64 on the CPU, at least one step, Numba at hand."""
+        return serves(self.scores)
 
     # -- the definition -----------------------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> tuple[Tensor, ...]:
+        """Scores (B, T, K) with padding replaced, moves (1|B, 1|T-1, K, K), start and end (1|B, K)."""
+        # Padding is replaced before any arithmetic: a NaN times a zero mask would still be a NaN.
+        scores = torch.where(self._real().unsqueeze(-1), self.scores, torch.zeros_like(self.scores))
+        return scores, self.moves, self.first, self.last
+
+    def with_weights(self, weights: tuple[Tensor, ...]) -> LinearChain:
+        scores, moves, start, end = weights
+        return LinearChain(scores, moves, start, end, self.lengths, calibrated=self.calibrated)
+
+    def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor:
+        scores, moves, start, end = weights
+        nothing = semiring.lift(scores.new_zeros(scores.shape[0]))
+        if scores.shape[1] == 0:
+            return nothing
+        real = self._real()
+        prefix = semiring.lift(start + scores[:, 0])  # (.., B, K)
+        for t in range(1, scores.shape[1]):
+            onward = semiring.sum(prefix.unsqueeze(-1) + vectorised.at(moves, t - 1), -2) + scores[:, t]
+            prefix = torch.where(real[:, t].unsqueeze(1), onward, prefix)
+        total = semiring.sum(prefix + end, -1)
+        return torch.where(real[:, 0], total, nothing)
 
     def path_score(self, target: Tensor) -> Tensor:
         """(B,) score of each row's ``target``, by torch's own operations; what `score` computes faster where it can."""
@@ -105,64 +141,128 @@ class LinearChain(Structure):
         tags = target.to(self.scores.device).masked_fill(~real, 0)
         each = self.scores.gather(-1, tags.unsqueeze(-1)).squeeze(-1)  # (B, T)
         total = torch.where(real, each, torch.zeros_like(each)).sum(1)
-        if tags.shape[1] == 0:
+        rows, steps = tags.shape
+        if steps == 0:
             return total
-        moves = self.transitions[tags[:, :-1], tags[:, 1:]]  # (B, T-1)
+        row = torch.arange(rows, device=tags.device)
+        step = torch.arange(steps - 1, device=tags.device)
+        table = self.moves.expand(rows, max(steps - 1, self.moves.shape[1]), -1, -1)
+        moves = table[row.unsqueeze(1), step, tags[:, :-1], tags[:, 1:]]  # (B, T-1)
         total = total + torch.where(real[:, 1:], moves, torch.zeros_like(moves)).sum(1)
-        lengths = self.lengths.to(tags.device)
-        last = tags.gather(1, (lengths - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
-        edges = self.start[tags[:, 0]] + self.end[last]
-        return total + torch.where(lengths > 0, edges, torch.zeros_like(edges))
-
-    def recursion(self, semiring: type[Semiring], scores: Tensor) -> Tensor:
-        if scores.shape[1] == 0:
-            return scores.new_zeros(scores.shape[0])
-        # Padding is replaced before any arithmetic: a NaN times a zero mask would still be a NaN.
-        real = self._real().unsqueeze(-1)
-        scores = torch.where(real, scores, torch.zeros_like(scores))
-        prefix = self.start + scores[:, 0]  # (B, K)
-        for t in range(1, scores.shape[1]):
-            onward = semiring.sum(prefix.unsqueeze(2) + self.transitions, 1) + scores[:, t]
-            prefix = torch.where(real[:, t], onward, prefix)
-        total = semiring.sum(prefix + self.end, 1)
-        return torch.where(self.lengths.to(total.device) > 0, total, torch.zeros_like(total))
+        last = tags.gather(1, (self.lengths.to(tags.device) - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+        edges = self.first.expand(rows, -1)[row, tags[:, 0]] + self.last.expand(rows, -1)[row, last]
+        return total + torch.where(real[:, 0], edges, torch.zeros_like(edges))
 
     # -- the same, fast -----------------------------------------------------------------------------------------------
 
     def log_partition(self) -> Tensor:
-        if not self.fast:
+        if self.scores.numel() == 0:
             return super().log_partition()
-        return _LogPartition.apply(self.scores, self.transitions, self.start, self.end, self)
+        total: Tensor = LogPartition.apply(self, self.scores, self.moves, self.first, self.last)
+        return total
 
     def score(self, target: Tensor) -> Tensor:
-        if target.shape != self.scores.shape[:2]:
-            raise ValueError(f"expected a target of shape {tuple(self.scores.shape[:2])}, found {tuple(target.shape)}")
+        self._require_shape(target)
         if not self.fast:
             return self.path_score(target)
-        return _PathScore.apply(self.scores, self.transitions, self.start, self.end, target, self.lengths)
+        total: Tensor = PathScore.apply(
+            self, target.long().contiguous(), self.scores, self.moves, self.first, self.last
+        )
+        return total
+
+    def log_prob(self, target: Tensor) -> Tensor:
+        self._require_shape(target)
+        if not self.fast:
+            return super().log_prob(target)
+        found: Tensor = LogProb.apply(self, target.long().contiguous(), self.scores, self.moves, self.first, self.last)
+        return found
 
     def marginals(self) -> Tensor:
-        if not self.fast:
-            return super().marginals()
-        return self.posteriors().marginals
+        return super().marginals() if self.scores.numel() == 0 else self.posteriors().marginals
+
+    def edge_marginals(self) -> Tensor:
+        """(B, T-1, K, K) probability that positions t and t + 1 bear tags i and k; zero beyond each row's length."""
+        rows, steps, tags = self.scores.shape
+        if steps < 2 or rows == 0 or tags == 0:
+            return self.scores.new_zeros(rows, max(steps - 1, 0), tags, tags)
+        moves = self.moves.expand(rows, steps - 1, -1, -1)
+        found = self.with_weights((self.scores, moves, self.first, self.last)).posteriors()
+        return found.expected_moves(found.marginals.new_ones(rows), moves.shape)
 
     def best(self) -> Ranked:
-        if not self.fast:
+        if self.scores.numel() == 0:
             return super().best()
+        if not self.fast:
+            scores, moves, start, end = self._detached()
+            return vectorised.viterbi(scores, moves, start, end, self.lengths)
         from structseq.structures import kernels
 
-        scores = self.scores.detach().contiguous()
-        paths = torch.empty(scores.shape[:2], dtype=torch.int64)
-        best = torch.empty(scores.shape[0], dtype=torch.float64)
-        chain = (self.transitions, self.start, self.end)
-        arrays = [part.detach().contiguous().numpy() for part in chain]
-        kernels.viterbi(scores.numpy(), *arrays, self.lengths.numpy(), paths.numpy(), best.numpy())
-        return Ranked(paths, best.to(scores.dtype))
+        arrays = [part.detach().contiguous().numpy() for part in (self.scores, self.moves, self.first, self.last)]
+        paths, best = np.empty(self.scores.shape[:2], np.int64), np.empty(len(self.scores))
+        kernels.viterbi(*arrays, self.lengths.numpy(), paths, best)
+        return Ranked(torch.from_numpy(paths), torch.from_numpy(best).to(self.scores.dtype))
+
+    def ranked(self, k: int) -> Ranked:
+        require_count(k, "k")
+        if not self.fast:
+            return super().ranked(k)
+        from structseq.structures import kernels
+
+        rows, steps, _ = self.scores.shape
+        arrays = [p.detach().double().contiguous().numpy() for p in (self.scores, self.moves, self.first, self.last)]
+        paths, found = torch.empty(rows, k, steps, dtype=torch.int64), torch.empty(rows, k, dtype=torch.float64)
+        kernels.ranked(*arrays, self.lengths.numpy(), paths.numpy(), found.numpy())
+        return Ranked(paths, found.to(self.scores.dtype))
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """(n, B, T) tag sequences drawn independently, 0 beyond each row's length; reproducible by ``generator``.
+
+        Forward filtering, backward sampling (Chib 1996; Scott 2002, section 3), in logarithms and float64.
+        """
+        require_count(n, "n")
+        rows, steps, _ = self.scores.shape
+        paths = torch.zeros(n, rows, steps, dtype=torch.int64, device=self.scores.device)
+        if self.scores.numel() == 0:
+            return paths
+        with torch.no_grad():
+            scores, moves, start, end = (part.detach().double() for part in self.weights)
+            prefix = [start + scores[:, 0]]  # of (B, K)
+            for t in range(1, steps):
+                prefix.append(_LOG_SUM.sum(prefix[-1].unsqueeze(2) + vectorised.at(moves, t - 1), -2) + scores[:, t])
+            lengths = self.lengths.to(scores.device)
+            for t in range(steps - 1, -1, -1):
+                logits = (prefix[t] + end).expand(n, -1, -1)
+                if t + 1 < steps:
+                    into = vectorised.at(moves, t).transpose(1, 2).expand(rows, -1, -1)  # (B, K to, K from)
+                    onward = prefix[t] + into[torch.arange(rows, device=scores.device), paths[:, :, t + 1]]
+                    logits = torch.where((lengths - 1 > t).view(1, -1, 1), onward, logits)
+                paths[:, :, t] = torch.where(t < lengths, draw(logits, generator), 0)
+        return paths
+
+    def expected(self, values: tuple[Tensor, ...]) -> Tensor:
+        learned = torch.is_grad_enabled() and any(part.requires_grad for part in (*self.weights, *values))
+        if learned or self.scores.numel() == 0:
+            return super().expected(values)
+        rows = self.scores.shape[0]
+        chain = self.rows(torch.arange(rows))
+        found = chain.posteriors()
+        ones = found.log_z.new_ones(rows)
+        place = (torch.arange(rows, device=self.scores.device), (self.lengths - 1).clamp(min=0).to(self.scores.device))
+        counts = (
+            found.marginals, found.expected_moves(ones, chain.moves.shape),
+            found.marginals[:, 0], found.marginals[place],
+        )  # fmt: skip
+        # What never happens counts for nothing, whatever its value.
+        parts = [
+            torch.where(count > 0, count * value.detach().double(), 0.0).flatten(1).sum(1)
+            for count, value in zip(counts, values, strict=True)
+        ]
+        return torch.stack(parts).sum(0)
 
     def posteriors(self) -> Posteriors:
-        """One scaled forward-backward, kept for the verbs that share it."""
+        """One forward-backward, kept for the verbs that share it."""
         if self._posteriors is None:
-            self._posteriors = _forward_backward(self)
+            self._posteriors = posteriors(self)
         return self._posteriors
 
     def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
@@ -184,7 +284,8 @@ class LinearChain(Structure):
             return self._derived_span_probabilities(spans, patterns)
         from structseq.structures import kernels
 
-        scaled = self.posteriors().scaled
+        posteriors = self.posteriors()
+        scaled = posteriors.scaled
         place = np.asarray(spans, dtype=np.int64)
         stacked = [np.stack([np.asarray(getattr(p, name)) for p in patterns]) for name in EdgePattern._fields]
         first, begins, continues, closes, final = stacked
@@ -214,34 +315,51 @@ class LinearChain(Structure):
                 answers.append(found[row].span(start, end, tables[kind]))
         return torch.stack(answers).exp().cpu()
 
-    def with_scores(self, scores: Tensor) -> LinearChain:
-        """The same chain over other emission scores (B, T, K)."""
-        return LinearChain(scores, self.transitions, self.start, self.end, self.lengths, calibrated=self.calibrated)
-
     def rows(self, chosen: Tensor) -> LinearChain:
-        """The chain of the rows ``chosen`` (R,), in float64 and without gradients."""
-        scores = self.scores.detach()[chosen].double()
-        moves, start, end = (part.detach().double() for part in (self.transitions, self.start, self.end))
-        return LinearChain(scores, moves, start, end, self.lengths[chosen], calibrated=self.calibrated)
+        """The chain of the rows ``chosen`` (R,), each with tables of its own, in float64 and without gradients."""
+        parts = [part.detach() for part in (self.scores, self.moves, self.first, self.last)]
+        own = [part.expand(len(self.scores), *part.shape[1:])[chosen].double() for part in parts]
+        scores, moves, start, end = own
+        return LinearChain(scores, moves, start, end, self.lengths[chosen.cpu()], calibrated=self.calibrated)
 
-    def reached(self) -> np.ndarray:
-        """(R, K) which tags a legal path leads to at step 0, 1, ..; the last row holds for all later steps."""
-        moves = ~torch.isneginf(self.transitions.detach())
-        rows = [~torch.isneginf(self.start.detach())]
-        while len(rows) < self.scores.shape[1]:
-            rows.append((rows[-1].unsqueeze(1) & moves).any(0))
-            if len(rows) > 2 * len(moves) or rows[-1].equal(rows[-2]):
-                break
-        else:
-            return torch.stack(rows).numpy()
-        # Where the tags reached alternate without end, every one of them counts at every later step.
-        if not rows[-1].equal(rows[-2]):
-            rows.append(torch.stack(rows).any(0))
-        return torch.stack(rows).numpy()
+    def into(self, step: int) -> Tensor:
+        """(K, K) moves into ``step`` of the first row."""
+        return vectorised.at(self.moves, step - 1)[0]
+
+    def _require_shape(self, target: Tensor) -> None:
+        if target.shape != self.scores.shape[:2]:
+            raise ValueError(f"expected a target of shape {tuple(self.scores.shape[:2])}, found {tuple(target.shape)}")
 
     def _real(self) -> Tensor:
         steps = torch.arange(self.scores.shape[1], device=self.scores.device)
         return steps < self.lengths.to(self.scores.device).unsqueeze(1)
+
+
+def _table(transitions: Tensor, rows: int, steps: int, tags: int) -> Tensor:
+    """(1|B, 1|T-1, K, K) from transitions of two, three or four dimensions."""
+    table = transitions
+    if table.dim() == 2:
+        table = table.unsqueeze(0)
+    if table.dim() == 3:
+        table = table.unsqueeze(1)
+    fits = table.dim() == 4 and table.shape[2:] == (tags, tags)
+    if not fits or table.shape[0] not in (1, rows) or table.shape[1] not in (1, steps - 1):
+        raise ValueError(
+            f"transitions: expected ({tags}, {tags}), ({rows}, {tags}, {tags}) or "
+            f"({rows}, {max(steps - 1, 0)}, {tags}, {tags}), found {tuple(transitions.shape)}"
+        )
+    return table
+
+
+def _edge(values: Tensor, name: str, rows: int, tags: int) -> Tensor:
+    """(1|B, K) from start or end scores."""
+    edge = values.unsqueeze(0) if values.dim() == 1 else values
+    if edge.dim() != 2 or edge.shape[1] != tags or edge.shape[0] not in (1, rows):
+        raise ValueError(f"{name}: expected ({tags},) or ({rows}, {tags}), found {tuple(values.shape)}")
+    return edge
+
+
+_LOG_SUM = LogSum()
 
 
 class _RowSums(NamedTuple):
@@ -254,195 +372,28 @@ class _RowSums(NamedTuple):
 
     @staticmethod
     def of(chain: LinearChain) -> _RowSums:
-        scores, moves = chain.scores[0, : int(chain.lengths[0])], chain.transitions
-        before, behind = [chain.start + scores[0]], [chain.end]
-        for step in scores[1:]:
-            before.append(LogSum.sum(before[-1].unsqueeze(1) + moves, 0) + step)
-        for step in scores[1:].flip(0):
-            behind.append(LogSum.sum(moves + (step + behind[-1]), 1))
-        return _RowSums(chain, before, behind[::-1], LogSum.sum(before[-1] + chain.end, 0))
+        scores = chain.scores[0, : int(chain.lengths[0])]
+        before, behind = [chain.first[0] + scores[0]], [chain.last[0]]
+        for t in range(1, len(scores)):
+            before.append(_LOG_SUM.sum(before[-1].unsqueeze(1) + chain.into(t), -2) + scores[t])
+        for t in range(len(scores) - 1, 0, -1):
+            behind.append(_LOG_SUM.sum(chain.into(t) + (scores[t] + behind[-1]), -1))
+        return _RowSums(chain, before, behind[::-1], _LOG_SUM.sum(before[-1] + chain.last[0], -1))
 
     def span(self, start: int, end: int, pattern: EdgePattern) -> Tensor:
         """() log-probability that a thing opens at ``start``, goes on to ``end`` and closes there."""
-        scores, moves = self.chain.scores[0], self.chain.transitions
+        scores, into = self.chain.scores[0], self.chain.into
         if start == 0:
             here = self.before[0].masked_fill(~pattern.first, -torch.inf)
         else:
-            opening = moves.masked_fill(~pattern.begins, -torch.inf)
-            here = LogSum.sum(self.before[start - 1].unsqueeze(1) + opening, 0) + scores[start]
-        onward = moves.masked_fill(~pattern.continues, -torch.inf)
+            opening = into(start).masked_fill(~pattern.begins, -torch.inf)
+            here = _LOG_SUM.sum(self.before[start - 1].unsqueeze(1) + opening, -2) + scores[start]
         for t in range(start + 1, end):
-            here = LogSum.sum(here.unsqueeze(1) + onward, 0) + scores[t]
+            onward = into(t).masked_fill(~pattern.continues, -torch.inf)
+            here = _LOG_SUM.sum(here.unsqueeze(1) + onward, -2) + scores[t]
         if end == len(self.before):
-            closed = here + self.chain.end.masked_fill(~pattern.last, -torch.inf)
+            closed = here + self.chain.last[0].masked_fill(~pattern.last, -torch.inf)
         else:
-            leaving = moves.masked_fill(~pattern.ends, -torch.inf)
+            leaving = into(end).masked_fill(~pattern.ends, -torch.inf)
             closed = (here.unsqueeze(1) + leaving + (scores[end] + self.behind[end])).flatten()
-        return LogSum.sum(closed, 0) - self.total
-
-
-def _forward_backward(chain: LinearChain) -> Posteriors:
-    """Forward-backward on a chain for which `LinearChain.fast` holds: scaled in float32, what that cannot hold in
-    float64, and what that cannot hold in logarithms."""
-    with torch.no_grad(), torch.autocast("cpu", enabled=False):
-        scaled, marginals, log_z = _scaled(chain)
-        edges = torch.zeros(0, *chain.transitions.shape)
-        dead = (~scaled.alive).nonzero().squeeze(1)
-        if len(dead):
-            marginals[dead], log_z[dead], edges = _in_double(chain.rows(dead))
-    return Posteriors(marginals, log_z, scaled, edges)
-
-
-def _in_double(chain: LinearChain) -> tuple[Tensor, Tensor, Tensor]:
-    """Marginals, log Z and expected transitions of the rows of a float64 chain; marginals and transitions in
-    float32."""
-    from structseq.structures import kernels
-
-    scaled, marginals, log_z = _scaled(chain)
-    arrivals = scaled.arrivals[:, 1:]
-    edges = _real_alphas(scaled, chain.lengths)[:, :-1].transpose(1, 2) @ arrivals * scaled.factors
-    dead = (~scaled.alive).nonzero().squeeze(1)
-    if len(dead):
-        scores, lengths = chain.scores[dead], chain.lengths[dead]
-        parts = [part.contiguous().numpy() for part in (chain.transitions, chain.start, chain.end)]
-        total, found, moves = log_z[dead], torch.empty_like(scores), edges[dead]
-        kernels.log_domain(scores.numpy(), *parts, lengths.numpy(), total.numpy(), found.numpy(), moves.numpy())
-        marginals[dead], log_z[dead], edges[dead] = found, total, moves
-    return marginals.float(), log_z, edges.float()
-
-
-def _scaled(chain: LinearChain) -> tuple[Scaled, Tensor, Tensor]:
-    """The scaled recursion in the chain's own type: its variables, marginals (B, T, K) and log Z (B,) float64."""
-    from structseq.structures import kernels
-
-    scores, lengths, kind = chain.scores.detach().contiguous(), chain.lengths, chain.scores.dtype
-    top = scores.amax(-1, keepdim=True)
-    top = torch.where(torch.isfinite(top), top, torch.zeros_like(top))
-    weights = torch.exp(scores - top)
-    factors, moved = _exponentials(chain.transitions)
-    first, opened = _exponentials(chain.start)
-    last, closed = _exponentials(chain.end)
-    rows, steps, _ = scores.shape
-    alphas, marginals, arrivals = (torch.empty_like(weights) for _ in range(3))
-    scales = torch.empty(rows, steps + 1, dtype=kind)
-    log_z = torch.empty(rows, dtype=torch.float64)
-    alive = torch.empty(rows, dtype=torch.bool)
-    # Beside the smallest number there must be room for the precision of what is kept.
-    least, most = torch.tensor([1e-30, 1e36] if kind == torch.float32 else [1e-290, 1e300], dtype=kind).numpy()
-    w, f, z, n = weights.numpy(), factors.numpy(), last.numpy(), lengths.numpy()
-    a, s, ok = alphas.numpy(), scales.numpy(), alive.numpy()
-    kernels.forward_scaled(scores.numpy(), w, f, first.numpy(), z, chain.reached(), n, least, a, s, log_z.numpy(), ok)
-    kernels.backward_scaled(w, f, z, n, most, a, s, ok, marginals.numpy(), arrivals.numpy())
-    # Shifts go back in float64; padding may be NaN, so it is replaced rather than multiplied away.
-    peaks = torch.where(chain._real(), top.squeeze(-1), torch.zeros((), dtype=kind)).sum(1, dtype=torch.float64)
-    shift = peaks + opened + closed + moved * (lengths - 1)
-    log_z = torch.where(lengths > 0, log_z + shift, torch.zeros((), dtype=torch.float64))
-    return Scaled(weights, factors, last, alphas, scales, arrivals, alive), marginals, log_z
-
-
-def _real_alphas(scaled: Scaled, lengths: Tensor) -> Tensor:
-    """Forward variables with zeros where they were never written: 0 times what happens to lie in memory may be NaN."""
-    real = (torch.arange(scaled.alphas.shape[1]) < lengths.unsqueeze(1)) & scaled.alive.unsqueeze(1)
-    return torch.where(real.unsqueeze(-1), scaled.alphas, torch.zeros((), dtype=scaled.alphas.dtype))
-
-
-def _exponentials(values: Tensor) -> tuple[Tensor, float]:
-    """exp(values - maximum) and the maximum; a table that is -inf throughout is left at zero."""
-    values = values.detach()
-    top = values.max()
-    top = top if bool(torch.isfinite(top)) else torch.zeros_like(top)
-    return torch.exp(values - top).contiguous(), float(top)
-
-
-class _LogPartition(torch.autograd.Function):
-    """log Z with its closed-form gradient: the marginals of tags and of edges."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, chain: LinearChain
-    ) -> Tensor:
-        posteriors = chain.posteriors()
-        ctx.posteriors, ctx.lengths = posteriors, chain.lengths
-        ctx.save_for_backward(scores, transitions, start, end)
-        return posteriors.log_z.to(scores.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # the gradient itself is to be differentiated: torch's own operations can be
-            scores, transitions, start, end = ctx.saved_tensors
-            return _derived_gradients(scores, transitions, start, end, ctx.lengths, upstream)
-        with torch.autocast("cpu", enabled=False):
-            return _LogPartition.gradients(ctx.posteriors, ctx.lengths, upstream)
-
-    @staticmethod
-    def gradients(posteriors: Posteriors, lengths: Tensor, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        """Expected counts, each row weighted by ``upstream`` (B,)."""
-        marginals, _, scaled, dead_edges = posteriors
-        for_scores = marginals * upstream[:, None, None]
-        departures = _real_alphas(scaled, lengths) * upstream[:, None, None]
-        tags = departures.shape[2]
-        edges = departures[:, :-1].reshape(-1, tags).T @ scaled.arrivals[:, 1:].reshape(-1, tags)
-        for_transitions = edges * scaled.factors
-        if len(dead_edges):
-            for_transitions = for_transitions + torch.einsum("r,rij->ij", upstream[~scaled.alive], dead_edges)
-        final = for_scores[torch.arange(len(lengths)), (lengths - 1).clamp(min=0)]
-        return for_scores, for_transitions, for_scores[:, 0].sum(0), final.sum(0), None
-
-
-def _derived_gradients(
-    scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor, upstream: Tensor
-) -> tuple[Tensor | None, ...]:
-    """The gradients of log Z as functions that can be differentiated once more."""
-    chain = LinearChain(scores, transitions, start, end, lengths)
-    parts = (scores, transitions, start, end)
-    wanted = [part for part in parts if part.requires_grad]
-    found = iter(
-        torch.autograd.grad(
-            chain.recursion(LogSum, scores), wanted, upstream, create_graph=True, materialize_grads=True
-        )
-    )
-    return (*(next(found) if part.requires_grad else None for part in parts), None)
-
-
-class _PathScore(torch.autograd.Function):
-    """`LinearChain.path_score` by the compiled kernels."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, target: Tensor, lengths: Tensor
-    ) -> Tensor:
-        from structseq.structures import kernels
-
-        target = target.to(torch.int64).contiguous()
-        _check_tags(target, lengths, scores.shape[2])
-        total = torch.empty(scores.shape[0], dtype=torch.float64)
-        arrays = [part.detach().contiguous().numpy() for part in (scores, transitions, start, end)]
-        kernels.path_scores(*arrays, target.numpy(), lengths.numpy(), total.numpy())
-        ctx.save_for_backward(target, lengths)
-        ctx.shape = scores.shape
-        return total.to(scores.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        from structseq.structures import kernels
-
-        target, lengths = ctx.saved_tensors
-        tags = ctx.shape[2]
-        parts = (torch.zeros(ctx.shape), torch.zeros(tags, tags), torch.zeros(tags), torch.zeros(tags))
-        arrays = [part.numpy() for part in parts]
-        kernels.path_scores_back(upstream.contiguous().numpy(), target.numpy(), lengths.numpy(), *arrays)
-        return (*parts, None, None)
-
-
-def _check_tags(target: Tensor, lengths: Tensor, tags: int) -> None:
-    """Compiled code does not look where it reads: tags out of range must be found before."""
-    real = torch.arange(target.shape[1]) < lengths.unsqueeze(1)
-    wrong = real & ((target < 0) | (target >= tags))
-    if bool(wrong.any()):
-        row, step = (int(i) for i in wrong.nonzero()[0])
-        found = int(target[row, step])
-        raise IndexError(f"expected tags from 0 to {tags - 1}, found {found} in row {row} at step {step}")
-
-
-__all__ = ["Best", "EdgePattern", "LinearChain", "Posteriors"]
+        return _LOG_SUM.sum(closed, -1) - self.total

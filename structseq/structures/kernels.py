@@ -1,11 +1,15 @@
-"""The chain's hot recursions, compiled for the CPU with Numba: scaled forward-backward and Viterbi with back-pointers.
+"""The chain's hot recursions, compiled for the CPU with Numba: scaled forward-backward, Viterbi, k best, spans.
 
 Forward-backward runs in the exp domain with one division a step (Rabiner 1989, section V.A): about K^2 multiply-adds a
-step and K exponentials, instead of K^2 exponentials in the log domain. Where a row's numbers come near the ends of
-float32, so that mass that matters could have been rounded to nothing, the kernel says so and `log_domain` answers that
-row in float64. Kernels are serial and release the GIL: many Python threads may call them at once, a forked child keeps
-working, and results are bit-identical from run to run. Importing this module imports Numba; nobody does so before the
-first call.
+step and K exponentials, instead of K^2 exponentials in the log domain. All rows take a step together, so that a few
+lines of the table of factors stay in the nearest cache while every sentence uses them. Where a row's numbers come near
+the ends of their type, so that mass that matters could have been rounded to nothing, the kernel says so and the caller
+answers that row again in float64, and in the end with `log_domain`. Kernels are serial and release the GIL: many Python
+threads may call them at once, a forked child keeps working, and results are bit-identical from run to run. Importing
+this module imports Numba; nobody does so before the first call.
+
+**W** is K rounded up to a whole number of vector registers; what lies between holds factor 0. Tables of moves have
+shape (R, S, ..): R is 1 or B, S is 1 or T-1. Edge scores have shape (Q, K): Q is 1 or B.
 """
 
 from __future__ import annotations
@@ -21,148 +25,350 @@ compiling.find_cache()
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
+# -- the scaled recursion ----------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def shifted(scores, moves, start, end, lengths, exponents, shift):  # type: ignore[no-untyped-def]
+    """Scores less their maximum, ready for one exponential; padding becomes -inf and is never looked at.
+
+    scores (B,T,K), moves (R,S,K,K) [from,to], start and end (Q,K). Writes to exponents, laid end to end (see `parted`),
+    and to shift (B,) float64 what log Z has lost. Returns how many real scores are -inf.
+    """
+    rows, steps, tags = scores.shape
+    weights, factors, first, last = parted(exponents, rows, steps, tags, moves, start, end)
+    width = weights.shape[2]
+    zero = scores.dtype.type(0)
+    move_tops = np.empty(moves.shape[:2], scores.dtype)
+    for r in range(moves.shape[0]):
+        for s in range(moves.shape[1]):
+            top = -np.inf + zero
+            for i in range(tags):
+                top = max(top, _highest(moves[r, s, i]))
+            move_tops[r, s] = top if np.isfinite(top) else zero
+            factors[r, s] = -np.inf
+            for i in range(tags):
+                for k in range(tags):
+                    factors[r, s, i, k] = moves[r, s, i, k] - move_tops[r, s]
+    opened = _shift_edges(start, first)
+    closed = _shift_edges(end, last)
+    forbidden = 0
+    for b in range(rows):
+        length = lengths[b]
+        lost = 0.0
+        if length > 0:
+            lost += np.float64(opened[b if len(opened) > 1 else 0]) + np.float64(closed[b if len(closed) > 1 else 0])
+        for t in range(length):
+            top = _highest(scores[b, t])
+            if not np.isfinite(top):
+                top = zero
+            lost += top
+            if t > 0:
+                lost += move_tops[b if moves.shape[0] > 1 else 0, t - 1 if moves.shape[1] > 1 else 0]
+            for k in range(tags):
+                weights[b, t, k] = scores[b, t, k] - top
+            for k in range(tags):
+                forbidden += weights[b, t, k] == -np.inf
+            for k in range(tags, width):
+                weights[b, t, k] = -np.inf
+        shift[b] = lost
+        weights[b, length:] = -np.inf
+    return forbidden
+
+
+@njit(cache=True, nogil=True)
+def parted(exponents, rows, steps, tags, moves, start, end):  # type: ignore[no-untyped-def]
+    """weights (B,T,W), factors (R,S,W,W), first and last (Q,W), as they lie in one piece of memory."""
+    width = -(-tags // 16) * 16
+    a = rows * steps * width
+    b = a + moves.shape[0] * moves.shape[1] * width * width
+    c = b + len(start) * width
+    weights = exponents[:a].reshape((rows, steps, width))
+    factors = exponents[a:b].reshape((moves.shape[0], moves.shape[1], width, width))
+    first = exponents[b:c].reshape((len(start), width))
+    return weights, factors, first, exponents[c:].reshape((len(end), width))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def solved(  # type: ignore[no-untyped-def]
+    scores, moves, start, end, lengths, forbidden, exponents, least, most, alphas, arrivals, scales, marginals, log_z,
+    alive,
+):  # fmt: skip
+    """Forward and backward, `forward_scaled` and `backward_scaled`, over exponentials of what `shifted` wrote.
+
+    log_z comes with the shift in it and gets the rest added.
+    """
+    rows, steps, tags = scores.shape
+    weights, factors, first, last = parted(exponents, rows, steps, tags, moves, start, end)
+    width = weights.shape[2]
+    if forbidden > 0 or moves.shape[0] * moves.shape[1] > 1 or len(start) > 1:
+        reached = np.empty((rows, steps, tags), np.bool_)
+        reach(scores, moves, start, lengths, reached)
+    else:
+        found = np.empty((min(steps, 2 * tags + 2), tags), np.bool_)
+        known = reach_all(moves[0, 0], start[0], found)
+        reached = found[:known].copy().reshape((1, known, tags))
+    forward_scaled(weights, factors, first, last, tags, reached, lengths, least, alphas, scales, log_z, alive)
+    turned = np.empty_like(factors)
+    for r in range(factors.shape[0]):
+        for s in range(factors.shape[1]):
+            for i in range(width):
+                for k in range(width):
+                    turned[r, s, i, k] = factors[r, s, k, i]
+    betas = np.empty((rows, width), weights.dtype)
+    backward_scaled(weights, turned, last, lengths, most, alphas, scales, alive, betas, marginals, arrivals)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _shift_edges(values, out):  # type: ignore[no-untyped-def]
+    """out (Q,W) = values (Q,K) less their maximum; returns the maxima (Q,)."""
+    tops = np.empty(len(values), values.dtype)
+    for q in range(len(values)):
+        top = _highest(values[q])
+        tops[q] = top if np.isfinite(top) else values.dtype.type(0)
+        out[q] = -np.inf
+        for k in range(values.shape[1]):
+            out[q, k] = values[q, k] - tops[q]
+    return tops
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _highest(values):  # type: ignore[no-untyped-def]
+    """The maximum, in four strands: one alone would wait for itself at every step."""
+    whole = values.shape[0] - values.shape[0] % 4
+    a = b = c = d = values[0]
+    for k in range(0, whole, 4):
+        a = values[k] if values[k] > a else a
+        b = values[k + 1] if values[k + 1] > b else b
+        c = values[k + 2] if values[k + 2] > c else c
+        d = values[k + 3] if values[k + 3] > d else d
+    for k in range(whole, values.shape[0]):
+        a = values[k] if values[k] > a else a
+    a = b if b > a else a
+    c = d if d > c else c
+    return c if c > a else a
+
+
+@njit(cache=True, nogil=True)
+def reach(scores, moves, start, lengths, reached):  # type: ignore[no-untyped-def]
+    """Which tags a possible path leads to: reached (B,T,K) bool, from scores (B,T,K), moves (R,S,K,K), start (Q,K)."""
+    rows, _, tags = scores.shape
+    for b in range(rows):
+        reached[b] = False
+        for t in range(lengths[b]):
+            here = reached[b, t]
+            if t == 0:
+                for k in range(tags):
+                    here[k] = start[b if start.shape[0] > 1 else 0, k] != -np.inf
+            else:
+                move = moves[b if moves.shape[0] > 1 else 0, t - 1 if moves.shape[1] > 1 else 0]
+                for i in range(tags):
+                    if reached[b, t - 1, i]:
+                        for k in range(tags):
+                            here[k] |= move[i, k] != -np.inf
+            for k in range(tags):
+                here[k] &= scores[b, t, k] != -np.inf
+
+
+@njit(cache=True, nogil=True)
+def reach_all(moves, start, reached):  # type: ignore[no-untyped-def]
+    """Which tags a possible path leads to at step 0, 1, .. where scores forbid nothing: reached (N,K), moves (K,K).
+
+    Returns how many steps were written; the last holds for all later ones. Where the tags reached alternate without
+    end, every one of them counts at every later step.
+    """
+    most, tags = reached.shape
+    for k in range(tags):
+        reached[0, k] = start[k] != -np.inf
+    for t in range(1, most):
+        same = True
+        for k in range(tags):
+            reached[t, k] = False
+        for i in range(tags):
+            if reached[t - 1, i]:
+                for k in range(tags):
+                    reached[t, k] |= moves[i, k] != -np.inf
+        for k in range(tags):
+            same &= reached[t, k] == reached[t - 1, k]
+        if same:
+            return t + 1
+    for k in range(tags):
+        for t in range(most):
+            reached[most - 1, k] |= reached[t, k]
+    return most
+
+
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
 def _onward(mass, factors, out):  # type: ignore[no-untyped-def]
-    """out = mass @ factors, four source tags at a time: one pass over ``out`` for four of ``factors``."""
-    tags = out.shape[0]
-    for k in range(tags):
+    """out = mass @ factors, (W,) and (W,W), for one row: one pass over ``out`` for eight lines of ``factors``."""
+    for k in range(out.shape[0]):
         out[k] = 0
-    whole = tags - tags % 4
-    for i in range(0, whole, 4):
-        m0, m1, m2, m3 = mass[i], mass[i + 1], mass[i + 2], mass[i + 3]
-        f0, f1, f2, f3 = factors[i], factors[i + 1], factors[i + 2], factors[i + 3]
-        for k in range(tags):
-            out[k] += (m0 * f0[k] + m1 * f1[k]) + (m2 * f2[k] + m3 * f3[k])
-    for i in range(whole, tags):
-        for k in range(tags):
-            out[k] += mass[i] * factors[i, k]
+    for i in range(0, factors.shape[0], 8):
+        _eight(mass, factors, i, out)
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
-def _homeward(mass, factors, out):  # type: ignore[no-untyped-def]
-    """out = factors @ mass, four target tags at a time."""
-    tags = out.shape[0]
-    zero = mass.dtype.type(0)
-    whole = tags - tags % 4
-    for i in range(0, whole, 4):
-        f0, f1, f2, f3 = factors[i], factors[i + 1], factors[i + 2], factors[i + 3]
-        s0, s1, s2, s3 = zero, zero, zero, zero
-        for k in range(tags):
-            m = mass[k]
-            s0 += f0[k] * m
-            s1 += f1[k] * m
-            s2 += f2[k] * m
-            s3 += f3[k] * m
-        out[i], out[i + 1], out[i + 2], out[i + 3] = s0, s1, s2, s3
-    for i in range(whole, tags):
-        s0 = zero
-        for k in range(tags):
-            s0 += factors[i, k] * mass[k]
-        out[i] = s0
+def _eight(mass, factors, i, out):  # type: ignore[no-untyped-def]
+    m0, m1, m2, m3 = mass[i], mass[i + 1], mass[i + 2], mass[i + 3]
+    m4, m5, m6, m7 = mass[i + 4], mass[i + 5], mass[i + 6], mass[i + 7]
+    f0, f1, f2, f3 = factors[i], factors[i + 1], factors[i + 2], factors[i + 3]
+    f4, f5, f6, f7 = factors[i + 4], factors[i + 5], factors[i + 6], factors[i + 7]
+    for k in range(out.shape[0]):
+        near = (m0 * f0[k] + m1 * f1[k]) + (m2 * f2[k] + m3 * f3[k])
+        out[k] += near + ((m4 * f4[k] + m5 * f5[k]) + (m6 * f6[k] + m7 * f7[k]))
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def forward_scaled(  # type: ignore[no-untyped-def]
-    scores, weights, factors, first, last, reached, lengths, least, alphas, scales, log_z, alive
+    weights, factors, first, last, tags, reached, lengths, least, alphas, scales, log_z, alive
 ):
-    """Scaled forward variables, and log Z without the shifts that the caller took out; in float32 or float64.
+    """Scaled forward variables, and log Z without the shifts that were taken out; in float32 or float64.
 
-    weights (B,T,K): exp(scores - row maximum);  factors (K,K) [from,to], first (K,), last (K,): exp of transition,
-    start, end, each shifted;  reached (R,K): whether any legal path leads to a tag at step t (the last row holds for
-    all later steps). Writes alphas (B,T,K), each step summing to 1, scales (B,T+1), log_z (B,) float64 and alive (B,):
-    False where a tag that can be reached has less than ``least`` of the mass, so that rounding to zero might take
+    weights (B,T,W), factors (R,S,W,W), first and last (Q,W): exponentials of what `shifted` wrote;  reached (1|B,N,K):
+    whether any possible path leads to a tag at step t (the last of N holds for all later steps). Writes alphas (B,T,W),
+    each step summing to 1 and padding 0, scales (B,T+1) and alive (B,), and adds to log_z (B,) float64. A row is not
+    alive where a tag that can be reached has less than ``least`` of the mass, so that rounding to zero might take
     something away that matters later.
     """
-    rows, _, tags = weights.shape
+    rows, _, width = weights.shape
+    longest = 0
     for b in range(rows):
-        length = lengths[b]
-        log_z[b] = 0.0
         alive[b] = True
-        for t in range(length):
+        longest = max(longest, lengths[b])
+        alphas[b, lengths[b] :] = 0
+    for t in range(longest):
+        if t == 0:
+            for b in range(rows):
+                for k in range(width):
+                    alphas[b, 0, k] = first[b if first.shape[0] > 1 else 0, k]
+        elif factors.shape[0] == 1:
+            _all_onward(alphas, t - 1, factors[0, t - 1 if factors.shape[1] > 1 else 0], t, lengths, alive)
+        else:
+            for b in range(rows):
+                if alive[b] and t < lengths[b]:
+                    _onward(alphas[b, t - 1], factors[b, t - 1 if factors.shape[1] > 1 else 0], alphas[b, t])
+        for b in range(rows):
+            if not alive[b] or t >= lengths[b]:
+                continue
             here = alphas[b, t]
-            if t == 0:
-                for k in range(tags):
-                    here[k] = first[k]
-            else:
-                _onward(alphas[b, t - 1], factors, here)
             total = least * 0
-            for k in range(tags):
+            for k in range(width):
                 here[k] *= weights[b, t, k]
                 total += here[k]
             inverse = 1 / total
-            lowest = total
-            for k in range(tags):
+            little = tags - width
+            for k in range(width):
                 here[k] *= inverse
-                lowest = min(lowest, here[k])
-            if not lowest >= least and _lost(here, scores[b, t], reached[min(t, reached.shape[0] - 1)], least):
+                little += not here[k] >= least  # of the width - tags in between all are
+            if little != 0:
+                known = reached[b if reached.shape[0] > 1 else 0, min(t, reached.shape[1] - 1)]
+                for k in range(tags):
+                    if known[k] and not here[k] >= least:
+                        alive[b] = False
+            if not total > 0:
                 alive[b] = False
-                break
             scales[b, t] = total
             log_z[b] += np.log(np.float64(total))
+    for b in range(rows):
+        length = lengths[b]
         if alive[b] and length > 0:
             total = least * 0
-            for k in range(tags):
-                total += alphas[b, length - 1, k] * last[k]
+            final = last[b if last.shape[0] > 1 else 0]
+            for k in range(width):
+                total += alphas[b, length - 1, k] * final[k]
             alive[b] = total > least
             scales[b, length] = total
             log_z[b] += np.log(np.float64(total))
+        if not alive[b]:
+            alphas[b] = 0
 
 
-@njit(cache=True, nogil=True)
-def _lost(mass, scores, reached, least):  # type: ignore[no-untyped-def]
-    """Whether a tag that can be reached has too little mass (or a mass that is no number)."""
-    for k in range(mass.shape[0]):  # noqa: SIM110 (a loop compiles, a generator does not)
-        if reached[k] and scores[k] != -np.inf and not mass[k] >= least:
-            return True
-    return False
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
+def _all_onward(alphas, before, factors, t, lengths, alive):  # type: ignore[no-untyped-def]
+    """alphas[:, t] = alphas[:, before] @ factors, eight lines of ``factors`` at a time for all rows that go on."""
+    for b in range(alphas.shape[0]):
+        if alive[b] and t < lengths[b]:
+            for k in range(alphas.shape[2]):
+                alphas[b, t, k] = 0
+    for i in range(0, factors.shape[0], 8):
+        for b in range(alphas.shape[0]):
+            if alive[b] and t < lengths[b]:
+                _eight(alphas[b, before], factors, i, alphas[b, t])
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def backward_scaled(  # type: ignore[no-untyped-def]
-    weights, factors, last, lengths, most, alphas, scales, alive, marginals, arrivals
+    weights, turned, last, lengths, most, alphas, scales, alive, betas, marginals, arrivals
 ):
     """Posterior tag probabilities and what edge posteriors are made of, from `forward_scaled`.
 
-    Writes marginals (B,T,K), and arrivals (B,T,K) = weight * beta / scale, so that the posterior of edge (i, k) into
-    step t is alphas[t-1,i] * factors[i,k] * arrivals[t,k]. Rows that are not alive, and steps beyond a row's length,
-    get 0; a row whose backward variables exceed ``most`` is taken out of ``alive``.
+    turned (R,S,W,W) are its factors [to,from]; betas (B,W) is room to work in. Writes marginals (B,T,K), and arrivals
+    (B,T,W) = weight * beta / scale of the step behind, so that the posterior of edge (i, k) out of step t is
+    alphas[t,i] * factors[i,k] * arrivals[t,k]. Rows that are not alive, and steps beyond a row's length, get 0; a row
+    whose backward variables exceed ``most`` is taken out of ``alive``.
     """
-    rows, steps, tags = weights.shape
-    beta = np.empty(tags, weights.dtype)
+    rows, _, width = weights.shape
+    tags = marginals.shape[2]
+    longest = 0
     for b in range(rows):
         length = lengths[b] if alive[b] else 0
-        for t in range(length, steps):
-            for k in range(tags):
-                marginals[b, t, k] = 0
-                arrivals[b, t, k] = 0
-        if length == 0:
-            continue
-        inverse = 1 / scales[b, length]
-        for k in range(tags):
-            beta[k] = last[k] * inverse
-        for t in range(length - 1, -1, -1):
-            inverse = 1 / scales[b, t]
-            highest = most * 0
+        longest = max(longest, length)
+        marginals[b, length:] = 0
+        arrivals[b, max(length - 1, 0) :] = 0
+    for t in range(longest - 1, -1, -1):
+        for b in range(rows):
+            if not alive[b] or t >= lengths[b]:
+                continue
+            beta = betas[b]
+            if t == lengths[b] - 1:
+                inverse = 1 / scales[b, t + 1]
+                for k in range(width):
+                    beta[k] = last[b if last.shape[0] > 1 else 0, k] * inverse
             for k in range(tags):
                 marginals[b, t, k] = alphas[b, t, k] * beta[k]
-                arrival = beta[k] * inverse
-                arrivals[b, t, k] = weights[b, t, k] * arrival
-                highest = max(highest, max(arrival, beta[k]))
-            if not highest < most:
+            inverse = 1 / scales[b, t]
+            too_much = 0
+            if t > 0:
+                onto = arrivals[b, t - 1]
+                for k in range(width):
+                    arrival = beta[k] * inverse
+                    onto[k] = weights[b, t, k] * arrival
+                    too_much += not arrival < most
+            for k in range(width):
+                too_much += not beta[k] < most
+            if too_much:
                 alive[b] = False
+                alphas[b] = 0
                 marginals[b] = 0
                 arrivals[b] = 0
-                break
-            if t > 0:
-                _homeward(arrivals[b, t], factors, beta)
+        if t == 0:
+            break
+        if turned.shape[0] == 1:
+            table = turned[0, t - 1 if turned.shape[1] > 1 else 0]
+            for b in range(rows):
+                if alive[b] and t < lengths[b]:
+                    for k in range(width):
+                        betas[b, k] = 0
+            for i in range(0, width, 8):
+                for b in range(rows):
+                    if alive[b] and t < lengths[b]:
+                        _eight(arrivals[b, t - 1], table, i, betas[b])
+        else:
+            for b in range(rows):
+                if alive[b] and t < lengths[b]:
+                    _onward(arrivals[b, t - 1], turned[b, t - 1 if turned.shape[1] > 1 else 0], betas[b])
+
+
+# -- logarithms, for what the scaled recursion cannot hold -------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def log_domain(scores, transitions, start, end, lengths, log_z, marginals, edges):  # type: ignore[no-untyped-def]
-    """Forward-backward in logarithms and float64, for the rows that the scaled recursion cannot hold.
+def log_domain(scores, moves, start, end, lengths, log_z, marginals, edges):  # type: ignore[no-untyped-def]
+    """Forward-backward in logarithms and float64.
 
-    scores (B,T,K), transitions (K,K) [from,to], start and end (K,). Writes log_z (B,), marginals (B,T,K) and edges
-    (B,K,K), the expected number of each transition. A row without a legal path has log_z -inf and zeros.
+    scores (B,T,K), moves (R,S,K,K) [from,to], start and end (Q,K). Writes log_z (B,), marginals (B,T,K) and edges
+    (B,S,K,K), the expected number of each move (for S of T-1 at each step). A row without a possible path has log_z
+    -inf and zeros.
     """
     rows, steps, tags = scores.shape
     alpha = np.empty((steps, tags))
@@ -175,25 +381,28 @@ def log_domain(scores, transitions, start, end, lengths, log_z, marginals, edges
         log_z[b] = 0
         if length == 0:
             continue
+        table = moves[b if moves.shape[0] > 1 else 0]
         for k in range(tags):
-            alpha[0, k] = start[k] + scores[b, 0, k]
+            alpha[0, k] = start[b if start.shape[0] > 1 else 0, k] + scores[b, 0, k]
         for t in range(1, length):
+            move = table[t - 1 if moves.shape[1] > 1 else 0]
             for k in range(tags):
-                alpha[t, k] = scores[b, t, k] + _log_sum(alpha[t - 1], transitions[:, k])
-        total = _log_sum(alpha[length - 1], end)
+                alpha[t, k] = scores[b, t, k] + _log_sum(alpha[t - 1], move[:, k])
+        beta[:] = end[b if end.shape[0] > 1 else 0]
+        total = _log_sum(alpha[length - 1], beta)
         log_z[b] = total
         if total == -np.inf:
             continue
-        beta[:] = end
         for t in range(length - 1, -1, -1):
             for k in range(tags):
                 marginals[b, t, k] = np.exp(alpha[t, k] + beta[k] - total)
                 onward[k] = scores[b, t, k] + beta[k]
             if t > 0:
+                s = t - 1 if moves.shape[1] > 1 else 0
                 for i in range(tags):
                     for k in range(tags):
-                        edges[b, i, k] += np.exp(alpha[t - 1, i] + transitions[i, k] + onward[k] - total)
-                    beta[i] = _log_sum(onward, transitions[i])
+                        edges[b, s, i, k] += np.exp(alpha[t - 1, i] + table[s, i, k] + onward[k] - total)
+                    beta[i] = _log_sum(onward, table[s, i])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -210,89 +419,230 @@ def _log_sum(left, right):  # type: ignore[no-untyped-def]
     return top + np.log(total)
 
 
+# -- given paths -------------------------------------------------------------------------------------------------------
+
+
 @njit(cache=True, nogil=True)
-def path_scores(scores, transitions, start, end, tags, lengths, out):  # type: ignore[no-untyped-def]
-    """Scores of given paths, (B,) float64: scores (B,T,K), transitions (K,K), start and end (K,), tags (B,T)."""
-    for b in range(scores.shape[0]):
+def path_scores(scores, moves, start, end, tags, lengths, out):  # type: ignore[no-untyped-def]
+    """Scores of given paths, (B,) float64: scores (B,T,K), moves (R,S,K,K), start and end (Q,K), tags (B,T).
+
+    Compiled code does not look where it reads: returns the number of the first row that holds a tag out of range, B
+    where all are well.
+    """
+    rows, _, known = scores.shape
+    for b in range(rows):
         length = lengths[b]
+        for t in range(length):
+            if tags[b, t] < 0 or tags[b, t] >= known:
+                return b
         total = 0.0
+        table = moves[b if moves.shape[0] > 1 else 0]
         for t in range(length):
             total += scores[b, t, tags[b, t]]
-            total += transitions[tags[b, t - 1], tags[b, t]] if t > 0 else start[tags[b, 0]]
+            if t > 0:
+                total += table[t - 1 if moves.shape[1] > 1 else 0, tags[b, t - 1], tags[b, t]]
         if length > 0:
-            total += end[tags[b, length - 1]]
+            total += start[b if start.shape[0] > 1 else 0, tags[b, 0]]
+            total += end[b if end.shape[0] > 1 else 0, tags[b, length - 1]]
         out[b] = total
+    return rows
 
 
 @njit(cache=True, nogil=True)
-def path_scores_back(upstream, tags, lengths, for_scores, for_transitions, for_start, for_end):  # type: ignore[no-untyped-def]
+def path_scores_back(upstream, tags, lengths, for_scores, for_moves, for_start, for_end):  # type: ignore[no-untyped-def]
     """Adds upstream (B,) wherever `path_scores` read."""
     for b in range(for_scores.shape[0]):
         length = lengths[b]
+        table = for_moves[b if for_moves.shape[0] > 1 else 0]
         for t in range(length):
             for_scores[b, t, tags[b, t]] += upstream[b]
             if t > 0:
-                for_transitions[tags[b, t - 1], tags[b, t]] += upstream[b]
+                table[t - 1 if for_moves.shape[1] > 1 else 0, tags[b, t - 1], tags[b, t]] += upstream[b]
         if length > 0:
-            for_start[tags[b, 0]] += upstream[b]
-            for_end[tags[b, length - 1]] += upstream[b]
+            for_start[b if for_start.shape[0] > 1 else 0, tags[b, 0]] += upstream[b]
+            for_end[b if for_end.shape[0] > 1 else 0, tags[b, length - 1]] += upstream[b]
 
 
 @njit(cache=True, nogil=True)
-def viterbi(scores, transitions, start, end, lengths, paths, best):  # type: ignore[no-untyped-def]
+def expected_back(upstream, marginals, lengths, for_scores, for_start, for_end):  # type: ignore[no-untyped-def]
+    """Writes upstream (B,) * marginals (B,T,K) to for_scores, and adds its first and last step to for_start and
+    for_end (Q,K)."""
+    rows, steps, tags = marginals.shape
+    for b in range(rows):
+        for t in range(steps):
+            for k in range(tags):
+                for_scores[b, t, k] = marginals[b, t, k] * upstream[b]
+        if lengths[b] > 0:
+            for k in range(tags):
+                for_start[b if for_start.shape[0] > 1 else 0, k] += for_scores[b, 0, k]
+                for_end[b if for_end.shape[0] > 1 else 0, k] += for_scores[b, lengths[b] - 1, k]
+
+
+# -- the best ----------------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _eight_best(gained, moves, i, out):  # type: ignore[no-untyped-def]
+    """out = max(out, gained[i:i+8] + moves[i:i+8]): eight lines of ``moves`` in one pass over ``out``."""
+    g0, g1, g2, g3 = gained[i], gained[i + 1], gained[i + 2], gained[i + 3]
+    g4, g5, g6, g7 = gained[i + 4], gained[i + 5], gained[i + 6], gained[i + 7]
+    f0, f1, f2, f3 = moves[i], moves[i + 1], moves[i + 2], moves[i + 3]
+    f4, f5, f6, f7 = moves[i + 4], moves[i + 5], moves[i + 6], moves[i + 7]
+    for k in range(out.shape[0]):
+        v0, v1, v2, v3 = g0 + f0[k], g1 + f1[k], g2 + f2[k], g3 + f3[k]
+        v4, v5, v6, v7 = g4 + f4[k], g5 + f5[k], g6 + f6[k], g7 + f7[k]
+        a = v1 if v1 > v0 else v0
+        b = v3 if v3 > v2 else v2
+        c = v5 if v5 > v4 else v4
+        d = v7 if v7 > v6 else v6
+        a = b if b > a else a
+        c = d if d > c else c
+        a = c if c > a else a
+        out[k] = a if a > out[k] else out[k]
+
+
+@njit(cache=True, nogil=True)
+def viterbi(scores, table, start, end, lengths, paths, best):  # type: ignore[no-untyped-def]
     """Best path of each row, ties to the lowest tag; scores run relative to each step's maximum so that length costs
     no digits.
 
-    scores (B,T,K), transitions (K,K) [from,to], start (K,), end (K,). Writes paths (B,T) int64 (0 beyond the length)
-    and best (B,) float64. Forbidden moves are -inf.
+    scores (B,T,K), table (R,S,K,K) [from,to], start and end (Q,K). Writes paths (B,T) int64 (0 beyond the length) and
+    best (B,) float64. Forbidden is -inf.
+
+    Forwards only the best score of each tag is kept, which needs no comparison of places; where it came from is worked
+    out again for the one path that wins.
     """
     rows, steps, tags = scores.shape
-    back = np.empty((max(steps, 1), tags), np.int32)
-    here = np.empty(tags, scores.dtype)
-    there = np.empty(tags, scores.dtype)
-    source = np.empty(tags, np.int32)
+    width = -(-tags // 16) * 16
+    zero = scores.dtype.type(0)
+    moves = np.full((table.shape[0], table.shape[1], width, width), -np.inf, scores.dtype)
+    turned = np.empty((table.shape[0], table.shape[1], tags, tags), scores.dtype)
+    for r in range(table.shape[0]):
+        for s in range(table.shape[1]):
+            for i in range(tags):
+                for k in range(tags):
+                    moves[r, s, i, k] = table[r, s, i, k]
+                    turned[r, s, k, i] = table[r, s, i, k]
+    here = np.empty((rows, steps, width), scores.dtype)
+    gained = np.empty((rows, steps, width), scores.dtype)
+    longest = 0
+    for b in range(rows):
+        best[b] = 0.0
+        longest = max(longest, lengths[b])
+        paths[b, lengths[b] :] = 0
+    for t in range(longest):
+        for b in range(rows):
+            if t >= lengths[b]:
+                continue
+            if t == 0:
+                for k in range(tags):
+                    here[b, 0, k] = start[b if start.shape[0] > 1 else 0, k]
+            else:
+                top = _highest(here[b, t - 1])
+                if top == -np.inf:
+                    top = zero
+                best[b] += top
+                for k in range(width):
+                    gained[b, t - 1, k] = here[b, t - 1, k] - top
+            for k in range(tags if t == 0 else 0, width):
+                here[b, t, k] = -np.inf
+        if t > 0:
+            for i in range(0, width, 8):
+                for b in range(rows):
+                    if t < lengths[b]:
+                        move = moves[b if moves.shape[0] > 1 else 0, t - 1 if moves.shape[1] > 1 else 0]
+                        _eight_best(gained[b, t - 1], move, i, here[b, t])
+        for b in range(rows):
+            if t < lengths[b]:
+                for k in range(tags):
+                    here[b, t, k] += scores[b, t, k]
     for b in range(rows):
         length = lengths[b]
-        best[b] = 0.0
-        for t in range(length, steps):
-            paths[b, t] = 0
         if length == 0:
             continue
-        for k in range(tags):
-            here[k] = start[k] + scores[b, 0, k]
-        offset = 0.0
-        for t in range(1, length):
-            top = here[0]
-            for k in range(1, tags):
-                top = max(top, here[k])
-            if top == -np.inf:
-                top = here.dtype.type(0)
-            offset += top
-            for k in range(tags):
-                there[k] = -np.inf
-                source[k] = 0
-            for i in range(tags):
-                gained = here[i] - top
-                if gained != -np.inf:
-                    for k in range(tags):
-                        value = gained + transitions[i, k]
-                        better = value > there[k]
-                        there[k] = value if better else there[k]
-                        source[k] = i if better else source[k]
-            for k in range(tags):
-                here[k] = there[k] + scores[b, t, k]
-                back[t, k] = source[k]
         tag = 0
-        top = here[0] + end[0]
+        final = end[b if end.shape[0] > 1 else 0]
+        top = here[b, length - 1, 0] + final[0]
         for k in range(1, tags):
-            if here[k] + end[k] > top:
-                top = here[k] + end[k]
+            if here[b, length - 1, k] + final[k] > top:
+                top = here[b, length - 1, k] + final[k]
                 tag = k
-        best[b] = offset + top
-        for t in range(length - 1, -1, -1):
+        best[b] += top
+        paths[b, length - 1] = tag
+        for t in range(length - 2, -1, -1):
+            into = turned[b if turned.shape[0] > 1 else 0, t if turned.shape[1] > 1 else 0, tag]
+            tag = 0
+            top = gained[b, t, 0] + into[0]
+            for i in range(1, tags):
+                value = gained[b, t, i] + into[i]
+                if value > top:
+                    top = value
+                    tag = i
             paths[b, t] = tag
-            if t > 0:
-                tag = back[t, tag]
+
+
+@njit(cache=True, nogil=True)
+def ranked(scores, moves, start, end, lengths, paths, found):  # type: ignore[no-untyped-def]
+    """The k best paths of each row, best first, ties to the lowest tag from the end (Huang and Chiang 2005, algorithm
+    1).
+
+    scores (B,T,K), moves (R,S,K,K), start and end (Q,K), all float64. Writes paths (B,k,T) int64 and found (B,k)
+    float64, -inf and 0 where there are fewer paths.
+    """
+    rows, steps, tags = scores.shape
+    k = found.shape[1]
+    held = np.empty((steps, tags, k))
+    back = np.empty((steps, tags, k), np.int64)  # source tag * k + its rank
+    for b in range(rows):
+        length = lengths[b]
+        paths[b] = 0
+        found[b] = -np.inf
+        if length == 0:
+            found[b, 0] = 0.0
+            continue
+        for x in range(tags):
+            held[0, x] = -np.inf
+            held[0, x, 0] = start[b if start.shape[0] > 1 else 0, x] + scores[b, 0, x]
+        for t in range(1, length):
+            move = moves[b if moves.shape[0] > 1 else 0, t - 1 if moves.shape[1] > 1 else 0]
+            for x in range(tags):
+                held[t, x] = -np.inf
+                for i in range(tags):
+                    gained = move[i, x] + scores[b, t, x]
+                    for r in range(k):
+                        if not _enter(held[t, x], back[t, x], held[t - 1, i, r] + gained, i * k + r):
+                            break
+        ends = np.empty(k, np.int64)
+        for i in range(tags):
+            for r in range(k):
+                if not _enter(found[b], ends, held[length - 1, i, r] + end[b if end.shape[0] > 1 else 0, i], i * k + r):
+                    break
+        for r in range(k):
+            if found[b, r] == -np.inf:
+                break
+            place = ends[r]
+            for t in range(length - 1, -1, -1):
+                paths[b, r, t] = place // k
+                place = back[t, place // k, place % k] if t > 0 else 0
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _enter(scores, places, score, place):  # type: ignore[no-untyped-def]
+    """Puts a score into a list, best first, behind its equals; False where it is too low for it."""
+    k = scores.shape[0]
+    if not score > scores[k - 1]:
+        return False
+    at = k - 1
+    while at > 0 and score > scores[at - 1]:
+        scores[at] = scores[at - 1]
+        places[at] = places[at - 1]
+        at -= 1
+    scores[at] = score
+    places[at] = place
+    return True
+
+
+# -- spans -------------------------------------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -319,29 +669,33 @@ def span_probabilities(  # type: ignore[no-untyped-def]
 
     first, final (N,K); begins, continues, closes (N,K,K) [from,to]; see `Scheme.edges`. Writes out (S,) float64.
     """
-    tags = weights.shape[2]
+    tags = first.shape[1]
     here = np.empty(tags, np.float64)
     there = np.empty(tags, np.float64)
     for s in range(rows.shape[0]):
         b, i, j, x = rows[s], starts[s], ends[s], kinds[s]
+        table = factors[b if factors.shape[0] > 1 else 0]
         for k in range(tags):
             here[k] = 0.0
-            if i == 0:
-                if first[x, k]:
-                    here[k] = alphas[b, 0, k]
-            else:
-                for p in range(tags):
+            if i == 0 and first[x, k]:
+                here[k] = alphas[b, 0, k]
+        if i > 0:
+            move = table[i - 1 if factors.shape[1] > 1 else 0]
+            for p in range(tags):
+                for k in range(tags):
                     if begins[x, p, k]:
-                        here[k] += alphas[b, i - 1, p] * factors[p, k]
+                        here[k] += alphas[b, i - 1, p] * move[p, k]
+            for k in range(tags):
                 here[k] *= weights[b, i, k] / scales[b, i]
         for t in range(i + 1, j):
+            move = table[t - 1 if factors.shape[1] > 1 else 0]
             for k in range(tags):
                 there[k] = 0.0
             for p in range(tags):
                 if here[p] != 0:
                     for k in range(tags):
                         if continues[x, p, k]:
-                            there[k] += here[p] * factors[p, k]
+                            there[k] += here[p] * move[p, k]
             for k in range(tags):
                 here[k] = there[k] * weights[b, t, k] / scales[b, t]
         total = 0.0
@@ -349,9 +703,10 @@ def span_probabilities(  # type: ignore[no-untyped-def]
             if here[k] != 0:
                 if j == lengths[b]:
                     if final[x, k]:
-                        total += here[k] * last[k] / scales[b, j]
+                        total += here[k] * last[b if last.shape[0] > 1 else 0, k] / scales[b, j]
                 else:
+                    move = table[j - 1 if factors.shape[1] > 1 else 0]
                     for n in range(tags):
                         if closes[x, k, n]:
-                            total += here[k] * factors[k, n] * arrivals[b, j, n]
+                            total += here[k] * move[k, n] * arrivals[b, j - 1, n]
         out[s] = total

@@ -129,16 +129,16 @@ def test_a_semirings_sum_of_nothing_possible_is_impossible_and_gives_no_gradient
     values = torch.full((2, 3), -torch.inf, dtype=torch.float64)
     values[1, 1] = 2.0
     values.requires_grad_()
-    total = semiring.sum(values, 1)
+    total = semiring().sum(values, -1)
     assert total.tolist() == [-torch.inf, 2.0]
     (gradient,) = torch.autograd.grad(total[1], values)
     assert gradient.tolist() == [[0, 0, 0], [0, 1, 0]]
     if semiring is LogSum:
-        (gradient,) = torch.autograd.grad(semiring.sum(values, 1).sum(), values)
+        (gradient,) = torch.autograd.grad(semiring().sum(values, -1).sum(), values)
         assert gradient.tolist() == [[0, 0, 0], [0, 1, 0]]
 
 
 def test_the_best_of_equals_is_the_first_and_gets_all_the_gradient() -> None:
     values = torch.tensor([[1.0, 3.0, 3.0]], requires_grad=True)
-    (gradient,) = torch.autograd.grad(Best.sum(values, 1).sum(), values)
+    (gradient,) = torch.autograd.grad(Best().sum(values, -1).sum(), values)
     assert gradient.tolist() == [[0, 1, 0]]
