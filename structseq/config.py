@@ -114,6 +114,10 @@ class HeadOptions(Section):
     scheme: str = Field(
         "auto", description="scheme learned inside: auto (the file's own), BIO, BIOES; answers keep the file's"
     )
+    costs: dict[str, float] = Field(
+        {},
+        description="crf (by softmax-margin then), svm: cost of a mistake where this type, tag or O is right",
+    )
 
 
 class TrainingOptions(Section):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,9 @@ class Model(nn.Module):
         self.options, self.vocabularies, self.tags = options, dict(vocabularies), tags
         self.inputs = build_inputs(options.inputs, self.vocabularies)
         self.encoder = build_encoder(options.encoder, self.inputs.width)
-        self.head: Head = row_of(HEADS, options.head.type, "head.type")(self.encoder.width, tags)
+        kind = row_of(HEADS, options.head.type, "head.type")
+        costs = {"costs": options.head.costs} if options.head.costs else {}
+        self.head: Head = kind(self.encoder.width, tags, **costs)
 
     @staticmethod
     def prepare(options: Options, examples: Sequence[Example], scheme: Scheme, *, seed: int) -> Model:
@@ -58,6 +61,7 @@ class Model(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = Model(options, vocabularies, tags)
+        model.head.prepare(examples)
         if vectors is not None:
             pretrained = model.inputs.features["vectors"]
             assert isinstance(pretrained, PretrainedVectors)
@@ -107,6 +111,15 @@ class Model(nn.Module):
             for row, answer in zip(rows, self._answers(distribution, examples, rows), strict=True):
                 found[row] = answer
         yield from found
+
+    def calibrate(self, examples: Sequence[Example]) -> None:
+        """Learn on held-out ``examples`` how sure the head's scores are (`Head.calibrate`)."""
+
+        def held_out() -> Iterator[tuple[Distribution, list[Any]]]:
+            for rows, distribution in self._distributions(examples):
+                yield distribution, [self.head.target(examples[row]) for row in rows]
+
+        self.head.calibrate(held_out)
 
     def tune(self, examples: Sequence[Example]) -> None:
         """Choose on held-out ``examples`` how the head decides (`Head.decisions`), by its criterion.

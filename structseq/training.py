@@ -151,9 +151,11 @@ class _Trainer:
                 yield self._update(rows)
         self._load(self.best)
         self.model.eval()
-        if self.dev and self.options.tune_decision:
+        if self.dev:
             with self.model.on_threads(self.threads):
-                self.model.tune(self.dev)
+                self.model.calibrate(self.dev)  # first: what tuning moves is counted in calibrated nats
+                if self.options.tune_decision:
+                    self.model.tune(self.dev)
         if not self.numbers["update"]:
             raise TrainingError(f"nothing was trained: {finished}")
 

@@ -18,6 +18,7 @@ import pytest
 from commandline import Done, call, columns, python, sentences, tiny, write_corpus
 
 from structseq.data.formats import read
+from structseq.heads import HEADS
 from structseq.run import Watch
 from structseq.storage import load_model
 from structseq.training import Progress
@@ -539,3 +540,20 @@ def test_output_is_utf8_whatever_the_locale(home: Path) -> None:
     words = python("tag", str(home / "model"), "--text", "to 東京")
     done = subprocess.run(words, capture_output=True, env=environment)
     assert done.returncode == 0 and done.stdout.decode("utf-8").startswith("to 東京\n")
+
+
+# -- every head --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_trains_tags_and_is_sure_of_itself(command: Command, tmp_path: Path, head: str) -> None:
+    parts = write_corpus(tmp_path)
+    model = tmp_path / "model"
+    words = ["train", parts["train"], "--dev", parts["dev"], "--output", model, "--set", f"head.type={head}"]
+    assert command(*words, *tiny(25)).status == 0
+    scored = command("evaluate", model, parts["test"], "--json", "-")
+    assert scored.status == 0 and json.loads(scored.out)["criterion"] > 0.5
+    tagged = command("tag", model, "--text", "fly from Taipei to Rome", "--confidence")
+    assert tagged.status == 0 and not tagged.err, "no warning: a temperature was fitted where one was needed"
+    sure = [float(line.split()[-1]) for line in tagged.out.splitlines()[1:]]
+    assert len(sure) == 2 and all(0 < each <= 1 for each in sure)

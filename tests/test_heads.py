@@ -1,4 +1,4 @@
-"""The three tagging heads by what tells them apart, and tags outside and inside a head."""
+"""The tagging heads by what tells them apart, and tags outside and inside a head."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import nn
 from structseq.config import row_of
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
-from structseq.heads import HEADS, CrfHead, PerceptronHead, SoftmaxHead
+from structseq.heads import HEADS, CrfHead, HmmHead, PerceptronHead, SoftmaxHead, SvmHead
 from structseq.heads.tagging import TaggingHead, TagSet
 from structseq.padded import Padded
 from structseq.spans import SCHEMES, Span, scheme_of
@@ -134,6 +134,98 @@ def test_heads_by_name() -> None:
     assert row_of(HEADS, "crf", "head.type") is CrfHead
     with pytest.raises(ConfigError, match='did you mean "softmax"'):
         row_of(HEADS, "soft-max", "head.type")
+
+
+def test_svm_loss_is_how_far_the_best_outscores_gold_by_its_cost() -> None:
+    head, states = head_of(SvmHead), states_of(3)
+    (row,) = rows_of(head(states))
+    scored = [(path, score) for path, score in oracles.scored_paths(row) if score > -np.inf]
+    for gold, own in scored:
+        worst = max(score + sum(a != b for a, b in zip(path, gold, strict=True)) for path, score in scored)
+        assert float(head.loss(states, torch.tensor([gold])).detach()) == pytest.approx(worst - own, abs=1e-5)
+
+
+def test_costs_are_named_by_what_is_right() -> None:
+    tags = TagSet.of([["O", "B-x", "I-x", "B-y"]], scheme_of("BIO"))
+    table = tags.costs({"x": 3.0, "O": 0.5})
+    assert tags.labels == ("O", "B-x", "I-x", "B-y")
+    expected = [[0, 0.5, 0.5, 0.5], [3, 0, 3, 3], [3, 3, 0, 3], [1, 1, 1, 0]]
+    assert table.tolist() == expected
+    with pytest.raises(ConfigError, match="expected names among x, y, O, found 'z'"):
+        tags.costs({"z": 1.0})
+    with pytest.raises(ConfigError, match="from 0 on"):
+        tags.costs({"x": -1.0})
+
+
+def test_costs_change_the_objective_of_heads_that_know_them_and_no_other_takes_them() -> None:
+    states, gold = states_of(3), torch.tensor([[1, 2, 0]])
+    for kind in (CrfHead, SvmHead):
+        torch.manual_seed(0)
+        plain, dear = kind(WIDTH, BIO), kind(WIDTH, BIO, costs={"x": 5.0})
+        dear.load_state_dict(plain.state_dict())
+        assert float(dear.loss(states, gold).detach()) > float(plain.loss(states, gold).detach())
+    for other in (SoftmaxHead, PerceptronHead, HmmHead):
+        with pytest.raises(ConfigError, match="without costs"):
+            other(WIDTH, BIO, costs={"x": 5.0})
+
+
+def test_the_hybrid_divides_posteriors_by_priors_and_counts_its_transitions() -> None:
+    head, states = head_of(HmmHead), states_of(3, 1)
+    tags = [("B-x", "I-x", "O"), ("O", "B-y"), ("O",)]
+    head.prepare([Example({"tokens": each}, {"tags": each}) for each in tags])
+    chain = head(states)
+    # Laplace's counts by hand: O 3, B-x 1, I-x 1, B-y 1, and one more of each, out of ten.
+    prior = torch.tensor([4, 2, 2, 2]) / 10
+    posterior = head.emissions(states).softmax(-1)
+    torch.testing.assert_close(chain.scores.exp(), posterior / prior)
+    # first tags: O twice, B-x once; I-x cannot begin
+    torch.testing.assert_close(chain.start.exp(), torch.tensor([3, 2, 0, 1]) / 6)
+    # after O: O 0, B-x 0, B-y 1, the end 2; I-x cannot follow
+    torch.testing.assert_close(chain.transitions[0].exp(), torch.tensor([1, 1, 0, 2]) / 7)
+    torch.testing.assert_close(chain.end[0].exp(), torch.tensor(3 / 7))
+    # ways on from any tag, the end among them, are a distribution
+    torch.testing.assert_close(chain.transitions.exp().sum(1) + chain.end.exp(), torch.ones(4))
+    assert set(head.state_dict()) >= {"log_prior", "log_start", "log_moves", "log_end"}, "a saved model keeps them"
+
+
+TEMPERED = (HmmHead, PerceptronHead, SvmHead)
+
+
+@pytest.mark.parametrize("kind", TEMPERED)
+def test_a_temperature_makes_confidences_fit_and_moves_no_answer(kind: type[TaggingHead]) -> None:
+    head, states = head_of(kind), states_of(*range(1, 9), seed=4)
+    raw = head(states)
+    assert not raw.calibrated
+    before = head.decide(raw)
+    # Gold drawn from the same scores made three times flatter: the fitted temperature must find the three.
+    drawn = raw.tempered(3.0).sample(400, torch.Generator().manual_seed(0))
+
+    def held_out() -> list[tuple[LinearChain, list[list[int] | None]]]:
+        rows = [[path[:length] for path, length in zip(each, range(1, 9), strict=True)] for each in drawn.tolist()]
+        return [(raw, [*paths[:-1], None]) for paths in rows]
+
+    head.calibrate(held_out)
+    fitted = head(states)
+    assert float(head.get_buffer("temperature")) == pytest.approx(3.0, rel=0.15)
+    assert fitted.calibrated and torch.equal(head.decide(fitted), before)
+    again = kind(WIDTH, BIO)
+    again.load_state_dict(head.state_dict())
+    assert again(states).calibrated, "the temperature is part of the weights"
+
+
+@pytest.mark.parametrize("kind", TEMPERED)
+def test_without_held_out_answers_there_is_no_temperature(kind: type[TaggingHead]) -> None:
+    head, states = head_of(kind), states_of(2)
+    for nothing in ([], [(head(states), [None])]):
+        head.calibrate(lambda known=nothing: known)
+        assert not head(states).calibrated
+
+
+@pytest.mark.parametrize("kind", [CrfHead, SoftmaxHead])
+def test_heads_trained_by_likelihood_need_no_temperature(kind: type[TaggingHead]) -> None:
+    head = head_of(kind)
+    head.calibrate(lambda: pytest.fail("nobody asked"))
+    assert head(states_of(2)).calibrated and "temperature" not in head.state_dict()
 
 
 # -- tags outside and inside -------------------------------------------------------------------------------------------

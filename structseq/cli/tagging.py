@@ -45,8 +45,11 @@ def run_tag(
         raise ConfigError(f"--text and the file {file} cannot both be tagged; give one of them")
     tagger = Tagger.load(model, trusted=trusted)
     data = data_options(settings, tagger.model.options.data)
-    if confidence and tagger.model.options.head.type == "perceptron":
-        remark("warning: a perceptron's scores are no probabilities; there are no confidences to tell")
+    if confidence and not tagger.calibrated:
+        remark(
+            "warning: scores learned by a margin, without a dev set, are no probabilities; there are no confidences"
+            " to tell"
+        )
     encoding = "utf-8"
     if text is not None:
         chunks = _one_text(tagger, _decoded(text), confidence is not False, as_json=format == "jsonl")

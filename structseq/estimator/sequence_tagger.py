@@ -61,7 +61,7 @@ class SequenceTagger(BaseEstimator):
     Parameters
     ----------
     head:
-        The structured layer: crf, softmax or perceptron.
+        The structured layer: crf, softmax, hmm, perceptron or svm.
     scheme:
         Scheme of the tags in ``y``; by default it is found.
     repair:
@@ -246,13 +246,16 @@ class SequenceTagger(BaseEstimator):
     def predict_marginals(self, X: Iterable[Any]) -> list[list[dict[str, float]]]:
         """For each token of each sentence the exact posterior probability of each tag.
 
-        Raises `ConfigError` for a perceptron, whose scores are no log-probabilities.
+        Raises `ConfigError` where the scores were learned by a margin and no temperature could be fitted.
         """
         check_is_fitted(self)
         marginals = [tagging.marginals for tagging in self.tagger_.tag_many(X, confidence=False, marginals=True)]
         known = [list(map(dict, each)) for each in marginals if each is not None]
         if len(known) < len(marginals):
-            raise ConfigError("predict_marginals: a perceptron's scores are no probabilities; use head crf or softmax")
+            raise ConfigError(
+                "predict_marginals: scores learned by a margin are no probabilities until a temperature is fitted; "
+                "hold data out for it, or use head crf or softmax"
+            )
         return known
 
     def score(self, X: Any, y: Any = None) -> float:

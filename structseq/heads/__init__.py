@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from structseq.heads.tagging import CrfHead, PerceptronHead, SoftmaxHead
+from structseq.heads.by_token import HmmHead, SoftmaxHead
+from structseq.heads.tagging import CrfHead
+from structseq.heads.tempered import PerceptronHead, SvmHead
 
-HEADS = {"crf": CrfHead, "perceptron": PerceptronHead, "softmax": SoftmaxHead}
+HEADS = {"crf": CrfHead, "hmm": HmmHead, "perceptron": PerceptronHead, "softmax": SoftmaxHead, "svm": SvmHead}
 
-__all__ = ["HEADS", "CrfHead", "PerceptronHead", "SoftmaxHead"]
+__all__ = ["HEADS", "CrfHead", "HmmHead", "PerceptronHead", "SoftmaxHead", "SvmHead"]

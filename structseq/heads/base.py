@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,6 +23,13 @@ class Head(nn.Module, ABC):
     """
 
     averaging: str = "ema"
+
+    def prepare(self, examples: Sequence[Example]) -> None:
+        """Count on the training examples what the head needs to know of them; most need nothing."""
+
+    def calibrate(self, held_out: Callable[[], Iterable[tuple[Distribution, list[Any | None]]]]) -> None:
+        """Learn on held-out data how sure the scores are, where the objective did not: ``held_out`` gives each batch's
+        distribution and targets, anew at each call. Heads trained by likelihood know already."""
 
     @abstractmethod
     def forward(self, states: Padded) -> Distribution:

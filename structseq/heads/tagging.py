@@ -1,9 +1,9 @@
-"""Tagging heads: one tag a token, always a legal sequence. Softmax, CRF and structured perceptron."""
+"""Tagging heads: one tag a token, always a legal sequence. What they share, and the CRF."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -106,6 +106,27 @@ class TagSet:
         """Entity types, in order; empty for plain tags."""
         return () if self.inner == PLAIN else tuple(self.inner.types(self.labels))
 
+    def costs(self, named: Mapping[str, float]) -> Tensor:
+        """(K, K) [right, answered] cost of each mistake: what is named (an entity type, a tag) of the right tag, else
+        1; 0 for what is right.
+
+        Raises `ConfigError` for a name that is none of the tags' or types', and for a cost below 0.
+        """
+        kinds = self.types if self.types else self.labels
+        known = dict.fromkeys((*kinds, *(label for label in self.labels if label == "O")))
+        for name, cost in named.items():
+            if name not in known:
+                raise ConfigError(f"head.costs: expected names among {', '.join(known)}, found {name!r}")
+            if not 0 <= cost < float("inf"):
+                raise ConfigError(f"head.costs: expected a cost from 0 on for {name!r}, found {cost}")
+        each = torch.tensor([float(named.get(self.kind(label), 1.0)) for label in self.labels])
+        return each.unsqueeze(1) * (1 - torch.eye(len(self.labels)))
+
+    def kind(self, label: str) -> str:
+        """The entity type of a tag, or the tag itself where it is of none."""
+        spans = () if self.inner == PLAIN else self.inner.decode([label])
+        return spans[0].label if spans else label
+
     def patterns(self) -> list[EdgePattern]:
         """For each of `types`, the edges that open, continue and close it."""
         edges = [self.inner.edges(self.labels, label) for label in self.types]
@@ -121,11 +142,21 @@ class TaggingHead(Head):
         H.
     tags:
         What to decide between.
+    costs:
+        For heads whose objective knows costs: what it costs to answer wrongly where an entity of a type, a tag, or O is
+        right, by name; 1 for what is not named.
     """
 
-    def __init__(self, in_width: int, tags: TagSet) -> None:
+    # Whether the objective knows costs of mistakes.
+    knows_costs = False
+
+    def __init__(self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.in_width, self.tags = in_width, tags
+        if costs and not self.knows_costs:
+            raise ConfigError(
+                f"head.costs: a {type(self).__name__} learns without costs; use head.type crf or svm, or leave them out"
+            )
         self.emission = nn.Linear(in_width, len(tags.labels))
         legal = tags.inner.legal(tags.labels)
         for name, table in (("start", legal.start), ("transitions", legal.transitions), ("end", legal.end)):
@@ -158,7 +189,11 @@ class TaggingHead(Head):
         return self.get_buffer("legal_start"), self.get_buffer("legal_transitions"), self.get_buffer("legal_end")
 
     @abstractmethod
-    def forward(self, states: Padded) -> LinearChain: ...
+    def chain(self, states: Padded) -> LinearChain:
+        """The legal sequences by their learned scores."""
+
+    def forward(self, states: Padded) -> LinearChain:
+        return self.chain(states)
 
     def target(self, example: Example) -> list[int] | None:
         return self.tags.encode(example.tags)
@@ -176,49 +211,24 @@ class TaggingHead(Head):
 
 
 class CrfHead(TaggingHead):
-    """Conditional random field, trained by likelihood over the legal sequences."""
+    """Conditional random field, trained by likelihood over the legal sequences; with costs, by softmax-margin."""
 
-    def __init__(self, in_width: int, tags: TagSet) -> None:
-        super().__init__(in_width, tags)
+    knows_costs = True
+
+    def __init__(self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None) -> None:
+        super().__init__(in_width, tags, costs=costs)
         self.crf = CRF(len(tags.labels), batch_first=True)
+        self.register_buffer("cost_table", tags.costs(costs) if costs else None, persistent=False)
 
-    def forward(self, states: Padded) -> LinearChain:
+    @property
+    def mistakes(self) -> Tensor | None:
+        """(K, K) [right, answered] what each mistake costs; None where nothing was said of costs."""
+        return self._buffers["cost_table"]
+
+    def chain(self, states: Padded) -> LinearChain:
         return self.crf.chain(self.emissions(states), states.lengths, self.legal)
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
-        return objectives.negative_log_likelihood(self(states), target)
-
-
-class PerceptronHead(CrfHead):
-    """The same scores trained as a structured perceptron (Collins 2002); averaged over updates, and without
-    confidences."""
-
-    averaging = "mean"
-
-    def forward(self, states: Padded) -> LinearChain:
-        chain = super().forward(states)
-        chain.calibrated = False
-        return chain
-
-    def loss(self, states: Padded, target: Tensor) -> Tensor:
-        return objectives.perceptron(self(states), target)
-
-
-class SoftmaxHead(TaggingHead):
-    """Each tag on its own in training; the best legal sequence in answering."""
-
-    def forward(self, states: Padded) -> LinearChain:
-        scores = self.emissions(states).log_softmax(-1)
-        zero = scores.new_zeros(len(self.tags.labels))
-        start, moves, end = self.legal
-        free = scores.new_zeros(moves.shape).masked_fill(~moves, -torch.inf)
-        return LinearChain(
-            scores, free, zero.masked_fill(~start, -torch.inf), zero.masked_fill(~end, -torch.inf), states.lengths
-        )
-
-    def loss(self, states: Padded, target: Tensor) -> Tensor:
-        real = states.mask()
-        each = nn.functional.cross_entropy(
-            self.emissions(states).transpose(1, 2), target.masked_fill(~real, -100), ignore_index=-100, reduction="none"
-        )
-        return each.sum(1)
+        if self.mistakes is None:
+            return objectives.negative_log_likelihood(self.chain(states), target)
+        return objectives.softmax_margin(self.chain(states), target, self.mistakes)

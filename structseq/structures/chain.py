@@ -122,6 +122,9 @@ class LinearChain(Structure):
         scores, moves, start, end = weights
         return LinearChain(scores, moves, start, end, self.lengths, calibrated=self.calibrated)
 
+    def with_scores(self, scores: Tensor) -> LinearChain:
+        return self.with_weights((scores, self.moves, self.first, self.last))
+
     def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor:
         scores, moves, start, end = weights
         nothing = semiring.lift(scores.new_zeros(scores.shape[0]))

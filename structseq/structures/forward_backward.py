@@ -8,7 +8,7 @@ recursion has at hand, so that memory is B T K instead of the B T K^2 of a trace
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,10 +16,7 @@ from torch import Tensor
 
 from structseq import compiling
 from structseq.structures import vectorised
-from structseq.structures.base import LogSum
-
-if TYPE_CHECKING:
-    from structseq.structures.chain import LinearChain
+from structseq.structures.base import LogSum, Semiring
 
 # The smallest share of the mass that a tag may have, and the largest backward variable: beside either end of the type
 # there must be room for the precision of what is kept.
@@ -32,6 +29,29 @@ _NONE = torch.zeros(0, dtype=torch.int64)
 def serves(scores: Tensor) -> bool:
     """Whether the compiled kernels serve: float32 or float64 on the CPU, something to do, Numba at hand."""
     return scores.device.type == "cpu" and scores.dtype in ROOM and scores.numel() > 0 and compiling.available()
+
+
+class Chain(Protocol):
+    """What is needed of a chain: its weights in the shapes of `LinearChain.weights`, and its definition."""
+
+    scores: Tensor
+    moves: Tensor
+    first: Tensor
+    last: Tensor
+    lengths: Tensor
+
+    @property
+    def weights(self) -> tuple[Tensor, ...]: ...
+
+    def with_weights(self, weights: tuple[Tensor, ...]) -> Chain: ...
+
+    def rows(self, chosen: Tensor) -> Chain: ...
+
+    def posteriors(self) -> Posteriors: ...
+
+    def path_score(self, target: Tensor) -> Tensor: ...
+
+    def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor: ...
 
 
 class Scaled(NamedTuple):
@@ -80,7 +100,7 @@ class Posteriors(NamedTuple):
         return found
 
 
-def posteriors(chain: LinearChain) -> Posteriors:
+def posteriors(chain: Chain) -> Posteriors:
     """Forward-backward over the rows of ``chain``, without gradients."""
     if serves(chain.scores):
         scaled, marginals, log_z = _compiled(chain)
@@ -97,7 +117,7 @@ def posteriors(chain: LinearChain) -> Posteriors:
     return Posteriors(marginals, log_z, scaled, dead, moves)
 
 
-def _wider(chain: LinearChain, again: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _wider(chain: Chain, again: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Marginals, log Z and expected moves (B, S, K, K) of a float64 chain that has a table for each row: scaled
     (``again``), then in logarithms."""
     if not again:
@@ -112,10 +132,10 @@ def _wider(chain: LinearChain, again: bool) -> tuple[Tensor, Tensor, Tensor]:
     return marginals, log_z, moves
 
 
-def _in_logarithms(chain: LinearChain) -> tuple[Tensor, Tensor, Tensor]:
+def _in_logarithms(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
     if not serves(chain.scores):
         with torch.enable_grad():
-            parts = chain._leaves()
+            parts = tuple(part.detach().clone().requires_grad_() for part in chain.weights)
             total = chain.recursion(LogSum(), parts)
             every = torch.autograd.grad(total[torch.isfinite(total)].sum(), parts[:2], allow_unused=True)
         marginals, moves = (torch.zeros_like(p) if g is None else g for p, g in zip(parts, every, strict=False))
@@ -129,7 +149,7 @@ def _in_logarithms(chain: LinearChain) -> tuple[Tensor, Tensor, Tensor]:
     return marginals, log_z, moves
 
 
-def _compiled(chain: LinearChain) -> tuple[Scaled, Tensor, Tensor]:
+def _compiled(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
     from structseq.structures import kernels
 
     kind = chain.scores.dtype
@@ -154,7 +174,7 @@ def _compiled(chain: LinearChain) -> tuple[Scaled, Tensor, Tensor]:
     return Scaled(*variables), torch.from_numpy(marginals), torch.from_numpy(log_z)
 
 
-def _by_torch(chain: LinearChain) -> tuple[Scaled, Tensor, Tensor]:
+def _by_torch(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
     scores, *tables = (part.detach() for part in chain.weights)
     (factors, between), (first, opened), (last, closed) = (
         _exponential(part, dims) for part, dims in zip(tables, (2, 1, 1), strict=True)
@@ -189,7 +209,7 @@ class LogPartition(torch.autograd.Function):
     """log Z with its closed-form gradient: the expected number of times each weight is used."""
 
     @staticmethod
-    def forward(ctx: Any, chain: LinearChain, scores: Tensor, moves: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    def forward(ctx: Any, chain: Chain, scores: Tensor, moves: Tensor, start: Tensor, end: Tensor) -> Tensor:
         ctx.posteriors, ctx.lengths, ctx.like = chain.posteriors(), chain.lengths, chain.with_weights
         ctx.save_for_backward(scores, moves, start, end)
         return ctx.posteriors.log_z.to(scores.dtype)
@@ -206,7 +226,7 @@ class LogProb(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, chain: LinearChain, target: Tensor, scores: Tensor, moves: Tensor, start: Tensor, end: Tensor
+        ctx: Any, chain: Chain, target: Tensor, scores: Tensor, moves: Tensor, start: Tensor, end: Tensor
     ) -> Tensor:
         total = path_scores((scores, moves, start, end), target, chain.lengths)
         ctx.posteriors, ctx.lengths, ctx.like = chain.posteriors(), chain.lengths, chain.with_weights
@@ -232,7 +252,7 @@ class PathScore(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, chain: LinearChain, target: Tensor, scores: Tensor, moves: Tensor, start: Tensor, end: Tensor
+        ctx: Any, chain: Chain, target: Tensor, scores: Tensor, moves: Tensor, start: Tensor, end: Tensor
     ) -> Tensor:
         ctx.lengths, ctx.like = chain.lengths, chain.with_weights
         ctx.save_for_backward(target, scores, moves, start, end)
@@ -295,7 +315,7 @@ def expected_counts(
     return [for_scores, for_moves, *ends]
 
 
-def _derived(chain: LinearChain, target: Tensor | None, upstream: Tensor) -> tuple[Tensor | None, ...]:
+def _derived(chain: Chain, target: Tensor | None, upstream: Tensor) -> tuple[Tensor | None, ...]:
     """Gradients of log Z, or of a path's log-probability, that can be differentiated once more."""
     log_z = chain.recursion(LogSum(), chain.weights)
     total = log_z if target is None else chain.path_score(target) - log_z

@@ -86,6 +86,11 @@ class Tagger:
     # -- what it knows ------------------------------------------------------------------------------------------------
 
     @property
+    def calibrated(self) -> bool:
+        """Whether confidences can be told: False for a margin's scores without a fitted temperature."""
+        return self._reader.calibrated
+
+    @property
     def scheme(self) -> Scheme:
         """The scheme of its answers: that of the training files."""
         return self.model.tags.outer

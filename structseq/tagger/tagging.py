@@ -72,7 +72,7 @@ class Tagging:
         L tags, in the scheme of the training files, as the head decides (`TaggingHead.decide`).
     confidence:
         Posterior probability of each of `spans`, in their order; where tags are plain, of each token's tag. None where
-        the head's scores are no log-probabilities (the perceptron's), or it was not asked for.
+        the head's scores are no log-probabilities (a margin's, without a temperature), or it was not asked for.
     marginals:
         For each token the probability of each tag, if asked for; None otherwise.
     scheme:

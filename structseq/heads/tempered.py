@@ -1,0 +1,99 @@
+"""Heads whose scores are no log-probabilities until a temperature is fitted: perceptron and structured SVM."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from structseq.heads.tagging import CrfHead, TaggingHead, TagSet
+from structseq.padded import Padded
+from structseq.structures import objectives
+from structseq.structures.base import Distribution
+from structseq.structures.chain import LinearChain
+
+# Between these the temperature is looked for.
+COLDEST, HOTTEST = 1e-3, 1e3
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+class TemperedHead(TaggingHead):
+    """A head whose chain is right in order but not in size: its confidences are those of exp(score / temperature), the
+    temperature fitted by likelihood on held-out data (Platt 2000; Guo et al. 2017, section 4.2).
+
+    No answer moves by it. Until it is fitted the distribution says that it is not calibrated.
+    """
+
+    def __init__(self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None) -> None:
+        super().__init__(in_width, tags, costs=costs)
+        self.register_buffer("temperature", torch.zeros(()))  # 0: not fitted
+
+    def forward(self, states: Padded) -> LinearChain:
+        chain, temperature = self.chain(states), float(self.get_buffer("temperature"))
+        if temperature:
+            chain = chain.tempered(temperature)
+        chain.calibrated = temperature > 0
+        return chain
+
+    def calibrate(self, held_out: Callable[[], Iterable[tuple[Distribution, list[Any | None]]]]) -> None:
+        kept = self.get_buffer("temperature")
+        kept.zero_()
+        known = [_with_targets(chain, targets) for chain, targets in held_out() if isinstance(chain, LinearChain)]
+        if any(len(rows) for _, _, rows in known):
+            kept.fill_(fitted_temperature(known))
+
+
+def _with_targets(chain: LinearChain, targets: list[Any | None]) -> tuple[LinearChain, Tensor, Tensor]:
+    """A chain, a target for each of its rows, and the rows whose target is known."""
+    table = torch.zeros(chain.scores.shape[:2], dtype=torch.int64)
+    for row, target in zip(table, targets, strict=True):
+        if target is not None:
+            row[: len(target)] = torch.as_tensor(target)
+    return chain, table, torch.tensor([i for i, target in enumerate(targets) if target is not None], dtype=torch.int64)
+
+
+def fitted_temperature(known: list[tuple[LinearChain, Tensor, Tensor]]) -> float:
+    """The temperature that makes targets (B, T) most probable, over the rows named, by golden-section search.
+
+    The likelihood is concave in 1 / temperature, so there is one best one.
+    """
+
+    def loss(exponent: float) -> float:
+        temperature = math.exp(exponent)
+        with torch.no_grad():
+            each = [chain.tempered(temperature).log_prob(target)[rows] for chain, target, rows in known]
+        return -float(torch.cat([part.double() for part in each]).sum())
+
+    low, high = math.log(COLDEST), math.log(HOTTEST)
+    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    at_left, at_right = loss(left), loss(right)
+    while high - low > 1e-3:
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - GOLDEN * (high - low)
+            at_left = loss(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + GOLDEN * (high - low)
+            at_right = loss(right)
+    return math.exp((low + high) / 2)
+
+
+class PerceptronHead(TemperedHead, CrfHead):
+    """The scores of a CRF trained as a structured perceptron (Collins 2002), averaged over updates."""
+
+    averaging = "mean"
+    knows_costs = False
+
+    def loss(self, states: Padded, target: Tensor) -> Tensor:
+        return objectives.perceptron(self.chain(states), target)
+
+
+class SvmHead(TemperedHead, CrfHead):
+    """The scores of a CRF trained as a structured support vector machine (Tsochantaridis et al. 2005)."""
+
+    def loss(self, states: Padded, target: Tensor) -> Tensor:
+        return objectives.structured_svm(self.chain(states), target, self.mistakes)
