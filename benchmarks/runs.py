@@ -105,7 +105,12 @@ def _structseq(run: Run, corpus: Corpus) -> tuple[_Trained, dict[str, Any]]:
         if progress.ends_epoch:
             epochs, best = progress.epoch, progress.best_epoch
             _tell(run, epochs, progress.dev_score or 0.0)
-    return _Trained(model), {"epochs": epochs, "best_epoch": best}
+    learned = {
+        name: round(float(value), 4)
+        for name, value in model.head.named_buffers()
+        if name in ("outside_bias", "temperature")
+    }
+    return _Trained(model), {"epochs": epochs, "best_epoch": best, **learned}
 
 
 def _tutorial(run: Run, corpus: Corpus) -> tuple[Any, dict[str, Any]]:
@@ -114,10 +119,13 @@ def _tutorial(run: Run, corpus: Corpus) -> tuple[Any, dict[str, Any]]:
 
     from tutorial import Tutorial
 
+    from structseq.training import planned_epochs
+
     options = run.options().training
     tokens, tags = [e.tokens for e in corpus.train], [e.tags for e in corpus.train]
     system, best, best_epoch, weights, epoch = Tutorial(tokens, tags, seed=run.seed or 0), -1.0, 0, {}, 0
-    for epoch in range(1, options.epochs + 1):
+    steps = -(-len(corpus.train) // options.batch_sentences)
+    for epoch in range(1, (options.epochs or planned_epochs(steps)) + 1):
         system.train_pass()
         reached = score(system, corpus.train, corpus.dev)
         _tell(run, epoch, reached)
