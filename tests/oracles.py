@@ -1,7 +1,7 @@
 """What the chain must answer, by writing every tag sequence down: float64, slow and obvious; it knows no structseq.
 
-A chain is ``(scores, transitions, start, end)`` with scores (L, K), transitions (K, K) [from, to], start and end (K,).
-Everything below is for one row; a batch is a list of rows.
+A chain is ``(scores, transitions, start, end)`` with scores (L, K), transitions (K, K) [from, to] or (L-1, K, K) for
+each step, start and end (K,). Everything below is for one row; a batch is a list of rows.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ class Chain(NamedTuple):
     end: np.ndarray
 
 
+def moves(chain: Chain, step: int) -> np.ndarray:
+    """(K, K) what each move from ``step`` to the next is worth."""
+    return chain.transitions if chain.transitions.ndim == 2 else chain.transitions[step]
+
+
 class Gradients(NamedTuple):
     """Derivatives of log Z, one for each part of a `Chain`."""
 
@@ -46,8 +51,8 @@ def path_score(chain: Chain, path: Path) -> float:
     total = float(chain.start[path[0]]) + float(chain.end[path[-1]])
     for t, tag in enumerate(path):
         total += float(chain.scores[t, tag])
-    for before, after in itertools.pairwise(path):
-        total += float(chain.transitions[before, after])
+    for t, (before, after) in enumerate(itertools.pairwise(path)):
+        total += float(moves(chain, t)[before, after])
     return total
 
 
@@ -89,8 +94,7 @@ def marginals(chain: Chain) -> np.ndarray:
 
 def gradients(chain: Chain) -> Gradients:
     """Expected counts: of tags at positions, of moves, of first and of last tags. They are the derivatives of log Z."""
-    length, tags = chain.scores.shape
-    counts = Gradients(np.zeros((length, tags)), np.zeros((tags, tags)), np.zeros(tags), np.zeros(tags))
+    counts = Gradients(*(np.zeros(part.shape) for part in chain))
     for path, probability in probabilities(chain):
         if not path:
             continue
@@ -98,9 +102,19 @@ def gradients(chain: Chain) -> Gradients:
         counts.end[path[-1]] += probability
         for t, tag in enumerate(path):
             counts.scores[t, tag] += probability
-        for before, after in itertools.pairwise(path):
-            counts.transitions[before, after] += probability
+        for t, (before, after) in enumerate(itertools.pairwise(path)):
+            moves(Chain(*counts), t)[before, after] += probability
     return counts
+
+
+def edge_marginals(chain: Chain) -> np.ndarray:
+    """(L-1, K, K) probability that positions t and t + 1 bear tags i and k."""
+    length, tags = chain.scores.shape
+    found = np.zeros((max(length - 1, 0), tags, tags))
+    for path, probability in probabilities(chain):
+        for t, (before, after) in enumerate(itertools.pairwise(path)):
+            found[t, before, after] += probability
+    return found
 
 
 def best(chain: Chain) -> tuple[Path, float]:
@@ -108,6 +122,79 @@ def best(chain: Chain) -> tuple[Path, float]:
     scored = scored_paths(chain)
     top = max(score for _, score in scored)
     return min((path for path, score in scored if score == top), key=lambda path: path[::-1]), top
+
+
+def ranked(chain: Chain, k: int) -> list[tuple[Path, float]]:
+    """The possible paths, best first, ``k`` of them at most; equals stand in the order of their last tags, then of
+    those before, and so on."""
+    possible = [(path, score) for path, score in scored_paths(chain) if score > -math.inf]
+    return sorted(possible, key=lambda pair: (-pair[1], pair[0][::-1]))[:k]
+
+
+def entropy(chain: Chain) -> float:
+    """-sum p log p in nats."""
+    return -math.fsum(p * math.log(p) for _, p in probabilities(chain) if p > 0)
+
+
+def kl(chain: Chain, other: Chain) -> float:
+    """sum p (log p - log q) in nats; inf where q forbids what p allows. Forbidden is a score of -inf."""
+    log_p, log_q = log_partition(chain), log_partition(other)
+    total = 0.0
+    for path, score in scored_paths(chain):
+        if score == -math.inf:
+            continue
+        against = path_score(other, path)
+        if against == -math.inf:
+            return math.inf
+        total += math.exp(score - log_p) * ((score - log_p) - (against - log_q))
+    return total
+
+
+def right_on_average(chain: Chain, path: Path) -> float:
+    """Expected number of positions at which ``path`` bears the right tag."""
+    shares = marginals(chain)
+    return math.fsum(shares[t, tag] for t, tag in enumerate(path))
+
+
+def minimum_risk(chain: Chain) -> float:
+    """The highest expected number of right tags that a possible path reaches; -inf where none is possible."""
+    shares = marginals(chain)
+    possible = [path for path, score in scored_paths(chain) if score > -math.inf]
+    return max((math.fsum(shares[t, tag] for t, tag in enumerate(path)) for path in possible), default=-math.inf)
+
+
+def within(chain: Chain, allowed: np.ndarray) -> Chain:
+    """The chain in which only ``allowed`` (L, K) tags are possible."""
+    return chain._replace(scores=np.where(allowed, chain.scores, -math.inf))
+
+
+def partial_likelihood(chain: Chain, allowed: np.ndarray) -> float:
+    """-log of the total probability of the paths through ``allowed`` (L, K) tags alone."""
+    return log_partition(chain) - log_partition(within(chain, allowed))
+
+
+def costs(chain: Chain, target: Path, cost: np.ndarray | None = None) -> list[tuple[Path, float]]:
+    """What each path costs against ``target``: (K, K) [gold, answered] ``cost`` added up, 1 a wrong tag by default."""
+    table = 1.0 - np.eye(chain.scores.shape[1]) if cost is None else cost
+    return [
+        (path, math.fsum(table[gold, tag] for gold, tag in zip(target, path, strict=True)))
+        for path, _ in scored_paths(chain)
+    ]
+
+
+def augmented_scores(chain: Chain, target: Path, cost: np.ndarray | None = None) -> list[float]:
+    """Score plus cost of each path."""
+    return [path_score(chain, path) + added for path, added in costs(chain, target, cost)]
+
+
+def structured_svm(chain: Chain, target: Path, cost: np.ndarray | None = None) -> float:
+    """max over paths of score + cost, less the target's score."""
+    return max(augmented_scores(chain, target, cost)) - path_score(chain, target)
+
+
+def softmax_margin(chain: Chain, target: Path, cost: np.ndarray | None = None) -> float:
+    """log of the summed exp(score + cost) of all paths, less the target's score."""
+    return log_sum(augmented_scores(chain, target, cost)) - path_score(chain, target)
 
 
 def probability_that(chain: Chain, holds: Callable[[Path], bool]) -> float:
@@ -121,16 +208,16 @@ def probability_that(chain: Chain, holds: Callable[[Path], bool]) -> float:
 def forward(chain: Chain) -> np.ndarray:
     """(L, K) log of the summed exp(score) of all paths that end in tag k at step t."""
     table = [chain.start + chain.scores[0]]
-    for emission in chain.scores[1:]:
-        table.append(np.logaddexp.reduce(table[-1][:, None] + chain.transitions, axis=0) + emission)
+    for t, emission in enumerate(chain.scores[1:]):
+        table.append(np.logaddexp.reduce(table[-1][:, None] + moves(chain, t), axis=0) + emission)
     return np.array(table)
 
 
 def backward(chain: Chain) -> np.ndarray:
     """(L, K) log of the summed exp(score) of all that can come behind tag k at step t."""
     table = [chain.end]
-    for emission in chain.scores[:0:-1]:
-        table.append(np.logaddexp.reduce(chain.transitions + emission + table[-1], axis=1))
+    for t in range(len(chain.scores) - 1, 0, -1):
+        table.append(np.logaddexp.reduce(moves(chain, t - 1) + chain.scores[t] + table[-1], axis=1))
     return np.array(table[::-1])
 
 
@@ -146,10 +233,10 @@ def long_marginals(chain: Chain) -> np.ndarray:
 def long_best(chain: Chain) -> tuple[list[int], float]:
     """Viterbi with back-pointers; `numpy.argmax` takes the lowest index of equals."""
     here, back = chain.start + chain.scores[0], []
-    for emission in chain.scores[1:]:
-        moves = here[:, None] + chain.transitions
-        back.append(moves.argmax(axis=0))
-        here = moves.max(axis=0) + emission
+    for t, emission in enumerate(chain.scores[1:]):
+        gained = here[:, None] + moves(chain, t)
+        back.append(gained.argmax(axis=0))
+        here = gained.max(axis=0) + emission
     final = here + chain.end
     path = [int(final.argmax())]
     for pointers in reversed(back):
