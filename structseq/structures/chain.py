@@ -17,8 +17,10 @@ from structseq.structures.forward_backward import (
     LogProb,
     PathScore,
     Posteriors,
+    edge_of,
     posteriors,
     serves,
+    table_of,
 )
 
 
@@ -92,8 +94,9 @@ class LinearChain(Structure):
         if lengths.shape != scores.shape[:1] or (rows and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps):
             raise ValueError(f"expected {rows} lengths from 0 to {steps}, found {lengths.tolist()}")
         self.lengths = lengths if lengths.device.type == "cpu" else lengths.cpu()
-        self.moves = _table(self.transitions, rows, steps, tags)
-        self.first, self.last = _edge(self.start, "start", rows, tags), _edge(self.end, "end", rows, tags)
+        _require_table(self.transitions, rows, steps, tags)
+        _require_edge(self.start, "start", rows, tags)
+        _require_edge(self.end, "end", rows, tags)
         self.calibrated = calibrated
         if allowed is not None:
             if allowed.dtype != torch.bool or allowed.shape != scores.shape:
@@ -103,11 +106,27 @@ class LinearChain(Structure):
                 )
             self.scores = torch.where(allowed.to(scores.device), self.scores, -torch.inf)
         self._posteriors: Posteriors | None = None
+        self._arrays: list[np.ndarray] | None = None
 
     @property
     def fast(self) -> bool:
         """Whether the compiled kernels serve: float32 or float64 on the CPU, at least one step, Numba at hand."""
         return serves(self.scores)
+
+    @property
+    def moves(self) -> Tensor:
+        """(1|B, 1|T-1, K, K) [from, to]."""
+        return table_of(self.transitions)
+
+    @property
+    def first(self) -> Tensor:
+        """(1|B, K) start scores."""
+        return edge_of(self.start)
+
+    @property
+    def last(self) -> Tensor:
+        """(1|B, K) end scores."""
+        return edge_of(self.end)
 
     # -- the definition -----------------------------------------------------------------------------------------------
 
@@ -123,7 +142,7 @@ class LinearChain(Structure):
         return LinearChain(scores, moves, start, end, self.lengths, calibrated=self.calibrated)
 
     def with_scores(self, scores: Tensor) -> LinearChain:
-        return self.with_weights((scores, self.moves, self.first, self.last))
+        return self.with_weights((scores, self.transitions, self.start, self.end))
 
     def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor:
         scores, moves, start, end = weights
@@ -161,7 +180,7 @@ class LinearChain(Structure):
     def log_partition(self) -> Tensor:
         if self.scores.numel() == 0:
             return super().log_partition()
-        total: Tensor = LogPartition.apply(self, self.scores, self.moves, self.first, self.last)
+        total: Tensor = LogPartition.apply(self, self.scores, self.transitions, self.start, self.end)
         return total
 
     def score(self, target: Tensor) -> Tensor:
@@ -177,7 +196,9 @@ class LinearChain(Structure):
         self._require_shape(target)
         if not self.fast:
             return super().log_prob(target)
-        found: Tensor = LogProb.apply(self, target.long().contiguous(), self.scores, self.moves, self.first, self.last)
+        found: Tensor = LogProb.apply(
+            self, target.long().contiguous(), self.scores, self.transitions, self.start, self.end
+        )
         return found
 
     def marginals(self) -> Tensor:
@@ -200,7 +221,7 @@ class LinearChain(Structure):
             return vectorised.viterbi(scores, moves, start, end, self.lengths)
         from structseq.structures import kernels
 
-        arrays = [part.detach().contiguous().numpy() for part in (self.scores, self.moves, self.first, self.last)]
+        arrays = self.arrays()
         paths, best = np.empty(self.scores.shape[:2], np.int64), np.empty(len(self.scores))
         kernels.viterbi(*arrays, self.lengths.numpy(), paths, best)
         return Ranked(torch.from_numpy(paths), torch.from_numpy(best).to(self.scores.dtype))
@@ -262,6 +283,14 @@ class LinearChain(Structure):
         ]
         return torch.stack(parts).sum(0)
 
+    def arrays(self) -> list[np.ndarray]:
+        """Scores, moves, start and end as the kernels read them."""
+        if self._arrays is None:
+            parts = (self.scores, self.transitions, self.start, self.end)
+            scores, moves, start, end = (part.detach().contiguous().numpy() for part in parts)
+            self._arrays = [scores, table_of(moves), edge_of(start), edge_of(end)]
+        return self._arrays
+
     def posteriors(self) -> Posteriors:
         """One forward-backward, kept for the verbs that share it."""
         if self._posteriors is None:
@@ -293,11 +322,11 @@ class LinearChain(Structure):
         stacked = [np.stack([np.asarray(getattr(p, name)) for p in patterns]) for name in EdgePattern._fields]
         first, begins, continues, closes, final = stacked
         out = np.zeros(len(spans))
-        known = [getattr(scaled, n).numpy() for n in ("alphas", "arrivals", "weights", "scales", "factors", "last")]
+        known = [np.asarray(getattr(scaled, n)) for n in ("alphas", "arrivals", "weights", "scales", "factors", "last")]
         kernels.span_probabilities(
             *known, self.lengths.numpy(), *np.ascontiguousarray(place.T), first, begins, continues, closes, final, out
         )
-        dead = ~scaled.alive.numpy()[place[:, 0]]
+        dead = ~np.asarray(scaled.alive)[place[:, 0]]
         if dead.any():
             again = [spans[s] for s in np.flatnonzero(dead).tolist()]
             out[dead] = self._derived_span_probabilities(again, patterns).numpy()
@@ -338,28 +367,20 @@ class LinearChain(Structure):
         return steps < self.lengths.to(self.scores.device).unsqueeze(1)
 
 
-def _table(transitions: Tensor, rows: int, steps: int, tags: int) -> Tensor:
-    """(1|B, 1|T-1, K, K) from transitions of two, three or four dimensions."""
-    table = transitions
-    if table.dim() == 2:
-        table = table.unsqueeze(0)
-    if table.dim() == 3:
-        table = table.unsqueeze(1)
-    fits = table.dim() == 4 and table.shape[2:] == (tags, tags)
-    if not fits or table.shape[0] not in (1, rows) or table.shape[1] not in (1, steps - 1):
+def _require_table(transitions: Tensor, rows: int, steps: int, tags: int) -> None:
+    shape = tuple(transitions.shape)
+    fits = 2 <= len(shape) <= 4 and shape[-2:] == (tags, tags) and (len(shape) < 3 or shape[0] in (1, rows))
+    if not fits or (len(shape) == 4 and shape[1] not in (1, steps - 1)):
         raise ValueError(
             f"transitions: expected ({tags}, {tags}), ({rows}, {tags}, {tags}) or "
-            f"({rows}, {max(steps - 1, 0)}, {tags}, {tags}), found {tuple(transitions.shape)}"
+            f"({rows}, {max(steps - 1, 0)}, {tags}, {tags}), found {shape}"
         )
-    return table
 
 
-def _edge(values: Tensor, name: str, rows: int, tags: int) -> Tensor:
-    """(1|B, K) from start or end scores."""
-    edge = values.unsqueeze(0) if values.dim() == 1 else values
-    if edge.dim() != 2 or edge.shape[1] != tags or edge.shape[0] not in (1, rows):
-        raise ValueError(f"{name}: expected ({tags},) or ({rows}, {tags}), found {tuple(values.shape)}")
-    return edge
+def _require_edge(values: Tensor, name: str, rows: int, tags: int) -> None:
+    shape = tuple(values.shape)
+    if shape != (tags,) and shape not in ((1, tags), (rows, tags)):
+        raise ValueError(f"{name}: expected ({tags},) or ({rows}, {tags}), found {shape}")
 
 
 _LOG_SUM = LogSum()

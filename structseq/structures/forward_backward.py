@@ -8,6 +8,7 @@ recursion has at hand, so that memory is B T K instead of the B T K^2 of a trace
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -23,6 +24,8 @@ from structseq.structures.base import LogSum, Semiring
 ROOM = {torch.float32: (1e-30, 1e36), torch.float64: (1e-290, 1e300)}
 _LIMITS = {kind: torch.tensor(limits, dtype=kind).numpy() for kind, limits in ROOM.items()}
 LANES = 16
+# Up to so many tags a loop counts moves faster than a product of matrices starts.
+FEW = 32
 _NONE = torch.zeros(0, dtype=torch.int64)
 
 
@@ -35,10 +38,10 @@ class Chain(Protocol):
     """What is needed of a chain: its weights in the shapes of `LinearChain.weights`, and its definition."""
 
     scores: Tensor
-    moves: Tensor
-    first: Tensor
-    last: Tensor
     lengths: Tensor
+
+    @property
+    def moves(self) -> Tensor: ...
 
     @property
     def weights(self) -> tuple[Tensor, ...]: ...
@@ -49,22 +52,25 @@ class Chain(Protocol):
 
     def posteriors(self) -> Posteriors: ...
 
+    def arrays(self) -> list[np.ndarray]: ...
+
     def path_score(self, target: Tensor) -> Tensor: ...
 
     def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor: ...
 
 
 class Scaled(NamedTuple):
-    """Variables of the scaled recursion; W is K, or K rounded up with zeros. Zero where a row is not alive."""
+    """Variables of the scaled recursion, as tensors, or as arrays where the kernels made them; W is K, or K rounded up
+    with zeros. Zero where a row is not alive."""
 
-    weights: Tensor  # (B, T, W) exp(score - step maximum)
-    factors: Tensor  # (R, S, W, W)
-    first: Tensor  # (Q, W)
-    last: Tensor  # (Q, W)
-    alphas: Tensor  # (B, T, W)
-    arrivals: Tensor  # (B, T, W) out of each step
-    scales: Tensor  # (B, T+1)
-    alive: Tensor  # (B,) bool
+    weights: Any  # (B, T, W) exp(score - step maximum)
+    factors: Any  # (R, S, W, W)
+    first: Any  # (Q, W)
+    last: Any  # (Q, W)
+    alphas: Any  # (B, T, W)
+    arrivals: Any  # (B, T, W) out of each step
+    scales: Any  # (B, T+1)
+    alive: Any  # (B,) bool
 
 
 class Posteriors(NamedTuple):
@@ -75,6 +81,7 @@ class Posteriors(NamedTuple):
     scaled: Scaled
     dead: Tensor  # (D,) rows that the scaled recursion could not hold
     dead_moves: Tensor  # (D, S, K, K) their expected moves; S is 1 or T-1, as in the chain's own table
+    lengths: Tensor  # (B,)
 
     def expected_moves(self, upstream: Tensor, shape: torch.Size) -> Tensor:
         """Expected number of each move, rows weighted by ``upstream`` (B,): as the chain's table of ``shape``
@@ -83,8 +90,33 @@ class Posteriors(NamedTuple):
             with torch.autocast(upstream.device.type, enabled=False):
                 return self.expected_moves(upstream, shape)
         scaled, tags = self.scaled, shape[-1]
-        alphas, factors = scaled.alphas, scaled.factors
-        arrivals = scaled.arrivals * upstream[:, None, None]
+        if shape[:2] == (1, 1) and isinstance(scaled.alphas, np.ndarray) and scaled.alphas.shape[2] <= FEW:
+            found = self._few(upstream, tags)
+        else:
+            found = self._many(upstream, shape)
+        if len(self.dead):
+            lost = self.dead_moves * upstream[self.dead][:, None, None, None]
+            rows = self.dead if shape[0] > 1 else torch.zeros_like(self.dead)
+            found = found.index_add(0, rows, lost)
+        return found
+
+    def _few(self, upstream: Tensor, tags: int) -> Tensor:
+        """(1, 1, K, K) for one table of few tags."""
+        from structseq.structures import kernels
+
+        scaled = self.scaled
+        out = np.empty((1, 1, tags, tags), scaled.alphas.dtype)
+        kernels.expected_moves(
+            upstream.contiguous().numpy(), scaled.alphas, scaled.arrivals, scaled.factors[0, 0], self.lengths.numpy(),
+            out[0, 0],
+        )  # fmt: skip
+        return torch.from_numpy(out)
+
+    def _many(self, upstream: Tensor, shape: torch.Size) -> Tensor:
+        """The same by products of matrices, for tables of any shape."""
+        scaled, tags = self.scaled, shape[-1]
+        alphas, factors = torch.as_tensor(scaled.alphas), torch.as_tensor(scaled.factors)
+        arrivals = torch.as_tensor(scaled.arrivals) * upstream[:, None, None]
         if shape[1] > 1:
             found = alphas[:, :-1, :, None] * arrivals[:, :-1, None, :] * factors
             found = found if shape[0] > 1 else found.sum(0, keepdim=True)
@@ -92,29 +124,24 @@ class Posteriors(NamedTuple):
             found = (alphas.transpose(1, 2) @ arrivals).unsqueeze(1) * factors
         else:
             found = (alphas.flatten(0, 1).T @ arrivals.flatten(0, 1)) * factors
-        found = found[..., :tags, :tags]
-        if len(self.dead):
-            lost = self.dead_moves * upstream[self.dead][:, None, None, None]
-            rows = self.dead if shape[0] > 1 else torch.zeros_like(self.dead)
-            found = found.index_add(0, rows, lost)
-        return found
+        return found[..., :tags, :tags]
 
 
 def posteriors(chain: Chain) -> Posteriors:
     """Forward-backward over the rows of ``chain``, without gradients."""
     if serves(chain.scores):
         scaled, marginals, log_z = _compiled(chain)
-        if scaled.alive.numpy().all():
-            return Posteriors(marginals, log_z, scaled, _NONE, log_z)
+        if scaled.alive.all():
+            return Posteriors(marginals, log_z, scaled, _NONE, log_z, chain.lengths)
     with torch.no_grad(), torch.autocast(chain.scores.device.type, enabled=False):
         if not serves(chain.scores):
             scaled, marginals, log_z = _by_torch(chain)
-        dead = (~scaled.alive).nonzero().squeeze(1)
+        dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)
         moves = log_z
         if len(dead):
             found, log_z[dead], moves = _wider(chain.rows(dead), chain.scores.dtype == torch.float32)
             marginals[dead], moves = found.to(marginals.dtype), moves.to(marginals.dtype)
-    return Posteriors(marginals, log_z, scaled, dead, moves)
+    return Posteriors(marginals, log_z, scaled, dead, moves, chain.lengths)
 
 
 def _wider(chain: Chain, again: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -123,9 +150,9 @@ def _wider(chain: Chain, again: bool) -> tuple[Tensor, Tensor, Tensor]:
     if not again:
         return _in_logarithms(chain)
     scaled, marginals, log_z = _compiled(chain) if serves(chain.scores) else _by_torch(chain)
-    dead = (~scaled.alive).nonzero().squeeze(1)
+    dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)
     nothing = log_z.new_zeros(0)
-    found = Posteriors(marginals, log_z, scaled, dead[:0], nothing)
+    found = Posteriors(marginals, log_z, scaled, dead[:0], nothing, chain.lengths)
     moves = found.expected_moves(torch.ones_like(log_z), chain.moves.shape)
     if len(dead):
         marginals[dead], log_z[dead], moves[dead] = _in_logarithms(chain.rows(dead))
@@ -153,7 +180,7 @@ def _compiled(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
     from structseq.structures import kernels
 
     kind = chain.scores.dtype
-    inputs = [part.detach().contiguous().numpy() for part in (chain.scores, chain.moves, chain.first, chain.last)]
+    inputs = chain.arrays()
     scores, moves, start, end = inputs
     rows, steps, tags = scores.shape
     width = -(-tags // LANES) * LANES
@@ -170,8 +197,9 @@ def _compiled(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
         *inputs, lengths, forbidden, exponents, least, most, alphas, arrivals, scales, marginals, log_z, alive
     )
     parts = kernels.parted.py_func(exponents, rows, steps, tags, moves, start, end)
-    variables = (torch.from_numpy(part) for part in (*parts, alphas, arrivals, scales, alive))
-    return Scaled(*variables), torch.from_numpy(marginals), torch.from_numpy(log_z)
+    weights, factors, first, last = parts
+    scaled = Scaled(weights, factors, first, last, alphas, arrivals, scales, alive)
+    return scaled, torch.from_numpy(marginals), torch.from_numpy(log_z)
 
 
 def _by_torch(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
@@ -206,44 +234,48 @@ def _exponential(values: Tensor, dims: int) -> tuple[Tensor, Tensor]:
 
 
 class LogPartition(torch.autograd.Function):
-    """log Z with its closed-form gradient: the expected number of times each weight is used."""
+    """log Z with its closed-form gradient: the expected number of times each weight is used.
+
+    Here and below ``parts`` are scores, transitions, start and end as the caller shaped them.
+    """
 
     @staticmethod
-    def forward(ctx: Any, chain: Chain, scores: Tensor, moves: Tensor, start: Tensor, end: Tensor) -> Tensor:
-        ctx.posteriors, ctx.lengths, ctx.like = chain.posteriors(), chain.lengths, chain.with_weights
-        ctx.save_for_backward(scores, moves, start, end)
-        return ctx.posteriors.log_z.to(scores.dtype)
+    def forward(ctx: Any, chain: Chain, *parts: Tensor) -> Tensor:
+        ctx.posteriors, ctx.like = chain.posteriors(), chain.with_weights
+        ctx.save_for_backward(*parts)
+        return ctx.posteriors.log_z.to(parts[0].dtype)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # the gradient itself is to be differentiated: torch's own operations can be
-            return (None, *_derived(ctx.like(ctx.saved_tensors), None, upstream))
-        return (None, *expected_counts(ctx.posteriors, ctx.lengths, upstream, *ctx.saved_tensors[1:]))
+            chain = ctx.like(ctx.saved_tensors)
+            return (None, *_gradients(chain.recursion(LogSum(), chain.weights), ctx.saved_tensors, upstream))
+        return (None, *expected_counts(ctx.posteriors, upstream, ctx.saved_tensors))
 
 
 class LogProb(torch.autograd.Function):
     """log p of a path, with its closed-form gradient: what the path uses less what is expected."""
 
     @staticmethod
-    def forward(
-        ctx: Any, chain: Chain, target: Tensor, scores: Tensor, moves: Tensor, start: Tensor, end: Tensor
-    ) -> Tensor:
-        total = path_scores((scores, moves, start, end), target, chain.lengths)
-        ctx.posteriors, ctx.lengths, ctx.like = chain.posteriors(), chain.lengths, chain.with_weights
-        ctx.save_for_backward(target, scores, moves, start, end)
+    def forward(ctx: Any, chain: Chain, target: Tensor, *parts: Tensor) -> Tensor:
+        total = path_scores(chain, target)
+        ctx.posteriors, ctx.like = chain.posteriors(), chain.with_weights
+        ctx.save_for_backward(target, *parts)
         log_z = ctx.posteriors.log_z
         found = total - log_z
         if len(ctx.posteriors.dead):
             found = torch.where(torch.isneginf(log_z), total, found)
-        return found.to(scores.dtype)
+        return found.to(parts[0].dtype)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        target, scores, *tables = ctx.saved_tensors
+        target, *parts = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return (None, None, *_derived(ctx.like((scores, *tables)), target, upstream))
-        found = expected_counts(ctx.posteriors, ctx.lengths, -upstream, *tables)
-        path_scores_back(upstream, target, ctx.lengths, found)
+            chain = ctx.like(tuple(parts))
+            total = chain.path_score(target) - chain.recursion(LogSum(), chain.weights)
+            return (None, None, *_gradients(total, parts, upstream))
+        found = expected_counts(ctx.posteriors, -upstream, parts)
+        path_scores_back(upstream, target, ctx.posteriors.lengths, found)
         return (None, None, *found)
 
 
@@ -251,78 +283,80 @@ class PathScore(torch.autograd.Function):
     """Score of a path by the compiled kernels."""
 
     @staticmethod
-    def forward(
-        ctx: Any, chain: Chain, target: Tensor, scores: Tensor, moves: Tensor, start: Tensor, end: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, chain: Chain, target: Tensor, *parts: Tensor) -> Tensor:
         ctx.lengths, ctx.like = chain.lengths, chain.with_weights
-        ctx.save_for_backward(target, scores, moves, start, end)
-        return path_scores((scores, moves, start, end), target, chain.lengths).to(scores.dtype)
+        ctx.save_for_backward(target, *parts)
+        return path_scores(chain, target).to(parts[0].dtype)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         target, *parts = ctx.saved_tensors
         if torch.is_grad_enabled():
-            chain = ctx.like(tuple(parts))
-            return (None, None, *_gradients(chain.path_score(target), parts, upstream))
-        found = [torch.zeros_like(part) for part in parts]
+            return (None, None, *_gradients(ctx.like(tuple(parts)).path_score(target), parts, upstream))
+        found = [torch.zeros_like(part, memory_format=torch.contiguous_format) for part in parts]
         path_scores_back(upstream, target, ctx.lengths, found)
         return (None, None, *found)
 
 
-def path_scores(parts: tuple[Tensor, ...], target: Tensor, lengths: Tensor) -> Tensor:
+def path_scores(chain: Chain, target: Tensor) -> Tensor:
     """(B,) float64 scores of paths ``target`` (B, T) int64, by the kernel; raises IndexError for a tag out of range."""
     from structseq.structures import kernels
 
-    total = torch.empty(len(target), dtype=torch.float64)
-    arrays = [part.detach().contiguous().numpy() for part in parts]
-    row = kernels.path_scores(*arrays, target.numpy(), lengths.numpy(), total.numpy())
+    total = np.empty(len(target))
+    row = kernels.path_scores(*chain.arrays(), target.numpy(), chain.lengths.numpy(), total)
     if row < len(target):
-        tags = parts[0].shape[2]
-        wrong = [(t, tag) for t, tag in enumerate(target[row, : lengths[row]].tolist()) if not 0 <= tag < tags]
+        tags = chain.scores.shape[2]
+        wrong = [(t, tag) for t, tag in enumerate(target[row, : chain.lengths[row]].tolist()) if not 0 <= tag < tags]
         step, found = wrong[0]
         raise IndexError(f"expected tags from 0 to {tags - 1}, found {found} in row {row} at step {step}")
-    return total
+    return torch.from_numpy(total)
 
 
-def path_scores_back(upstream: Tensor, target: Tensor, lengths: Tensor, gradients: list[Tensor]) -> None:
+def path_scores_back(upstream: Tensor, target: Tensor, lengths: Tensor, gradients: Sequence[Tensor]) -> None:
     """Adds ``upstream`` (B,) to ``gradients`` wherever the paths' scores were read."""
     from structseq.structures import kernels
 
-    arrays = [part.numpy() for part in gradients]
-    kernels.path_scores_back(upstream.contiguous().numpy(), target.numpy(), lengths.numpy(), *arrays)
+    scores, transitions, start, end = (part.numpy() for part in gradients)
+    moves, first, last = table_of(transitions), edge_of(start), edge_of(end)
+    kernels.path_scores_back(upstream.contiguous().numpy(), target.numpy(), lengths.numpy(), scores, moves, first, last)
 
 
-def expected_counts(
-    found: Posteriors, lengths: Tensor, upstream: Tensor, moves: Tensor, start: Tensor, end: Tensor
-) -> list[Tensor]:
-    """Expected number of times each weight is used, rows weighted by ``upstream`` (B,)."""
-    marginals = found.marginals
-    for_moves = found.expected_moves(upstream, moves.shape).contiguous()
+def expected_counts(found: Posteriors, upstream: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
+    """Expected number of times each weight is used, rows weighted by ``upstream`` (B,), shaped as ``parts``."""
+    marginals, lengths = found.marginals, found.lengths
+    _, transitions, start, end = parts
+    for_moves = found.expected_moves(upstream, table_of(transitions).shape).contiguous().view(transitions.shape)
     if serves(marginals):
         from structseq.structures import kernels
 
-        for_scores, for_start, for_end = torch.empty_like(marginals), torch.zeros_like(start), torch.zeros_like(end)
-        arrays = [part.numpy() for part in (marginals, lengths, for_scores, for_start, for_end)]
-        kernels.expected_back(upstream.contiguous().numpy(), *arrays)
-        return [for_scores, for_moves, for_start, for_end]
+        kind = marginals.numpy().dtype
+        counted, opened, closed = (np.zeros(shape, kind) for shape in (marginals.shape, start.shape, end.shape))
+        arrays = (upstream.contiguous().numpy(), marginals.numpy(), lengths.numpy())
+        kernels.expected_back(*arrays, counted, edge_of(opened), edge_of(closed))
+        return [torch.from_numpy(counted), for_moves, torch.from_numpy(opened), torch.from_numpy(closed)]
     for_scores = marginals * upstream[:, None, None]
     rows = torch.arange(len(lengths), device=marginals.device)
-    final = for_scores[rows, (lengths.to(marginals.device) - 1).clamp(min=0)]
-    edges = (for_scores[:, 0], final)
+    edges = for_scores[:, 0], for_scores[rows, (lengths.to(marginals.device) - 1).clamp(min=0)]
     ends = [
-        edge if len(part) > 1 else edge.sum(0, keepdim=True) for edge, part in zip(edges, (start, end), strict=True)
+        (edge if len(edge_of(part)) > 1 else edge.sum(0, keepdim=True)).view(part.shape)
+        for edge, part in zip(edges, (start, end), strict=True)
     ]
     return [for_scores, for_moves, *ends]
 
 
-def _derived(chain: Chain, target: Tensor | None, upstream: Tensor) -> tuple[Tensor | None, ...]:
-    """Gradients of log Z, or of a path's log-probability, that can be differentiated once more."""
-    log_z = chain.recursion(LogSum(), chain.weights)
-    total = log_z if target is None else chain.path_score(target) - log_z
-    return _gradients(total, list(chain.weights), upstream)
-
-
-def _gradients(total: Tensor, parts: list[Tensor], upstream: Tensor) -> tuple[Tensor | None, ...]:
+def _gradients(total: Tensor, parts: Sequence[Tensor], upstream: Tensor) -> tuple[Tensor | None, ...]:
+    """Gradients of ``total`` (B,) by torch's own operations, which can be differentiated once more."""
     wanted = [part for part in parts if part.requires_grad]
     found = iter(torch.autograd.grad(total, wanted, upstream, create_graph=True, materialize_grads=True))
     return tuple(next(found) if part.requires_grad else None for part in parts)
+
+
+def table_of(transitions: Any) -> Any:
+    """(1|B, 1|T-1, K, K) from transitions (K, K), (B, K, K) or (B, T-1, K, K); of tensors and arrays alike."""
+    shape = tuple(transitions.shape)
+    return transitions.reshape((1,) * (4 - len(shape)) + shape if len(shape) != 3 else (shape[0], 1, *shape[1:]))
+
+
+def edge_of(values: Any) -> Any:
+    """(1|B, K) from start or end scores (K,) or (B, K); of tensors and arrays alike."""
+    return values if len(values.shape) == 2 else values.reshape(1, -1)

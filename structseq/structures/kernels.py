@@ -478,6 +478,26 @@ def expected_back(upstream, marginals, lengths, for_scores, for_start, for_end):
                 for_end[b if for_end.shape[0] > 1 else 0, k] += for_scores[b, lengths[b] - 1, k]
 
 
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def expected_moves(upstream, alphas, arrivals, factors, lengths, out):  # type: ignore[no-untyped-def]
+    """Expected number of each move, rows weighted by upstream (B,), added up: out (K,K), for one table of few tags.
+
+    alphas and arrivals (B,T,W), factors (W,W); where tags are many a product of matrices is faster.
+    """
+    width, tags = factors.shape[0], out.shape[0]
+    total = np.zeros((tags, width), factors.dtype)
+    for b in range(alphas.shape[0]):
+        for t in range(lengths[b] - 1):
+            onto = arrivals[b, t]
+            for i in range(tags):
+                mass = alphas[b, t, i] * upstream[b]
+                for k in range(width):
+                    total[i, k] += mass * onto[k]
+    for i in range(tags):
+        for k in range(tags):
+            out[i, k] = total[i, k] * factors[i, k]
+
+
 # -- the best ----------------------------------------------------------------------------------------------------------
 
 
