@@ -46,7 +46,8 @@ def main() -> None:
 def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N")
-    parser.add_argument("--heads", nargs="*", default=["crf"], metavar="HEAD", help="crf, hmm, perceptron, softmax, svm")
+    heads = "crf, hmm, perceptron, softmax, svm"
+    parser.add_argument("--heads", nargs="*", default=["crf"], metavar="HEAD", help=heads)
     parser.add_argument("--tutorial", action="store_true", help="the plain tutorial model too, over the same seeds")
     parser.add_argument("--crfsuite", action="store_true", help="CRFsuite with hand-made features too")
     parser.add_argument("--majority", action="store_true", help="each word's most frequent tag too")

@@ -88,12 +88,13 @@ class LinearChain(Structure):
             )
         rows, steps, tags = scores.shape
         at_least = torch.promote_types(scores.dtype, torch.float32)
-        self.scores = scores.to(at_least)
-        self.transitions = transitions.to(at_least)
-        self.start, self.end = start.to(at_least), end.to(at_least)
-        if lengths.shape != scores.shape[:1] or (rows and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps):
-            raise ValueError(f"expected {rows} lengths from 0 to {steps}, found {lengths.tolist()}")
+        self.scores, self.transitions, self.start, self.end = (
+            part if part.dtype == at_least else part.to(at_least) for part in (scores, transitions, start, end)
+        )
         self.lengths = lengths if lengths.device.type == "cpu" else lengths.cpu()
+        known = self.lengths.numpy()
+        if known.shape != (rows,) or (rows and not 0 <= known.min() <= known.max() <= steps):
+            raise ValueError(f"expected {rows} lengths from 0 to {steps}, found {lengths.tolist()}")
         _require_table(self.transitions, rows, steps, tags)
         _require_edge(self.start, "start", rows, tags)
         _require_edge(self.end, "end", rows, tags)
@@ -290,6 +291,10 @@ class LinearChain(Structure):
             scores, moves, start, end = (part.detach().contiguous().numpy() for part in parts)
             self._arrays = [scores, table_of(moves), edge_of(start), edge_of(end)]
         return self._arrays
+
+    def keep(self, found: Posteriors) -> None:
+        """Remember posteriors that were worked out beside something else."""
+        self._posteriors = found
 
     def posteriors(self) -> Posteriors:
         """One forward-backward, kept for the verbs that share it."""

@@ -9,7 +9,7 @@ recursion has at hand, so that memory is B T K instead of the B T K^2 of a trace
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 import torch
@@ -53,6 +53,8 @@ class Chain(Protocol):
     def posteriors(self) -> Posteriors: ...
 
     def arrays(self) -> list[np.ndarray]: ...
+
+    def keep(self, found: Posteriors) -> None: ...
 
     def path_score(self, target: Tensor) -> Tensor: ...
 
@@ -176,30 +178,82 @@ def _in_logarithms(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
     return marginals, log_z, moves
 
 
+class _Room(NamedTuple):
+    """Arrays for one call of the kernels, which fill them."""
+
+    exponents: np.ndarray
+    alphas: np.ndarray
+    arrivals: np.ndarray
+    scales: np.ndarray
+    marginals: np.ndarray
+    log_z: np.ndarray
+    alive: np.ndarray
+
+    @staticmethod
+    def of(scores: np.ndarray, moves: np.ndarray, start: np.ndarray, end: np.ndarray) -> _Room:
+        rows, steps, tags = scores.shape
+        width, number = -(-tags // LANES) * LANES, scores.dtype
+        # One exponential for everything: what `kernels.parted` parts lies end to end.
+        size = width * (rows * steps + moves.shape[0] * moves.shape[1] * width + len(start) + len(end))
+        alphas, arrivals = np.empty((2, rows, steps, width), number)
+        return _Room(
+            np.empty(size, number), alphas, arrivals, np.empty((rows, steps + 1), number),
+            np.empty(scores.shape, number), np.empty(rows), np.empty(rows, bool),
+        )  # fmt: skip
+
+    def started(self, chain: Chain) -> tuple[Any, ...]:
+        """What `kernels.solved` wants behind the chain's own arrays, the exponentials taken."""
+        from structseq.structures import kernels
+
+        lengths = chain.lengths.numpy()
+        forbidden = kernels.shifted(*chain.arrays(), lengths, self.exponents, self.log_z)
+        np.exp(self.exponents, out=self.exponents)
+        return (forbidden, self.exponents, *_LIMITS[chain.scores.dtype], *self[1:])
+
+    def scaled(self, chain: Chain) -> Scaled:
+        from structseq.structures import kernels
+
+        scores, *tables = chain.arrays()
+        weights, factors, first, last = kernels.parted.py_func(self.exponents, *scores.shape, *tables)
+        return Scaled(weights, factors, first, last, self.alphas, self.arrivals, self.scales, self.alive)
+
+
 def _compiled(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
     from structseq.structures import kernels
 
-    kind = chain.scores.dtype
-    inputs = chain.arrays()
-    scores, moves, start, end = inputs
-    rows, steps, tags = scores.shape
-    width = -(-tags // LANES) * LANES
-    lengths, number = chain.lengths.numpy(), scores.dtype
-    # One exponential for everything: the parts lie end to end.
-    size = width * (rows * steps + moves.shape[0] * moves.shape[1] * width + len(start) + len(end))
-    exponents, log_z = np.empty(size, number), np.empty(rows)
-    forbidden = kernels.shifted(scores, moves, start, end, lengths, exponents, log_z)
-    np.exp(exponents, out=exponents)
-    alphas, arrivals = np.empty((2, rows, steps, width), number)
-    scales, marginals, alive = np.empty((rows, steps + 1), number), np.empty(scores.shape, number), np.empty(rows, bool)
-    least, most = _LIMITS[kind]
-    kernels.solved(
-        *inputs, lengths, forbidden, exponents, least, most, alphas, arrivals, scales, marginals, log_z, alive
-    )
-    parts = kernels.parted.py_func(exponents, rows, steps, tags, moves, start, end)
-    weights, factors, first, last = parts
-    scaled = Scaled(weights, factors, first, last, alphas, arrivals, scales, alive)
-    return scaled, torch.from_numpy(marginals), torch.from_numpy(log_z)
+    arrays = chain.arrays()
+    room = _Room.of(*arrays)
+    kernels.solved(*arrays, chain.lengths.numpy(), *room.started(chain))
+    return room.scaled(chain), torch.from_numpy(room.marginals), torch.from_numpy(room.log_z)
+
+
+def _learned(chain: Chain, target: Tensor) -> tuple[Tensor, list[Tensor]] | None:
+    """(B,) float64 log p of paths, and its gradients with rows counting once, in one call of the kernels; the chain
+    keeps the posteriors. None where a row needs wider numbers."""
+    from structseq.structures import kernels
+
+    scores, moves, start, end = arrays = chain.arrays()
+    room, tags = _Room.of(*arrays), target.numpy()
+    few = moves.shape[:2] == (1, 1) and room.alphas.shape[2] <= FEW
+    total, counted = np.empty(len(tags)), np.empty(scores.shape, scores.dtype)
+    found = [counted, *(np.zeros(part.shape, part.dtype) for part in (moves, start, end))]
+    wrong = kernels.learned(*arrays, chain.lengths.numpy(), tags, *room.started(chain), few, total, *found)
+    if wrong < len(tags):
+        _refuse(chain, target, wrong)
+    if not room.alive.all():
+        return None
+    chain.keep(
+        Posteriors(
+            torch.from_numpy(room.marginals), torch.from_numpy(room.log_z), room.scaled(chain), _NONE,
+            torch.from_numpy(room.log_z), chain.lengths,
+        )
+    )  # fmt: skip
+    gradients = [torch.from_numpy(part) for part in found]
+    if not few:
+        gradients[1] -= chain.posteriors().expected_moves(
+            torch.ones(len(tags), dtype=chain.scores.dtype), gradients[1].shape
+        )
+    return torch.from_numpy(total - room.log_z), gradients
 
 
 def _by_torch(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
@@ -254,28 +308,42 @@ class LogPartition(torch.autograd.Function):
 
 
 class LogProb(torch.autograd.Function):
-    """log p of a path, with its closed-form gradient: what the path uses less what is expected."""
+    """log p of a path, with its closed-form gradient: what the path uses less what is expected.
+
+    Where a gradient will be asked for it is worked out at once, in the same sweep, for rows that count once each: a
+    loss that adds rows up wants no more, and one that averages them wants it scaled.
+    """
 
     @staticmethod
     def forward(ctx: Any, chain: Chain, target: Tensor, *parts: Tensor) -> Tensor:
-        total = path_scores(chain, target)
-        ctx.posteriors, ctx.like = chain.posteriors(), chain.with_weights
+        ctx.chain, ctx.gradients = chain, None
         ctx.save_for_backward(target, *parts)
-        log_z = ctx.posteriors.log_z
-        found = total - log_z
-        if len(ctx.posteriors.dead):
-            found = torch.where(torch.isneginf(log_z), total, found)
+        if any(ctx.needs_input_grad):
+            known = _learned(chain, target)
+            if known is not None:
+                found, ctx.gradients = known
+                return found.to(parts[0].dtype)
+        total, log_z = path_scores(chain, target), chain.posteriors().log_z
+        found = torch.where(torch.isneginf(log_z), total, total - log_z)
         return found.to(parts[0].dtype)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         target, *parts = ctx.saved_tensors
+        chain = ctx.chain
         if torch.is_grad_enabled():
-            chain = ctx.like(tuple(parts))
-            total = chain.path_score(target) - chain.recursion(LogSum(), chain.weights)
+            again = chain.with_weights(tuple(parts))
+            total = again.path_score(target) - again.recursion(LogSum(), again.weights)
             return (None, None, *_gradients(total, parts, upstream))
-        found = expected_counts(ctx.posteriors, -upstream, parts)
-        path_scores_back(upstream, target, ctx.posteriors.lengths, found)
+        # They are given away: whoever gets them may write into them.
+        ready, ctx.gradients = ctx.gradients, None
+        if ready is not None and len(upstream):
+            weight = float(upstream[0])
+            if upstream.stride() == (0,) or bool((upstream == weight).all()):
+                ready = ready if weight == 1 else [each * weight for each in ready]
+                return (None, None, *(each.view(part.shape) for each, part in zip(ready, parts, strict=True)))
+        found = expected_counts(chain.posteriors(), -upstream, parts)
+        path_scores_back(upstream, target, chain.lengths, found)
         return (None, None, *found)
 
 
@@ -305,11 +373,16 @@ def path_scores(chain: Chain, target: Tensor) -> Tensor:
     total = np.empty(len(target))
     row = kernels.path_scores(*chain.arrays(), target.numpy(), chain.lengths.numpy(), total)
     if row < len(target):
-        tags = chain.scores.shape[2]
-        wrong = [(t, tag) for t, tag in enumerate(target[row, : chain.lengths[row]].tolist()) if not 0 <= tag < tags]
-        step, found = wrong[0]
-        raise IndexError(f"expected tags from 0 to {tags - 1}, found {found} in row {row} at step {step}")
+        _refuse(chain, target, row)
     return torch.from_numpy(total)
+
+
+def _refuse(chain: Chain, target: Tensor, row: int) -> NoReturn:
+    """Raise IndexError for the first tag of ``row`` that is none."""
+    tags = chain.scores.shape[2]
+    wrong = [(t, tag) for t, tag in enumerate(target[row, : chain.lengths[row]].tolist()) if not 0 <= tag < tags]
+    step, found = wrong[0]
+    raise IndexError(f"expected tags from 0 to {tags - 1}, found {found} in row {row} at step {step}")
 
 
 def path_scores_back(upstream: Tensor, target: Tensor, lengths: Tensor, gradients: Sequence[Tensor]) -> None:

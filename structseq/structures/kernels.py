@@ -498,6 +498,32 @@ def expected_moves(upstream, alphas, arrivals, factors, lengths, out):  # type: 
             out[i, k] = total[i, k] * factors[i, k]
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def learned(  # type: ignore[no-untyped-def]
+    scores, moves, start, end, lengths, tags, forbidden, exponents, least, most, alphas, arrivals, scales, marginals,
+    log_z, alive, few, total, for_scores, for_moves, for_start, for_end,
+):  # fmt: skip
+    """`solved`, and in the same breath the scores of paths ``tags`` (B,T), to ``total``, and the gradients of
+    log p(tags), each row's counting once; for_moves only where ``few``, and then for one table.
+
+    Returns what `path_scores` does, and does nothing else where a tag is out of range.
+    """
+    wrong = path_scores(scores, moves, start, end, tags, lengths, total)
+    if wrong < len(tags):
+        return wrong
+    solved(
+        scores, moves, start, end, lengths, forbidden, exponents, least, most, alphas, arrivals, scales, marginals,
+        log_z, alive,
+    )  # fmt: skip
+    ones = np.ones(len(tags), scores.dtype)
+    expected_back(-ones, marginals, lengths, for_scores, for_start, for_end)
+    if few:
+        factors = parted(exponents, scores.shape[0], scores.shape[1], scores.shape[2], moves, start, end)[1]
+        expected_moves(-ones, alphas, arrivals, factors[0, 0], lengths, for_moves[0, 0])
+    path_scores_back(ones, tags, lengths, for_scores, for_moves, for_start, for_end)
+    return wrong
+
+
 # -- the best ----------------------------------------------------------------------------------------------------------
 
 
