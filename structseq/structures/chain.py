@@ -292,10 +292,6 @@ class LinearChain(Structure):
             self._arrays = [scores, table_of(moves), edge_of(start), edge_of(end)]
         return self._arrays
 
-    def keep(self, found: Posteriors) -> None:
-        """Remember posteriors that were worked out beside something else."""
-        self._posteriors = found
-
     def posteriors(self) -> Posteriors:
         """One forward-backward, kept for the verbs that share it."""
         if self._posteriors is None:

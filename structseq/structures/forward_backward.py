@@ -54,8 +54,6 @@ class Chain(Protocol):
 
     def arrays(self) -> list[np.ndarray]: ...
 
-    def keep(self, found: Posteriors) -> None: ...
-
     def path_score(self, target: Tensor) -> Tensor: ...
 
     def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor: ...
@@ -78,11 +76,11 @@ class Scaled(NamedTuple):
 class Posteriors(NamedTuple):
     """What one forward-backward leaves behind."""
 
-    marginals: Tensor  # (B, T, K)
-    log_z: Tensor  # (B,) float64
+    marginals: Any  # (B, T, K)
+    log_z: Any  # (B,) float64
     scaled: Scaled
     dead: Tensor  # (D,) rows that the scaled recursion could not hold
-    dead_moves: Tensor  # (D, S, K, K) their expected moves; S is 1 or T-1, as in the chain's own table
+    dead_moves: Any  # (D, S, K, K) their expected moves; S is 1 or T-1, as in the chain's own table
     lengths: Tensor  # (B,)
 
     def expected_moves(self, upstream: Tensor, shape: torch.Size) -> Tensor:
@@ -228,8 +226,8 @@ def _compiled(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
 
 
 def _learned(chain: Chain, target: Tensor) -> tuple[Tensor, list[Tensor]] | None:
-    """(B,) float64 log p of paths, and its gradients with rows counting once, in one call of the kernels; the chain
-    keeps the posteriors. None where a row needs wider numbers."""
+    """(B,) float64 log p of paths, and its gradients with rows counting once, in one call of the kernels.
+    None where a row needs wider numbers."""
     from structseq.structures import kernels
 
     scores, moves, start, end = arrays = chain.arrays()
@@ -242,17 +240,10 @@ def _learned(chain: Chain, target: Tensor) -> tuple[Tensor, list[Tensor]] | None
         _refuse(chain, target, wrong)
     if not room.alive.all():
         return None
-    chain.keep(
-        Posteriors(
-            torch.from_numpy(room.marginals), torch.from_numpy(room.log_z), room.scaled(chain), _NONE,
-            torch.from_numpy(room.log_z), chain.lengths,
-        )
-    )  # fmt: skip
     gradients = [torch.from_numpy(part) for part in found]
     if not few:
-        gradients[1] -= chain.posteriors().expected_moves(
-            torch.ones(len(tags), dtype=chain.scores.dtype), gradients[1].shape
-        )
+        known = Posteriors(counted, room.log_z, room.scaled(chain), _NONE, room.log_z, chain.lengths)
+        gradients[1] -= known.expected_moves(torch.ones(len(tags), dtype=chain.scores.dtype), gradients[1].shape)
     return torch.from_numpy(total - room.log_z), gradients
 
 
@@ -338,8 +329,9 @@ class LogProb(torch.autograd.Function):
         # They are given away: whoever gets them may write into them.
         ready, ctx.gradients = ctx.gradients, None
         if ready is not None and len(upstream):
-            weight = float(upstream[0])
-            if upstream.stride() == (0,) or bool((upstream == weight).all()):
+            weights = upstream.numpy()
+            weight = float(weights[0])
+            if upstream.stride() == (0,) or bool((weights == weight).all()):
                 ready = ready if weight == 1 else [each * weight for each in ready]
                 return (None, None, *(each.view(part.shape) for each, part in zip(ready, parts, strict=True)))
         found = expected_counts(chain.posteriors(), -upstream, parts)

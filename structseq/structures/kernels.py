@@ -231,6 +231,7 @@ def forward_scaled(  # type: ignore[no-untyped-def]
     something away that matters later.
     """
     rows, _, width = weights.shape
+    products = np.ones(rows)
     longest = 0
     for b in range(rows):
         alive[b] = True
@@ -268,7 +269,11 @@ def forward_scaled(  # type: ignore[no-untyped-def]
             if not total > 0:
                 alive[b] = False
             scales[b, t] = total
-            log_z[b] += np.log(np.float64(total))
+            # One logarithm for many steps.
+            products[b] *= total
+            if not 1e-100 < products[b] < 1e100:
+                log_z[b] += np.log(products[b])
+                products[b] = 1.0
     for b in range(rows):
         length = lengths[b]
         if alive[b] and length > 0:
@@ -278,7 +283,7 @@ def forward_scaled(  # type: ignore[no-untyped-def]
                 total += alphas[b, length - 1, k] * final[k]
             alive[b] = total > least
             scales[b, length] = total
-            log_z[b] += np.log(np.float64(total))
+            log_z[b] += np.log(products[b]) + np.log(np.float64(total))
         if not alive[b]:
             alphas[b] = 0
 
@@ -547,6 +552,24 @@ def _eight_best(gained, moves, i, out):  # type: ignore[no-untyped-def]
         out[k] = a if a > out[k] else out[k]
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _enter_step(scores, start, t, b, here, gained, best):  # type: ignore[no-untyped-def]
+    """What row b has gained before step t, relative to its maximum; and nothing at step t itself yet."""
+    tags, width = scores.shape[2], here.shape[2]
+    for k in range(width):
+        here[b, t, k] = -np.inf
+    if t == 0:
+        for k in range(tags):
+            here[b, 0, k] = start[b if start.shape[0] > 1 else 0, k]
+        return
+    top = _highest(here[b, t - 1])
+    if top == -np.inf:
+        top = scores.dtype.type(0)
+    best[b] += top
+    for k in range(width):
+        gained[b, t - 1, k] = here[b, t - 1, k] - top
+
+
 @njit(cache=True, nogil=True)
 def viterbi(scores, table, start, end, lengths, paths, best):  # type: ignore[no-untyped-def]
     """Best path of each row, ties to the lowest tag; scores run relative to each step's maximum so that length costs
@@ -560,7 +583,6 @@ def viterbi(scores, table, start, end, lengths, paths, best):  # type: ignore[no
     """
     rows, steps, tags = scores.shape
     width = -(-tags // 16) * 16
-    zero = scores.dtype.type(0)
     moves = np.full((table.shape[0], table.shape[1], width, width), -np.inf, scores.dtype)
     turned = np.empty((table.shape[0], table.shape[1], tags, tags), scores.dtype)
     for r in range(table.shape[0]):
@@ -576,32 +598,23 @@ def viterbi(scores, table, start, end, lengths, paths, best):  # type: ignore[no
         best[b] = 0.0
         longest = max(longest, lengths[b])
         paths[b, lengths[b] :] = 0
-    for t in range(longest):
-        for b in range(rows):
-            if t >= lengths[b]:
-                continue
-            if t == 0:
-                for k in range(tags):
-                    here[b, 0, k] = start[b if start.shape[0] > 1 else 0, k]
-            else:
-                top = _highest(here[b, t - 1])
-                if top == -np.inf:
-                    top = zero
-                best[b] += top
-                for k in range(width):
-                    gained[b, t - 1, k] = here[b, t - 1, k] - top
-            for k in range(tags if t == 0 else 0, width):
-                here[b, t, k] = -np.inf
-        if t > 0:
-            for i in range(0, width, 8):
-                for b in range(rows):
-                    if t < lengths[b]:
-                        move = moves[b if moves.shape[0] > 1 else 0, t - 1 if moves.shape[1] > 1 else 0]
-                        _eight_best(gained[b, t - 1], move, i, here[b, t])
-        for b in range(rows):
-            if t < lengths[b]:
-                for k in range(tags):
-                    here[b, t, k] += scores[b, t, k]
+    # All rows take a step together, so that they share what is in the cache; few tags are there anyway.
+    together = rows if tags > 32 else 1
+    for above in range(0, rows, together):
+        for t in range(longest):
+            for b in range(above, above + together):
+                if t < lengths[b]:
+                    _enter_step(scores, start, t, b, here, gained, best)
+            if t > 0:
+                for i in range(0, width, 8):
+                    for b in range(above, above + together):
+                        if t < lengths[b]:
+                            move = moves[b if moves.shape[0] > 1 else 0, t - 1 if moves.shape[1] > 1 else 0]
+                            _eight_best(gained[b, t - 1], move, i, here[b, t])
+            for b in range(above, above + together):
+                if t < lengths[b]:
+                    for k in range(tags):
+                        here[b, t, k] += scores[b, t, k]
     for b in range(rows):
         length = lengths[b]
         if length == 0:
