@@ -1,0 +1,328 @@
+"""SemiMarkov: labelled segmentations scored segment by segment (Sarawagi and Cohen 2004, "Semi-Markov conditional
+random fields for information extraction")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from structseq.structures.base import Semiring, Structure, require_count
+
+
+class Segment(NamedTuple):
+    """Tokens from ``start`` up to, not including, ``end``, and their one label."""
+
+    start: int
+    end: int
+    label: int
+
+
+class SemiMarkov(Structure):
+    """A distribution over segmentations: rows cut without gaps into segments of 1 to S tokens with one label each.
+
+    score(y) = start[y_1] + sum_i scores[t_i, l_i - 1, y_i] + sum_i transitions[y_{i-1}, y_i] + end[y_n]
+
+    where the i-th of n segments begins at token t_i, is l_i tokens long and bears the label y_i. A segment may follow
+    one with its own label unless ``transitions`` forbids it.
+
+    A segmentation, as a target and as an answer, is (B, T) int64: ``(length - 1) * K + label`` at the first token of
+    each segment, -1 at its other tokens; beyond a row's length a target may hold anything and an answer holds 0.
+    `path_of` and `segments_of` translate. Where a row has no answer (its score is then -inf), its path is 0.
+
+    `marginals` (B, T, S, K) are probabilities of segments: that one of s + 1 tokens labelled k begins at t. So an
+    entity's exact probability is a look-up. `minimum_risk` is the segmentation with most right segments on average.
+    Where several segmentations are equally good, the lowest label of the first segment wins, then the shortest first
+    segment, then the same of the second, and so on; `ranked` keeps that order too.
+
+    Recursions run in float64: a row's length costs no digits. Time and memory are O(B T K (S + K)).
+
+    Parameters
+    ----------
+    scores: (B, T, S, K)
+        Score in nats of the segment of s + 1 tokens that begins at t with label k. Half precision is computed in
+        float32. What would reach beyond its row's length is impossible, whatever stands there, and never read.
+    transitions: (K, K) [from, to], or (B, K, K) for each row (B may be 1)
+        Between the labels of neighbouring segments.
+    start, end: (K,), or (B, K) for each row
+        ``-inf`` forbids, here and everywhere: probability exactly 0, gradient exactly 0.
+    lengths: (B,)
+        True length of each row in tokens.
+    calibrated:
+        False when the scores were learned by a margin and are no log-probabilities.
+
+    Raises
+    ------
+    ValueError
+        Where a shape or a type does not fit.
+
+    Examples
+    --------
+    >>> scores = torch.zeros(1, 3, 2, 2)
+    >>> scores[0, 1, 1, 1] = 2.0  # tokens 1 and 2, label 1
+    >>> segments = SemiMarkov(scores, torch.zeros(2, 2), torch.zeros(2), torch.zeros(2), torch.tensor([3]))
+    >>> best = segments.best().path
+    >>> best.tolist(), [tuple(segment) for segment in segments_of(best, segments.lengths, tags=2)[0]]
+    ([[0, 3, -1]], [(0, 1, 0), (1, 3, 1)])
+    >>> round(float(segments.marginals()[0, 1, 1, 1]), 3)
+    0.514
+    """
+
+    exact = Structure.exact | {"tag_marginals"}
+
+    def __init__(
+        self,
+        scores: Tensor,
+        transitions: Tensor,
+        start: Tensor,
+        end: Tensor,
+        lengths: Tensor,
+        *,
+        calibrated: bool = True,
+    ) -> None:
+        if scores.dim() != 4 or not scores.is_floating_point() or 0 in scores.shape[2:]:
+            raise ValueError(
+                f"scores: expected floating-point numbers of shape (rows, steps, lengths, labels) with at least one "
+                f"length and one label, found {scores.dtype} of shape {tuple(scores.shape)}"
+            )
+        rows, steps, _, tags = scores.shape
+        at_least = torch.promote_types(scores.dtype, torch.float32)
+        self.scores = scores.to(at_least)
+        self.lengths = _checked_lengths(lengths, rows, steps)
+        self.moves = _table(transitions, "transitions", rows, (tags, tags)).to(at_least)
+        self.first = _table(start, "start", rows, (tags,)).to(at_least)
+        self.last = _table(end, "end", rows, (tags,)).to(at_least)
+        self.calibrated = calibrated
+
+    @classmethod
+    def of_tokens(
+        cls,
+        emissions: Tensor,
+        max_length: int,
+        transitions: Tensor,
+        start: Tensor,
+        end: Tensor,
+        lengths: Tensor,
+        *,
+        length_scores: Tensor | None = None,
+        calibrated: bool = True,
+    ) -> SemiMarkov:
+        """Segments of at most ``max_length`` tokens that score the sum of their tokens' emissions (B, T, K), and
+        ``length_scores`` (S, K), or (B, S, K), beside it.
+
+        An emission of -inf forbids every segment of that label over that token. Raises ValueError as the class does.
+        """
+        require_count(max_length, "max_length")
+        if emissions.dim() != 3 or not emissions.is_floating_point():
+            raise ValueError(
+                f"emissions: expected floating-point numbers of shape (rows, steps, labels), "
+                f"found {emissions.dtype} of shape {tuple(emissions.shape)}"
+            )
+        rows, steps, tags = emissions.shape
+        real = torch.arange(steps) < _checked_lengths(lengths, rows, steps).unsqueeze(1)
+        known = torch.where(real.to(emissions.device).unsqueeze(2), emissions.double(), 0.0)  # (B, T, K)
+        # Prefix sums of each window on its own, in float64: no difference of two large sums, and -inf stays -inf.
+        windows = torch.cat([known, known.new_zeros(rows, max_length, tags)], 1).unfold(1, max_length, 1)[:, :steps]
+        scores = windows.cumsum(3).transpose(2, 3)  # (B, T, S, K)
+        if length_scores is not None:
+            scores = scores + _table(length_scores, "length_scores", rows, (max_length, tags)).unsqueeze(1)
+        at_least = torch.promote_types(emissions.dtype, torch.float32)
+        return cls(scores.to(at_least), transitions, start, end, lengths, calibrated=calibrated)
+
+    # -- the definition -----------------------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> tuple[Tensor, ...]:
+        """Scores (B, T, S, K) with -inf where a segment would leave its row, moves (1|B, K, K), start and end
+        (1|B, K)."""
+        # Replaced before any arithmetic: a NaN times a zero mask would still be a NaN.
+        return torch.where(self._fits(), self.scores, -torch.inf), self.moves, self.first, self.last
+
+    def with_weights(self, weights: tuple[Tensor, ...]) -> SemiMarkov:
+        scores, moves, start, end = weights
+        return SemiMarkov(scores, moves, start, end, self.lengths, calibrated=self.calibrated)
+
+    def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor:
+        scores, moves, start, end = (part.double() for part in weights)
+        rows, steps, longest, _ = scores.shape
+        nothing = semiring.lift(scores.new_zeros(rows))
+        if steps == 0:
+            return nothing.to(weights[0].dtype)
+        lengths, ending = self.lengths.to(scores.device).unsqueeze(1), set(self.lengths.tolist())
+        closed = semiring.lift(end.expand(rows, -1))  # (.., B, K) what follows a row's last segment
+        never = torch.full_like(closed, -torch.inf)
+        # From right to left. ahead[.., s, k]: all that may follow a segment labelled k that begins at t and ends
+        # before t + s + 1; nothing may beyond a row's length.
+        ahead = torch.stack([torch.where(lengths == steps, closed, never)] + [never] * (longest - 1), -2)
+        # unbind, not scores[:, t], whose gradient would be a tensor of the size of all scores for each step.
+        each = scores.unbind(1)
+        for t in range(steps - 1, 0, -1):
+            begun = semiring.sum(each[t] + ahead, -2)  # (.., B, K) all that begins at t with label k
+            onward = semiring.sum(moves + begun.unsqueeze(-2), -1)  # (.., B, K) all that follows label k before t
+            if t in ending:
+                onward = torch.where(lengths == t, closed, onward)
+            ahead = torch.cat([onward.unsqueeze(-2), ahead[..., :-1, :]], -2)
+        total = semiring.sum(start + semiring.sum(each[0] + ahead, -2), -1)
+        return torch.where(lengths.squeeze(1) == 0, nothing, total).to(weights[0].dtype)
+
+    def score(self, target: Tensor) -> Tensor:
+        """(B,) unnormalised log-score of each row's ``target`` (B, T).
+
+        Raises ValueError where ``target`` is no segmentation of its row into segments of at most S tokens.
+        """
+        return self._score(target).to(self.scores.dtype)
+
+    def log_prob(self, target: Tensor) -> Tensor:
+        # In float64 up to the end: a difference of two large numbers. Rounding can leave it above 0 by a last digit.
+        return (self._score(target) - self._log_z()).clamp(max=0).to(self.scores.dtype)
+
+    def _score(self, target: Tensor) -> Tensor:
+        """(B,) `score` in float64."""
+        rows, steps, longest, tags = self.scores.shape
+        if target.shape != (rows, steps):
+            raise ValueError(f"expected a target of shape {(rows, steps)}, found {tuple(target.shape)}")
+        total = self.scores.new_zeros(rows, dtype=torch.float64)
+        if steps == 0:
+            return total
+        target, lengths = target.to(self.scores.device), self.lengths.to(self.scores.device)
+        begins, heads = _heads(target, lengths, tags, longest)
+        code = target.long().masked_fill(~begins, 0)  # (B, T)
+        label = (code % tags).gather(1, heads)  # (B, T) of the segment over each token
+        row = torch.arange(rows, device=target.device)
+        each = self.scores.flatten(2).gather(2, code.unsqueeze(2)).squeeze(2).double()
+        total = total + torch.where(begins, each, 0.0).sum(1)
+        moves = self.moves.expand(rows, -1, -1)[row.unsqueeze(1), label[:, :-1], label[:, 1:]].double()  # (B, T-1)
+        total = total + torch.where(begins[:, 1:], moves, 0.0).sum(1)
+        final = label[row, (lengths - 1).clamp(min=0)]
+        edges = self.first.expand(rows, -1)[row, label[:, 0]].double() + self.last.expand(rows, -1)[row, final].double()
+        return total + torch.where(lengths > 0, edges, 0.0)
+
+    def _path(self, marks: Tensor) -> Tensor:
+        highest, code = marks.flatten(-2).max(-1)  # (B, T)
+        begins = highest > 0
+        inside = self._real() & begins.any(1, keepdim=True)
+        return torch.where(begins, code, torch.where(inside, -1, 0))
+
+    # -- what only segments answer ------------------------------------------------------------------------------------
+
+    def tag_marginals(self) -> Tensor:
+        """(B, T, K) probability that token t lies in a segment labelled k; zero beyond each row's length."""
+        shares = self.marginals()
+        steps, longest = shares.shape[1:3]
+        # (B, T, S, K) that a segment begins at t and goes on for at least s more tokens. Sums of what is never
+        # negative, no differences: what is impossible stays exactly 0.
+        covering = shares.flip(2).cumsum(2).flip(2)
+        found = torch.zeros_like(covering[:, :, 0])
+        for s in range(min(steps, longest)):
+            found[:, s:] += covering[:, : steps - s, s]
+        return found.clamp(max=1)
+
+    def _real(self) -> Tensor:
+        """(B, T) which tokens are within their row."""
+        steps = torch.arange(self.scores.shape[1], device=self.scores.device)
+        return steps < self.lengths.to(self.scores.device).unsqueeze(1)
+
+    def _fits(self) -> Tensor:
+        """(B, T, S, 1) which segments end within their row."""
+        steps, longest = self.scores.shape[1:3]
+        last = torch.arange(steps).unsqueeze(1) + torch.arange(longest)  # (T, S) a segment's last token
+        fits = (last < self.lengths.view(-1, 1, 1)).unsqueeze(3)
+        return fits.to(self.scores.device)
+
+
+def segments_of(path: Tensor, lengths: Tensor, tags: int) -> list[list[Segment]]:
+    """The segments of each row from a path (B, T) over ``tags`` labels, as `SemiMarkov` writes it.
+
+    Raises ValueError where a row is no segmentation.
+
+    >>> [tuple(segment) for segment in segments_of(torch.tensor([[4, -1, 0, 0]]), torch.tensor([3]), tags=3)[0]]
+    [(0, 2, 1), (2, 3, 0)]
+    """
+    require_count(tags, "tags")
+    if path.dim() != 2:
+        raise ValueError(f"expected a path of shape (rows, steps), found {tuple(path.shape)}")
+    path = path.cpu()
+    begins, _ = _heads(path, _checked_lengths(lengths, *path.shape), tags)
+    found: list[list[Segment]] = [[] for _ in path]
+    for row, start in begins.nonzero().tolist():
+        length, label = divmod(int(path[row, start]), tags)
+        found[row].append(Segment(start, start + length + 1, label))
+    return found
+
+
+def path_of(segments: Sequence[Sequence[tuple[int, int, int]]], steps: int, tags: int) -> Tensor:
+    """(B, ``steps``) path over ``tags`` labels, as `SemiMarkov` reads it, from each row's segments (start, end, label)
+    in order.
+
+    Raises ValueError where a row's segments leave a gap, overlap, are empty, reach beyond ``steps`` or bear no label.
+
+    >>> path_of([[(0, 2, 1), (2, 3, 0)]], steps=4, tags=3).tolist()
+    [[4, -1, 0, 0]]
+    """
+    path = torch.zeros(len(segments), steps, dtype=torch.int64)
+    for row, parts in enumerate(segments):
+        reached = 0
+        for start, end, label in parts:
+            if not (start == reached < end <= steps and 0 <= label < tags):
+                raise ValueError(
+                    f"segments of row {row}: expected (start, end, label) with start {reached}, an end from "
+                    f"{reached + 1} to {steps} and a label below {tags}, found {(start, end, label)}"
+                )
+            path[row, start] = (end - start - 1) * tags + label
+            path[row, start + 1 : end] = -1
+            reached = end
+    return path
+
+
+def _heads(path: Tensor, lengths: Tensor, tags: int, longest: int | None = None) -> tuple[Tensor, Tensor]:
+    """Where segments begin, (B, T) booleans, and for each token the place where its segment begins, (B, T).
+
+    Raises ValueError where a row of ``path`` (B, T) is no segmentation of its ``lengths`` into segments of at most
+    ``longest`` tokens.
+    """
+    if path.is_floating_point() or path.is_complex() or path.dtype == torch.bool:
+        raise ValueError(f"expected a segmentation of integers, found {path.dtype}")
+    path = path.long()
+    token = torch.arange(path.shape[1], device=path.device).expand(path.shape)
+    real = token < lengths.unsqueeze(1)
+    begins = real & (path >= 0)
+    heads = torch.where(begins, token, 0).cummax(1).values if path.numel() else token
+    # Token by token: the end of the segment that lies over it, according to where that began.
+    until = heads + path.gather(1, heads).clamp(min=-1) // tags + 1
+    before = torch.cat([torch.zeros_like(until[:, :1]), until[:, :-1]], 1)
+    right = torch.where(begins, before == token, (path == -1) & (token < until))
+    right &= (token < lengths.unsqueeze(1) - 1) | (until == lengths.unsqueeze(1))
+    if longest is not None:
+        right &= path < longest * tags
+    wrong = (real & ~right).any(1)
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        at_most = "" if longest is None else f" of at most {longest}"
+        raise ValueError(
+            f"row {row}: expected {int(lengths[row])} tokens cut into segments{at_most}, with (length - 1) * {tags} + "
+            f"label at the first token of each and -1 at the others, found {path[row, : int(lengths[row])].tolist()}"
+        )
+    return begins, heads
+
+
+def _checked_lengths(lengths: Tensor, rows: int, steps: int) -> Tensor:
+    """(B,) on the CPU."""
+    fits = lengths.shape == (rows,) and not lengths.is_floating_point() and lengths.dtype != torch.bool
+    if not fits or (rows and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps):
+        raise ValueError(
+            f"lengths: expected {rows} whole numbers from 0 to {steps}, found {lengths.dtype} {lengths.tolist()}"
+        )
+    return lengths.cpu()
+
+
+def _table(values: Tensor, name: str, rows: int, shape: tuple[int, ...]) -> Tensor:
+    """(1|B, *shape) from values for all rows or for each."""
+    table = values.unsqueeze(0) if values.dim() == len(shape) else values
+    if table.shape[1:] != shape or table.shape[0] not in (1, rows):
+        each = (rows, *shape)
+        raise ValueError(f"{name}: expected {shape} or {each}, found {tuple(values.shape)}")
+    if not values.is_floating_point():
+        raise ValueError(f"{name}: expected floating-point numbers, found {values.dtype}")
+    return table
