@@ -4,8 +4,8 @@
     python benchmarks/structured_layer.py --step FOLDER      its share of a training step of the default model
 
 The rivals get the same parameters and scores and are called the same way, by the public layer: a log-likelihood added
-up and differentiated with respect to scores and parameters, and a decoding to lists. Times are medians of many calls.
-The machine must be quiet.
+up and differentiated with respect to scores and parameters, and a decoding to lists. They take turns of ten calls each;
+times are medians over the turns, of one call. The machine must be quiet.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from timing import circumstances
 from structseq.crf import CRF
 
 ROWS, STEPS, TAGS = 32, (20, 60), (9, 25, 73, 127)
+CALLS = 10
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def main() -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = console.parser(__doc__, data=False, repeats=40)
+    made = console.parser(__doc__, data=False, repeats=11)
     made.add_argument("--step", type=Path, metavar="FOLDER", help="holds train.conll, dev.conll and test.conll")
     made.add_argument("--device", default="cpu", help="cpu, cuda")
     return made
@@ -97,16 +98,17 @@ def measured(tags: int, steps: int, device: torch.device, repeats: int) -> dict[
 def in_turns(
     ours: Callable[[], object], theirs: Callable[[], object], repeats: int, device: torch.device
 ) -> list[float]:
-    """Median seconds of one call each, called in turns after three of each for warming up."""
+    """Median seconds of one call each, in turns of `CALLS`, after one turn for warming up."""
     seconds: tuple[list[float], list[float]] = ([], [])
-    for turn in range(repeats + 3):
+    for turn in range(repeats + 1):
         for call, own in zip((ours, theirs), seconds, strict=True):
             started = perf_counter()
-            call()
+            for _ in range(CALLS):
+                call()
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            if turn >= 3:
-                own.append(perf_counter() - started)
+            if turn > 0:
+                own.append((perf_counter() - started) / CALLS)
     return [statistics.median(own) for own in seconds]
 
 
@@ -125,16 +127,14 @@ def step(arguments: argparse.Namespace) -> dict[str, Any]:
     CrfHead.chain = lambda self, states: _recorded(record_function, chain, self, states)  # type: ignore[method-assign]
     one_pass = structseq_passes(read_folder(arguments.step), [], passes=5)
     one_pass()
-    shares: dict[str, list[float]] = {"structured layer": [], "LSTM": [], "whole step": []}
+    shares: dict[str, list[float]] = {"structured layer": [], "LSTM": []}
     for _ in range(4):
-        started = perf_counter()
         with profile(activities=[ProfilerActivity.CPU]) as seen:
             one_pass()
         events = {event.key: event.cpu_time_total / 1e6 for event in seen.key_averages()}
         layer = sum(events[name] for name in ("LogProb", "LogProbBackward", "structured layer: scores and chain"))
         shares["structured layer"].append(layer)
         shares["LSTM"].append(events["aten::mkldnn_rnn_layer"] + events["aten::mkldnn_rnn_layer_backward"])
-        shares["whole step"].append(perf_counter() - started)
     medians = {name: statistics.median(each) for name, each in shares.items()}
     rows = [[name, f"{seconds:.3f}", f"{seconds / medians['LSTM']:.1%}"] for name, seconds in medians.items()]
     print(markdown(["one training pass", "s", "of the LSTM"], rows))

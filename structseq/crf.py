@@ -394,9 +394,10 @@ class CRF(torchcrf.CRF):
 
     def _require_possible(self, likelihood: Tensor, tags: Tensor, mask: Tensor | None, allowed: Tensor | None) -> None:
         """Raise ValueError where ``tags`` are a path that the constraints or ``allowed`` forbid."""
-        suspect = ~torch.isfinite(likelihood.detach())
-        if not suspect.any():
+        found = likelihood.detach()
+        if found.numel() == 0 or float(found.min()) > -torch.inf:  # NaN, from emissions that are, is looked into too
             return
+        suspect = ~torch.isfinite(found)
         known, real = self._rows_of(tags, mask)
         for row in suspect.nonzero().squeeze(1).tolist():
             steps = np.flatnonzero(real[row])
@@ -479,9 +480,8 @@ def _scattered(values: Tensor, order: Tensor | None) -> Tensor:
 
 def _require_answer(scores: Tensor) -> None:
     """Raise ValueError where a row's best score, or log Z, is that of nothing at all."""
-    nothing = torch.isneginf(scores.detach())
-    if nothing.any():
-        row = int(nothing.nonzero()[0])
+    if scores.numel() > 0 and float(scores.detach().min()) == -torch.inf:
+        row = int(scores.argmin())
         raise ValueError(
             f"expected a possible tag sequence for every row, found none for row {row} under the constraints and "
             "what is allowed; permit more there"

@@ -147,9 +147,9 @@ class SemiMarkov(Structure):
     def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor:
         scores, moves, start, end = (part.double() for part in weights)
         rows, steps, longest, _ = scores.shape
-        nothing = semiring.lift(scores.new_zeros(rows))
         if steps == 0:
-            return nothing.to(weights[0].dtype)
+            # A sum of nothing: 0, and a loss of empty rows alone can still be differentiated.
+            return semiring.lift(scores.sum((1, 2, 3))).to(weights[0].dtype)
         lengths, ending = self.lengths.to(scores.device).unsqueeze(1), set(self.lengths.tolist())
         closed = semiring.lift(end.expand(rows, -1))  # (.., B, K) what follows a row's last segment
         never = torch.full_like(closed, -torch.inf)
@@ -165,7 +165,7 @@ class SemiMarkov(Structure):
                 onward = torch.where(lengths == t, closed, onward)
             ahead = torch.cat([onward.unsqueeze(-2), ahead[..., :-1, :]], -2)
         total = semiring.sum(start + semiring.sum(each[0] + ahead, -2), -1)
-        return torch.where(lengths.squeeze(1) == 0, nothing, total).to(weights[0].dtype)
+        return torch.where(lengths.squeeze(1) == 0, semiring.lift(scores.new_zeros(rows)), total).to(weights[0].dtype)
 
     def score(self, target: Tensor) -> Tensor:
         """(B,) unnormalised log-score of each row's ``target`` (B, T).
