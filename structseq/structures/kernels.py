@@ -553,21 +553,13 @@ def _eight_best(gained, moves, i, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _enter_step(scores, start, t, b, here, gained, best):  # type: ignore[no-untyped-def]
-    """What row b has gained before step t, relative to its maximum; and nothing at step t itself yet."""
-    tags, width = scores.shape[2], here.shape[2]
-    for k in range(width):
-        here[b, t, k] = -np.inf
-    if t == 0:
-        for k in range(tags):
-            here[b, 0, k] = start[b if start.shape[0] > 1 else 0, k]
-        return
-    top = _highest(here[b, t - 1])
-    if top == -np.inf:
-        top = scores.dtype.type(0)
-    best[b] += top
-    for k in range(width):
-        gained[b, t - 1, k] = here[b, t - 1, k] - top
+def _first_of(values, top):  # type: ignore[no-untyped-def]
+    """The lowest place at which ``top`` stands, without a branch; 0 where it stands nowhere."""
+    nowhere = values.shape[0]
+    place = nowhere
+    for k in range(nowhere):
+        place = min(place, k if values[k] == top else nowhere)
+    return place if place < nowhere else 0
 
 
 @njit(cache=True, nogil=True)
@@ -583,61 +575,69 @@ def viterbi(scores, table, start, end, lengths, paths, best):  # type: ignore[no
     """
     rows, steps, tags = scores.shape
     width = -(-tags // 16) * 16
+    several, stepwise = table.shape[0] > 1, table.shape[1] > 1
     moves = np.full((table.shape[0], table.shape[1], width, width), -np.inf, scores.dtype)
-    turned = np.empty((table.shape[0], table.shape[1], tags, tags), scores.dtype)
+    turned = np.full((table.shape[0], table.shape[1], tags, width), -np.inf, scores.dtype)
     for r in range(table.shape[0]):
         for s in range(table.shape[1]):
             for i in range(tags):
                 for k in range(tags):
                     moves[r, s, i, k] = table[r, s, i, k]
                     turned[r, s, k, i] = table[r, s, i, k]
-    here = np.empty((rows, steps, width), scores.dtype)
+    here = np.full((rows, width), -np.inf, scores.dtype)
     gained = np.empty((rows, steps, width), scores.dtype)
     longest = 0
     for b in range(rows):
-        best[b] = 0.0
         longest = max(longest, lengths[b])
         paths[b, lengths[b] :] = 0
-    # All rows take a step together, so that they share what is in the cache; few tags are there anyway.
-    together = rows if tags > 32 else 1
-    for above in range(0, rows, together):
-        for t in range(longest):
-            for b in range(above, above + together):
+        best[b] = 0.0
+        for k in range(tags):
+            here[b, k] = start[b if start.shape[0] > 1 else 0, k]
+    for t in range(longest):
+        if t > 0:
+            for b in range(rows):
                 if t < lengths[b]:
-                    _enter_step(scores, start, t, b, here, gained, best)
-            if t > 0:
-                for i in range(0, width, 8):
-                    for b in range(above, above + together):
-                        if t < lengths[b]:
-                            move = moves[b if moves.shape[0] > 1 else 0, t - 1 if moves.shape[1] > 1 else 0]
-                            _eight_best(gained[b, t - 1], move, i, here[b, t])
-            for b in range(above, above + together):
-                if t < lengths[b]:
-                    for k in range(tags):
-                        here[b, t, k] += scores[b, t, k]
+                    best[b] += _set_back(here[b], gained[b, t - 1])
+            for i in range(0, width, 8):
+                for b in range(rows):
+                    if t < lengths[b]:
+                        move = moves[b if several else 0, t - 1 if stepwise else 0]
+                        _eight_best(gained[b, t - 1], move, i, here[b])
+        for b in range(rows):
+            if t < lengths[b]:
+                row = here[b]
+                for k in range(tags):
+                    row[k] += scores[b, t, k]
+    value = np.full(width, -np.inf, scores.dtype)
     for b in range(rows):
         length = lengths[b]
         if length == 0:
             continue
-        tag = 0
-        final = end[b if end.shape[0] > 1 else 0]
-        top = here[b, length - 1, 0] + final[0]
-        for k in range(1, tags):
-            if here[b, length - 1, k] + final[k] > top:
-                top = here[b, length - 1, k] + final[k]
-                tag = k
+        for k in range(tags):
+            value[k] = here[b, k] + end[b if end.shape[0] > 1 else 0, k]
+        top = _highest(value)
         best[b] += top
+        tag = _first_of(value, top)
         paths[b, length - 1] = tag
         for t in range(length - 2, -1, -1):
-            into = turned[b if turned.shape[0] > 1 else 0, t if turned.shape[1] > 1 else 0, tag]
-            tag = 0
-            top = gained[b, t, 0] + into[0]
-            for i in range(1, tags):
-                value = gained[b, t, i] + into[i]
-                if value > top:
-                    top = value
-                    tag = i
+            into = turned[b if several else 0, t if stepwise else 0, tag]
+            before = gained[b, t]
+            for k in range(width):
+                value[k] = before[k] + into[k]
+            tag = _first_of(value, _highest(value))
             paths[b, t] = tag
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _set_back(here, gained):  # type: ignore[no-untyped-def]
+    """gained = here less its maximum, which is returned; ``here`` starts again from -inf."""
+    top = _highest(here)
+    if top == -np.inf:
+        top = here.dtype.type(0)
+    for k in range(here.shape[0]):
+        gained[k] = here[k] - top
+        here[k] = -np.inf
+    return top
 
 
 @njit(cache=True, nogil=True)
