@@ -204,6 +204,7 @@ def warm_up() -> None:
     scores = torch.zeros(1, 2, 2, requires_grad=True)
     zeros = torch.zeros(2)
     chain = LinearChain(scores, torch.zeros(2, 2), zeros, zeros, torch.tensor([2]))
-    chain.log_partition().sum().backward()
-    chain.best()
+    path = chain.best().path
+    chain.log_prob(path).sum().backward()
+    chain.score(path).sum().backward()
     torch.optim.AdamW([scores])

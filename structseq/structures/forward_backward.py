@@ -231,19 +231,21 @@ def _learned(chain: Chain, target: Tensor) -> tuple[Tensor, list[Tensor]] | None
     from structseq.structures import kernels
 
     scores, moves, start, end = arrays = chain.arrays()
-    room, tags = _Room.of(*arrays), target.numpy()
-    few = moves.shape[:2] == (1, 1) and room.alphas.shape[2] <= FEW
-    total, counted = np.empty(len(tags)), np.empty(scores.shape, scores.dtype)
-    found = [counted, *(np.zeros(part.shape, part.dtype) for part in (moves, start, end))]
-    wrong = kernels.learned(*arrays, chain.lengths.numpy(), tags, *room.started(chain), few, total, *found)
-    if wrong < len(tags):
-        _refuse(chain, target, wrong)
+    total = path_scores(chain, target).numpy()
+    room, lengths = _Room.of(*arrays), chain.lengths.numpy()
+    kernels.solved(*arrays, lengths, *room.started(chain))
     if not room.alive.all():
         return None
+    few = moves.shape[:2] == (1, 1) and room.alphas.shape[2] <= FEW
+    found = [np.empty(scores.shape, scores.dtype), *(np.zeros(part.shape, part.dtype) for part in (moves, start, end))]
+    scaled = room.scaled(chain)
+    kernels.likelihood_back(
+        room.marginals, scaled.alphas, scaled.arrivals, scaled.factors[0, 0], few, target.numpy(), lengths, *found
+    )
     gradients = [torch.from_numpy(part) for part in found]
     if not few:
-        known = Posteriors(counted, room.log_z, room.scaled(chain), _NONE, room.log_z, chain.lengths)
-        gradients[1] -= known.expected_moves(torch.ones(len(tags), dtype=chain.scores.dtype), gradients[1].shape)
+        known = Posteriors(room.marginals, room.log_z, scaled, _NONE, room.log_z, chain.lengths)
+        gradients[1] -= known.expected_moves(torch.ones(len(target), dtype=chain.scores.dtype), gradients[1].shape)
     return torch.from_numpy(total - room.log_z), gradients
 
 

@@ -218,7 +218,7 @@ def _eight(mass, factors, i, out):  # type: ignore[no-untyped-def]
         out[k] += near + ((m4 * f4[k] + m5 * f5[k]) + (m6 * f6[k] + m7 * f7[k]))
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", no_cpython_wrapper=True)
 def forward_scaled(  # type: ignore[no-untyped-def]
     weights, factors, first, last, tags, reached, lengths, least, alphas, scales, log_z, alive
 ):
@@ -301,7 +301,7 @@ def _all_onward(alphas, before, factors, t, lengths, alive):  # type: ignore[no-
                 _eight(alphas[b, before], factors, i, alphas[b, t])
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", no_cpython_wrapper=True)
 def backward_scaled(  # type: ignore[no-untyped-def]
     weights, turned, last, lengths, most, alphas, scales, alive, betas, marginals, arrivals
 ):
@@ -503,30 +503,17 @@ def expected_moves(upstream, alphas, arrivals, factors, lengths, out):  # type: 
             out[i, k] = total[i, k] * factors[i, k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def learned(  # type: ignore[no-untyped-def]
-    scores, moves, start, end, lengths, tags, forbidden, exponents, least, most, alphas, arrivals, scales, marginals,
-    log_z, alive, few, total, for_scores, for_moves, for_start, for_end,
-):  # fmt: skip
-    """`solved`, and in the same breath the scores of paths ``tags`` (B,T), to ``total``, and the gradients of
-    log p(tags), each row's counting once; for_moves only where ``few``, and then for one table.
-
-    Returns what `path_scores` does, and does nothing else where a tag is out of range.
-    """
-    wrong = path_scores(scores, moves, start, end, tags, lengths, total)
-    if wrong < len(tags):
-        return wrong
-    solved(
-        scores, moves, start, end, lengths, forbidden, exponents, least, most, alphas, arrivals, scales, marginals,
-        log_z, alive,
-    )  # fmt: skip
-    ones = np.ones(len(tags), scores.dtype)
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def likelihood_back(  # type: ignore[no-untyped-def]
+    marginals, alphas, arrivals, factors, few, tags, lengths, for_scores, for_moves, for_start, for_end
+):
+    """Gradients of log p of paths ``tags`` (B,T), each row counting once; moves only where they are ``few``, and then
+    for one table: what the paths use less what `expected_back` and `expected_moves` count."""
+    ones = np.ones(len(tags), marginals.dtype)
     expected_back(-ones, marginals, lengths, for_scores, for_start, for_end)
     if few:
-        factors = parted(exponents, scores.shape[0], scores.shape[1], scores.shape[2], moves, start, end)[1]
-        expected_moves(-ones, alphas, arrivals, factors[0, 0], lengths, for_moves[0, 0])
+        expected_moves(-ones, alphas, arrivals, factors, lengths, for_moves[0, 0])
     path_scores_back(ones, tags, lengths, for_scores, for_moves, for_start, for_end)
-    return wrong
 
 
 # -- the best ----------------------------------------------------------------------------------------------------------
