@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from structseq.structures.base import Structure
+from structseq.structures.base import LogSum, Structure
 from structseq.structures.chain import LinearChain
 from structseq.structures.objectives import negative_log_likelihood
 from structseq.structures.segments import Segment, SemiMarkov, path_of, segments_of
@@ -433,6 +433,15 @@ def test_what_does_not_fit_into_a_row_never_leaks(verb: Callable[[Structure], Te
     for garbage in (math.nan, INF, -INF, 0.0, 1e300):
         scores = torch.where(outside.unsqueeze(3), garbage, batch.scores)
         assert verb(batch._replace(scores=scores).structure()).equal(expected)
+
+
+def test_no_segment_leaves_its_row_even_under_other_weights() -> None:
+    batch = random_batch(2, 3, 5, 0.0)
+    structure = batch.structure()
+    found = structure.recursion(LogSum(), tuple(torch.zeros_like(part) for part in structure.weights))
+    assert_close(found, [math.log(len(batch.answers(row))) for row in range(len(batch.lengths))])
+    outside = torch.arange(5).unsqueeze(1) + torch.arange(3) >= batch.lengths.view(-1, 1, 1)  # (B, T, S)
+    assert torch.isneginf(structure.weights[0][outside]).all()
 
 
 def test_rows_in_any_order_and_alone(verb: Callable[[Structure], Tensor]) -> None:

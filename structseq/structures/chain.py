@@ -92,8 +92,8 @@ class LinearChain(Structure):
             part if part.dtype == at_least else part.to(at_least) for part in (scores, transitions, start, end)
         )
         self.lengths = lengths if lengths.device.type == "cpu" else lengths.cpu()
-        known = self.lengths.numpy()
-        if known.shape != (rows,) or (rows and not 0 <= known.min() <= known.max() <= steps):
+        known = self.lengths.tolist()
+        if lengths.shape != (rows,) or (rows and not 0 <= min(known) <= max(known) <= steps):
             raise ValueError(f"expected {rows} lengths from 0 to {steps}, found {lengths.tolist()}")
         _require_table(self.transitions, rows, steps, tags)
         _require_edge(self.start, "start", rows, tags)
@@ -225,7 +225,7 @@ class LinearChain(Structure):
         arrays = self.arrays()
         paths, best = np.empty(self.scores.shape[:2], np.int64), np.empty(len(self.scores))
         kernels.viterbi(*arrays, self.lengths.numpy(), paths, best)
-        return Ranked(torch.from_numpy(paths), torch.from_numpy(best).to(self.scores.dtype))
+        return Ranked(torch.from_numpy(paths), torch.from_numpy(best.astype(arrays[0].dtype)))
 
     def ranked(self, k: int) -> Ranked:
         require_count(k, "k")
