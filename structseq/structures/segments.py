@@ -189,14 +189,14 @@ class SemiMarkov(Structure):
         target, lengths = target.to(self.scores.device), self.lengths.to(self.scores.device)
         begins, heads = _heads(target, lengths, tags, longest)
         code = target.long().masked_fill(~begins, 0)  # (B, T)
-        label = (code % tags).gather(1, heads)  # (B, T) of the segment over each token
+        label = (code % tags).gather(1, heads)  # (B, T) of the segment over each token; padding repeats the last one
         row = torch.arange(rows, device=target.device)
         each = self.scores.flatten(2).gather(2, code.unsqueeze(2)).squeeze(2).double()
         total = total + torch.where(begins, each, 0.0).sum(1)
         moves = self.moves.expand(rows, -1, -1)[row.unsqueeze(1), label[:, :-1], label[:, 1:]].double()  # (B, T-1)
         total = total + torch.where(begins[:, 1:], moves, 0.0).sum(1)
-        final = label[row, (lengths - 1).clamp(min=0)]
-        edges = self.first.expand(rows, -1)[row, label[:, 0]].double() + self.last.expand(rows, -1)[row, final].double()
+        first, last = (part.expand(rows, -1).double() for part in (self.first, self.last))
+        edges = first[row, label[:, 0]] + last[row, label[:, -1]]
         return total + torch.where(lengths > 0, edges, 0.0)
 
     def _path(self, marks: Tensor) -> Tensor:
