@@ -556,6 +556,10 @@ def test_token_scores_far_apart_keep_each_others_digits() -> None:
     tables = torch.zeros(1, 1), torch.zeros(1), torch.zeros(1)
     structure = SemiMarkov.of_tokens(emissions, 2, *tables, torch.tensor([3]))
     assert structure.scores[0, 1].flatten().tolist() == [0.5, 0.75]
+    # Half precision holds no 257.
+    half = torch.tensor([[[256.0], [1.0], [1.0]]], dtype=torch.bfloat16)
+    structure = SemiMarkov.of_tokens(half, 3, *tables, torch.tensor([3]))
+    assert structure.scores[0, 0].flatten().tolist() == [256.0, 257.0, 258.0]
 
 
 def test_gradients_reach_the_tokens() -> None:
