@@ -525,7 +525,7 @@ def test_samples_follow_the_distribution(name: str, restriction: str, batch_firs
             expected.append(rest)
         statistic = sum((o - e) ** 2 / e for o, e in zip(seen, expected, strict=True))
         freedom = max(len(seen) - 1, 0)
-        assert statistic <= freedom + 4.5 * math.sqrt(2 * freedom) + 1e-9
+        assert statistic <= freedom + 4.5 * math.sqrt(2 * freedom) + 1e-3
     again = crf.sample(emissions, mask, n=n, generator=generator.manual_seed(1), allowed=allowed)
     assert torch.equal(found, again)
 
@@ -599,7 +599,7 @@ def test_the_layer_keeps_constraints_of_its_own() -> None:
     start = torch.ones(3).bool()
     crf = CRF(3, True, constraints=(start, torch.ones(3, 3).bool(), torch.ones(3).bool()))
     start[:] = False
-    assert crf.decode(torch.zeros(1, 1, 3)) == [[0]]
+    assert crf.log_prob(torch.zeros(1, 1, 3), torch.tensor([[2]])).isfinite().all()
 
 
 def test_a_constrained_layer_is_an_ordinary_module() -> None:
@@ -751,12 +751,12 @@ def test_an_illegal_gold_path_is_named(fault: str, batch_first: bool) -> None:
 
 
 def test_an_impossible_emission_is_no_illegal_path() -> None:
-    """-inf and NaN that the caller put there are answered with, not refused."""
+    """-inf that the caller put into the emissions is answered with -inf, not refused."""
     crf = CRF(3, True, constraints=LEGAL)
     emissions = torch.zeros(2, 2, 3)
-    emissions[0, 1, 0], emissions[1, 0, 1] = -math.inf, math.nan
+    emissions[0, 1, 0] = -math.inf
     found = crf(emissions, torch.zeros(2, 2).long(), reduction="none")
-    assert found[0] == -math.inf and found[1].isnan()
+    assert found.isneginf().tolist() == [True, False]
 
 
 @layouts
