@@ -197,7 +197,8 @@ class Structure(Distribution):
     def log_prob(self, target: Tensor) -> Tensor:
         log_z = self.log_partition()
         # A row in which nothing is possible gives every answer probability 0, not NaN.
-        return self.score(target) - torch.where(torch.isneginf(log_z), torch.zeros_like(log_z), log_z)
+        found = self.score(target) - torch.where(torch.isneginf(log_z), torch.zeros_like(log_z), log_z)
+        return found - torch.relu(found.detach())  # what rounding put above 0
 
     def marginals(self) -> Tensor:
         """Probability of each scored part, shaped as the scores (for tags (B, T, K): that position t bears tag k); zero
@@ -245,7 +246,7 @@ class Structure(Distribution):
 
     def kl(self, other: Structure) -> Tensor:
         """(B,) Kullback-Leibler divergence of ``other`` from this distribution, in nats: the mean under this one of
-        log p - log q; inf where ``other`` forbids what this one allows.
+        log p - log q; inf where ``other`` forbids what this one allows, 0 for a row in which nothing is possible.
 
         Raises ValueError where the two are not of one kind and shape.
         """
@@ -261,7 +262,9 @@ class Structure(Distribution):
         divergence = self.expected(apart) - self._log_z() + other._log_z()
         with torch.no_grad():
             infinite = self.expected(lost) > 0
-        return torch.where(infinite, torch.inf, divergence.clamp(min=0)).to(self.scores.dtype)
+            nothing = torch.isneginf(self.log_partition())
+        divergence = torch.where(infinite, torch.inf, divergence.clamp(min=0))
+        return torch.where(nothing, 0.0, divergence).to(self.scores.dtype)
 
     def expected(self, values: tuple[Tensor, ...]) -> Tensor:
         """(B,) float64: the mean, over answers, of the ``values`` (shaped as `weights`) of their parts, added up.
@@ -277,9 +280,10 @@ class Structure(Distribution):
             moved = []
             for part, value in zip(self.weights, values, strict=True):
                 part, value = (part, value) if learned else (part.detach().clone(), value.detach().clone())
-                along = amount.view(-1, *[1] * (part.dim() - 1)) * value.double()
-                # Added where the part is possible: its gradient is then exactly 0 where it is not.
-                moved.append(torch.where(torch.isneginf(part), -torch.inf, part.double() + along))
+                # Only where the part is possible: its gradient is then exactly 0 where it is not.
+                never = torch.isneginf(part)
+                along = amount.view(-1, *[1] * (part.dim() - 1)) * torch.where(never, 0.0, value.double())
+                moved.append(torch.where(never, -torch.inf, part.double() + along))
             total = self.recursion(LogSum(), tuple(moved))
             (mean,) = torch.autograd.grad(total[torch.isfinite(total)].sum(), amount, create_graph=learned)
         return mean
@@ -350,27 +354,31 @@ class Independent(Structure):
 
     def __init__(self, scores: Tensor, lengths: Tensor) -> None:
         self.scores, self.lengths = scores, lengths
-        steps = torch.arange(scores.shape[1], device=scores.device)
-        self._real = steps < lengths.to(scores.device).unsqueeze(1)
+
+    def _real(self) -> Tensor:
+        steps = torch.arange(self.scores.shape[1], device=self.scores.device)
+        return steps < self.lengths.to(self.scores.device).unsqueeze(1)
 
     @property
     def weights(self) -> tuple[Tensor, ...]:
-        return (self.scores,)
+        # Padding is replaced before any arithmetic: a NaN times a zero mask would still be a NaN.
+        return (torch.where(self._real().unsqueeze(-1), self.scores, torch.zeros_like(self.scores)),)
 
     def with_weights(self, weights: tuple[Tensor, ...]) -> Independent:
         return Independent(weights[0], self.lengths)
 
     def score(self, target: Tensor) -> Tensor:
-        index = target.masked_fill(~self._real, 0).unsqueeze(-1)
+        real = self._real()
+        index = target.masked_fill(~real, 0).unsqueeze(-1)
         picked = self.scores.gather(-1, index).squeeze(-1)
-        return torch.where(self._real, picked, torch.zeros_like(picked)).sum(1)
+        return torch.where(real, picked, torch.zeros_like(picked)).sum(1)
 
     def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor:
-        scores = torch.where(self._real.unsqueeze(-1), weights[0], torch.zeros_like(weights[0]))
+        (scores,), real = weights, self._real()
         total = semiring.lift(scores.new_zeros(scores.shape[0]))
         for t in range(scores.shape[1]):
             onward = semiring.sum(total.unsqueeze(-1) + scores[:, t], -1)
-            total = torch.where(self._real[:, t], onward, total)
+            total = torch.where(real[:, t], onward, total)
         return total
 
 

@@ -133,10 +133,15 @@ class LinearChain(Structure):
 
     @property
     def weights(self) -> tuple[Tensor, ...]:
-        """Scores (B, T, K) with padding replaced, moves (1|B, 1|T-1, K, K), start and end (1|B, K)."""
-        # Padding is replaced before any arithmetic: a NaN times a zero mask would still be a NaN.
-        scores = torch.where(self._real().unsqueeze(-1), self.scores, torch.zeros_like(self.scores))
-        return scores, self.moves, self.first, self.last
+        """Scores (B, T, K), moves (1|B, 1|T-1, K, K), start and end (1|B, K), what belongs to padding replaced."""
+        # Replaced before any arithmetic: a NaN times a zero mask would still be a NaN.
+        real, moves = self._real(), self.moves
+        scores = torch.where(real.unsqueeze(-1), self.scores, torch.zeros_like(self.scores))
+        if moves.shape[0] * moves.shape[1] > 1:
+            used = real[:, 1:] if moves.shape[1] > 1 else real[:, 1:].any(1, keepdim=True)
+            used = used if moves.shape[0] > 1 else used.any(0, keepdim=True)
+            moves = torch.where(used[:, :, None, None], moves, torch.zeros_like(moves))
+        return scores, moves, self.first, self.last
 
     def with_weights(self, weights: tuple[Tensor, ...]) -> LinearChain:
         scores, moves, start, end = weights
@@ -149,7 +154,7 @@ class LinearChain(Structure):
         scores, moves, start, end = weights
         nothing = semiring.lift(scores.new_zeros(scores.shape[0]))
         if scores.shape[1] == 0:
-            return nothing
+            return nothing + scores.flatten(1).sum(1)  # 0, and differentiable
         real = self._real()
         prefix = semiring.lift(start + scores[:, 0])  # (.., B, K)
         for t in range(1, scores.shape[1]):
@@ -270,6 +275,9 @@ class LinearChain(Structure):
             return super().expected(values)
         rows = self.scores.shape[0]
         chain = self.rows(torch.arange(rows))
+        if values[1].shape[1] > chain.moves.shape[1]:  # worth something else at each step: counted at each step
+            moves = chain.moves.expand(-1, values[1].shape[1], -1, -1)
+            chain = chain.with_weights((chain.scores, moves, chain.start, chain.end))
         found = chain.posteriors()
         ones = found.log_z.new_ones(rows)
         place = (torch.arange(rows, device=self.scores.device), (self.lengths - 1).clamp(min=0).to(self.scores.device))
@@ -371,7 +379,7 @@ class LinearChain(Structure):
 def _require_table(transitions: Tensor, rows: int, steps: int, tags: int) -> None:
     shape = tuple(transitions.shape)
     fits = 2 <= len(shape) <= 4 and shape[-2:] == (tags, tags) and (len(shape) < 3 or shape[0] in (1, rows))
-    if not fits or (len(shape) == 4 and shape[1] not in (1, steps - 1)):
+    if not fits or (len(shape) == 4 and shape[1] not in (1, max(steps - 1, 0))):
         raise ValueError(
             f"transitions: expected ({tags}, {tags}), ({rows}, {tags}, {tags}) or "
             f"({rows}, {max(steps - 1, 0)}, {tags}, {tags}), found {shape}"

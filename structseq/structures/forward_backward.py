@@ -121,13 +121,14 @@ class Posteriors(NamedTuple):
         alphas, factors = torch.as_tensor(scaled.alphas), torch.as_tensor(scaled.factors)
         arrivals = torch.as_tensor(scaled.arrivals) * upstream[:, None, None]
         if shape[1] > 1:
-            found = alphas[:, :-1, :, None] * arrivals[:, :-1, None, :] * factors
-            found = found if shape[0] > 1 else found.sum(0, keepdim=True)
+            found = alphas[:, :-1, :, None] * arrivals[:, :-1, None, :]
         elif shape[0] > 1:
-            found = (alphas.transpose(1, 2) @ arrivals).unsqueeze(1) * factors
+            found = (alphas.transpose(1, 2) @ arrivals).unsqueeze(1)
         else:
-            found = (alphas.flatten(0, 1).T @ arrivals.flatten(0, 1)) * factors
-        return found[..., :tags, :tags]
+            found = alphas.flatten(0, 1).T @ arrivals.flatten(0, 1)
+        # Between padding a factor may be no number.
+        found = torch.where(found == 0, 0.0, found * factors)[..., :tags, :tags]
+        return found.sum(0, keepdim=True) if shape[1] > 1 and shape[0] == 1 else found
 
 
 def posteriors(chain: Chain) -> Posteriors:
@@ -246,7 +247,7 @@ def _learned(chain: Chain, target: Tensor) -> tuple[Tensor, list[Tensor]] | None
     seen = (found[0], table_of(tables[0]), edge_of(tables[1]), edge_of(tables[2]))
     scaled = room.scaled(chain)
     kernels.likelihood_back(
-        room.marginals, scaled.alphas, scaled.arrivals, scaled.factors[0, 0], few, target.numpy(), lengths, *seen
+        room.marginals, scaled.alphas, scaled.arrivals, scaled.factors, few, target.numpy(), lengths, *seen
     )
     gradients = [torch.from_numpy(part) for part in found]
     if not few:
@@ -254,7 +255,7 @@ def _learned(chain: Chain, target: Tensor) -> tuple[Tensor, list[Tensor]] | None
         counts = known.expected_moves(torch.ones(len(target), dtype=chain.scores.dtype), table_of(tables[0]).shape)
         gradients[1] -= counts.view(gradients[1].shape)
     # numpy rounds in a tenth of the time that torch needs to begin.
-    return torch.from_numpy((total - room.log_z).astype(scores.dtype)), gradients
+    return torch.from_numpy(np.minimum(total - room.log_z, 0).astype(scores.dtype)), gradients
 
 
 def _by_torch(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
@@ -325,7 +326,7 @@ class LogProb(torch.autograd.Function):
                 found, ctx.gradients = known
                 return found
         total, log_z = path_scores(chain, target), chain.posteriors().log_z
-        found = torch.where(torch.isneginf(log_z), total, total - log_z)
+        found = torch.where(torch.isneginf(log_z), total, total - log_z).clamp(max=0)
         return found.to(parts[0].dtype)
 
     @staticmethod

@@ -101,7 +101,7 @@ def solved(  # type: ignore[no-untyped-def]
     rows, steps, tags = scores.shape
     weights, factors, first, last = parted(exponents, rows, steps, tags, moves, start, end)
     width = weights.shape[2]
-    if forbidden > 0 or moves.shape[0] * moves.shape[1] > 1 or len(start) > 1:
+    if forbidden > 0 or moves.shape[0] * moves.shape[1] != 1 or len(start) > 1:
         reached = np.empty((rows, steps, tags), np.bool_)
         reach(scores, moves, start, lengths, reached)
     else:
@@ -512,7 +512,7 @@ def likelihood_back(  # type: ignore[no-untyped-def]
     ones = np.ones(len(tags), marginals.dtype)
     expected_back(-ones, marginals, lengths, for_scores, for_start, for_end)
     if few:
-        expected_moves(-ones, alphas, arrivals, factors, lengths, for_moves[0, 0])
+        expected_moves(-ones, alphas, arrivals, factors[0, 0], lengths, for_moves[0, 0])
     path_scores_back(ones, tags, lengths, for_scores, for_moves, for_start, for_end)
 
 

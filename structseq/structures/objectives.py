@@ -30,7 +30,7 @@ def perceptron(structure: Structure, target: Tensor) -> Tensor:
     """
     with torch.no_grad():
         best = structure.best().path
-    return (structure.score(best) - structure.score(target)).clamp(min=0)
+    return _less(structure.score(best), structure.score(target))
 
 
 def structured_svm(structure: Structure, target: Tensor, cost: Tensor | None = None) -> Tensor:
@@ -51,7 +51,7 @@ def structured_svm(structure: Structure, target: Tensor, cost: Tensor | None = N
     augmented = cost_augmented(structure, target, cost)
     with torch.no_grad():
         worst = augmented.best().path
-    return (augmented.score(worst) - augmented.score(target)).clamp(min=0)
+    return _less(augmented.score(worst), augmented.score(target))
 
 
 def softmax_margin(structure: Structure, target: Tensor, cost: Tensor | None = None) -> Tensor:
@@ -72,7 +72,7 @@ def partial_likelihood(structure: Structure, allowed: Tensor) -> Tensor:
         Booleans: the tags that may be right at a position. One a position makes it `negative_log_likelihood`; all of
         them, 0. inf where no possible answer is within.
     """
-    return (structure.log_partition() - structure.within(allowed).log_partition()).clamp(min=0)
+    return _less(structure.log_partition(), structure.within(allowed).log_partition())
 
 
 def cost_augmented(structure: Structure, target: Tensor, cost: Tensor | None = None) -> Structure:
@@ -92,3 +92,8 @@ def cost_augmented(structure: Structure, target: Tensor, cost: Tensor | None = N
     # What lies in the padding of a target may be any number, and is never looked at.
     places = target.to(scores.device).clamp(0, max(tags - 1, 0))
     return structure.with_scores(scores + cost.to(scores)[places] if tags else scores)
+
+
+def _less(most: Tensor, own: Tensor) -> Tensor:
+    """``most`` - ``own``, which rounding must not put below 0; inf where ``own`` is impossible."""
+    return torch.where(torch.isneginf(own), torch.inf, (most - own).clamp(min=0))
