@@ -98,9 +98,11 @@ class CRF(torchcrf.CRF):
     @property
     def constraints(self) -> tuple[Tensor, Tensor, Tensor] | None:
         """Booleans start (K,), transitions (K, K) [from, to], end (K,); None where everything is legal."""
-        start, moves, end = self.legal_start, self.legal_transitions, self.legal_end
+        start = self.legal_start
+        if start is None:
+            return None
         # `Module.type` makes numbers of booleans.
-        return None if start is None else (start.bool(), moves.bool(), end.bool())
+        return start.bool(), self.legal_transitions.bool(), self.legal_end.bool()
 
     def chain(
         self,
