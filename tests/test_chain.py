@@ -485,6 +485,19 @@ def test_padding_is_never_read(garbage: float, beyond: int, way: Way) -> None:
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("garbage", [math.nan, INF])
+@pytest.mark.parametrize("step", [0, 1, 3])
+def test_what_is_no_number_where_it_counts_is_never_a_loss_of_nothing(garbage: float, step: int, way: Way) -> None:
+    batch = random_batch(3, 4, 0.0)
+    scores = batch.scores.copy()
+    scores[0, step, 1] = garbage
+    target = torch.zeros(4, 4, dtype=torch.int64)
+    chain, clean = way.chain(batch._replace(scores=scores)), way.chain(batch)
+    assert not math.isfinite(chain.log_partition()[0]) and chain.log_partition()[0] != -INF
+    assert not chain.log_prob(target)[0] > -INF, "no probability, and not a sure one"
+    assert torch.equal(chain.log_prob(target)[1:], clean.log_prob(target)[1:])
+
+
 def test_each_row_alone_gives_what_it_gives_in_company(way: Way) -> None:
     batch = random_batch(4, 5, 0.0)
     target = torch.randint(4, (4, 5), generator=torch.Generator().manual_seed(0))

@@ -269,8 +269,11 @@ def forward_scaled(  # type: ignore[no-untyped-def]
             if not total > 0:
                 alive[b] = False
             scales[b, t] = total
-            # One logarithm for many steps.
-            products[b] *= total
+            # One logarithm for many steps, as long as their product cannot leave float64.
+            if 1e-100 < total < 1e100:
+                products[b] *= total
+            else:
+                log_z[b] += np.log(np.float64(total))
             if not 1e-100 < products[b] < 1e100:
                 log_z[b] += np.log(products[b])
                 products[b] = 1.0
@@ -412,10 +415,13 @@ def log_domain(scores, moves, start, end, lengths, log_z, marginals, edges):  # 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _log_sum(left, right):  # type: ignore[no-untyped-def]
-    """log sum exp(left + right); -inf where every term is."""
+    """log sum exp(left + right); -inf where every term is, no number where one is none."""
     top = -np.inf
     for k in range(left.shape[0]):
-        top = max(top, left[k] + right[k])
+        term = left[k] + right[k]
+        if np.isnan(term):
+            return np.nan
+        top = max(top, term)
     if top == -np.inf:
         return top
     total = 0.0
