@@ -123,8 +123,8 @@ MUTANTS = (
     Mutant(
         "padding times a mask of zeros instead of replaced",
         "chain.py",
-        "scores = torch.where(self._real().unsqueeze(-1), self.scores, torch.zeros_like(self.scores))",
-        "scores = self.scores * self._real().unsqueeze(-1)",
+        "scores = torch.where(real.unsqueeze(-1), self.scores, torch.zeros_like(self.scores))",
+        "scores = self.scores * real.unsqueeze(-1)",
         among="vectorised or definition",
     ),
     Mutant(
@@ -158,8 +158,8 @@ MUTANTS = (
     Mutant(
         "gradient of log p not weighted by upstream",
         "forward_backward.py",
-        "ready = ready if weight == 1 else [each * weight for each in ready]",
-        "ready = ready if weight else [each * weight for each in ready]",
+        "(ready if weight == 1 else [each * weight for each in ready])",
+        "(ready if weight else [each * weight for each in ready])",
         among="compiled",
     ),
     Mutant(
@@ -186,15 +186,15 @@ MUTANTS = (
     Mutant(
         "divergence finite where the other forbids",
         "base.py",
-        "return torch.where(infinite, torch.inf, divergence.clamp(min=0)).to(self.scores.dtype)",
-        "return divergence.clamp(min=0).to(self.scores.dtype)",
+        "divergence = torch.where(infinite, torch.inf, divergence.clamp(min=0))",
+        "divergence = divergence.clamp(min=0)",
         tests=LAWS,
         among="divergence",
     ),
     Mutant(
         "cost of a mistake charged for padding",
         "objectives.py",
-        "return (augmented.score(worst) - augmented.score(target)).clamp(min=0)",
+        "return _less(augmented.score(worst), augmented.score(target))",
         "return structure.score(worst) + (worst != target).sum(1) - structure.score(target)",
         tests=OBJECTIVES,
         among="structured_svm",
