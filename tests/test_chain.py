@@ -16,6 +16,7 @@ import numpy as np
 import oracles
 import pytest
 import torch
+from definition import Definition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import Chain
@@ -25,7 +26,7 @@ from structseq import compiling
 from structseq.spans import scheme_of
 from structseq.structures import chain as chain_module
 from structseq.structures import forward_backward
-from structseq.structures.base import LogSum, Structure
+from structseq.structures.base import LogSum
 from structseq.structures.chain import EdgePattern, LinearChain
 
 INF = math.inf
@@ -45,27 +46,6 @@ class Batch(NamedTuple):
             Chain(scores[:length], self.transitions, self.start, self.end)
             for scores, length in zip(self.scores, self.lengths, strict=True)
         ]
-
-
-class Definition(LinearChain):
-    """A chain that answers everything by its recursion, nothing by an override."""
-
-    log_partition = Structure.log_partition
-    log_prob = Structure.log_prob
-    marginals = Structure.marginals
-    best = Structure.best
-    ranked = Structure.ranked
-    sample = Structure.sample
-    expected = Structure.expected
-    score = LinearChain.path_score
-
-    def with_weights(self, weights: tuple[Tensor, ...]) -> Definition:
-        scores, moves, start, end = weights
-        return Definition(scores, moves, start, end, self.lengths)
-
-    @property
-    def fast(self) -> bool:
-        return False
 
 
 class Way:

@@ -13,6 +13,7 @@ import numpy as np
 import oracles
 import pytest
 import torch
+from definition import Definition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import Chain
@@ -21,7 +22,6 @@ from torch import Tensor
 from structseq import compiling
 from structseq.structures import chain as chain_module
 from structseq.structures import forward_backward
-from structseq.structures.base import LogSum, Structure
 from structseq.structures.chain import LinearChain
 
 INF = math.inf
@@ -128,32 +128,6 @@ def cases(tags: int, shape: str) -> list[tuple[Case, list[Truth]]]:
 
 every_count = pytest.mark.parametrize("tags", (1, 2, 3, 4))
 every_shape = pytest.mark.parametrize("shape", SHAPES)
-
-
-class Definition(LinearChain):
-    """A chain that answers everything by its recursion, nothing by an override."""
-
-    log_partition = Structure.log_partition
-    log_prob = Structure.log_prob
-    marginals = Structure.marginals
-    best = Structure.best
-    ranked = Structure.ranked
-    sample = Structure.sample
-    expected = Structure.expected
-    score = LinearChain.path_score
-
-    def with_weights(self, weights: tuple[Tensor, ...]) -> Definition:
-        scores, moves, start, end = weights
-        return Definition(scores, moves, start, end, self.lengths)
-
-    def edge_marginals(self) -> Tensor:
-        rows, steps, _ = self.scores.shape
-        moves = self.moves.expand(rows, max(steps - 1, 0), -1, -1)
-        return self.with_weights((self.scores, moves, self.first, self.last))._gradients(LogSum())[1]
-
-    @property
-    def fast(self) -> bool:
-        return False
 
 
 class Way(NamedTuple):
