@@ -101,10 +101,10 @@ MUTANTS = (
     ),
     Mutant(
         "zero read as forbidden",
-        "forward_backward.py",
-        "return torch.exp(values - top), top.flatten(-dims).squeeze(-1)",
-        "return torch.exp(values - top) * (values != 0), top.flatten(-dims).squeeze(-1)",
-        among="vectorised",
+        "chain.py",
+        "return table_of(self.transitions)",
+        "return table_of(torch.where(self.transitions == 0, -torch.inf, self.transitions))",
+        among="vectorised or definition",
     ),
     Mutant(
         "start score left out",

@@ -116,24 +116,25 @@ def in_turns(
 
 
 def step(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What one training pass spends in the structured layer, the LSTM and all else, by torch's own profiler."""
+    """What one training pass spends in the structured layer (chain, likelihood, gradient), in the product making its
+    scores, and in the LSTM, forwards and backwards, by torch's own profiler."""
     from folder import read_folder
     from passes import structseq_passes
     from torch.profiler import ProfilerActivity, profile, record_function
 
     from structseq.heads import CrfHead
 
-    chain = CrfHead.chain
-    CrfHead.chain = lambda self, states: _recorded(record_function, chain, self, states)  # type: ignore[method-assign]
+    for owner, method in ((CRF, "chain"), (CrfHead, "emissions")):
+        setattr(owner, method, _recorded(record_function, method, getattr(owner, method)))
     one_pass = structseq_passes(read_folder(arguments.step), [], passes=5)
     one_pass()
-    shares: dict[str, list[float]] = {"structured layer": [], "LSTM": []}
+    shares: dict[str, list[float]] = {"structured layer": [], "emissions, forwards": [], "LSTM": []}
     for _ in range(4):
         with profile(activities=[ProfilerActivity.CPU]) as seen:
             one_pass()
         events = {event.key: event.cpu_time_total / 1e6 for event in seen.key_averages()}
-        layer = sum(events[name] for name in ("LogProb", "LogProbBackward", "structured layer: scores and chain"))
-        shares["structured layer"].append(layer)
+        shares["structured layer"].append(events["LogProb"] + events["LogProbBackward"] + events["recorded chain"])
+        shares["emissions, forwards"].append(events["recorded emissions"])
         shares["LSTM"].append(events["aten::mkldnn_rnn_layer"] + events["aten::mkldnn_rnn_layer_backward"])
     medians = {name: statistics.median(each) for name, each in shares.items()}
     rows = [[name, f"{seconds:.3f}", f"{seconds / medians['LSTM']:.1%}"] for name, seconds in medians.items()]
@@ -141,9 +142,12 @@ def step(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"seconds": shares}
 
 
-def _recorded(record: Any, chain: Any, *arguments: Any) -> Any:
-    with record("structured layer: scores and chain"):
-        return chain(*arguments)
+def _recorded(record: Any, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def recorded(*arguments: Any, **options: Any) -> Any:
+        with record(f"recorded {name}"):
+            return method(*arguments, **options)
+
+    return recorded
 
 
 if __name__ == "__main__":
