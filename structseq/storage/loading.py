@@ -89,7 +89,7 @@ def _read_options(path: Path, trusted: Collection[str]) -> Options:
         if ":" in kind and kind not in trusted:
             raise ModelFileError(
                 f"{path}: {name} is {kind!r}, code from outside, which loading would execute; "
-                f"if you trust it, load the folder with trusted=[{kind!r}]"
+                f"if you trust it, load the folder with trusted=[{kind!r}], or on the command line --trust {kind}"
             )
     return options
 
