@@ -145,7 +145,7 @@ def _undecodable(
     with suppress(UnicodeDecodeError):
         line += decoder.decode(chunk[: max(good, 0)]).count("\n")
     found = f"byte 0x{error.object[error.start]:02x}" if error.start < len(error.object) else "an unfinished character"
-    advice = "name the file's own encoding, such as encoding='latin-1' (on the command line --set data.encoding=latin-1)"
+    advice = "name the file's own encoding, such as encoding='latin-1' (or --set data.encoding=latin-1)"
     return DataError(f"expected {encoding} text, found {found} ({error.reason}); {advice}", file=name, line=line)
 
 
