@@ -325,8 +325,7 @@ class LinearChain(Structure):
             return self._derived_span_probabilities(spans, patterns)
         from structseq.structures import kernels
 
-        posteriors = self.posteriors()
-        scaled = posteriors.scaled
+        scaled = self.posteriors().scaled
         place = np.asarray(spans, dtype=np.int64)
         stacked = [np.stack([np.asarray(getattr(p, name)) for p in patterns]) for name in EdgePattern._fields]
         first, begins, continues, closes, final = stacked
