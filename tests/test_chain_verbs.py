@@ -404,6 +404,12 @@ def left_behind(case: Case) -> Case:
     return case._replace(scores=case.scores + lead, transitions=moves)
 
 
+def overtaken(case: Case, by: float) -> Case:
+    """Tags that can never follow each other: one falls so far behind that its share rounds to nothing, and then wins."""
+    lead = by * np.array([0.0, 1.0]) * np.array([-1.0, 1.5, 0.0, 0.0, 0.0])[:, None]
+    return case._replace(scores=case.scores + lead, transitions=np.where(np.eye(2, dtype=bool), case.transitions, -INF))
+
+
 def unreached(case: Case) -> Case:
     """Moves out of a tag that nothing leads to are worth thousands."""
     moves = case.transitions.copy()
@@ -425,6 +431,8 @@ ADVERSARIAL: dict[str, Callable[[Case], Case]] = {
     ),
     "gaps of 200 nats under hard constraints": two_tracks,
     "gaps of 215 and 600 nats under hard constraints": left_behind,
+    "200 nats behind, then 100 ahead": lambda case: overtaken(case, 200.0),
+    "800 nats behind, then 400 ahead": lambda case: overtaken(case, 800.0),
     "moves of 10,000 nats out of reach": unreached,
     "no tag at one step": lambda case: case._replace(scores=np.where((np.arange(5) == 2)[:, None], -INF, case.scores)),
     "one tag at each step": lambda case: case._replace(
