@@ -164,9 +164,9 @@ MUTANTS = (
     ),
     Mutant(
         "no fall back to wider numbers",
-        "vectorised.py",
-        "    lost = (~(every >= least) & reached)",
-        "    lost = (~(every >= 0) & reached)",
+        "forward_backward.py",
+        "dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)\n        moves",
+        "dead = _NONE\n        moves",
         among="vectorised",
     ),
     Mutant(
