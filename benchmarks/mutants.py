@@ -165,9 +165,16 @@ MUTANTS = (
     Mutant(
         "no fall back to wider numbers",
         "forward_backward.py",
-        "dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)\n        moves",
-        "dead = _NONE\n        moves",
-        among="vectorised",
+        "        dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)\n        moves = log_z\n",
+        "        dead = _NONE\n        moves = log_z\n",
+        among="nats",
+    ),
+    Mutant(
+        "no fall back from float64 to logarithms",
+        "forward_backward.py",
+        "    dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)\n    nothing",
+        "    dead = _NONE\n    nothing",
+        among="nats",
     ),
     Mutant(
         "samples drawn without looking at the step behind",
