@@ -348,7 +348,7 @@ class CRF(torchcrf.CRF):
             allowed = allowed.transpose(0, 1)
         if mask is None:
             rows, steps, _ = scores.shape
-            return self.chain(scores, torch.full((rows,), steps), allowed=allowed), None
+            return self.chain(scores, torch.from_numpy(np.full(rows, steps)), allowed=allowed), None
         lengths, order = _compacting(self._real(mask))
         if order is not None:
             order = order.to(scores.device)
