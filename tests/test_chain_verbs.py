@@ -256,7 +256,8 @@ def check_minimum_risk(way: Way, case: Case, truths: list[Truth]) -> None:
         assert not path[b, len(row.scores) :].any()
         if truth.ranked:
             assert oracles.path_score(row, answer) > -INF
-            assert oracles.right_on_average(row, answer) == pytest.approx(truth.risk, abs=1e-5)
+            on_average = truth.counts.scores[range(len(answer)), answer].sum()
+            assert on_average == pytest.approx(truth.risk, abs=1e-5)
 
 
 def check_gradients_of_log_z(way: Way, case: Case, truths: list[Truth]) -> None:
@@ -456,7 +457,7 @@ def adversarial_case(name: str, shape: str) -> tuple[Case, list[Truth]]:
 
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_adversarial(name: str, way: Way) -> None:
-    for check, shape in itertools.product(CHECKS, SHAPES):
+    for check, shape in itertools.product(CHECKS, ("(K,K)", "(B,T-1,K,K)")):
         check(way, *adversarial_case(name, shape))
 
 
