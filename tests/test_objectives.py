@@ -17,6 +17,7 @@ from torch import Tensor
 
 from structseq.structures import objectives
 from structseq.structures.base import Independent, Structure
+from structseq.structures.chain import LinearChain
 
 INF = math.inf
 COST = np.array([[0.0, 0.5, 4.0], [2.0, 0.0, 1.0], [0.25, 8.0, 0.0]])  # [gold, answered]
@@ -233,6 +234,15 @@ def test_a_row_in_which_nothing_is_possible_is_no_nan(name: str, way: Way) -> No
     found = ask(name, way.chain(dead.case), dead)
     assert found[0] == INF
     way.close(found[1:], truth(name, plain)[1:], verbs.size_of(plain.case))
+
+
+@pytest.mark.parametrize("objective", [objectives.structured_svm, objectives.softmax_margin])
+def test_what_is_right_costs_nothing_whatever_the_diagonal_says(objective: Callable[..., Tensor]) -> None:
+    scores = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    chain = LinearChain(scores, torch.zeros(4, 4), torch.zeros(4), torch.zeros(4), torch.tensor([3, 2]))
+    target = torch.tensor([[0, 1, 2], [3, 3, 0]])
+    plain = 1 - torch.eye(4)
+    assert torch.equal(objective(chain, target, plain + 5 * torch.eye(4)), objective(chain, target, plain))
 
 
 @pytest.mark.parametrize("name", ["structured_svm", "softmax_margin"])

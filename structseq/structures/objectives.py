@@ -46,7 +46,8 @@ def structured_svm(structure: Structure, target: Tensor, cost: Tensor | None = N
         Over tags: scores (B, T, K).
     target: (B, T)
     cost: (K, K) [right, answered]
-        What it costs to answer a tag where another is right; None counts wrong tags (Hamming).
+        What it costs to answer a tag where another is right; None counts wrong tags (Hamming). What is right costs
+        nothing: the diagonal is not read.
     """
     augmented = cost_augmented(structure, target, cost)
     with torch.no_grad():
@@ -89,6 +90,7 @@ def cost_augmented(structure: Structure, target: Tensor, cost: Tensor | None = N
         cost = 1 - torch.eye(tags)
     if cost.shape != (tags, tags):
         raise ValueError(f"cost: expected a matrix ({tags}, {tags}) [right, answered], found {tuple(cost.shape)}")
+    cost = cost.masked_fill(torch.eye(tags, dtype=torch.bool, device=cost.device), 0.0)
     # What lies in the padding of a target may be any number, and is never looked at.
     places = target.to(scores.device).clamp(0, max(tags - 1, 0))
     return structure.with_scores(scores + cost.to(scores)[places] if tags else scores)
