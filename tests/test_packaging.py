@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import structseq
+from structseq import compiling
 from structseq.__main__ import set_threading_defaults
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,3 +128,9 @@ def test_waiting_as_the_user_said(name: str) -> None:
     environment = {name: "7"}
     assert set_threading_defaults(environment) == {}
     assert environment == {name: "7"}
+
+
+def test_compiled_kernels_are_tested_wherever_they_are_promised() -> None:
+    """The only reason for leaving them out of a test is that the project asks for no Numba here."""
+    (numba,) = [requirement for requirement in REQUIREMENTS if requirement.name == "numba"]
+    assert numba.marker is not None and compiling.available() >= numba.marker.evaluate()
