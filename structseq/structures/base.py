@@ -349,11 +349,19 @@ class Independent(Structure):
     Parameters
     ----------
     scores: (B, T, K)
+        In nats. Half precision is computed in float32.
     lengths: (B,)
+        True length of each row; what lies beyond is never read.
     """
 
     def __init__(self, scores: Tensor, lengths: Tensor) -> None:
-        self.scores, self.lengths = scores, lengths
+        self.scores, self.lengths = scores.to(torch.promote_types(scores.dtype, torch.float32)), lengths
+
+    def log_prob(self, target: Tensor) -> Tensor:
+        if self.scores.dtype == torch.float64:
+            return super().log_prob(target)
+        # Of a long row two large numbers nearly cancel.
+        return self.with_scores(self.scores.double()).log_prob(target).to(self.scores.dtype)
 
     def _real(self) -> Tensor:
         steps = torch.arange(self.scores.shape[1], device=self.scores.device)
