@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
 from structseq.errors import ConfigError
 
@@ -97,14 +97,37 @@ class InputOptions(Section):
 
 
 class EncoderOptions(Section):
-    """The recurrent network."""
+    """The network that reads the sequence; what is None is left to the network."""
 
     type: str = Field("lstm", description='a row of the encoders table, or "package.module:Class"')
     width: Whole = Field(200, ge=1, description="units a direction")
     layers: Whole = Field(1, ge=1, description="depth")
     bidirectional: bool = Field(True, description="read both ways")
+    backwards: bool = Field(False, description="where it reads one way: from each sentence's end to its beginning")
+    attention: Whole = Field(0, ge=0, description="self-attention layers on top")
     dropout: float = Field(0.5, ge=0, lt=1, description="locked dropout on each layer's output")
-    recurrent_dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the recurrent weights, once a batch")
+    recurrent_dropout: float = Field(
+        0.3, ge=0, lt=1, description="dropout on the recurrent weights, once a batch; attention: on what it adds"
+    )
+    activation: str | None = Field(
+        None,
+        description="elman: tanh or relu; lstm_peephole: tanh or linear; jordan (outputs): tanh, logistic or linear",
+    )
+    outputs: Count | Literal["tags"] | None = Field(
+        None, description="jordan: width of its output layer, which is its memory; tags: as many as there are tags"
+    )
+    periods: tuple[Count, ...] | None = Field(None, description="clockwork: the modules' periods in steps, rising")
+    context: Count | None = Field(None, description="scrn: number of slow units")
+    context_decay: float | None = Field(
+        None, ge=0, lt=1, description="scrn: share of a slow unit that stays from step to step"
+    )
+    attention_heads: Count | None = Field(None, description="attention: parts of the width that attend on their own")
+
+    @model_validator(mode="after")
+    def _one_way_alone_has_a_direction(self) -> EncoderOptions:
+        if self.bidirectional and self.backwards:
+            raise ValueError("backwards is for reading one way; set encoder.bidirectional=false beside it")
+        return self
 
 
 class HeadOptions(Section):
@@ -113,6 +136,9 @@ class HeadOptions(Section):
     type: str = Field("crf", description='a row of the heads table, or "package.module:Class"')
     scheme: str = Field(
         "auto", description="scheme learned inside: auto (the file's own), BIO, BIOES; answers keep the file's"
+    )
+    projection: Literal["linear", "none"] = Field(
+        "linear", description="from states to tag scores; none: the states are the scores, and there must be one a tag"
     )
     costs: dict[str, float] = Field(
         {},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from structseq.batch import batches
-from structseq.config import EncoderOptions, InputOptions, Options, row_of
+from structseq.config import EncoderOptions, HeadOptions, InputOptions, Options, row_of
 from structseq.data.example import Example
 from structseq.data.vocabulary import Vocabulary
 from structseq.dropout import LockedDropout
-from structseq.encoders import ENCODERS
-from structseq.encoders.base import Bidirectional, Encoder, Stack
+from structseq.encoders import ENCODERS, SelfAttention
+from structseq.encoders.base import Backwards, Bidirectional, Encoder, Stack
 from structseq.errors import ConfigError
 from structseq.heads import HEADS
 from structseq.heads.base import Head
@@ -48,10 +49,8 @@ class Model(nn.Module):
         super().__init__()
         self.options, self.vocabularies, self.tags = options, dict(vocabularies), tags
         self.inputs = build_inputs(options.inputs, self.vocabularies)
-        self.encoder = build_encoder(options.encoder, self.inputs.width)
-        kind = row_of(HEADS, options.head.type, "head.type")
-        costs = {"costs": options.head.costs} if options.head.costs else {}
-        self.head: Head = kind(self.encoder.width, tags, **costs)
+        self.encoder = build_encoder(options.encoder, self.inputs.width, tags=len(tags.labels))
+        self.head = build_head(options.head, self.encoder.width, tags)
 
     @staticmethod
     def prepare(options: Options, examples: Sequence[Example], scheme: Scheme, *, seed: int) -> Model:
@@ -224,15 +223,52 @@ def build_inputs(options: InputOptions, vocabularies: Mapping[str, Vocabulary]) 
     )
 
 
-def build_encoder(options: EncoderOptions, in_width: int) -> Encoder:
-    """A stack of layers, each read both ways if so asked."""
+# Options of some encoders alone, handed on where they are set.
+OWN_OPTIONS = ("activation", "outputs", "periods", "context", "context_decay", "attention_heads")
+
+
+def build_encoder(options: EncoderOptions, in_width: int, *, tags: int | None = None) -> Encoder:
+    """A stack of layers, each read both ways if so asked; ``tags`` is what ``encoder.outputs="tags"`` stands for.
+
+    Raises `ConfigError` for an option that the type does not have.
+    """
     kind = row_of(ENCODERS, options.type, "encoder.type")
+    own = {name: value for name in OWN_OPTIONS if (value := getattr(options, name)) is not None}
+    if own.get("outputs") == "tags":
+        own["outputs"] = tags
+    on_top = {name: own[name] for name in ("attention_heads",) if name in own} if options.attention else {}
+    if on_top and kind is not SelfAttention:
+        del own["attention_heads"]
+    for name in own:
+        _refuse_unknown(name, kind, options.type)
     layers: list[Encoder] = []
-    for _ in range(options.layers):
+    for depth in range(options.layers + options.attention):
         width = layers[-1].width if layers else in_width
-        one = [
-            kind(width, options.width, recurrent_dropout=options.recurrent_dropout)
-            for _ in range(2 if options.bidirectional else 1)
-        ]
-        layers.append(Bidirectional(*one) if options.bidirectional else one[0])
+        below = depth < options.layers
+        layers.append(_layer(kind if below else SelfAttention, own if below else on_top, width, options))
     return Stack(layers, LockedDropout(options.dropout))
+
+
+def _layer(kind: type[Encoder], own: Mapping[str, Any], in_width: int, options: EncoderOptions) -> Encoder:
+    """One layer in the direction asked for."""
+    every: dict[str, Any] = {"recurrent_dropout": options.recurrent_dropout, **own}
+    if options.bidirectional:
+        return kind.both_ways(in_width, options.width, **every)
+    one = kind(in_width, options.width, **every)
+    return Backwards(one) if options.backwards else one
+
+
+def _refuse_unknown(option: str, kind: type[Encoder], name: str) -> None:
+    if option not in inspect.signature(kind).parameters:
+        owners = [row for row, known in ENCODERS.items() if option in inspect.signature(known).parameters]
+        raise ConfigError(f"encoder.{option}: the encoder {name} has no such option; {' and '.join(owners)} have")
+
+
+def build_head(options: HeadOptions, in_width: int, tags: TagSet) -> Head:
+    """The head, for states (B, T, ``in_width``)."""
+    kind = row_of(HEADS, options.type, "head.type")
+    own: dict[str, Any] = {"costs": options.costs} if options.costs else {}
+    if options.projection != "linear":
+        own["projection"] = options.projection
+    head: Head = kind(in_width, tags, **own)
+    return head

@@ -331,5 +331,5 @@ def test_a_class_that_cannot_be_had_is_a_config_error(name: str) -> None:
 def test_a_row_near_a_known_one_and_one_near_none() -> None:
     with pytest.raises(ConfigError, match=r"unknown encoder\.type 'lstn'; did you mean \"lstm\""):
         row_of(ENCODERS, "lstn", "encoder.type")
-    with pytest.raises(ConfigError, match=r"known are lstm.*package\.module:Class"):
+    with pytest.raises(ConfigError, match=r"known are elman.*package\.module:Class"):
         row_of(ENCODERS, "transformer", "encoder.type")

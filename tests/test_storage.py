@@ -408,7 +408,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a width of 10^9": (encoder(width=10**9), "options.json", "no model can be built"),
     "a width of 10^30": (encoder(width=10**30), "options.json", "no model can be built"),
     "10^9 layers": (encoder(layers=10**9), "options.json", "no more layers"),
-    "an encoder that does not exist": (encoder(type="gru"), "options.json", "lstm"),
+    "an encoder that does not exist": (encoder(type="lsmt"), "options.json", "lstm"),
     "code from outside": (encoder(type="os:system"), "options.json", "trust"),
     "options cut": (cut("options.json", lambda size: size // 3), "options.json", "expected JSON"),
     "a word without its count": (line("vocabulary/words.txt", 2, "Taipei"), "words.txt:2", "its count"),

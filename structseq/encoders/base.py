@@ -44,6 +44,34 @@ class Encoder(nn.Module, ABC):
         """
         return None
 
+    def gates(self, inputs: Padded) -> dict[str, Tensor]:
+        """How far each gate is open, 0 to 1, by name: (B, T, H) each; without gates, nothing. Padding holds
+        anything."""
+        return {}
+
+    @classmethod
+    def both_ways(cls, in_width: int, width: int, **options: Any) -> Encoder:
+        """A layer of this kind, ``width`` units a direction, in which every step knows both sides."""
+        return Bidirectional(cls(in_width, width, **options), cls(in_width, width, **options))
+
+
+class Backwards(Encoder):
+    """An encoder that reads each row from its own end."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.in_width, self.width, self.encoder = encoder.in_width, encoder.width, encoder
+
+    def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
+        states: Padded = self.encoder(reverse(inputs), drawn=drawn)
+        return reverse(states)
+
+    def draw(self) -> Tensor | None:
+        return self.encoder.draw()
+
+    def gates(self, inputs: Padded) -> dict[str, Tensor]:
+        return _mirrored(self.encoder, inputs)
+
 
 class Bidirectional(Encoder):
     """Two encoders of one kind, the second reading each row from its own end; states side by side (Schuster and
@@ -73,11 +101,23 @@ class Bidirectional(Encoder):
             there, back = (run(inputs).values for run in runs)
         return inputs.with_values(torch.cat([there, back], -1))
 
+    def gates(self, inputs: Padded) -> dict[str, Tensor]:
+        there, back = self.forwards.gates(inputs), _mirrored(self.backwards, inputs)
+        return {f"{name} forwards": gate for name, gate in there.items()} | {
+            f"{name} backwards": gate for name, gate in back.items()
+        }
+
     def _both_at_once(self, runs: tuple[Run, Run], inputs: Padded) -> tuple[Tensor, Tensor]:
         if not torch.is_grad_enabled():
             return tuple(concurrently(*(partial(_values, run, inputs, False) for run in runs)))
         parameters = [[p for p in part.parameters() if p.requires_grad] for part in (self.forwards, self.backwards)]
         return _TwoDirections.apply(runs, inputs, parameters, inputs.values, *parameters[0], *parameters[1])
+
+
+def _mirrored(encoder: Encoder, inputs: Padded) -> dict[str, Tensor]:
+    """The gates of an encoder that reads each row from its own end, in the rows' order."""
+    turned = reverse(inputs)
+    return {name: reverse(turned.with_values(gate)).values for name, gate in encoder.gates(turned).items()}
 
 
 def _drawn(encoder: Encoder) -> Run:
@@ -155,6 +195,15 @@ class Stack(Encoder):
         for layer in self.layers:
             inputs = self.dropout(layer(inputs))
         return inputs
+
+    def gates(self, inputs: Padded) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for depth, layer in enumerate(self.layers, 1):
+            assert isinstance(layer, Encoder)
+            prefix = f"layer {depth} " if len(self.layers) > 1 else ""
+            found |= {f"{prefix}{name}": gate for name, gate in layer.gates(inputs).items()}
+            inputs = self.dropout(layer(inputs))
+        return found
 
 
 def reverse(states: Padded) -> Padded:

@@ -1,61 +1,170 @@
-"""Recurrent encoders on torch's fused kernels."""
+"""Recurrent encoders: what they share, and those on torch's fused kernels (Elman, LSTM, GRU)."""
 
 from __future__ import annotations
+
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 from structseq.dropout import dropout_mask
 from structseq.encoders.base import Encoder
+from structseq.errors import ConfigError
 from structseq.padded import Padded
 
 
-class LSTM(Encoder):
-    """Long short-term memory, one direction (Hochreiter and Schmidhuber 1997; forget gate: Gers, Schmidhuber and
-    Cummins 2000).
-
-    c_t = f_t * c_{t-1} + i_t * tanh(g_t),  h_t = o_t * tanh(c_t);  i, f, o = logistic and g = linear in (x_t, h_{t-1}).
+class Recurrent(Encoder):
+    """An encoder with a memory, one direction: reads a row from its first step on, starting from an empty memory.
 
     Parameters
     ----------
     in_width, width:
         F and H.
     recurrent_dropout:
-        Dropout on the recurrent weights, drawn once a batch (Merity, Keskar and Socher 2018, "weight-dropped LSTM").
+        Dropout on `recurrent`, drawn once a batch (Merity, Keskar and Socher 2018, "weight-dropped LSTM").
     """
 
     def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0) -> None:
         super().__init__()
         self.in_width, self.width, self.recurrent_dropout = in_width, width, recurrent_dropout
-        self.lstm = nn.LSTM(in_width, width, batch_first=True)
-        to_gates, recurrent, *biases = self.lstm.parameters()
-        nn.init.xavier_uniform_(to_gates)
-        with torch.no_grad():
-            for gate in recurrent.split(width):
-                nn.init.orthogonal_(gate)
-            for bias in biases:
-                nn.init.zeros_(bias)
-            # The forget gate starts open (Jozefowicz, Zaremba and Sutskever 2015, section 2.3).
-            biases[0][width : 2 * width] = 1.0
 
     @property
+    @abstractmethod
     def recurrent(self) -> Tensor:
-        """(4H, H) weights from the state before."""
-        weights = self.lstm.weight_hh_l0
-        assert isinstance(weights, Tensor)
-        return weights
+        """The weights through which the memory acts on the next step."""
+
+    @abstractmethod
+    def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
+        """(B, T, H) states of inputs (B, T, F), B and T at least 1, with ``recurrent`` in the place of its
+        namesake."""
 
     def draw(self) -> Tensor | None:
         if not self.training or not self.recurrent_dropout:
             return None
-        return dropout_mask(self.recurrent.shape, self.recurrent_dropout, device=self.recurrent.device)
+        weights = self.recurrent
+        return dropout_mask(weights.shape, self.recurrent_dropout, device=weights.device)
 
     def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
         values = inputs.values
         if values.shape[0] == 0 or values.shape[1] == 0:
             return inputs.with_values(values.new_zeros(*values.shape[:2], self.width))
-        mask = self.draw() if drawn is None else drawn
-        if mask is None:
-            return inputs.with_values(self.lstm(values)[0])
-        dropped = {"weight_hh_l0": self.recurrent * mask}
-        return inputs.with_values(torch.func.functional_call(self.lstm, dropped, (values,))[0])
+        mask, recurrent = self.draw() if drawn is None else drawn, self.recurrent
+        return inputs.with_values(self.run(values, recurrent if mask is None else recurrent * mask))
+
+
+class Fused(Recurrent):
+    """A network that torch has a kernel for."""
+
+    @property
+    @abstractmethod
+    def kernel(self) -> nn.RNNBase:
+        """torch's module, one layer, one direction, batch first."""
+
+    @property
+    def recurrent(self) -> Tensor:
+        weights = self.kernel.weight_hh_l0
+        assert isinstance(weights, Tensor)
+        return weights
+
+    def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
+        kernel = self.kernel
+        if recurrent is kernel.weight_hh_l0:
+            states: Tensor = kernel(values)[0]
+            return states
+        replaced: Tensor = torch.func.functional_call(kernel, {"weight_hh_l0": recurrent}, (values,))[0]
+        return replaced
+
+    def _start(self) -> None:
+        """Glorot's weights for the input, orthogonal ones for each gate's memory, no biases."""
+        to_gates, recurrent, *biases = self.kernel.parameters()
+        nn.init.xavier_uniform_(to_gates)
+        with torch.no_grad():
+            for gate in recurrent.split(self.width):
+                nn.init.orthogonal_(gate)
+            for bias in biases:
+                nn.init.zeros_(bias)
+
+
+class Elman(Fused):
+    """The simple recurrent network: the hidden layer's output is the memory (Elman 1990).
+
+    h_t = tanh(W x_t + R h_{t-1} + b)
+
+    Parameters
+    ----------
+    in_width, width, recurrent_dropout:
+        As in `Recurrent`.
+    activation:
+        ``"tanh"`` or ``"relu"``.
+    """
+
+    def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0, activation: str = "tanh") -> None:
+        super().__init__(in_width, width, recurrent_dropout=recurrent_dropout)
+        if activation not in ("tanh", "relu"):
+            raise ConfigError(f"encoder.activation: expected tanh or relu for an Elman network, found {activation!r}")
+        self.rnn = nn.RNN(in_width, width, nonlinearity=activation, batch_first=True)
+        self._start()
+
+    @property
+    def kernel(self) -> nn.RNNBase:
+        return self.rnn
+
+
+class LSTM(Fused):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers, Schmidhuber and Cummins 2000).
+
+    c_t = f_t * c_{t-1} + i_t * tanh(g_t),  h_t = o_t * tanh(c_t);  i, f, o = logistic and g = linear in (x_t, h_{t-1}).
+
+    Parameters are those of `Recurrent`.
+    """
+
+    def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0) -> None:
+        super().__init__(in_width, width, recurrent_dropout=recurrent_dropout)
+        self.lstm = nn.LSTM(in_width, width, batch_first=True)
+        self._start()
+        # The forget gate starts open (Jozefowicz, Zaremba and Sutskever 2015, section 2.3).
+        with torch.no_grad():
+            self.lstm.get_parameter("bias_ih_l0")[width : 2 * width] = 1.0
+
+    @property
+    def kernel(self) -> nn.RNNBase:
+        return self.lstm
+
+    def gates(self, inputs: Padded) -> dict[str, Tensor]:
+        opened = self._opened(inputs)
+        i, f, _, o = opened.sigmoid().chunk(4, -1)
+        return {"input": i, "forget": f, "output": o}
+
+    def _opened(self, inputs: Padded) -> Tensor:
+        """(B, T, 4H) what goes into the gates, in torch's order i f g o."""
+        return into_gates(self.lstm, inputs.values, self(inputs).values)
+
+
+class GRU(Fused):
+    """Gated recurrent unit (Cho et al. 2014, section 2.3), with the reset after the product, as torch's kernel has it.
+
+    h_t = z_t * h_{t-1} + (1 - z_t) * tanh(W x_t + b + r_t * (R h_{t-1} + b'));  r, z = logistic in (x_t, h_{t-1}).
+
+    Parameters are those of `Recurrent`.
+    """
+
+    def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0) -> None:
+        super().__init__(in_width, width, recurrent_dropout=recurrent_dropout)
+        self.gru = nn.GRU(in_width, width, batch_first=True)
+        self._start()
+
+    @property
+    def kernel(self) -> nn.RNNBase:
+        return self.gru
+
+    def gates(self, inputs: Padded) -> dict[str, Tensor]:
+        r, z, _ = into_gates(self.gru, inputs.values, self(inputs).values).chunk(3, -1)
+        return {"reset": r.sigmoid(), "update": z.sigmoid()}
+
+
+def into_gates(kernel: nn.RNNBase, values: Tensor, states: Tensor) -> Tensor:
+    """(B, T, gates H) W x_t + R h_{t-1} + both biases, for inputs (B, T, F) and the kernel's states (B, T, H)."""
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    inputs, recurrent, bias, other = (kernel.get_parameter(name) for name in names)
+    before = nn.functional.pad(states, (0, 0, 1, 0))[:, :-1]
+    return values @ inputs.T + before @ recurrent.T + (bias + other)

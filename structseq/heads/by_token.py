@@ -41,8 +41,10 @@ class HmmHead(TemperedHead):
     counted more than once and the product is no calibrated posterior until a temperature is fitted.
     """
 
-    def __init__(self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None) -> None:
-        super().__init__(in_width, tags, costs=costs)
+    def __init__(
+        self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None, projection: str = "linear"
+    ) -> None:
+        super().__init__(in_width, tags, costs=costs, projection=projection)
         count = len(tags.labels)
         for name, shape in (("prior", (count,)), ("start", (count,)), ("moves", (count, count)), ("end", (count,))):
             self.register_buffer(f"log_{name}", torch.zeros(shape))

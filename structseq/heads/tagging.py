@@ -145,19 +145,30 @@ class TaggingHead(Head):
     costs:
         For heads whose objective knows costs: what it costs to answer wrongly where an entity of a type, a tag, or O is
         right, by name; 1 for what is not named.
+    projection:
+        ``"linear"``, or ``"none"`` where the states are the emission scores themselves: H must be K.
     """
 
     # Whether the objective knows costs of mistakes.
     knows_costs = False
 
-    def __init__(self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None, projection: str = "linear"
+    ) -> None:
         super().__init__()
         self.in_width, self.tags = in_width, tags
         if costs and not self.knows_costs:
             raise ConfigError(
                 f"head.costs: a {type(self).__name__} learns without costs; use head.type crf or svm, or leave them out"
             )
-        self.emission = nn.Linear(in_width, len(tags.labels))
+        self.emission: nn.Module = nn.Linear(in_width, len(tags.labels))
+        if projection == "none":
+            if in_width != len(tags.labels):
+                raise ConfigError(
+                    f"head.projection none: expected states as wide as there are tags, {len(tags.labels)}, found "
+                    f"{in_width}; use an encoder that reads one way, with encoder.outputs=tags or that width"
+                )
+            self.emission = nn.Identity()
         legal = tags.inner.legal(tags.labels)
         for name, table in (("start", legal.start), ("transitions", legal.transitions), ("end", legal.end)):
             self.register_buffer(f"legal_{name}", torch.as_tensor(table), persistent=False)
@@ -215,8 +226,10 @@ class CrfHead(TaggingHead):
 
     knows_costs = True
 
-    def __init__(self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None) -> None:
-        super().__init__(in_width, tags, costs=costs)
+    def __init__(
+        self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None, projection: str = "linear"
+    ) -> None:
+        super().__init__(in_width, tags, costs=costs, projection=projection)
         self.crf = CRF(len(tags.labels), batch_first=True)
         self.register_buffer("cost_table", tags.costs(costs) if costs else None, persistent=False)
 

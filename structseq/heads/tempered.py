@@ -27,8 +27,10 @@ class TemperedHead(TaggingHead):
     No answer moves by it. Until it is fitted the distribution says that it is not calibrated.
     """
 
-    def __init__(self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None) -> None:
-        super().__init__(in_width, tags, costs=costs)
+    def __init__(
+        self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None, projection: str = "linear"
+    ) -> None:
+        super().__init__(in_width, tags, costs=costs, projection=projection)
         self.register_buffer("temperature", torch.zeros(()))  # 0: not fitted
 
     def forward(self, states: Padded) -> LinearChain:

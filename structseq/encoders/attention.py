@@ -1,0 +1,117 @@
+"""Self-attention with positions, alone or on top of a recurrent encoder; memory linear in length."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from structseq.dropout import LockedDropout
+from structseq.encoders.base import Encoder
+from structseq.errors import ConfigError
+from structseq.padded import Padded
+
+# Of the angles by which positions turn; Su et al. 2024, section 3.2.2.
+BASE = 10_000.0
+
+
+class SelfAttention(Encoder):
+    """A block of self-attention and a layer for each step on its own, each added to what came in (Vaswani et al. 2017,
+    section 3), normalised before (Xiong et al. 2020).
+
+    a = x + O softmax(q k^T / sqrt(d)) v with q, k, v linear in norm(x), d their width;  the states are
+    norm(a + W' gelu(W norm(a) + b) + b').
+
+    Positions enter by turning q and k (rotary embedding, Su et al. 2024, section 3.2), so that a weight depends on
+    how far two steps are apart, whatever the length. The weights of all pairs are never in memory at once
+    (Rabe and Staats 2021).
+
+    Parameters
+    ----------
+    in_width, width:
+        F and H.
+    recurrent_dropout:
+        Locked dropout on what each of the two parts adds.
+    attention_heads:
+        Parts of the width that attend on their own; a divisor of ``width``. 4 where None, or fewer where each would
+        not have an even width.
+    causal:
+        Whether a step sees itself and what stands before it alone.
+
+    Raises
+    ------
+    ConfigError
+        ``attention_heads`` does not divide ``width``.
+    """
+
+    def __init__(
+        self,
+        in_width: int,
+        width: int,
+        *,
+        recurrent_dropout: float = 0.0,
+        attention_heads: int | None = None,
+        causal: bool = True,
+    ) -> None:
+        super().__init__()
+        self.in_width, self.width, self.causal = in_width, width, causal
+        self.heads = attention_heads or next((n for n in (4, 2) if width % (2 * n) == 0), 1)
+        if width % self.heads:
+            raise ConfigError(f"encoder.attention_heads: expected a divisor of the width {width}, found {self.heads}")
+        self.entry = nn.Linear(in_width, width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.queries_keys_values = nn.Linear(width, 3 * width)
+        self.attended = nn.Linear(width, width)
+        self.widen, self.narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.dropout = LockedDropout(recurrent_dropout)
+        for layer in (self.entry, self.queries_keys_values, self.attended, self.widen, self.narrow):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    @classmethod
+    def both_ways(cls, in_width: int, width: int, **options: object) -> Encoder:
+        """One block of twice the width that sees both sides at once."""
+        return cls(in_width, 2 * width, causal=False, **options)  # type: ignore[arg-type]
+
+    def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
+        values, mask = inputs.values, None
+        if not inputs.full:
+            mask = inputs.mask().to(values.device)
+            values = values.masked_fill(~mask.unsqueeze(-1), 0.0)  # whatever stands in the padding
+        states = self.entry(values)
+        states = states + self._dropped(inputs, self.attended(self._attend(self.norms[0](states), mask)))
+        wide = nn.functional.gelu(self.widen(self.norms[1](states)))
+        return inputs.with_values(self.norms[2](states + self._dropped(inputs, self.narrow(wide))))
+
+    def _dropped(self, inputs: Padded, values: Tensor) -> Tensor:
+        states: Padded = self.dropout(inputs.with_values(values))
+        return states.values
+
+    def _attend(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, T, H) from states (B, T, H) and, for rows of many lengths, what is real (B, T)."""
+        if not states.numel():
+            return states
+        parts = self.queries_keys_values(states).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        queries, keys, values = parts  # (B, heads, T, d) each
+        queries, keys = turned(queries), turned(keys)
+        seen = None
+        if mask is not None and not self.causal:  # a real step's past holds no padding
+            seen = mask.clone()
+            seen[:, 0] = True  # so that a row without any step has something to attend to
+            seen = seen[:, None, None, :]
+        attended = nn.functional.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=seen, is_causal=self.causal
+        )
+        return attended.transpose(1, 2).flatten(2)
+
+
+def turned(vectors: Tensor) -> Tensor:
+    """(B, heads, T, d) each pair of neighbouring numbers turned by the step times its own angle; an odd last one
+    stays."""
+    steps, width = vectors.shape[-2:]
+    pairs = width // 2
+    speeds = BASE ** (-torch.arange(pairs, dtype=torch.float64, device=vectors.device) / max(pairs, 1))
+    angles = torch.arange(steps, dtype=torch.float64, device=vectors.device).unsqueeze(1) * speeds  # (T, d / 2)
+    cos, sin = angles.cos().to(vectors.dtype), angles.sin().to(vectors.dtype)
+    even, odd = vectors[..., 0 : 2 * pairs : 2], vectors[..., 1 : 2 * pairs : 2]
+    whole = torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
+    return whole if width % 2 == 0 else torch.cat([whole, vectors[..., -1:]], -1)

@@ -1,0 +1,136 @@
+"""Clockwork network: modules that move at their own pace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from structseq.encoders.recurrent import Recurrent
+from structseq.errors import ConfigError
+
+
+class Clockwork(Recurrent):
+    """A hidden layer in modules, each with a period; only the modules that are due move (Koutnik, Greff, Gomez and
+    Schmidhuber 2014, section 3).
+
+    h_t = tanh(W x_t + R h_{t-1} + b) for the units of modules whose period divides t (t from 0), h_{t-1} for the
+    others. R is block-triangular: a module hears itself and the slower ones.
+
+    Parameters
+    ----------
+    in_width, width, recurrent_dropout:
+        As in `Recurrent`.
+    periods:
+        Of the modules, in steps, rising; the units are shared out evenly, the first modules taking what is left over.
+    """
+
+    def __init__(
+        self,
+        in_width: int,
+        width: int,
+        *,
+        recurrent_dropout: float = 0.0,
+        periods: Sequence[int] = (1, 2, 4, 8),
+    ) -> None:
+        super().__init__(in_width, width, recurrent_dropout=recurrent_dropout)
+        if not periods or any(a >= b for a, b in zip((0, *periods), periods, strict=False)) or len(periods) > width:
+            raise ConfigError(
+                "encoder.periods: expected rising whole numbers from 1 on, at most as many as encoder.width, "
+                f"found {list(periods)} for a width of {width}"
+            )
+        self.periods = tuple(periods)
+        sizes = [width // len(periods) + (m < width % len(periods)) for m in range(len(periods))]
+        self.starts = tuple(sum(sizes[:m]) for m in range(len(periods) + 1))
+        self.input = nn.Linear(in_width, width)
+        nn.init.xavier_uniform_(self.input.weight)
+        nn.init.zeros_(self.input.bias)
+        # One row of blocks a module: its own and the slower modules' columns.
+        self.memory = nn.ParameterList(
+            nn.init.orthogonal_(torch.empty(size, width - start))
+            for size, start in zip(sizes, self.starts, strict=False)
+        )
+
+    @property
+    def recurrent(self) -> Tensor:
+        """(H, H) R, 0 where a module does not hear a faster one."""
+        pad = nn.functional.pad
+        return torch.cat([pad(row, (start, 0)) for row, start in zip(self.memory, self.starts, strict=False)])
+
+    def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
+        shares = self.input(values.transpose(0, 1))  # (T, B, H)
+        states: Tensor = _Unroll.apply(shares, recurrent, self.periods, self.starts)
+        return states.transpose(0, 1)
+
+
+class _Clock:
+    """Which units move when."""
+
+    def __init__(self, periods: Sequence[int], starts: Sequence[int], device: torch.device) -> None:
+        self.periods, self.starts, self.device = periods, starts, device
+        self.known: dict[tuple[bool, ...], tuple[int, Tensor | None]] = {}
+
+    def at(self, t: int) -> tuple[int, Tensor | None]:
+        """The first so many units, among them all that are due, and (None where all of them are) those that are."""
+        due = tuple(t % period == 0 for period in self.periods)
+        if due not in self.known:
+            slowest = max((m + 1 for m, moves in enumerate(due) if moves), default=0)
+            sizes = [self.starts[m + 1] - self.starts[m] for m in range(slowest)]
+            units = [moves for moves, size in zip(due, sizes, strict=False) for _ in range(size)]
+            mask = None if all(due[:slowest]) else torch.tensor(units, device=self.device)
+            self.known[due] = (self.starts[slowest], mask)
+        return self.known[due]
+
+
+class _Unroll(torch.autograd.Function):
+    """All steps, and back-propagation through them written out; a step's product has the due units' rows alone."""
+
+    @staticmethod
+    def forward(ctx: Any, shares: Tensor, recurrent: Tensor, periods: Sequence[int], starts: Sequence[int]) -> Tensor:
+        clock, states, back = _Clock(periods, starts, shares.device), torch.empty_like(shares), recurrent.T
+        for t, state in enumerate(states):
+            if t == 0:
+                torch.tanh(shares[0], out=state)
+                continue
+            count, due = clock.at(t)
+            state.copy_(states[t - 1])
+            if count:
+                fresh = torch.addmm(shares[t, :, :count], states[t - 1], back[:, :count]).tanh_()
+                state[:, :count] = fresh if due is None else torch.where(due, fresh, state[:, :count])
+        ctx.clock = clock
+        ctx.save_for_backward(states, recurrent)
+        return states
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        states, recurrent = ctx.saved_tensors
+        clock, slope = ctx.clock, 1 - states.square()
+        into = torch.zeros_like(states)  # (T, B, H) gradients of what goes into the activation
+        carried = torch.zeros_like(states[0])
+        for t in range(len(states) - 1, -1, -1):
+            carried += upstream[0][t]
+            count, due = clock.at(t) if t else (carried.shape[1], None)
+            if not count:
+                continue
+            moved = torch.mul(carried[:, :count], slope[t, :, :count], out=into[t, :, :count])
+            if due is None:
+                carried[:, :count] = 0
+            else:
+                moved.mul_(due)
+                carried[:, :count].masked_fill_(due, 0)
+            if t:
+                carried.addmm_(moved, recurrent[:count])
+        return into, _to_recurrent(into, states, clock), None, None
+
+
+def _to_recurrent(into: Tensor, states: Tensor, clock: _Clock) -> Tensor:
+    """(H, H) the gradient of R, each module's rows from the steps at which it moved."""
+    gradient = states.new_zeros(states.shape[-1], states.shape[-1])
+    for period, start, end in zip(clock.periods, clock.starts, clock.starts[1:], strict=False):
+        moved, before = into[period::period, :, start:end], states[period - 1 : -1 : period, :, start:]
+        gradient[start:end, start:] = moved.flatten(0, 1).T @ before.flatten(0, 1)
+    return gradient

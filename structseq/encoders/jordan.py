@@ -1,0 +1,110 @@
+"""Jordan's network: what the network answered is its memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from structseq.encoders.recurrent import Recurrent
+from structseq.errors import ConfigError
+
+ACTIVATIONS = ("tanh", "logistic", "linear")
+
+
+class Jordan(Recurrent):
+    """The output layer's activations are the memory (Jordan 1986); the output layer is part of the encoder.
+
+    h_t = tanh(W x_t + R y_{t-1} + b),  y_t = a(V h_t + c);  the states are y.
+
+    With as many outputs as there are tags and a head that reads them as they are (``head.projection="none"``), the
+    memory is what the head is taught to answer.
+
+    Parameters
+    ----------
+    in_width, width, recurrent_dropout:
+        As in `Recurrent`; ``width`` is that of h.
+    outputs:
+        Width of y, and so of the states; ``width`` where None.
+    activation:
+        a: ``"tanh"``, ``"logistic"`` or ``"linear"``.
+    """
+
+    def __init__(
+        self,
+        in_width: int,
+        width: int,
+        *,
+        recurrent_dropout: float = 0.0,
+        outputs: int | None = None,
+        activation: str = "tanh",
+    ) -> None:
+        super().__init__(in_width, outputs or width, recurrent_dropout=recurrent_dropout)
+        if activation not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ConfigError(f"encoder.activation: expected one of {known} for Jordan's network, found {activation!r}")
+        self.activation = activation
+        self.input = nn.Linear(in_width, width)
+        self.output = nn.Linear(width, self.width)
+        self.memory = nn.Parameter(torch.empty(width, self.width))
+        for layer in (self.input, self.output):
+            nn.init.zeros_(layer.bias)
+        nn.init.xavier_uniform_(self.input.weight)
+        nn.init.orthogonal_(self.output.weight)
+        nn.init.orthogonal_(self.memory)
+
+    @property
+    def recurrent(self) -> Tensor:
+        """(H, outputs) R."""
+        return self.memory
+
+    def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
+        shares = self.input(values.transpose(0, 1))  # (T, B, H)
+        outputs: Tensor = _Unroll.apply(shares, recurrent, self.output.weight, self.output.bias, self.activation)
+        return outputs.transpose(0, 1)
+
+
+class _Unroll(torch.autograd.Function):
+    """All steps, and back-propagation through them written out: two products a step each way, the weights' own
+    gradients in one product each."""
+
+    @staticmethod
+    def forward(ctx: Any, shares: Tensor, recurrent: Tensor, out: Tensor, bias: Tensor, activation: str) -> Tensor:
+        hidden = shares.clone()  # (T, B, H)
+        outputs = shares.new_empty(*shares.shape[:2], len(out))  # (T, B, outputs)
+        back, onward = recurrent.T, out.T
+        for t, h in enumerate(hidden):
+            if t:
+                h.addmm_(outputs[t - 1], back)
+            y = torch.addmm(bias, h.tanh_(), onward, out=outputs[t])
+            if activation == "tanh":
+                y.tanh_()
+            elif activation == "logistic":
+                y.sigmoid_()
+        ctx.activation = activation
+        ctx.save_for_backward(hidden, outputs, recurrent, out)
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, outputs, recurrent, out = ctx.saved_tensors
+        given = upstream[0].contiguous()
+        slope, bend = 1 - hidden.square(), _slope(outputs, ctx.activation)
+        into_hidden, into_outputs = torch.empty_like(hidden), torch.empty_like(outputs)
+        for t in range(len(hidden) - 1, -1, -1):
+            d = given[t] if t + 1 == len(hidden) else torch.addmm(given[t], into_hidden[t + 1], recurrent)
+            d = torch.mul(d, bend[t], out=into_outputs[t]) if bend is not None else into_outputs[t].copy_(d)
+            torch.mm(d, out, out=into_hidden[t]).mul_(slope[t])
+        to_recurrent = into_hidden[1:].flatten(0, 1).T @ outputs[:-1].flatten(0, 1)
+        to_out = into_outputs.flatten(0, 1).T @ hidden.flatten(0, 1)
+        return into_hidden, to_recurrent, to_out, into_outputs.sum((0, 1)), None
+
+
+def _slope(outputs: Tensor, activation: str) -> Tensor | None:
+    """The activation's derivative, from its values; None where it is 1."""
+    if activation == "linear":
+        return None
+    return 1 - outputs.square() if activation == "tanh" else outputs * (1 - outputs)

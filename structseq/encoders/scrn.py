@@ -1,0 +1,117 @@
+"""Structurally constrained recurrent network: slow context units beside the fast hidden layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from structseq.encoders.recurrent import Recurrent
+from structseq.errors import ConfigError
+
+
+class SCRN(Recurrent):
+    """Slow context units s beside the hidden layer h (Mikolov, Joulin, Chopra, Mathieu and Ranzato 2014, section 3.2).
+
+    s_t = (1 - alpha) B x_t + alpha s_{t-1},   h_t = f(A x_t + P s_t + R h_{t-1} + b),   f logistic
+
+    The states are h and s side by side: the paper's output layer reads both.
+
+    Parameters
+    ----------
+    in_width, width, recurrent_dropout:
+        As in `Recurrent`; ``width`` is that of h, and the states are ``width + context`` wide.
+    context:
+        Number of slow units; 40 in the paper's main experiments.
+    context_decay:
+        alpha, 0.95 in the paper: a context unit remembers about 1 / (1 - alpha) steps.
+    """
+
+    def __init__(
+        self,
+        in_width: int,
+        width: int,
+        *,
+        recurrent_dropout: float = 0.0,
+        context: int = 40,
+        context_decay: float = 0.95,
+    ) -> None:
+        super().__init__(in_width, width + context, recurrent_dropout=recurrent_dropout)
+        if context < 1 or not 0 <= context_decay < 1:
+            raise ConfigError(
+                "encoder.context and encoder.context_decay: expected a unit or more and a decay from 0 to below 1, "
+                f"found {context} and {context_decay}"
+            )
+        self.context_decay = context_decay
+        self.slow = nn.Linear(in_width, context, bias=False)
+        self.input = nn.Linear(in_width, width)
+        self.from_context = nn.Linear(context, width, bias=False)
+        self.memory = nn.Parameter(torch.empty(width, width))
+        for layer in (self.slow, self.input, self.from_context):
+            nn.init.xavier_uniform_(layer.weight)
+        # The logistic's slope is 1/4 at most.
+        nn.init.orthogonal_(self.memory, gain=4.0)
+        with torch.no_grad():
+            # Its values lie around 1/2: the bias takes their mean away, so that no unit starts saturated.
+            self.input.bias.copy_(-0.5 * self.memory.sum(1))
+
+    @property
+    def recurrent(self) -> Tensor:
+        """(H, H) R."""
+        return self.memory
+
+    def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
+        steps = values.transpose(0, 1)
+        context = _Decay.apply(self.slow(steps) * (1 - self.context_decay), self.context_decay)  # (T, B, context)
+        shares = self.input(steps) + self.from_context(context)  # (T, B, H)
+        hidden = _Unroll.apply(shares, recurrent)
+        return torch.cat([hidden, context], -1).transpose(0, 1)
+
+
+class _Decay(torch.autograd.Function):
+    """s_t = u_t + alpha s_{t-1} for u (T, B, n)."""
+
+    @staticmethod
+    def forward(ctx: Any, added: Tensor, alpha: float) -> Tensor:
+        ctx.alpha = alpha
+        return decayed(added, alpha, range(1, len(added)), -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        steps = range(len(upstream[0]) - 2, -1, -1)
+        return decayed(upstream[0], ctx.alpha, steps, 1), None
+
+
+def decayed(added: Tensor, alpha: float, steps: range, neighbour: int) -> Tensor:
+    """``added`` (T, ...), each of ``steps`` with ``alpha`` times its neighbour's sum added."""
+    sums = added.clone(memory_format=torch.contiguous_format)
+    for t in steps:
+        sums[t].add_(sums[t + neighbour], alpha=alpha)
+    return sums
+
+
+class _Unroll(torch.autograd.Function):
+    """h_t = logistic(u_t + R h_{t-1}) for u (T, B, H), and back-propagation through the steps written out."""
+
+    @staticmethod
+    def forward(ctx: Any, shares: Tensor, recurrent: Tensor) -> Tensor:
+        hidden, back = shares.clone(), recurrent.T
+        for t, h in enumerate(hidden):
+            if t:
+                h.addmm_(hidden[t - 1], back)
+            h.sigmoid_()
+        ctx.save_for_backward(hidden, recurrent)
+        return hidden
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, recurrent = ctx.saved_tensors
+        slope = hidden * (1 - hidden)
+        into = slope * upstream[0]  # (T, B, H) gradients of what goes into the activation
+        for t in range(len(hidden) - 2, -1, -1):
+            into[t].addcmul_(into[t + 1] @ recurrent, slope[t])
+        return into, into[1:].flatten(0, 1).T @ hidden[:-1].flatten(0, 1)
