@@ -1,8 +1,9 @@
-"""The command line's surface: check, convert, train, evaluate, tag, describe; each command's work is a file of its own.
+"""The command line's surface: check, convert, train, evaluate, tag, describe, compare; each command's work is a file of
+its own.
 
 Results go to standard output, errors and progress to standard error. Exit status: 0 done; 1 `check` found what training
-would refuse; 2 input that cannot be used, told in one sentence; 130 stopped by Ctrl-C or SIGTERM; 141 nobody reads the
-output any more. Nothing heavy is imported before a command runs.
+would refuse, or a trial of `compare` failed; 2 input that cannot be used, told in one sentence; 130 stopped by Ctrl-C
+or SIGTERM; 141 nobody reads the output any more. Nothing heavy is imported before a command runs.
 """
 
 from __future__ import annotations
@@ -239,3 +240,45 @@ def describe(model: ModelFolder, trusted: Trusted = None) -> None:
     from structseq.cli.describing import run_describe
 
     run_describe(model, trusted=trusted or [])
+
+
+@app.command(cls=Command)
+def compare(
+    train: Annotated[Path, typer.Argument(metavar="TRAIN", help="The data to learn from.")],
+    dev: Annotated[Path, typer.Option("--dev", metavar="FILE", help="The data to choose the best epoch by.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder for all trials; new, or of the same comparison."),
+    ],
+    test: Annotated[
+        Path | None, typer.Option("--test", metavar="FILE", help="What systems are ranked on; dev where not given.")
+    ] = None,
+    encoders: Annotated[
+        str | None,
+        typer.Option("--encoders", metavar="NAMES", help="For example lstm,elman,lstm[layers=2;width=100]."),
+    ] = None,
+    heads: Annotated[
+        str | None, typer.Option("--heads", metavar="NAMES", help="For example crf,softmax,crf[scheme=BIOES].")
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", metavar="NUMBERS", help="For example 0,1,2.")] = "0",
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="N", min=1, help="Trials at once, each on one thread; all cores if not given."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="TOML", help="A file of options for all trials, TOML or JSON.")
+    ] = None,
+    settings: Settings = None,
+    quiet: Quiet = False,
+) -> int:
+    """Train every encoder with every head and every seed, and say which is best and how sure that is.
+
+    After any interruption the same command goes on; more encoders, heads or seeds may be added to the same DIR.
+    It holds comparison.csv, comparison.json and report.html, and each trial's model.
+    """
+    from structseq.cli.comparing import CompareCommand
+
+    return CompareCommand(
+        train, dev, output, test=test, encoders=encoders, heads=heads, seeds=seeds, jobs=jobs, config=config,
+        settings=settings or [], quiet=quiet,
+    ).run()  # fmt: skip

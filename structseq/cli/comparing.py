@@ -1,0 +1,244 @@
+"""The ``compare`` command: a grid of encoders, heads and seeds on one corpus, trained side by side."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from structseq.cli.door import remark
+from structseq.cli.reading import find_scheme, read_examples, repaired, unseen_tags
+from structseq.config import Options, load_options, parse_settings
+from structseq.data.corpus import Corpus
+from structseq.data.example import Example
+from structseq.data.tokenizer import tokenizer_of
+from structseq.errors import ConfigError
+from structseq.experiment import Choice, Comparison, Ended, ExperimentFolder, Plan, Pool, Trial
+from structseq.experiment.plan import Section, parse_choices, parse_seeds
+from structseq.experiment.table import as_csv, as_text
+from structseq.run import Identity
+from structseq.spans import Scheme
+from structseq.storage.atomic import write_file
+from structseq.storage.entries import json_bytes
+
+# Exit status where a trial failed
+FAILED = 1
+
+
+@dataclass
+class CompareCommand:
+    """What the user asked of ``compare``; see `structseq.cli.compare` for the meaning of each."""
+
+    train: Path
+    dev: Path
+    output: Path
+    test: Path | None = None
+    encoders: str | None = None
+    heads: str | None = None
+    seeds: str = "0"
+    jobs: int | None = None
+    config: Path | None = None
+    settings: Sequence[str] = ()
+    quiet: bool = False
+    failed: list[Ended] = field(default_factory=list)
+
+    def run(self) -> int:
+        """Do it; the table goes to standard output, the exit status says whether a trial failed."""
+        plan = self._plan()
+        folder = ExperimentFolder(self.output)
+        folder.check()
+        corpus, scheme = self._corpus(plan)
+        identity = self._identity(plan)
+        with folder.opened(identity):
+            trials = folder.trials(plan, identity)
+            self._train(trials, corpus, scheme)
+            self._conclude(plan, trials, corpus, scheme)
+        return FAILED if self.failed else 0
+
+    # -- before -------------------------------------------------------------------------------------------------------
+
+    def _plan(self) -> Plan:
+        """The grid, checked; nothing but options was read."""
+        given = parse_settings(self.settings)
+        common = load_options(self.config) if self.config else {}
+        options = Options.of(common, given)
+        tokenizer_of(options.data.tokenizer)
+        encoders = self._choices(self.encoders, "encoder", given, options.encoder.type)
+        heads = self._choices(self.heads, "head", given, options.head.type)
+        return Plan(encoders, heads, parse_seeds(self.seeds), (common, given))
+
+    def _choices(self, text: str | None, section: Section, given: dict[str, Any], default: str) -> tuple[Choice, ...]:
+        if text is None:
+            return parse_choices(default, section)
+        if "type" in given.get(section, {}):
+            raise ConfigError(f"--set {section}.type and --{section}s both name {section}s; leave one of them out")
+        return parse_choices(text, section)
+
+    def _corpus(self, plan: Plan) -> tuple[Corpus, Scheme]:
+        """The data, checked: one scheme, legal training tags."""
+        data = Options.of(*plan.layers).data
+        train, dev = read_examples(self.train, data), read_examples(self.dev, data)
+        test = read_examples(self.test, data) if self.test else []
+        scheme = find_scheme(train, data, [*dev, *test])
+        train, changed = repaired(train, scheme, data)
+        if changed:
+            self._say(f"{self.train}: {changed} illegal tag sequences were repaired by {data.repair!r}")
+        known = {tag for example in train for tag in example.tags}
+        for path, part in ((self.dev, dev), (self.test, test)):
+            unseen = unseen_tags(part, known)
+            if unseen:
+                told = ", ".join(f"{tag} ({count})" for tag, count in list(unseen.items())[:10])
+                self._say(f"warning: {path}: tags that training does not have, counted as misses: {told}")
+        return Corpus(tuple(train), tuple(dev), tuple(test)), scheme
+
+    def _identity(self, plan: Plan) -> Identity:
+        files = {"train": self.train, "dev": self.dev, "test": self.test}
+        vectors = Options.of(*plan.layers).inputs.words.vectors
+        files["vectors"] = Path(vectors) if vectors else None
+        return Identity.of(plan.shared, 0, {part: path for part, path in files.items() if path is not None}, threads=1)
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def _train(self, trials: Sequence[Trial], corpus: Corpus, scheme: Scheme) -> None:
+        """Train what is not trained yet; what fails is noted and keeps nothing else from going on."""
+        todo = [trial for trial in trials if trial.record is None]
+        jobs = min(self.jobs or cores(), max(1, len(todo)))
+        self._say(f"{len(trials)} trials, {len(trials) - len(todo)} of them done before; {jobs} at once")
+        if not todo:
+            return
+        done = len(trials) - len(todo)
+        with showing(len(trials), done, quiet=self.quiet) as (tick, told):
+            try:
+                with closing(Pool(jobs, corpus, scheme.name).run(todo, tick=tick)) as ending:
+                    for ended in ending:
+                        done += ended.status == "done"
+                        if ended.status != "done" and ended.status != "stopped":
+                            self.failed.append(ended)
+                        told(ended, done)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(
+                    f"stopped, and everything is saved in {self.output}; {done} of {len(trials)} trials are done, "
+                    "and the same command goes on with the others"
+                ) from None
+
+    # -- after --------------------------------------------------------------------------------------------------------
+
+    def _conclude(self, plan: Plan, trials: Sequence[Trial], corpus: Corpus, scheme: Scheme) -> None:
+        """The table, and the files beside the trials."""
+        reasons = {ended.work: ended.reason for ended in self.failed}
+        records = [(trial, trial.record) for trial in trials]
+        failed = [
+            {"name": trial.system, "seed": trial.seed, "reason": reasons.get(trial, "its record is gone")}
+            for trial, record in records
+            if record is None
+        ]
+        told = {"train": self._told(self.train, corpus.train), "dev": self._told(self.dev, corpus.dev), "test": None}
+        if self.test:
+            told["test"] = self._told(self.test, corpus.test)
+        found = [record for _, record in records if record is not None]
+        comparison = Comparison.of(plan, found, corpus={**told, "scheme": scheme.name}, failed=failed)
+        write_file(self.output / "comparison.json", json_bytes(comparison.to_dict()))
+        write_file(self.output / "comparison.csv", as_csv(comparison).encode("utf-8", "backslashreplace"))
+        self._page(comparison)
+        print(as_text(comparison), flush=True)
+
+    def _told(self, path: Path, examples: Sequence[Example]) -> dict[str, Any]:
+        return {"file": str(path), "sentences": len(examples), "tokens": sum(map(len, examples))}
+
+    def _page(self, comparison: Comparison) -> None:
+        """The report for a browser; without it all else is done."""
+        try:
+            from structseq.report import write_page
+        except ImportError as missing:
+            package = "matplotlib and jinja2" if missing.name is None else missing.name
+            self._say(f"no report.html, for want of {package}; pip install 'structseq[report]' and call this again")
+            return
+        if comparison.systems:
+            write_page(comparison.to_dict(), self.output / "report.html")
+
+    def _say(self, message: str) -> None:
+        if not self.quiet:
+            remark(message)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+# -- progress ----------------------------------------------------------------------------------------------------------
+
+Tick = Callable[[list[Trial]], None]
+Told = Callable[[Ended, int], None]
+
+
+@contextmanager
+def showing(trials: int, done: int, *, quiet: bool) -> Iterator[tuple[Tick | None, Told]]:
+    """Within the block: what is called now and then with the running trials, and with every trial that ended."""
+    if quiet:
+        yield None, lambda ended, done: None
+    elif sys.stderr.isatty():
+        with _live(trials, done) as both:
+            yield both
+    else:
+        yield None, lambda ended, done: remark("; ".join(_lines(ended, done, trials)))
+
+
+def _lines(ended: Ended, done: int, trials: int) -> list[str]:
+    """What is told of a trial that ended."""
+    trial: Trial = ended.work
+    name = f"{trial.system}, seed {trial.seed}"
+    if ended.status == "failed":
+        return [f"{name}: failed: {ended.reason}", *ended.remarks]
+    if ended.status == "stopped":
+        return [f"{name}: stopped after epoch {len(trial.epochs)}"]
+    record = trial.record
+    scores = {part: found["score"] for part, found in record.parts.items()} if record else {}
+    told = ", ".join(f"{part} {100 * score:.2f}" for part, score in scores.items())
+    seconds = f"{record.training['seconds']:.1f} s" if record else ""
+    return [f"{done}/{trials}  {name}: {told}  {seconds}", *ended.remarks]
+
+
+@contextmanager
+def _live(trials: int, done: int) -> Iterator[tuple[Tick, Told]]:
+    """A bar over all trials, and a line for each that is running."""
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Table
+    from rich.text import Text
+
+    bar = Bar(TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    task = bar.add_task("trials", total=trials, completed=done)
+    console = Console(stderr=True)
+
+    def tick(running: list[Trial]) -> None:
+        table = Table("running", "epoch", "dev", "best", box=None, pad_edge=False)
+        for trial in running:
+            table.add_row(*map(Text, _where(trial)))
+        live.update(Group(table, bar) if running else bar)
+
+    def told(ended: Ended, done: int) -> None:
+        bar.update(task, completed=done)
+        for line in _lines(ended, done, trials):
+            console.print(Text(line))
+
+    with Live(bar, console=console, refresh_per_second=4) as live:
+        yield tick, told
+
+
+def _where(trial: Trial) -> list[str]:
+    """How far a running trial is, from its journal."""
+    name, epochs = f"{trial.system}, seed {trial.seed}", trial.epochs
+    if not epochs:
+        return [name, "1", "", ""]
+    last = epochs[-1]
+    scores = ("" if last[key] is None else f"{100 * last[key]:.2f}" for key in ("dev", "best"))
+    return [name, f"{last['epoch']}/{last['epochs']}", *scores]

@@ -1,0 +1,27 @@
+"""Experiments: a grid of encoders, heads and seeds on one corpus, each trial a training run of its own.
+
+`plan` says which trials there are, `trial` runs one and keeps what it found, `pool` runs many in processes, `folder` is
+where they live, and `results` puts them together into a `Comparison`.
+"""
+
+from __future__ import annotations
+
+from structseq.experiment.folder import ExperimentFolder
+from structseq.experiment.plan import Choice, Plan, System, parse_choices, parse_seeds
+from structseq.experiment.pool import Ended, Pool
+from structseq.experiment.results import Comparison
+from structseq.experiment.trial import Record, Trial
+
+__all__ = [
+    "Choice",
+    "Comparison",
+    "Ended",
+    "ExperimentFolder",
+    "Plan",
+    "Pool",
+    "Record",
+    "System",
+    "Trial",
+    "parse_choices",
+    "parse_seeds",
+]

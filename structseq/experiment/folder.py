@@ -1,0 +1,118 @@
+"""ExperimentFolder: where the trials of a comparison live, and what makes two calls the same experiment.
+
+::
+
+    DIR/experiment.json            what all trials share: options, data (an identity); also the lock
+    DIR/trials/NAME-SEED/          a trial: while it runs a run folder, then the model folder
+    DIR/trials/NAME-SEED/trial.json  what came of it
+    DIR/comparison.json, .csv, report.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from structseq.errors import TrainingError
+from structseq.experiment.plan import Plan, System
+from structseq.experiment.trial import Trial
+from structseq.run import Identity
+from structseq.run.journal import write_atomically
+
+FORMAT = 1
+
+
+class ExperimentFolder:
+    """The output folder of a comparison."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def file(self) -> Path:
+        return self.path / "experiment.json"
+
+    def check(self) -> None:
+        """Refuse what must not be written to, before anything is read; raises `TrainingError`."""
+        if not self.path.exists() or self.file.exists():
+            return
+        if not self.path.is_dir():
+            raise TrainingError(f"{self.path}: is a file, not a folder; choose a new or empty folder for --output")
+        if any(entry.name != ".experiment.json.part" for entry in self.path.iterdir()):
+            raise TrainingError(
+                f"{self.path}: holds files that are not a comparison; choose a new or empty folder for --output"
+            )
+
+    @contextmanager
+    def opened(self, identity: Identity) -> Iterator[None]:
+        """Hold the folder for the experiment ``identity``, begun now or before.
+
+        Raises `TrainingError` where it was begun with other data or options, or another process holds it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not self.file.exists():
+                values = {"format": FORMAT, **identity.to_dict()}
+                write_atomically(self.file, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+            with _held(self.file, self.path):
+                self._compare(identity)
+                (self.path / "trials").mkdir(exist_ok=True)
+                yield
+        except OSError as problem:
+            raise TrainingError(
+                f"{problem.filename or self.path}: cannot be written ({problem.strerror or problem}); "
+                "choose a folder that can be written"
+            ) from None
+
+    def _compare(self, identity: Identity) -> None:
+        try:
+            begun = Identity.from_dict(json.loads(self.file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, AttributeError):
+            raise TrainingError(
+                f"{self.file}: does not say how the comparison was begun; choose another --output"
+            ) from None
+        difference = identity.difference(begun)
+        if difference:
+            raise TrainingError(
+                f"{self.path}: cannot go on with this comparison, because {difference}; "
+                "call it as it was begun, or choose another --output"
+            )
+
+    def trials(self, plan: Plan, identity: Identity) -> list[Trial]:
+        """Every trial of ``plan``; ``identity`` is what they share."""
+        return [self._trial(plan, system, seed, identity) for system, seed in plan]
+
+    def _trial(self, plan: Plan, system: System, seed: int, identity: Identity) -> Trial:
+        options = plan.options(system).to_dict()
+        return Trial(
+            system=system.name,
+            encoder=system.encoder.name,
+            head=system.head.name,
+            settings=system.settings,
+            seed=seed,
+            path=self.path / "trials" / f"{system.folder}-{seed}",
+            options=options,
+            identity=replace(identity, options=options, seed=seed),
+            trusted=tuple(system.trusted),
+        )
+
+
+@contextmanager
+def _held(path: Path, folder: Path) -> Iterator[None]:
+    """One process at a time; a killed one lets go by itself. Without POSIX locks nobody is kept out."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(f"{folder}: another process is comparing into this folder; wait for it") from None
+        except OSError:
+            pass  # a file system without locks
+        yield

@@ -1,0 +1,221 @@
+"""Plan: which encoders, heads and seeds are tried, each encoder and head perhaps with options of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from structseq.config import Options, parse_settings, row_of
+from structseq.encoders import ENCODERS
+from structseq.errors import ConfigError
+from structseq.heads import HEADS
+
+Section = Literal["encoder", "head"]
+TABLES: Mapping[Section, Mapping[str, Any]] = {"encoder": ENCODERS, "head": HEADS}
+# Characters of a folder's name that are the system's own
+LONGEST = 80
+_OPENING, _CLOSING = "[{", "]}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An encoder or a head with its own options.
+
+    Attributes
+    ----------
+    section:
+        Which of the two.
+    type:
+        A row of the table, or ``package.module:Class``.
+    settings:
+        Its options as (key, value) texts, sorted by key; keys are those under ``encoder.`` or ``head.``.
+    """
+
+    section: Section
+    type: str
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As on the command line, options in the order of their keys."""
+        listed = ";".join(f"{key}={value}" for key, value in self.settings)
+        return f"{self.type}[{listed}]" if listed else self.type
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """Its options as a nested table, without the type."""
+        table: dict[str, Any] = parse_settings(f"{key}={value}" for key, value in self.settings)
+        return table
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """A layer for `Options.of`."""
+        return {self.section: {"type": self.type, **self.own}}
+
+
+@dataclass(frozen=True)
+class System:
+    """An encoder and a head: what a row of the table is about."""
+
+    encoder: Choice
+    head: Choice
+
+    @property
+    def name(self) -> str:
+        return f"{self.encoder.name} + {self.head.name}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options in brackets, nested."""
+        both = {"encoder": self.encoder.own, "head": self.head.own}
+        return {section: own for section, own in both.items() if own}
+
+    @property
+    def folder(self) -> str:
+        """A name that every file system takes; two systems never share one."""
+        plain = f"{self.encoder.name}+{self.head.name}"
+        sides = (re.sub(r"[^\w.=-]+", "-", side.name, flags=re.ASCII).strip("-.") for side in (self.encoder, self.head))
+        readable = "+".join(sides)
+        if readable == plain and len(plain) <= LONGEST:
+            return plain
+        return f"{readable[:LONGEST]}-{hashlib.sha256(plain.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+
+    @property
+    def trusted(self) -> list[str]:
+        """Code from outside that the user named."""
+        return [choice.type for choice in (self.encoder, self.head) if ":" in choice.type]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A grid.
+
+    Attributes
+    ----------
+    encoders, heads, seeds:
+        Its three sides.
+    layers:
+        Options of all systems, as nested tables, a later one before an earlier one; what an encoder or a head says
+        itself goes before all of them.
+
+    Raises
+    ------
+    ConfigError
+        An option that is unknown, out of range or in conflict, before anything is read.
+    """
+
+    encoders: tuple[Choice, ...]
+    heads: tuple[Choice, ...]
+    seeds: tuple[int, ...]
+    layers: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        threads = Options.of(*self.layers).training.threads
+        if threads not in (0, 1):
+            raise ConfigError(
+                f"training.threads: expected 1 (every trial is trained on one thread), found {threads}; "
+                "leave it out, and choose with --jobs how many trials run at once"
+            )
+        for system in self.systems:
+            self.options(system)
+
+    @property
+    def systems(self) -> list[System]:
+        return [System(encoder, head) for encoder in self.encoders for head in self.heads]
+
+    def __iter__(self) -> Iterator[tuple[System, int]]:
+        """The trials: all systems with the first seed, then with the second, so that all can soon be seen."""
+        return ((system, seed) for seed in self.seeds for system in self.systems)
+
+    def __len__(self) -> int:
+        return len(self.encoders) * len(self.heads) * len(self.seeds)
+
+    def options(self, system: System) -> Options:
+        """What a trial of ``system`` is trained by."""
+        return Options.of(*self.layers, system.encoder.table, system.head.table, {"training": {"threads": 1}})
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """All options, resolved, without the types that make the grid: what must be the same in one folder."""
+        table = Options.of(*self.layers, {"training": {"threads": 1}}).to_dict()
+        for section in TABLES:
+            del table[section]["type"]
+        return table
+
+
+def parse_choices(text: str, section: Section) -> tuple[Choice, ...]:
+    """Choices from a list with commas; a comma within brackets parts nothing.
+
+    Raises `ConfigError` for a name that is no row of the table (with the nearest), and for one that is given twice.
+
+    >>> [choice.name for choice in parse_choices("lstm,lstm[width=50;layers=2]", "encoder")]
+    ['lstm', 'lstm[layers=2;width=50]']
+    """
+    flag = f"--{section}s"
+    choices = [_choice(word, section) for word in _split(text, ",", flag)]
+    _refuse_doubled([choice.name for choice in choices], flag)
+    return tuple(choices)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from a list with commas; `ConfigError` where one is no number from 0 on, or given twice.
+
+    >>> parse_seeds("0, 1,2")
+    (0, 1, 2)
+    """
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if not re.fullmatch(r"\d{1,18}", word, re.ASCII):
+            raise ConfigError(f"--seeds: expected numbers from 0 on with commas between them, found {word!r}")
+    seeds = tuple(int(word) for word in words)
+    _refuse_doubled([str(seed) for seed in seeds], "--seeds")
+    return seeds
+
+
+def _choice(word: str, section: Section) -> Choice:
+    found = re.fullmatch(r"([^\[\]]+?)\s*(?:\[(.*)\])?", word, re.DOTALL)
+    flag = f"--{section}s"
+    if not found:
+        raise ConfigError(f"{flag}: expected a name, or name[key=value;...], found {word!r}")
+    row_of(TABLES[section], found[1], section)
+    settings = [] if found[2] is None else [_setting(part, word, section) for part in _split(found[2], ";", flag)]
+    _refuse_doubled([key for key, _ in settings], f"{flag} {word}")
+    return Choice(section, found[1], tuple(sorted(settings)))
+
+
+def _setting(part: str, word: str, section: Section) -> tuple[str, str]:
+    key, equals, value = (side.strip() for side in part.partition("="))
+    key = key.removeprefix(f"{section}.")
+    if not equals or not key:
+        raise ConfigError(f"--{section}s {word}: expected key=value in the brackets, found {part!r}")
+    if key == "type":
+        raise ConfigError(f"--{section}s {word}: the name before the brackets is the type; leave type= out")
+    return key, value
+
+
+def _split(text: str, separator: str, flag: str) -> list[str]:
+    """The parts of ``text`` between separators that stand in no brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in _OPENING) - (character in _CLOSING)
+        if character == separator and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+        if depth < 0:
+            break
+    if depth:
+        raise ConfigError(f"{flag}: expected brackets in pairs, found {text!r}")
+    parts = [part.strip() for part in parts]
+    if not all(parts):
+        raise ConfigError(f"{flag}: expected something between every two {separator!r}, found {text!r}")
+    return parts
+
+
+def _refuse_doubled(names: Sequence[str], where: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{where}: {name} is given twice; give it once")
