@@ -1,0 +1,126 @@
+"""A Matplotlib figure as SVG that may stand within a page: text stays text, and colours follow the page's theme."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+from matplotlib.figure import Figure
+
+INK, MUTED, LINE = "#1b1f24", "#5b6470", "#d5dae0"
+# Okabe and Ito (2008), told apart in every common colour blindness; yellow is too pale for lines on white.
+BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9"
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
+
+# What the page calls each colour, so that its style sheet can change them in the dark
+VARIABLES = {
+    INK: "ink", MUTED: "muted", LINE: "line",
+    BLUE: "blue", VERMILION: "vermilion", GREEN: "green", ORANGE: "orange", PURPLE: "purple", SKY: "sky",
+}  # fmt: skip
+
+_SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+# Not typed: the keys that Matplotlib allows differ among its versions
+_SETTINGS: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "structseq",
+    "font.size": 8.5,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "hatch.color": LINE,
+    "hatch.linewidth": 0.6,
+    "lines.linewidth": 1.3,
+}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """The figures' own settings, whatever the user's matplotlibrc says; what was set before is set again after."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
+
+
+def inline_svg(figure: Figure, *, name: str, alt: str) -> str:
+    """``figure`` as an ``<svg>`` element for an HTML page.
+
+    Parameters
+    ----------
+    name:
+        Opens the identifiers within the drawing, so that two drawings of one page do not share any.
+    alt:
+        What a screen reader says in the drawing's place.
+    """
+    file = io.BytesIO()
+    with house_style(), warnings.catch_warnings():
+        # The browser draws the text, with fonts of its own; that Matplotlib's lacks a character harms nothing.
+        warnings.filterwarnings("ignore", message=".*[Gg]lyph.* missing from", category=UserWarning)
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    root = ElementTree.fromstring(file.getvalue())
+    _strip(root)
+    _rename(root, name)
+    for element in root.iter():
+        if "style" in element.attrib:
+            element.set("style", _themed(element.attrib["style"]))
+    width = float(root.attrib["viewBox"].split()[2])
+    root.attrib = {
+        "viewBox": root.attrib["viewBox"],
+        "role": "img",
+        "aria-label": alt,
+        "style": f"max-width:{1.4 * width:.0f}px;min-width:{0.85 * width:.0f}px",
+    }
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _strip(root: ElementTree.Element) -> None:
+    """Names without their XML namespaces, as HTML has them; no metadata, and no style for the page around."""
+    for parent in list(root.iter()):
+        parent.tag = parent.tag.removeprefix(_SVG)
+        for child in list(parent):
+            name = child.tag.removeprefix(_SVG)
+            if name == "style" or name.endswith("metadata"):
+                parent.remove(child)
+        if _LINK in parent.attrib:
+            parent.set("href", parent.attrib.pop(_LINK))
+
+
+def _rename(root: ElementTree.Element, name: str) -> None:
+    """Identifiers of the page's own making; those that nothing refers to are left out."""
+    text = ElementTree.tostring(root, encoding="unicode")
+    used = {match: f"{name}-{i}" for i, match in enumerate(dict.fromkeys(re.findall(r"(?:url\(|=\")#([\w-]+)", text)))}
+    for element in root.iter():
+        identifier = element.attrib.pop("id", None)
+        if identifier in used:
+            element.set("id", used[identifier])
+        for key, value in element.attrib.items():
+            if key == "href" and value.startswith("#"):
+                element.set(key, f"#{used[value[1:]]}")
+            elif "url(#" in value:
+                element.set(key, re.sub(r"url\(#([\w-]+)\)", lambda found: f"url(#{used[found[1]]})", value))
+
+
+def _themed(style: str) -> str:
+    """Colours by the page's names for them, sizes of type without the typeface."""
+    for colour, variable in VARIABLES.items():
+        style = style.replace(colour, f"var(--{variable},{colour})")
+    return re.sub(r"font-family: [^;]*;?", "", style)

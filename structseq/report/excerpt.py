@@ -1,0 +1,76 @@
+"""One wrong answer as a reader should see it: the sentence around it, with the gold and the predicted span marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from structseq.report.wording import visible
+
+# Tokens of context on either side
+CONTEXT = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Neighbouring tokens that stand in the same spans."""
+
+    tokens: tuple[str, ...]
+    gold: bool
+    predicted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A wrong answer; ``gold`` and ``predicted`` are labels, None for no span; ``cut`` says where words were left
+    out, before and after."""
+
+    pieces: tuple[Piece, ...]
+    cut: tuple[bool, bool]
+    gold: str | None
+    predicted: str | None
+    kind: str
+    source: str
+    confidence: float | None
+
+
+def excerpt_of(error: Mapping[str, Any], *, context: int = CONTEXT) -> Excerpt:
+    """``error`` as the comparison holds it: [start, end) is what was predicted, and what was gold as well unless
+    gold_start and gold_end say otherwise.
+
+    >>> found = excerpt_of({"tokens": ["to", "New", "York"], "start": 1, "end": 3, "gold": "city", "predicted": None})
+    >>> [(piece.tokens, piece.gold, piece.predicted) for piece in found.pieces]
+    [(('to',), False, False), (('New', 'York'), True, False)]
+    """
+    tokens = list(error["tokens"])
+    gold, predicted = _span(error, "gold"), _span(error, "predicted")
+    spans = [span for _, span in (gold, predicted) if span] or [range(error["start"], error["end"])]
+    first = max(0, min(span.start for span in spans) - context)
+    last = min(len(tokens), max(span.stop for span in spans) + context)
+    marked = [(visible(tokens[i]), i in gold[1], i in predicted[1]) for i in range(first, last)]
+    return Excerpt(
+        pieces=tuple(_pieces(marked)),
+        cut=(first > 0, last < len(tokens)),
+        gold=gold[0],
+        predicted=predicted[0],
+        kind=visible(error.get("kind") or ""),
+        source=visible(error.get("source") or ""),
+        confidence=error.get("confidence"),
+    )
+
+
+def _span(error: Mapping[str, Any], side: str) -> tuple[str | None, range]:
+    """(label, tokens) of one side; an empty range for none."""
+    if error.get(side) is None:
+        return None, range(0)
+    start, end = error["start"], error["end"]
+    if side == "gold" and error.get("gold_start") is not None:
+        start, end = error["gold_start"], error["gold_end"]
+    return visible(error[side], longest=80), range(max(0, start), min(len(error["tokens"]), end))
+
+
+def _pieces(marked: list[tuple[str, bool, bool]]) -> Iterator[Piece]:
+    for (gold, predicted), group in groupby(marked, key=lambda token: token[1:]):
+        yield Piece(tuple(token for token, _, _ in group), gold, predicted)
