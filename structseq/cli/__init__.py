@@ -235,11 +235,23 @@ def tag(
 
 
 @app.command(cls=Command)
-def describe(model: ModelFolder, trusted: Trusted = None) -> None:
-    """Say what a model is: options, tags, vocabularies, weights, scores, origin, and the transitions it learned."""
+def describe(
+    model: ModelFolder,
+    on: Annotated[
+        Path | None,
+        typer.Option("--on", metavar="FILE", help="Tagged data to watch the gates on; as on dev where not given."),
+    ] = None,
+    settings: Settings = None,
+    trusted: Trusted = None,
+) -> None:
+    """Say what a model is and has learned.
+
+    Options, tags, vocabularies, weights, scores, origin, the strongest and weakest transitions, and how far its gates
+    open over each tag.
+    """
     from structseq.cli.describing import run_describe
 
-    run_describe(model, trusted=trusted or [])
+    run_describe(model, on=on, settings=settings or [], trusted=trusted or [])
 
 
 @app.command(cls=Command)

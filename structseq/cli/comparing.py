@@ -44,7 +44,7 @@ class CompareCommand:
     config: Path | None = None
     settings: Sequence[str] = ()
     quiet: bool = False
-    failed: list[Ended] = field(default_factory=list)
+    reasons: dict[Path, str] = field(default_factory=dict)
 
     def run(self) -> int:
         """Do it; the table goes to standard output, the exit status says whether a trial failed."""
@@ -52,12 +52,16 @@ class CompareCommand:
         folder = ExperimentFolder(self.output)
         folder.check()
         corpus, scheme = self._corpus(plan)
+        plan.check(corpus.train, scheme)
         identity = self._identity(plan)
         with folder.opened(identity):
             trials = folder.trials(plan, identity)
             self._train(trials, corpus, scheme)
-            self._conclude(plan, trials, corpus, scheme)
-        return FAILED if self.failed else 0
+            comparison = self._compared(plan, trials, corpus, scheme)
+            self._write(comparison)
+        print(as_text(comparison), flush=True)
+        self._page(comparison)
+        return FAILED if comparison.failed else 0
 
     # -- before -------------------------------------------------------------------------------------------------------
 
@@ -116,8 +120,8 @@ class CompareCommand:
                 with closing(Pool(jobs, corpus, scheme.name).run(todo, tick=tick)) as ending:
                     for ended in ending:
                         done += ended.status == "done"
-                        if ended.status != "done" and ended.status != "stopped":
-                            self.failed.append(ended)
+                        if ended.status == "failed":
+                            self.reasons[ended.work.path] = ended.reason
                         told(ended, done)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(
@@ -127,38 +131,40 @@ class CompareCommand:
 
     # -- after --------------------------------------------------------------------------------------------------------
 
-    def _conclude(self, plan: Plan, trials: Sequence[Trial], corpus: Corpus, scheme: Scheme) -> None:
-        """The table, and the files beside the trials."""
-        reasons = {ended.work: ended.reason for ended in self.failed}
+    def _compared(self, plan: Plan, trials: Sequence[Trial], corpus: Corpus, scheme: Scheme) -> Comparison:
         records = [(trial, trial.record) for trial in trials]
         failed = [
-            {"name": trial.system, "seed": trial.seed, "reason": reasons.get(trial, "its record is gone")}
+            {"name": trial.system, "seed": trial.seed, "reason": self.reasons.get(trial.path, "it left no record")}
             for trial, record in records
             if record is None
         ]
-        told = {"train": self._told(self.train, corpus.train), "dev": self._told(self.dev, corpus.dev), "test": None}
-        if self.test:
-            told["test"] = self._told(self.test, corpus.test)
+        files = {"train": (self.train, corpus.train), "dev": (self.dev, corpus.dev), "test": (self.test, corpus.test)}
+        told = {part: self._told(path, examples) if path else None for part, (path, examples) in files.items()}
         found = [record for _, record in records if record is not None]
-        comparison = Comparison.of(plan, found, corpus={**told, "scheme": scheme.name}, failed=failed)
-        write_file(self.output / "comparison.json", json_bytes(comparison.to_dict()))
-        write_file(self.output / "comparison.csv", as_csv(comparison).encode("utf-8", "backslashreplace"))
-        self._page(comparison)
-        print(as_text(comparison), flush=True)
+        return Comparison.of(plan, found, corpus={**told, "scheme": scheme.name}, failed=failed)
 
     def _told(self, path: Path, examples: Sequence[Example]) -> dict[str, Any]:
         return {"file": str(path), "sentences": len(examples), "tokens": sum(map(len, examples))}
 
+    def _write(self, comparison: Comparison) -> None:
+        write_file(self.output / "comparison.json", json_bytes(comparison.to_dict()))
+        write_file(self.output / "comparison.csv", as_csv(comparison).encode("utf-8", "backslashreplace"))
+
     def _page(self, comparison: Comparison) -> None:
         """The report for a browser; without it all else is done."""
+        if not comparison.systems:
+            return
         try:
             from structseq.report import write_page
-        except ImportError as missing:
-            package = "matplotlib and jinja2" if missing.name is None else missing.name
-            self._say(f"no report.html, for want of {package}; pip install 'structseq[report]' and call this again")
-            return
-        if comparison.systems:
+
             write_page(comparison.to_dict(), self.output / "report.html")
+        except ImportError as missing:
+            if (missing.name or "").split(".")[0] not in ("matplotlib", "jinja2"):
+                raise
+            self._say(
+                f"no report.html, because {missing.name} is not installed; pip install 'structseq[report]', "
+                "and the same command writes it"
+            )
 
     def _say(self, message: str) -> None:
         if not self.quiet:
@@ -197,7 +203,7 @@ def _lines(ended: Ended, done: int, trials: int) -> list[str]:
     if ended.status == "failed":
         return [f"{name}: failed: {ended.reason}", *ended.remarks]
     if ended.status == "stopped":
-        return [f"{name}: stopped after epoch {len(trial.epochs)}"]
+        return [f"{name}: stopped in epoch {len(trial.epochs) + 1}"]
     record = trial.record
     scores = {part: found["score"] for part, found in record.parts.items()} if record else {}
     told = ", ".join(f"{part} {100 * score:.2f}" for part, score in scores.items())
@@ -231,7 +237,10 @@ def _live(trials: int, done: int) -> Iterator[tuple[Tick, Told]]:
             console.print(Text(line))
 
     with Live(bar, console=console, refresh_per_second=4) as live:
-        yield tick, told
+        try:
+            yield tick, told
+        finally:
+            live.update(bar)
 
 
 def _where(trial: Trial) -> list[str]:

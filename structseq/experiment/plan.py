@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from structseq.config import Options, parse_settings, row_of
+from structseq.data.example import Example
 from structseq.encoders import ENCODERS
-from structseq.errors import ConfigError
+from structseq.errors import ConfigError, StructseqError
 from structseq.heads import HEADS
+from structseq.heads.tagging import TagSet
+from structseq.model import build_encoder, build_head
+from structseq.spans import Scheme
 
 Section = Literal["encoder", "head"]
 TABLES: Mapping[Section, Mapping[str, Any]] = {"encoder": ENCODERS, "head": HEADS}
@@ -132,6 +136,21 @@ class Plan:
 
     def __len__(self) -> int:
         return len(self.encoders) * len(self.heads) * len(self.seeds)
+
+    def check(self, examples: Sequence[Example], scheme: Scheme) -> None:
+        """Build every system's encoder and head for the tags of ``examples``, so that nothing is found out hours later.
+
+        Raises `ConfigError`, with the system's name, for options that do not fit each other.
+        """
+        for system in self.systems:
+            options = self.options(system)
+            try:
+                tags = TagSet.of((example.tags for example in examples), scheme, options.head.scheme)
+                encoder = build_encoder(options.encoder, 1, tags=len(tags.labels))
+                build_head(options.head, encoder.width, tags)
+            except (StructseqError, RuntimeError, OverflowError, TypeError, ValueError) as problem:
+                told = str(problem).partition("\n")[0] or type(problem).__name__
+                raise ConfigError(f"{system.name}: no model can be built with these options: {told}") from None
 
     def options(self, system: System) -> Options:
         """What a trial of ``system`` is trained by."""

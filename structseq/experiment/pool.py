@@ -60,21 +60,25 @@ class Ended:
     remarks: tuple[str, ...] = ()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Running:
     work: Any
     process: SpawnProcess
     receiver: connection.Connection
 
-    def ended(self) -> Ended:
-        """What it said before it ended, or what can be told from how it ended."""
-        said = None
+    def ended(self, *, wanted: bool) -> Ended:
+        """What it said before it ended, or what can be told from how; ``wanted``: whether it was asked to stop."""
+        said: tuple[Status, str, tuple[str, ...]] | None = None
         with suppress(EOFError, OSError):
             if self.receiver.poll():
                 said = self.receiver.recv()
         self.process.join()
         self.receiver.close()
-        if said is not None:
+        if said is not None and said[0] == "done":
+            return Ended(self.work, *said)
+        if wanted:
+            return Ended(self.work, "stopped")
+        if said is not None and said[0] == "failed":
             return Ended(self.work, *said)
         return Ended(self.work, "failed", _died(self.process.exitcode or 0))
 
@@ -93,6 +97,7 @@ class Pool:
     def __init__(self, jobs: int, *shared: Any) -> None:
         self.jobs, self.shared = jobs, shared
         self.running: list[_Running] = []
+        self.stopping = False
 
     def run(
         self, work: Sequence[Work], *, tick: Callable[[list[Any]], None] | None = None
@@ -107,7 +112,7 @@ class Pool:
             try:
                 while (waiting or self.running) and not wish.stop:
                     while waiting and len(self.running) < self.jobs and not wish.stop:
-                        self.running.append(self._start(waiting.pop(0)))
+                        yield from self._start(waiting.pop(0))
                     if tick:
                         tick([running.work for running in self.running])
                     yield from self._ended(TICK)
@@ -117,35 +122,41 @@ class Pool:
             finally:
                 self._kill()
 
-    def _start(self, work: Any) -> _Running:
+    def _start(self, work: Any) -> Iterator[Ended]:
+        """Start a process for it; where the system gives none, the work has failed."""
         context = multiprocessing.get_context("spawn")
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(sender, work, self.shared), daemon=True)
-        with _without_interrupts():
-            process.start()
-        sender.close()
-        return _Running(work, process, receiver)
+        try:
+            with _without_interrupts():
+                process.start()
+        except OSError as problem:
+            yield Ended(work, "failed", f"no process could be started for it ({problem.strerror or problem})")
+        else:
+            self.running.append(_Running(work, process, receiver))
+        finally:
+            sender.close()
 
     def _ended(self, timeout: float) -> list[Ended]:
         """Those that have ended, waiting for one no longer than ``timeout`` seconds."""
         connection.wait([running.process.sentinel for running in self.running], timeout)
         over = [running for running in self.running if not running.process.is_alive()]
         self.running = [running for running in self.running if running not in over]
-        return [running.ended() for running in over]
+        return [running.ended(wanted=self.stopping) for running in over]
 
     def _stop(self) -> Iterator[Ended]:
         """Ask every process to save and stop, and wait for them."""
+        self.stopping = True
         for running in self.running:
             running.process.terminate()
         while self.running:
-            for ended in self._ended(TICK):
-                yield Ended(ended.work, "stopped") if ended.status == "failed" else ended
+            yield from self._ended(TICK)
 
     def _kill(self) -> None:
         for running in self.running:
             running.process.kill()
         for running in self.running:
-            running.ended()
+            running.ended(wanted=True)
         self.running = []
 
 
@@ -222,7 +233,9 @@ def reason_of(problem: Exception) -> str:
 
 def _died(status: int) -> str:
     """Why a process ended without a word."""
-    if status >= 0:
+    if status == 0:
+        return "its process was asked to stop by somebody else; the same command goes on with it"
+    if status > 0:
         return f"its process ended with status {status} and said nothing"
     try:
         name = signal.Signals(-status).name
