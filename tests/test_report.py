@@ -94,7 +94,7 @@ def error(rng: random.Random, number: int, words: tuple[str, ...], tags: list[st
 
 def comparison(
     *,
-    encoders: int = 2,
+    encoders: int = 1,
     heads: tuple[str, ...] = ("crf", "softmax"),
     seeds: tuple[int, ...] = (0, 1, 2),
     tags: int = 5,
@@ -314,7 +314,7 @@ def test_what_is_not_known_is_a_dash() -> None:
     ("p_holm", "told"), [(0.2, "cannot be told from any"), (0.001, "other 3 are significantly worse")]
 )
 def test_the_first_sentence_says_whether_the_best_is_sure(p_holm: float, told: str) -> None:
-    given = comparison()
+    given = comparison(encoders=2)
     for system in given["systems"][1:]:
         system["against_best"]["p_holm"] = p_holm
     assert told in read(given).text
@@ -329,8 +329,25 @@ def test_sixteen_systems_of_many_tags_stay_small() -> None:
     assert_inert(found)
 
 
+def test_what_a_large_grid_leaves_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("structseq.report.page.MOST_SHOWN", 2)
+    given = comparison(heads=("crf",), seeds=(0,), tags=3, epochs=3, errors=1)
+    (one,) = given["systems"]
+    given["systems"] = [{**one, "name": f"system {i}"} for i in range(5)]
+    found = read(given)
+    assert found.text.count("Of 3 more systems that rank lower they are not shown.") == 2
+    assert len(re.findall("seed 0", found.text)) == 4
+
+
+def test_a_long_line_is_thinned_and_keeps_its_dot() -> None:
+    systems = comparison(heads=("crf",), seeds=(0,), epochs=1001)["systems"]
+    (axes,) = curves_figure(systems, value="dev", label="F1").axes
+    line, dot = axes.lines
+    assert len(np.asarray(line.get_xdata())) == 167 and np.asarray(dot.get_xdata()).tolist() == [999]
+
+
 def test_identifiers_are_unique_and_references_resolve() -> None:
-    text = page(comparison(encoders=8, tags=9))
+    text = page(comparison(encoders=3, tags=9))
     found = Reader(text)
     identifiers = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
@@ -366,7 +383,7 @@ def test_figures_follow_the_reader_s_theme_and_leave_settings_alone() -> None:
         assert dict(matplotlib.rcParams) == before
     finally:
         matplotlib.rcdefaults()
-    assert "var(--ink,#1b1f24)" in svg and "font-family" not in svg and "DejaVu" not in svg
+    assert "var(--ink)" in svg and "font-family" not in svg and "DejaVu" not in svg
     assert re.search(r"<text[^>]*>lstm \+ crf</text>", svg)
 
 

@@ -13,14 +13,16 @@ from xml.etree import ElementTree
 import matplotlib
 from matplotlib.figure import Figure
 
-INK, MUTED, LINE = "#1b1f24", "#5b6470", "#d5dae0"
+# Pixels of the page for a point of the drawing, so that type of 8.5 points is about as large as a table's
+SCALE = 1.5
+INK, MUTED, HATCH, LINE = "#1b1f24", "#5b6470", "#aab2bc", "#d5dae0"
 # Okabe and Ito (2008), told apart in every common colour blindness; yellow is too pale for lines on white.
 BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9"
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
 
 # What the page calls each colour, so that its style sheet can change them in the dark
 VARIABLES = {
-    INK: "ink", MUTED: "muted", LINE: "line",
+    INK: "ink", MUTED: "muted", HATCH: "hatch", LINE: "line",
     BLUE: "blue", VERMILION: "vermilion", GREEN: "green", ORANGE: "orange", PURPLE: "purple", SKY: "sky",
 }  # fmt: skip
 
@@ -46,8 +48,8 @@ _SETTINGS: Any = {
     "ytick.major.width": 0.6,
     "grid.color": LINE,
     "grid.linewidth": 0.6,
-    "hatch.color": LINE,
-    "hatch.linewidth": 0.6,
+    "hatch.color": HATCH,
+    "hatch.linewidth": 0.5,
     "lines.linewidth": 1.3,
 }
 
@@ -82,20 +84,25 @@ def inline_svg(figure: Figure, *, name: str, alt: str) -> str:
     for element in root.iter():
         if "style" in element.attrib:
             element.set("style", _themed(element.attrib["style"]))
-    width = float(root.attrib["viewBox"].split()[2])
+    width, height = map(float, root.attrib["viewBox"].split()[2:])
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
         "role": "img",
         "aria-label": alt,
-        "style": f"max-width:{1.4 * width:.0f}px;min-width:{0.85 * width:.0f}px",
+        "width": f"{SCALE * width:.0f}",
+        "height": f"{SCALE * height:.0f}",
+        # On a narrow screen it shrinks as long as its letters can be read; then the page lets it scroll.
+        "style": f"min-width:{width:.0f}px",
     }
     return ElementTree.tostring(root, encoding="unicode")
 
 
 def _strip(root: ElementTree.Element) -> None:
-    """Names without their XML namespaces, as HTML has them; no metadata, and no style for the page around."""
+    """Names without their XML namespaces, as HTML has them; no metadata, no indents, no style for the page around."""
     for parent in list(root.iter()):
-        parent.tag = parent.tag.removeprefix(_SVG)
+        parent.tag, parent.tail = parent.tag.removeprefix(_SVG), None
+        if parent.tag != "text":
+            parent.text = None
         for child in list(parent):
             name = child.tag.removeprefix(_SVG)
             if name == "style" or name.endswith("metadata"):
@@ -122,5 +129,5 @@ def _rename(root: ElementTree.Element, name: str) -> None:
 def _themed(style: str) -> str:
     """Colours by the page's names for them, sizes of type without the typeface."""
     for colour, variable in VARIABLES.items():
-        style = style.replace(colour, f"var(--{variable},{colour})")
-    return re.sub(r"font-family: [^;]*;?", "", style)
+        style = style.replace(colour, f"var(--{variable})")
+    return re.sub(r"\s*font-family: [^;]*;?|(?<=[:;])\s+", "", style)

@@ -11,6 +11,7 @@ from structseq.report.wording import visible
 
 # Tokens of context on either side
 CONTEXT = 15
+LONGEST_TOKEN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def excerpt_of(error: Mapping[str, Any], *, context: int = CONTEXT) -> Excerpt:
     spans = [span for _, span in (gold, predicted) if span] or [range(error["start"], error["end"])]
     first = max(0, min(span.start for span in spans) - context)
     last = min(len(tokens), max(span.stop for span in spans) + context)
-    marked = [(visible(tokens[i]), i in gold[1], i in predicted[1]) for i in range(first, last)]
+    marked = [(visible(tokens[i], longest=LONGEST_TOKEN), i in gold[1], i in predicted[1]) for i in range(first, last)]
     return Excerpt(
         pieces=tuple(_pieces(marked)),
         cut=(first > 0, last < len(tokens)),

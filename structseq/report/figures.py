@@ -13,9 +13,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
 
-from structseq.report.drawing import BLUE, COLOURS, INK, LINE, MUTED, VERMILION, house_style
+from structseq.report.drawing import BLUE, COLOURS, HATCH, INK, LINE, MUTED, VERMILION, house_style
 from structseq.report.transitions import TransitionTable
 from structseq.report.wording import columns, nats, number, visible
 
@@ -26,6 +27,8 @@ POINT, LETTER = 1 / 72, 0.6
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 _WEAK_TO_STRONG = LinearSegmentedColormap.from_list("weak to strong", [VERMILION, "#f6f6f4", BLUE])
 _SMALL = 7.5
+# Epochs that a line is drawn through
+MOST_POINTS = 200
 
 
 def colours_of(systems: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -52,8 +55,8 @@ def scores_figure(systems: Sequence[Mapping[str, Any]], *, on: str, score: str) 
     score:
         What they are called, for the axis.
     """
-    names = [_wrapped(visible(system["name"], longest=64)) for system in systems]
-    left = (max(columns(line) for name in names for line in name.split("\n")) * LETTER * 8.5 + 12) * POINT
+    names = [_lines(visible(system["name"], longest=60)) for system in systems]
+    left = (max(columns(line) for lines in names for line in lines) * LETTER * 8.5 + 14) * POINT
     row, foot, head = 0.36, 0.5, 0.28
     height = row * len(systems) + foot + head
     width = left + 1.35 + 0.3 + 3.2 + 0.15
@@ -63,14 +66,14 @@ def scores_figure(systems: Sequence[Mapping[str, Any]], *, on: str, score: str) 
         near = figure.add_axes((1 - 3.35 / width, foot / height, 3.2 / width, row * len(systems) / height))
         _bars(whole, systems, on)
         _points(near, systems, on)
-        whole.set_yticks(range(len(systems)), names, parse_math=False)
-        near.set_yticks([])
+        for place, lines in enumerate(names):
+            _name(whole, place, lines)
         for axes, title in ((whole, "from 0"), (near, "enlarged")):
             axes.set_ylim(len(systems) - 0.5, -0.5)
             axes.set_title(title, loc="left", color=MUTED, fontsize=_SMALL)
             axes.set_axisbelow(True)
             axes.grid(axis="x")
-            axes.tick_params(axis="y", length=0)
+            axes.set_yticks([])
         near.set_xlabel(f"{score} on {on}, %")
         near.spines["left"].set_visible(False)
     return figure
@@ -140,11 +143,13 @@ def curves_figure(
         axes = figure.add_axes((0.5 / width, 0.42 / height, 1 - 0.6 / width, 1 - 0.52 / height))
         if reference is not None:
             for epochs, values, _ in lines_of(reference, value):
-                axes.plot(epochs, values, color=MUTED, alpha=0.45, linewidth=0.9, linestyle=dash_of(2))
+                axes.plot(
+                    _thinned(epochs), _thinned(values), color=MUTED, alpha=0.45, linewidth=0.9, linestyle=dash_of(2)
+                )
         for place, system in enumerate(systems):
             for epochs, values, kept in lines_of(system, value):
                 colour = colours[system["name"]]
-                axes.plot(epochs, values, color=colour, linestyle=dash_of(place), alpha=0.9)
+                axes.plot(_thinned(epochs), _thinned(values), color=colour, linestyle=dash_of(place), alpha=0.9)
                 if kept is not None:
                     axes.plot([epochs[kept]], [values[kept]], "o", color=colour, markersize=3.6, markeredgewidth=0)
         _finish_curves(axes, systems, value, label)
@@ -177,15 +182,23 @@ def shared_limits(systems: Sequence[Mapping[str, Any]], value: str) -> tuple[tup
     values = values[np.isfinite(values)]
     if not len(values):
         return (0.0, 100.0), 1
-    low, high = float(np.quantile(values, 0.1)), float(values.max())
+    low, high = float(np.quantile(values, 0.15)), float(values.max())
     room = max(0.06 * (high - low), 0.5)
     return (max(0.0, low - room), high + room), max(epochs[-1] for epochs, _, _ in lines)
+
+
+def _thinned(values: Sequence[float]) -> Sequence[float]:
+    """No more of a long line than can be seen: every second, third, ... value."""
+    return values[:: -(-len(values) // MOST_POINTS) or 1]
 
 
 def _finish_curves(axes: Axes, systems: Sequence[Mapping[str, Any]], value: str, label: str) -> None:
     lines = [values for system in systems for _, values, _ in lines_of(system, value)]
     if value == "loss" and lines and min(np.nanmin(values) for values in lines) > 0:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     axes.set_xlabel("epoch")
@@ -200,7 +213,7 @@ def transitions_figure(table: TransitionTable) -> Figure:
     cell = 0.42 if table.shown <= 7 else 0.22 if table.shown <= 20 else 0.155
     margin = max(columns(name) for side in names for name in side) * LETTER * size * POINT + 0.12
     side = cell * len(table.rows)
-    left, below, right, above = margin + 0.2, 0.14, 0.75, margin + 0.22
+    left, below, right, above = margin + 0.24, 0.1, 0.75, margin + 0.2
     width, height = left + side + right, below + side + above
     with house_style():
         figure = Figure(figsize=(width, height))
@@ -238,7 +251,7 @@ def _cells(axes: Axes, table: TransitionTable, scale: Normalize) -> None:
     size = len(table.rows)
     colours = _WEAK_TO_STRONG(scale(np.nan_to_num(table.scores)))
     colours[~np.isfinite(table.scores), 3] = 0
-    axes.axhspan(-0.5, size - 0.5, facecolor="none", edgecolor=MUTED, hatch="/////", linewidth=0, zorder=0)
+    axes.axhspan(-0.5, size - 0.5, facecolor="none", edgecolor=HATCH, hatch="//////", linewidth=0, zorder=0)
     axes.imshow(colours, aspect="auto", interpolation="none", zorder=1)
     axes.axhline(0.5, color=MUTED, linewidth=0.8)
     axes.axvline(size - 1.5, color=MUTED, linewidth=0.8)
@@ -246,9 +259,13 @@ def _cells(axes: Axes, table: TransitionTable, scale: Normalize) -> None:
         spine.set_visible(False)
     if table.shown <= 7:
         for i, j in np.argwhere(np.isfinite(table.scores)):
-            pale = abs(float(scale(table.scores[i, j])) - 0.5) < 0.3
-            text = nats(table.scores[i, j])
-            axes.text(j, i, text, ha="center", va="center", fontsize=_SMALL, color="#000000" if pale else "#ffffff")
+            ink = "#000000" if _luminance(colours[i, j]) > 0.2 else "#ffffff"
+            axes.text(j, i, nats(table.scores[i, j]), ha="center", va="center", fontsize=_SMALL, color=ink)
+
+
+def _luminance(colour: NDArray[np.float64]) -> float:
+    """How light a colour looks, from 0 to 1; linear, by WCAG's weights."""
+    return float(colour[:3] ** 2.2 @ (0.2126, 0.7152, 0.0722))
 
 
 def _scale_bar(axes: Axes, scale: Normalize) -> None:
@@ -270,10 +287,25 @@ def _summary(scores: Mapping[str, Any] | None) -> tuple[float | None, float | No
     return number(scores.get("mean")), number(low), number(high)
 
 
-def _wrapped(name: str) -> str:
+def _lines(name: str) -> list[str]:
     """A long name over two lines, parted before its head."""
     encoder, plus, head = name.rpartition(" + ")
-    return f"{encoder}\n+ {head}" if plus and columns(name) > 24 else name
+    return [encoder, f"+ {head}"] if plus and columns(name) > 26 else [name]
+
+
+def _name(axes: Axes, place: int, lines: Sequence[str]) -> None:
+    """A row's name at its left; each line is a text of its own, so that it ends at the bar in any browser's font."""
+    for row, line in enumerate(lines):
+        axes.annotate(
+            line,
+            (0, place),
+            xytext=(-5, 10 * ((len(lines) - 1) / 2 - row)),
+            textcoords="offset points",
+            ha="right",
+            va="center_baseline",
+            parse_math=False,
+            annotation_clip=False,
+        )
 
 
 def _widen(axes: Axes) -> None:
@@ -283,4 +315,4 @@ def _widen(axes: Axes) -> None:
         low, high = 0.0, 100.0
     room = max(0.07 * (high - low), 0.5 - (high - low) / 2, 0.05)
     axes.set_xlim(low - room, high + room)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))

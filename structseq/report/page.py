@@ -74,7 +74,10 @@ def page(comparison: Mapping[str, Any]) -> str:
         curves=_curves(comparison, systems),
         transitions=_transitions(systems),
         errors=_errors(systems),
-        most_shown=MOST_SHOWN,
+        left_out={
+            part: max(0, sum(bool(system.get(part)) for system in systems) - MOST_SHOWN)
+            for part in ("transitions", "errors")
+        },
     )
 
 
