@@ -6,7 +6,9 @@ import gzip
 import io
 import json
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -131,7 +133,7 @@ def test_a_setting_given_twice_is_refused(command: Command, home: Path, tmp_path
 
 def test_train_leaves_a_whole_model_with_metrics_and_origin(home: Path) -> None:
     stored = load_model(home / "model")
-    assert set(stored.metrics) == {"training", "dev", "test"}
+    assert set(stored.metrics) == {"training", "dev", "gates", "test"}
     assert stored.metrics["dev"]["criterion"] > 0.9
     run = stored.provenance["run"]
     assert (run["seed"], run["data"]["train"]["path"]) == (0, str(home / "train.conll"))
@@ -259,12 +261,39 @@ def test_evaluate_lists_errors(command: Command, home: Path, tmp_path: Path) -> 
     assert f"{gold}:1: type" in done.out and "[Lima]to" in done.out
 
 
+GATES = ("input", "forget", "output")
+
+
 def test_describe_tells_what_a_model_is(command: Command, home: Path) -> None:
     done = command("describe", home / "model")
     assert done.status == 0
     for told in ("bidirectional lstm", "from, to", "B-from", "words-1", "training.epochs", "test entity F1", "sha256"):
         assert told in done.out
     assert "B-from -> I-from" in done.out
+    assert "mean openings of the gates on dev" in done.out
+
+
+def test_describe_watches_the_gates_on_a_file(command: Command, home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "other.conll"
+    file.write_text(columns([(["fly", "to", "Rome"], ["O", "O", "B-to"])]))
+    done = command("describe", home / "model", "--on", file)
+    heading, *rows = done.out[done.out.index("mean openings of the gates on ") :].splitlines()
+    assert str(file) in heading
+    columns_, *values = [re.split(r"\s{2,}", row.strip()) for row in rows]
+    assert columns_ == ["tag", *(f"{gate} {way}" for way in ("forwards", "backwards") for gate in GATES)]
+    assert [row[0] for row in values] == ["O", "B-to"]
+    assert all(0 < float(value) < 1 for row in values for value in row[1:])
+    foreign = command("describe", home / "model", "--on", tmp_path / "nothing.conll")
+    assert foreign.status == 2 and "nothing.conll" in foreign.err
+
+
+@pytest.mark.parametrize("stored", [3, {"input": 3}, {"input": {"O": "x"}}, {"input": {"O": 0.5}, "forget": {}}, {}])
+def test_describe_leaves_out_gates_that_are_none(stored: Any, command: Command, home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "model", tmp_path / "model")
+    metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
+    (tmp_path / "model" / "metrics.json").write_text(json.dumps({**metrics, "gates": stored}))
+    done = command("describe", tmp_path / "model")
+    assert done.status == 0 and "mean openings" not in done.out
 
 
 # -- tag ---------------------------------------------------------------------------------------------------------------

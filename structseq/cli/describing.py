@@ -1,4 +1,4 @@
-"""The ``describe`` command: what a model is, where it comes from, and which transitions it learned."""
+"""The ``describe`` command: what a model is, where it comes from, which transitions it learned, what its gates do."""
 
 from __future__ import annotations
 
@@ -7,29 +7,40 @@ from pathlib import Path
 from typing import Any
 
 from structseq.cli.door import one_line
+from structseq.cli.reading import data_options, read_examples, refuse_foreign
 from structseq.config import Options
 from structseq.model import Model
+from structseq.openings import mean_openings
 from structseq.storage import StoredModel, load_model
 
 # Rows of a long list that are shown; transitions at each end
 SHOWN, TRANSITIONS = 40, 10
 
 
-def run_describe(folder: Path, *, trusted: Sequence[str] = ()) -> None:
-    """Print the description."""
+def run_describe(
+    folder: Path, *, on: Path | None = None, settings: Sequence[str] = (), trusted: Sequence[str] = ()
+) -> None:
+    """Print the description; the gates as they open on the file ``on``, or as they did on dev when training ended."""
     stored = load_model(folder, trusted=trusted)
+    model, gates, where = stored.model, stored.metrics.get("gates", {}), "dev"
+    if on is not None:
+        data = data_options(settings, model.options.data)
+        examples = read_examples(on, data)
+        refuse_foreign(examples, model.tags.outer, data)
+        gates, where = mean_openings(model, examples), str(on)
     parts = [_what(folder, stored), _sizes(stored.model), _options(stored.model.options), _scores(stored.metrics)]
-    parts += [_origin(stored.provenance), _transitions(stored.model)]
+    parts += [_origin(stored.provenance), _transitions(model), _gates(gates, where)]
     print("\n\n".join(part for part in parts if part))
 
 
 def _what(folder: Path, stored: StoredModel) -> str:
     model = stored.model
     encoder, tags = model.options.encoder, model.tags
-    ways = "bidirectional " if encoder.bidirectional else ""
+    ways = "bidirectional " if encoder.bidirectional else "backwards " if encoder.backwards else ""
+    on_top = f", {encoder.attention} layer(s) of self-attention on top" if encoder.attention else ""
     rows = [
         ("model", f"{folder} (format version {stored.format_version})"),
-        ("encoder", f"{ways}{encoder.type}, {encoder.layers} layer(s) of width {encoder.width}"),
+        ("encoder", f"{ways}{encoder.type}, {encoder.layers} layer(s) of width {encoder.width}{on_top}"),
         ("head", model.options.head.type),
         ("scheme", f"{tags.outer}" if tags.inner == tags.outer else f"{tags.outer}, learned as {tags.inner}"),
         ("tokenizer", stored.tokenizer),
@@ -99,6 +110,28 @@ def _transitions(model: Model) -> str:
         return f"transitions, strongest first (in nats)\n{_scored(found)}"
     strongest, weakest = found[:TRANSITIONS], found[-TRANSITIONS:][::-1]
     return f"strongest transitions (in nats)\n{_scored(strongest)}\n\nweakest transitions\n{_scored(weakest)}"
+
+
+def _gates(openings: Any, where: str) -> str:
+    """Mean openings, a row a tag and a column a gate; nothing where there are none, or what was stored is none."""
+    if not isinstance(openings, Mapping) or not all(isinstance(column, Mapping) for column in openings.values()):
+        return ""
+    told = [all(isinstance(value, float) for value in column.values()) for column in openings.values()]
+    if not told or not all(told) or len({tuple(column) for column in openings.values()}) > 1:
+        return ""
+    columns = list(openings)
+    tags = [str(tag) for tag in openings[columns[0]]][:SHOWN]
+    rows = [["tag", *columns], *([tag, *(f"{openings[gate][tag]:.2f}" for gate in columns)] for tag in tags)]
+    widths = [max(len(one_line(row[place])) for row in rows) for place in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            [f"{one_line(row[0]):<{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+    more = len(openings[columns[0]]) - len(tags)
+    left = f"\n  and {more} more tags" if more > 0 else ""
+    return f"mean openings of the gates on {where}, 0 shut to 1 open\n" + "\n".join(f"  {row}" for row in lines) + left
 
 
 def _scored(pairs: Sequence[tuple[float, str]]) -> str:

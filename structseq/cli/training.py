@@ -24,6 +24,7 @@ from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, StructseqError
 from structseq.evaluation import entities_of
 from structseq.model import Model
+from structseq.openings import mean_openings
 from structseq.run import Identity, Outcome, RunFolder, fit, hold_out, start_from, warm_up
 from structseq.spans import Scheme
 
@@ -167,6 +168,8 @@ class TrainCommand:
                 continue
             report = score(model, examples, entities=entities)
             metrics[name] = report.to_dict()
+            if name == "dev" and (openings := mean_openings(model, examples)):
+                metrics["gates"] = openings
             print(f"{name} ({path or 'held out of ' + str(self.train)})\n\n{report.text()}\n", flush=True)
         self.folder.finish(model, tokenizer=options.data.tokenizer, metrics=metrics, entities=entities)
         self._say(f"{self.output}: the model is finished")

@@ -50,7 +50,8 @@ def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provena
     encoder = model.options.encoder
     return _CARD.format(
         metric="accuracy" if plain else "seqeval",
-        encoder=("bidirectional " if encoder.bidirectional else "") + _code(encoder.type),
+        encoder=("bidirectional " if encoder.bidirectional else "backwards " if encoder.backwards else "")
+        + _code(encoder.type),
         layers=encoder.layers,
         width=encoder.width,
         head=_code(model.options.head.type),

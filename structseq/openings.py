@@ -1,0 +1,55 @@
+"""How far an encoder's gates are open over each tag: a look at what a gated memory does with what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from structseq.batch import batches
+from structseq.data.example import Example
+from structseq.encoders.base import Encoder
+from structseq.model import Model
+
+# gate -> tag -> mean opening
+Openings = Mapping[str, Mapping[str, float]]
+
+
+def mean_openings(model: Model, examples: Sequence[Example]) -> Openings:
+    """The mean opening, 0 (shut) to 1 (open), of each gate over the tokens of each gold tag and the gate's units.
+
+    ``openings["forget forwards"]["B-destination"]`` is one of them. Tags in the order of the model's own, those that
+    the examples do not bear left out; where there are no gates (an Elman network), no rows.
+    """
+    tags = sorted({tag for example in examples for tag in example.tags})
+    number = {tag: k for k, tag in enumerate(tags)}
+    sums: dict[str, np.ndarray] = {}
+    counts = np.zeros(len(tags))
+    for rows in batches([len(example) for example in examples], sentences=64, tokens=4096):
+        chosen = [examples[row] for row in rows]
+        gold = np.concatenate([np.array([number[tag] for tag in example.tags], np.int64) for example in chosen])
+        counts += np.bincount(gold, minlength=len(tags))
+        for name, opened in _openings(model, chosen).items():
+            found = np.bincount(gold, opened, minlength=len(tags))
+            sums[name] = sums[name] + found if name in sums else found
+    order = _in_the_models_order(model, tags)
+    return {
+        name: {tag: float(total[number[tag]] / counts[number[tag]]) for tag in order} for name, total in sums.items()
+    }
+
+
+def _openings(model: Model, examples: Sequence[Example]) -> dict[str, np.ndarray]:
+    """Each gate's mean over its units at every token of the examples, one after another."""
+    encoder = model.encoder
+    assert isinstance(encoder, Encoder)
+    model.eval()
+    with torch.inference_mode():
+        inputs = model.inputs(model.inputs.encode(examples))
+        mask = inputs.mask()
+        return {name: gate.mean(-1)[mask].double().cpu().numpy() for name, gate in encoder.gates(inputs).items()}
+
+
+def _in_the_models_order(model: Model, tags: Sequence[str]) -> list[str]:
+    place = {label: k for k, label in enumerate(model.tags.labels)}
+    return sorted(tags, key=lambda tag: (place.get(tag, len(place)), tag))
