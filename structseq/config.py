@@ -126,7 +126,7 @@ class EncoderOptions(Section):
     @model_validator(mode="after")
     def _one_way_alone_has_a_direction(self) -> EncoderOptions:
         if self.bidirectional and self.backwards:
-            raise ValueError("backwards is for reading one way; set encoder.bidirectional=false beside it")
+            raise ValueError("backwards is for an encoder that reads one way; set encoder.bidirectional=false too")
         return self
 
 
@@ -302,6 +302,8 @@ def _sentence(problem: ValidationError) -> str:
 
 def _finding(error: dict[str, Any]) -> str:
     where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "value_error":  # a sentence of ours
+        return f"option {where}: {error['ctx']['error']}"
     if error["type"] != "extra_forbidden":
         return f"option {where}: {error['msg'][0].lower()}{error['msg'][1:]}, found {error['input']!r}"
     near = difflib.get_close_matches(where, option_names(), n=1, cutoff=0.5)

@@ -261,7 +261,7 @@ def _layer(kind: type[Encoder], own: Mapping[str, Any], in_width: int, options: 
 def _refuse_unknown(option: str, kind: type[Encoder], name: str) -> None:
     if option not in inspect.signature(kind).parameters:
         owners = [row for row, known in ENCODERS.items() if option in inspect.signature(known).parameters]
-        raise ConfigError(f"encoder.{option}: the encoder {name} has no such option; {' and '.join(owners)} have")
+        raise ConfigError(f"encoder.{option}: the encoder {name} has no such option; it belongs to {', '.join(owners)}")
 
 
 def build_head(options: HeadOptions, in_width: int, tags: TagSet) -> Head:

@@ -333,3 +333,11 @@ def test_a_row_near_a_known_one_and_one_near_none() -> None:
         row_of(ENCODERS, "lstn", "encoder.type")
     with pytest.raises(ConfigError, match=r"known are elman.*package\.module:Class"):
         row_of(ENCODERS, "transformer", "encoder.type")
+
+
+def test_backwards_is_for_one_way() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Options.of({"encoder": {"backwards": True}})
+    assert str(caught.value) == (
+        "option encoder: backwards is for an encoder that reads one way; set encoder.bidirectional=false too"
+    )

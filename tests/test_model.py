@@ -368,6 +368,58 @@ def test_widths_add_up() -> None:
     assert build_encoder(options.model_copy(update={"bidirectional": False}), 7).width == 5
 
 
+ONE_WAY = {"bidirectional": False}
+TAGS_OF_JORDAN = {"type": "jordan", "outputs": "tags", **ONE_WAY}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_jordan_networks_memory_can_be_the_tags_scores(head: str) -> None:
+    model = stirred(miniature.model({"encoder": TAGS_OF_JORDAN, "head": {"type": head, "projection": "none"}}))
+    model.head.prepare(TRAIN)
+    assert model.encoder.width == len(model.tags.labels)
+    assert not [name for name, _ in model.head.named_parameters() if "emission" in name]
+    assert [len(answer) for answer in model.predict(HARD)] == [len(example) for example in HARD]
+    batch = model.inputs.encode(TRAIN[:1])
+    model.train().loss(batch, torch.tensor([model.head.target(TRAIN[0])])).sum().backward()
+    assert all(p.grad is not None for name, p in model.encoder.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("encoder", "head", "told"),
+    [
+        ({"periods": [1, 2]}, {}, "encoder.periods: the encoder lstm has no such option; it belongs to clockwork"),
+        ({"type": "elman", "outputs": "tags"}, {}, "encoder.outputs: the encoder elman has no such option"),
+        ({"attention_heads": 2}, {}, "encoder.attention_heads: the encoder lstm has no such option"),
+        ({"type": "attention", "attention_heads": 3}, {}, "expected a divisor of the width 10, found 3"),
+        ({"type": "clockwork", "periods": [2, 1]}, {}, "encoder.periods: expected rising whole numbers"),
+        ({"type": "jordan", "outputs": "tags"}, {"projection": "none"}, "found 14; use an encoder that reads one way"),
+        ({**ONE_WAY}, {"projection": "none"}, "expected states as wide as there are tags, 7, found 5"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(encoder: dict[str, object], head: dict[str, str], told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        miniature.model({"encoder": encoder, "head": head})
+    assert told in str(caught.value)
+
+
+def test_own_options_reach_every_layer() -> None:
+    options = miniature.options({"encoder": {"type": "scrn", "context": 3, "context_decay": 0.5, "layers": 2}}).encoder
+    encoder = build_encoder(options, 4)
+    assert [layer.width for layer in encoder.layers] == [2 * (5 + 3)] * 2
+    assert all(way.context_decay == 0.5 for layer in encoder.layers for way in (layer.forwards, layer.backwards))
+
+
+def test_attention_stands_on_top_and_sees_what_the_encoder_below_may_see() -> None:
+    own = {"attention": 2, "attention_heads": 5}
+    both = build_encoder(miniature.options({"encoder": own}).encoder, 4)
+    assert [type(layer).__name__ for layer in both.layers] == ["Bidirectional", "SelfAttention", "SelfAttention"]
+    assert [layer.causal for layer in both.layers[1:]] == [False, False]
+    assert [layer.heads for layer in both.layers[1:]] == [5, 5] and both.width == 10
+    back = build_encoder(miniature.options({"encoder": {**own, **ONE_WAY, "backwards": True}}).encoder, 4)
+    assert [type(layer).__name__ for layer in back.layers] == ["Backwards"] * 3
+    assert [layer.encoder.causal for layer in back.layers[1:]] == [True, True]
+
+
 class Echo(Encoder):
     """States that are the inputs."""
 
