@@ -438,22 +438,22 @@ def test_an_error_is_cut_around_its_spans() -> None:
     found = excerpt_of(
         {"tokens": tokens, "start": 50, "end": 52, "gold": "x", "predicted": "y", "kind": "type"}, context=2
     )
-    assert [piece.tokens for piece in found.pieces] == [("w48", "w49"), ("w50", "w51"), ("w52", "w53")]
+    told = [("w48", None, "w49", None), ("w50", None, "w51"), (None, "w52", None, "w53")]
+    assert [piece.tokens for piece in found.pieces] == told
     assert found.cut == (True, True) and found.pieces[1].gold and found.pieces[1].predicted
 
 
 def test_an_error_whose_gold_span_is_another() -> None:
-    error = {
-        "tokens": ["a", "b", "c"],
-        "start": 1,
-        "end": 3,
-        "predicted": "x",
-        "gold": "x",
-        "gold_start": 0,
-        "gold_end": 2,
-    }
-    found = excerpt_of(error)
-    assert [(piece.gold, piece.predicted) for piece in found.pieces] == [(True, False), (True, True), (False, True)]
+    gold = {"gold": "x", "gold_start": 0, "gold_end": 2}
+    found = excerpt_of({"tokens": ["a", "b", "c"], "start": 1, "end": 3, "predicted": "x", **gold})
+    marks = [(piece.tokens, piece.gold, piece.predicted) for piece in found.pieces]
+    assert marks == [(("a", None), True, False), (("b",), True, True), ((None, "c"), False, True)]
+
+
+def test_a_sentence_reads_as_it_was_written() -> None:
+    given = comparison(heads=("crf",))
+    given["systems"][0]["errors"][0].update(tokens=["arrive", "New", "York", "by", "ten"], start=2, end=4)
+    assert "arrive New York by ten" in read(given).text
 
 
 def test_wording_of_what_is_not_there() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -16,9 +16,9 @@ LONGEST_TOKEN = 60
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Neighbouring tokens that stand in the same spans."""
+    """Neighbouring tokens that stand in the same spans, and the spaces between them; None is a space."""
 
-    tokens: tuple[str, ...]
+    tokens: tuple[str | None, ...]
     gold: bool
     predicted: bool
 
@@ -43,16 +43,17 @@ def excerpt_of(error: Mapping[str, Any], *, context: int = CONTEXT) -> Excerpt:
 
     >>> found = excerpt_of({"tokens": ["to", "New", "York"], "start": 1, "end": 3, "gold": "city", "predicted": None})
     >>> [(piece.tokens, piece.gold, piece.predicted) for piece in found.pieces]
-    [(('to',), False, False), (('New', 'York'), True, False)]
+    [(('to', None), False, False), (('New', None, 'York'), True, False)]
     """
     tokens = list(error["tokens"])
     gold, predicted = _span(error, "gold"), _span(error, "predicted")
     spans = [span for _, span in (gold, predicted) if span] or [range(error["start"], error["end"])]
     first = max(0, min(span.start for span in spans) - context)
     last = min(len(tokens), max(span.stop for span in spans) + context)
-    marked = [(visible(tokens[i], longest=LONGEST_TOKEN), i in gold[1], i in predicted[1]) for i in range(first, last)]
+    words = [visible(tokens[i], longest=LONGEST_TOKEN) for i in range(first, last)]
+    marks = [(i in gold[1], i in predicted[1]) for i in range(first, last)]
     return Excerpt(
-        pieces=tuple(_pieces(marked)),
+        pieces=tuple(_pieces(words, marks)),
         cut=(first > 0, last < len(tokens)),
         gold=gold[0],
         predicted=predicted[0],
@@ -72,6 +73,13 @@ def _span(error: Mapping[str, Any], side: str) -> tuple[str | None, range]:
     return visible(error[side], longest=80), range(max(0, start), min(len(error["tokens"]), end))
 
 
-def _pieces(marked: list[tuple[str, bool, bool]]) -> Iterator[Piece]:
-    for (gold, predicted), group in groupby(marked, key=lambda token: token[1:]):
-        yield Piece(tuple(token for token, _, _ in group), gold, predicted)
+def _pieces(words: Sequence[str], marks: Sequence[tuple[bool, bool]]) -> Iterator[Piece]:
+    """A space stands in the spans that its two neighbours share."""
+    marked: list[tuple[str | None, tuple[bool, bool]]] = []
+    for i, (word, mark) in enumerate(zip(words, marks, strict=True)):
+        if i:
+            before = marks[i - 1]
+            marked.append((None, (before[0] and mark[0], before[1] and mark[1])))
+        marked.append((word, mark))
+    for (gold, predicted), group in groupby(marked, key=lambda token: token[1]):
+        yield Piece(tuple(word for word, _ in group), gold, predicted)

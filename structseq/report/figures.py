@@ -137,10 +137,11 @@ def curves_figure(
         The vertical axis' ends and the last epoch, for drawings that share their axes.
     """
     width, height = size
+    left = 0.46 if not label else 0.62
     colours = colours_of(systems)
     with house_style():
         figure = Figure(figsize=size)
-        axes = figure.add_axes((0.5 / width, 0.42 / height, 1 - 0.6 / width, 1 - 0.52 / height))
+        axes = figure.add_axes((left / width, 0.42 / height, 1 - (left + 0.1) / width, 1 - 0.52 / height))
         if reference is not None:
             for epochs, values, _ in lines_of(reference, value):
                 axes.plot(
