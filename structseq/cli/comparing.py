@@ -229,18 +229,18 @@ def _live(trials: int, done: int) -> Iterator[tuple[Tick, Told]]:
         table = Table("running", "epoch", "dev", "best", box=None, pad_edge=False)
         for trial in running:
             table.add_row(*map(Text, _where(trial)))
-        live.update(Group(table, bar) if running else bar)
+        live.update(Group(table, bar) if running else bar, refresh=True)
 
     def told(ended: Ended, done: int) -> None:
         bar.update(task, completed=done)
         for line in _lines(ended, done, trials):
             console.print(Text(line))
 
-    with Live(bar, console=console, refresh_per_second=4) as live:
+    with Live(bar, console=console, auto_refresh=False) as live:
         try:
             yield tick, told
         finally:
-            live.update(bar)
+            live.update(bar, refresh=True)
 
 
 def _where(trial: Trial) -> list[str]:

@@ -76,7 +76,7 @@ def _row(comparison: Comparison, system: Mapping[str, Any]) -> list[str]:
         f"{system['parameters']:,}",
         f"{system['training_seconds']:,.1f}",
         f"{system['tagging_tokens_per_second']:,.0f}",
-        f"{100 * against['difference']:+.2f}" if against else "best",
+        _signed(against["difference"]) if against else "best",
         _p(against["p_holm"]) if against else "",
     ]
 
@@ -84,6 +84,10 @@ def _row(comparison: Comparison, system: Mapping[str, Any]) -> list[str]:
 def _mean(part: Mapping[str, Any]) -> str:
     spread = f" ± {100 * part['sd']:.2f}" if len(part["each"]) > 1 else ""
     return f"{100 * part['mean']:.2f}{spread}"
+
+
+def _signed(difference: float) -> str:
+    return f"{round(100 * difference, 2) + 0.0:+.2f}"  # no minus before a zero
 
 
 def _p(value: float) -> str:
