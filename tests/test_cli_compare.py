@@ -18,7 +18,9 @@ import pytest
 from commandline import Done, call, columns, python, sentences, tiny, write_corpus
 
 from structseq import cli
+from structseq.errors import StructseqError
 from structseq.experiment import Comparison, Ended, Record, Trial
+from structseq.experiment.pool import reason_of
 
 Command = Callable[..., Done]
 GRID = ("--encoders", "lstm,lstm[width=6]", "--heads", "crf")
@@ -39,7 +41,10 @@ class Here:
         for trial in work:
             if tick:
                 tick([trial])
-            yield Ended(trial, "done", "", tuple(trial.run(*self.shared)))
+            try:
+                yield Ended(trial, "done", "", tuple(trial.run(*self.shared)))
+            except StructseqError as problem:
+                yield Ended(trial, "failed", reason_of(problem))
             if tick:
                 tick([trial])
 
@@ -201,8 +206,7 @@ def test_a_trial_that_fails_is_named_and_tried_again(
     assert command(*words).status == 0 and not comparison_in(tmp_path / "out").failed
 
 
-def test_divergence_is_a_failure_with_its_sentence(command: Command, home: Path, tmp_path: Path) -> None:
-    """In a process of its own: the sentence comes from there."""
+def test_divergence_is_a_failure_with_its_sentence(command: Command, home: Path, tmp_path: Path, here: None) -> None:
     wild = tiny(2, but="training.learning_rate")
     wild += ["--set", "training.learning_rate=1e30", "--set", "training.clip=0", "--set", "training.warmup=0"]
     done = command(*words_of(home, tmp_path / "out", *wild))
@@ -245,34 +249,30 @@ def test_ctrl_c_says_how_to_go_on(
     assert not (out / "comparison.json").exists()
 
 
-def test_stopped_and_killed_the_same_command_ends_with_the_same_weights(
-    command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, whole = tmp_path / "out", tmp_path / "whole"
-    words = python(*words_of(home, out, "--heads", "crf", *tiny(50)))
-    journal = out / "trials" / "lstm+crf-0" / "log.jsonl"
-    errors = _sent(signal.SIGINT, words, journal, 130)
-    assert f"everything is saved in {out}; 0 of 1 trials are done" in errors
-    _sent(signal.SIGKILL, words, journal, -signal.SIGKILL)
+def test_after_ctrl_c_and_after_a_kill_the_same_command_goes_on(home: Path, tmp_path: Path) -> None:
+    """In processes, as a user has it; that a stopped trial ends with the same weights is in test_experiment."""
+    out = tmp_path / "out"
+    words = python(*words_of(home, out, "--heads", "crf", *tiny(1_000_000)))
+    trial = out / "trials" / "lstm+crf-0"
+    _sent(signal.SIGINT, words, trial, 130, f"everything is saved in {out}; 0 of 1 trials are done")
+    _sent(signal.SIGKILL, words, trial, -signal.SIGKILL, "1 trials, 0 of them done before")
+    _sent(signal.SIGTERM, words, trial, 130, "the same command goes on")
+    records = [json.loads(line) for line in (trial / "log.jsonl").read_text().splitlines()]
+    assert [record["event"] for record in records if record["event"] != "epoch"] == ["start", "resume", "resume"]
+    epochs = [record["epoch"] for record in records if record["event"] == "epoch"]
+    assert epochs == [*range(1, len(epochs) + 1)] and (trial / "run" / "checkpoint.safetensors").exists()
     assert not (out / "comparison.json").exists()
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert journal.read_text().count('"event": "resume"') == 2
-    monkeypatch.setattr("structseq.cli.comparing.Pool", Here)
-    assert command(*words_of(home, whole, "--heads", "crf", *tiny(50))).status == 0
-    both = [folder / "trials" / "lstm+crf-0" / "model.safetensors" for folder in (out, whole)]
-    assert both[0].read_bytes() == both[1].read_bytes()
 
 
-def _sent(number: signal.Signals, words: Sequence[str], journal: Path, status: int) -> str:
-    """What a command told on standard error, sent a signal as soon as its trial learns (again)."""
-    before = journal.stat().st_mtime_ns if journal.exists() else 0
+def _sent(number: signal.Signals, words: Sequence[str], trial: Path, status: int, told: str) -> None:
+    """Call a command, and send it a signal as soon as its trial has learned more than before."""
     run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    _until(lambda: (journal.exists() and journal.stat().st_mtime_ns > before) or run.poll() is not None)
+    journal = trial / "log.jsonl"
+    before = len(journal.read_text()) if journal.exists() else 0
+    _until(lambda: run.poll() is not None or (journal.exists() and journal.read_text()[before:].count("epochs") > 1))
     run.send_signal(number)
     _, errors = run.communicate()
-    assert run.returncode == status, errors
-    return errors
+    assert run.returncode == status and told in errors, errors
 
 
 def _until(holds: Callable[[], bool], seconds: float = 60) -> None:
