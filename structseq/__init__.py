@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from structseq.estimator import SequenceTagger
     from structseq.evaluation import Report, evaluate
     from structseq.spans import Scheme, Span, scheme_of
-    from structseq.tagger import Tagger
+    from structseq.tagger import Classifier, Tagger
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CRF",
+    "Classifier",
     "ConfigError",
     "Corpus",
     "DataError",
@@ -44,6 +45,7 @@ __all__ = [
 
 _HOMES = {
     "CRF": "structseq.crf",
+    "Classifier": "structseq.tagger",
     "ConfigError": "structseq.errors",
     "Corpus": "structseq.data.corpus",
     "DataError": "structseq.errors",

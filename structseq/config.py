@@ -40,6 +40,9 @@ class DataOptions(Section):
     )
     separator: Literal["auto", "tab", "space"] = Field("auto", description="what parts the columns of a column file")
     encoding: str = Field("utf-8", description="of the files")
+    label: str = Field(
+        "label", description="where a sentence's label stands: a `# key = value` line, a JSON key or a header's column"
+    )
     field: str = Field("upos", description="CoNLL-U: the field that is the tag")
     scheme: str = Field("auto", description="tag scheme: auto, IO, IOB1, BIO, IOE, BIOES, BILOU, BMES, plain")
     repair: str | None = Field(
@@ -139,6 +142,9 @@ class HeadOptions(Section):
     )
     projection: Literal["linear", "none"] = Field(
         "linear", description="from states to tag scores; none: the states are the scores, and there must be one a tag"
+    )
+    pooling: str | None = Field(
+        None, description="classify: how a sequence becomes one vector: attention, last, max (where not given), mean"
     )
     costs: dict[str, float] = Field(
         {},

@@ -56,7 +56,8 @@ class Model(nn.Module):
     def prepare(options: Options, examples: Sequence[Example], scheme: Scheme, *, seed: int) -> Model:
         """A fresh model for these training examples; ``seed`` decides its first weights, whatever was drawn before."""
         vocabularies, vectors = count_vocabularies(options, examples)
-        tags = TagSet.of((example.tags for example in examples), scheme, options.head.scheme)
+        kind: type[Head] = row_of(HEADS, options.head.type, "head.type")
+        tags = TagSet.of((kind.gold(example) for example in examples), scheme, options.head.scheme)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = Model(options, vocabularies, tags)
@@ -107,7 +108,7 @@ class Model(nn.Module):
         """The best answer for each example, in the order given."""
         found: list[tuple[str, ...]] = [()] * len(examples)
         for rows, distribution in self._distributions(examples, sentences, tokens):
-            for row, answer in zip(rows, self._answers(distribution, examples, rows), strict=True):
+            for row, answer in zip(rows, self.head.predicted(distribution), strict=True):
                 found[row] = answer
         yield from found
 
@@ -132,9 +133,9 @@ class Model(nn.Module):
         for rows, distribution in self._distributions(examples):
             for way in ways:
                 self.head.decide_by(way)
-                for row, answer in zip(rows, self._answers(distribution, examples, rows), strict=True):
+                for row, answer in zip(rows, self.head.predicted(distribution), strict=True):
                     answers[way][row] = answer
-        gold = [example.tags for example in examples]
+        gold = [self.head.gold(example) for example in examples]
         scores = np.pad([self.head.criterion(gold, answers[way]) for way in ways], 1, mode="edge")
         smooth = np.round(scores[:-2] / 4 + scores[1:-1] / 2 + scores[2:] / 4, 6).tolist()
         # Among equals the one nearest to neutral.
@@ -149,12 +150,6 @@ class Model(nn.Module):
             table = self.inputs.word_table()
             for rows in batches([len(example) for example in examples], sentences=sentences, tokens=tokens):
                 yield rows, self.distribution(self.inputs.encode([examples[row] for row in rows]), table)
-
-    def _answers(
-        self, distribution: Distribution, examples: Sequence[Example], rows: np.ndarray
-    ) -> list[tuple[str, ...]]:
-        paths = self.head.decide(distribution).tolist()
-        return self.head.answers([path[: len(examples[row])] for row, path in zip(rows, paths, strict=True)])
 
 
 def count_vocabularies(options: Options, examples: Sequence[Example]) -> tuple[dict[str, Vocabulary], Tensor | None]:
@@ -270,5 +265,9 @@ def build_head(options: HeadOptions, in_width: int, tags: TagSet) -> Head:
     own: dict[str, Any] = {"costs": options.costs} if options.costs else {}
     if options.projection != "linear":
         own["projection"] = options.projection
+    if options.pooling is not None:
+        if "pooling" not in inspect.signature(kind).parameters:
+            raise ConfigError(f"head.pooling: the head {options.type} has no such option; it belongs to classify")
+        own["pooling"] = options.pooling
     head: Head = kind(in_width, tags, **own)
     return head

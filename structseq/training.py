@@ -137,7 +137,7 @@ class _Trainer:
         self.average = {} if kind == "none" else {n: p.detach().clone() for n, p in self.parameters.items()}
         self.best = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.numbers: dict[str, Any] = {
-            "epoch": 1, "step": 0, "update": 0, "best_score": None, "best_epoch": 0, "loss_sum": 0.0, "token_sum": 0,
+            "epoch": 1, "step": 0, "update": 0, "best_score": None, "best_epoch": 0, "loss_sum": 0.0, "decision_sum": 0,
             "seed": seed, "steps": self.steps, "averaging": kind,
         }  # fmt: skip
         self.random = _initial_random_state(seed)
@@ -168,8 +168,9 @@ class _Trainer:
             loss, norm, tokens = self._step(rows)
         numbers["update"] += 1
         numbers["step"] += 1
-        numbers["loss_sum"] += loss * tokens
-        numbers["token_sum"] += tokens
+        decisions = sum(len(self.targets[row]) for row in rows)
+        numbers["loss_sum"] += loss * decisions
+        numbers["decision_sum"] += decisions
         self._average()
         common = {
             "epoch": numbers["epoch"], "epochs": self.epochs, "update": numbers["update"],
@@ -178,24 +179,24 @@ class _Trainer:
         }  # fmt: skip
         if numbers["step"] < self.steps:
             return Progress(loss=loss, best_score=numbers["best_score"], best_epoch=numbers["best_epoch"], **common)
-        mean = numbers["loss_sum"] / numbers["token_sum"]
+        mean = numbers["loss_sum"] / numbers["decision_sum"]
         score = self._judge()
-        numbers.update(epoch=numbers["epoch"] + 1, step=0, loss_sum=0.0, token_sum=0)
+        numbers.update(epoch=numbers["epoch"] + 1, step=0, loss_sum=0.0, decision_sum=0)
         return Progress(
             loss=mean, ends_epoch=True, dev_score=score, best_score=numbers["best_score"],
             best_epoch=numbers["best_epoch"], finished=self._finished(), **common,
         )  # fmt: skip
 
     def _step(self, rows: np.ndarray) -> tuple[float, float, int]:
-        """One update on the examples ``rows``: mean loss a token, gradient norm, tokens."""
+        """One update on the examples ``rows``: mean loss a decision (a token, or a sentence), gradient norm, tokens."""
         model, options = self.model, self.options
         model.train()
         batch = model.inputs.encode([self.examples[row] for row in rows])
-        target = pad_targets([self.targets[row] for row in rows], batch.ids.shape[1]).to(self.device)
-        tokens = int(batch.lengths.sum())
+        targets = [self.targets[row] for row in rows]
+        target = pad_targets(targets, max(map(len, targets))).to(self.device)
         mixed = options.mixed_precision and self.device.type == "cuda"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed):
-            loss = model.loss(batch, target).sum() / tokens
+            loss = model.loss(batch, target).sum() / sum(map(len, targets))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = _clip(list(self.parameters.values()), options)
@@ -206,7 +207,7 @@ class _Trainer:
                 "lower training.learning_rate, or clip harder with training.clip"
             )
         self.optimizer.step()
-        return value, norm, tokens
+        return value, norm, int(batch.lengths.sum())
 
     def _schedule(self, update: int) -> float:
         """Linear rise over the warm-up, then linear fall to ``final_rate``; ``update`` from 0."""
@@ -350,7 +351,7 @@ def learnable(model: Model, examples: Any) -> tuple[list[Example], list[list[int
 
 def score_examples(model: Model, examples: list[Example]) -> float:
     """The head's criterion on ``examples``, 0..1."""
-    return model.head.criterion([example.tags for example in examples], list(model.predict(examples)))
+    return model.head.criterion([model.head.gold(example) for example in examples], list(model.predict(examples)))
 
 
 def choose_device(name: str) -> torch.device:

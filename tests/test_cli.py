@@ -20,7 +20,7 @@ import pytest
 from commandline import Done, call, columns, python, sentences, tiny, write_corpus
 
 from structseq.data.formats import read
-from structseq.heads import HEADS
+from structseq.heads import TAGGERS
 from structseq.run import Watch
 from structseq.storage import load_model
 from structseq.training import Progress
@@ -574,7 +574,7 @@ def test_output_is_utf8_whatever_the_locale(home: Path) -> None:
 # -- every head --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", TAGGERS)
 def test_every_head_trains_tags_and_is_sure_of_itself(command: Command, tmp_path: Path, head: str) -> None:
     parts = write_corpus(tmp_path)
     model = tmp_path / "model"

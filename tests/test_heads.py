@@ -16,7 +16,7 @@ from torch import nn
 from structseq.config import row_of
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
-from structseq.heads import HEADS, CrfHead, HmmHead, PerceptronHead, SoftmaxHead, SvmHead
+from structseq.heads import HEADS, TAGGERS, CrfHead, HmmHead, PerceptronHead, SoftmaxHead, SvmHead
 from structseq.heads.tagging import TaggingHead, TagSet
 from structseq.padded import Padded
 from structseq.spans import SCHEMES, Span, scheme_of
@@ -119,10 +119,10 @@ def test_softmax_answers_with_the_best_legal_sequence_of_its_token_probabilities
     assert found == pytest.approx(score[legal[5]] - total, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", TAGGERS)
 def test_an_illegal_gold_sequence_in_training_does_not_poison_the_rest(name: str) -> None:
     """Its tags are all known, and no legal path bears them: a head that cannot represent it says None."""
-    head = HEADS[name](WIDTH, BIO)
+    head = TAGGERS[name](WIDTH, BIO)
     example = Example.of(["a", "b", "c"], ["O", "I-x", "O"])
     target = head.target(example)
     if target is not None:
@@ -326,7 +326,7 @@ def test_the_direct_table_equals_the_slow_conversion(data: st.DataObject) -> Non
 def test_word_segmentation_without_o() -> None:
     tags = TagSet.of([["B", "M", "E", "S"], ["B", "E"]], scheme_of("BMES"))
     assert set(tags.labels) == {"B", "M", "E", "S"}
-    for kind in HEADS.values():
+    for kind in TAGGERS.values():
         torch.manual_seed(0)
         head = kind(WIDTH, tags)
         states = states_of(5, 1, 2)

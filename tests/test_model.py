@@ -22,7 +22,7 @@ from structseq.data.example import Example
 from structseq.encoders import ENCODERS
 from structseq.encoders.base import Encoder
 from structseq.errors import ConfigError, DataError
-from structseq.heads import HEADS
+from structseq.heads import TAGGERS
 from structseq.model import Model, build_encoder
 from structseq.padded import Padded
 from structseq.spans import scheme_of
@@ -48,7 +48,7 @@ def stirred(model: Model, seed: int = 0) -> Model:
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", TAGGERS)
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_one_answer_for_each_example_in_order(encoder: str, head: str) -> None:
     model = stirred(miniature.model({"encoder": {"type": encoder}, "head": {"type": head}}))
@@ -195,7 +195,7 @@ def test_a_forked_child_goes_on_answering(root: Path) -> None:
 # -- whole in its parts ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", TAGGERS)
 def test_options_vocabularies_tags_and_weights_are_the_whole_model(head: str) -> None:
     layers = {"head": {"type": head, "scheme": "BIOES"}, "data": {"columns": {"pos": 2}}}
     model = stirred(miniature.model(layers))
@@ -372,7 +372,7 @@ ONE_WAY = {"bidirectional": False}
 TAGS_OF_JORDAN = {"type": "jordan", "outputs": "tags", **ONE_WAY}
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", TAGGERS)
 def test_a_jordan_networks_memory_can_be_the_tags_scores(head: str) -> None:
     model = stirred(miniature.model({"encoder": TAGS_OF_JORDAN, "head": {"type": head, "projection": "none"}}))
     model.head.prepare(TRAIN)

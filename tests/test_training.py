@@ -21,7 +21,7 @@ from structseq.batch import batches
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError, TrainingError
-from structseq.heads import HEADS
+from structseq.heads import TAGGERS
 from structseq.model import Model
 from structseq.training import Progress, State, train
 
@@ -49,7 +49,7 @@ def options_of(**values: Any) -> Layer:
 # -- one seed decides everything ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", TAGGERS)
 def test_same_seed_same_bits_other_seed_others(head: str) -> None:
     layer = {"head": {"type": head}}
     (one, told), (two, again), (other, _) = run(layer, seed=1), run(layer, seed=1), run(layer, seed=2)
@@ -74,7 +74,7 @@ def test_what_the_caller_draws_does_not_matter_and_is_not_touched() -> None:
     assert same(weights(model), weights(expected))
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", TAGGERS)
 def test_without_numba_learning_is_the_same_up_to_rounding(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = {"head": {"type": head}}
     compiled, told = run(layer)
@@ -136,7 +136,7 @@ def through_a_file(state: State) -> State:
 
 
 @pytest.mark.parametrize("average", ["ema", "mean", "none"])
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", TAGGERS)
 def test_going_on_from_any_update_ends_in_the_same_bits(head: str, average: str) -> None:
     layers = ({"head": {"type": head}}, options_of(average=average, epochs=2, batch_sentences=6, patience=2))
     model = miniature.model(*layers)

@@ -93,7 +93,7 @@ class CompareCommand:
             self._say(f"{self.train}: {changed} illegal tag sequences were repaired by {data.repair!r}")
         known = {tag for example in train for tag in example.tags}
         for path, part in ((self.dev, dev), (self.test, test)):
-            unseen = unseen_tags(part, known)
+            unseen = unseen_tags((example.tags for example in part), known)
             if unseen:
                 told = ", ".join(f"{tag} ({count})" for tag, count in list(unseen.items())[:10])
                 self._say(f"warning: {path}: tags that training does not have, counted as misses: {told}")

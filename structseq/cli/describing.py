@@ -9,6 +9,7 @@ from typing import Any
 from structseq.cli.door import one_line
 from structseq.cli.reading import data_options, read_examples, refuse_foreign
 from structseq.config import Options
+from structseq.errors import ConfigError
 from structseq.model import Model
 from structseq.openings import mean_openings
 from structseq.storage import StoredModel, load_model
@@ -24,6 +25,8 @@ def run_describe(
     stored = load_model(folder, trusted=trusted)
     model, gates, where = stored.model, stored.metrics.get("gates", {}), "dev"
     if on is not None:
+        if model.head.answers_with != "tags":
+            raise ConfigError("--on: gates are told by tag, and this model gives none; leave --on out")
         data = data_options(settings, model.options.data)
         examples = read_examples(on, data)
         refuse_foreign(examples, model.tags.outer, data)

@@ -19,8 +19,10 @@ def run_evaluate(
     """Score and print; the JSON file holds every error, the text as many as asked for."""
     stored = load_model(model, trusted=trusted)
     data = data_options(settings, stored.model.options.data)
-    examples = read_examples(file, data)
-    refuse_foreign(examples, stored.model.tags.outer, data)
+    answers = stored.model.head.answers_with
+    examples = read_examples(file, data, answers)
+    if answers == "tags":
+        refuse_foreign(examples, stored.model.tags.outer, data)
     report = score(stored.model, examples, entities=stored.entities)
     if json_out is not None:
         text = json.dumps(report.to_dict(errors=None), ensure_ascii=False, indent=2) + "\n"

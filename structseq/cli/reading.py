@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from structseq.data.columns import read_blocks
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read, read_passages
+from structseq.data.labels import with_labels
 from structseq.errors import ConfigError, DataError
 from structseq.spans import REPAIRS, Scheme, TagError, Violation, detect, repair, scheme_of
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 # Options of how files are read that are no reader's: the format is chosen by one, the tags are looked at by the others
-_NO_READERS = {"format", "scheme", "repair"}
+_NO_READERS = {"format", "scheme", "repair", "label"}
 
 
 def data_options(settings: Sequence[str], below: DataOptions | None = None) -> DataOptions:
@@ -40,12 +41,15 @@ def reader_options(data: DataOptions, *, tags: bool = True) -> dict[str, Any]:
     return {**options, "scheme": "BIO" if data.scheme == "auto" else data.scheme, "tags": tags}
 
 
-def read_examples(path: str | Path, data: DataOptions) -> list[Example]:
-    """All sentences of a file; raises `DataError` where it cannot be read or holds none."""
-    examples = list(read(path, data.format, **reader_options(data)))
+def read_examples(path: str | Path, data: DataOptions, answers: str = "tags") -> list[Example]:
+    """All sentences of a file, with the answers of that name, tags or label.
+
+    Raises `DataError` where it cannot be read, holds none, or one of them has no label.
+    """
+    examples = list(read(path, data.format, **reader_options(data, tags=answers == "tags")))
     if not examples:
         raise DataError("expected sentences, found none", file=path)
-    return examples
+    return with_labels(examples, data.label) if answers == "label" else examples
 
 
 def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence[Example] = ()) -> Scheme:
@@ -147,11 +151,11 @@ def place_of(example: Example, position: int, data: DataOptions) -> tuple[str, i
     return file, int(first)
 
 
-def unseen_tags(examples: Sequence[Example], known: Collection[str]) -> dict[str, int]:
-    """Tags that training does not have, with their number of tokens."""
+def unseen_tags(golds: Iterable[Sequence[str]], known: Collection[str]) -> dict[str, int]:
+    """Tags, or labels, that training does not have, and how often they stand in gold answers."""
     counts: dict[str, int] = {}
-    for example in examples:
-        for tag in example.tags:
+    for gold in golds:
+        for tag in gold:
             if tag not in known:
                 counts[tag] = counts.get(tag, 0) + 1
     return counts

@@ -11,13 +11,17 @@ from structseq.model import Model
 
 
 def score(model: Model, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] | None = None) -> Report:
-    """Tag ``examples`` and compare; ``entities`` are those of the training data, as (text, label)."""
+    """Answer ``examples`` and compare; ``entities`` are those of the training data, as (text, label).
+
+    A label is scored as the one tag of a sentence of one word, which is the whole text.
+    """
+    tagging = model.head.answers_with == "tags"
     return evaluate(
-        [example.tags for example in examples],
+        [model.head.gold(example) for example in examples],
         list(model.predict(examples)),
         scheme=model.tags.outer,
-        tokens=[example.tokens for example in examples],
-        known_entities=entities,
+        tokens=[example.tokens if tagging else (" ".join(example.tokens),) for example in examples],
+        known_entities=entities if tagging else None,
         known_tags=known_tags(model.tags),
         sources=[example.source for example in examples],
     )

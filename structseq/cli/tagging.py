@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from structseq.cli.classifying import run_classify
 from structseq.cli.door import one_line, remark
 from structseq.cli.reading import data_options, reader_options
 from structseq.data.example import Example
@@ -20,6 +21,7 @@ from structseq.data.record import read_records
 from structseq.data.textfile import BOM, Source, read_lines, writing
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError
+from structseq.storage import load_model
 from structseq.tagger import Tagger, Tagging
 
 Item = TypeVar("Item")
@@ -39,11 +41,23 @@ def run_tag(
     trusted: Sequence[str] = (),
 ) -> None:
     """Tag a file, standard input or one text, and write what comes out as it comes."""
-    if format is not None and format not in FORMATS:
-        raise ConfigError(f"unknown --format {format!r}; known are {', '.join(FORMATS)}")
     if text is not None and file != "-":
         raise ConfigError(f"--text and the file {file} cannot both be tagged; give one of them")
-    tagger = Tagger.load(model, trusted=trusted)
+    stored = load_model(model, trusted=trusted)
+    if stored.model.head.answers_with == "label":
+        run_classify(
+            stored,
+            file,
+            format=format,
+            text=None if text is None else _decoded(text),
+            confidence=confidence,
+            output=output,
+            settings=settings,
+        )
+        return
+    if format is not None and format not in FORMATS:
+        raise ConfigError(f"unknown --format {format!r}; known are {', '.join(FORMATS)}")
+    tagger = Tagger(stored.model, tokenizer=stored.tokenizer)
     data = data_options(settings, tagger.model.options.data)
     if confidence and not tagger.calibrated:
         remark(

@@ -17,16 +17,17 @@ from structseq.cli.door import remark
 from structseq.cli.progress import showing
 from structseq.cli.reading import find_scheme, read_examples, repaired, unseen_tags
 from structseq.cli.scoring import score
-from structseq.config import Options, load_options, parse_settings
+from structseq.config import Options, load_options, parse_settings, row_of
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, StructseqError
 from structseq.evaluation import entities_of
+from structseq.heads import HEADS
 from structseq.model import Model
 from structseq.openings import mean_openings
 from structseq.run import Identity, Outcome, RunFolder, fit, hold_out, start_from, warm_up
-from structseq.spans import Scheme
+from structseq.spans import PLAIN, Scheme
 
 
 @dataclass
@@ -83,21 +84,23 @@ class TrainCommand:
         self._say(f"{self.output}: this run is finished already; nothing was done")
 
     def _corpus(self, options: Options) -> tuple[Corpus, Scheme]:
-        """The data, checked: one scheme, legal training tags, and a dev set."""
-        data = options.data
-        train = read_examples(self.train, data)
-        dev, test = (read_examples(path, data) if path else [] for path in (self.dev, self.test))
-        scheme = find_scheme(train, data, [*dev, *test])
-        train, changed = repaired(train, scheme, data)
-        if changed:
-            self._say(f"{self.train}: {changed} illegal tag sequences were repaired by {data.repair!r}")
-        found = "named" if data.scheme != "auto" else "found from the data"
-        self._say(f"{self.train}: {len(train)} sentences, {sum(map(len, train))} tokens; tag scheme {scheme}, {found}")
+        """The data, checked: one scheme, legal training tags (or a label each), and a dev set."""
+        data, kind = options.data, row_of(HEADS, options.head.type, "head.type")
+        train = read_examples(self.train, data, kind.answers_with)
+        dev, test = (read_examples(path, data, kind.answers_with) if path else [] for path in (self.dev, self.test))
+        scheme, told = PLAIN, "plain labels"
+        if kind.answers_with == "tags":
+            scheme = find_scheme(train, data, [*dev, *test])
+            train, changed = repaired(train, scheme, data)
+            if changed:
+                self._say(f"{self.train}: {changed} illegal tag sequences were repaired by {data.repair!r}")
+            told = f"tag scheme {scheme}, {'named' if data.scheme != 'auto' else 'found from the data'}"
+        self._say(f"{self.train}: {len(train)} sentences, {sum(map(len, train))} tokens; {told}")
         if not self.dev:
             train, dev = self._held_out(train, options)
-        known = {tag for example in train for tag in example.tags}
+        known = {tag for example in train for tag in kind.gold(example)}
         for path, part in ((self.dev or self.train, dev), (self.test, test)):
-            self._warn_of_unseen(str(path), part, known)
+            self._warn_of_unseen(str(path), [kind.gold(example) for example in part], known)
         return Corpus(tuple(train), tuple(dev), tuple(test)), scheme
 
     def _held_out(self, train: list[Example], options: Options) -> tuple[list[Example], list[Example]]:
@@ -108,8 +111,8 @@ class TrainCommand:
         )
         return kept, held
 
-    def _warn_of_unseen(self, file: str, examples: Sequence[Example], known: set[str]) -> None:
-        unseen = unseen_tags(examples, known)
+    def _warn_of_unseen(self, file: str, golds: Sequence[Sequence[str]], known: set[str]) -> None:
+        unseen = unseen_tags(golds, known)
         if unseen:
             told = ", ".join(f"{tag} ({count})" for tag, count in list(unseen.items())[:10])
             more = f" and {len(unseen) - 10} more" if len(unseen) > 10 else ""
@@ -168,7 +171,7 @@ class TrainCommand:
                 continue
             report = score(model, examples, entities=entities)
             metrics[name] = report.to_dict()
-            if name == "dev" and (openings := mean_openings(model, examples)):
+            if name == "dev" and model.head.answers_with == "tags" and (openings := mean_openings(model, examples)):
                 metrics["gates"] = openings
             print(f"{name} ({path or 'held out of ' + str(self.train)})\n\n{report.text()}\n", flush=True)
         self.folder.finish(model, tokenizer=options.data.tokenizer, metrics=metrics, entities=entities)
@@ -192,6 +195,8 @@ class TrainCommand:
 
 
 def _entities(model: Model, examples: Sequence[Example]) -> frozenset[tuple[str, str]]:
+    if model.head.answers_with != "tags":
+        return frozenset()
     tokens, tags = [example.tokens for example in examples], [example.tags for example in examples]
     return entities_of(tokens, tags, model.tags.outer)
 

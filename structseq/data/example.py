@@ -19,7 +19,7 @@ class Example:
         What is known of each token, by name, all of one length L: always ``"tokens"``; further columns of a
         file (part of speech, gazetteer flags) under the names the user gave them.
     targets:
-        Answers by name: ``"tags"`` (L strings) here; other tasks add theirs. Empty when unknown.
+        Answers by name: ``"tags"`` (L strings), ``"label"`` (one, of the whole sequence). Empty when unknown.
     source:
         ``file:line`` of the first token (or of the record), for messages; empty when made from Python.
     metadata:
@@ -46,6 +46,15 @@ class Example:
         except KeyError:
             where = self.source or "this example"
             raise DataError(f"{where} has no tags; read the file with its tag column") from None
+
+    @property
+    def label(self) -> str:
+        """The gold label of the whole sequence; raises `DataError` when the example has none."""
+        try:
+            return self.targets["label"]
+        except KeyError:
+            where = self.source or "this example"
+            raise DataError(f"{where} has no label; say where it stands with data.label") from None
 
     def __len__(self) -> int:
         return len(self.inputs["tokens"])

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from structseq.heads.base import Head
 from structseq.heads.by_token import HmmHead, SoftmaxHead
+from structseq.heads.classifying import ClassifyHead
 from structseq.heads.tagging import CrfHead
 from structseq.heads.tempered import PerceptronHead, SvmHead
 
-HEADS = {"crf": CrfHead, "hmm": HmmHead, "perceptron": PerceptronHead, "softmax": SoftmaxHead, "svm": SvmHead}
+# A tag for each token
+TAGGERS: dict[str, type[Head]] = {
+    "crf": CrfHead,
+    "hmm": HmmHead,
+    "perceptron": PerceptronHead,
+    "softmax": SoftmaxHead,
+    "svm": SvmHead,
+}
+HEADS: dict[str, type[Head]] = {**TAGGERS, "classify": ClassifyHead}
 
-__all__ = ["HEADS", "CrfHead", "HmmHead", "PerceptronHead", "SoftmaxHead", "SvmHead"]
+__all__ = ["HEADS", "TAGGERS", "ClassifyHead", "CrfHead", "HmmHead", "PerceptronHead", "SoftmaxHead", "SvmHead"]

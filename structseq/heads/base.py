@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from structseq.data.example import Example
 from structseq.padded import Padded
-from structseq.structures.base import Distribution
+from structseq.structures.base import Distribution, Structure
 
 
 class Head(nn.Module, ABC):
@@ -20,9 +20,17 @@ class Head(nn.Module, ABC):
     ----------
     averaging:
         The weight averaging that suits the head's objective: ``"ema"`` or ``"mean"``.
+    answers_with:
+        The answer that an example must have for it, by its name in `Example.targets`: ``"tags"`` or ``"label"``.
     """
 
     averaging: str = "ema"
+    answers_with: str = "tags"
+
+    @classmethod
+    def gold(cls, example: Example) -> tuple[str, ...]:
+        """The right answer in the user's own terms: names, one for each token or one for the whole sequence."""
+        return example.tags
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Count on the training examples what the head needs to know of them; most need nothing."""
@@ -43,6 +51,13 @@ class Head(nn.Module, ABC):
     def target(self, example: Example) -> Any | None:
         """The gold answer as the loss wants it; None when this head cannot represent it (a tag never seen in
         training)."""
+
+    def predicted(self, distribution: Distribution) -> list[tuple[str, ...]]:
+        """The answers that the head decides on, in the user's own terms."""
+        assert isinstance(distribution, Structure)
+        lengths = distribution.lengths.tolist()
+        paths = self.decide(distribution).tolist()
+        return self.answers([path[:length] for path, length in zip(paths, lengths, strict=True)])
 
     @abstractmethod
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:

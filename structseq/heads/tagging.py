@@ -207,7 +207,7 @@ class TaggingHead(Head):
         return self.chain(states)
 
     def target(self, example: Example) -> list[int] | None:
-        return self.tags.encode(example.tags)
+        return self.tags.encode(self.gold(example))
 
     def criterion(self, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
         return entity_f1(gold, predicted, self.tags.outer)

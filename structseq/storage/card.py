@@ -10,25 +10,22 @@ from structseq.model import Model
 _CARD = """\
 ---
 library_name: structseq
-pipeline_tag: token-classification
+pipeline_tag: {task}
 tags:
-- token-classification
+- {task}
 - sequence-labelling
 - structseq
 metrics:
 - {metric}
 ---
 
-# Sequence tagger
+# {title}
 
 A structseq model: {encoder} encoder ({layers} layer(s), width {width}), {head} head, {parameters:,} trained numbers.
-It gives each token a tag in the scheme {scheme}; tokens are made from text by `{tokenizer}`.
+It gives {answers}; tokens are made from text by `{tokenizer}`.
 
 ```python
-from structseq import Tagger
-
-tagger = Tagger.load("path/to/this/folder")
-tagger.tag_text("...")
+{usage}
 ```
 
 {what}: {tags}
@@ -43,12 +40,28 @@ tagger.tag_text("...")
 """
 
 
+_TAGGER = """\
+from structseq import Tagger
+
+tagger = Tagger.load("path/to/this/folder")
+tagger.tag_text("...")"""
+_CLASSIFIER = """\
+from structseq import Classifier
+
+classifier = Classifier.load("path/to/this/folder")
+classifier.classify_text("...")"""
+
+
 def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     """The card's text, Markdown."""
     plain = model.tags.outer.plain
     names = model.tags.labels if plain else model.tags.types
-    encoder = model.options.encoder
+    encoder, tagging = model.options.encoder, model.head.answers_with == "tags"
     return _CARD.format(
+        task="token-classification" if tagging else "text-classification",
+        title="Sequence tagger" if tagging else "Text classifier",
+        answers=f"each token a tag in the scheme {model.tags.outer.name}" if tagging else "each text a label",
+        usage=_TAGGER if tagging else _CLASSIFIER,
         metric="accuracy" if plain else "seqeval",
         encoder=("bidirectional " if encoder.bidirectional else "backwards " if encoder.backwards else "")
         + _code(encoder.type),
@@ -56,9 +69,8 @@ def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provena
         width=encoder.width,
         head=_code(model.options.head.type),
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        scheme=model.tags.outer.name,
         tokenizer=tokenizer,
-        what="Tags" if plain else "Types",
+        what="Labels" if not tagging else "Tags" if plain else "Types",
         tags=", ".join(_code(name) for name in names) or "none",
         scores=_table(metrics),
         provenance=_table(provenance),

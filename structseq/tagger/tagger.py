@@ -33,6 +33,11 @@ class Tagger:
     metrics, provenance, entities:
         As in `structseq.storage.save_model`; kept for saving.
 
+    Raises
+    ------
+    ConfigError
+        For a model whose answer is a label; `Classifier` holds those.
+
     Examples
     --------
     ::
@@ -53,6 +58,8 @@ class Tagger:
         provenance: Mapping[str, Any] | None = None,
         entities: Iterable[tuple[str, str]] = (),
     ) -> None:
+        if model.head.answers_with != "tags":
+            raise ConfigError("this model gives each text a label, not each token a tag; use Classifier")
         self.model = model
         self.tokenizer = tokenizer
         self.metrics, self.provenance = dict(metrics or {}), dict(provenance or {})

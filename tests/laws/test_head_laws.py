@@ -1,4 +1,4 @@
-"""What every head must satisfy: each law for each row of HEADS, in every scheme outside and inside."""
+"""What every head must satisfy: each law for each row of TAGGERS, in every scheme outside and inside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from structseq.data.example import Example
 from structseq.errors import DataError
-from structseq.heads import HEADS
+from structseq.heads import TAGGERS
 from structseq.heads.base import Head
 from structseq.heads.tagging import TagSet
 from structseq.padded import Padded
@@ -26,7 +26,7 @@ LENGTHS = (5, 1, 0, 3)
 PAIRS = [(outer, "auto") for outer in SCHEMES] + [(outer, "BIOES") for outer in SCHEMES if outer != "BIOES"]
 PAIRS += [("BIOES", "BIO"), ("BILOU", "BIO"), ("IOB1", "BIO"), ("BMES", "IOE")]
 
-heads = pytest.mark.parametrize("name", HEADS)
+heads = pytest.mark.parametrize("name", TAGGERS)
 pairs = pytest.mark.parametrize(("outer", "inner"), PAIRS, ids=lambda part: part)
 
 
@@ -55,7 +55,7 @@ def tag_set(outer: str = "BIO", inner: str = "auto") -> TagSet:
 def head_of(name: str, tags: TagSet, seed: int = 0, spread: float = 1.0) -> Head:
     """A head with random weights, far from anything trained."""
     torch.manual_seed(seed)
-    head: Head = HEADS[name](WIDTH, tags)
+    head: Head = TAGGERS[name](WIDTH, tags)
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter, std=spread)
     return head

@@ -1,0 +1,63 @@
+"""The ``tag`` command on a model whose answer is a label: one JSON record a text, in order, with bounded memory."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from structseq.cli.door import one_line
+from structseq.cli.reading import data_options, reader_options
+from structseq.data.formats import detect_format, read
+from structseq.data.textfile import BOM, Source, read_lines, writing
+from structseq.errors import ConfigError
+from structseq.storage import StoredModel
+from structseq.tagger import Classification, Classifier
+
+FORMATS = ("conll", "conllu", "jsonl", "labelled", "text", "threefile")
+
+
+def run_classify(
+    stored: StoredModel,
+    file: str,
+    *,
+    format: str | None,
+    text: str | None,
+    confidence: bool | None,
+    output: Path | None,
+    settings: Sequence[str],
+) -> None:
+    """Label a file, standard input or one text. Gold labels in the file are not looked at."""
+    if format is not None and format not in FORMATS:
+        raise ConfigError(f"unknown --format {format!r}; known are {', '.join(FORMATS)}")
+    classifier = Classifier(stored.model, tokenizer=stored.tokenizer)
+    with writing(output or sys.stdout.buffer) as out:
+        if text is not None and format is None:
+            found = classifier.classify_text(text)
+            sure = "" if found.confidence is None else f"  {found.confidence:.4f}"
+            out.write(f"{one_line(found.label)}{sure}\n")
+            return
+        answers = iter([classifier.classify_text(text)]) if text is not None else None
+        for found in answers or _answers(classifier, file, format, settings, stored):
+            record = found.to_dict()
+            if confidence is False:
+                record.pop("confidence", None)
+            out.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _answers(
+    classifier: Classifier, file: str, format: str | None, settings: Sequence[str], stored: StoredModel
+) -> Iterator[Classification]:
+    source: Source = sys.stdin.buffer if file == "-" else file
+    data = data_options(settings, stored.model.options.data)
+    name = format or ("text" if file == "-" else detect_format(file))
+    if name == "text":
+        return classifier.classify_texts(_lines(source, data.encoding))
+    examples = read(source, "columns" if name == "conll" else name, **reader_options(data, tags=False))
+    return classifier.classify_many(examples)
+
+
+def _lines(source: Source, encoding: str) -> Iterator[str]:
+    for number, line in enumerate(read_lines(source, encoding=encoding)):
+        yield line.rstrip("\r\n").removeprefix(BOM if number == 0 else "")

@@ -1,0 +1,115 @@
+"""Many to one: the states of a whole sequence pooled into one vector, and a categorical answer from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from structseq.data.example import Example
+from structseq.errors import ConfigError
+from structseq.heads.by_token import cross_entropy
+from structseq.heads.tagging import TagSet
+from structseq.heads.tempered import TemperedHead
+from structseq.padded import Padded
+from structseq.structures.chain import LinearChain
+
+
+class Pooling(nn.Module):
+    """States (B, T, H) into one vector a row (B, width); a row without steps gives zeros.
+
+    Parameters
+    ----------
+    kind:
+        ``"last"``: the first and the last state side by side, so that both directions of a bidirectional encoder have
+        read everything; ``"mean"``; ``"max"``, of each unit over the steps; ``"attention"``: a mean weighted by
+        softmax(v tanh(W h + b)), learned (Yang et al. 2016, section 2.2).
+    in_width:
+        H.
+    """
+
+    KINDS = ("attention", "last", "max", "mean")
+
+    def __init__(self, kind: str, in_width: int) -> None:
+        super().__init__()
+        if kind not in self.KINDS:
+            raise ConfigError(f"head.pooling: expected one of {', '.join(self.KINDS)}, found {kind!r}")
+        self.kind, self.width = kind, 2 * in_width if kind == "last" else in_width
+        if kind == "attention":
+            self.looked_at, self.weight = nn.Linear(in_width, in_width), nn.Linear(in_width, 1, bias=False)
+
+    def forward(self, states: Padded) -> Tensor:
+        values, lengths = states.values, states.lengths.to(states.values.device)
+        if values.shape[1] == 0:
+            return values.new_zeros(values.shape[0], self.width)
+        real = states.mask().unsqueeze(-1)  # (B, T, 1)
+        values = values.masked_fill(~real, 0.0)
+        if self.kind == "last":
+            place = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, values.shape[2])
+            return torch.cat([values[:, 0], values.gather(1, place).squeeze(1)], -1)
+        if self.kind == "mean":
+            return values.sum(1) / lengths.clamp(min=1).unsqueeze(1)
+        if self.kind == "max":
+            highest = values.masked_fill(~real, -torch.inf).amax(1)
+            return torch.where((lengths > 0).unsqueeze(1), highest, torch.zeros_like(highest))
+        return (self.weights(states) * values).sum(1)
+
+    def weights(self, states: Padded) -> Tensor:
+        """(B, T, 1) how much each step counts in attention pooling; 0 in the padding, each row's sum 1."""
+        real = states.mask().unsqueeze(-1)
+        scores = self.weight(torch.tanh(self.looked_at(states.values.masked_fill(~real, 0.0))))
+        lowest = torch.finfo(scores.dtype).min
+        return scores.masked_fill(~real, lowest).softmax(1) * real
+
+
+class ClassifyHead(TemperedHead):
+    """One label for a whole sequence: pooled states, a linear layer, softmax; trained by cross entropy.
+
+    The answer is a sequence of one name, so that all that is known of chains holds of it: probabilities, samples,
+    ranked answers. Confidences are those of a temperature fitted on dev (Guo et al. 2017, section 4.2).
+
+    Parameters
+    ----------
+    in_width:
+        H.
+    tags:
+        The labels, as plain tags.
+    pooling:
+        See `Pooling`.
+    """
+
+    answers_with = "label"
+
+    def __init__(
+        self,
+        in_width: int,
+        tags: TagSet,
+        *,
+        costs: Mapping[str, float] | None = None,
+        projection: str = "linear",
+        pooling: str = "max",
+    ) -> None:
+        pool = Pooling(pooling, in_width)
+        super().__init__(pool.width, tags, costs=costs, projection=projection)
+        self.in_width, self.pooling = in_width, pool
+
+    @classmethod
+    def gold(cls, example: Example) -> tuple[str, ...]:
+        return (example.label,)
+
+    def pooled(self, states: Padded) -> Padded:
+        """(B, 1, width): a row of one step for every row."""
+        vectors: Tensor = self.pooling(states)
+        return Padded(vectors.unsqueeze(1), torch.ones(len(vectors), dtype=torch.int64))
+
+    def chain(self, states: Padded) -> LinearChain:
+        one = self.pooled(states)
+        scores = self.emissions(one)
+        count = scores.shape[2]
+        flat = scores.new_zeros(count)
+        return LinearChain(scores, scores.new_zeros(count, count), flat, flat, one.lengths)
+
+    def loss(self, states: Padded, target: Tensor) -> Tensor:
+        one = self.pooled(states)
+        return cross_entropy(self.emissions(one), one, target)
