@@ -282,6 +282,22 @@ def _until(holds: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
+def test_where_nothing_was_learned_nothing_stays(
+    command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopping(Here):
+        def run(self, work: Sequence[Any], **options: Any) -> Iterator[Ended]:
+            yield Ended(work[0], "stopped")
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("structseq.cli.comparing.Pool", Stopping)
+    done = command(*words_of(home, tmp_path / "out", *tiny(1)))
+    assert (
+        done.status == 130 and done.err.splitlines()[-1] == "stopped before anything was learned; nothing was written"
+    )
+    assert not (tmp_path / "out").exists()
+
+
 # -- what it refuses ---------------------------------------------------------------------------------------------------
 
 

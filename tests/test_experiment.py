@@ -45,6 +45,16 @@ def plan(encoders: str = "lstm", heads: str = "crf", seeds: str = "0", *layers: 
     return Plan(*choices, parse_seeds(seeds), (miniature.TINY, *layers))
 
 
+def plan_takes(head: str) -> bool:
+    try:
+        return bool(parse_choices(head, "head"))
+    except ConfigError:
+        return False
+
+
+TAGGING = [name for name in HEADS if plan_takes(name)]
+
+
 def trials(folder: Path, *given: Any) -> list[Trial]:
     planned = plan(*given)
     return ExperimentFolder(folder).trials(planned, Identity(planned.shared, 0))
@@ -113,6 +123,10 @@ def test_wrong_choices_are_one_sentence(text: str, told: str) -> None:
 def test_wrong_seeds_are_one_sentence(text: str, told: str) -> None:
     with pytest.raises(ConfigError, match=f"--seeds: .*{told}"):
         parse_seeds(text)
+
+
+def test_heads_that_tag_can_be_compared() -> None:
+    assert set(TAGGING) >= {"crf", "hmm", "perceptron", "softmax", "svm"}
 
 
 def test_wrong_options_are_found_before_anything_is_read() -> None:
@@ -253,7 +267,7 @@ def test_a_trial_leaves_what_is_not_its_own_alone(done: Trial, tmp_path: Path) -
 # -- findings ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", TAGGING)
 def test_transitions_are_those_of_the_chain(head: str) -> None:
     model = miniature.model({"head": {"type": head}})
     found = learned_transitions(model)
@@ -384,6 +398,9 @@ def test_one_folder_holds_one_experiment(tmp_path: Path) -> None:
     folder.check()
     with folder.opened(identity), _refused("another process is comparing into this folder"), folder.opened(identity):
         pass
+    assert not folder.path.exists(), "nothing came of it"
+    with folder.opened(identity):
+        (folder.path / "trials" / "lstm+crf-0").mkdir()
     folder.check()
     others = [
         (replace(identity, data={"train": {"path": "b", "sha256": "1" * 64}}), "the train data is another"),

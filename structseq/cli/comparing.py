@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from structseq.cli.door import remark
-from structseq.cli.reading import find_scheme, read_examples, repaired, unseen_tags
+from structseq.cli.reading import find_scheme, read_examples, repaired
 from structseq.config import Options, load_options, parse_settings
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
@@ -31,7 +32,15 @@ FAILED = 1
 
 @dataclass
 class CompareCommand:
-    """What the user asked of ``compare``; see `structseq.cli.compare` for the meaning of each."""
+    """What the user asked of ``compare``; see `structseq.cli.compare` for the meaning of each.
+
+    Attributes
+    ----------
+    reasons:
+        Why trials failed, by their folder.
+    trials, done:
+        How many there are, and how many of them are finished.
+    """
 
     train: Path
     dev: Path
@@ -44,7 +53,9 @@ class CompareCommand:
     config: Path | None = None
     settings: Sequence[str] = ()
     quiet: bool = False
-    reasons: dict[Path, str] = field(default_factory=dict)
+    reasons: dict[Path, str] = field(init=False, default_factory=dict)
+    trials: int = field(init=False, default=0)
+    done: int = field(init=False, default=0)
 
     def run(self) -> int:
         """Do it; the table goes to standard output, the exit status says whether a trial failed."""
@@ -54,11 +65,14 @@ class CompareCommand:
         corpus, scheme = self._corpus(plan)
         plan.check(corpus.train, scheme)
         identity = self._identity(plan)
-        with folder.opened(identity):
-            trials = folder.trials(plan, identity)
-            self._train(trials, corpus, scheme)
-            comparison = self._compared(plan, trials, corpus, scheme)
-            self._write(comparison)
+        try:
+            with folder.opened(identity):
+                trials = folder.trials(plan, identity)
+                self._train(trials, corpus, scheme)
+                comparison = self._compared(plan, trials, corpus, scheme)
+                self._write(comparison)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(self._how_to_go_on(folder)) from None
         print(as_text(comparison), flush=True)
         self._page(comparison)
         return FAILED if comparison.failed else 0
@@ -93,9 +107,9 @@ class CompareCommand:
             self._say(f"{self.train}: {changed} illegal tag sequences were repaired by {data.repair!r}")
         known = {tag for example in train for tag in example.tags}
         for path, part in ((self.dev, dev), (self.test, test)):
-            unseen = unseen_tags((example.tags for example in part), known)
+            unseen = Counter(tag for example in part for tag in example.tags if tag not in known)
             if unseen:
-                told = ", ".join(f"{tag} ({count})" for tag, count in list(unseen.items())[:10])
+                told = ", ".join(f"{tag} ({count})" for tag, count in unseen.most_common(10))
                 self._say(f"warning: {path}: tags that training does not have, counted as misses: {told}")
         return Corpus(tuple(train), tuple(dev), tuple(test)), scheme
 
@@ -110,24 +124,28 @@ class CompareCommand:
     def _train(self, trials: Sequence[Trial], corpus: Corpus, scheme: Scheme) -> None:
         """Train what is not trained yet; what fails is noted and keeps nothing else from going on."""
         todo = [trial for trial in trials if trial.record is None]
+        self.done, self.trials = len(trials) - len(todo), len(trials)
         jobs = min(self.jobs or cores(), max(1, len(todo)))
-        self._say(f"{len(trials)} trials, {len(trials) - len(todo)} of them done before; {jobs} at once")
+        self._say(f"{len(trials)} trials, {self.done} of them done before; {jobs} at once")
         if not todo:
             return
-        done = len(trials) - len(todo)
-        with showing(len(trials), done, quiet=self.quiet) as (tick, told):
-            try:
-                with closing(Pool(jobs, corpus, scheme.name).run(todo, tick=tick)) as ending:
-                    for ended in ending:
-                        done += ended.status == "done"
-                        if ended.status == "failed":
-                            self.reasons[ended.work.path] = ended.reason
-                        told(ended, done)
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(
-                    f"stopped, and everything is saved in {self.output}; {done} of {len(trials)} trials are done, "
-                    "and the same command goes on with the others"
-                ) from None
+        with (
+            showing(len(trials), self.done, quiet=self.quiet) as (tick, told),
+            closing(Pool(jobs, corpus, scheme.name).run(todo, tick=tick)) as ending,
+        ):
+            for ended in ending:
+                self.done += ended.status == "done"
+                if ended.status == "failed":
+                    self.reasons[ended.work.path] = ended.reason
+                told(ended, self.done)
+
+    def _how_to_go_on(self, folder: ExperimentFolder) -> str:
+        if not folder.file.exists():
+            return "stopped before anything was learned; nothing was written"
+        return (
+            f"stopped, and everything is saved in {self.output}; {self.done} of {self.trials} trials are done, "
+            "and the same command goes on from here"
+        )
 
     # -- after --------------------------------------------------------------------------------------------------------
 
@@ -247,7 +265,7 @@ def _where(trial: Trial) -> list[str]:
     """How far a running trial is, from its journal."""
     name, epochs = f"{trial.system}, seed {trial.seed}", trial.epochs
     if not epochs:
-        return [name, "1", "", ""]
+        return [name, "", "", ""]
     last = epochs[-1]
     scores = ("" if last[key] is None else f"{100 * last[key]:.2f}" for key in ("dev", "best"))
     return [name, f"{last['epoch']}/{last['epochs']}", *scores]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,10 +48,11 @@ class ExperimentFolder:
 
     @contextmanager
     def opened(self, identity: Identity) -> Iterator[None]:
-        """Hold the folder for the experiment ``identity``, begun now or before.
+        """Hold the folder for the experiment ``identity``, begun now or before; where nothing came of it it is removed.
 
         Raises `TrainingError` where it was begun with other data or options, or another process holds it.
         """
+        made = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if not self.file.exists():
@@ -60,12 +61,23 @@ class ExperimentFolder:
             with _held(self.file, self.path):
                 self._compare(identity)
                 (self.path / "trials").mkdir(exist_ok=True)
-                yield
+                try:
+                    yield
+                finally:
+                    self._forget_nothing(whole=made)
         except OSError as problem:
             raise TrainingError(
                 f"{problem.filename or self.path}: cannot be written ({problem.strerror or problem}); "
                 "choose a folder that can be written"
             ) from None
+
+    def _forget_nothing(self, *, whole: bool) -> None:
+        """Remove what says that an experiment was begun where no trial was; ``whole``: the folder too."""
+        with suppress(OSError):
+            (self.path / "trials").rmdir()  # which fails where there is a trial
+            self.file.unlink()
+            if whole:
+                self.path.rmdir()
 
     def _compare(self, identity: Identity) -> None:
         try:

@@ -199,7 +199,9 @@ def _choice(word: str, section: Section) -> Choice:
     flag = f"--{section}s"
     if not found:
         raise ConfigError(f"{flag}: expected a name, or name[key=value;...], found {word!r}")
-    row_of(TABLES[section], found[1], section)
+    kind = row_of(TABLES[section], found[1], section)
+    if section == "head" and getattr(kind, "answers_with", "tags") != "tags":
+        raise ConfigError(f"{flag}: {found[1]} gives no tags; compare heads that do, such as crf and softmax")
     settings = [] if found[2] is None else [_setting(part, word, section) for part in _split(found[2], ";", flag)]
     _refuse_doubled([key for key, _ in settings], f"{flag} {word}")
     return Choice(section, found[1], tuple(sorted(settings)))

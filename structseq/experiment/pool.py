@@ -221,7 +221,8 @@ def _settle() -> None:
 def reason_of(problem: Exception) -> str:
     """Why work failed, as a sentence; a fault that is nobody's but ours with its place in the code."""
     if isinstance(problem, StructseqError):
-        return str(problem)
+        # A run's own advice; a comparison has no such option.
+        return str(problem).replace("go on with --resume", "give the same command again")
     told = str(problem).splitlines()[0] if str(problem) else "no more was said"
     if isinstance(problem, MemoryError) or "allocate memory" in told or "out of memory" in told:
         return "there is not enough memory; run fewer trials at once with --jobs, or lower encoder.width"

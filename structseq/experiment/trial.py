@@ -132,16 +132,15 @@ class Trial:
 
         Raises `structseq.run.Interrupted` when stopped politely, with everything saved.
         """
-        torch.set_num_threads(1)
-        folder = RunFolder(self.path)
+        folder, remarks = RunFolder(self.path), list[str]()
         _wait_for(folder.work / "lock")
-        remarks: list[str] = []
-        if folder.status == "finished":
-            folder.compare(self.identity)
-            folder.tidy()
-        else:
-            remarks = self._train(folder, corpus, scheme_of(scheme))
-        self._recorded(corpus).write(self.path / "trial.json")
+        with _one_thread():
+            if folder.status == "finished":
+                folder.compare(self.identity)
+                folder.tidy()
+            else:
+                remarks = self._train(folder, corpus, scheme_of(scheme))
+            self._recorded(corpus).write(self.path / "trial.json")
         return remarks
 
     def _train(self, folder: RunFolder, corpus: Corpus, scheme: Scheme) -> list[str]:
@@ -228,6 +227,16 @@ def _reports(model: Model, corpus: Corpus, entities: frozenset[tuple[str, str]])
         ).to_dict()
         for name, examples in _parts(corpus)
     }
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _wait_for(lock: Path) -> None:
