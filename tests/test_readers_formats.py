@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from hypothesis import strategies as st
 from structseq.data.charspans import CharSpan, align
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
-from structseq.data.formats import detect_format, read, read_passages, write
+from structseq.data.formats import FORMATS, detect_format, read, read_passages, write
 from structseq.data.tokenizer import Token, tokenize
-from structseq.errors import DataError
+from structseq.errors import ConfigError, DataError
 from structseq.spans import Span
 
 CONLLU = """# text = vámonos
@@ -29,9 +30,13 @@ CONLLU = """# text = vámonos
 """
 
 CONTENTS = {
-    "columns": ['{"a" O\n', "a O\n", "a\tO\n", "# id = 1\na O\n", "-DOCSTART- O\n\na O\n", "{\tO\n", "1\tO\n", ""],
+    "columns": [
+        *('{"a" O\n', "a O\n", "a\tO\n", "# id = 1\na O\n", "-DOCSTART- O\n\na O\n", "{\tO\n", "1\tO\n", ""),
+        *("Label\tText\n", "label text\n", "label\tO\ntext\tO\n", "# id = 1\nlabel\ttext\n", "pos\ta text\n"),
+    ],
     "conllu": [CONLLU, "1" + "\t_" * 9 + "\n"],
     "jsonl": ['{"tokens": []}\n', '\ufeff\n {"text": "a"}', '{ "id": 1, "text": "a"}\r\n'],
+    "labelled": ["label\ttext\npos\ta\n", "\ufeff\r\ntext\tid\tlabel\r\n", " \n\n#\ttext\tlabel\na\tb\tc\n"],
 }
 
 
@@ -77,6 +82,23 @@ def test_one_set_of_options_serves_all_formats(tmp_path: Path) -> None:
         assert one.tags == ("O", "B-x")
         (one,) = read(tmp_path / name, **options, tags=False)
         assert dict(one.targets) == {}
+
+
+def test_options_of_every_reader_are_no_hindrance_to_labelled_texts(tmp_path: Path) -> None:
+    readers = [signature(format.read).parameters.values() for format in FORMATS.values()]
+    options: dict[str, Any] = {p.name: p.default for own in readers for p in own if p.kind is p.KEYWORD_ONLY}
+    assert options.keys() >= {"tag_column", "field", "text_key", "misaligned", "intents", "tokenizer"}
+    options["tokenizer"] = "characters-1"
+    (tmp_path / "a.tsv").write_text("label\ttext\npos\tto be\n")
+    (one,) = read(tmp_path / "a.tsv", "auto", **options)
+    assert (one.tokens, dict(one.targets)) == (tuple("tobe"), {})
+    corpus = Corpus.read(tmp_path / "a.tsv", tmp_path / "a.tsv", **options)
+    assert corpus.train == corpus.dev == (one,)
+
+
+def test_labelled_texts_are_not_rewritten_in_place() -> None:
+    with pytest.raises(ConfigError, match="the labelled format cannot be rewritten in place"):
+        read_passages(io.BytesIO(b"label\ttext\npos\ta\n"))
 
 
 def test_a_corpus_of_files(tmp_path: Path) -> None:

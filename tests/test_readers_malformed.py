@@ -183,6 +183,48 @@ def test_malformed_three_files(
     assert (caught.value.file, caught.value.line) == (str(tmp_path / where), line)
 
 
+HEAD = "label\ttext\n"
+SPLIT = "expected a label, a tab and a text"
+
+# content, line of the error (None: the file alone), key words of the message
+LABELLED: dict[str, tuple[bytes | str, int | None, tuple[str, ...]]] = {
+    "empty": ("", None, (SPLIT, "found an empty file")),
+    "blank": ("\n \t\r\n", None, (SPLIT, "only blank lines")),
+    "a header alone": ("\n" + HEAD, None, (SPLIT, "after the header in line 2", "found no such line")),
+    "no tab": ("pos\ta\npos b\n", 2, (SPLIT, "found no tab in 'pos b'", "put one tab between")),
+    "no tab under a header": (HEAD + "pos\n", 2, ("expected 2 fields", "(label, text)", "in line 1", "found no tab")),
+    "a tab in the text": ("pos\ta\tb\n", 1, (SPLIT, "3 fields", "take the tabs out", "name the columns")),
+    "a tab in quotes": (HEAD + 'pos\t"a\tb"\n', 2, ("expected 2", "found 3", "which quotes do not protect")),
+    "a field too few": (
+        "id\t" + HEAD + "\n7\tpos\n",
+        3,
+        ("expected 3", "(id, label, text)", "found 2 fields", "its tab must be"),
+    ),
+    "empty label": ("pos\ta\n\tb c\n", 2, ("expected a label", "an empty field beside the text 'b c'", "label it")),
+    "label of spaces": (HEAD + "  \ta\n", 2, ("expected a label", "an empty field")),
+    "empty label in another column": ("text\tlabel\na\t\n", 2, ("expected a label", "the text 'a'")),
+    "a name twice": ("label\ttext\tlabel\n", 1, ("every column once", "'label' twice", "another name")),
+    "a name missing": ("\t" + HEAD + "0\tpos\ta\n", 1, ("a name for every column", "none for column 1", "name it")),
+    "a header in capitals": ("Label\tText\tid\n", 1, (SPLIT, "found 3 fields", "a first line that holds label")),
+    "Mac line ends": ("pos\ta\rneg\tb\r", 1, (SPLIT, "convert the line endings")),
+    "not utf-8": (HEAD.encode() + b"pos\t\xe9\n", 2, ("expected utf-8", "byte 0xe9")),
+    "cut off gzip": (GZ[:-9], None, ("gzip data is damaged or cut off",)),
+}
+
+
+@pytest.mark.parametrize(("content", "line", "words"), LABELLED.values(), ids=LABELLED)
+def test_malformed_labelled_texts(
+    content: bytes | str, line: int | None, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    file = tmp_path / "a.tsv"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError) as caught:
+        list(read(file, "labelled"))
+    assert (caught.value.file, caught.value.line) == (str(file), line)
+    assert all(word in caught.value.message for word in words), caught.value.message
+    assert "\n" not in str(caught.value)
+
+
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     for name in ("none.conll", "none.jsonl", "none.conllu", "none.txt", "no/folder.conll", "none/seq.in"):
         with pytest.raises(DataError, match=f"{name.removesuffix('/seq.in')}: .*(no such file|no seq.in)"):
@@ -234,6 +276,7 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"format": "conllu", "field": "lemma:x"}, "unknown CoNLL-U field"),
     ({"format": "conllu", "columns": {"pos": 10}}, "unknown CoNLL-U field 10"),
     ({"format": "jsonl", "tokenizer": "words-9"}, "unknown tokenizer 'words-9'; did you mean 'words-1'"),
+    ({"format": "labeled"}, "unknown format 'labeled'; did you mean 'labelled'"),
     ({"format": "jsonl", "misaligned": "guess"}, "unknown policy misaligned='guess'"),
     ({"format": "jsonl", "scheme": "BIOZ"}, "BIOZ"),
     ({"format": "jsonl", "columns": {"pos": 1}}, "expected the key of the further input 'pos'"),
@@ -252,7 +295,7 @@ def test_options_that_there_are_not(options: dict[str, Any], words: str, reader:
 
 shreds = st.sampled_from(
     [b"a", b"#", b"\t", b" ", b"\n", b"\r\n", b"O", b"-DOCSTART-", b"=", b"1", b"_", b"{", b'"tokens": [', b"]", b"}"]
-)
+) | st.sampled_from([b"label", b"text", b"label\ttext\n"])
 
 
 @settings(max_examples=200)
@@ -270,7 +313,13 @@ def test_any_bytes_are_read_whole_or_refused_with_a_sentence(content: bytes, mar
                 assert "".join(passage.text for passage in passages).encode() == content
             for one in (passage.example for passage in passages):
                 assert one is None or "tags" not in one.targets or len(one.tags) == len(one)
+    try:
+        examples = list(read(io.BytesIO(content), "labelled"))
+    except StructseqError as error:
+        assert str(error).startswith("<stream>")
+    else:
+        assert all(one.metadata["label"] and one.metadata.keys() >= {"label", "text"} for one in examples)
 
 
 def test_every_format_is_tested_here() -> None:
-    assert set(FORMATS) == {"columns", "conllu", "jsonl", "threefile"}
+    assert set(FORMATS) == {"columns", "conllu", "jsonl", "threefile", "labelled"}

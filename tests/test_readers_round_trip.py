@@ -13,8 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from structseq.data.example import Example
-from structseq.data.formats import read, read_passages, write
+from structseq.data.formats import FORMATS, read, read_passages, write
 from structseq.data.textfile import peek
+from structseq.data.tokenizer import TOKENIZERS, tokenizer_of
 from structseq.errors import DataError
 from structseq.spans import scheme_of
 
@@ -54,12 +55,12 @@ def corpora(draw: st.DrawFn, *, least: int = 1, further: bool = True, always_tag
 
 
 def written(corpus: list[Example], name: str, reading: dict[str, Any], **writing: Any) -> list[Example]:
-    """The corpus through a file, its bytes held to be kept by `read_passages`."""
+    """The corpus through a file, its bytes held to be kept by `read_passages` where the format has passages."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / name
         write(file, corpus, **writing)
         format = {key: writing[key] for key in ("format",) if key in writing}
-        if file.is_file():
+        if file.is_file() and FORMATS[writing.get("format", "columns")].passages is not None:
             whole = "".join(passage.text for passage in read_passages(file, **format, **reading))
             assert whole.encode() == peek(file, 1 << 30)
         assert [path.name for path in Path(folder).iterdir()] == [name]
@@ -158,6 +159,58 @@ def test_three_files(corpus: list[Example], with_intent: bool) -> None:
     assert alike(written(corpus, "folder", reading, format="threefile")) == corpus
 
 
+# What may stand between two tabs, other white space of Unicode and quotes included; what may not, rarely
+fields = st.lists(pieces | st.just(" "), max_size=4).map("".join)
+broken = st.sampled_from(["a\tb", "\n", "a\r", "", " a"])
+
+
+@st.composite
+def labelled_corpora(draw: st.DrawFn, tokenizer: str) -> list[Example]:
+    """Texts as the reader of labelled texts gives them, all with the same further columns."""
+    further = draw(st.lists(fields.filter(lambda name: name not in ("", "label", "text")), max_size=2, unique=True))
+    labels, cut = words | words.map(lambda word: f"{word} {word}"), tokenizer_of(tokenizer)
+    corpus = []
+    for text in draw(st.lists(fields, max_size=4, min_size=1)):
+        metadata = {"label": draw(labels), "text": text, **{name: draw(fields) for name in further}}
+        corpus.append(Example({"tokens": tuple(token.text for token in cut(text))}, metadata=metadata))
+    return corpus
+
+
+@settings(max_examples=100)
+@given(st.data(), st.sampled_from(list(TOKENIZERS)), st.sampled_from(["a.tsv", "a.tsv.gz"]))
+def test_labelled_texts(data: st.DataObject, tokenizer: str, name: str) -> None:
+    corpus = data.draw(labelled_corpora(tokenizer))
+    assert alike(written(corpus, name, {"tokenizer": tokenizer}, format="labelled")) == corpus
+
+
+def one_field_each(corpus: list[Example]) -> bool:
+    """Whether all have the same metadata, none with a tab or line end, and a label that stays what it is."""
+    values = [value for one in corpus for pair in one.metadata.items() for value in pair]
+    labels = [one.metadata["label"] for one in corpus]
+    return (
+        all(one.metadata.keys() == corpus[0].metadata.keys() for one in corpus)
+        and not any(mark in value for value in values for mark in "\t\r\n")
+        and all(label and label == label.strip(" ") for label in labels)
+    )
+
+
+@settings(max_examples=100)
+@given(corpora(least=0, further=False), st.lists(words | broken, min_size=4, max_size=4), st.booleans())
+def test_labelled_tokens_are_exact_or_refused(corpus: list[Example], labels: list[str], plain: bool) -> None:
+    corpus = [
+        replace(one, targets={}, starts_document=False, metadata={"label": label, **({} if plain else one.metadata)})
+        for one, label in zip(corpus, labels, strict=False)
+    ]
+    try:
+        back = written(corpus, "a.tsv", {"tokenizer": "whitespace-1"}, format="labelled")
+    except DataError as refusal:
+        assert "a labelled file cannot hold" in refusal.message
+        assert not one_field_each(corpus)
+    else:
+        assert alike(back) == [replace(one, metadata={"text": " ".join(one.tokens), **one.metadata}) for one in corpus]
+        assert one_field_each(corpus)
+
+
 def test_the_same_corpus_is_the_same_bytes_packed_too(tmp_path: Path) -> None:
     corpus = [Example.of(["a", "b"], ["O", "B-x"])]
     for name in ("a.conll.gz", "b.conll.gz", "a.conll"):
@@ -194,6 +247,8 @@ REFUSED: list[tuple[str, Example, dict[str, Any], str]] = [
     ("folder", Example({"tokens": ("a",)}, starts_document=True), {"format": "threefile"}, "a document boundary"),
     ("folder", Example.of(["a"], pos=["N"]), {"format": "threefile"}, "the further input 'pos'"),
     ("folder", Example.of(["a b"]), {"format": "threefile"}, "white space in tokens"),
+    ("a.tsv", Example.of(["a"], ["O"]), {"format": "labelled"}, "the target 'tags'"),
+    ("a.tsv", Example.of(["a"], pos=["N"]), {"format": "labelled"}, "the further input 'pos'"),
 ]
 
 

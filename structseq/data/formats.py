@@ -18,6 +18,7 @@ from structseq.data.columns import read_columns, write_columns
 from structseq.data.conllu import read_conllu, write_conllu
 from structseq.data.example import Example
 from structseq.data.jsonl import read_jsonl, write_jsonl
+from structseq.data.labelled import is_header, read_labelled, write_labelled
 from structseq.data.passages import Passage
 from structseq.data.textfile import GZIP, Source, Target, name_of, peek
 from structseq.data.threefile import is_threefile, read_threefile, write_threefile
@@ -39,6 +40,7 @@ FORMATS: Mapping[str, Format] = {
     "conllu": Format(read_conllu, write_conllu, passages.of_conllu, (".conllu",)),
     "jsonl": Format(read_jsonl, write_jsonl, passages.of_jsonl, (".jsonl", ".ndjson", ".json")),
     "threefile": Format(read_threefile, write_threefile, None, ()),
+    "labelled": Format(read_labelled, write_labelled, None, ()),
 }
 
 SAMPLE = 1 << 16  # bytes that a format is told by
@@ -52,9 +54,9 @@ def read(source: Source, format: str = "auto", **options: Any) -> Iterator[Examp
     """The examples of a file (or a folder of the three-file layout), one after the other.
 
     ``format`` is one of `FORMATS`, or ``auto`` to tell it by name and content; ``options`` are those of the readers
-    (`read_columns`, `read_conllu`, `read_jsonl`, `read_threefile`), of which each takes its own, so that one set serves
-    files of several formats. Raises `ConfigError` for a format that there is not and an option that no format has,
-    `DataError` for a file that is not what it claims to be.
+    (`read_columns`, `read_conllu`, `read_jsonl`, `read_threefile`, `read_labelled`), of which each takes its own, so
+    that one set serves files of several formats. Raises `ConfigError` for a format that there is not and an option that
+    no format has, `DataError` for a file that is not what it claims to be.
     """
     source, name = _told(source, format)
     return FORMATS[name].read(source, **_suited(name, options, to="read"))
@@ -72,15 +74,20 @@ def read_passages(source: Source, format: str = "auto", **options: Any) -> Itera
 def write(target: Target, examples: Iterable[Example], format: str = "auto", **options: Any) -> None:
     """Examples to a file, packed where its name ends in ``.gz``.
 
-    ``auto`` goes by the name's extension, and is ``columns`` where that says nothing; ``options`` are as in `read`.
-    Raises `DataError`, and leaves nothing half written, for what the format cannot hold.
+    ``auto`` goes by the name's extension, and is ``columns`` where that says nothing (labelled texts have none of their
+    own: say ``format="labelled"``); ``options`` are as in `read`. Raises `DataError`, and leaves nothing half written,
+    for what the format cannot hold.
     """
     name = _named(format) if format != "auto" else _by_name(target) or "columns"
     FORMATS[name].write(target, examples, **_suited(name, options, to="write"))
 
 
 def detect_format(source: Source) -> str:
-    """The name of the format a file is in, by its extension and its first lines; a stream must peek or seek."""
+    """The name of the format a file is in, by its extension and its first lines; a stream must peek or seek.
+
+    Labelled texts are told by a header that names ``label`` and ``text``, whatever the extension of a column file;
+    without a header they look like columns, and their format must be named.
+    """
     by_name = _by_name(source)
     if by_name in ("threefile", "conllu", "jsonl"):
         return by_name
@@ -131,14 +138,17 @@ def _first_bytes(source: Source) -> bytes:
 
 def _by_content(first: bytes) -> str | None:
     """The format of a file that begins so; None where nothing speaks against columns."""
-    for line in first.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+    lines = [line for line in first.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip(b" \t\r")]
+    for number, line in enumerate(lines):
         content = line.strip(b" \t\r")
         if _OBJECT.match(content):
             return "jsonl"
         fields = line.split(b"\t")
         if len(fields) == 10 and fields[0] in (b"1", b"1-2"):
             return "conllu"
-        if content and content[:1] != b"#":
+        if number == 0 and is_header(line.decode("latin-1")):  # only the ASCII in it matters
+            return "labelled"
+        if content[:1] != b"#":
             return None
     return None
 
