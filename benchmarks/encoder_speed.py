@@ -15,8 +15,6 @@ from collections.abc import Callable
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded
 
-import argparse
-
 import console
 import torch
 from table import markdown, write_json
@@ -28,9 +26,7 @@ from structseq.padded import Padded
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=20, metavar="N", help="turns, each of five passes")
-    parser.add_argument("--json", metavar="FILE", help="write the numbers there")
+    parser = console.parser(__doc__, data=False, repeats=20)
     for name, value in (("rows", 32), ("steps", 14), ("inputs", 250), ("width", 200)):
         parser.add_argument(f"--{name}", type=int, default=value, metavar="N")
     arguments = parser.parse_args()

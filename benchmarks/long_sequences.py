@@ -28,9 +28,8 @@ INPUTS, WIDTH = 250, 200
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = console.parser(__doc__, data=False)
     parser.add_argument("--steps", type=int, nargs="+", default=[2500, 5000, 10_000], metavar="N")
-    parser.add_argument("--json", metavar="FILE", help="write the numbers there")
     parser.add_argument("--one", metavar="ENCODER", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:

@@ -32,7 +32,7 @@ class Section(BaseModel):
 class DataOptions(Section):
     """How the files are read."""
 
-    format: str = Field("auto", description="file format: auto, columns, conllu, jsonl, threefile")
+    format: str = Field("auto", description="file format: auto, columns, conllu, jsonl, threefile, labelled")
     token_column: Whole = Field(0, description="column of the token, from 0; negative counts from the end")
     tag_column: Whole = Field(-1, description="column of the tag, from 0; negative counts from the end")
     columns: dict[str, Whole | str] = Field(
@@ -144,7 +144,8 @@ class HeadOptions(Section):
         "linear", description="from states to tag scores; none: the states are the scores, and there must be one a tag"
     )
     pooling: str | None = Field(
-        None, description="classify: how a sequence becomes one vector: attention, last, max (where not given), mean"
+        None,
+        description="classify, joint: how a sequence becomes one vector: attention, last, max (where not given), mean",
     )
     costs: dict[str, float] = Field(
         {},

@@ -50,14 +50,18 @@ class Model(nn.Module):
         self.options, self.vocabularies, self.tags = options, dict(vocabularies), tags
         self.inputs = build_inputs(options.inputs, self.vocabularies)
         self.encoder = build_encoder(options.encoder, self.inputs.width, tags=len(tags.labels))
-        self.head = build_head(options.head, self.encoder.width, tags)
+        self.head = build_head(options.head, self.encoder.width, tags, self.vocabularies.get("labels"))
 
     @staticmethod
     def prepare(options: Options, examples: Sequence[Example], scheme: Scheme, *, seed: int) -> Model:
         """A fresh model for these training examples; ``seed`` decides its first weights, whatever was drawn before."""
         vocabularies, vectors = count_vocabularies(options, examples)
         kind: type[Head] = row_of(HEADS, options.head.type, "head.type")
-        tags = TagSet.of((kind.gold(example) for example in examples), scheme, options.head.scheme)
+        # A label alone is a sequence of one tag; labels beside tags are counted on their own.
+        named = (example.tags if "tags" in kind.asks else kind.gold(example) for example in examples)
+        tags = TagSet.of(named, scheme, options.head.scheme)
+        if kind.asks == ("tags", "label"):
+            vocabularies["labels"] = Vocabulary.count(Counter(example.label for example in examples), open=False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = Model(options, vocabularies, tags)
@@ -235,7 +239,7 @@ def build_encoder(options: EncoderOptions, in_width: int, *, tags: int | None = 
     if on_top and kind is not SelfAttention:
         del own["attention_heads"]
     for name in own:
-        _refuse_unknown(name, kind, options.type)
+        _refuse_unknown(f"encoder.{name}", kind, options.type, ENCODERS)
     layers: list[Encoder] = []
     for depth in range(options.layers + options.attention):
         width = layers[-1].width if layers else in_width
@@ -253,21 +257,27 @@ def _layer(kind: type[Encoder], own: Mapping[str, Any], in_width: int, options: 
     return Backwards(one) if options.backwards else one
 
 
-def _refuse_unknown(option: str, kind: type[Encoder], name: str) -> None:
-    if option not in inspect.signature(kind).parameters:
-        owners = [row for row, known in ENCODERS.items() if option in inspect.signature(known).parameters]
-        raise ConfigError(f"encoder.{option}: the encoder {name} has no such option; it belongs to {', '.join(owners)}")
+def _refuse_unknown(option: str, kind: type, name: str, table: Mapping[str, type]) -> None:
+    section, _, own = option.partition(".")
+    if own not in inspect.signature(kind).parameters:
+        owners = [row for row, known in table.items() if own in inspect.signature(known).parameters]
+        raise ConfigError(f"{option}: the {section} {name} has no such option; it belongs to {', '.join(owners)}")
 
 
-def build_head(options: HeadOptions, in_width: int, tags: TagSet) -> Head:
-    """The head, for states (B, T, ``in_width``)."""
+def build_head(options: HeadOptions, in_width: int, tags: TagSet, labels: Vocabulary | None = None) -> Head:
+    """The head, for states (B, T, ``in_width``); ``labels`` for one that gives sentences labels beside tags.
+
+    Raises `ConfigError` for an option that the type does not have.
+    """
     kind = row_of(HEADS, options.type, "head.type")
     own: dict[str, Any] = {"costs": options.costs} if options.costs else {}
+    if labels is not None:
+        own["labels"] = labels.items
     if options.projection != "linear":
         own["projection"] = options.projection
     if options.pooling is not None:
-        if "pooling" not in inspect.signature(kind).parameters:
-            raise ConfigError(f"head.pooling: the head {options.type} has no such option; it belongs to classify")
         own["pooling"] = options.pooling
+    for name in own:
+        _refuse_unknown(f"head.{name}", kind, options.type, HEADS)
     head: Head = kind(in_width, tags, **own)
     return head

@@ -25,7 +25,7 @@ def run_describe(
     stored = load_model(folder, trusted=trusted)
     model, gates, where = stored.model, stored.metrics.get("gates", {}), "dev"
     if on is not None:
-        if model.head.answers_with != "tags":
+        if "tags" not in model.head.asks:
             raise ConfigError("--on: gates are told by tag, and this model gives none; leave --on out")
         data = data_options(settings, model.options.data)
         examples = read_examples(on, data)
@@ -79,8 +79,8 @@ def _scores(metrics: Mapping[str, Any]) -> str:
     for part in ("dev", "test"):
         report = metrics.get(part)
         if isinstance(report, Mapping) and isinstance(report.get("criterion"), float):
-            name = "accuracy" if report.get("scheme") == "plain" else "entity F1"
-            rows.append((f"  {part} {name}", f"{100 * report['criterion']:.2f}"))
+            name = "accuracy" if report.get("scheme") == "plain" else report.get("score", "entity F1")
+            rows.append((f"  {part} {one_line(str(name))}", f"{100 * report['criterion']:.2f}"))
     training = metrics.get("training")
     if isinstance(training, Mapping):
         names = ("epochs", "updates", "best_epoch", "tokens", "seconds")

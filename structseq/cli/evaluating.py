@@ -19,9 +19,9 @@ def run_evaluate(
     """Score and print; the JSON file holds every error, the text as many as asked for."""
     stored = load_model(model, trusted=trusted)
     data = data_options(settings, stored.model.options.data)
-    answers = stored.model.head.answers_with
-    examples = read_examples(file, data, answers)
-    if answers == "tags":
+    asks = stored.model.head.asks
+    examples = read_examples(file, data, asks)
+    if "tags" in asks:
         refuse_foreign(examples, stored.model.tags.outer, data)
     report = score(stored.model, examples, entities=stored.entities)
     if json_out is not None:

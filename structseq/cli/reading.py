@@ -41,15 +41,15 @@ def reader_options(data: DataOptions, *, tags: bool = True) -> dict[str, Any]:
     return {**options, "scheme": "BIO" if data.scheme == "auto" else data.scheme, "tags": tags}
 
 
-def read_examples(path: str | Path, data: DataOptions, answers: str = "tags") -> list[Example]:
-    """All sentences of a file, with the answers of that name, tags or label.
+def read_examples(path: str | Path, data: DataOptions, asks: Sequence[str] = ("tags",)) -> list[Example]:
+    """All sentences of a file, with the answers that are asked for, tags or a label or both.
 
     Raises `DataError` where it cannot be read, holds none, or one of them has no label.
     """
-    examples = list(read(path, data.format, **reader_options(data, tags=answers == "tags")))
+    examples = list(read(path, data.format, **reader_options(data, tags="tags" in asks)))
     if not examples:
         raise DataError("expected sentences, found none", file=path)
-    return with_labels(examples, data.label) if answers == "label" else examples
+    return with_labels(examples, data.label) if "label" in asks else examples
 
 
 def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence[Example] = ()) -> Scheme:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from structseq.data.example import Example
-from structseq.evaluation import Report, evaluate
+from structseq.evaluation import JointReport, Report, evaluate, evaluate_jointly
 from structseq.heads.tagging import TagSet
 from structseq.model import Model
 
 
-def score(model: Model, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] | None = None) -> Report:
+def score(
+    model: Model, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] | None = None
+) -> Report | JointReport:
     """Answer ``examples`` and compare; ``entities`` are those of the training data, as (text, label).
 
     A label is scored as the one tag of a sentence of one word, which is the whole text.
     """
-    tagging = model.head.answers_with == "tags"
-    return evaluate(
+    tagging = "tags" in model.head.asks
+    compare = evaluate_jointly if tagging and "label" in model.head.asks else evaluate
+    return compare(
         [model.head.gold(example) for example in examples],
         list(model.predict(examples)),
         scheme=model.tags.outer,

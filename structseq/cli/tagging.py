@@ -44,7 +44,7 @@ def run_tag(
     if text is not None and file != "-":
         raise ConfigError(f"--text and the file {file} cannot both be tagged; give one of them")
     stored = load_model(model, trusted=trusted)
-    if stored.model.head.answers_with == "label":
+    if "tags" not in stored.model.head.asks:
         run_classify(
             stored,
             file,
@@ -158,6 +158,9 @@ def _one_text(tagger: Tagger, text: str, confidence: bool, *, as_json: bool) -> 
         yield _record(tagger, tagging)
         return
     yield f"{one_line(text)}\n"
+    if tagging.label is not None:
+        told = "" if tagging.label_confidence is None else f"  {tagging.label_confidence:.4f}"
+        yield f"  {one_line(tagging.label)}{told}\n"
     if tagger.scheme.plain:
         rows = [[token, tag] for token, tag in zip(tagging.tokens, tagging.tags, strict=True)]
     else:
@@ -177,10 +180,14 @@ def _record(tagger: Tagger, tagging: Tagging) -> str:
 
 
 def _answer(tagger: Tagger, tagging: Tagging, text: str | None) -> dict[str, Any]:
-    """Tags and spans; of a text, ``start`` and ``end`` are a span's characters, as in the data that is read."""
+    """Tags and spans, and the sentence's label where the model gives one; of a text, ``start`` and ``end`` are a span's
+    characters, as in the data that is read."""
+    labelled: dict[str, Any] = {} if tagging.label is None else {"label": tagging.label}
+    if tagging.label_confidence is not None:
+        labelled["label_confidence"] = tagging.label_confidence
     if tagger.scheme.plain:
         sure = {} if tagging.confidence is None else {"confidence": list(tagging.confidence)}
-        return {"tags": list(tagging.tags), **sure}
+        return {**labelled, "tags": list(tagging.tags), **sure}
     places = tokenizer_of(tagger.tokenizer)(text) if text is not None else None
     spans = []
     for span in tagging.spans:
@@ -192,7 +199,7 @@ def _answer(tagger: Tagger, tagging: Tagging, text: str | None) -> dict[str, Any
         if span.confidence is not None:
             record["confidence"] = span.confidence
         spans.append(record)
-    return {"tags": list(tagging.tags), "spans": spans}
+    return {**labelled, "tags": list(tagging.tags), "spans": spans}
 
 
 # -- the stream --------------------------------------------------------------------------------------------------------

@@ -86,10 +86,10 @@ class TrainCommand:
     def _corpus(self, options: Options) -> tuple[Corpus, Scheme]:
         """The data, checked: one scheme, legal training tags (or a label each), and a dev set."""
         data, kind = options.data, row_of(HEADS, options.head.type, "head.type")
-        train = read_examples(self.train, data, kind.answers_with)
-        dev, test = (read_examples(path, data, kind.answers_with) if path else [] for path in (self.dev, self.test))
+        train = read_examples(self.train, data, kind.asks)
+        dev, test = (read_examples(path, data, kind.asks) if path else [] for path in (self.dev, self.test))
         scheme, told = PLAIN, "plain labels"
-        if kind.answers_with == "tags":
+        if "tags" in kind.asks:
             scheme = find_scheme(train, data, [*dev, *test])
             train, changed = repaired(train, scheme, data)
             if changed:
@@ -171,7 +171,7 @@ class TrainCommand:
                 continue
             report = score(model, examples, entities=entities)
             metrics[name] = report.to_dict()
-            if name == "dev" and model.head.answers_with == "tags" and (openings := mean_openings(model, examples)):
+            if name == "dev" and "tags" in model.head.asks and (openings := mean_openings(model, examples)):
                 metrics["gates"] = openings
             print(f"{name} ({path or 'held out of ' + str(self.train)})\n\n{report.text()}\n", flush=True)
         self.folder.finish(model, tokenizer=options.data.tokenizer, metrics=metrics, entities=entities)
@@ -195,7 +195,7 @@ class TrainCommand:
 
 
 def _entities(model: Model, examples: Sequence[Example]) -> frozenset[tuple[str, str]]:
-    if model.head.answers_with != "tags":
+    if "tags" not in model.head.asks:
         return frozenset()
     tokens, tags = [example.tokens for example in examples], [example.tags for example in examples]
     return entities_of(tokens, tags, model.tags.outer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from structseq.heads.base import Head
 from structseq.heads.by_token import HmmHead, SoftmaxHead
 from structseq.heads.classifying import ClassifyHead
+from structseq.heads.joint import JointHead
 from structseq.heads.tagging import CrfHead
 from structseq.heads.tempered import PerceptronHead, SvmHead
 
@@ -16,6 +17,16 @@ TAGGERS: dict[str, type[Head]] = {
     "softmax": SoftmaxHead,
     "svm": SvmHead,
 }
-HEADS: dict[str, type[Head]] = {**TAGGERS, "classify": ClassifyHead}
+HEADS: dict[str, type[Head]] = {**TAGGERS, "classify": ClassifyHead, "joint": JointHead}
 
-__all__ = ["HEADS", "TAGGERS", "ClassifyHead", "CrfHead", "HmmHead", "PerceptronHead", "SoftmaxHead", "SvmHead"]
+__all__ = [
+    "HEADS",
+    "TAGGERS",
+    "ClassifyHead",
+    "CrfHead",
+    "HmmHead",
+    "JointHead",
+    "PerceptronHead",
+    "SoftmaxHead",
+    "SvmHead",
+]

@@ -20,12 +20,12 @@ class Head(nn.Module, ABC):
     ----------
     averaging:
         The weight averaging that suits the head's objective: ``"ema"`` or ``"mean"``.
-    answers_with:
-        The answer that an example must have for it, by its name in `Example.targets`: ``"tags"`` or ``"label"``.
+    asks:
+        The answers that an example must have for it, by their names in `Example.targets`: ``"tags"``, ``"label"``.
     """
 
     averaging: str = "ema"
-    answers_with: str = "tags"
+    asks: tuple[str, ...] = ("tags",)
 
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:

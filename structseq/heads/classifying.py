@@ -79,7 +79,7 @@ class ClassifyHead(TemperedHead):
         See `Pooling`.
     """
 
-    answers_with = "label"
+    asks = ("label",)
 
     def __init__(
         self,

@@ -56,7 +56,7 @@ def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provena
     """The card's text, Markdown."""
     plain = model.tags.outer.plain
     names = model.tags.labels if plain else model.tags.types
-    encoder, tagging = model.options.encoder, model.head.answers_with == "tags"
+    encoder, tagging = model.options.encoder, "tags" in model.head.asks
     return _CARD.format(
         task="token-classification" if tagging else "text-classification",
         title="Sequence tagger" if tagging else "Text classifier",

@@ -83,7 +83,7 @@ class Classifier:
         metrics: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        if model.head.answers_with != "label":
+        if model.head.asks != ("label",):
             raise ConfigError("this model gives each token a tag, not each text a label; use Tagger")
         self.model, self.tokenizer = model.eval(), tokenizer
         self.metrics, self.provenance = dict(metrics or {}), dict(provenance or {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from structseq.heads.joint import JointDistribution
 from structseq.inputs.base import TokenBatch
 from structseq.model import Model
 from structseq.padded import Padded
+from structseq.structures.base import Distribution
 from structseq.structures.chain import LinearChain
 from structseq.tagger.marginals import TagMarginals
 from structseq.tagger.projection import Projection
@@ -43,6 +45,8 @@ class _Answer:
     tags: tuple[str, ...] = ()
     confidence: tuple[float, ...] | None = None
     marginals: tuple[dict[str, float], ...] | None = None
+    label: str | None = None
+    label_confidence: float | None = None
 
 
 class Reader:
@@ -80,11 +84,27 @@ class Reader:
                     answers[full[row]] = answer
         scheme = self.tags.outer
         return [
-            Tagging(sentence.tokens, answer.tags, answer.confidence, scheme, sentence.text, answer.marginals)
+            Tagging(
+                sentence.tokens, answer.tags, answer.confidence, scheme, sentence.text, answer.marginals,
+                answer.label, answer.label_confidence,
+            )
             for sentence, answer in zip(sentences, answers, strict=True)
-        ]
+        ]  # fmt: skip
 
-    def _answers(self, chain: LinearChain, asked: Asked) -> list[_Answer]:
+    def _answers(self, found: Distribution, asked: Asked) -> list[_Answer]:
+        if not isinstance(found, JointDistribution):
+            assert isinstance(found, LinearChain)
+            return self._tagged(found, asked)
+        answers = self._tagged(found.tags, asked)
+        labels = found.label.best().path[:, 0]
+        sure: list[float | None] = [None] * len(answers)
+        if asked.confidence and self.calibrated:
+            sure = found.label.marginals()[:, 0].double().gather(1, labels.unsqueeze(1)).squeeze(1).tolist()
+        names = self.model.vocabularies["labels"].items
+        told = zip(answers, labels.tolist(), sure, strict=True)
+        return [replace(answer, label=names[k], label_confidence=share) for answer, k, share in told]
+
+    def _tagged(self, chain: LinearChain, asked: Asked) -> list[_Answer]:
         paths = self.model.head.decide(chain).cpu().numpy()
         lengths = chain.lengths.tolist()
         tags = [self.tags.decode(path[:length]) for path, length in zip(paths.tolist(), lengths, strict=True)]
@@ -168,8 +188,8 @@ class _Window:
             self.table = torch.cat([self.table, inputs.word_vectors(numbers, batch.strangers)])
         self.projection = reader.projection
 
-    def distribution(self, rows: Numbers) -> LinearChain:
-        """The chain of these rows of the window."""
+    def distribution(self, rows: Numbers) -> Distribution:
+        """The head's answer to these rows of the window."""
         lengths = self.lengths[rows]
         steps = np.arange(lengths.max())
         real = steps < lengths[:, None]
@@ -182,7 +202,6 @@ class _Window:
             chain = self.model.distribution(
                 TokenBatch(np.where(real, self.ids[places], 0), (), columns, lengths), self.table
             )
-        assert isinstance(chain, LinearChain)
         return chain
 
     @cached_property

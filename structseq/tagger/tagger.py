@@ -58,7 +58,7 @@ class Tagger:
         provenance: Mapping[str, Any] | None = None,
         entities: Iterable[tuple[str, str]] = (),
     ) -> None:
-        if model.head.answers_with != "tags":
+        if "tags" not in model.head.asks:
             raise ConfigError("this model gives each text a label, not each token a tag; use Classifier")
         self.model = model
         self.tokenizer = tokenizer

@@ -79,6 +79,8 @@ class Tagging:
         The scheme that the tags are in.
     text:
         What the tokens were cut from; None where they came as tokens.
+    label, label_confidence:
+        The sentence's own label, where the model gives one, and its probability (None as for ``confidence``).
     """
 
     tokens: tuple[str, ...]
@@ -87,6 +89,8 @@ class Tagging:
     scheme: Scheme = field(repr=False)
     text: str | None = field(default=None, repr=False)
     marginals: tuple[Mapping[str, float], ...] | None = field(default=None, repr=False)
+    label: str | None = None
+    label_confidence: float | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -115,6 +119,10 @@ class Tagging:
             "tags": list(self.tags),
             "spans": [span.to_dict(style) for span in self.spans],
         }
+        if self.label is not None:
+            values["label"] = self.label
+            if self.label_confidence is not None:
+                values["label_confidence"] = self.label_confidence
         if self.text is not None:
             values["text"] = self.text
             values["offsets"] = [[t.start, t.end] for t in self.tokens if isinstance(t, TextToken)]

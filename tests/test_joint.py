@@ -1,0 +1,201 @@
+"""A label and tags from one encoder: the distribution against enumeration, training, storing, reporting, both faces."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from pathlib import Path
+
+import miniature
+import pytest
+import torch
+from commandline import call, tiny
+
+from structseq import Classifier, Tagger
+from structseq.config import Options
+from structseq.data.corpus import Corpus
+from structseq.data.example import Example
+from structseq.errors import ConfigError, ModelFileError
+from structseq.evaluation import evaluate_jointly
+from structseq.heads.joint import JointDistribution, JointHead
+from structseq.heads.tagging import TagSet
+from structseq.model import Model
+from structseq.openings import mean_openings
+from structseq.padded import Padded
+from structseq.spans import scheme_of
+from structseq.storage import load_model, save_model
+from structseq.training import train
+
+BIO = scheme_of("BIO")
+TAGS = TagSet(("O", "B-x", "I-x"), BIO, BIO)
+LABELS = ("ask", "book")
+LENGTHS = (3, 1, 0)
+
+
+def head_of(**options: object) -> JointHead:
+    torch.manual_seed(0)
+    head = JointHead(4, TAGS, labels=LABELS, **options)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.normal_()
+    head.intent.get_buffer("temperature").fill_(1.0)
+    return head.eval()
+
+
+def states() -> Padded:
+    generator = torch.Generator().manual_seed(1)
+    return Padded.of([torch.randn(length, 4, generator=generator) for length in LENGTHS])
+
+
+@pytest.mark.parametrize("width", [0, 5])
+def test_probabilities_of_all_answers_add_up_to_one(width: int) -> None:
+    found = head_of(label_width=width)(states())
+    for row, length in enumerate(LENGTHS):
+        answers = torch.tensor(list(itertools.product(range(2), *[range(3)] * length)))
+        padded = torch.zeros(len(answers), 1 + max(LENGTHS), dtype=torch.int64)
+        padded[:, : 1 + length] = answers
+        chosen = JointDistribution(
+            found.label.rows(torch.full((len(answers),), row)), found.tags.rows(torch.full((len(answers),), row))
+        )
+        each = chosen.log_prob(padded)
+        assert math.isclose(float(each.detach().exp().sum()), 1, rel_tol=1e-5)
+        assert padded[int(each.argmax())].tolist() == found.best().path[row].tolist()
+        best = found.best().score.double() - _log_z(found).double()
+        assert math.isclose(float(best[row].detach()), float(each.max().detach()), abs_tol=1e-4)
+
+
+def _log_z(found: JointDistribution) -> torch.Tensor:
+    return found.label.log_partition() + found.tags.log_partition()
+
+
+@pytest.mark.parametrize("width", [0, 5])
+def test_the_loss_is_the_likelihood_of_both(width: int) -> None:
+    head = head_of(label_width=width)
+    target = torch.tensor([[1, 0, 1, 2], [0, 1, 0, 0], [1, 0, 0, 0]])
+    torch.testing.assert_close(head.loss(states(), target), -head(states()).log_prob(target))
+    head.loss(states(), target).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in head.parameters())
+
+
+def test_the_tags_see_the_label_only_where_they_are_shown_it() -> None:
+    for width, sees in ((0, False), (5, True)):
+        head = head_of(label_width=width)
+        before = head(states()).tags.scores
+        with torch.no_grad():
+            head.intent.emission.bias.add_(torch.tensor([0.0, 9.0]))
+        assert torch.equal(head(states()).tags.scores, before) != sees
+
+
+def test_gold_target_and_answers() -> None:
+    head = head_of()
+    example = Example({"tokens": ("a", "b")}, {"tags": ("O", "B-x"), "label": "book"})
+    assert head.gold(example) == ("book", "O", "B-x") and head.target(example) == [1, 0, 1]
+    assert head.answers([[1, 0, 1], [0]]) == [("book", "O", "B-x"), ("ask",)]
+    for targets in ({"tags": ("O", "B-x"), "label": "new"}, {"tags": ("O", "B-new"), "label": "ask"}):
+        assert head.target(Example({"tokens": ("a", "b")}, targets)) is None
+    answers = head.predicted(head(states()))
+    assert [len(answer) for answer in answers] == [4, 2, 1] and {answer[0] for answer in answers} <= set(LABELS)
+    gold = [("ask", "B-x"), ("book", "O")]
+    assert head.criterion(gold, gold) == 1.0 and head.criterion(gold, [("ask", "O"), ("book", "O")]) == 0.5
+
+
+def test_the_report_counts_frames_labels_and_entities() -> None:
+    gold = [("ask", "B-x", "O"), ("ask", "O"), ("book", "B-x"), ("book",)]
+    found = [("ask", "B-x", "O"), ("book", "O"), ("book", "O"), ("book",)]
+    report = evaluate_jointly(gold, found, scheme=BIO, bootstrap=200)
+    assert (report.frame, report.label.accuracy, report.tags.micro.recall) == (0.5, 0.75, 0.5)
+    assert report.interval is not None and 0 <= report.interval[0] <= 0.5 <= report.interval[1] <= 1
+    assert report.criterion == (0.75 + 2 / 3) / 2 and "everything right  50.00" in report.text()
+    assert json.loads(json.dumps(report.to_dict(errors=None)))["frame_accuracy"] == 0.5
+    assert evaluate_jointly([], [], scheme=BIO, bootstrap=0).interval is None
+
+
+# -- trained, stored and used ------------------------------------------------------------------------------------------
+
+
+def labelled(examples: tuple[Example, ...]) -> tuple[Example, ...]:
+    """The label says whether a date is named: it can be read off the words."""
+    made = []
+    for example in examples:
+        label = "when" if any("date" in tag for tag in example.tags) else "where"
+        made.append(Example(example.inputs, {**example.targets, "label": label}))
+    return tuple(made)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    parts = miniature.corpus()
+    return Corpus(labelled(parts.train), labelled(parts.dev), labelled(parts.test))
+
+
+@pytest.fixture(scope="module")
+def model(corpus: Corpus) -> Model:
+    options = Options.of(miniature.TINY, {"head": {"type": "joint"}, "training": {"epochs": 40}})
+    made = Model.prepare(options, corpus.train, BIO, seed=0)
+    *_, last = train(made, corpus, options.training, seed=0)
+    assert last.best_score is not None and last.best_score > 0.9
+    return made
+
+
+def test_it_learns_both(model: Model, corpus: Corpus) -> None:
+    answers = list(model.predict(corpus.train))
+    right = sum(answer == model.head.gold(example) for answer, example in zip(answers, corpus.train, strict=True))
+    assert right / len(corpus.train) > 0.8
+    assert set(mean_openings(model, corpus.dev)), "its encoder has gates"
+
+
+def test_stored_and_loaded_it_answers_the_same(model: Model, corpus: Corpus, tmp_path: Path) -> None:
+    save_model(tmp_path / "m", model, tokenizer="words-1")
+    loaded = load_model(tmp_path / "m").model
+    assert loaded.vocabularies["labels"].items == ("when", "where")
+    assert list(loaded.predict(corpus.test)) == list(model.predict(corpus.test))
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    del config["vocabularies"]["labels"]
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelFileError, match=r"no model can be built.*labels"):
+        load_model(tmp_path / "m")
+
+
+def test_a_tagger_tells_the_label_too(model: Model, corpus: Corpus) -> None:
+    tagger = Tagger(model)
+    answers = list(model.predict(corpus.test))
+    for confidence in (True, False):
+        taggings = list(tagger.tag_many(corpus.test, confidence=confidence))
+        for answer, example, tagging in zip(answers, corpus.test, taggings, strict=True):
+            assert len(tagging.tags) == len(example)
+            if len(example):
+                assert (tagging.label, *tagging.tags) == answer
+                assert (tagging.label_confidence is not None) == confidence
+    one = tagger.tag_text("from Rome to Oslo on Monday")
+    assert one.label in ("when", "where") and 0.5 <= one.label_confidence <= 1
+    assert one.to_dict()["label"] == one.label and len(one.confidence) == len(one.spans)
+    with pytest.raises(ConfigError, match="use Tagger"):
+        Classifier(model)
+
+
+def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = tmp_path / "train.conll", tmp_path / "model"
+    rows = ["# intent = ask\nwhere\tO\nis\tO\nRome\tB-city\n", "# intent = book\nfly\tO\nto\tO\nOslo\tB-city\n"] * 6
+    data.write_text("\n".join(rows), encoding="utf-8")
+    settings = [*tiny(epochs=2), "--set", "head.type=joint", "--set", "data.label=intent"]
+    done = call(capsys, "train", data, "--dev", data, "--test", data, "--output", out, *settings)
+    assert done.status == 0 and done.out.count("everything right") == 2
+    done = call(capsys, "evaluate", out, data, "--json", "-")
+    assert set(json.loads(done.out)) >= {"frame_accuracy", "tags", "label", "criterion"}
+    done = call(capsys, "tag", out, "--text", "where is Rome", "--format", "jsonl")
+    record = json.loads(done.out)
+    assert record["label"] in ("ask", "book") and 0.5 <= record["label_confidence"] <= 1 and "spans" in record
+    done = call(capsys, "tag", out, "--text", "where is Rome")
+    assert done.out.splitlines()[1].split()[0] in ("ask", "book")
+    done = call(capsys, "tag", out, data)
+    assert done.status == 0 and done.out.count("\n") == "\n".join(rows).count("\n")
+    done = call(capsys, "describe", out)
+    assert "dev mean of tags and labels" in done.out and "mean openings" in done.out
+
+
+def test_labels_that_training_never_saw_are_misses(corpus: Corpus, model: Model) -> None:
+    stranger = Example(corpus.test[0].inputs, {**corpus.test[0].targets, "label": "why"})
+    assert model.head.target(stranger) is None
+    (answer,) = model.predict([stranger])
+    assert evaluate_jointly([model.head.gold(stranger)], [answer], scheme=BIO, bootstrap=0).frame == 0.0
