@@ -227,6 +227,18 @@ def test_without_matplotlib_all_the_rest_is_done(
     assert (tmp_path / "out" / "comparison.csv").exists() and not (tmp_path / "out" / "report.html").exists()
 
 
+def test_a_reader_that_goes_away_costs_no_result(home: Path, tmp_path: Path) -> None:
+    again = python(*words_of(home, home / "out", *GRID, *tiny(12), "--quiet"))
+    (home / "out" / "report.html").unlink()
+    run = subprocess.Popen(again, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert run.stdout and run.stderr
+    run.stdout.close()
+    error = run.stderr.read()
+    run.stderr.close()
+    assert (error, run.wait()) == (b"", 141)
+    assert (home / "out" / "report.html").exists()
+
+
 # -- stopping ----------------------------------------------------------------------------------------------------------
 
 

@@ -73,8 +73,10 @@ class CompareCommand:
                 self._write(comparison)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(self._how_to_go_on(folder)) from None
-        print(as_text(comparison), flush=True)
-        self._page(comparison)
+        try:
+            self._page(comparison)
+        finally:  # whatever becomes of the page, here is the table
+            print(as_text(comparison), flush=True)
         return FAILED if comparison.failed else 0
 
     # -- before -------------------------------------------------------------------------------------------------------

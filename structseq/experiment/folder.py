@@ -65,6 +65,8 @@ class ExperimentFolder:
                     yield
                 finally:
                     self._forget_nothing(whole=made)
+        except BrokenPipeError:  # nobody reads what is told any more: no fault of the folder
+            raise
         except OSError as problem:
             raise TrainingError(
                 f"{problem.filename or self.path}: cannot be written ({problem.strerror or problem}); "
