@@ -48,7 +48,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # -- help and options --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["check", "convert", "train", "evaluate", "tag", "describe"])
+@pytest.mark.parametrize("name", ["check", "convert", "train", "evaluate", "tag", "describe", "compare"])
 def test_every_command_helps(command: Command, name: str) -> None:
     done = command(name, "--help")
     assert done.status == 0 and done.out.startswith(f"Usage: structseq {name}") and not done.err
@@ -238,6 +238,17 @@ def test_code_from_outside_is_imported_only_if_trusted(
         refused = command(*use)
         assert refused.status == 2 and "head.type is 'outside:Own', code from outside" in refused.sentence
         assert command(*use, "--trust", "outside:Own").status == 0
+
+
+def test_a_model_is_finished_although_nobody_reads_its_reports(tmp_path: Path) -> None:
+    paths = write_corpus(tmp_path)
+    words = ["train", str(paths["train"]), "--dev", str(paths["dev"]), "--output", str(tmp_path / "m"), *tiny(epochs=1)]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(python(*words), stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.returncode == 141 and "Broken pipe" not in done.stderr
+    assert load_model(tmp_path / "m").metrics["dev"]["criterion"] >= 0
 
 
 # -- evaluate and describe ---------------------------------------------------------------------------------------------

@@ -166,6 +166,7 @@ class TrainCommand:
         self._say(f"{outcome.reason}; {outcome.seconds:.1f} s of training")
         entities = _entities(model, corpus.train)
         metrics: dict[str, Any] = {"training": outcome.to_dict()}
+        reports = []
         for name, path, examples in (("dev", self.dev, corpus.dev), ("test", self.test, corpus.test)):
             if not examples:
                 continue
@@ -173,8 +174,10 @@ class TrainCommand:
             metrics[name] = report.to_dict()
             if name == "dev" and "tags" in model.head.asks and (openings := mean_openings(model, examples)):
                 metrics["gates"] = openings
-            print(f"{name} ({path or 'held out of ' + str(self.train)})\n\n{report.text()}\n", flush=True)
+            reports.append(f"{name} ({path or 'held out of ' + str(self.train)})\n\n{report.text()}\n")
+        # First, so that nothing is lost where nobody reads the reports.
         self.folder.finish(model, tokenizer=options.data.tokenizer, metrics=metrics, entities=entities)
+        print(*reports, sep="\n", end="", flush=True)
         self._say(f"{self.output}: the model is finished")
 
     def _command(self) -> str:

@@ -20,6 +20,7 @@ from structseq.evaluation import entities_of, evaluate
 from structseq.evaluation.significance import sentence_counts
 from structseq.experiment.findings import confident_errors, learned_transitions
 from structseq.model import Model
+from structseq.openings import mean_openings
 from structseq.run import Identity, Outcome, RunFolder, fit
 from structseq.run.identity import versions
 from structseq.run.journal import Journal
@@ -152,6 +153,8 @@ class Trial:
             rows = [[getattr(example, side) for example in corpus.train] for side in ("tokens", "tags")]
             entities = entities_of(rows[0], rows[1], scheme)
             metrics = {"training": outcome.to_dict(), **_reports(model, corpus, entities)}
+            if openings := mean_openings(model, corpus.dev):
+                metrics["gates"] = openings
             folder.finish(model, tokenizer=options.data.tokenizer, metrics=metrics, entities=entities)
         return [f"{doubt}; the weights may differ in their last bits" for doubt in folder.doubts]
 

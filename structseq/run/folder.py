@@ -122,6 +122,8 @@ class RunFolder:
                     if self.status == "unfinished" and not self.checkpoint.exists():
                         self._forget(whole=made)
                     raise
+        except BrokenPipeError:  # nobody reads the output; the folder is well
+            raise
         except OSError as problem:
             raise unwritable(self.path, problem) from None
 
