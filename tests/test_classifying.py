@@ -253,6 +253,16 @@ def test_train_evaluate_tag_and_describe(tmp_path: Path, capsys: pytest.CaptureF
     assert done.status == 0 and "head       classify" in done.out
 
 
+def test_check_counts_the_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = corpus_file(tmp_path / "reviews.tsv")
+    done = call(capsys, "check", data)
+    assert done.status == 0 and "2, under 'label'; train with head.type=classify" in done.out
+    assert "labels\n" in done.out and [line.split() for line in done.out.splitlines()][-2:] == [
+        ["good", "12"],
+        ["bad", "12"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [

@@ -50,7 +50,7 @@ def files(path: Path) -> Iterator[tuple[str, bytes | Path]]:
         raise AudioError(f"{path}: there is no such folder or zip; expected files named {PATTERN}")
     try:
         with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
+            for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
                 if not entry.is_dir():
                     wanted = NAME.fullmatch(PurePosixPath(entry.filename).name)
                     yield entry.filename, archive.read(entry) if wanted else b""

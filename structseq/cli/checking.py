@@ -82,7 +82,9 @@ def run_check(paths: Sequence[Path], settings: Sequence[str]) -> int:
     if len(checked) > 1:
         print("across the files", *across(checked, data), sep="\n", end="\n\n")
     if any(part.counts for part in checked):
-        print("types" if any(part.scheme and not part.scheme.plain for part in checked) else "tags")
+        tagged = any(part.scheme for part in checked)
+        spans = any(part.scheme and not part.scheme.plain for part in checked)
+        print("types" if spans else "tags" if tagged else "labels")
         print(*distribution(checked), sep="\n")
     refused = [reason for part in checked for reason in part.refused]
     for reason in refused:
@@ -113,6 +115,12 @@ def check_file(path: Path, data: DataOptions) -> Checked:
 
 def _check_tags(found: Checked, data: DataOptions) -> None:
     """The scheme, and every sequence that it would not have written."""
+    labels = [example.metadata.get(data.label) for example in found.examples]
+    if all(labels) and not any("tags" in example.targets for example in found.examples):
+        # Sentences with a label each and no tags: for a head that classifies.
+        found.counts = Counter(label for label in labels if label)
+        found.tell("labels", f"{len(found.counts)}, under {data.label!r}; train with head.type=classify")
+        return
     if any("tags" not in example.targets for example in found.examples):
         found.refused.append(f"{found.path} has sentences without tags")
         return
