@@ -675,7 +675,7 @@ def test_the_modules_own_examples(folder: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_sine_and_the_noise_are_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_the_sine_and_the_noise_are_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(DIGITS))
     import splitmix  # type: ignore[import-not-found]
@@ -683,6 +683,9 @@ def test_the_sine_and_the_noise_are_what_they_say(monkeypatch: pytest.MonkeyPatc
 
     for name in set(sys.modules) - before:
         monkeypatch.delitem(sys.modules, name)
+    assert {
+        digit: tuple((ends[0], ends[-1]) for ends in tones) for digit, tones in documented().items()
+    } == module.TABLE
     phase = np.arange(0, 2**32, 2**32 // 9973, dtype=np.int64)
     assert np.abs(module.sine(phase) - np.sin(2 * np.pi * phase / 2**32)).max() < 6e-8
     noise = module.noise(splitmix.SplitMix64(3), 200_000, 0.01)
