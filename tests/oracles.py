@@ -242,3 +242,57 @@ def long_best(chain: Chain) -> tuple[list[int], float]:
     for pointers in reversed(back):
         path.append(int(pointers[path[-1]]))
     return path[::-1], float(final.max())
+
+
+# -- labels shorter than their frames (CTC): every frame path written down --------------------------------------------
+
+
+def read(path: Path, blank: int) -> Path:
+    """What a frame path says: a label wherever it is no blank and the frame before did not say it."""
+    return tuple(label for t, label in enumerate(path) if label != blank and (t == 0 or path[t - 1] != label))
+
+
+def frame_log_probs(scores: np.ndarray) -> np.ndarray:
+    """(L, K) log softmax of each frame; -inf in a frame in which nothing is possible."""
+    return np.array([[float(score) - log_sum(list(frame)) if score > -math.inf else -math.inf for score in frame]
+                     for frame in scores]).reshape(scores.shape)  # fmt: skip
+
+
+def readings(scores: np.ndarray, blank: int) -> dict[Path, list[tuple[Path, float]]]:
+    """Every label sequence that frames (L, K) of log-probabilities can read, with all its frame paths and their
+    log-probabilities."""
+    found: dict[Path, list[tuple[Path, float]]] = {}
+    for path in paths(*scores.shape):
+        total = math.fsum(scores[t, label] for t, label in enumerate(path))
+        found.setdefault(read(path, blank), []).append((path, total))
+    return found
+
+
+def sequence_log_probs(scores: np.ndarray, blank: int) -> dict[Path, float]:
+    """Log-probability of every label sequence."""
+    found = readings(scores, blank)
+    return {labels: log_sum([total for _, total in ways]) for labels, ways in found.items()}
+
+
+def occupancies(scores: np.ndarray, blank: int, labels: Path) -> np.ndarray:
+    """(L, K) probability that a frame bears a label, given what the frames read; zero where they cannot read it."""
+    ways = readings(scores, blank).get(labels, [])
+    whole, found = log_sum([total for _, total in ways]), np.zeros(scores.shape)
+    for path, total in ways:
+        for t, label in enumerate(path):
+            if total > -math.inf:
+                found[t, label] += math.exp(total - whole)
+    return found
+
+
+def latest_best(scores: np.ndarray, blank: int, labels: Path) -> tuple[Path, float] | None:
+    """The best frame path that reads ``labels``; of equals that which has begun fewest of them, or is on the label and
+    not yet on the blank behind it, at the last frame, then at the frame before, and so on. None where there is none."""
+
+    def places(path: Path) -> list[int]:
+        """From the last frame back: twice the labels begun, one less on a label."""
+        return [2 * len(read(path[: t + 1], blank)) - (path[t] != blank) for t in reversed(range(len(path)))]
+
+    possible = [way for way in readings(scores, blank).get(labels, []) if way[1] > -math.inf]
+    top = max((total for _, total in possible), default=-math.inf)
+    return min((way for way in possible if way[1] == top), key=lambda way: places(way[0]), default=None)

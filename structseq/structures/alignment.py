@@ -497,8 +497,8 @@ class _Beam(NamedTuple):
         """The best W prefixes after one more frame, of log-probabilities (B, K)."""
         on_blank, on_label, grown = self._extended(frame, blank)
         # Each row's prefixes as they stay, then each grown by each label.
-        scores = np.concatenate([np.logaddexp(on_blank, on_label), grown.reshape(len(frame), -1)], 1)
-        width, labels = self.last.shape[1], frame.shape[1]
+        (rows, width), labels = self.last.shape, frame.shape[1]
+        scores = np.concatenate([np.logaddexp(on_blank, on_label), grown.reshape(rows, width * labels)], 1)
         chosen = np.argsort(-scores, axis=1, kind="stable")[:, :width]
         stays = chosen < width
         source = np.where(stays, chosen, (chosen - width) // labels)
