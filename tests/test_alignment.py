@@ -386,6 +386,14 @@ def test_of_equal_answers_the_lower_comes_first() -> None:
     assert narrow.path[0].tolist() == ctc.beam(2, k=2).path[0].tolist() == [[1, 0], [0, 0]]
 
 
+def test_of_equal_answers_the_lower_comes_first_whichever_led() -> None:
+    # After one frame 2 leads 1; after two they are equal.
+    shares = torch.tensor([[[0.0, 0.25, 0.5, 0.25], [0.0, 0.5, 0.25, 0.25]]], dtype=torch.float64)
+    found = Ctc(shares.log(), torch.tensor([2])).beam(20, k=5)
+    assert found.path[0].tolist() == [[2, 1], [1, 0], [2, 0], [2, 3], [3, 1]]
+    close(found.score.exp(), [[0.25, 0.125, 0.125, 0.125, 0.125]])
+
+
 def test_a_prefix_that_was_lost_and_comes_again_is_the_same() -> None:
     # Once (1,) falls out of the beam while (1, 2) stays, it can come in again by (); the two must still be one.
     generator = torch.Generator().manual_seed(3)
