@@ -114,8 +114,8 @@ def draw(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 class Ranked(NamedTuple):
-    """Answers and their scores: ``path`` (B, T) int64 with 0 beyond each row's length (a label sequence of `Ctc`: with its
-    blank), and its ``score`` (B,).
+    """Answers and their scores: ``path`` (B, T) int64 with 0 beyond each row's length (the blank, where it is a label
+    sequence of `Ctc`), and its ``score`` (B,).
 
     Of `Structure.ranked` they are (B, k, T) and (B, k), best first; where a row has fewer answers the score is -inf.
     """
