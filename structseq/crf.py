@@ -58,7 +58,7 @@ class CRF(torchcrf.CRF):
     >>> crf = CRF(3, batch_first=True, constraints=scheme_of("BIO").legal(labels))
     >>> crf
     CRF(num_tags=3, constraints=8 of 9 transitions)
-    >>> emissions = torch.tensor([[[0.0, 1.0, 9.0], [5.0, 0.0, 0.0], [0.0, 0.0, 9.0]]])
+    >>> emissions = torch.tensor([[[0.0, 1.0, 9.0], [5.0, 0.0, 1.0], [0.0, 0.0, 9.0]]])
     >>> [labels[tag] for tag in crf.decode(emissions)[0]]
     ['B-x', 'I-x', 'I-x']
     >>> crf(emissions, torch.tensor([[1, 0, 2]]))
