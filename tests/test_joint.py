@@ -13,6 +13,7 @@ import torch
 from commandline import call, tiny
 
 from structseq import Classifier, Tagger
+from structseq.cli.tagging import _with_comment
 from structseq.config import Options
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
@@ -189,9 +190,25 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     done = call(capsys, "tag", out, "--text", "where is Rome")
     assert done.out.splitlines()[1].split()[0] in ("ask", "book")
     done = call(capsys, "tag", out, data)
-    assert done.status == 0 and done.out.count("\n") == "\n".join(rows).count("\n")
+    lines, before = done.out.split("\n"), data.read_text().split("\n")
+    told = [n for n, line in enumerate(lines) if line.startswith("# predicted_intent = ")]
+    assert done.status == 0 and len(told) == 12 and all(lines[n - 1].startswith("# intent = ") for n in told)
+    kept = [line for n, line in enumerate(lines) if n not in told]
+    assert [line.rpartition("\t")[0] if "\t" in line else line for line in kept] == before
     done = call(capsys, "describe", out)
     assert "dev mean of tags and labels" in done.out and "mean openings" in done.out
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "expected"),
+    [
+        ("a\n", 0, "# x\na\n"),
+        ("# c\r\na\r\n\r\n", 1, "# c\r\n# x\r\na\r\n\r\n"),
+        ("\ufeffa", 0, "\ufeff# x\na"),
+    ],
+)
+def test_a_comment_more_in_its_place(text: str, number: int, expected: str) -> None:
+    assert _with_comment(text, number, "# x") == expected
 
 
 def test_labels_that_training_never_saw_are_misses(corpus: Corpus, model: Model) -> None:

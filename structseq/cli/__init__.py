@@ -217,7 +217,8 @@ def tag(
 ) -> None:
     """Tag a file or a text.
 
-    conll: every column and comment is kept and the predicted tag is the last column. jsonl: records with "tokens" or
+    conll: every column and comment is kept and the predicted tag is the last column (a label, where the model gives
+    sentences labels too, is a comment more). jsonl: records with "tokens" or
     "text" gain "tags" and "spans". text: one text a line becomes one JSON record a line.
     """
     from structseq.cli.tagging import run_tag

@@ -113,8 +113,21 @@ def _chunks(
 
 
 def _rewritten(tagger: Tagger, passages: Iterable[Passage]) -> Iterator[str]:
+    key, line = tagger.model.options.data.label, 1
     for passage, tagging in _tagged(tagger, ((passage, passage.example) for passage in passages), confidence=False):
-        yield passage.text if tagging is None else passage.append(tagging.tags)
+        text = passage.text if tagging is None else passage.append(tagging.tags)
+        if tagging is not None and tagging.label is not None:
+            text = _with_comment(text, passage.line_of(0) - line, f"# predicted_{key} = {one_line(tagging.label)}")
+        yield text
+        line += passage.text.count("\n")
+
+
+def _with_comment(text: str, number: int, comment: str) -> str:
+    """The text with a line more, before its line ``number`` (from 0) and with the same ending."""
+    mark = BOM if text.startswith(BOM) else ""
+    lines = text.removeprefix(mark).split("\n")
+    lines.insert(number, comment + ("\r" if lines[number].endswith("\r") else ""))
+    return mark + "\n".join(lines)
 
 
 # -- JSON lines and texts: a record a line -----------------------------------------------------------------------------
