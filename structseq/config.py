@@ -29,10 +29,27 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class AudioOptions(Section):
+    """How recordings become frames (`structseq.data.audio`)."""
+
+    features: Literal["log-mel", "mfcc"] = Field("log-mel", description="what a frame holds")
+    rate: Whole = Field(8000, ge=1000, le=192_000, description="samples a second; other rates are resampled to it")
+    window: float = Field(25.0, gt=0, le=1000, description="length of a frame's window in ms")
+    hop: float = Field(10.0, gt=0, le=1000, description="from one frame to the next in ms")
+    mels: Whole = Field(40, ge=2, le=512, description="number of mel bands")
+    coefficients: Whole = Field(13, ge=1, le=512, description="mfcc: number of coefficients, at most one a mel band")
+    stride: Whole = Field(1, ge=1, le=100, description="so many neighbouring frames side by side are one step")
+    silence: str = Field("", description="tag of the steps between segments; empty: that of the nearest segment")
+    states: Whole = Field(1, ge=1, le=20, description="parts that a segment is cut into: its tags are 7.1, 7.2, ...")
+    channels: Literal["refuse", "mean"] = Field("refuse", description="what to do with more than one channel")
+
+
 class DataOptions(Section):
     """How the files are read."""
 
-    format: str = Field("auto", description="file format: auto, columns, conllu, jsonl, threefile, labelled")
+    format: str = Field(
+        "auto", description="file format: auto, columns, conllu, jsonl, threefile, labelled, pairs, audio"
+    )
     token_column: Whole = Field(0, description="column of the token, from 0; negative counts from the end")
     tag_column: Whole = Field(-1, description="column of the tag, from 0; negative counts from the end")
     columns: dict[str, Whole | str] = Field(
@@ -50,6 +67,10 @@ class DataOptions(Section):
     )
     tokenizer: str = Field("words-1", description="tokenizer for text, by name and version; part of the model")
     misaligned: str = Field("error", description="JSON lines: what to do with a span that cuts a token")
+    symbols: Literal["characters", "words"] = Field(
+        "characters", description="pairs of source and target: what the steps of both are"
+    )
+    audio: AudioOptions = AudioOptions()
 
 
 class WordsOptions(Section):
@@ -86,12 +107,23 @@ class AffixOptions(Section):
     min_count: Whole = Field(2, ge=1, description="affixes borne by fewer distinct words share one vector")
 
 
+class FrameOptions(Section):
+    """What is done with frames before the encoder."""
+
+    normalise: bool = Field(True, description="mean 0 and deviation 1 of each feature over the training frames")
+    convolution: Whole = Field(0, ge=0, description="channels of a convolution over time; 0 turns it off")
+    window: Whole = Field(5, ge=1, description="steps that the convolution sees at once")
+    mask_time: Whole = Field(0, ge=0, description="longest stretch of steps masked in training; 0 turns it off")
+    mask_features: Whole = Field(0, ge=0, description="widest band of features masked in training; 0 turns it off")
+
+
 class InputOptions(Section):
-    """What a token is turned into before the encoder."""
+    """What a token, or a frame, is turned into before the encoder."""
 
     words: WordsOptions = WordsOptions()
     characters: CharactersOptions = CharactersOptions()
     affixes: AffixOptions = AffixOptions()
+    frames: FrameOptions = FrameOptions()
     column_width: Whole = Field(20, ge=1, description="width of the vector of each further column")
     dropout: float = Field(0.5, ge=0, lt=1, description="locked dropout on the encoder's input")
     word_dropout: float = Field(
@@ -146,6 +178,16 @@ class HeadOptions(Section):
     pooling: str | None = Field(
         None,
         description="classify, joint: how a sequence becomes one vector: attention, last, max (where not given), mean",
+    )
+    attention: Literal["additive", "dot"] | None = Field(
+        None, description="generate: how the decoder looks at the encoder's states"
+    )
+    decoder: Count | None = Field(None, description="generate, autoencode: width of the decoder's state")
+    embedding: Count | None = Field(None, description="generate, autoencode: width of a symbol's vector")
+    bottleneck: Count | None = Field(None, description="autoencode: width of the vector that a sequence becomes")
+    dropout: float | None = Field(None, ge=0, lt=1, description="generate, autoencode: dropout in the decoder")
+    beam: Count | None = Field(
+        None, description="ctc, generate: answers kept while searching for the best; 1: the best step at each step"
     )
     costs: dict[str, float] = Field(
         {},

@@ -23,12 +23,16 @@ from structseq.errors import ConfigError
 from structseq.heads import HEADS
 from structseq.heads.base import Head
 from structseq.heads.tagging import TagSet
-from structseq.inputs.base import Inputs, TokenBatch, WordFeature, column_of
+from structseq.inputs.base import Inputs, WordFeature, column_of
 from structseq.inputs.characters import CharacterCNN
+from structseq.inputs.frames import FrameInputs
 from structseq.inputs.tokens import Affixes, PretrainedVectors, WordEmbedding, read_vectors
 from structseq.padded import Padded
-from structseq.spans import Scheme
+from structseq.spans import PLAIN, Scheme
 from structseq.structures.base import Distribution
+
+# The vocabulary that holds the width of frames, and is there where a model reads them
+FRAMES = "frames.width"
 
 
 class Model(nn.Module):
@@ -40,15 +44,18 @@ class Model(nn.Module):
         What it was built from.
     vocabularies:
         Everything counted on the training data, by name: ``words``, ``characters``, ``shapes``, ``affixes``,
-        ``vectors`` and ``column.NAME``. Options, vocabularies, tags and weights are the whole model.
+        ``vectors`` and ``column.NAME``; of a model that reads frames ``frames.width`` alone. Options, vocabularies,
+        tags and weights are the whole model.
     tags:
-        What it decides between.
+        What it decides between; none for a model whose answers are frames.
+    inputs:
+        `Inputs`, or `FrameInputs`; `words` and `reads` tell which.
     """
 
     def __init__(self, options: Options, vocabularies: Mapping[str, Vocabulary], tags: TagSet) -> None:
         super().__init__()
         self.options, self.vocabularies, self.tags = options, dict(vocabularies), tags
-        self.inputs = build_inputs(options.inputs, self.vocabularies)
+        self.inputs: Any = build_inputs(options.inputs, self.vocabularies)
         self.encoder = build_encoder(options.encoder, self.inputs.width, tags=len(tags.labels))
         self.head = build_head(options.head, self.encoder.width, tags, self.vocabularies.get("labels"))
 
@@ -59,18 +66,33 @@ class Model(nn.Module):
         kind: type[Head] = row_of(HEADS, options.head.type, "head.type")
         # A label alone is a sequence of one tag; labels beside tags are counted on their own.
         named = (example.tags if "tags" in kind.asks else kind.gold(example) for example in examples)
-        tags = TagSet.of(named, scheme, options.head.scheme)
+        silent = kind.gives == "inputs" and FRAMES in vocabularies
+        tags = TagSet((), PLAIN, PLAIN) if silent else TagSet.of(named, scheme, options.head.scheme)
         if kind.asks == ("tags", "label"):
             vocabularies["labels"] = Vocabulary.count(Counter(example.label for example in examples), open=False)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = Model(options, vocabularies, tags)
+        if isinstance(model.inputs, FrameInputs):
+            model.inputs.measure(examples)
         model.head.prepare(examples)
         if vectors is not None:
             pretrained = model.inputs.features["vectors"]
             assert isinstance(pretrained, PretrainedVectors)
             pretrained.embedding.weight.data.copy_(vectors)
         return model
+
+    @property
+    def reads(self) -> str:
+        """What a step of its input is: ``"tokens"`` or ``"frames"``."""
+        return "tokens" if isinstance(self.inputs, Inputs) else "frames"
+
+    @property
+    def words(self) -> Inputs:
+        """The inputs of a model that reads tokens; raises `ConfigError` for one that reads frames."""
+        if not isinstance(self.inputs, Inputs):
+            raise ConfigError("this model reads frames (of recordings), not tokens")
+        return self.inputs
 
     @contextmanager
     def on_threads(self, threads: int) -> Iterator[None]:
@@ -92,18 +114,18 @@ class Model(nn.Module):
             for layer in layers:
                 layer.concurrent = False
 
-    def states(self, batch: TokenBatch, table: Tensor | None = None) -> Padded:
+    def states(self, batch: Any, table: Tensor | None = None) -> Padded:
         """(B, T, H): the encoder's states; ``table`` as in `Inputs.forward`."""
         states: Padded = self.encoder(self.inputs(batch, table))
         return states
 
-    def distribution(self, batch: TokenBatch, table: Tensor | None = None) -> Distribution:
+    def distribution(self, batch: Any, table: Tensor | None = None) -> Distribution:
         """The distribution over answers for each row."""
         distribution: Distribution = self.head(self.states(batch, table))
         return distribution
 
-    def loss(self, batch: TokenBatch, target: Tensor) -> Tensor:
-        """(B,) the head's loss of each row; target (B, T)."""
+    def loss(self, batch: Any, target: Tensor) -> Tensor:
+        """(B,) the head's loss of each row; target as of `Head.pad`."""
         return self.head.loss(self.states(batch), target)
 
     def predict(
@@ -115,6 +137,14 @@ class Model(nn.Module):
             for row, answer in zip(rows, self.head.predicted(distribution), strict=True):
                 found[row] = answer
         yield from found
+
+    def embed(self, examples: Sequence[Example]) -> np.ndarray:
+        """(N, width) float32: one vector for each example (`Head.embed`), in the order given."""
+        found: list[np.ndarray] = [np.zeros(0, np.float32)] * len(examples)
+        for rows, states in self._states(examples, 64, 4096):
+            for row, vector in zip(rows, self.head.embed(states).float().cpu().numpy(), strict=True):
+                found[row] = vector
+        return np.stack(found) if found else np.zeros((0, 0), np.float32)
 
     def calibrate(self, examples: Sequence[Example]) -> None:
         """Learn on held-out ``examples`` how sure the head's scores are (`Head.calibrate`)."""
@@ -149,15 +179,23 @@ class Model(nn.Module):
         self, examples: Sequence[Example], sentences: int = 64, tokens: int = 4096
     ) -> Iterator[tuple[np.ndarray, Distribution]]:
         """Batches of similar length: the rows' numbers and their distribution."""
+        for rows, states in self._states(examples, sentences, tokens):
+            distribution: Distribution = self.head(states)
+            yield rows, distribution
+
+    def _states(self, examples: Sequence[Example], sentences: int, tokens: int) -> Iterator[tuple[np.ndarray, Padded]]:
+        """Batches of similar length: the rows' numbers and their states."""
         self.eval()
         with torch.inference_mode():
             table = self.inputs.word_table()
             for rows in batches([len(example) for example in examples], sentences=sentences, tokens=tokens):
-                yield rows, self.distribution(self.inputs.encode([examples[row] for row in rows]), table)
+                yield rows, self.states(self.inputs.encode([examples[row] for row in rows]), table)
 
 
 def count_vocabularies(options: Options, examples: Sequence[Example]) -> tuple[dict[str, Vocabulary], Tensor | None]:
     """Everything that is counted on the training data, and the pretrained vectors where options name a file."""
+    if any("frames" in example.inputs for example in examples):
+        return {FRAMES: Vocabulary([str(examples[0].frames.shape[1])])}, None
     inputs = options.inputs
     words = Vocabulary.count(Counter(word for example in examples for word in example.tokens), open=False)
     lengths = (*inputs.affixes.prefixes, *(-n for n in inputs.affixes.suffixes))
@@ -179,8 +217,11 @@ def count_vocabularies(options: Options, examples: Sequence[Example]) -> tuple[d
     return vocabularies, vectors
 
 
-def build_inputs(options: InputOptions, vocabularies: Mapping[str, Vocabulary]) -> Inputs:
-    """Word features and columns, from options and what was counted."""
+def build_inputs(options: InputOptions, vocabularies: Mapping[str, Vocabulary]) -> Inputs | FrameInputs:
+    """Frames as they are, or word features and columns, from options and what was counted."""
+    if FRAMES in vocabularies:
+        frames = options.frames.model_dump()
+        return FrameInputs(int(vocabularies[FRAMES].items[0]), dropout=options.dropout, **frames)
     words, features = vocabularies["words"], dict[str, WordFeature]()
     if options.words.width:
         folded: Counter[str] = Counter()
@@ -264,6 +305,10 @@ def _refuse_unknown(option: str, kind: type, name: str, table: Mapping[str, type
         raise ConfigError(f"{option}: the {section} {name} has no such option; it belongs to {', '.join(owners)}")
 
 
+# The same of some heads.
+OWN_HEAD_OPTIONS = ("pooling", "attention", "decoder", "embedding", "bottleneck", "dropout", "beam")
+
+
 def build_head(options: HeadOptions, in_width: int, tags: TagSet, labels: Vocabulary | None = None) -> Head:
     """The head, for states (B, T, ``in_width``); ``labels`` for one that gives sentences labels beside tags.
 
@@ -275,8 +320,7 @@ def build_head(options: HeadOptions, in_width: int, tags: TagSet, labels: Vocabu
         own["labels"] = labels.items
     if options.projection != "linear":
         own["projection"] = options.projection
-    if options.pooling is not None:
-        own["pooling"] = options.pooling
+    own |= {name: value for name in OWN_HEAD_OPTIONS if (value := getattr(options, name)) is not None}
     for name in own:
         _refuse_unknown(f"head.{name}", kind, options.type, HEADS)
     head: Head = kind(in_width, tags, **own)

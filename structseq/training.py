@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from structseq.batch import batches, pad_targets
+from structseq.batch import batches
 from structseq.config import TrainingOptions
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
@@ -169,7 +169,7 @@ class _Trainer:
         numbers["update"] += 1
         numbers["step"] += 1
         decisions = sum(len(self.targets[row]) for row in rows)
-        numbers["loss_sum"] += loss * decisions
+        numbers["loss_sum"] += loss * max(1, decisions)
         numbers["decision_sum"] += decisions
         self._average()
         common = {
@@ -179,7 +179,7 @@ class _Trainer:
         }  # fmt: skip
         if numbers["step"] < self.steps:
             return Progress(loss=loss, best_score=numbers["best_score"], best_epoch=numbers["best_epoch"], **common)
-        mean = numbers["loss_sum"] / numbers["decision_sum"]
+        mean = numbers["loss_sum"] / max(1, numbers["decision_sum"])
         score = self._judge()
         numbers.update(epoch=numbers["epoch"] + 1, step=0, loss_sum=0.0, decision_sum=0)
         return Progress(
@@ -193,10 +193,10 @@ class _Trainer:
         model.train()
         batch = model.inputs.encode([self.examples[row] for row in rows])
         targets = [self.targets[row] for row in rows]
-        target = pad_targets(targets, max(map(len, targets))).to(self.device)
+        target = model.head.pad(targets).to(self.device)
         mixed = options.mixed_precision and self.device.type == "cuda"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed):
-            loss = model.loss(batch, target).sum() / sum(map(len, targets))
+            loss = model.loss(batch, target).sum() / max(1, sum(map(len, targets)))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = _clip(list(self.parameters.values()), options)
@@ -340,12 +340,12 @@ def planned_epochs(steps: int) -> int:
     return max(20, min(100, -(-2500 // steps)))
 
 
-def learnable(model: Model, examples: Any) -> tuple[list[Example], list[list[int]]]:
-    """The examples that can be learned from, and their targets: not empty, and every tag known to the head."""
+def learnable(model: Model, examples: Any) -> tuple[list[Example], list[Any]]:
+    """The examples that can be learned from, and their targets: not empty, and such as the head can answer with."""
     pairs = [(example, model.head.target(example)) for example in examples if len(example)]
     kept = [(example, target) for example, target in pairs if target is not None]
     if not kept:
-        raise DataError("expected at least one sentence with known tags to train on, found none")
+        raise DataError("expected at least one example with an answer that the model can give to train on, found none")
     return [example for example, _ in kept], [target for _, target in kept]
 
 

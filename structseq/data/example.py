@@ -9,17 +9,19 @@ from typing import Any
 from structseq.errors import DataError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Example:
     """One sequence with its answers.
 
     Attributes
     ----------
     inputs:
-        What is known of each token, by name, all of one length L: always ``"tokens"``; further columns of a
-        file (part of speech, gazetteer flags) under the names the user gave them.
+        What is known of each step, by name, all of one length L: ``"tokens"`` (strings), and further columns of a
+        file (part of speech, gazetteer flags) under the names the user gave them; or ``"frames"``, a float array
+        (L, F), as of a recording.
     targets:
-        Answers by name: ``"tags"`` (L strings), ``"label"`` (one, of the whole sequence). Empty when unknown.
+        Answers by name: ``"tags"`` (L strings), ``"label"`` (one, of the whole sequence), ``"target"`` (strings, as
+        many as there are: what was said in a recording, the other side of a pair). Empty when unknown.
     source:
         ``file:line`` of the first token (or of the record), for messages; empty when made from Python.
     metadata:
@@ -28,7 +30,7 @@ class Example:
         Whether a document boundary (``-DOCSTART-``, ``# newdoc``) stands before this sentence.
     """
 
-    inputs: Mapping[str, tuple[str, ...]]
+    inputs: Mapping[str, Any]
     targets: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -36,28 +38,59 @@ class Example:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        return self.inputs["tokens"]
+        """Its tokens; raises `DataError` when it is made of frames."""
+        try:
+            tokens: tuple[str, ...] = self.inputs["tokens"]
+        except KeyError:
+            raise self._lacks("tokens", "it is made of frames; use a model that reads frames") from None
+        return tokens
+
+    @property
+    def frames(self) -> Any:
+        """(L, F) its frames; raises `DataError` when it is made of tokens."""
+        try:
+            return self.inputs["frames"]
+        except KeyError:
+            raise self._lacks("frames", "it is made of tokens; read a list of recordings") from None
 
     @property
     def tags(self) -> tuple[str, ...]:
         """The gold tags; raises `DataError` when the example has none."""
-        try:
-            return self.targets["tags"]
-        except KeyError:
-            where = self.source or "this example"
-            raise DataError(f"{where} has no tags; read the file with its tag column") from None
+        return self._target("tags", "read the file with its tag column")
 
     @property
     def label(self) -> str:
         """The gold label of the whole sequence; raises `DataError` when the example has none."""
+        label: str = self._target("label", "say where it stands with data.label")
+        return label
+
+    @property
+    def target(self) -> tuple[str, ...]:
+        """The gold answer that is a sequence of its own; raises `DataError` when the example has none."""
+        return self._target("target", "read pairs of source and target, or recordings with their text")
+
+    def _target(self, name: str, advice: str) -> Any:
         try:
-            return self.targets["label"]
+            return self.targets[name]
         except KeyError:
-            where = self.source or "this example"
-            raise DataError(f"{where} has no label; say where it stands with data.label") from None
+            raise self._lacks(name, advice) from None
+
+    def _lacks(self, name: str, advice: str) -> DataError:
+        return DataError(f"{self.source or 'this example'} has no {name}; {advice}")
 
     def __len__(self) -> int:
-        return len(self.inputs["tokens"])
+        """Its number of steps, L."""
+        return len(self.inputs["tokens"] if "tokens" in self.inputs else self.inputs["frames"])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Example):
+            return NotImplemented
+        mine, theirs = ({**each.inputs, **each.targets} for each in (self, other))
+        same = mine.keys() == theirs.keys() and all(_equal(mine[name], theirs[name]) for name in mine)
+        rest = ("source", "metadata", "starts_document")
+        return same and all(getattr(self, name) == getattr(other, name) for name in rest)
+
+    __hash__ = None  # type: ignore[assignment]
 
     @staticmethod
     def of(tokens: Sequence[str], tags: Sequence[str] | None = None, **inputs: Sequence[str]) -> Example:
@@ -73,3 +106,29 @@ class Example:
             if len(column) != length:
                 raise DataError(f"expected {length} {name}, one for each token, found {len(column)}")
         return Example(columns, answers)
+
+    @staticmethod
+    def of_frames(frames: Any, tags: Sequence[str] | None = None, *, target: Sequence[str] | None = None) -> Example:
+        """An example of numbers made from Python: frames (L, F), optional gold tags for each, or a target sequence.
+
+        >>> len(Example.of_frames([[0.1, 0.2], [0.3, 0.4]], target=["seven"]))
+        2
+        """
+        import numpy as np  # here: text is read without it
+
+        values = np.asarray(frames, np.float32)
+        if values.ndim != 2:
+            raise DataError(f"expected frames (L, F), found an array of {values.ndim} dimensions")
+        answers: dict[str, Any] = {} if target is None else {"target": tuple(target)}
+        if tags is not None:
+            if len(tags) != len(values):
+                raise DataError(f"expected {len(values)} tags, one for each frame, found {len(tags)}")
+            answers["tags"] = tuple(tags)
+        return Example({"frames": values}, answers)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Also of arrays."""
+    if hasattr(one, "shape") and hasattr(other, "shape"):
+        return one.shape == other.shape and bool((one == other).all())
+    return bool(type(one) is type(other) and one == other)

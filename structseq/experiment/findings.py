@@ -27,7 +27,7 @@ def learned_transitions(model: Model) -> dict[str, Any] | None:
     if not isinstance(model.head, TaggingHead):
         return None
     with torch.inference_mode():
-        states = next(model.head.parameters()).new_zeros(1, 1, model.encoder.width)
+        states = next(model.parameters()).new_zeros(1, 1, model.encoder.width)  # a head may have no weights
         chain = model.head.chain(Padded(states, torch.tensor([1])))
     moves, start, end = (table.cpu() for table in (chain.moves[0, 0], chain.first[0], chain.last[0]))
     legal = moves[moves.isfinite()]

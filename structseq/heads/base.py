@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from structseq.batch import pad_targets
 from structseq.data.example import Example
 from structseq.padded import Padded
 from structseq.structures.base import Distribution, Structure
@@ -21,11 +22,16 @@ class Head(nn.Module, ABC):
     averaging:
         The weight averaging that suits the head's objective: ``"ema"`` or ``"mean"``.
     asks:
-        The answers that an example must have for it, by their names in `Example.targets`: ``"tags"``, ``"label"``.
+        The answers that an example must have for it, by their names in `Example.targets`: ``"tags"``, ``"label"``,
+        ``"target"``.
+    gives:
+        What its answer is: ``"tags"``, ``"label"``, ``"target"`` (a sequence of its own length), or ``"inputs"`` (the
+        input again).
     """
 
     averaging: str = "ema"
     asks: tuple[str, ...] = ("tags",)
+    gives: str = "tags"
 
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:
@@ -51,6 +57,16 @@ class Head(nn.Module, ABC):
     def target(self, example: Example) -> Any | None:
         """The gold answer as the loss wants it; None when this head cannot represent it (a tag never seen in
         training)."""
+
+    def pad(self, targets: Sequence[Any]) -> Tensor:
+        """The targets of a batch as one tensor, as the loss wants them: (B, U) numbers, 0 beyond each one's end."""
+        return pad_targets(targets, max(map(len, targets), default=0))
+
+    def embed(self, states: Padded) -> Tensor:
+        """(B, width) one vector for each sequence: the mean of its states, unless the head learned a better one."""
+        real = states.mask().unsqueeze(-1)
+        count = states.lengths.to(states.values.device).clamp(min=1).unsqueeze(1)
+        return states.values.masked_fill(~real, 0.0).sum(1) / count
 
     def predicted(self, distribution: Distribution) -> list[tuple[str, ...]]:
         """The answers that the head decides on, in the user's own terms."""

@@ -80,6 +80,7 @@ class ClassifyHead(TemperedHead):
     """
 
     asks = ("label",)
+    gives = "label"
 
     def __init__(
         self,
@@ -97,6 +98,10 @@ class ClassifyHead(TemperedHead):
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:
         return (example.label,)
+
+    def embed(self, states: Padded) -> Tensor:
+        vectors: Tensor = self.pooling(states)
+        return vectors
 
     def pooled(self, states: Padded) -> Padded:
         """(B, 1, width): a row of one step for every row."""

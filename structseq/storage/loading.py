@@ -108,7 +108,7 @@ def _read_vocabulary(folder: Path, name: str, listed: VocabularyFile) -> Vocabul
 
 
 def _check_vocabularies(vocabularies: Mapping[str, Vocabulary], path: Path) -> None:
-    closed = {"words", "vectors.width", "labels"}
+    closed = {"words", "vectors.width", "frames.width", "labels"}
     missing = {"words", "characters", "shapes", "affixes"} - vocabularies.keys()
     if missing:
         raise ModelFileError(f"{path}: expected a vocabulary {min(missing)!r}, found none; the file is damaged")
