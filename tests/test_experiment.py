@@ -284,6 +284,12 @@ def test_transitions_are_those_of_the_chain(head: str) -> None:
         assert found["scores"][0][0] == pytest.approx(float(weights[0, 0]), abs=1e-4)
 
 
+def test_a_head_without_weights_has_learned_no_transitions() -> None:
+    own = {"type": "jordan", "outputs": "tags", "bidirectional": False}
+    model = miniature.model({"encoder": own, "head": {"type": "softmax", "projection": "none"}})
+    assert not list(model.head.parameters()) and learned_transitions(model) is None
+
+
 def test_errors_are_wrong_and_the_surest_come_first(done: Trial) -> None:
     tagger, examples = Tagger.load(done.path), miniature.corpus().test
     found = confident_errors(tagger, examples, count=3)
