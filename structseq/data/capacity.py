@@ -27,6 +27,8 @@ class Capacity:
         The metadata keys that there is room for; None: any.
     blanks_in_metadata:
         Whether keys and values may hold line ends, and blanks at their ends.
+    targets:
+        The answers that there is room for.
     """
 
     format: str
@@ -36,6 +38,7 @@ class Capacity:
     empty_sentences: bool = True
     metadata: frozenset[str] | None = None
     blanks_in_metadata: bool = True
+    targets: frozenset[str] = frozenset({"tags"})
     _names: tuple[str, ...] | None = field(default=None, init=False)
 
     def check(self, example: Example, *, alike: bool = True) -> tuple[str, ...]:
@@ -43,7 +46,7 @@ class Capacity:
 
         ``alike``: whether all examples must have the same columns.
         """
-        if odd := sorted(set(example.targets) - {"tags"}):
+        if odd := sorted(set(example.targets) - self.targets):
             raise self.refusal(example, f"the target {odd[0]!r}")
         names = ("tokens", *(name for name in example.inputs if name != "tokens"), *example.targets)
         if self._names is None:

@@ -19,6 +19,8 @@ from structseq.data.conllu import read_conllu, write_conllu
 from structseq.data.example import Example
 from structseq.data.jsonl import read_jsonl, write_jsonl
 from structseq.data.labelled import is_header, read_labelled, write_labelled
+from structseq.data.pairs import is_header as is_header_of_pairs
+from structseq.data.pairs import read_pairs, write_pairs
 from structseq.data.passages import Passage
 from structseq.data.textfile import GZIP, Source, Target, name_of, peek
 from structseq.data.threefile import is_threefile, read_threefile, write_threefile
@@ -41,6 +43,7 @@ FORMATS: Mapping[str, Format] = {
     "jsonl": Format(read_jsonl, write_jsonl, passages.of_jsonl, (".jsonl", ".ndjson", ".json")),
     "threefile": Format(read_threefile, write_threefile, None, ()),
     "labelled": Format(read_labelled, write_labelled, None, ()),
+    "pairs": Format(read_pairs, write_pairs, None, ()),
 }
 
 SAMPLE = 1 << 16  # bytes that a format is told by
@@ -54,7 +57,7 @@ def read(source: Source, format: str = "auto", **options: Any) -> Iterator[Examp
     """The examples of a file (or a folder of the three-file layout), one after the other.
 
     ``format`` is one of `FORMATS`, or ``auto`` to tell it by name and content; ``options`` are those of the readers
-    (`read_columns`, `read_conllu`, `read_jsonl`, `read_threefile`, `read_labelled`), of which each takes its own, so
+    (`read_columns`, `read_conllu`, `read_jsonl`, `read_threefile`, `read_labelled`, `read_pairs`), of which each takes its own, so
     that one set serves files of several formats. Raises `ConfigError` for a format that there is not and an option that
     no format has, `DataError` for a file that is not what it claims to be.
     """
@@ -85,8 +88,9 @@ def write(target: Target, examples: Iterable[Example], format: str = "auto", **o
 def detect_format(source: Source) -> str:
     """The name of the format a file is in, by its extension and its first lines; a stream must peek or seek.
 
-    Labelled texts are told by a header that names ``label`` and ``text``, whatever the extension of a column file;
-    without a header they look like columns, and their format must be named.
+    Labelled texts are told by a header that names ``label`` and ``text``, pairs by one that names ``source`` and
+    ``target``, whatever the extension of a column file; without a header they look like columns, and their format must
+    be named.
     """
     by_name = _by_name(source)
     if by_name in ("threefile", "conllu", "jsonl"):
@@ -148,6 +152,8 @@ def _by_content(first: bytes) -> str | None:
             return "conllu"
         if number == 0 and is_header(line.decode("latin-1")):  # only the ASCII in it matters
             return "labelled"
+        if number == 0 and is_header_of_pairs(line.decode("latin-1")):
+            return "pairs"
         if content[:1] != b"#":
             return None
     return None
