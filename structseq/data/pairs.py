@@ -1,8 +1,8 @@
 r"""Pairs: ``source TAB target``, one a line, as corpora of sequence to sequence come.
 
-A first line whose fields hold ``source`` and ``target`` (written so) is a header: it says which column is which, and its further
-columns become metadata by name. Without a header each line has exactly two fields, or, where answers are not asked for,
-the source alone. Both sides are cut into symbols: every character, or what stands between white space.
+A first line whose fields hold ``source`` and ``target`` (written so) is a header: it says which column is which, and
+its further columns become metadata by name. Without a header each line has exactly two fields, or, where answers are
+not asked for, the source alone. Both sides are cut into symbols: every character, or what stands between white space.
 
 Lines end in ``\n`` or ``\r\n``; blank ones are passed over. Spaces are symbols like any other where characters are.
 """
@@ -73,7 +73,8 @@ def read_pairs(
 
 
 def _examples(source: Source, symbols: str, encoding: str, tags: bool) -> Iterator[Example]:
-    name, names, header, found = name_of(source), (SOURCE, TARGET), 0, False
+    names: tuple[str, ...] = (SOURCE, TARGET)
+    name, header, found = name_of(source), 0, False
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
         content = (line.removeprefix(BOM) if number == 1 else line).rstrip("\r\n")
         if not content.strip(" \t"):
@@ -119,8 +120,8 @@ def write_pairs(
     Raises `DataError`, and leaves no file behind, for what cannot be read back: an example without a target, a symbol
     that the cut would not give again, tags or a label, further inputs.
     """
-    room = {"metadata": frozenset[str](), "targets": frozenset({TARGET})}
-    capacity = Capacity("a file of pairs", name_of(target), inputs=False, documents=False, **room)
+    capacity = Capacity("a file of pairs", name_of(target), inputs=False, documents=False)
+    capacity.metadata, capacity.targets = frozenset(), frozenset({TARGET})
     with writing(target, encoding=encoding) as file:
         file.write(f"{SOURCE}\t{TARGET}\n")
         for example in examples:
