@@ -1,0 +1,395 @@
+"""Answers that are sequences of their own length: symbol error rate (word, digit, character error rate), counted by
+rapidfuzz from the fewest substitutions, deletions and insertions that turn gold into answer (Levenshtein 1966).
+
+Of several shortest ways from gold to answer the one that rapidfuzz finds is counted: the number of edits is always the
+same, which of them are substitutions need not be. No gold symbols at all are divided by as if there were one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from structseq.errors import DataError
+from structseq.evaluation.intervals import LEVEL, resample
+from structseq.evaluation.report import NOTHING, SHOWN, _columns, _percent
+from structseq.evaluation.scores import ratio
+
+Interval = tuple[float, float]
+Answers = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class TransductionScore:
+    """What was counted over some answers.
+
+    Attributes
+    ----------
+    answers, symbols:
+        How many answers, and how many gold symbols in them.
+    substitutions, deletions, insertions:
+        Gold symbols answered as another, gold symbols left out, and symbols answered for nothing.
+    right:
+        Answers without any of these.
+    error_interval, exact_interval:
+        95 % bootstrap intervals over answers of `error_rate` and `exact_match`; None if none was asked.
+    """
+
+    answers: int
+    symbols: int
+    substitutions: int
+    deletions: int
+    insertions: int
+    right: int
+    error_interval: Interval | None = None
+    exact_interval: Interval | None = None
+
+    @property
+    def edits(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def error_rate(self) -> float:
+        """Edits for each gold symbol; above 1 where more is answered than there is."""
+        return self.edits / max(self.symbols, 1)
+
+    @property
+    def exact_match(self) -> float:
+        """Share of answers wholly right, 0 to 1; 0 of none."""
+        return ratio(self.right, self.answers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        found = asdict(self) | {"error_rate": self.error_rate, "exact_match": self.exact_match}
+        for name in ("error_interval", "exact_interval"):
+            found[name] = None if found[name] is None else list(found[name])
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class WrongAnswer:
+    """One answer that is not the gold one: its number from 0, its ``file:line``, both sides and the edits between."""
+
+    answer: int
+    source: str
+    gold: tuple[str, ...]
+    predicted: tuple[str, ...]
+    edits: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "gold": list(self.gold), "predicted": list(self.predicted)}
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """How often the symbol ``gold`` was answered as ``predicted``; None for nothing."""
+
+    gold: str | None
+    predicted: str | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransductionReport:
+    """What `evaluate_transduction` found.
+
+    Attributes
+    ----------
+    every:
+        Over all answers.
+    repeated, others:
+        Over those whose gold says the same symbol twice in a row, and over all others.
+    confusion:
+        Which symbol was taken for which, most frequent first.
+    errors:
+        Every wrong answer, those with most edits first.
+    unknown:
+        Gold symbols that training never saw, with how often they occur: errors, whatever was answered.
+    sources:
+        ``file:line`` of each answer, as far as they were given.
+    signature:
+        How the numbers were computed, in one line.
+    """
+
+    every: TransductionScore
+    repeated: TransductionScore
+    others: TransductionScore
+    confusion: tuple[Edit, ...]
+    errors: tuple[WrongAnswer, ...]
+    unknown: Mapping[str, int]
+    sources: tuple[str, ...]
+    signature: str
+
+    @property
+    def error_rate(self) -> float:
+        return self.every.error_rate
+
+    @property
+    def exact_match(self) -> float:
+        return self.every.exact_match
+
+    @property
+    def criterion(self) -> float:
+        """1 - error rate, at least 0: the one number to watch."""
+        return max(0.0, 1 - self.error_rate)
+
+    def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
+        """Plain lists, dicts and numbers for JSON; ``errors``: how many wrong answers to list, None for all."""
+        shown = self.errors if errors is None else self.errors[:errors]
+        return {
+            "criterion": self.criterion,
+            "score": "1 - symbol error rate",
+            **self.every.to_dict(),
+            "repeated": self.repeated.to_dict(),
+            "others": self.others.to_dict(),
+            "confusion": [asdict(edit) for edit in self.confusion],
+            "unknown": dict(self.unknown),
+            "signature": self.signature,
+            "wrong": len(self.errors),
+            "errors": [wrong.to_dict() for wrong in shown],
+        }
+
+    def text(self, errors: int | None = 0) -> str:
+        """The report for a terminal, rates in percent; ``errors``: how many wrong answers to list, None for all."""
+        shown = self.errors if errors is None else self.errors[:errors]
+        blocks = [
+            _headline(self.every),
+            _splits({"repeat": self.repeated, "none": self.others, "all": self.every}),
+            _unknown(self.unknown),
+            _confusion(self.confusion),
+            _listing(shown, len(self.errors)),
+            f"signature: {self.signature}",
+        ]
+        return "\n\n".join(block for block in blocks if block)
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+# -- counting ----------------------------------------------------------------------------------------------------------
+
+
+def symbol_errors(gold: Answers, predicted: Answers) -> float:
+    """Symbol error rate: edits from gold to predicted over all answers, for each gold symbol; it can be above 1.
+
+    Raises `DataError` where there are not as many answers as gold ones.
+
+    >>> symbol_errors([["7", "7", "3"], ["1"]], [["7", "3"], ["1"]])
+    0.25
+    """
+    _require_pairs(gold, predicted)
+    coded = _coded(gold, predicted)
+    edits = sum(Levenshtein.distance(one, other) for one, other in zip(*coded, strict=True))
+    return edits / max(sum(map(len, gold)), 1)
+
+
+def exact_match(gold: Answers, predicted: Answers) -> float:
+    """Share of answers that are wholly right, 0 to 1; 0 of none. Raises as `symbol_errors`.
+
+    >>> exact_match([["7", "7"], []], [["7"], []])
+    0.5
+    """
+    _require_pairs(gold, predicted)
+    return ratio(sum(tuple(one) == tuple(other) for one, other in zip(gold, predicted, strict=True)), len(gold))
+
+
+def has_repeat(symbols: Sequence[str]) -> bool:
+    """Whether a symbol stands twice in a row.
+
+    >>> has_repeat(["7", "7", "3"]), has_repeat(["7", "3", "7"])
+    (True, False)
+    """
+    return any(one == other for one, other in pairwise(symbols))
+
+
+def evaluate_transduction(
+    gold: Answers,
+    predicted: Answers,
+    *,
+    known_symbols: Collection[str] | None = None,
+    sources: Sequence[str] = (),
+    bootstrap: int = 10_000,
+    seed: int = 0,
+) -> TransductionReport:
+    """Compare answers that are sequences of their own length, and report.
+
+    Parameters
+    ----------
+    gold, predicted:
+        As many sequences of symbols; empty ones are fine on both sides.
+    known_symbols:
+        Those that training saw; gold symbols beyond them are named.
+    sources:
+        ``file:line`` of each answer, for the listing.
+    bootstrap, seed:
+        Number of resamples of answers (0 for no interval), and the seed that decides them.
+
+    Raises `DataError` where there are not as many answers, or sources, as gold ones.
+
+    >>> report = evaluate_transduction([["7", "7", "3"], ["1"]], [["7", "3"], ["1"]], bootstrap=0)
+    >>> report.error_rate, report.exact_match, report.repeated.deletions, report.others.error_rate
+    (0.25, 0.5, 1, 0.0)
+    >>> report.confusion
+    (Edit(gold='7', predicted=None, count=1),)
+    """
+    _require_pairs(gold, predicted)
+    if sources and len(sources) != len(gold):
+        raise DataError(f"expected {len(gold)} sources, one for each answer, found {len(sources)}")
+    edits = [_edits(*pair) for pair in zip(gold, predicted, *_coded(gold, predicted), strict=True)]
+    counts = np.array([_counts(*pair) for pair in zip(gold, edits, strict=True)], np.int64).reshape(-1, 5)
+    repeated = np.array([has_repeat(row) for row in gold], np.bool_)
+    pairs = Counter(pair for row in edits for pair in row)
+    ordered = sorted(pairs.items(), key=lambda item: (-item[1], *(name or "" for name in item[0])))
+    return TransductionReport(
+        every=_score(counts, bootstrap, seed),
+        repeated=_score(counts[repeated], bootstrap, seed),
+        others=_score(counts[~repeated], bootstrap, seed),
+        confusion=tuple(Edit(*pair, count) for pair, count in ordered),
+        errors=_wrong(gold, predicted, [len(row) for row in edits], sources),
+        unknown=_unknown_symbols(gold, known_symbols),
+        sources=tuple(sources),
+        signature=_signature(bootstrap if len(gold) else 0, seed),
+    )
+
+
+def _require_pairs(gold: Answers, predicted: Answers) -> None:
+    if len(gold) != len(predicted):
+        raise DataError(f"expected {len(gold)} answers, as many as gold ones, found {len(predicted)}")
+
+
+def _coded(gold: Answers, predicted: Answers) -> tuple[list[list[int]], list[list[int]]]:
+    """Both sides with a number for each distinct symbol: rapidfuzz compares hashes, and those of numbers are exact."""
+    number: dict[str, int] = {}
+
+    def coded(rows: Answers) -> list[list[int]]:
+        return [[number.setdefault(symbol, len(number)) for symbol in row] for row in rows]
+
+    return coded(gold), coded(predicted)
+
+
+def _edits(
+    gold: Sequence[str], predicted: Sequence[str], coded: Sequence[int], answered: Sequence[int]
+) -> list[tuple[str | None, str | None]]:
+    """The edits between two answers, from left to right, as symbols; None for nothing."""
+    found: list[tuple[str | None, str | None]] = []
+    for edit in Levenshtein.editops(coded, answered):
+        right = None if edit.tag == "insert" else gold[edit.src_pos]
+        found.append((right, None if edit.tag == "delete" else predicted[edit.dest_pos]))
+    return found
+
+
+def _counts(gold: Sequence[str], edits: Sequence[tuple[str | None, str | None]]) -> tuple[int, ...]:
+    """Gold symbols, substitutions, deletions, insertions, and 1 for a right answer."""
+    deletions = sum(answered is None for _, answered in edits)
+    insertions = sum(right is None for right, _ in edits)
+    return len(gold), len(edits) - deletions - insertions, deletions, insertions, int(not edits)
+
+
+def _score(counts: np.ndarray, bootstrap: int, seed: int) -> TransductionScore:
+    """From `_counts` of some answers, (N, 5)."""
+    symbols, substitutions, deletions, insertions, right = counts.sum(0).tolist()
+    intervals: list[Interval | None] = [None, None]
+    if bootstrap and len(counts):
+        columns = np.stack([counts[:, 0], counts[:, 1:4].sum(1), counts[:, 4]], 1)
+        drawn, edits, exact = resample(columns, bootstrap, seed).T
+        intervals = [_interval(edits / np.maximum(drawn, 1)), _interval(exact / len(counts))]
+    return TransductionScore(len(counts), symbols, substitutions, deletions, insertions, right, *intervals)
+
+
+def _interval(values: np.ndarray) -> Interval:
+    low, high = np.percentile(values, ((100 - LEVEL) / 2, (100 + LEVEL) / 2))
+    return float(low), float(high)
+
+
+def _wrong(gold: Answers, predicted: Answers, edits: Sequence[int], sources: Sequence[str]) -> tuple[WrongAnswer, ...]:
+    """Those that differ, most edits first, of equals in the order given."""
+    order = sorted((row for row, count in enumerate(edits) if count), key=lambda row: -edits[row])
+    return tuple(
+        WrongAnswer(row, _where(row, sources), tuple(gold[row]), tuple(predicted[row]), edits[row]) for row in order
+    )
+
+
+def _where(row: int, sources: Sequence[str]) -> str:
+    return (sources[row] if sources else "") or f"answer {row + 1}"
+
+
+def _unknown_symbols(gold: Answers, known: Collection[str] | None) -> dict[str, int]:
+    if known is None:
+        return {}
+    lookup = frozenset(known)
+    counts = Counter(symbol for row in gold for symbol in row if symbol not in lookup)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _signature(resamples: int, seed: int) -> str:
+    """How it was computed, after sacreBLEU's signatures (Post 2018)."""
+    how = f"bootstrap,{LEVEL}%,percentile,answers,n={resamples},seed={seed}" if resamples else "none"
+    parts = ("symbol-error-rate", "exact-match", "average:micro", "no-gold:1", f"interval:{how}")
+    return "|".join([*parts, *(f"{package}:{version(package)}" for package in ("rapidfuzz", "structseq"))])
+
+
+# -- as text -----------------------------------------------------------------------------------------------------------
+
+
+def _headline(score: TransductionScore) -> str:
+    rows = [
+        ["symbol error rate", _percent(score.error_rate), _sure(score.error_interval)],
+        ["exact match", _percent(score.exact_match), _sure(score.exact_interval)],
+    ]
+    counts = f"{score.answers} answers, {score.symbols} symbols; {score.substitutions} substituted, "
+    return f"{_columns(rows)}\n{counts}{score.deletions} left out, {score.insertions} put in"
+
+
+def _sure(interval: Interval | None) -> str:
+    return "" if interval is None else f"{LEVEL}% interval {_percent(interval[0])} to {_percent(interval[1])}"
+
+
+def _splits(parts: Mapping[str, TransductionScore]) -> str:
+    """A row for each part of the answers; a symbol twice in a row is where trimming fails and CTC need not."""
+    rows = [["twice in a row", "answers", "symbols", "subst.", "left out", "put in", "error rate", "exact"]]
+    for name, part in parts.items():
+        counts = (part.answers, part.symbols, part.substitutions, part.deletions, part.insertions)
+        rows.append([name, *map(str, counts), _percent(part.error_rate), _percent(part.exact_match)])
+    return _columns(rows)
+
+
+def _unknown(unknown: Mapping[str, int]) -> str:
+    if not unknown:
+        return ""
+    told = ", ".join(f"{_shown(symbol)} ({count})" for symbol, count in list(unknown.items())[:SHOWN])
+    more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+    return f"symbols never seen in training, counted as errors: {told}{more}"
+
+
+def _confusion(confusion: Sequence[Edit]) -> str:
+    if not confusion:
+        return ""
+    rows = [["gold", "predicted", "count"]]
+    rows += [[_shown(edit.gold), _shown(edit.predicted), str(edit.count)] for edit in confusion[:SHOWN]]
+    more = f"\n{len(confusion) - SHOWN} more pairs" if len(confusion) > SHOWN else ""
+    return _columns(rows, left=2) + more
+
+
+def _listing(shown: Sequence[WrongAnswer], total: int) -> str:
+    if not shown:
+        return ""
+    lines = [f"{len(shown)} of {total} wrong answers, worst first:"]
+    for wrong in shown:
+        lines.append(f"{wrong.source}: {wrong.edits} of {len(wrong.gold)} symbols")
+        for side, symbols in (("gold", wrong.gold), ("predicted", wrong.predicted)):
+            lines.append(f"    {side:<10} {' '.join(map(_shown, symbols)) or NOTHING}")
+    return "\n".join(lines)
+
+
+def _shown(symbol: str | None) -> str:
+    """A symbol of a table: one that cannot be seen is quoted."""
+    if symbol is None:
+        return NOTHING
+    return symbol if symbol.strip() else repr(symbol)
