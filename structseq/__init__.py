@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from structseq.estimator import SequenceTagger
     from structseq.evaluation import Report, evaluate
     from structseq.spans import Scheme, Span, scheme_of
-    from structseq.tagger import Classifier, Tagger
+    from structseq.tagger import Classifier, Embedder, Tagger, Transducer
 
 __version__ = "0.1.0"
 
@@ -28,6 +28,7 @@ __all__ = [
     "ConfigError",
     "Corpus",
     "DataError",
+    "Embedder",
     "Example",
     "ModelFileError",
     "Report",
@@ -37,6 +38,7 @@ __all__ = [
     "StructseqError",
     "Tagger",
     "TrainingError",
+    "Transducer",
     "__version__",
     "evaluate",
     "read",
@@ -49,6 +51,7 @@ _HOMES = {
     "ConfigError": "structseq.errors",
     "Corpus": "structseq.data.corpus",
     "DataError": "structseq.errors",
+    "Embedder": "structseq.tagger",
     "Example": "structseq.data.example",
     "ModelFileError": "structseq.errors",
     "Report": "structseq.evaluation",
@@ -58,6 +61,7 @@ _HOMES = {
     "StructseqError": "structseq.errors",
     "Tagger": "structseq.tagger",
     "TrainingError": "structseq.errors",
+    "Transducer": "structseq.tagger",
     "evaluate": "structseq.evaluation",
     "read": "structseq.data.formats",
     "scheme_of": "structseq.spans",

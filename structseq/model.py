@@ -138,13 +138,32 @@ class Model(nn.Module):
                 found[row] = answer
         yield from found
 
+    def answer(self, examples: Sequence[Example]) -> list[tuple[tuple[str, ...], float | None]]:
+        """For each example its answer of its own length, and that answer's log-probability in nats (`Head.log_probs`;
+        None where the head tells none), in the order given."""
+        found: list[tuple[tuple[str, ...], float | None]] = [((), None)] * len(examples)
+        for rows, distribution in self._distributions(examples):
+            answers = self.head.predicted(distribution)
+            sure = self.head.log_probs(distribution, answers)
+            for place, row in enumerate(rows):
+                found[row] = (answers[place], sure[place] if sure is not None else None)
+        return found
+
+    @property
+    def embedding_width(self) -> int:
+        """Width of the vectors that `embed` gives."""
+        weights = next(self.encoder.parameters(), torch.zeros(0))
+        with torch.inference_mode():
+            one = Padded(weights.new_zeros(1, 1, self.encoder.width), torch.ones(1, dtype=torch.int64))
+            return self.head.embed(one).shape[1]
+
     def embed(self, examples: Sequence[Example]) -> np.ndarray:
         """(N, width) float32: one vector for each example (`Head.embed`), in the order given."""
         found: list[np.ndarray] = [np.zeros(0, np.float32)] * len(examples)
         for rows, states in self._states(examples, 64, 4096):
             for row, vector in zip(rows, self.head.embed(states).float().cpu().numpy(), strict=True):
                 found[row] = vector
-        return np.stack(found) if found else np.zeros((0, 0), np.float32)
+        return np.stack(found) if found else np.zeros((0, self.embedding_width), np.float32)
 
     def calibrate(self, examples: Sequence[Example]) -> None:
         """Learn on held-out ``examples`` how sure the head's scores are (`Head.calibrate`)."""

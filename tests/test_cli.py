@@ -64,7 +64,7 @@ def test_alone_it_helps_and_tells_its_version(command: Command) -> None:
     ("words", "told"),
     [
         (["trian"], "unknown command 'trian'; did you mean \"train\"?"),
-        (["frobnicate"], "unknown command 'frobnicate'; known are check, convert, train, evaluate, tag, describe"),
+        (["frobnicate"], "unknown command 'frobnicate'; known are check, convert, train, evaluate, tag, embed"),
         (["train", "a", "--output", "b", "--sed", "1"], "unknown option --sed; did you mean --seed?"),
         (["train", "a", "--output", "b", "--zzz"], "unknown option --zzz; --help shows the known ones"),
         (["train", "a", "--output", "b", "--seed", "1", "--seed", "2"], "option --seed is given twice; give it once"),

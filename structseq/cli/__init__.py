@@ -1,5 +1,5 @@
-"""The command line's surface: check, convert, train, evaluate, tag, describe, compare; each command's work is a file of
-its own.
+"""The command line's surface: check, convert, train, evaluate, tag, embed, describe, compare; each command's work is a
+file of its own.
 
 Results go to standard output, errors and progress to standard error. Exit status: 0 done; 1 `check` found what training
 would refuse, or a trial of `compare` failed; 2 input that cannot be used, told in one sentence; 130 stopped by Ctrl-C
@@ -219,7 +219,8 @@ def tag(
 
     conll: every column and comment is kept and the predicted tag is the last column (a label, where the model gives
     sentences labels too, is a comment more). jsonl: records with "tokens" or
-    "text" gain "tags" and "spans". text: one text a line becomes one JSON record a line.
+    "text" gain "tags" and "spans". text: one text a line becomes one JSON record a line. A model whose answer is a
+    label, or a sequence of its own (of a text, of a recording), gives one JSON record a sequence, whatever the format.
     """
     from structseq.cli.tagging import run_tag
 
@@ -233,6 +234,37 @@ def tag(
         settings=settings or [],
         trusted=trusted or [],
     )
+
+
+@app.command(cls=Command)
+def embed(
+    model: ModelFolder,
+    file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="Sequences; - is standard input.")] = "-",
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="NAME", help="Format of FILE, text for one a line; found from it where not given."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="File to write, an array where it ends in .npy, else JSON records; standard output where not given.",
+        ),
+    ] = None,
+    settings: Settings = None,
+    trusted: Trusted = None,
+) -> None:
+    """Write one vector for each sequence of a file.
+
+    An autoencoder's bottleneck, a classifier's pooled states; of any other model the mean of its encoder's states.
+    """
+    from structseq.cli.transducing import run_embed
+
+    run_embed(model, file, format=format, output=output, settings=settings or [], trusted=trusted or [])
 
 
 @app.command(cls=Command)

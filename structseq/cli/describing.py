@@ -25,7 +25,7 @@ def run_describe(
     stored = load_model(folder, trusted=trusted)
     model, gates, where = stored.model, stored.metrics.get("gates", {}), "dev"
     if on is not None:
-        if "tags" not in model.head.asks:
+        if model.head.gives != "tags":
             raise ConfigError("--on: gates are told by tag, and this model gives none; leave --on out")
         data = data_options(settings, model.options.data)
         examples = read_examples(on, data)

@@ -19,9 +19,10 @@ def run_evaluate(
     """Score and print; the JSON file holds every error, the text as many as asked for."""
     stored = load_model(model, trusted=trusted)
     data = data_options(settings, stored.model.options.data)
-    asks = stored.model.head.asks
+    head = stored.model.head
+    asks = ("target",) if head.gives == "target" else head.asks  # tags of frames are for training alone
     examples = read_examples(file, data, asks)
-    if "tags" in asks:
+    if head.gives == "tags":
         refuse_foreign(examples, stored.model.tags.outer, data)
     report = score(stored.model, examples, entities=stored.entities)
     if json_out is not None:

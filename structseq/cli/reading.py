@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 # Options of how files are read that are no reader's: the format is chosen by one, the tags are looked at by the others
-_NO_READERS = {"format", "scheme", "repair", "label"}
+_NO_READERS = {"format", "scheme", "repair", "label", "audio"}
 
 
 def data_options(settings: Sequence[str], below: DataOptions | None = None) -> DataOptions:
@@ -42,13 +42,16 @@ def reader_options(data: DataOptions, *, tags: bool = True) -> dict[str, Any]:
 
 
 def read_examples(path: str | Path, data: DataOptions, asks: Sequence[str] = ("tags",)) -> list[Example]:
-    """All sentences of a file, with the answers that are asked for, tags or a label or both.
+    """All sentences of a file, with the answers that are asked for: tags, a label, a target.
 
-    Raises `DataError` where it cannot be read, holds none, or one of them has no label.
+    Raises `DataError` where it cannot be read, holds none, or one of them has no label or target.
     """
-    examples = list(read(path, data.format, **reader_options(data, tags="tags" in asks)))
+    examples = list(read(path, data.format, **reader_options(data, tags=bool({"tags", "target"} & set(asks)))))
     if not examples:
         raise DataError("expected sentences, found none", file=path)
+    if "target" in asks:
+        for example in examples:
+            example.target  # noqa: B018 - raises where there is none
     return with_labels(examples, data.label) if "label" in asks else examples
 
 

@@ -5,28 +5,47 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from structseq.data.example import Example
-from structseq.evaluation import JointReport, Report, evaluate, evaluate_jointly
+from structseq.evaluation import (
+    JointReport,
+    ReconstructionReport,
+    Report,
+    TransductionReport,
+    evaluate,
+    evaluate_jointly,
+    evaluate_reconstruction,
+    evaluate_transduction,
+)
 from structseq.heads.tagging import TagSet
 from structseq.model import Model
 
 
 def score(
     model: Model, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] | None = None
-) -> Report | JointReport:
+) -> Report | JointReport | TransductionReport | ReconstructionReport:
     """Answer ``examples`` and compare; ``entities`` are those of the training data, as (text, label).
 
-    A label is scored as the one tag of a sentence of one word, which is the whole text.
+    A label is scored as the one tag of a sentence of one word, which is the whole text; where tags are those of frames
+    a frame's number stands for its word. A text that is said again is an answer of its own length.
     """
-    tagging = "tags" in model.head.asks
+    gives, frames = model.head.gives, model.reads == "frames"
+    gold = [model.head.gold(example) for example in examples]
+    predicted = list(model.predict(examples))
+    sources = [example.source for example in examples]
+    if gives == "inputs" and frames:
+        return evaluate_reconstruction([example.frames for example in examples], predicted)
+    if gives in ("target", "inputs"):
+        return evaluate_transduction(gold, predicted, known_symbols=model.head.symbols(), sources=sources)
+    tagging = gives == "tags"
     compare = evaluate_jointly if tagging and "label" in model.head.asks else evaluate
+    texts = [tuple(map(str, range(len(e)))) if frames else e.tokens for e in examples]
     return compare(
-        [model.head.gold(example) for example in examples],
-        list(model.predict(examples)),
+        gold,
+        predicted,
         scheme=model.tags.outer,
-        tokens=[example.tokens if tagging else (" ".join(example.tokens),) for example in examples],
+        tokens=[text if tagging else (" ".join(text),) for text in texts],
         known_entities=entities if tagging else None,
         known_tags=known_tags(model.tags),
-        sources=[example.source for example in examples],
+        sources=sources,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from structseq.cli.classifying import run_classify
 from structseq.cli.door import one_line, remark
 from structseq.cli.reading import data_options, reader_options
+from structseq.cli.transducing import run_transduce
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read_passages
 from structseq.data.jsonl import SPAN_KEYS, TAG_KEYS, keys_of
@@ -44,8 +45,9 @@ def run_tag(
     if text is not None and file != "-":
         raise ConfigError(f"--text and the file {file} cannot both be tagged; give one of them")
     stored = load_model(model, trusted=trusted)
-    if "tags" not in stored.model.head.asks:
-        run_classify(
+    if stored.model.head.gives != "tags":
+        answering = run_classify if stored.model.head.gives == "label" else run_transduce
+        answering(
             stored,
             file,
             format=format,

@@ -29,6 +29,10 @@ from structseq.openings import mean_openings
 from structseq.run import Identity, Outcome, RunFolder, fit, hold_out, start_from, warm_up
 from structseq.spans import PLAIN, Scheme
 
+# What a model's answers are, and are made of, for the lines that tell of the data
+KINDS = {"tags": "", "label": "plain labels", "target": "answers of their own length", "inputs": "no answers asked for"}
+ANSWERS = {"tags": "tags", "label": "tags", "target": "symbols"}
+
 
 @dataclass
 class TrainCommand:
@@ -88,19 +92,22 @@ class TrainCommand:
         data, kind = options.data, row_of(HEADS, options.head.type, "head.type")
         train = read_examples(self.train, data, kind.asks)
         dev, test = (read_examples(path, data, kind.asks) if path else [] for path in (self.dev, self.test))
-        scheme, told = PLAIN, "plain labels"
-        if "tags" in kind.asks:
+        scheme, told = PLAIN, KINDS[kind.gives]
+        if kind.gives == "tags":
             scheme = find_scheme(train, data, [*dev, *test])
             train, changed = repaired(train, scheme, data)
             if changed:
                 self._say(f"{self.train}: {changed} illegal tag sequences were repaired by {data.repair!r}")
             told = f"tag scheme {scheme}, {'named' if data.scheme != 'auto' else 'found from the data'}"
-        self._say(f"{self.train}: {len(train)} sentences, {sum(map(len, train))} tokens; {told}")
+        what = "recordings, {} frames" if "frames" in train[0].inputs else "sentences, {} tokens"
+        self._say(f"{self.train}: {len(train)} {what.format(sum(map(len, train)))}; {told}")
         if not self.dev:
             train, dev = self._held_out(train, options)
+        if kind.gives == "inputs":
+            return Corpus(tuple(train), tuple(dev), tuple(test)), scheme
         known = {tag for example in train for tag in kind.gold(example)}
         for path, part in ((self.dev or self.train, dev), (self.test, test)):
-            self._warn_of_unseen(str(path), [kind.gold(example) for example in part], known)
+            self._warn_of_unseen(str(path), [kind.gold(example) for example in part], known, ANSWERS[kind.gives])
         return Corpus(tuple(train), tuple(dev), tuple(test)), scheme
 
     def _held_out(self, train: list[Example], options: Options) -> tuple[list[Example], list[Example]]:
@@ -111,12 +118,12 @@ class TrainCommand:
         )
         return kept, held
 
-    def _warn_of_unseen(self, file: str, golds: Sequence[Sequence[str]], known: set[str]) -> None:
+    def _warn_of_unseen(self, file: str, golds: Sequence[Sequence[str]], known: set[str], what: str) -> None:
         unseen = unseen_tags(golds, known)
         if unseen:
             told = ", ".join(f"{tag} ({count})" for tag, count in list(unseen.items())[:10])
             more = f" and {len(unseen) - 10} more" if len(unseen) > 10 else ""
-            self._say(f"warning: {file}: tags that training does not have, counted as misses: {told}{more}")
+            self._say(f"warning: {file}: {what} that training does not have, counted as misses: {told}{more}")
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -172,7 +179,7 @@ class TrainCommand:
                 continue
             report = score(model, examples, entities=entities)
             metrics[name] = report.to_dict()
-            if name == "dev" and "tags" in model.head.asks and (openings := mean_openings(model, examples)):
+            if name == "dev" and model.head.gives == "tags" and (openings := mean_openings(model, examples)):
                 metrics["gates"] = openings
             reports.append(f"{name} ({path or 'held out of ' + str(self.train)})\n\n{report.text()}\n")
         # First, so that nothing is lost where nobody reads the reports.
@@ -198,7 +205,7 @@ class TrainCommand:
 
 
 def _entities(model: Model, examples: Sequence[Example]) -> frozenset[tuple[str, str]]:
-    if "tags" not in model.head.asks:
+    if model.head.gives != "tags" or model.reads != "tokens":
         return frozenset()
     tokens, tags = [example.tokens for example in examples], [example.tags for example in examples]
     return entities_of(tokens, tags, model.tags.outer)

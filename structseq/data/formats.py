@@ -58,8 +58,8 @@ def read(source: Source, format: str = "auto", **options: Any) -> Iterator[Examp
 
     ``format`` is one of `FORMATS`, or ``auto`` to tell it by name and content; ``options`` are those of the readers
     (`read_columns`, `read_conllu`, `read_jsonl`, `read_threefile`, `read_labelled`, `read_pairs`), of which each takes
-    its own, so that one set serves files of several formats. Raises `ConfigError` for a format that there is not and an option that
-    no format has, `DataError` for a file that is not what it claims to be.
+    its own, so that one set serves files of several formats. Raises `ConfigError` for a format that there is not and an
+    option that no format has, `DataError` for a file that is not what it claims to be.
     """
     source, name = _told(source, format)
     return FORMATS[name].read(source, **_suited(name, options, to="read"))

@@ -93,6 +93,15 @@ class Head(nn.Module, ABC):
         """Decide so from now on; ``way`` is one of `decisions`."""
         raise NotImplementedError(f"{type(self).__name__} has no ways of deciding")
 
+    def symbols(self) -> Sequence[str]:
+        """What its answers are made of, where they are sequences of their own length."""
+        return ()
+
+    def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float] | None:
+        """The log-probability of each row's answer of its own length, in nats; None where the distribution tells
+        none."""
+        return None
+
     @abstractmethod
     def criterion(self, gold: Sequence[Any], predicted: Sequence[Any]) -> float:
         """The one number that early stopping watches, 0..1, more is better."""

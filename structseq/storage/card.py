@@ -51,18 +51,44 @@ from structseq import Classifier
 classifier = Classifier.load("path/to/this/folder")
 classifier.classify_text("...")"""
 
+_TRANSDUCER = """\
+from structseq import Transducer
+
+transducer = Transducer.load("path/to/this/folder")
+transducer.transduce_{given}("...")"""
+_EMBEDDER = """\
+from structseq import Embedder
+
+embedder = Embedder.load("path/to/this/folder")
+embedder.embed_{given}("...")"""
+
 
 def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     """The card's text, Markdown."""
     plain = model.tags.outer.plain
     names = model.tags.labels if plain else model.tags.types
-    encoder, tagging = model.options.encoder, "tags" in model.head.asks
+    encoder, gives = model.options.encoder, model.head.gives
+    given = "audio" if model.reads == "frames" else "text"
+    task, title, answers, usage, what = {
+        "tags": (
+            "token-classification",
+            "Sequence tagger",
+            f"each token a tag in the scheme {model.tags.outer.name}",
+            _TAGGER,
+            "Tags" if plain else "Types",
+        ),
+        "label": ("text-classification", "Text classifier", "each text a label", _CLASSIFIER, "Labels"),
+        "target": ("text2text-generation", "Transducer", "each sequence another", _TRANSDUCER, "Symbols"),
+        "inputs": ("feature-extraction", "Autoencoder", "each sequence a vector", _EMBEDDER, "Symbols"),
+    }[gives]
+    if given == "audio" and gives == "target":
+        task = "automatic-speech-recognition"
     return _CARD.format(
-        task="token-classification" if tagging else "text-classification",
-        title="Sequence tagger" if tagging else "Text classifier",
-        answers=f"each token a tag in the scheme {model.tags.outer.name}" if tagging else "each text a label",
-        usage=_TAGGER if tagging else _CLASSIFIER,
-        metric="accuracy" if plain else "seqeval",
+        task=task,
+        title=title,
+        answers=answers,
+        usage=usage.format(given=given),
+        metric={"target": "wer", "inputs": "accuracy"}.get(gives, "accuracy" if plain else "seqeval"),
         encoder=("bidirectional " if encoder.bidirectional else "backwards " if encoder.backwards else "")
         + _code(encoder.type),
         layers=encoder.layers,
@@ -70,7 +96,7 @@ def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provena
         head=_code(model.options.head.type),
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         tokenizer=tokenizer,
-        what="Labels" if not tagging else "Tags" if plain else "Types",
+        what=what,
         tags=", ".join(_code(name) for name in names) or "none",
         scores=_table(metrics),
         provenance=_table(provenance),

@@ -13,7 +13,7 @@ from torch import Tensor
 from structseq.config import Options
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ConfigError, ModelFileError
-from structseq.model import Model
+from structseq.model import FRAMES, Model
 from structseq.storage.assembly import assemble
 from structseq.storage.atomic import standing
 from structseq.storage.configuration import WEIGHTS, VocabularyFile, read_configuration, tag_set
@@ -108,20 +108,28 @@ def _read_vocabulary(folder: Path, name: str, listed: VocabularyFile) -> Vocabul
 
 
 def _check_vocabularies(vocabularies: Mapping[str, Vocabulary], path: Path) -> None:
-    closed = {"words", "vectors.width", "frames.width", "labels"}
-    missing = {"words", "characters", "shapes", "affixes"} - vocabularies.keys()
+    closed = {"words", "vectors.width", FRAMES, "labels"}
+    needed = {FRAMES} if FRAMES in vocabularies else {"words", "characters", "shapes", "affixes"}
+    missing = needed - vocabularies.keys()
     if missing:
         raise ModelFileError(f"{path}: expected a vocabulary {min(missing)!r}, found none; the file is damaged")
     for name, vocabulary in vocabularies.items():
         if vocabulary.open == (name in closed):
             wanted = "false" if vocabulary.open else "true"
             raise ModelFileError(f"{path}: expected vocabularies.{name}.open to be {wanted}; the file is damaged")
+    if FRAMES in vocabularies and not _is_width(vocabularies[FRAMES]):
+        raise ModelFileError(f"{path}: expected the width alone in vocabularies.{FRAMES}; the file is damaged")
     width = vocabularies.get("vectors.width", Vocabulary([]))
-    if ("vectors" in vocabularies) != (len(width) == 1 and bool(re.fullmatch("[1-9][0-9]{0,5}", width.items[0]))):
+    if ("vectors" in vocabularies) != _is_width(width):
         raise ModelFileError(
             f"{path}: expected vocabularies vectors and vectors.width, with the width alone in it, or none of the two; "
             "the file is damaged"
         )
+
+
+def _is_width(vocabulary: Vocabulary) -> bool:
+    """Whether it holds one number, which is a width."""
+    return len(vocabulary) == 1 and bool(re.fullmatch("[1-9][0-9]{0,5}", vocabulary.items[0]))
 
 
 def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:

@@ -83,8 +83,12 @@ class Classifier:
         metrics: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        if model.head.asks != ("label",):
-            raise ConfigError("this model gives each token a tag, not each text a label; use Tagger")
+        if model.head.gives != "label":
+            others = {"tags": "each token a tag; use Tagger", "target": "another sequence; use Transducer"}
+            raise ConfigError(
+                f"expected a model that gives each text a label, found one that gives {others.get(model.head.gives)}"
+            )
+        model.words  # noqa: B018 - raises where it reads frames
         self.model, self.tokenizer = model.eval(), tokenizer
         self.metrics, self.provenance = dict(metrics or {}), dict(provenance or {})
         self._tokenize = tokenizer_of(tokenizer)

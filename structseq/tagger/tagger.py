@@ -58,8 +58,12 @@ class Tagger:
         provenance: Mapping[str, Any] | None = None,
         entities: Iterable[tuple[str, str]] = (),
     ) -> None:
-        if "tags" not in model.head.asks:
-            raise ConfigError("this model gives each text a label, not each token a tag; use Classifier")
+        if model.head.gives != "tags":
+            others = {"label": "a label; use Classifier", "target": "another sequence; use Transducer"}
+            raise ConfigError(
+                f"expected a model that tags, found one that gives {others.get(model.head.gives, 'none')}"
+            )
+        model.words  # noqa: B018 - raises where it reads frames
         self.model = model
         self.tokenizer = tokenizer
         self.metrics, self.provenance = dict(metrics or {}), dict(provenance or {})

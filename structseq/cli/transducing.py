@@ -1,0 +1,128 @@
+"""The ``tag`` command on a model whose answer is a sequence of its own, and the ``embed`` command: one JSON record a
+sequence, in order, with bounded memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from structseq.cli.door import one_line, remark
+from structseq.cli.reading import data_options, reader_options
+from structseq.config import DataOptions
+from structseq.data.example import Example
+from structseq.data.formats import FORMATS, detect_format, read
+from structseq.data.textfile import BOM, Source, read_lines, replacing, writing
+from structseq.errors import ConfigError, DataError
+from structseq.storage import StoredModel, load_model
+from structseq.tagger import Embedder, Transducer, Transduction
+from structseq.tagger.given import Giving, windows
+
+WAVES = (".wav", ".wave")
+LOOK_AHEAD = 256
+
+
+def run_transduce(
+    stored: StoredModel,
+    file: str,
+    *,
+    format: str | None,
+    text: str | None,
+    confidence: bool | None,
+    output: Path | None,
+    settings: Sequence[str],
+) -> None:
+    """Answer a file, standard input or one text. Gold answers in the file are not looked at."""
+    transducer = Transducer(stored.model, tokenizer=stored.tokenizer)
+    if text is not None and format is None:
+        found = transducer.transduce_text(text)
+        sure = "" if found.log_prob is None or confidence is False else f"  {found.log_prob:.4f}"
+        with writing(output or sys.stdout.buffer) as out:
+            out.write(f"{one_line(found.text)}{sure}\n")
+        return
+    answers: Iterator[Transduction]
+    if text is not None:
+        answers = iter([transducer.transduce_text(text)])
+    else:
+        answers = transducer.transduce_many(given_in(stored, file, format, settings))
+    with writing(output or sys.stdout.buffer) as out:
+        for found in answers:
+            record = found.to_dict()
+            if confidence is False:
+                record.pop("log_prob", None)
+            out.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def run_embed(
+    model: Path,
+    file: str,
+    *,
+    format: str | None,
+    output: Path | None,
+    settings: Sequence[str],
+    trusted: Sequence[str] = (),
+) -> None:
+    """Write one vector for each sequence of a file: an array where the output's name ends in .npy, else records."""
+    stored = load_model(model, trusted=trusted)
+    embedder = Embedder(stored.model, tokenizer=stored.tokenizer)
+    examples = given_in(stored, file, format, settings)
+    if output is not None and output.suffix.lower() == ".npy":
+        vectors = embedder.embed(examples)
+        with replacing(output) as stream:
+            np.save(stream, vectors)
+        remark(f"{output}: {len(vectors)} vectors of width {embedder.width}")
+        return
+    giving = Giving(stored.model, stored.tokenizer)
+    with writing(output or sys.stdout.buffer) as out:
+        for group in windows(examples, LOOK_AHEAD):
+            for example, vector in zip(group, embedder.embed(group), strict=True):
+                record = {**giving.shown(example), "vector": [float(f"{number:.6g}") for number in vector.tolist()]}
+                out.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def given_in(stored: StoredModel, file: str, format: str | None, settings: Sequence[str]) -> Iterator[Example]:
+    """The sequences of a file as the model reads them: recordings, or texts of any format, or one text a line."""
+    data = data_options(settings, stored.model.options.data)
+    giving = Giving(stored.model, stored.tokenizer)
+    if stored.model.reads == "frames":
+        return _recordings(giving, file, format, data)
+    source: Source = sys.stdin.buffer if file == "-" else file
+    known = ("text", "conll", *FORMATS)
+    if format is not None and format not in known:
+        raise ConfigError(f"unknown --format {format!r}; known are {', '.join(known)}")
+    name = format or _format_of(file, stored)
+    if name == "text":
+        lines = _lines(source, data.encoding)
+        return (giving.text(line, f"line {number}") for number, line in enumerate(lines, 1))
+    return read(source, "columns" if name == "conll" else name, **reader_options(data, tags=False))
+
+
+def _format_of(file: str, stored: StoredModel) -> str:
+    """Of a file without a name, or whose content is no other's format, one text a line where pairs were learned."""
+    if file == "-":
+        return "text"
+    name = detect_format(file)
+    return "text" if name == "columns" and stored.model.head.gives == "target" else name
+
+
+def _recordings(giving: Giving, file: str, format: str | None, data: DataOptions) -> Iterator[Example]:
+    """One recording, or the recordings of a list."""
+    if format not in (None, "audio", "jsonl"):
+        raise ConfigError(f"--format {format}: this model reads recordings; give a WAV file or a list of them")
+    if file == "-":
+        raise DataError("expected a WAV file or a list of recordings, found standard input; name a file")
+    if Path(os.fspath(file)).suffix.lower() in WAVES:
+        return iter([giving.audio(file, "file")])
+    examples = read(file, "audio", **reader_options(data, tags=False))
+    first = next(examples, None)  # what is wrong with the list is told before anything is written
+    return chain([] if first is None else [first], examples)
+
+
+def _lines(source: Source, encoding: str) -> Iterator[str]:
+    for number, line in enumerate(read_lines(source, encoding=encoding)):
+        yield line.rstrip("\r\n").removeprefix(BOM if number == 0 else "")

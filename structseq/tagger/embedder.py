@@ -1,0 +1,62 @@
+"""Embedder: one vector for each sequence, from any trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from structseq.errors import DataError
+from structseq.model import Model
+from structseq.storage import load_model
+from structseq.tagger.given import Giving, windows
+
+
+class Embedder:
+    """A trained model as a way from sequences to vectors: an autoencoder's bottleneck, a classifier's pooled states, of
+    any other model the mean of its encoder's states. Threads may share one.
+
+    Examples
+    --------
+    ::
+
+        embedder = Embedder.load("segments")
+        vectors = embedder.embed(frames_of_each_segment)  # (N, width)
+    """
+
+    def __init__(self, model: Model, *, tokenizer: str = "words-1") -> None:
+        self.model, self._giving = model.eval(), Giving(model, tokenizer)
+
+    @staticmethod
+    def load(folder: str | Path, *, trusted: Collection[str] = (), device: str = "cpu") -> Embedder:
+        """The model in a folder; ``trusted`` as in `structseq.storage.load_model`."""
+        stored = load_model(folder, trusted=trusted)
+        return Embedder(stored.model.to(device), tokenizer=stored.tokenizer)
+
+    def embed(self, sequences: Iterable[Any], *, look_ahead: int = 1024) -> np.ndarray:
+        """(N, width) float32 vectors of sequences, each an `Example`, a list of tokens, or an array of frames (L, F).
+
+        Raises `DataError` for anything else.
+        """
+        if isinstance(sequences, (str, bytes)):
+            raise DataError("embed: expected sequences, found a text; use embed_text")
+        examples = (self._giving.example(given, f"sequence {n}") for n, given in enumerate(sequences, 1))
+        found = [self.model.embed(group) for group in windows(examples, look_ahead)]
+        return np.concatenate(found) if found else np.zeros((0, self.width), np.float32)
+
+    def embed_text(self, text: str) -> np.ndarray:
+        """(width,) the vector of a text, cut as the training data were."""
+        vector: np.ndarray = self.model.embed([self._giving.text(text, "embed_text")])[0]
+        return vector
+
+    def embed_audio(self, path: str | Path) -> np.ndarray:
+        """(width,) the vector of a recording; raises `DataError` for a file that is none."""
+        vector: np.ndarray = self.model.embed([self._giving.audio(path, "embed_audio")])[0]
+        return vector
+
+    @property
+    def width(self) -> int:
+        """Of its vectors."""
+        return self.model.embedding_width

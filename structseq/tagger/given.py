@@ -1,0 +1,85 @@
+"""What users give to a model whose answer is a sequence or a vector: texts, tokens, frames, recordings, examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from structseq.data.example import Example
+from structseq.data.pairs import cut, joined
+from structseq.data.tokenizer import tokenizer_of
+from structseq.errors import ConfigError, DataError
+from structseq.model import Model
+from structseq.tagger.sentences import strings
+
+
+class Giving:
+    """How one model takes what users give: checked, and made into examples.
+
+    Parameters
+    ----------
+    model:
+        It says whether steps are tokens or frames, and how texts are cut: into the symbols that pairs are made of
+        (``data.symbols``) where it was trained on pairs, else by the tokenizer.
+    tokenizer:
+        Its name.
+    """
+
+    def __init__(self, model: Model, tokenizer: str) -> None:
+        self.reads, self.data = model.reads, model.options.data
+        self._paired = model.head.gives == "target"
+        self._tokenize = tokenizer_of(tokenizer)
+
+    def example(self, given: Any, where: str) -> Example:
+        """From an `Example`, a list of tokens, or an array of frames (L, F); raises `DataError` for anything else."""
+        if isinstance(given, Example):
+            _ = given.frames if self.reads == "frames" else given.tokens
+            return given
+        if self.reads == "frames":
+            if isinstance(given, (str, bytes, Path)):
+                raise DataError(
+                    f"{where}: expected frames (L, F), found {str(given)[:60]!r}; files have their own way in"
+                )
+            try:
+                return Example.of_frames(given)
+            except (TypeError, ValueError):
+                raise DataError(f"{where}: expected frames (L, F) of numbers, found {type(given).__name__}") from None
+        return Example({"tokens": strings(given, where)})
+
+    def text(self, text: Any, where: str) -> Example:
+        """From a text, cut as the training data were."""
+        if self.reads == "frames":
+            raise ConfigError(f"{where}: this model reads recordings, not texts")
+        if not isinstance(text, str):
+            raise DataError(f"{where}: expected a text, found {type(text).__name__}")
+        tokens = cut(text, self.data.symbols) if self._paired else tuple(token.text for token in self._tokenize(text))
+        return Example({"tokens": tokens})
+
+    def audio(self, path: str | Path, where: str) -> Example:
+        """From a recording."""
+        if self.reads == "tokens":
+            raise ConfigError(f"{where}: this model reads texts, not recordings")
+        from structseq.data.audio import read_audio
+
+        return Example({"frames": read_audio(path, options=self.data.audio)}, source=str(path))
+
+    def shown(self, example: Example) -> dict[str, Any]:
+        """What an answer is given beside, in a record: the source's text, or the recording's name."""
+        if self.reads == "frames":
+            audio = example.metadata.get("audio")
+            return {"audio": audio or example.source} if audio or example.source else {}
+        return {"source": self.join(example.tokens)}
+
+    def join(self, symbols: Iterable[str]) -> str:
+        """Symbols as a text: characters side by side where pairs are cut into them, else words between spaces."""
+        return joined(symbols, self.data.symbols if self._paired and self.reads == "tokens" else "words")
+
+
+def windows(given: Iterable[Example], size: int) -> Iterator[Sequence[Example]]:
+    """So many examples at a time; raises `ConfigError` for a ``size`` below 1, at once."""
+    if size < 1:
+        raise ConfigError(f"expected a look_ahead of at least one sequence, found {size}")
+    stream = iter(given)
+    return iter(lambda: list(islice(stream, size)), [])
