@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 # Options of how files are read that are no reader's: the format is chosen by one, the tags are looked at by the others
-_NO_READERS = {"format", "scheme", "repair", "label", "audio"}
+_NO_READERS = {"format", "scheme", "repair", "label"}
 
 
 def data_options(settings: Sequence[str], below: DataOptions | None = None) -> DataOptions:
@@ -38,6 +38,7 @@ def data_options(settings: Sequence[str], below: DataOptions | None = None) -> D
 def reader_options(data: DataOptions, *, tags: bool = True) -> dict[str, Any]:
     """What `structseq.data.formats.read` is told; each format's reader takes what it knows."""
     options: dict[str, Any] = data.model_dump(exclude=_NO_READERS)
+    options["audio"] = data.audio
     return {**options, "scheme": "BIO" if data.scheme == "auto" else data.scheme, "tags": tags}
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from structseq.data import passages
+from structseq.data.audio import is_list, read_recordings, write_recordings
 from structseq.data.columns import read_columns, write_columns
 from structseq.data.conllu import read_conllu, write_conllu
 from structseq.data.example import Example
@@ -44,6 +45,7 @@ FORMATS: Mapping[str, Format] = {
     "threefile": Format(read_threefile, write_threefile, None, ()),
     "labelled": Format(read_labelled, write_labelled, None, ()),
     "pairs": Format(read_pairs, write_pairs, None, ()),
+    "audio": Format(read_recordings, write_recordings, None, ()),
 }
 
 SAMPLE = 1 << 16  # bytes that a format is told by
@@ -57,9 +59,9 @@ def read(source: Source, format: str = "auto", **options: Any) -> Iterator[Examp
     """The examples of a file (or a folder of the three-file layout), one after the other.
 
     ``format`` is one of `FORMATS`, or ``auto`` to tell it by name and content; ``options`` are those of the readers
-    (`read_columns`, `read_conllu`, `read_jsonl`, `read_threefile`, `read_labelled`, `read_pairs`), of which each takes
-    its own, so that one set serves files of several formats. Raises `ConfigError` for a format that there is not and an
-    option that no format has, `DataError` for a file that is not what it claims to be.
+    (`read_columns`, `read_conllu`, `read_jsonl`, `read_threefile`, `read_labelled`, `read_pairs`, `read_recordings`),
+    of which each takes its own, so that one set serves files of several formats. Raises `ConfigError` for a format that
+    there is not and an option that no format has, `DataError` for a file that is not what it claims to be.
     """
     source, name = _told(source, format)
     return FORMATS[name].read(source, **_suited(name, options, to="read"))
@@ -90,11 +92,13 @@ def detect_format(source: Source) -> str:
 
     Labelled texts are told by a header that names ``label`` and ``text``, pairs by one that names ``source`` and
     ``target``, whatever the extension of a column file; without a header they look like columns, and their format must
-    be named.
+    be named. JSON lines are a list of recordings where the first record has ``audio`` and no tokens.
     """
     by_name = _by_name(source)
-    if by_name in ("threefile", "conllu", "jsonl"):
+    if by_name in ("threefile", "conllu"):
         return by_name
+    if by_name == "jsonl":
+        return "audio" if _by_content(_first_bytes(source)) == "audio" else "jsonl"
     return _by_content(_first_bytes(source)) or "columns"
 
 
@@ -146,7 +150,7 @@ def _by_content(first: bytes) -> str | None:
     for number, line in enumerate(lines):
         content = line.strip(b" \t\r")
         if _OBJECT.match(content):
-            return "jsonl"
+            return "audio" if is_list(content.decode("utf-8", "replace")) else "jsonl"
         fields = line.split(b"\t")
         if len(fields) == 10 and fields[0] in (b"1", b"1-2"):
             return "conllu"

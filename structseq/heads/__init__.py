@@ -8,6 +8,7 @@ from structseq.heads.classifying import ClassifyHead
 from structseq.heads.joint import JointHead
 from structseq.heads.tagging import CrfHead
 from structseq.heads.tempered import PerceptronHead, SvmHead
+from structseq.heads.transcribing import CtcHead, TrimHead, WordLoopHead
 
 # A tag for each token
 TAGGERS: dict[str, type[Head]] = {
@@ -17,16 +18,22 @@ TAGGERS: dict[str, type[Head]] = {
     "softmax": SoftmaxHead,
     "svm": SvmHead,
 }
-HEADS: dict[str, type[Head]] = {**TAGGERS, "classify": ClassifyHead, "joint": JointHead}
+# A sequence of its own length, from frames
+TRANSCRIBERS: dict[str, type[Head]] = {"ctc": CtcHead, "trim": TrimHead, "words": WordLoopHead}
+HEADS: dict[str, type[Head]] = {**TAGGERS, "classify": ClassifyHead, "joint": JointHead, **TRANSCRIBERS}
 
 __all__ = [
     "HEADS",
     "TAGGERS",
+    "TRANSCRIBERS",
     "ClassifyHead",
     "CrfHead",
+    "CtcHead",
     "HmmHead",
     "JointHead",
     "PerceptronHead",
     "SoftmaxHead",
     "SvmHead",
+    "TrimHead",
+    "WordLoopHead",
 ]

@@ -1,4 +1,5 @@
-"""Frames: sequences of numbers, as of recordings, normalised for the encoder (first slice; being written)."""
+"""Frames: steps that are numbers already, as of recordings, made ready for the encoder: normalised, masked in training
+(Park et al. 2019, SpecAugment, section 2), seen through a convolution over time."""
 
 from __future__ import annotations
 
@@ -12,44 +13,156 @@ from torch import Tensor, nn
 
 from structseq.data.example import Example
 from structseq.dropout import LockedDropout
+from structseq.errors import DataError
 from structseq.padded import Padded
 
 
 @dataclass(frozen=True, slots=True)
 class FrameBatch:
-    """values (B, T, F) float32, lengths (B,)."""
+    """Sequences of frames, padded on the right with 0.
+
+    Attributes
+    ----------
+    values: (B, T, F) float32
+    lengths: (B,) int64
+    """
 
     values: np.ndarray
     lengths: np.ndarray
 
 
 class FrameInputs(nn.Module):
-    """The twin of `Inputs` for frames."""
+    """The twin of `structseq.inputs.base.Inputs` for examples that are made of frames.
 
-    def __init__(self, in_width: int, *, dropout: float = 0.0, **options: Any) -> None:
+    Parameters
+    ----------
+    in_width:
+        Numbers in a frame, F.
+    normalise:
+        Bring each number to mean 0 and deviation 1 over the training frames, which `measure` counts; both are stored
+        with the model.
+    convolution:
+        Channels of a convolution over time, with rectified outputs and as many steps as before; 0: none.
+    window:
+        Steps that the convolution sees at once.
+    dropout:
+        Locked dropout (Gal and Ghahramani 2016): one mask for all steps of a row.
+    mask_time, mask_features:
+        In training, one stretch of up to so many steps, and one band of up to so many features, of each row is 0.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        in_width: int,
+        *,
+        normalise: bool = True,
+        convolution: int = 0,
+        window: int = 5,
+        dropout: float = 0.0,
+        mask_time: int = 0,
+        mask_features: int = 0,
+    ) -> None:
         super().__init__()
-        self.in_width = self.width = in_width
+        self.in_width = in_width
+        self.width = convolution or in_width
+        self.vocabulary = None
         self.column_vocabularies: dict[str, Any] = {}
+        self.normalise, self.mask_time, self.mask_features = normalise, mask_time, mask_features
+        self.convolution = nn.Conv1d(in_width, convolution, window) if convolution else None
         self.dropout = LockedDropout(dropout)
         self.register_buffer("mean", torch.zeros(in_width))
         self.register_buffer("deviation", torch.ones(in_width))
 
     def measure(self, examples: Sequence[Example]) -> None:
-        frames = np.concatenate([example.frames for example in examples])
-        self.get_buffer("mean").copy_(torch.from_numpy(frames.mean(0)))
-        self.get_buffer("deviation").copy_(torch.from_numpy(frames.std(0)).clamp(min=1e-6))
+        """Count mean and deviation over the frames of the training data; a number that is always the same keeps 1.
+
+        Raises `DataError` as `encode` does.
+        """
+        if not self.normalise:
+            return
+        frames = [self._frames(example).astype(np.float64) for example in examples]
+        count = sum(map(len, frames))
+        if not count:
+            return
+        mean = sum((each.sum(0) for each in frames), np.zeros(self.in_width)) / count
+        squares = sum((np.square(each - mean).sum(0) for each in frames), np.zeros(self.in_width))
+        deviation = np.sqrt(squares / count)
+        deviation[deviation <= 1e-6 * np.abs(mean)] = 1.0  # beneath the steps of float32 there is but rounding
+        self.mean.copy_(torch.from_numpy(mean))
+        self.deviation.copy_(torch.from_numpy(deviation))
 
     def encode(self, examples: Sequence[Example]) -> FrameBatch:
-        lengths = np.array([len(example) for example in examples], np.int64)
-        values = np.zeros((len(examples), int(lengths.max(initial=0)), self.in_width), np.float32)
-        for row, example in zip(values, examples, strict=True):
-            row[: len(example)] = example.frames
+        """Numbers for a batch of examples.
+
+        Raises `DataError`, with where the example is from, for one made of tokens, for frames that are no table of
+        numbers (L, F), of another width than the model's, or not finite.
+        """
+        rows = [self._frames(example) for example in examples]
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        values = np.zeros((len(rows), int(lengths.max(initial=0)), self.in_width), np.float32)
+        for b, row in enumerate(rows):
+            values[b, : len(row)] = row
         return FrameBatch(values, lengths)
 
-    def word_table(self) -> None:
-        return None
+    def _frames(self, example: Example) -> np.ndarray:
+        """(L, F) float32, checked."""
+        where = f" at {example.source}" if example.source else ""
+        try:
+            with np.errstate(over="ignore"):  # what float32 cannot hold is found below
+                frames = np.asarray(example.frames, np.float32)
+        except (TypeError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"expected frames (L, F) of numbers{where}, found {error}") from None
+        if frames.ndim != 2:
+            raise DataError(f"expected frames (L, F){where}, found an array of {frames.ndim} dimensions")
+        if frames.shape[1] != self.in_width:
+            message = f"expected frames of {self.in_width} numbers{where}, found {frames.shape[1]}"
+            raise DataError(f"{message}; make them as those that the model was trained on (data.audio)")
+        if not np.isfinite(frames).all():
+            step, feature = np.argwhere(~np.isfinite(frames))[0].tolist()
+            found = f"{frames[step, feature]} as number {feature} of frame {step}"
+            raise DataError(f"expected finite numbers{where}, found {found} (both from 0); mend or leave out the frame")
+        return frames
 
-    def forward(self, batch: FrameBatch, table: Tensor | None = None) -> Padded:
-        mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
-        values = (torch.from_numpy(batch.values).to(mean.device) - mean) / deviation
-        return self.dropout(Padded(values, torch.from_numpy(batch.lengths)))
+    def word_table(self) -> None:
+        """There are no words to look up."""
+
+    def forward(self, batch: FrameBatch, table: None = None) -> Padded:
+        """(B, T, width) input vectors; ``table`` is that of `word_table`, for those who serve tokens and frames alike."""
+        frames = Padded(torch.from_numpy(batch.values).to(self.mean.device), torch.from_numpy(batch.lengths))
+        if self.normalise:
+            frames = frames.with_values((frames.values - self.mean) / self.deviation)
+        if self.training and (self.mask_time or self.mask_features):
+            frames = self._masked(frames)
+        if self.convolution is not None:
+            frames = self._convolved(frames, self.convolution)
+        return self.dropout(frames)
+
+    def _masked(self, frames: Padded) -> Padded:
+        steps = _stretches(frames.lengths, frames.values.shape[1], self.mask_time)  # (B, T)
+        widths = torch.full_like(frames.lengths, self.in_width)
+        band = _stretches(widths, self.in_width, self.mask_features)  # (B, F)
+        masked = steps.unsqueeze(2) | band.unsqueeze(1)
+        return frames.with_values(frames.values.masked_fill(masked.to(frames.values.device), 0.0))
+
+    def _convolved(self, frames: Padded, convolution: nn.Conv1d) -> Padded:
+        """(B, T, F) -> (B, T, channels): beyond its ends each row is 0, however far it is padded."""
+        window = convolution.kernel_size[0]
+        values = frames.values.masked_fill(~frames.mask().unsqueeze(2), 0.0).transpose(1, 2)  # (B, F, T)
+        if not values.numel():
+            return frames.with_values(values.new_zeros(values.shape[0], values.shape[2], self.width))
+        values = nn.functional.pad(values, ((window - 1) // 2, window // 2))
+        return frames.with_values(convolution(values).relu().transpose(1, 2))
+
+
+def _stretches(lengths: Tensor, columns: int, longest: int) -> Tensor:
+    """(B, columns) True on one stretch of each row, 0 to ``longest`` long, anywhere within the row's length."""
+    drawn = torch.rand(2, len(lengths), dtype=torch.float64)
+    widths = (drawn[0] * (longest + 1)).long().minimum(lengths)
+    starts = (drawn[1] * (lengths - widths + 1)).long()
+    places = torch.arange(columns)
+    return (places >= starts.unsqueeze(1)) & (places < (starts + widths).unsqueeze(1))
