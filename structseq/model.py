@@ -60,9 +60,14 @@ class Model(nn.Module):
         self.head = build_head(options.head, self.encoder.width, tags, self.vocabularies.get("labels"))
 
     @staticmethod
-    def prepare(options: Options, examples: Sequence[Example], scheme: Scheme, *, seed: int) -> Model:
-        """A fresh model for these training examples; ``seed`` decides its first weights, whatever was drawn before."""
-        vocabularies, vectors = count_vocabularies(options, examples)
+    def prepare(
+        options: Options, examples: Sequence[Example], scheme: Scheme, *, seed: int, known: Vocabulary | None = None
+    ) -> Model:
+        """A fresh model for these training examples; ``seed`` decides its first weights, whatever was drawn before.
+
+        ``known``: words with their counts that it shall know besides, as those of a model whose weights it will take.
+        """
+        vocabularies, vectors = count_vocabularies(options, examples, known)
         kind: type[Head] = row_of(HEADS, options.head.type, "head.type")
         # A label alone is a sequence of one tag; labels beside tags are counted on their own.
         named = (example.tags if "tags" in kind.asks else kind.gold(example) for example in examples)
@@ -211,12 +216,17 @@ class Model(nn.Module):
                 yield rows, self.states(self.inputs.encode([examples[row] for row in rows]), table)
 
 
-def count_vocabularies(options: Options, examples: Sequence[Example]) -> tuple[dict[str, Vocabulary], Tensor | None]:
-    """Everything that is counted on the training data, and the pretrained vectors where options name a file."""
+def count_vocabularies(
+    options: Options, examples: Sequence[Example], known: Vocabulary | None = None
+) -> tuple[dict[str, Vocabulary], Tensor | None]:
+    """Everything that is counted on the training data, and the pretrained vectors where options name a file; ``known``
+    words are counted too."""
     if any("frames" in example.inputs for example in examples):
         return {FRAMES: Vocabulary([str(examples[0].frames.shape[1])])}, None
     inputs = options.inputs
-    words = Vocabulary.count(Counter(word for example in examples for word in example.tokens), open=False)
+    counted = Counter(word for example in examples for word in example.tokens)
+    counted.update(dict(zip(known.items, known.counts, strict=True)) if known is not None else {})
+    words = Vocabulary.count(counted, open=False)
     lengths = (*inputs.affixes.prefixes, *(-n for n in inputs.affixes.suffixes))
     shapes, affixes = Affixes.vocabularies(words, lengths, min_count=inputs.affixes.min_count)
     vocabularies = {
@@ -229,8 +239,8 @@ def count_vocabularies(options: Options, examples: Sequence[Example]) -> tuple[d
         vocabularies[f"column.{name}"] = Vocabulary.count(Counter(v for e in examples for v in column_of(e, name)))
     vectors = None
     if inputs.words.vectors:
-        known, table = read_vectors(inputs.words.vectors)
-        vocabularies["vectors"] = Vocabulary(known, open=True)
+        listed, table = read_vectors(inputs.words.vectors)
+        vocabularies["vectors"] = Vocabulary(listed, open=True)
         vectors = torch.cat([table.new_zeros(1, table.shape[1]), table])
         vocabularies["vectors.width"] = Vocabulary([str(table.shape[1])])
     return vocabularies, vectors

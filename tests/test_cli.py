@@ -222,6 +222,16 @@ def test_start_from_another_model_says_what_was_taken(command: Command, home: Pa
     assert first["dev"] > 0.9
 
 
+def test_words_of_the_model_that_training_starts_from_stay_known(command: Command, home: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few.conll"
+    few.write_text("fly O\nto O\nTaipei B-to\n\nfrom O\nTaipei B-from\n")
+    words = ("train", few, "--dev", home / "dev.conll", "--init-from", home / "model", "--output", tmp_path / "model")
+    assert command(*words, *tiny(1)).status == 0
+    models = (load_model(folder).model for folder in (home / "model", tmp_path / "model"))
+    before, after = (set(model.vocabularies["words"]) for model in models)
+    assert after == before | {"fly", "to", "Taipei", "from"} and len(before) > 4
+
+
 def test_code_from_outside_is_imported_only_if_trusted(
     command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

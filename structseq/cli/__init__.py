@@ -139,7 +139,7 @@ def train(
         typer.Option(
             "--init-from",
             metavar="MODEL",
-            help="Start from this model's weights, as far as words, tags and widths match.",
+            help="Start from this model's words and weights, as far as inputs, tags and widths match.",
         ),
     ] = None,
     save_every: Annotated[

@@ -26,8 +26,9 @@ from structseq.evaluation import entities_of
 from structseq.heads import HEADS
 from structseq.model import Model
 from structseq.openings import mean_openings
-from structseq.run import Identity, Outcome, RunFolder, fit, hold_out, start_from, warm_up
+from structseq.run import Identity, Outcome, RunFolder, fit, hold_out, told, transfer, warm_up
 from structseq.spans import PLAIN, Scheme
+from structseq.storage import load_model
 
 # What a model's answers are, and are made of, for the lines that tell of the data
 KINDS = {"tags": "", "label": "plain labels", "target": "answers of their own length", "inputs": "no answers asked for"}
@@ -142,15 +143,17 @@ class TrainCommand:
                 raise KeyboardInterrupt(self._how_to_go_on()) from None
 
     def _model(self, options: Options, corpus: Corpus, scheme: Scheme) -> Model:
+        source = load_model(self.init_from, trusted=self.trusted).model if self.init_from else None
         try:
-            model = Model.prepare(options, corpus.train, scheme, seed=self.seed)
+            known = source.vocabularies.get("words") if source else None
+            model = Model.prepare(options, corpus.train, scheme, seed=self.seed, known=known)
         except StructseqError:
             raise
         except (RuntimeError, OverflowError, TypeError, ValueError) as problem:
             first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
             raise ConfigError(f"no model can be built with these options: {first}") from None
-        if self.init_from:
-            self._say(f"{self.init_from}: {start_from(self.init_from, model, trusted=self.trusted)}")
+        if source:
+            self._say(f"{self.init_from}: {told(transfer(source, model))}")
         return model
 
     def _fit(self, model: Model, corpus: Corpus, options: Options) -> Outcome:

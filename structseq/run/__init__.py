@@ -11,7 +11,7 @@ from structseq.run.folder import RunFolder
 from structseq.run.holding import hold_out
 from structseq.run.identity import Identity
 from structseq.run.stopping import Interrupted
-from structseq.run.transfer import start_from, transfer
+from structseq.run.transfer import told, transfer
 
 __all__ = [
     "Identity",
@@ -21,7 +21,7 @@ __all__ = [
     "Watch",
     "fit",
     "hold_out",
-    "start_from",
+    "told",
     "transfer",
     "warm_up",
 ]

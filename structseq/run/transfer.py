@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from structseq.heads.tagging import TaggingHead
+from structseq.heads.transcribing import CtcHead
 from structseq.inputs.characters import CharacterCNN
 from structseq.inputs.tokens import Affixes, WordEmbedding
 from structseq.model import Model
-from structseq.storage import load_model
 
 # Names of the entries along one axis; None where an axis has none and must be of the same length.
 Axis = Sequence[Any] | None
@@ -72,7 +71,8 @@ def _copy(source: Tensor, target: Tensor, source_axes: Sequence[Axis], target_ax
 def named_axes(model: Model) -> dict[str, list[Axis]]:
     """Names of the entries along each axis, for those parameters whose entries stand for words, characters or tags."""
     axes: dict[str, list[Axis]] = {}
-    for name, feature in model.inputs.features.items():
+    features = model.inputs.features.items() if model.reads == "tokens" else ()
+    for name, feature in features:
         place = f"inputs.features.{name}"
         if isinstance(feature, WordEmbedding):
             axes[f"{place}.embedding.weight"] = [_open(feature.vocabulary.items), None]
@@ -88,20 +88,15 @@ def named_axes(model: Model) -> dict[str, list[Axis]]:
         axes["head.emission.weight"], axes["head.emission.bias"] = [labels, None], [labels]
         axes["head.crf.start_transitions"] = axes["head.crf.end_transitions"] = [labels]
         axes["head.crf.transitions"] = [labels, labels]
+    elif isinstance(model.head, CtcHead):
+        symbols = _open(model.tags.labels)  # the blank in the unknown's place
+        axes["head.emission.weight"], axes["head.emission.bias"] = [symbols, None], [symbols]
     return axes
 
 
 def _open(items: Sequence[str]) -> list[tuple[str, ...]]:
     """Rows of an open vocabulary: the unknown, then the strings; tuples, so that no string is taken for the unknown."""
     return [(), *((item,) for item in items)]
-
-
-def start_from(folder: str | Path, model: Model, *, trusted: Collection[str] = ()) -> str:
-    """Take what ``model`` can use from the model in ``folder``; a line that says what it was.
-
-    ``trusted``: see `load_model`.
-    """
-    return told(transfer(load_model(folder, trusted=trusted).model, model))
 
 
 def told(taken: Sequence[Taken]) -> str:
