@@ -84,7 +84,8 @@ def run_check(paths: Sequence[Path], settings: Sequence[str]) -> int:
     if any(part.counts for part in checked):
         tagged = any(part.scheme for part in checked)
         spans = any(part.scheme and not part.scheme.plain for part in checked)
-        print("types" if spans else "tags" if tagged else "labels")
+        answers = any("target" in example.targets for part in checked for example in part.examples[:1])
+        print("types" if spans else "tags" if tagged else "symbols" if answers else "labels")
         print(*distribution(checked), sep="\n")
     refused = [reason for part in checked for reason in part.refused]
     for reason in refused:
@@ -98,6 +99,9 @@ def check_file(path: Path, data: DataOptions) -> Checked:
     examples = found.examples
     lengths = [len(example) for example in examples]
     found.tell("format", described_format(path, data))
+    if any("frames" in example.inputs for example in examples):
+        _check_recordings(found, lengths)
+        return found
     documents = sum(example.starts_document for example in examples)
     told = f"{len(examples):,}" + (f" in {documents:,} documents" if documents else "")
     found.tell("sentences", f"{told}, of {min(lengths)} to {max(lengths)} tokens, median {median(lengths):g}")
@@ -114,7 +118,10 @@ def check_file(path: Path, data: DataOptions) -> Checked:
 
 
 def _check_tags(found: Checked, data: DataOptions) -> None:
-    """The scheme, and every sequence that it would not have written."""
+    """The scheme, and every sequence that it would not have written; or the answers that are no tags."""
+    if all("target" in example.targets for example in found.examples):
+        _check_targets(found)
+        return
     labels = [example.metadata.get(data.label) for example in found.examples]
     if all(labels) and not any("tags" in example.targets for example in found.examples):
         # Sentences with a label each and no tags: for a head that classifies.
@@ -145,6 +152,34 @@ def _check_tags(found: Checked, data: DataOptions) -> None:
     found.list(places, len(illegal))
     if illegal and data.repair is None:
         found.refused.append(f"{places[0]}; {how_to_mend(len(illegal))}")
+
+
+def _check_targets(found: Checked) -> None:
+    """Answers of their own length: how long, and made of what."""
+    targets = [example.target for example in found.examples]
+    lengths = [len(target) for target in targets]
+    found.counts = Counter(symbol for target in targets for symbol in target)
+    told = f"of {min(lengths)} to {max(lengths)} symbols, median {median(lengths):g}; {len(found.counts)} different"
+    heads = "ctc" if "frames" in found.examples[0].inputs else "generate"
+    found.tell("answers", f"{told}; train with head.type={heads}")
+
+
+def _check_recordings(found: Checked, lengths: Sequence[int]) -> None:
+    """Recordings: how many steps, and what is known of them."""
+    examples = found.examples
+    told = f"of {min(lengths)} to {max(lengths)} steps, median {median(lengths):g}; {sum(lengths):,} steps"
+    found.tell("recordings", f"{len(examples):,}, {told} of {examples[0].frames.shape[1]} numbers")
+    tagged = sum("tags" in example.targets for example in examples)
+    found.tell("with segments", f"{tagged:,}")
+    without = [example.source for example in examples if "target" not in example.targets]
+    if without:
+        found.refused.append(f"{found.path} has {len(without):,} recordings without a text, the first at {without[0]}")
+        return
+    _check_targets(found)
+    short = [example.source for example in examples if len(example) < len(example.target)]
+    if short:
+        found.tell("too short", f"{len(short):,} have fewer steps than answers; training by CTC passes over them")
+        found.list(short)
 
 
 def _place(example: Example, position: int, data: DataOptions) -> str:
@@ -202,10 +237,14 @@ def _check_repetitions(found: Checked) -> None:
     if twice:
         repeated = sum(len(group) - 1 for group in twice)
         found.tell("repetitions", f"{repeated:,} sentences repeat an earlier one word by word")
-    contrary = [group for group in twice if len({example.targets.get("tags") for example in group}) > 1]
+    contrary = [group for group in twice if len({_answer(example) for example in group}) > 1]
     if contrary:
-        found.tell("contradictions", f"{len(contrary):,} sentences stand more than once with different tags")
+        found.tell("contradictions", f"{len(contrary):,} sentences stand more than once with different answers")
         found.list([" and ".join(dict.fromkeys(example.source for example in group[:3])) for group in contrary])
+
+
+def _answer(example: Example) -> object:
+    return example.targets.get("tags", example.targets.get("target"))
 
 
 def across(checked: Sequence[Checked], data: DataOptions) -> Iterator[str]:
@@ -219,6 +258,8 @@ def across(checked: Sequence[Checked], data: DataOptions) -> Iterator[str]:
             find_scheme(train.examples, data, [example for part in checked[1:] for example in part.examples])
         except DataError as problem:
             train.refused.append(str(problem))
+    if any("frames" in example.inputs for part in checked for example in part.examples):
+        return
     known = {example.tokens for example in train.examples}
     words = {token for example in train.examples for token in example.tokens}
     for part in checked[1:]:

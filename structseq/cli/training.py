@@ -126,10 +126,22 @@ class TrainCommand:
             more = f" and {len(unseen) - 10} more" if len(unseen) > 10 else ""
             self._say(f"warning: {file}: {what} that training does not have, counted as misses: {told}{more}")
 
+    def _warn_of_impossible(self, model: Model, examples: Sequence[Example]) -> None:
+        """Training passes over what the model cannot answer, as a target longer than its frames."""
+        full = [example for example in examples if len(example)]
+        lost = [example.source for example in full if model.head.target(example) is None]
+        if lost:
+            told = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+            self._say(
+                f"warning: {self.train}: {len(lost)} of {len(full)} are passed over, for no answer of the model can be "
+                f"theirs (longer than the frames, or not tagged): {told}"
+            )
+
     # -- training -----------------------------------------------------------------------------------------------------
 
     def _train(self, options: Options, corpus: Corpus, scheme: Scheme) -> None:
         model = self._model(options, corpus, scheme)
+        self._warn_of_impossible(model, corpus.train)
         identity = self._identity(options)
         if self.resume and self.folder.status == "new":
             self._say(f"{self.output}: there is nothing to go on with; training begins")

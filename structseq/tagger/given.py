@@ -44,6 +44,8 @@ class Giving:
                 )
             try:
                 return Example.of_frames(given)
+            except DataError as problem:
+                raise DataError(f"{where}: {problem}") from None
             except (TypeError, ValueError):
                 raise DataError(f"{where}: expected frames (L, F) of numbers, found {type(given).__name__}") from None
         return Example({"tokens": strings(given, where)})
