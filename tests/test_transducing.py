@@ -111,7 +111,7 @@ def test_what_does_not_fit_the_model_is_said(learned: Model) -> None:
         transducer.transduce("seven.wav")
     with pytest.raises(DataError, match="an array of 1 dimensions"):
         transducer.transduce([1.0, 2.0])
-    with pytest.raises(DataError, match="12|48"):
+    with pytest.raises(DataError, match=r"12|48"):
         transducer.transduce(np.zeros((5, 3)))
     with pytest.raises(DataError, match="has no frames"):
         transducer.transduce(Example.of(["a"]))
