@@ -4,6 +4,7 @@ words; vectors of anything."""
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 import wave
@@ -121,6 +122,17 @@ def test_what_does_not_fit_the_model_is_said(learned: Model) -> None:
         Transducer(miniature.model())
     with pytest.raises(ConfigError, match="use Transducer"):
         Tagger(learned)
+
+
+def test_pickles_answer_the_same(learned: Model, tones: Path) -> None:
+    import miniature
+
+    example = next(read(tones, audio=learned.options.data.audio))
+    again = pickle.loads(pickle.dumps(Transducer(learned, metrics={"dev": 1})))
+    assert again.metrics == {"dev": 1} and again.transduce(example).answer == example.target
+    vectors = [pickle.loads(pickle.dumps(Embedder(model))) for model in (learned, miniature.model())]
+    assert np.allclose(vectors[0].embed([example]), Embedder(learned).embed([example]), atol=1e-6)
+    assert isinstance(vectors[1], Embedder) and vectors[1].embed([["fly"]]).shape == (1, vectors[1].width)
 
 
 def test_every_model_gives_vectors(learned: Model, tones: Path) -> None:

@@ -1,8 +1,8 @@
 """What users hold: `Tagger` and the `Tagging` that it answers with, `Classifier` and its `Classification`, `Transducer`
 and its `Transduction`, and `Embedder`.
 
-`sentences` and `given` check what users give, `reader` is the model made ready for answering, `marginals` are tag
-probabilities in the user's own scheme, `tagging` is the answer.
+`held` is what they have in common, `sentences` and `given` check what users give, `reader` is the model made ready for
+answering, `marginals` are tag probabilities in the user's own scheme, `tagging` is the answer.
 """
 
 from __future__ import annotations

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from structseq.data.example import Example
-from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
 from structseq.model import Model
-from structseq.storage import load_model, save_model
 from structseq.structures.chain import LinearChain
+from structseq.tagger.held import Held
 from structseq.tagger.sentences import Sentence, check_names, sentence_of, text_sentence
 
 
@@ -50,20 +48,9 @@ class Classification:
         return {**given, "label": self.label, **sure}
 
 
-class Classifier:
-    """A trained model whose answer is a label. Threads may share one.
-
-    Parameters
-    ----------
-    model:
-        Held as it is and not to be trained further: vectors of all known words are computed here, once.
-    tokenizer, metrics, provenance:
-        As in `structseq.storage.save_model`.
-
-    Raises
-    ------
-    ConfigError
-        For a model that tags; `Tagger` holds those.
+class Classifier(Held):
+    """A trained model whose answer is a label; see `Held` for how it is made, saved and shared. Vectors of all known
+    words are computed here, once.
 
     Examples
     --------
@@ -75,39 +62,13 @@ class Classifier:
             ...
     """
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        tokenizer: str = "words-1",
-        metrics: Mapping[str, Any] | None = None,
-        provenance: Mapping[str, Any] | None = None,
-    ) -> None:
-        if model.head.gives != "label":
-            others = {"tags": "each token a tag; use Tagger", "target": "another sequence; use Transducer"}
-            raise ConfigError(
-                f"expected a model that gives each text a label, found one that gives {others.get(model.head.gives)}"
-            )
-        model.words  # noqa: B018 - raises where it reads frames
-        self.model, self.tokenizer = model.eval(), tokenizer
-        self.metrics, self.provenance = dict(metrics or {}), dict(provenance or {})
-        self._tokenize = tokenizer_of(tokenizer)
+    holds = frozenset({"label"})
+
+    def __init__(self, model: Model, **told: Any) -> None:
+        super().__init__(model, **told)
+        words = model.words  # raises where it reads frames
         with torch.inference_mode():
-            self._table = model.inputs.word_table()
-
-    @staticmethod
-    def load(folder: str | Path, *, trusted: Collection[str] = (), device: str = "cpu") -> Classifier:
-        """The classifier in a model folder; ``trusted`` as in `structseq.storage.load_model`."""
-        stored = load_model(folder, trusted=trusted)
-        return Classifier(
-            stored.model.to(device), tokenizer=stored.tokenizer, metrics=stored.metrics, provenance=stored.provenance
-        )
-
-    def save(self, folder: str | Path) -> None:
-        """Write the model folder; see `structseq.storage.save_model`."""
-        save_model(
-            folder, self.model, tokenizer=self.tokenizer, metrics=self.metrics, provenance=self.provenance
-        )  # fmt: skip
+            self._table = words.word_table()
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from structseq.errors import DataError
 from structseq.model import Model
-from structseq.storage import load_model
 from structseq.tagger.given import Giving, windows
+from structseq.tagger.held import Held
 
 
-class Embedder:
+class Embedder(Held):
     """A trained model as a way from sequences to vectors: an autoencoder's bottleneck, a classifier's pooled states, of
-    any other model the mean of its encoder's states. Threads may share one.
+    any other model the mean of its encoder's states. See `Held` for how it is made, saved and shared.
 
     Examples
     --------
@@ -26,14 +26,11 @@ class Embedder:
         vectors = embedder.embed(frames_of_each_segment)  # (N, width)
     """
 
-    def __init__(self, model: Model, *, tokenizer: str = "words-1") -> None:
-        self.model, self._giving = model.eval(), Giving(model, tokenizer)
+    holds = frozenset({"tags", "label", "target", "inputs"})
 
-    @staticmethod
-    def load(folder: str | Path, *, trusted: Collection[str] = (), device: str = "cpu") -> Embedder:
-        """The model in a folder; ``trusted`` as in `structseq.storage.load_model`."""
-        stored = load_model(folder, trusted=trusted)
-        return Embedder(stored.model.to(device), tokenizer=stored.tokenizer)
+    def __init__(self, model: Model, **told: Any) -> None:
+        super().__init__(model, **told)
+        self._giving = Giving(model, self.tokenizer)
 
     def embed(self, sequences: Iterable[Any], *, look_ahead: int = 1024) -> np.ndarray:
         """(N, width) float32 vectors of sequences, each an `Example`, a list of tokens, or an array of frames (L, F).

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from structseq.data.example import Example
-from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
 from structseq.model import Model
 from structseq.spans import Scheme
-from structseq.storage import load_model, model_files, save_model
+from structseq.tagger.held import Held
 from structseq.tagger.reader import Asked, Reader
 from structseq.tagger.sentences import Sentence, check_names, sentence_of, text_sentence
 from structseq.tagger.tagging import Tagging
@@ -21,22 +18,9 @@ from structseq.tagger.tagging import Tagging
 LOOK_AHEAD_TOKENS = 32768
 
 
-class Tagger:
-    """A trained model, ready to tag. Threads may share one; pickles hold the files of its model folder.
-
-    Parameters
-    ----------
-    model:
-        Held as it is and not to be trained further: vectors of all known words are computed here, once.
-    tokenizer:
-        Name of the tokenizer that cuts text, see `structseq.data.tokenizer`.
-    metrics, provenance, entities:
-        As in `structseq.storage.save_model`; kept for saving.
-
-    Raises
-    ------
-    ConfigError
-        For a model whose answer is a label; `Classifier` holds those.
+class Tagger(Held):
+    """A trained model, ready to tag; see `Held` for how it is made, saved and shared. Vectors of all known words are
+    computed here, once.
 
     Examples
     --------
@@ -49,50 +33,12 @@ class Tagger:
             ...
     """
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        tokenizer: str = "words-1",
-        metrics: Mapping[str, Any] | None = None,
-        provenance: Mapping[str, Any] | None = None,
-        entities: Iterable[tuple[str, str]] = (),
-    ) -> None:
-        if model.head.gives != "tags":
-            others = {"label": "a label; use Classifier", "target": "another sequence; use Transducer"}
-            raise ConfigError(
-                f"expected a model that tags, found one that gives {others.get(model.head.gives, 'none')}"
-            )
+    holds = frozenset({"tags"})
+
+    def __init__(self, model: Model, **told: Any) -> None:
+        super().__init__(model, **told)
         model.words  # noqa: B018 - raises where it reads frames
-        self.model = model
-        self.tokenizer = tokenizer
-        self.metrics, self.provenance = dict(metrics or {}), dict(provenance or {})
-        self.entities = frozenset(entities)
-        self._tokenize = tokenizer_of(tokenizer)
         self._reader = Reader(model)
-
-    @staticmethod
-    def load(folder: str | Path, *, trusted: Collection[str] = (), device: str = "cpu") -> Tagger:
-        """The tagger in a model folder; ``trusted`` as in `structseq.storage.load_model`.
-
-        Warns of a folder of an older format version and reads it. Raises `ModelFileError` for a foreign or damaged one.
-        """
-        stored = load_model(folder, trusted=trusted)
-        return Tagger(
-            stored.model.to(device),
-            tokenizer=stored.tokenizer,
-            metrics=stored.metrics,
-            provenance=stored.provenance,
-            entities=stored.entities,
-        )
-
-    def save(self, folder: str | Path) -> None:
-        """Write the model folder; see `structseq.storage.save_model`."""
-        save_model(folder, self.model, **self._told())
-
-    def _told(self) -> dict[str, Any]:
-        told = {"metrics": self.metrics, "provenance": self.provenance, "entities": self.entities}
-        return {"tokenizer": self.tokenizer, **told}
 
     # -- what it knows ------------------------------------------------------------------------------------------------
 
@@ -218,17 +164,3 @@ class Tagger:
                 raise problem
 
     # -- pickles ------------------------------------------------------------------------------------------------------
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The files of the model folder by name: JSON, text and safetensors, no pickled tensors."""
-        options = self.model.options
-        trusted = [kind for kind in (options.encoder.type, options.head.type) if ":" in kind]
-        return {"files": model_files(self.model, **self._told()), "trusted": trusted}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in state["files"].items():
-                path = Path(folder, name)
-                path.parent.mkdir(exist_ok=True)
-                path.write_bytes(content)
-            self.__dict__.update(Tagger.load(folder, trusted=state["trusted"]).__dict__)

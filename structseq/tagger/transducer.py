@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
 from structseq.model import Model
-from structseq.storage import load_model, save_model
 from structseq.tagger.given import Giving, windows
+from structseq.tagger.held import Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +41,10 @@ class Transduction:
         return {**self.given, "answer": self.text, **sure}
 
 
-class Transducer:
+class Transducer(Held):
     """A trained model whose answer is a sequence of its own length (Graves 2012, "Sequence transduction with recurrent
-    neural networks", gave the task its name): digits from a recording, a date from its description. Threads may share
-    one.
-
-    Parameters
-    ----------
-    model:
-        Held as it is and not to be trained further.
-    tokenizer, metrics, provenance:
-        As in `structseq.storage.save_model`.
-
-    Raises
-    ------
-    ConfigError
-        For a model that tags or labels; `Tagger` and `Classifier` hold those.
+    neural networks", gave the task its name): digits from a recording, a date from its description; or a text again,
+    from an autoencoder. See `Held` for how it is made, saved and shared.
 
     Examples
     --------
@@ -68,34 +56,13 @@ class Transducer:
         digits.transduce_audio("call.wav").answer
     """
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        tokenizer: str = "words-1",
-        metrics: Mapping[str, Any] | None = None,
-        provenance: Mapping[str, Any] | None = None,
-    ) -> None:
-        if model.head.gives not in ("target", "inputs") or (model.head.gives, model.reads) == ("inputs", "frames"):
-            other = {"tags": "tags; use Tagger", "label": "labels; use Classifier"}.get(model.head.gives, "frames")
-            raise ConfigError(f"expected a model that answers with sequences of symbols, found one that gives {other}")
-        self.model, self.tokenizer = model.eval(), tokenizer
-        self.metrics, self.provenance = dict(metrics or {}), dict(provenance or {})
-        self._giving = Giving(model, tokenizer)
+    holds = frozenset({"target", "inputs"})
 
-    @staticmethod
-    def load(folder: str | Path, *, trusted: Collection[str] = (), device: str = "cpu") -> Transducer:
-        """The transducer in a model folder; ``trusted`` as in `structseq.storage.load_model`."""
-        stored = load_model(folder, trusted=trusted)
-        return Transducer(
-            stored.model.to(device), tokenizer=stored.tokenizer, metrics=stored.metrics, provenance=stored.provenance
-        )
-
-    def save(self, folder: str | Path) -> None:
-        """Write the model folder; see `structseq.storage.save_model`."""
-        save_model(
-            folder, self.model, tokenizer=self.tokenizer, metrics=self.metrics, provenance=self.provenance
-        )  # fmt: skip
+    def __init__(self, model: Model, **told: Any) -> None:
+        super().__init__(model, **told)
+        if (model.head.gives, model.reads) == ("inputs", "frames"):
+            raise ConfigError("Transducer: expected answers of symbols, found frames said again; use Embedder")
+        self._giving = Giving(model, self.tokenizer)
 
     @property
     def symbols(self) -> tuple[str, ...]:
