@@ -132,7 +132,7 @@ class FrameInputs(nn.Module):
         """There are no words to look up."""
 
     def forward(self, batch: FrameBatch, table: None = None) -> Padded:
-        """(B, T, width) input vectors; ``table`` is that of `word_table`, for those who serve tokens and frames alike."""
+        """(B, T, width) input vectors; ``table`` is that of `word_table`, as for tokens."""
         frames = Padded(torch.from_numpy(batch.values).to(self.mean.device), torch.from_numpy(batch.lengths))
         if self.normalise:
             frames = frames.with_values((frames.values - self.mean) / self.deviation)
