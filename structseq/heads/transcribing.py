@@ -14,8 +14,8 @@ from structseq.data.example import Example
 from structseq.errors import ConfigError
 from structseq.evaluation.transduction import symbol_errors
 from structseq.heads.base import Head
-from structseq.heads.by_token import HmmHead, SoftmaxHead
-from structseq.heads.tagging import TaggingHead, TagSet
+from structseq.heads.by_token import HmmHead
+from structseq.heads.tagging import CrfHead, TaggingHead, TagSet
 from structseq.padded import Padded
 from structseq.structures.alignment import Ctc, trim
 from structseq.structures.base import Distribution
@@ -153,10 +153,11 @@ class FrameHead(TaggingHead):
         return accuracy(gold, predicted)
 
 
-class TrimHead(FrameHead, SoftmaxHead):
-    """Each frame's tag on its own, and repeats made one (`trim`), without a blank.
+class TrimHead(FrameHead, CrfHead):
+    """A tag for each frame, under a conditional random field, and repeats made one (`trim`), without a blank.
 
-    It is there for comparison: it cannot answer the same symbol twice in a row.
+    It is there for comparison: it cannot answer the same symbol twice in a row. The field learns that tags stay; each
+    frame on its own would waver between two and say both again and again, which hides what trimming itself costs.
     """
 
     def prepare(self, examples: Sequence[Example]) -> None:
