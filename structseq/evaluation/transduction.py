@@ -246,7 +246,7 @@ def evaluate_transduction(
     counts = np.array([_counts(*pair) for pair in zip(gold, edits, strict=True)], np.int64).reshape(-1, 5)
     repeated = np.array([has_repeat(row) for row in gold], np.bool_)
     pairs = Counter(pair for row in edits for pair in row)
-    ordered = sorted(pairs.items(), key=lambda item: (-item[1], *(name or "" for name in item[0])))
+    ordered = sorted(pairs.items(), key=lambda item: (-item[1], *((name is not None, name or "") for name in item[0])))
     return TransductionReport(
         every=_score(counts, bootstrap, seed),
         repeated=_score(counts[repeated], bootstrap, seed),
