@@ -86,10 +86,11 @@ def _decoded(data: bytes, options: AudioOptions) -> tuple[int, Floats]:
         raise DataError(f"expected a WAV file, found one that cannot be decoded ({why}); convert it to PCM") from None
     if not len(samples):
         raise DataError("expected a recording, found a WAV file without samples; take it out of the list")
-    unfit = ~(np.abs(samples) <= LOUDEST).all(1)  # not a number fails every comparison
+    unfit = ~(np.abs(samples) <= LOUDEST)  # not a number fails every comparison
     if unfit.any():
-        at, advice = int(unfit.argmax()), "write it again with samples between -1 and 1"
-        raise DataError(f"expected numbers, found {samples[at].max()} as sample {at} of {len(samples)}; {advice}")
+        at, channel = np.argwhere(unfit)[0]
+        found = f"{samples[at, channel]:g} as sample {at} of {len(samples)}"
+        raise DataError(f"expected numbers, found {found}; write it again with samples between -1 and 1")
     return rate, samples.mean(1) if channels > 1 else samples[:, 0]
 
 
@@ -167,13 +168,16 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
     A frame is the natural logarithm of the energy in each mel band of a window (Hann), or the first coefficients of
     its cosine transform; the first window begins with the first sample, and the last one reaches the last, with
     silence after it. F is ``stride`` times the mel bands or coefficients: neighbouring frames stand side by side, and
-    the last step repeats its last frame. Raises `ConfigError` for more coefficients than mel bands.
+    the last step repeats its last frame. Raises `DataError` for samples of several channels, `ConfigError` for more
+    coefficients than mel bands.
 
     >>> noise = np.random.default_rng(0).normal(0, 0.1, 8000)
     >>> frames_of(noise).shape, frames_of(noise, options=AudioOptions(stride=3)).shape
     ((99, 40), (33, 120))
     """
     options = check_options(options)
+    if np.ndim(samples) != 1:
+        raise DataError(f"expected samples (N,) of one channel, found an array of {np.ndim(samples)} dimensions")
     window, hop = spacing(options)
     count = 1 + max(0, math.ceil((len(samples) - window) / hop))
     padded = np.zeros((count - 1) * hop + window, np.float32)
@@ -339,9 +343,9 @@ def read_recordings(
     """The recordings of a list in JSON lines, one after the other, as examples made of frames.
 
     Of a record, ``audio`` is the WAV file (its path from where the list lies), ``text`` what was said (cut at white
-    space it is the target), ``segments`` when (they become tags, one a step, by `frame_tags`); other strings are
-    metadata. Without ``tags`` neither text nor segments become answers, and the text is metadata too. Raises
-    `DataError` with the list's line, and the file's name, for what `samples_of` and `frame_tags` refuse and for
+    space it is the target), ``segments`` when (they become tags, one a step, by `frame_tags`); other strings and the
+    file's name are metadata. Without ``tags`` neither text nor segments become answers, and the text is metadata too.
+    Raises `DataError` with the list's line, and the file's name, for what `samples_of` and `frame_tags` refuse and for
     segments that end after the recording; `ConfigError` for options that do not go together.
     """
     options = check_options(audio)
@@ -362,8 +366,8 @@ def _example(record: Record, folder: Path, options: AudioOptions, tags: bool) ->
             raise DataError(error.message, file=path) from None
     except DataError as error:
         raise DataError(str(error), file=record.file, line=record.line) from None
-    used = {AUDIO, TEXT} if tags else {AUDIO}
-    metadata = {key: value for key, value in values.items() if isinstance(value, str) and key not in used}
+    used = TEXT if tags else None
+    metadata = {key: value for key, value in values.items() if isinstance(value, str) and key != used}
     return Example({"frames": frames}, answers, record.source, metadata)
 
 
