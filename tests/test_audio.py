@@ -253,6 +253,12 @@ def test_a_steps_time_is_the_centre_of_its_frames() -> None:
     np.testing.assert_allclose(wide, single.reshape(2, 3).mean(1))
 
 
+def test_of_two_segments_equally_near_the_later_is_taken() -> None:
+    options = AudioOptions(window=250.0, hop=250.0)  # centres at 0.125, 0.375, 0.625: whole binary fractions
+    assert frame_tags([(0.0, 0.25, "7"), (0.5, 0.75, "3")], 3, options=options) == ("7", "3", "3")
+    assert frame_tags([(0.0, 0.375, "7"), (0.375, 0.75, "3")], 3, options=options) == ("7", "3", "3")
+
+
 def test_without_segments_there_is_silence_or_a_refusal() -> None:
     assert frame_tags([], 3, options=AudioOptions(silence="sil")) == ("sil",) * 3
     assert frame_tags([], 0) == ()

@@ -205,7 +205,7 @@ def test_every_weight_learns() -> None:
 
 def test_masks_are_stretches_of_steps_and_bands_of_features() -> None:
     made = FrameInputs(8, normalise=False, mask_time=4, mask_features=3).train()
-    lengths = [3, 10, 20] * 30
+    lengths = [3, 10, 20] * 100
     ones = [Example.of_frames(np.ones((length, 8))) for length in lengths]
     torch.manual_seed(1)
     masked = rows(made, ones)
@@ -225,7 +225,7 @@ def test_masks_are_stretches_of_steps_and_bands_of_features() -> None:
             expected[:, gone[1]] = 0
             assert (row == expected).all()
     assert times == {0, 1, 2, 3, 4} and bands == {0, 1, 2, 3}
-    assert min(places) <= 2 and max(places) >= 17  # anywhere in the row
+    assert places == set(range(20))  # anywhere in the row, its ends too
     torch.manual_seed(1)
     assert all((one == two).all() for one, two in zip(masked, rows(made, ones), strict=True))  # by torch's own seed
     assert all((row == 1).all() for row in rows(made.eval(), ones))
