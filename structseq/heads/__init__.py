@@ -5,6 +5,7 @@ from __future__ import annotations
 from structseq.heads.base import Head
 from structseq.heads.by_token import HmmHead, SoftmaxHead
 from structseq.heads.classifying import ClassifyHead
+from structseq.heads.generating import GenerateHead
 from structseq.heads.joint import JointHead
 from structseq.heads.tagging import CrfHead
 from structseq.heads.tempered import PerceptronHead, SvmHead
@@ -20,7 +21,13 @@ TAGGERS: dict[str, type[Head]] = {
 }
 # A sequence of its own length, from frames
 TRANSCRIBERS: dict[str, type[Head]] = {"ctc": CtcHead, "trim": TrimHead, "words": WordLoopHead}
-HEADS: dict[str, type[Head]] = {**TAGGERS, "classify": ClassifyHead, "joint": JointHead, **TRANSCRIBERS}
+HEADS: dict[str, type[Head]] = {
+    **TAGGERS,
+    "classify": ClassifyHead,
+    "joint": JointHead,
+    **TRANSCRIBERS,
+    "generate": GenerateHead,
+}
 
 __all__ = [
     "HEADS",
@@ -29,6 +36,7 @@ __all__ = [
     "ClassifyHead",
     "CrfHead",
     "CtcHead",
+    "GenerateHead",
     "HmmHead",
     "JointHead",
     "PerceptronHead",

@@ -1,0 +1,251 @@
+"""Generating: a decoder that says the answer symbol by symbol and looks back at the encoder's states by attention
+(Bahdanau, Cho and Bengio 2015, "Neural machine translation by jointly learning to align and translate"; Luong, Pham and
+Manning 2015, "Effective approaches to attention-based neural machine translation")."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from structseq.data.example import Example
+from structseq.errors import ConfigError
+from structseq.evaluation.transduction import exact_match, symbol_errors
+from structseq.heads.base import Head
+from structseq.heads.tagging import TagSet
+from structseq.padded import Padded
+from structseq.structures.base import Distribution
+from structseq.structures.steps import END, State, Steps
+
+KINDS = ("additive", "dot")
+
+
+class Attention(nn.Module):
+    """How well each place of a memory fits a query, and the memory's mean by that.
+
+    Parameters
+    ----------
+    kind:
+        ``"additive"``: v tanh(W q + U m) (Bahdanau et al. 2015, appendix A.1.2); ``"dot"``: q U m / sqrt(D) (Luong et
+        al. 2015, equation 8, "general", scaled as by Vaswani et al. 2017, section 3.2.1).
+    query_width, memory_width:
+        Of a query, and of a place.
+    """
+
+    def __init__(self, kind: str, query_width: int, memory_width: int) -> None:
+        super().__init__()
+        if kind not in KINDS:
+            raise ConfigError(f"head.attention: expected one of {', '.join(KINDS)}, found {kind!r}")
+        self.kind = kind
+        self.key = nn.Linear(memory_width, query_width, bias=False)
+        if kind == "additive":
+            self.query, self.weight = nn.Linear(query_width, query_width), nn.Linear(query_width, 1, bias=False)
+
+    def forward(self, queries: Tensor, keys: Tensor, real: Tensor) -> Tensor:
+        """(B, U, T) weights of each query's places, which add up to 1; 0 where a place is not ``real`` (B, T), and
+        everywhere in a row without one. queries (B, U, D), keys (B, T, D) from `key`."""
+        if self.kind == "dot":
+            scores = queries @ keys.transpose(1, 2) / math.sqrt(queries.shape[2])
+        else:
+            scores = self.weight(torch.tanh(self.query(queries).unsqueeze(2) + keys.unsqueeze(1))).squeeze(3)
+        real = real.unsqueeze(1)
+        weights = scores.masked_fill(~real, torch.finfo(scores.dtype).min).softmax(2)
+        return weights * real
+
+
+class Decoder(nn.Module):
+    """A recurrent network over the symbols said so far, with an attention to the encoder's states, in which each step
+    knows what the one before it looked at.
+
+    s_u = LSTM(s_u-1, [E y_u-1; a_u-1]),  c_u = attention(s_u, states) states,  a_u = tanh(W [s_u; c_u]),
+    p(y_u) = softmax(V a_u)   (Luong et al. 2015, equations 5 and 6, and section 3.3, "input feeding")
+
+    Parameters
+    ----------
+    choices:
+        K + 1: the symbols, and the end, which is number 0. Its vector stands for the beginning, for behind the end
+        nothing is said.
+    memory_width:
+        H.
+    width, embedding:
+        Of the state, and of a symbol's vector.
+    """
+
+    def __init__(
+        self, choices: int, memory_width: int, *, width: int, embedding: int, attention: str, dropout: float
+    ) -> None:
+        super().__init__()
+        self.choices, self.width = choices, width
+        self.embedding = nn.Embedding(choices, embedding)
+        self.first = nn.Linear(2 * memory_width, 2 * width)
+        self.cell = nn.LSTMCell(embedding + width, width)
+        self.attention = Attention(attention, width, memory_width)
+        self.looked = nn.Linear(width + memory_width, width)
+        self.dropout = nn.Dropout(dropout)
+        self.score = nn.Linear(width, choices)
+
+
+class Decoding:
+    """A decoder before one batch of states: the `Stepper` of its answers.
+
+    Parameters
+    ----------
+    decoder:
+        The network.
+    states:
+        (B, T, H) what it looks at; padding is never read.
+    """
+
+    def __init__(self, decoder: Decoder, states: Padded) -> None:
+        self.decoder = decoder
+        self.real = states.mask()
+        self.memory = states.values.masked_fill(~self.real.unsqueeze(2), 0.0)
+        self.keys = decoder.attention.key(self.memory)
+        self.rows, self.choices = len(self.memory), decoder.choices
+
+    def begin(self) -> tuple[Tensor, State]:
+        """Log-probabilities (B, K + 1) of the first symbol, and the state (s, cell, a)."""
+        rows = torch.arange(self.rows, device=self.memory.device)
+        return self.onward(torch.full_like(rows, END), rows, self._initial())
+
+    def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
+        looking = (self.keys[rows], self.memory[rows], self.real[rows])
+        looked, state, _ = self._step(self.decoder.embedding(symbols), state, looking)
+        return self.decoder.score(looked).log_softmax(-1), state
+
+    def along(self, target: Tensor) -> Tensor:
+        looked, _ = self._walked(target)
+        return self.decoder.score(looked).log_softmax(-1)
+
+    def attended(self, target: Tensor) -> Tensor:
+        """(B, U + 1, T) how much the decoder looks at each state before each symbol of ``target`` and before its
+        end."""
+        return self._walked(target)[1]
+
+    def _initial(self) -> State:
+        """From the mean and the highest value of each number of the states."""
+        real = self.real.unsqueeze(2)
+        mean = self.memory.sum(1) / real.sum(1).clamp(min=1)
+        lowest = torch.finfo(mean.dtype).min
+        highest = self.memory.masked_fill(~real, lowest).amax(1) if self.memory.shape[1] else mean
+        highest = torch.where(real.any(1), highest, 0.0)
+        hidden, cell = torch.tanh(self.decoder.first(torch.cat([mean, highest], 1))).chunk(2, 1)
+        return hidden, cell, torch.zeros_like(hidden)
+
+    def _walked(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, U + 1, D) what each step knows, and (B, U + 1, T) where it looked."""
+        symbols = nn.functional.pad(target, (1, 0)).to(self.memory.device)  # the beginning, then what was said
+        vectors = self.decoder.dropout(self.decoder.embedding(symbols))
+        state, outputs, weights = self._initial(), [], []
+        for vector in vectors.unbind(1):
+            looked, state, weight = self._step(vector, state, (self.keys, self.memory, self.real))
+            outputs.append(looked)
+            weights.append(weight)
+        return torch.stack(outputs, 1), torch.stack(weights, 1)
+
+    def _step(
+        self, vector: Tensor, state: State, looking: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[Tensor, State, Tensor]:
+        """One symbol on: what the step knows (N, D), the state, and where it looked (N, T)."""
+        decoder, (keys, memory, real), (hidden, cell, before) = self.decoder, looking, state
+        hidden, cell = decoder.cell(torch.cat([vector, before], 1), (hidden, cell))
+        weights = decoder.attention(hidden.unsqueeze(1), keys, real)
+        context = (weights @ memory).squeeze(1)
+        looked = torch.tanh(decoder.looked(torch.cat([hidden, context], 1)))
+        return decoder.dropout(looked), (hidden, cell, looked), weights.squeeze(1)
+
+
+class GenerateHead(Head):
+    """A sequence of symbols of its own length, said by a decoder that looks at the states (`Decoder`); trained on the
+    right symbols before each (teacher forcing).
+
+    Inside, a symbol's number is that of its label and one more; 0 is the end. An answer has at most twice as many
+    symbols as the longest of the training data.
+
+    Parameters
+    ----------
+    in_width:
+        H.
+    tags:
+        The symbols, as plain tags.
+    attention:
+        See `Attention`.
+    decoder, embedding:
+        Width of the decoder's state, and of a symbol's vector.
+    dropout:
+        On symbols' vectors, and on what each step knows.
+    beam:
+        How many hypotheses are kept in answering (`Steps.beam`); 1: the most probable symbol at each step.
+    """
+
+    asks = ("target",)
+    gives = "target"
+
+    def __init__(
+        self,
+        in_width: int,
+        tags: TagSet,
+        *,
+        attention: str = "additive",
+        decoder: int = 128,
+        embedding: int = 32,
+        dropout: float = 0.1,
+        beam: int = 1,
+    ) -> None:
+        super().__init__()
+        self.tags, self.beam = tags, beam
+        self.decoder = Decoder(
+            1 + len(tags.labels), in_width, width=decoder, embedding=embedding, attention=attention, dropout=dropout
+        )
+        self.register_buffer("longest", torch.zeros((), dtype=torch.int64))
+
+    def symbols(self) -> tuple[str, ...]:
+        return self.tags.labels
+
+    @classmethod
+    def gold(cls, example: Example) -> tuple[str, ...]:
+        return example.target
+
+    def prepare(self, examples: Sequence[Example]) -> None:
+        """Count the longest answer."""
+        self.get_buffer("longest").fill_(max((len(self.gold(example)) for example in examples), default=0))
+
+    def target(self, example: Example) -> list[int] | None:
+        """Numbers of the gold symbols, from 1; None where one is unknown."""
+        numbers = [self.tags.number.get(symbol, -1) + 1 for symbol in self.gold(example)]
+        return None if 0 in numbers else numbers
+
+    def forward(self, states: Padded) -> Steps:
+        decoding = Decoding(self.decoder, states)
+        return Steps(decoding, torch.full((decoding.rows,), 2 * int(self.get_buffer("longest"))))
+
+    def loss(self, states: Padded, target: Tensor) -> Tensor:
+        """(B,) -log_prob of the targets (B, U), in nats."""
+        return -self.forward(states).log_prob(target)
+
+    def attended(self, states: Padded, target: Tensor) -> Tensor:
+        """(B, U + 1, T) how much the decoder looks at each state in saying ``target`` (B, U) and its end."""
+        return Decoding(self.decoder, states).attended(target)
+
+    def decide(self, distribution: Distribution) -> Tensor:
+        """(B, U) the answer's numbers, 0 beyond its end."""
+        assert isinstance(distribution, Steps)
+        return distribution.beam(self.beam).path[:, 0]
+
+    def predicted(self, distribution: Distribution) -> list[tuple[str, ...]]:
+        return self.answers(self.decide(distribution).tolist())
+
+    def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
+        """Symbols, from numbers that end at the first 0."""
+        return [tuple([self.tags.labels[number - 1] for number in path if number]) for path in paths]
+
+    def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float]:
+        numbers = [[self.tags.number[symbol] + 1 for symbol in answer] for answer in answers]
+        found: list[float] = distribution.log_prob(self.pad(numbers)).tolist()
+        return found
+
+    def criterion(self, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
+        """The mean of the share of answers that are right and of 1 - symbol error rate, which is at least 0."""
+        return (exact_match(gold, predicted) + max(0.0, 1 - symbol_errors(gold, predicted))) / 2

@@ -1,0 +1,217 @@
+"""Steps: symbol sequences drawn one symbol after the other, each knowing all before it (Sutskever, Vinyals and Le 2014,
+"Sequence to sequence learning with neural networks", equation 1), and the search for the best of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from structseq.structures.base import Distribution, Ranked, draw, require_count
+
+# What a stepper remembers of some hypotheses: tensors with one row for each
+State = tuple[Tensor, ...]
+
+END = 0
+
+
+class Stepper(Protocol):
+    """What a network knows of the next symbol; symbols are numbered from 1, and 0 is the end.
+
+    Attributes
+    ----------
+    rows, choices:
+        B, and K + 1.
+    """
+
+    rows: int
+    choices: int
+
+    def begin(self) -> tuple[Tensor, State]:
+        """Before the first symbol of each row: log-probabilities (B, K + 1), and what is remembered."""
+        ...
+
+    def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
+        """After one symbol more of each of N hypotheses: ``symbols`` (N,), the ``rows`` (N,) that they answer;
+        log-probabilities (N, K + 1) of the next."""
+        ...
+
+    def along(self, target: Tensor) -> Tensor:
+        """(B, U + 1, K + 1) log-probabilities before each symbol of ``target`` (B, U) and behind the last: `begin` and
+        `onward` in one go, differentiable."""
+        ...
+
+
+class Steps(Distribution):
+    """A distribution over symbol sequences y of at most ``longest`` symbols.
+
+    p(y) = prod_u p(y_u | y_1 .. y_u-1, row) p(end | y, row)
+
+    where the end is sure behind ``longest`` symbols, so that the probabilities of all sequences add up to 1. A
+    sequence, as a target and as an answer, is (.., U) int64 with 0, the end, beyond its last symbol, and needs no
+    lengths.
+
+    `log_prob` is exact. `best` is greedy, the most probable symbol at each step, and may miss the most probable
+    sequence; `beam` searches wider and may miss it too. What both answer has its exact log-probability.
+
+    Parameters
+    ----------
+    stepper:
+        The network.
+    longest: (B,)
+        At most so many symbols in each row's answer.
+
+    Raises
+    ------
+    ValueError
+        Where shapes or types do not fit, or a target goes on behind its end.
+    """
+
+    exact = frozenset({"log_prob", "sample"})
+
+    def __init__(self, stepper: Stepper, longest: Tensor) -> None:
+        if longest.shape != (stepper.rows,) or longest.is_floating_point() or bool((longest < 0).any()):
+            raise ValueError(f"longest: expected {stepper.rows} whole numbers from 0 on, found {longest}")
+        self.stepper, self.longest = stepper, longest.cpu().long()
+
+    def log_prob(self, target: Tensor) -> Tensor:
+        """(B,) in nats; -inf for a target longer than its row's answers may be."""
+        target, lengths = self._checked(target)
+        steps = self.stepper.along(target)  # (B, U + 1, K + 1)
+        device = steps.device
+        place = torch.arange(target.shape[1] + 1)
+        # The end is said once, behind the last symbol, and said for nothing where it is sure.
+        said = (place < lengths.unsqueeze(1)) | (
+            (place == lengths.unsqueeze(1)) & (lengths < self.longest).unsqueeze(1)
+        )
+        symbols = torch.nn.functional.pad(target, (0, 1)).to(device)
+        each = steps.gather(2, symbols.unsqueeze(2)).squeeze(2)
+        total = torch.where(said.to(device), each, 0.0).sum(1)
+        return torch.where((lengths <= self.longest).to(device), total, -torch.inf)
+
+    def best(self) -> Ranked:
+        found = self.beam(1)
+        return Ranked(found.path[:, 0], found.score[:, 0])
+
+    def beam(self, width: int, k: int = 1, *, length_power: float = 0.0) -> Ranked:
+        """The ``k`` best sequences that a search finds which keeps ``width`` hypotheses after each symbol, finished
+        ones among them (Graves 2012, section 2.5, without its prefixes).
+
+        ``path`` (B, k, U) has 0 beyond each end, and ``score`` (B, k) is the exact log-probability, -inf where fewer
+        were found. With ``length_power`` above 0 hypotheses are ordered by their score over ((5 + length) / 6) to that
+        power (Wu et al. 2016, equation 14), which favours longer ones; a score stays what it is. Of equals the one
+        whose beginning stood higher comes first, then the one that ends, then the lower symbol. A beam as wide as there
+        are sequences finds all of them, in order.
+        """
+        require_count(width, "width")
+        require_count(k, "k")
+        with torch.no_grad():
+            found = _searched(self, width, length_power)
+        return _told(found, k)
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """(n, B, U) answers drawn independently, 0 beyond each end; reproducible by ``generator``."""
+        require_count(n, "n")
+        with torch.no_grad():
+            rows = torch.arange(self.stepper.rows).repeat(n)
+            logits, state = self.stepper.begin()
+            logits, state = logits.repeat(n, 1), tuple(part.repeat(n, *[1] * (part.dim() - 1)) for part in state)
+            found, going = [], torch.ones(len(rows), dtype=torch.bool)
+            for step in range(int(self.longest.max()) if len(rows) else 0):
+                going &= step < self.longest[rows]
+                symbols = torch.where(going, draw(logits, generator).cpu(), END)
+                going &= symbols != END
+                if not going.any():
+                    break
+                found.append(symbols)
+                logits, state = self.stepper.onward(symbols.to(logits.device), rows.to(logits.device), state)
+        path = torch.stack(found, -1) if found else torch.zeros(len(rows), 0, dtype=torch.int64)
+        return path.view(n, self.stepper.rows, -1)
+
+    def _checked(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The target on the CPU and its lengths."""
+        if target.dim() != 2 or len(target) != self.stepper.rows or target.is_floating_point():
+            raise ValueError(
+                f"target: expected whole numbers of shape ({self.stepper.rows}, symbols), found {target.dtype} of "
+                f"shape {tuple(target.shape)}"
+            )
+        target = target.cpu().long()
+        lengths = (target != END).sum(1)
+        inside = torch.arange(target.shape[1]) < lengths.unsqueeze(1)
+        if bool((target.masked_fill(inside, END) != END).any()) or bool((inside & (target == END)).any()):
+            raise ValueError("target: expected symbols and then nothing but the end, 0, found a symbol behind it")
+        if target.numel() and not 0 <= int(target.min()) <= int(target.max()) < self.stepper.choices:
+            raise ValueError(f"target: expected numbers from 0 to {self.stepper.choices - 1}, found {target.tolist()}")
+        return target, lengths
+
+
+class _Beam(NamedTuple):
+    """W hypotheses of each row, best first, on the CPU; what is not there has the score -inf."""
+
+    path: Tensor  # (B, W, U) symbols so far
+    score: Tensor  # (B, W) float64
+    length: Tensor  # (B, W) symbols, the end not counted
+    going: Tensor  # (B, W) which may still grow
+    place: Tensor  # (B, W) of those that grow: their row in what the network gave last
+
+    @staticmethod
+    def empty(rows: int, width: int) -> _Beam:
+        """Before the first symbol: one hypothesis, which is empty."""
+        score = torch.full((rows, width), -torch.inf, dtype=torch.float64)
+        score[:, 0] = 0.0
+        place = torch.arange(rows).unsqueeze(1).expand(rows, width)
+        path = torch.zeros(rows, width, 0, dtype=torch.int64)
+        return _Beam(path, score, torch.zeros_like(place), score == 0, place)
+
+    def onward(self, each: Tensor, power: float) -> tuple[_Beam, Tensor]:
+        """The best W after one symbol more, of log-probabilities (B, W, K + 1); and that symbol (B, W)."""
+        choices = each.shape[2]
+        grown = torch.where(self.going.unsqueeze(2), self.score.unsqueeze(2) + each, -torch.inf)
+        grown[..., END] = torch.where(self.going, grown[..., END], self.score)  # what has ended stays as it is
+        length = self.length.unsqueeze(2) + (torch.arange(choices) != END)
+        ordered = (grown / ((5 + length) / 6) ** power).flatten(1) if power else grown.flatten(1)
+        chosen = ordered.argsort(dim=1, descending=True, stable=True)[:, : self.score.shape[1]]
+        parent, symbol = chosen // choices, chosen % choices
+        path = self.path.gather(1, parent.unsqueeze(2).expand(-1, -1, self.path.shape[2]))
+        score = grown.flatten(1).gather(1, chosen)
+        going = self.going.gather(1, parent) & (symbol != END) & (score > -torch.inf)
+        found = _Beam(
+            torch.cat([path, symbol.unsqueeze(2)], 2),
+            score,
+            length.flatten(1).gather(1, chosen),
+            going,
+            self.place.gather(1, parent),
+        )
+        return found, symbol
+
+
+def _searched(steps: Steps, width: int, power: float) -> _Beam:
+    """The beam when nothing in it grows any more."""
+    stepper, beam = steps.stepper, _Beam.empty(steps.stepper.rows, width)
+    logits, state = stepper.begin()
+    step, device = 0, logits.device
+    owner = beam.place
+    while beam.going.any():
+        each = logits.double().cpu()[beam.place]  # (B, W, K + 1)
+        sure = (steps.longest == step).view(-1, 1, 1)
+        end = (torch.arange(each.shape[2]) == END).expand_as(each)
+        beam, symbol = beam.onward(torch.where(sure, torch.where(end, 0.0, -torch.inf), each), power)
+        if beam.going.any():
+            alive = beam.place[beam.going].to(device)
+            kept = tuple(part[alive] for part in state)
+            logits, state = stepper.onward(symbol[beam.going].to(device), owner[beam.going].to(device), kept)
+            place = torch.zeros_like(beam.place)
+            place[beam.going] = torch.arange(len(alive))
+            beam = beam._replace(place=place)
+        step += 1
+    return beam
+
+
+def _told(beam: _Beam, k: int) -> Ranked:
+    """The first ``k``; fewer are filled up with what is not there."""
+    path = beam.path.masked_fill((beam.score == -torch.inf).unsqueeze(2), END)[:, :k]
+    longest = int((path != END).sum(2).max()) if path.numel() else 0
+    missing = k - path.shape[1]
+    path = torch.nn.functional.pad(path[:, :, :longest], (0, 0, 0, missing), value=END)
+    return Ranked(path, torch.nn.functional.pad(beam.score[:, :k], (0, missing), value=-torch.inf))
