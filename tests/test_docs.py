@@ -1,7 +1,7 @@
 """What the documents show is run: every Python block and every `$ structseq` line of README.md and docs/.
 
-The blocks of one document share a namespace and an empty folder with three small corpora in it: `train.conll`,
-`dev.conll`, `test.conll`. Documents run from top to bottom, so that a shell line's model serves a later block.
+The blocks of one document share a namespace and an empty folder with small corpora in it: `train.conll`, `dev.conll`,
+`test.conll`, and `tones/` with recordings of digits made of tones. Documents run from top to bottom, so that a shell line's model serves a later block.
 A block that must not run says so after its language: ```python no-run.
 """
 
@@ -57,6 +57,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         text = (FLIGHTS / f"{name}.conll").read_text(encoding="utf-8")
         kept = islice((part for part in re.split(r"\n\s*\n", text.strip())), sentences)
         (tmp_path / f"{name}.conll").write_text("\n\n".join(kept) + "\n", encoding="utf-8")
+    make = [sys.executable, ROOT / "corpora" / "digits" / "generate.py", "--output", tmp_path / "tones"]
+    subprocess.run([*make, "--strings", "12"], check=True, capture_output=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     return tmp_path

@@ -99,3 +99,10 @@ def test_what_a_file_of_pairs_cannot_hold_is_refused_and_nothing_is_left(example
     with pytest.raises(DataError):
         write_pairs(path, [pair("a", "b"), example])
     assert not path.exists()
+
+
+def test_frames_are_refused_by_every_writer_of_text(tmp_path: Path) -> None:
+    for name in ("out.conll", "out.jsonl", "out.conllu"):
+        with pytest.raises(DataError, match="cannot hold frames"):
+            write(tmp_path / name, [Example.of_frames([[0.5]], target=["7"])])
+        assert not (tmp_path / name).exists()

@@ -46,6 +46,8 @@ class Capacity:
 
         ``alike``: whether all examples must have the same columns.
         """
+        if "tokens" not in example.inputs:
+            raise self.refusal(example, "frames")
         if odd := sorted(set(example.targets) - self.targets):
             raise self.refusal(example, f"the target {odd[0]!r}")
         names = ("tokens", *(name for name in example.inputs if name != "tokens"), *example.targets)
@@ -84,5 +86,5 @@ class Capacity:
     def refusal(self, example: Example, what: str) -> DataError:
         """The error that says what there is no room for."""
         where = f" (the sentence from {example.source})" if example.source else ""
-        advice = "" if self.format == JSON_LINE else "; JSON lines hold everything"
+        advice = "" if self.format == JSON_LINE or "tokens" not in example.inputs else "; JSON lines hold everything"
         return DataError(f"{self.format} cannot hold {what}{where}{advice}", file=self.file)
