@@ -1,7 +1,8 @@
 """What the documents show is run: every Python block and every `$ structseq` line of README.md and docs/.
 
 The blocks of one document share a namespace and an empty folder with small corpora in it: `train.conll`, `dev.conll`,
-`test.conll`, and `tones/` with recordings of digits made of tones. Documents run from top to bottom, so that a shell line's model serves a later block.
+`test.conll`, and `tones/` with recordings of digits made of tones. Documents run from top to bottom, so that a shell
+line's model serves a later block.
 A block that must not run says so after its language: ```python no-run.
 """
 
