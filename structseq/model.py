@@ -57,7 +57,8 @@ class Model(nn.Module):
         self.options, self.vocabularies, self.tags = options, dict(vocabularies), tags
         self.inputs: Any = build_inputs(options.inputs, self.vocabularies)
         self.encoder = build_encoder(options.encoder, self.inputs.width, tags=len(tags.labels))
-        self.head = build_head(options.head, self.encoder.width, tags, self.vocabularies.get("labels"))
+        frames = int(self.vocabularies[FRAMES].items[0]) if FRAMES in self.vocabularies else 0
+        self.head = build_head(options.head, self.encoder.width, tags, self.vocabularies.get("labels"), frames)
 
     @staticmethod
     def prepare(
@@ -338,8 +339,11 @@ def _refuse_unknown(option: str, kind: type, name: str, table: Mapping[str, type
 OWN_HEAD_OPTIONS = ("pooling", "attention", "decoder", "embedding", "bottleneck", "dropout", "beam")
 
 
-def build_head(options: HeadOptions, in_width: int, tags: TagSet, labels: Vocabulary | None = None) -> Head:
-    """The head, for states (B, T, ``in_width``); ``labels`` for one that gives sentences labels beside tags.
+def build_head(
+    options: HeadOptions, in_width: int, tags: TagSet, labels: Vocabulary | None = None, frames: int = 0
+) -> Head:
+    """The head, for states (B, T, ``in_width``); ``labels`` for one that gives sentences labels beside tags, ``frames``
+    (their width) for one that says them again.
 
     Raises `ConfigError` for an option that the type does not have.
     """
@@ -347,6 +351,8 @@ def build_head(options: HeadOptions, in_width: int, tags: TagSet, labels: Vocabu
     own: dict[str, Any] = {"costs": options.costs} if options.costs else {}
     if labels is not None:
         own["labels"] = labels.items
+    if frames and kind.gives == "inputs":
+        own["frames"] = frames
     if options.projection != "linear":
         own["projection"] = options.projection
     own |= {name: value for name in OWN_HEAD_OPTIONS if (value := getattr(options, name)) is not None}

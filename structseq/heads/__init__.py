@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from structseq.heads.autoencoding import AutoencodeHead
 from structseq.heads.base import Head
 from structseq.heads.by_token import HmmHead, SoftmaxHead
 from structseq.heads.classifying import ClassifyHead
@@ -27,12 +28,14 @@ HEADS: dict[str, type[Head]] = {
     "joint": JointHead,
     **TRANSCRIBERS,
     "generate": GenerateHead,
+    "autoencode": AutoencodeHead,
 }
 
 __all__ = [
     "HEADS",
     "TAGGERS",
     "TRANSCRIBERS",
+    "AutoencodeHead",
     "ClassifyHead",
     "CrfHead",
     "CtcHead",

@@ -1,0 +1,247 @@
+"""Autoencoding: a sequence becomes one vector, and a decoder says the sequence again from that vector alone, so that
+the vector must hold what matters; nothing needs a label. Of text: Dai and Le 2015, "Semi-supervised sequence learning".
+Of speech: Chung, Wu, Shen, Lee and Lee 2016, "Audio Word2Vec: Unsupervised learning of audio segment representations
+using sequence-to-sequence autoencoder"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from structseq.data.example import Example
+from structseq.evaluation.reconstruction import evaluate_reconstruction
+from structseq.evaluation.transduction import symbol_errors
+from structseq.heads.base import Head
+from structseq.heads.classifying import Pooling
+from structseq.heads.tagging import TagSet
+from structseq.padded import Padded
+from structseq.structures.base import Distribution, Ranked
+from structseq.structures.steps import END, State, Steps
+
+
+class Normals(Distribution):
+    """Independent normal distributions of variance 1: of each row's frames, given their means.
+
+    log p(x) = -1/2 sum_t sum_f ((x_tf - mean_tf)^2 + log 2 pi)
+
+    Parameters
+    ----------
+    mean: (B, T, F)
+    lengths: (B,)
+        What lies beyond is never read.
+    """
+
+    def __init__(self, mean: Tensor, lengths: Tensor) -> None:
+        self.mean, self.lengths = mean, lengths
+
+    def log_prob(self, target: Tensor) -> Tensor:
+        """(B,) log-density of frames (B, T, F)."""
+        real = Padded(self.mean, self.lengths).mask().unsqueeze(2)
+        squares = torch.where(real, target - self.mean, 0.0).square() + math.log(2 * math.pi) * real
+        return -squares.sum((1, 2)) / 2
+
+    def best(self) -> Ranked:
+        """The means, (B, T, F), and their log-density."""
+        return Ranked(self.mean, self.log_prob(self.mean))
+
+
+class Saying(nn.Module):
+    """A recurrent network that says symbols from a vector, which it reads at each step beside the symbol before.
+
+    Parameters
+    ----------
+    choices:
+        K + 1: the symbols, and the end, number 0, whose vector stands for the beginning.
+    vector, width, embedding:
+        Widths of the vector, of the state, and of a symbol.
+    forgetting:
+        Probability in training that the symbol before is not told, so that it must be known from the vector (Bowman et
+        al. 2016, "Generating sentences from a continuous space", section 3.1).
+    """
+
+    def __init__(self, choices: int, *, vector: int, width: int, embedding: int, forgetting: float) -> None:
+        super().__init__()
+        self.choices, self.forgetting = choices, forgetting
+        self.embedding = nn.Embedding(choices, embedding)
+        self.first = nn.Linear(vector, 2 * width)
+        self.lstm = nn.LSTM(embedding + vector, width, batch_first=True)
+        self.score = nn.Linear(width, choices)
+
+    def run(self, symbols: Tensor, vector: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, State]:
+        """Log-probabilities (N, U, K + 1) after each of ``symbols`` (N, U), and the state (hidden, cell, vector)."""
+        told = self.embedding(symbols)
+        if self.training and self.forgetting:
+            told = told * (torch.rand(told.shape[:2], device=told.device) >= self.forgetting).unsqueeze(2)
+        beside = vector.unsqueeze(1).expand(-1, symbols.shape[1], -1)
+        found, (hidden, cell) = self.lstm(torch.cat([told, beside], 2), tuple(part.unsqueeze(0) for part in state))
+        return self.score(found).log_softmax(-1), (hidden[0], cell[0], vector)
+
+
+class Spoken:
+    """The `Stepper` of a batch of vectors (B, D)."""
+
+    def __init__(self, saying: Saying, vectors: Tensor) -> None:
+        self.saying, self.vectors = saying, vectors
+        self.rows, self.choices = len(vectors), saying.choices
+
+    def _initial(self) -> tuple[Tensor, Tensor]:
+        hidden, cell = torch.tanh(self.saying.first(self.vectors)).chunk(2, 1)
+        return hidden.contiguous(), cell.contiguous()
+
+    def begin(self) -> tuple[Tensor, State]:
+        symbols = torch.full((self.rows, 1), END, device=self.vectors.device)
+        logits, state = self.saying.run(symbols, self.vectors, self._initial())
+        return logits[:, 0], state
+
+    def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
+        hidden, cell, vector = state
+        logits, state = self.saying.run(symbols.unsqueeze(1), vector, (hidden, cell))
+        return logits[:, 0], state
+
+    def along(self, target: Tensor) -> Tensor:
+        symbols = nn.functional.pad(target, (1, 0)).to(self.vectors.device)
+        return self.saying.run(symbols, self.vectors, self._initial())[0]
+
+
+class Drawing(nn.Module):
+    """A recurrent network that draws frames from a vector, all at once: each step reads the vector, where in the
+    sequence it is, and how long that is."""
+
+    def __init__(self, frames: int, *, vector: int, width: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(vector + 2, width, batch_first=True)
+        self.frame = nn.Linear(width, frames)
+
+    def forward(self, vectors: Tensor, lengths: Tensor, steps: int) -> Tensor:
+        """(B, T, F) from vectors (B, D)."""
+        if not steps or not len(vectors):
+            return vectors.new_zeros(len(vectors), steps, self.frame.out_features)
+        long = lengths.to(vectors).clamp(min=1).view(-1, 1, 1)
+        place = torch.arange(steps, device=vectors.device).to(vectors).view(1, -1, 1) / long
+        told = torch.cat([place, long.log().expand(-1, steps, -1)], 2)
+        return self.frame(self.lstm(torch.cat([vectors.unsqueeze(1).expand(-1, steps, -1), told], 2))[0])
+
+
+class AutoencodeHead(Head):
+    """One vector for a sequence, the bottleneck, learned by saying the sequence again; of tokens by `Saying`, of frames
+    by `Drawing`. Dropout on the inputs makes it a denoising autoencoder (Chung et al. 2016, section 2.3).
+
+    Parameters
+    ----------
+    in_width:
+        H.
+    tags:
+        The known words, as plain tags; none where frames are read.
+    frames:
+        Numbers in a frame, F; 0 where tokens are read.
+    bottleneck, decoder, embedding:
+        Width of the vector, of the decoder's state, and of a word's vector in the decoder.
+    dropout:
+        Probability that the decoder is not told the word before; see `Saying`.
+    """
+
+    asks = ()
+    gives = "inputs"
+
+    def __init__(
+        self,
+        in_width: int,
+        tags: TagSet,
+        *,
+        frames: int = 0,
+        bottleneck: int = 100,
+        decoder: int = 200,
+        embedding: int = 64,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.tags, self.frames = tags, frames
+        self.pooling = Pooling("last", in_width)
+        self.bottleneck = nn.Linear(self.pooling.width, bottleneck)
+        self.drawing = Drawing(frames, vector=bottleneck, width=decoder) if frames else None
+        self.saying = (
+            None
+            if frames
+            else Saying(1 + len(tags.labels), vector=bottleneck, width=decoder, embedding=embedding, forgetting=dropout)
+        )
+        self.register_buffer("longest", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("mean", torch.zeros(frames))
+        self.register_buffer("deviation", torch.ones(frames))
+
+    @classmethod
+    def gold(cls, example: Example) -> Any:
+        return example.tokens if "tokens" in example.inputs else example.frames
+
+    def symbols(self) -> tuple[str, ...]:
+        return self.tags.labels
+
+    def prepare(self, examples: Sequence[Example]) -> None:
+        """Count the longest sequence, and each feature's mean and deviation."""
+        self.get_buffer("longest").fill_(max(map(len, examples), default=0))
+        if self.frames and any(map(len, examples)):
+            every = np.concatenate([np.asarray(example.frames, np.float64) for example in examples])
+            deviation = every.std(0)
+            self.get_buffer("mean").copy_(torch.from_numpy(every.mean(0)))
+            self.get_buffer("deviation").copy_(torch.from_numpy(np.where(deviation > 1e-6, deviation, 1.0)))
+
+    def target(self, example: Example) -> Any | None:
+        """Numbers of the tokens, from 1 (None where one is unknown); or the frames, normalised."""
+        if self.frames:
+            mean, deviation = (self.get_buffer(name).cpu().numpy() for name in ("mean", "deviation"))
+            return (np.asarray(example.frames, np.float32) - mean) / deviation
+        numbers = [self.tags.number.get(token, -1) + 1 for token in example.tokens]
+        return None if 0 in numbers else numbers
+
+    def pad(self, targets: Sequence[Any]) -> Tensor:
+        if not self.frames:
+            return super().pad(targets)
+        table = torch.zeros(len(targets), max(map(len, targets), default=0), self.frames)
+        for row, target in zip(table, targets, strict=True):
+            row[: len(target)] = torch.as_tensor(target)
+        return table
+
+    def embed(self, states: Padded) -> Tensor:
+        vectors: Tensor = self.bottleneck(self.pooling(states))
+        return vectors
+
+    def forward(self, states: Padded) -> Distribution:
+        vectors = self.embed(states)
+        if self.drawing is not None:
+            return Normals(self.drawing(vectors, states.lengths, states.values.shape[1]), states.lengths)
+        assert self.saying is not None
+        longest = torch.full((len(vectors),), 2 * int(self.get_buffer("longest")))
+        return Steps(Spoken(self.saying, vectors), longest)
+
+    def loss(self, states: Padded, target: Tensor) -> Tensor:
+        """(B,) -log_prob of the sequence, in nats."""
+        return -self.forward(states).log_prob(target)
+
+    def predicted(self, distribution: Distribution) -> list[Any]:
+        """Tokens; or frames (L, F) in the user's own units."""
+        if isinstance(distribution, Normals):
+            found = distribution.mean * self.get_buffer("deviation") + self.get_buffer("mean")
+            lengths = distribution.lengths.tolist()
+            return [row[:length].float().cpu().numpy() for row, length in zip(found, lengths, strict=True)]
+        return self.answers(self.decide(distribution).tolist())
+
+    def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
+        """Tokens, from numbers that end at the first 0."""
+        return [tuple([self.tags.labels[number - 1] for number in path if number]) for path in paths]
+
+    def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float] | None:
+        if isinstance(distribution, Normals):
+            return None
+        numbers = [[self.tags.number[token] + 1 for token in answer] for answer in answers]
+        found: list[float] = distribution.log_prob(self.pad(numbers)).tolist()
+        return found
+
+    def criterion(self, gold: Sequence[Any], predicted: Sequence[Any]) -> float:
+        """1 - error rate of tokens, or the share of the frames' variance that is told; at least 0."""
+        if self.frames:
+            return evaluate_reconstruction(gold, predicted).criterion
+        return max(0.0, 1 - symbol_errors(gold, predicted))

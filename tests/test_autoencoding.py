@@ -1,0 +1,144 @@
+"""A sequence as one vector, from which it is said again: tokens and frames, from the definition to the command line."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commandline import call, tiny
+
+from structseq import ConfigError, Corpus, Embedder, Example, Transducer
+from structseq.config import Options
+from structseq.heads.autoencoding import AutoencodeHead, Normals, Saying, Spoken
+from structseq.heads.tagging import TagSet
+from structseq.model import Model
+from structseq.padded import Padded
+from structseq.spans import PLAIN
+from structseq.structures.steps import Steps
+from structseq.training import train
+
+TAGS = TagSet(("a", "b"), PLAIN, PLAIN)
+QUIET = {
+    "encoder": {"width": 24, "dropout": 0.0, "recurrent_dropout": 0.0}, "inputs": {"dropout": 0.0},
+    "head": {"type": "autoencode", "bottleneck": 12, "decoder": 32},
+    "training": {"learning_rate": 0.02, "epochs": 150, "average": "none", "batch_sentences": 8},
+}  # fmt: skip
+SENTENCES = ["to Taipei on Monday", "from Oslo", "Monday", "on Monday from Oslo to Taipei"]
+
+
+def waves() -> list[Example]:
+    """Two kinds of frames: one rises, one falls."""
+    times = [np.linspace(0, 1, n)[:, None] for n in (5, 9, 7, 6)]
+    return [Example.of_frames(100 + 10 * (t if n % 2 else -t) * [1, 2]) for n, t in enumerate(times)]
+
+
+def learned(examples: list[Example], **head: object) -> Model:
+    options = Options.of(QUIET, {"head": head})
+    model = Model.prepare(options, examples, PLAIN, seed=0)
+    for _ in train(model, Corpus(tuple(examples)), options.training):
+        pass
+    return model
+
+
+@pytest.fixture(scope="module")
+def words() -> Model:
+    return learned([Example.of(text.split()) for text in SENTENCES], dropout=0.0)
+
+
+@pytest.fixture(scope="module")
+def frames() -> Model:
+    return learned(waves())
+
+
+def states(width: int = 4) -> Padded:
+    return Padded.of([torch.randn(n, width, generator=torch.Generator().manual_seed(n)).double() for n in (4, 2, 1)])
+
+
+def test_normals_are_those_of_torch() -> None:
+    rows, target = states(), torch.randn(3, 4, 4).double()
+    found = Normals(rows.values, rows.lengths).log_prob(target)
+    each = torch.distributions.Normal(rows.values, 1.0).log_prob(target).sum(2)
+    assert found.tolist() == pytest.approx([each[row, :length].sum().item() for row, length in enumerate((4, 2, 1))])
+    target[1, 2:] = torch.nan
+    assert torch.equal(Normals(rows.values, rows.lengths).log_prob(target), found)
+    best = Normals(rows.values, rows.lengths).best()
+    assert best.score[2].item() == pytest.approx(-4 * math.log(2 * math.pi) / 2)
+
+
+def test_saying_again_is_a_distribution_stepped_or_in_one_go() -> None:
+    torch.manual_seed(0)
+    saying = Saying(3, vector=4, width=5, embedding=3, forgetting=0.5).double().eval()
+    spoken = Spoken(saying, torch.randn(2, 4).double())
+    target = torch.tensor([[1, 2, 2], [2, 0, 0]])
+    along = spoken.along(target)
+    logits, state = spoken.begin()
+    for step in range(3):
+        assert torch.allclose(logits, along[:, step])
+        logits, state = spoken.onward(target[:, step], torch.arange(2), state)
+    assert torch.allclose(logits, along[:, 3])
+    steps = Steps(spoken, torch.tensor([2, 2]))
+    every = [[], [1], [2], [1, 1], [1, 2], [2, 1], [2, 2]]
+    total = sum(steps.log_prob(torch.tensor([y + [0] * (2 - len(y))] * 2)).exp() for y in every)
+    assert torch.as_tensor(total).tolist() == pytest.approx([1, 1])
+
+
+@pytest.mark.parametrize("width", [0, 3])
+def test_padding_changes_nothing_and_every_parameter_learns(width: int) -> None:
+    torch.manual_seed(0)
+    head = AutoencodeHead(4, TAGS, frames=width, bottleneck=3, decoder=5, embedding=2, dropout=0.0).double()
+    head.get_buffer("longest").fill_(4)
+    rows = states()
+    target = torch.randn(3, 4, 3).double() if width else torch.tensor([[1, 2, 1, 1], [2, 2, 0, 0], [1, 0, 0, 0]])
+    together = head.loss(rows, target)
+    spoilt = rows.values.clone()
+    spoilt[~rows.mask()] = torch.nan
+    assert torch.allclose(head.loss(Padded(spoilt, rows.lengths), target), together)
+    alone = head.loss(Padded(rows.values[1:2, :2], rows.lengths[1:2]), target[1:2, :2])
+    assert torch.allclose(alone, together[1])
+    together.sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in head.parameters())
+
+
+def test_sentences_are_said_again_from_their_vectors(words: Model, tmp_path: Path) -> None:
+    transducer = Transducer(words)
+    assert [transducer.transduce_text(text).text for text in SENTENCES] == SENTENCES
+    assert Embedder(words).embed([text.split() for text in SENTENCES]).shape == (4, 12)
+    transducer.save(tmp_path / "model")
+    assert Transducer.load(tmp_path / "model").transduce_text(SENTENCES[0]).text == SENTENCES[0]
+
+
+def test_frames_are_drawn_again_in_their_own_units(frames: Model, tmp_path: Path) -> None:
+    examples = waves()
+    found = list(frames.predict(examples))
+    assert [row.shape for row in found] == [example.frames.shape for example in examples]
+    assert frames.head.criterion([example.frames for example in examples], found) > 0.9
+    embedder = Embedder(frames)
+    vectors = embedder.embed(examples)
+    near = np.linalg.norm(vectors[:, None] - vectors[None], axis=2) + 1e9 * np.eye(4)
+    assert near.argmin(1).tolist() == [2, 3, 0, 1]  # what falls lies near what falls
+    embedder.save(tmp_path / "model")
+    assert np.allclose(Embedder.load(tmp_path / "model").embed(examples), vectors, atol=1e-5)
+    with pytest.raises(ConfigError, match="use Embedder"):
+        Transducer(frames)
+
+
+def test_from_the_command_line_and_as_a_start_for_a_tagger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tagged = tmp_path / "train.conll"
+    tagged.write_text("".join("\n".join(f"{word} O" for word in text.split()) + "\n\n" for text in SENTENCES * 2))
+    few = tmp_path / "few.conll"
+    few.write_text("from O\nOslo B-city\n\nMonday B-day\n")
+    own = [*tiny(), "--set", "head.type=autoencode"]
+    done = call(capsys, "train", tagged, "--dev", tagged, "--output", tmp_path / "auto", *own)
+    assert done.status == 0 and "no answers asked for" in done.err and "symbol error rate" in done.out
+    assert call(capsys, "evaluate", tmp_path / "auto", tagged).status == 0
+    done = call(capsys, "embed", tmp_path / "auto", tagged)
+    records = [json.loads(line) for line in done.out.splitlines()]
+    assert [record["source"] for record in records[:4]] == SENTENCES and len(records[0]["vector"]) == 100
+    start = ["train", few, "--dev", few, "--init-from", tmp_path / "auto", "--output", tmp_path / "tagger", *tiny(1)]
+    done = call(capsys, *start)
+    assert done.status == 0 and "words whole, characters whole, encoder whole" in done.err
+    assert call(capsys, "describe", tmp_path / "auto").status == 0
