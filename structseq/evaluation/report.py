@@ -129,11 +129,11 @@ def report_text(report: Report, *, errors: int | None = 0) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return f"{100 * share:.2f}"
 
 
-def _columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Rows under each other, the first ``left`` columns flush left and the others right."""
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     lines = []
@@ -152,23 +152,23 @@ def _headline(report: Report) -> str:
     rows = []
     for key, name, score in named:
         interval = report.intervals.get(key)
-        told = f"{LEVEL}% interval {_percent(interval[0])} to {_percent(interval[1])}" if interval else ""
-        rows.append([name, _percent(score), told])
+        told = f"{LEVEL}% interval {percent(interval[0])} to {percent(interval[1])}" if interval else ""
+        rows.append([name, percent(score), told])
     counts = f"{report.sentences} sentences, {report.tokens} tokens"
     if not report.plain:
         counts += f"; {micro.support} entities, {micro.predicted} predicted, {micro.correct} of them right"
-        counts += f"; {_percent(report.accuracy)}% of the tags right"
-    return f"{_columns(rows)}\n{counts}"
+        counts += f"; {percent(report.accuracy)}% of the tags right"
+    return f"{columns(rows)}\n{counts}"
 
 
 def _scores(table: Table, unit: str) -> str:
     def row(name: str, score: Score) -> list[str]:
         shares = (score.precision, score.recall, score.f1)
-        return [name or "(no type)", *map(_percent, shares), str(score.support), str(score.predicted)]
+        return [name or "(no type)", *map(percent, shares), str(score.support), str(score.predicted)]
 
     rows = [[unit, "precision", "recall", "F1", "support", "predicted"]]
     rows += [row(name, score) for name, score in table.types.items()]
-    return _columns([*rows, row("micro average", table.micro), row("macro average", table.macro)])
+    return columns([*rows, row("micro average", table.micro), row("macro average", table.macro)])
 
 
 def _strict(report: Report) -> str:
@@ -179,10 +179,10 @@ def _strict(report: Report) -> str:
     rows = [["rule", "precision", "recall", "F1", "support", "predicted"]]
     for name, table in (("conlleval", report.table), ("strict", report.strict)):
         score = table.micro
-        shares = map(_percent, (score.precision, score.recall, score.f1))
+        shares = map(percent, (score.precision, score.recall, score.f1))
         rows.append([name, *shares, str(score.support), str(score.predicted)])
     why = "Some entities are not written as the scheme writes them; the strict rule leaves them out:"
-    return f"{why}\n{_columns(rows)}"
+    return f"{why}\n{columns(rows)}"
 
 
 def _seen(report: Report) -> str:
@@ -190,9 +190,9 @@ def _seen(report: Report) -> str:
         return ""
     rows = [["in training", "precision", "recall", "F1", "support", "predicted"]]
     for name, score in (("seen", report.seen), ("unseen", report.unseen)):
-        shares = map(_percent, (score.precision, score.recall, score.f1))
+        shares = map(percent, (score.precision, score.recall, score.f1))
         rows.append([name, *shares, str(score.support), str(score.predicted)])
-    return _columns(rows)
+    return columns(rows)
 
 
 def _unseen_tags(unseen: Mapping[str, int]) -> str:
@@ -214,7 +214,7 @@ def _confusion(report: Report) -> str:
         names = (NOTHING if name is None else name or "(no type)" for name in (cell.gold, cell.predicted))
         rows.append([*names, str(cell.count), str(cell.same_ends)])
     more = f"\n{len(confusion) - SHOWN} more pairs" if len(confusion) > SHOWN else ""
-    return head + _columns(rows, left=2) + more
+    return head + columns(rows, left=2) + more
 
 
 def _listing(shown: Sequence[Mistake], total: int) -> str:

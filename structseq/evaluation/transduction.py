@@ -19,7 +19,7 @@ from rapidfuzz.distance import Levenshtein
 
 from structseq.errors import DataError
 from structseq.evaluation.intervals import LEVEL, resample
-from structseq.evaluation.report import NOTHING, SHOWN, _columns, _percent
+from structseq.evaluation.report import NOTHING, SHOWN, columns, percent
 from structseq.evaluation.scores import ratio
 
 Interval = tuple[float, float]
@@ -340,15 +340,15 @@ def _signature(resamples: int, seed: int) -> str:
 
 def _headline(score: TransductionScore) -> str:
     rows = [
-        ["symbol error rate", _percent(score.error_rate), _sure(score.error_interval)],
-        ["exact match", _percent(score.exact_match), _sure(score.exact_interval)],
+        ["symbol error rate", percent(score.error_rate), _sure(score.error_interval)],
+        ["exact match", percent(score.exact_match), _sure(score.exact_interval)],
     ]
     counts = f"{score.answers} answers, {score.symbols} symbols; {score.substitutions} substituted, "
-    return f"{_columns(rows)}\n{counts}{score.deletions} left out, {score.insertions} put in"
+    return f"{columns(rows)}\n{counts}{score.deletions} left out, {score.insertions} put in"
 
 
 def _sure(interval: Interval | None) -> str:
-    return "" if interval is None else f"{LEVEL}% interval {_percent(interval[0])} to {_percent(interval[1])}"
+    return "" if interval is None else f"{LEVEL}% interval {percent(interval[0])} to {percent(interval[1])}"
 
 
 def _splits(parts: Mapping[str, TransductionScore]) -> str:
@@ -356,8 +356,8 @@ def _splits(parts: Mapping[str, TransductionScore]) -> str:
     rows = [["twice in a row", "answers", "symbols", "subst.", "left out", "put in", "error rate", "exact"]]
     for name, part in parts.items():
         counts = (part.answers, part.symbols, part.substitutions, part.deletions, part.insertions)
-        rows.append([name, *map(str, counts), _percent(part.error_rate), _percent(part.exact_match)])
-    return _columns(rows)
+        rows.append([name, *map(str, counts), percent(part.error_rate), percent(part.exact_match)])
+    return columns(rows)
 
 
 def _unknown(unknown: Mapping[str, int]) -> str:
@@ -374,7 +374,7 @@ def _confusion(confusion: Sequence[Edit]) -> str:
     rows = [["gold", "predicted", "count"]]
     rows += [[_shown(edit.gold), _shown(edit.predicted), str(edit.count)] for edit in confusion[:SHOWN]]
     more = f"\n{len(confusion) - SHOWN} more pairs" if len(confusion) > SHOWN else ""
-    return _columns(rows, left=2) + more
+    return columns(rows, left=2) + more
 
 
 def _listing(shown: Sequence[WrongAnswer], total: int) -> str:
