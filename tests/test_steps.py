@@ -1,19 +1,14 @@
-"""Sequences drawn symbol by symbol, against enumeration of all of them; the attention decoder stepped and in one go."""
+"""Sequences drawn symbol by symbol, against enumeration of all of them and a plain beam."""
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 import pytest
 import torch
 from torch import Tensor
 
-from structseq.data.example import Example
-from structseq.errors import ConfigError
-from structseq.heads.generating import Decoding, GenerateHead
-from structseq.heads.tagging import TagSet
-from structseq.padded import Padded
-from structseq.spans import PLAIN
 from structseq.structures.steps import State, Steps
 
 K, LONGEST = 2, 3
@@ -24,11 +19,14 @@ class Table:
 
     rows, choices = 2, K + 1
 
-    def __init__(self) -> None:
-        self.table = torch.randn(2, 3**LONGEST * 3, K + 1, generator=torch.Generator().manual_seed(3)).double()
+    def __init__(self, seed: int = 3, often: float = 0.0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.table = torch.randn(2, 3**LONGEST * 3, K + 1, generator=generator).double().requires_grad_()
+        self.never = torch.rand(self.table.shape, generator=generator) < often
+        self.never[..., 0] = False
 
     def _told(self, rows: Tensor, prefix: Tensor) -> Tensor:
-        return self.table[rows, prefix].log_softmax(-1)
+        return self.table.masked_fill(self.never, -torch.inf)[rows, prefix].log_softmax(-1)
 
     def begin(self) -> tuple[Tensor, State]:
         prefix = torch.zeros(2, dtype=torch.int64)
@@ -133,76 +131,107 @@ def test_what_is_no_target_is_refused(steps: Steps) -> None:
         Steps(Table(), torch.tensor([1]))
 
 
-# -- the decoder -------------------------------------------------------------------------------------------------------
-
-TAGS = TagSet(("a", "b", "c"), PLAIN, PLAIN)
+# -- against a plain beam, and at the edges ---------------------------------------------------------------------------
 
 
-def head(attention: str = "additive") -> GenerateHead:
-    torch.manual_seed(0)
-    made = GenerateHead(6, TAGS, attention=attention, decoder=5, embedding=4).double().eval()
-    made.prepare([Example({"tokens": ("x",)}, {"target": ("a", "b")})])
-    return made
+def plain_beam(steps: Steps, row: int, width: int, power: float) -> list[tuple[list[int], float]]:
+    """Sequences and scores, best first, of equals the one whose beginning stood higher."""
+    beam, longest = [([], 0.0, True)], int(steps.longest[row])
+    for step in range(longest + 1):
+        grown = []
+        for said, score, going in beam:
+            if not going:
+                grown.append((said, score, False))
+                continue
+            each = steps.stepper.along(torch.tensor([said] * 2, dtype=torch.int64).view(2, -1))[row, -1].tolist()
+            if step == longest:
+                each = [0.0]  # the end is sure
+            grown += [([*said, symbol] if symbol else said, score + e, symbol > 0) for symbol, e in enumerate(each)]
+        grown = [one for one in grown if one[1] > -math.inf]
+        beam = sorted(grown, key=lambda one: -one[1] / ((5 + len(one[0])) / 6) ** power)[:width]
+    return [(said, score) for said, score, _ in beam]
 
 
-def states() -> Padded:
-    return Padded.of([torch.randn(n, 6, generator=torch.Generator().manual_seed(n)).double() for n in (4, 2, 1)])
+@pytest.mark.parametrize("power", [0.0, 0.6, 3.0])
+@pytest.mark.parametrize("width", [1, 2, 3, 6])
+@pytest.mark.parametrize("often", [0.0, 0.4])
+def test_a_beam_keeps_what_a_plain_beam_keeps(width: int, power: float, often: float) -> None:
+    for seed in range(6):
+        steps = Steps(Table(seed, often), torch.tensor([LONGEST, 2]))
+        for k in {1, width}:
+            found = steps.beam(width, k=k, length_power=power)
+            assert found.path.shape[:2] == found.score.shape == (2, k)
+            for row in range(2):
+                expected = plain_beam(steps, row, width, power)[:k]
+                answers = [[s for s in path if s] for path in found.path[row, : len(expected)].tolist()]
+                assert answers == [said for said, _ in expected]
+                assert found.score[row, : len(expected)].tolist() == pytest.approx([score for _, score in expected])
+                assert torch.isneginf(found.score[row, len(expected) :]).all()
+                assert not found.path[row, len(expected) :].any()
 
 
-@pytest.mark.parametrize("attention", ["additive", "dot"])
-def test_stepping_and_going_along_are_the_same(attention: str) -> None:
-    decoding, target = Decoding(head(attention).decoder, states()), torch.tensor([[1, 2, 3], [3, 0, 0], [2, 2, 0]])
-    along = decoding.along(target)
-    logits, state = decoding.begin()
-    for step in range(3):
-        assert torch.allclose(logits, along[:, step])
-        logits, state = decoding.onward(target[:, step], torch.arange(3), state)
-    assert torch.allclose(logits, along[:, 3]) and torch.allclose(along.exp().sum(-1), torch.ones(()).double())
+class Never(Table):
+    """What is asked on is counted."""
+
+    asked = 0
+
+    def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
+        self.asked += len(symbols)
+        return super().onward(symbols, rows, state)
 
 
-@pytest.mark.parametrize("attention", ["additive", "dot"])
-def test_padding_and_companions_change_nothing(attention: str) -> None:
-    made, rows, target = head(attention), states(), torch.tensor([[1, 2], [3, 0], [2, 2]])
-    together = made(rows).log_prob(target)
-    spoilt = rows.values.clone()
-    spoilt[~rows.mask()] = torch.nan
-    assert torch.equal(made(Padded(spoilt, rows.lengths)).log_prob(target), together)
-    for row, length in enumerate(rows.lengths.tolist()):
-        alone = made(Padded(rows.values[row : row + 1, :length], rows.lengths[row : row + 1]))
-        assert torch.allclose(alone.log_prob(target[row : row + 1]), together[row])
-    weights = made.attended(rows, target)
-    assert torch.allclose(weights.sum(-1), torch.ones(()).double()) and not weights[1, :, 2:].any()
-
-
-def test_the_gradient_reaches_every_parameter_and_the_states() -> None:
-    made, rows = head(), states()
-    values = rows.values.requires_grad_()
-    made.loss(Padded(values, rows.lengths), torch.tensor([[1, 2], [3, 0], [2, 2]])).sum().backward()
-    assert all(p.grad is not None and p.grad.any() for p in made.parameters())
-    assert values.grad is not None and not values.grad[1, 2:].any() and values.grad[0].any()
-
-
-def test_a_few_answers_are_learned_by_heart() -> None:
-    made, rows, target = head().train(), states(), torch.tensor([[1, 2], [3, 3], [0, 0]])
-    made.decoder.dropout.p = 0.0
-    optimiser = torch.optim.Adam(made.parameters(), 0.03)
-    for _ in range(60):
-        optimiser.zero_grad()
-        made.loss(rows, target).sum().backward()
-        optimiser.step()
-    assert made.predicted(made(rows)) == [("a", "b"), ("c", "c"), ()]
-    assert min(made.log_probs(made(rows), [("a", "b"), ("c", "c"), ()])) > -0.2
-
-
-def test_answers_end_at_twice_the_longest_of_training() -> None:
-    made = head()
+def test_what_has_ended_is_not_asked_on_and_what_cannot_win_is_not_pursued() -> None:
+    stepper = Never()
     with torch.no_grad():
-        made.decoder.score.bias[0] = -1e9  # never of itself
-    assert [len(answer) for answer in made.predicted(made(states()))] == [4, 4, 4]
+        stepper.table[:, 0] = torch.tensor([9.0, 0.0, 0.0])  # nothing to say
+    steps = Steps(stepper, torch.tensor([LONGEST, 2]))
+    assert not steps.beam(5).path.any() and stepper.asked == 0  # the best has ended: what may grow is less
+    steps.beam(5, k=5)
+    assert 0 < stepper.asked <= 2 * (2 + 4)  # two beginnings, four after them; the ends are no questions
 
 
-def test_what_cannot_be_answered_and_unknown_kinds() -> None:
-    assert head().target(Example({"tokens": ("x",)}, {"target": ("a", "z")})) is None
-    assert head().target(Example({"tokens": ("x",)}, {"target": ()})) == []
-    with pytest.raises(ConfigError, match="expected one of additive, dot, found 'sharp'"):
-        GenerateHead(6, TAGS, attention="sharp")
+def test_impossible_symbols_have_probability_and_gradient_zero() -> None:
+    stepper = Table(often=0.5)
+    steps = Steps(stepper, torch.tensor([LONGEST, 2]))
+    every = torch.stack([steps.log_prob(padded(y)) for y in sequences(LONGEST)])
+    assert every.exp().sum(0).tolist() == pytest.approx([1, 1]) and torch.isneginf(every[:, 0]).any()
+    drawn = steps.sample(500, torch.Generator().manual_seed(1))
+    drawn = torch.nn.functional.pad(drawn, (0, LONGEST - drawn.shape[2]))
+    assert torch.isfinite(torch.stack([steps.log_prob(one) for one in drawn])).all()
+
+
+def test_the_gradient_is_that_of_what_was_said_and_of_nothing_else() -> None:
+    stepper = Table()
+    steps = Steps(stepper, torch.tensor([LONGEST, 2]))
+    target = torch.tensor([[1, 0, 0], [2, 1, 0]])
+    (gradient,) = torch.autograd.grad(steps.log_prob(target).sum(), stepper.table)
+    found = [set(gradient[row].abs().sum(-1).nonzero().flatten().tolist()) for row in range(2)]
+    assert found == [{0, 1}, {0, 2}]  # behind the longest answer the end is sure, and nothing is learned from it
+    for row, prefix, said in ((0, 0, 1), (0, 1, 0), (1, 0, 2), (1, 2, 1)):
+        expected = torch.eye(K + 1).double()[said] - stepper.table[row, prefix].detach().softmax(-1)
+        assert torch.allclose(gradient[row, prefix], expected)
+
+
+def test_more_padding_and_other_whole_numbers_change_nothing(steps: Steps) -> None:
+    target = torch.tensor([[1, 2], [2, 0]])
+    expected = steps.log_prob(target)
+    assert torch.equal(steps.log_prob(torch.nn.functional.pad(target, (0, 4))), expected)
+    assert torch.equal(steps.log_prob(target.int()), expected)
+
+
+def test_an_answer_that_may_have_no_symbols_is_empty() -> None:
+    steps = Steps(Table(), torch.tensor([0, 0]))
+    assert steps.log_prob(torch.zeros(2, 0, dtype=torch.int64)).tolist() == [0.0, 0.0]
+    assert steps.log_prob(torch.tensor([[1], [0]])).tolist() == [-math.inf, 0.0]
+    found = steps.beam(3, k=2)
+    assert found.path.shape == (2, 2, 0) and found.score.tolist() == [[0.0, -math.inf]] * 2
+    assert steps.sample(3).shape == (3, 2, 0) and steps.best().path.shape == (2, 0)
+
+
+def test_it_says_which_verbs_are_exact(steps: Steps) -> None:
+    assert steps.exact == {"log_prob", "sample"} and steps.calibrated
+
+
+def test_asking_leaves_no_trace_of_gradients(steps: Steps) -> None:
+    assert not steps.beam(3).score.requires_grad and not steps.best().score.requires_grad
+    assert steps.log_prob(padded([1])).requires_grad

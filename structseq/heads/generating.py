@@ -1,6 +1,7 @@
 """Generating: a decoder that says the answer symbol by symbol and looks back at the encoder's states by attention
 (Bahdanau, Cho and Bengio 2015, "Neural machine translation by jointly learning to align and translate"; Luong, Pham and
-Manning 2015, "Effective approaches to attention-based neural machine translation")."""
+Manning 2015, "Effective approaches to attention-based neural machine translation"; Chorowski, Bahdanau, Serdyuk, Cho
+and Bengio 2015, "Attention-based models for speech recognition")."""
 
 from __future__ import annotations
 
@@ -19,19 +20,23 @@ from structseq.padded import Padded
 from structseq.structures.base import Distribution
 from structseq.structures.steps import END, State, Steps
 
-KINDS = ("additive", "dot")
+KINDS = ("additive", "dot", "location")
+# How many places to either side of where the step before looked "location" knows of
+REACH = 3
 
 
 class Attention(nn.Module):
-    """How well each place of a memory fits a query, and the memory's mean by that.
+    """How well each place of a memory fits a query, made into weights.
 
     Parameters
     ----------
     kind:
         ``"additive"``: v tanh(W q + U m) (Bahdanau et al. 2015, appendix A.1.2); ``"dot"``: q U m / sqrt(D) (Luong et
-        al. 2015, equation 8, "general", scaled as by Vaswani et al. 2017, section 3.2.1).
+        al. 2015, equation 8, "general", scaled as by Vaswani et al. 2017, section 3.2.1); ``"location"``: v tanh(W q +
+        U m + F w), where w are the weights that the step before gave to this place and those around it (Chorowski et
+        al. 2015, equations 8 and 9): whoever knows where it looked can go on from there, however long the memory.
     query_width, memory_width:
-        Of a query, and of a place.
+        Of a query, D, and of a place, H.
     """
 
     def __init__(self, kind: str, query_width: int, memory_width: int) -> None:
@@ -40,19 +45,28 @@ class Attention(nn.Module):
             raise ConfigError(f"head.attention: expected one of {', '.join(KINDS)}, found {kind!r}")
         self.kind = kind
         self.key = nn.Linear(memory_width, query_width, bias=False)
-        if kind == "additive":
+        if kind != "dot":
             self.query, self.weight = nn.Linear(query_width, query_width), nn.Linear(query_width, 1, bias=False)
+        if kind == "location":
+            self.around = nn.Linear(2 * REACH + 1, query_width, bias=False)
 
-    def forward(self, queries: Tensor, keys: Tensor, real: Tensor) -> Tensor:
-        """(B, U, T) weights of each query's places, which add up to 1; 0 where a place is not ``real`` (B, T), and
-        everywhere in a row without one. queries (B, U, D), keys (B, T, D) from `key`."""
+    def forward(self, query: Tensor, keys: Tensor, real: Tensor, before: Tensor) -> Tensor:
+        """(N, T) weights of each place, which add up to 1; 0 where a place is not ``real`` (N, T), and everywhere in a
+        row without one. query (N, D), keys (N, T, D) from `key`, and the weights ``before`` (N, T)."""
+        if not keys.shape[1]:
+            return before
+        scores = self._scores(query, keys, before)
+        return scores.masked_fill(~real, torch.finfo(scores.dtype).min).softmax(1) * real
+
+    def _scores(self, query: Tensor, keys: Tensor, before: Tensor) -> Tensor:
         if self.kind == "dot":
-            scores = queries @ keys.transpose(1, 2) / math.sqrt(queries.shape[2])
-        else:
-            scores = self.weight(torch.tanh(self.query(queries).unsqueeze(2) + keys.unsqueeze(1))).squeeze(3)
-        real = real.unsqueeze(1)
-        weights = scores.masked_fill(~real, torch.finfo(scores.dtype).min).softmax(2)
-        return weights * real
+            return (keys @ query.unsqueeze(2)).squeeze(2) / math.sqrt(query.shape[1])
+        fit = self.query(query).unsqueeze(1) + keys
+        if self.kind == "location":
+            near = nn.functional.pad(before, (REACH, REACH)).unfold(1, 2 * REACH + 1, 1)  # (N, T, 2 REACH + 1)
+            fit = fit + self.around(near)
+        scores: Tensor = self.weight(torch.tanh(fit)).squeeze(2)
+        return scores
 
 
 class Decoder(nn.Module):
@@ -90,6 +104,8 @@ class Decoder(nn.Module):
 class Decoding:
     """A decoder before one batch of states: the `Stepper` of its answers.
 
+    What it remembers of a hypothesis is s, the LSTM's cell, a, and where it looked.
+
     Parameters
     ----------
     decoder:
@@ -106,23 +122,21 @@ class Decoding:
         self.rows, self.choices = len(self.memory), decoder.choices
 
     def begin(self) -> tuple[Tensor, State]:
-        """Log-probabilities (B, K + 1) of the first symbol, and the state (s, cell, a)."""
         rows = torch.arange(self.rows, device=self.memory.device)
         return self.onward(torch.full_like(rows, END), rows, self._initial())
 
     def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
-        looking = (self.keys[rows], self.memory[rows], self.real[rows])
-        looked, state, _ = self._step(self.decoder.embedding(symbols), state, looking)
-        return self.decoder.score(looked).log_softmax(-1), state
+        places = (self.keys[rows], self.memory[rows], self.real[rows])
+        state = self._step(self.decoder.embedding(symbols), state, places)
+        return self._told(state[2]), state
 
     def along(self, target: Tensor) -> Tensor:
-        looked, _ = self._walked(target)
-        return self.decoder.score(looked).log_softmax(-1)
+        return self._told(torch.stack([state[2] for state in self._walked(target)], 1))
 
     def attended(self, target: Tensor) -> Tensor:
         """(B, U + 1, T) how much the decoder looks at each state before each symbol of ``target`` and before its
         end."""
-        return self._walked(target)[1]
+        return torch.stack([state[3] for state in self._walked(target)], 1)
 
     def _initial(self) -> State:
         """From the mean and the highest value of each number of the states."""
@@ -132,29 +146,31 @@ class Decoding:
         highest = self.memory.masked_fill(~real, lowest).amax(1) if self.memory.shape[1] else mean
         highest = torch.where(real.any(1), highest, 0.0)
         hidden, cell = torch.tanh(self.decoder.first(torch.cat([mean, highest], 1))).chunk(2, 1)
-        return hidden, cell, torch.zeros_like(hidden)
+        return hidden, cell, torch.zeros_like(hidden), torch.zeros_like(self.memory[:, :, 0])
 
-    def _walked(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, U + 1, D) what each step knows, and (B, U + 1, T) where it looked."""
+    def _walked(self, target: Tensor) -> list[State]:
+        """The state before each symbol of ``target`` and before its end, as `begin` and `onward` would reach it."""
         symbols = nn.functional.pad(target, (1, 0)).to(self.memory.device)  # the beginning, then what was said
         vectors = self.decoder.dropout(self.decoder.embedding(symbols))
-        state, outputs, weights = self._initial(), [], []
+        state, found, places = self._initial(), [], (self.keys, self.memory, self.real)
         for vector in vectors.unbind(1):
-            looked, state, weight = self._step(vector, state, (self.keys, self.memory, self.real))
-            outputs.append(looked)
-            weights.append(weight)
-        return torch.stack(outputs, 1), torch.stack(weights, 1)
+            state = self._step(vector, state, places)
+            found.append(state)
+        return found
 
-    def _step(
-        self, vector: Tensor, state: State, looking: tuple[Tensor, Tensor, Tensor]
-    ) -> tuple[Tensor, State, Tensor]:
-        """One symbol on: what the step knows (N, D), the state, and where it looked (N, T)."""
-        decoder, (keys, memory, real), (hidden, cell, before) = self.decoder, looking, state
-        hidden, cell = decoder.cell(torch.cat([vector, before], 1), (hidden, cell))
-        weights = decoder.attention(hidden.unsqueeze(1), keys, real)
-        context = (weights @ memory).squeeze(1)
+    def _step(self, vector: Tensor, state: State, places: tuple[Tensor, Tensor, Tensor]) -> State:
+        """One symbol on, of which ``vector`` (N, E) is what it was; ``places`` to look at: keys, memory, real."""
+        decoder, (keys, memory, real), (hidden, cell, looked, weights) = self.decoder, places, state
+        hidden, cell = decoder.cell(torch.cat([vector, looked], 1), (hidden, cell))
+        weights = decoder.attention(hidden, keys, real, weights)
+        context = (weights.unsqueeze(1) @ memory).squeeze(1)  # (N, H)
         looked = torch.tanh(decoder.looked(torch.cat([hidden, context], 1)))
-        return decoder.dropout(looked), (hidden, cell, looked), weights.squeeze(1)
+        return hidden, cell, looked, weights
+
+    def _told(self, looked: Tensor) -> Tensor:
+        """Log-probabilities (.., K + 1) from a (.., D)."""
+        scores: Tensor = self.decoder.score(self.decoder.dropout(looked))
+        return scores.log_softmax(-1)
 
 
 class GenerateHead(Head):
@@ -162,7 +178,8 @@ class GenerateHead(Head):
     right symbols before each (teacher forcing).
 
     Inside, a symbol's number is that of its label and one more; 0 is the end. An answer has at most twice as many
-    symbols as the longest of the training data.
+    symbols as the longest of the training data, or, of a long source, twice as many for each of its steps as any answer
+    there had; behind them its end is sure.
 
     Parameters
     ----------
@@ -200,6 +217,7 @@ class GenerateHead(Head):
             1 + len(tags.labels), in_width, width=decoder, embedding=embedding, attention=attention, dropout=dropout
         )
         self.register_buffer("longest", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("a_step", torch.zeros((), dtype=torch.float64))
 
     def symbols(self) -> tuple[str, ...]:
         return self.tags.labels
@@ -209,8 +227,10 @@ class GenerateHead(Head):
         return example.target
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Count the longest answer."""
-        self.get_buffer("longest").fill_(max((len(self.gold(example)) for example in examples), default=0))
+        """Count the longest answer, and the most symbols for each step of a source."""
+        counts = [(len(self.gold(example)), len(example)) for example in examples]
+        self.get_buffer("longest").fill_(max((symbols for symbols, _ in counts), default=0))
+        self.get_buffer("a_step").fill_(max((symbols / steps for symbols, steps in counts if steps), default=0.0))
 
     def target(self, example: Example) -> list[int] | None:
         """Numbers of the gold symbols, from 1; None where one is unknown."""
@@ -218,8 +238,9 @@ class GenerateHead(Head):
         return None if 0 in numbers else numbers
 
     def forward(self, states: Padded) -> Steps:
-        decoding = Decoding(self.decoder, states)
-        return Steps(decoding, torch.full((decoding.rows,), 2 * int(self.get_buffer("longest"))))
+        longest, a_step = int(self.get_buffer("longest")), float(self.get_buffer("a_step"))
+        most = (2 * a_step * states.lengths.double()).ceil().long().clamp(min=2 * longest)
+        return Steps(Decoding(self.decoder, states), most)
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
         """(B,) -log_prob of the targets (B, U), in nats."""

@@ -66,6 +66,20 @@ class Steps(Distribution):
     ------
     ValueError
         Where shapes or types do not fit, or a target goes on behind its end.
+
+    Examples
+    --------
+    >>> class Coin:  # 1 in three of five throws, else the end
+    ...     rows, choices, chances = 1, 2, torch.tensor([[0.4, 0.6]]).log()
+    ...     def begin(self): return self.chances, ()
+    ...     def onward(self, symbols, rows, state): return self.chances.expand(len(rows), 2), ()
+    ...     def along(self, target): return self.chances.expand(1, target.shape[1] + 1, 2)
+    >>> steps = Steps(Coin(), longest=torch.tensor([2]))
+    >>> found = steps.beam(width=3, k=3)  # nothing, 1 1, 1
+    >>> found.path.tolist(), [round(float(p), 2) for p in found.score[0].exp()]
+    ([[[0, 0], [1, 1], [1, 0]]], [0.4, 0.36, 0.24])
+    >>> steps.best().path.tolist()  # 1 is the most probable symbol at each step
+    [[1, 1]]
     """
 
     exact = frozenset({"log_prob", "sample"})
@@ -107,7 +121,7 @@ class Steps(Distribution):
         require_count(width, "width")
         require_count(k, "k")
         with torch.no_grad():
-            found = _searched(self, width, length_power)
+            found = _searched(self, width, k, length_power)
         return _told(found, k)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -186,18 +200,20 @@ class _Beam(NamedTuple):
         return found, symbol
 
 
-def _searched(steps: Steps, width: int, power: float) -> _Beam:
-    """The beam when nothing in it grows any more."""
+def _searched(steps: Steps, width: int, k: int, power: float) -> _Beam:
+    """The beam when the first ``k`` of each row are found: when nothing that is asked for can grow any more."""
     stepper, beam = steps.stepper, _Beam.empty(steps.stepper.rows, width)
     logits, state = stepper.begin()
     step, device = 0, logits.device
     owner = beam.place
-    while beam.going.any():
+    # Without a length power nothing overtakes what has ended: growing only costs.
+    asked = width if power else k
+    while beam.going[:, :asked].any():
         each = logits.double().cpu()[beam.place]  # (B, W, K + 1)
         sure = (steps.longest == step).view(-1, 1, 1)
         end = (torch.arange(each.shape[2]) == END).expand_as(each)
         beam, symbol = beam.onward(torch.where(sure, torch.where(end, 0.0, -torch.inf), each), power)
-        if beam.going.any():
+        if beam.going[:, :asked].any():
             alive = beam.place[beam.going].to(device)
             kept = tuple(part[alive] for part in state)
             logits, state = stepper.onward(symbol[beam.going].to(device), owner[beam.going].to(device), kept)
