@@ -53,7 +53,7 @@ def status_of(child):
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
 """
 
-# Unbroken once, and then killed after random shares of the processor time that it took, until an attempt ends by itself.
+# Unbroken once, then killed after random shares of the processor time that it took, until an attempt ends by itself.
 # Time on the processor, as the system counts it, is the same on a busy machine and on a quiet one.
 RANDOMLY = """
 seed, whole, words = json.loads(sys.argv[1])
