@@ -38,6 +38,9 @@ class AudioOptions(Section):
     hop: float = Field(10.0, gt=0, le=1000, description="from one frame to the next in ms")
     mels: Whole = Field(40, ge=2, le=512, description="number of mel bands")
     coefficients: Whole = Field(13, ge=1, le=512, description="mfcc: number of coefficients, at most one a mel band")
+    centre: bool = Field(
+        False, description="take each recording's own mean from its frames: what microphone and voice add to all"
+    )
     stride: Whole = Field(1, ge=1, le=100, description="so many neighbouring frames side by side are one step")
     silence: str = Field("", description="tag of the steps between segments; empty: that of the nearest segment")
     states: Whole = Field(1, ge=1, le=20, description="parts that a segment is cut into: its tags are 7.1, 7.2, ...")
@@ -179,7 +182,7 @@ class HeadOptions(Section):
         None,
         description="classify, joint: how a sequence becomes one vector: attention, last, max (where not given), mean",
     )
-    attention: Literal["additive", "dot"] | None = Field(
+    attention: Literal["additive", "dot", "location"] | None = Field(
         None, description="generate: how the decoder looks at the encoder's states"
     )
     decoder: Count | None = Field(None, description="generate, autoencode: width of the decoder's state")

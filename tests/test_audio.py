@@ -132,6 +132,17 @@ def test_long_recordings_are_cut_into_blocks_without_a_seam(monkeypatch: pytest.
 
 
 @steady
+@given(count=st.integers(1, 4000), louder=st.floats(0.1, 10.0), features=st.sampled_from(["log-mel", "mfcc"]))
+def test_centred_frames_have_mean_0_and_know_no_loudness(count: int, louder: float, features: Any) -> None:
+    options = AudioOptions(features=features, mels=15, coefficients=9, centre=True)
+    samples = noise(count)
+    found = frames_of(samples, options=options)
+    np.testing.assert_allclose(found.mean(0), 0.0, atol=1e-4)
+    np.testing.assert_allclose(frames_of(louder * samples, options=options), found, atol=2e-3)
+    plain = frames_of(samples, options=options.model_copy(update={"centre": False}))
+    np.testing.assert_allclose(found, plain - plain.mean(0), atol=1e-4)
+
+
 @given(count=st.integers(1, 4000), stride=st.integers(1, 12), features=st.sampled_from(["log-mel", "mfcc"]))
 def test_strides_lay_frames_side_by_side_and_repeat_the_last(count: int, stride: int, features: Any) -> None:
     options = AudioOptions(features=features, mels=15, coefficients=9)

@@ -168,7 +168,8 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
     A frame is the natural logarithm of the energy in each mel band of a window (Hann), or the first coefficients of
     its cosine transform; the first window begins with the first sample, and the last one reaches the last, with
     silence after it. F is ``stride`` times the mel bands or coefficients: neighbouring frames stand side by side, and
-    the last step repeats its last frame. Raises `DataError` for samples of several channels, `ConfigError` for more
+    the last step repeats its last frame. With ``centre`` the mean over the recording is taken from every frame (Atal
+    1974, "cepstral mean subtraction"). Raises `DataError` for samples of several channels, `ConfigError` for more
     coefficients than mel bands.
 
     >>> noise = np.random.default_rng(0).normal(0, 0.1, 8000)
@@ -186,6 +187,8 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
     frames = np.concatenate([_log_mel(views[at : at + _BLOCK], options) for at in range(0, count, _BLOCK)])
     if options.features == "mfcc":
         frames = _library("scipy.fft").dct(frames, norm="ortho")[:, : options.coefficients]
+    if options.centre:
+        frames = frames - frames.mean(0, dtype=np.float64).astype(np.float32)
     return _side_by_side(frames, options.stride)
 
 
