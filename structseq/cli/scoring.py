@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from structseq.data.example import Example
 from structseq.evaluation import (
@@ -36,17 +37,17 @@ def score(
     if gives in ("target", "inputs"):
         return evaluate_transduction(gold, predicted, known_symbols=model.head.symbols(), sources=sources)
     tagging = gives == "tags"
-    compare = evaluate_jointly if tagging and "label" in model.head.asks else evaluate
     texts = [tuple(map(str, range(len(e)))) if frames else e.tokens for e in examples]
-    return compare(
-        gold,
-        predicted,
-        scheme=model.tags.outer,
-        tokens=[text if tagging else (" ".join(text),) for text in texts],
-        known_entities=entities if tagging else None,
-        known_tags=known_tags(model.tags),
-        sources=sources,
-    )
+    told: dict[str, Any] = {
+        "scheme": model.tags.outer,
+        "tokens": [text if tagging else (" ".join(text),) for text in texts],
+        "known_entities": entities if tagging else None,
+        "known_tags": known_tags(model.tags),
+        "sources": sources,
+    }
+    if tagging and "label" in model.head.asks:
+        return evaluate_jointly(gold, predicted, known_labels=model.vocabularies["labels"].items, **told)
+    return evaluate(gold, predicted, **told)
 
 
 def known_tags(tags: TagSet) -> set[str]:

@@ -76,11 +76,13 @@ def evaluate_jointly(
     tokens: Sequence[Sequence[str]] | None = None,
     known_entities: Collection[tuple[str, str]] | None = None,
     known_tags: Collection[str] | None = None,
+    known_labels: Collection[str] | None = None,
     sources: Sequence[str] | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> JointReport:
-    """Compare answers that hold a sentence's label first and then its tags; parameters as in `evaluate`.
+    """Compare answers that hold a sentence's label first and then its tags; parameters as in `evaluate`, and
+    ``known_labels`` are to the labels what ``known_tags`` are to the tags.
 
     >>> from structseq.spans import scheme_of
     >>> rows = [["book", "O", "B-x"], ["info", "O", "O"]]
@@ -101,7 +103,7 @@ def evaluate_jointly(
         evaluate(
             tags, found_tags, scheme=scheme, tokens=tokens, known_entities=known_entities, known_tags=known_tags, **own
         ),
-        evaluate(labels, found_labels, scheme=PLAIN, tokens=texts, **own),
+        evaluate(labels, found_labels, scheme=PLAIN, tokens=texts, known_tags=known_labels, **own),
         ratio(int(right.sum()), len(right)),
         interval,
     )
