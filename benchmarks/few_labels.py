@@ -81,7 +81,8 @@ def train(*words: Any, settings: Sequence[str]) -> dict[str, Any]:
     report = output / "metrics.json"
     if not report.exists():
         told = [*map(str, words), "--quiet", "--resume", "--set", "training.threads=1"]
-        if status := cli.main(["train", *told, *(word for one in settings for word in ("--set", one))]):
+        last = {one.partition("=")[0]: one for one in settings}.values()  # of what is set twice
+        if status := cli.main(["train", *told, *(word for one in last for word in ("--set", one))]):
             sys.exit(status)
     measured: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     return measured
