@@ -23,6 +23,7 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded, in this process and in those of --jobs
 
 import console
+from results import append, read_results
 from runs import Run, carry_out
 from table import markdown, write_json
 
@@ -79,29 +80,6 @@ def carried_out(runs: Sequence[Run], jobs: int) -> Iterator[dict[str, Any]]:
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for future in as_completed([pool.submit(carry_out, run) for run in runs]):
             yield future.result()
-
-
-def read_results(path: Path | None) -> list[dict[str, Any]]:
-    """Finished runs; a last line that a kill cut off is left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path is not None and path.exists() else ():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            print(f"{path}: a line that was cut off is left out", file=sys.stderr)
-    return rows
-
-
-def append(path: Path | None, row: dict[str, Any]) -> None:
-    """One more line, on the disk before anything else is done."""
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = not path.exists() or path.read_bytes()[-1:] in (b"", b"\n")
-    with path.open("a", encoding="utf-8") as file:
-        file.write(("" if whole else "\n") + json.dumps(row, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def key_of(row: dict[str, Any], key: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,7 @@ the results file and is not done again. One thread.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +22,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is loaded
 
 import console
 import numpy as np
+from results import append, read_results, spread
 from table import markdown, write_json
 
 from structseq.config import Options, parse_settings
@@ -129,23 +128,6 @@ def tell(found: Sequence[dict[str, Any]], corpus: Corpus) -> None:
         pair = paired(by_system[one], by_system[other])
         low, high = (100 * end for end in pair.interval)
         print(f"\n{one} against {other}: {100 * pair.difference:+.2f} ({low:+.2f} to {high:+.2f}), p = {pair.p:.4f}")
-
-
-def spread(values: Sequence[float]) -> str:
-    sd = f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{100 * statistics.fmean(values):.2f}{sd}"
-
-
-def read_results(path: Path | None) -> list[dict[str, Any]]:
-    if path is None or not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-
-
-def append(path: Path | None, row: dict[str, Any]) -> None:
-    if path is not None:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":
