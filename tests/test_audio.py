@@ -23,19 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from structseq.config import AudioOptions
-from structseq.data.audio import (
-    FLOOR,
-    frame_tags,
-    frames_of,
-    read_audio,
-    read_recordings,
-    samples_of,
-    spacing,
-    step_times,
-    write_recordings,
-)
+from structseq.data.audio import FLOOR, frames_of, read_audio, samples_of, spacing
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read
+from structseq.data.recordings import frame_tags, read_recordings, step_times, write_recordings
 from structseq.errors import ConfigError, DataError
 
 GENERATE = Path(__file__).resolve().parent.parent / "corpora" / "digits" / "generate.py"

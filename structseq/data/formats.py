@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from structseq.data import passages
-from structseq.data.audio import is_list, read_recordings, write_recordings
 from structseq.data.columns import read_columns, write_columns
 from structseq.data.conllu import read_conllu, write_conllu
 from structseq.data.example import Example
@@ -23,6 +22,7 @@ from structseq.data.labelled import is_header, read_labelled, write_labelled
 from structseq.data.pairs import is_header as is_header_of_pairs
 from structseq.data.pairs import read_pairs, write_pairs
 from structseq.data.passages import Passage
+from structseq.data.recordings import is_list, read_recordings, write_recordings
 from structseq.data.textfile import GZIP, Source, Target, name_of, peek
 from structseq.data.threefile import is_threefile, read_threefile, write_threefile
 from structseq.errors import ConfigError, DataError
