@@ -183,7 +183,7 @@ class HeadOptions(Section):
         description="classify, joint: how a sequence becomes one vector: attention, last, max (where not given), mean",
     )
     attention: Literal["additive", "dot", "location"] | None = Field(
-        None, description="generate: how the decoder looks at the encoder's states"
+        None, description="generate: how the decoder looks at the encoder's states (location where not given)"
     )
     decoder: Count | None = Field(None, description="generate, autoencode: width of the decoder's state")
     embedding: Count | None = Field(None, description="generate, autoencode: width of a symbol's vector")

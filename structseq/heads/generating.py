@@ -205,7 +205,7 @@ class GenerateHead(Head):
         in_width: int,
         tags: TagSet,
         *,
-        attention: str = "additive",
+        attention: str = "location",
         decoder: int = 128,
         embedding: int = 32,
         dropout: float = 0.1,
