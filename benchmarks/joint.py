@@ -51,15 +51,14 @@ def main() -> None:
     done, found = read_results(arguments.results), []
     for folder in arguments.folders:
         for system, recipe in (("joint", JOINT), *([("alone", ALONE)] if arguments.alone else [])):
-            settings = [*recipe, *arguments.set]
             for seed in arguments.seeds:
-                key = {"corpus": folder.resolve().name, "system": system, "settings": settings, "seed": seed}
+                key = {"corpus": folder.resolve().name, "system": system, "settings": arguments.set, "seed": seed}
                 key["whole"] = arguments.whole
                 row = next(
                     (row for row in done if key.items() <= row.items() and row["parts"].keys() >= {*parts}), None
                 )
                 if row is None:
-                    row = key | trained(folder, parts, settings, seed, whole=arguments.whole)
+                    row = key | trained(folder, parts, recipe, arguments.set, seed, whole=arguments.whole)
                     append(arguments.results, row)
                 told = "; ".join(f"{part} {words(row['parts'][part])}" for part in parts)
                 print(
@@ -93,12 +92,14 @@ def first(example: Example) -> Example:
     return dataclasses.replace(example, targets={**example.targets, "label": example.label.split(BETWEEN)[0]})
 
 
-def trained(folder: Path, parts: Sequence[str], settings: Sequence[str], seed: int, *, whole: bool) -> dict[str, Any]:
-    """Seconds of training, and what the model then gives on each of ``parts``."""
+def trained(
+    folder: Path, parts: Sequence[str], recipe: Sequence[str], settings: Sequence[str], seed: int, *, whole: bool
+) -> dict[str, Any]:
+    """Seconds of training, and what the model then gives on each of ``parts``; ``settings`` go over the recipe."""
     from structseq.model import Model
     from structseq.training import train
 
-    options = Options.of(parse_settings(settings))
+    options = Options.of(parse_settings(recipe), parse_settings(settings))
     gold = {part: sentences(folder, part) for part in ("train", *parts)}
     learned = {part: rows if whole else tuple(map(first, rows)) for part, rows in gold.items()}
     corpus = Corpus(learned["train"], learned["dev"])

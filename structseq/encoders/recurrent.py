@@ -22,7 +22,15 @@ class Recurrent(Encoder):
         F and H.
     recurrent_dropout:
         Dropout on `recurrent`, drawn once a batch (Merity, Keskar and Socher 2018, "weight-dropped LSTM").
+
+    Attributes
+    ----------
+    mixes:
+        Whether `run` may be computed in the mixed precision that is switched on around it; otherwise it gets full
+        precision, since a loop of its own writes each step into memory of one type.
     """
+
+    mixes: bool = False
 
     def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0) -> None:
         super().__init__()
@@ -49,11 +57,17 @@ class Recurrent(Encoder):
         if values.shape[0] == 0 or values.shape[1] == 0:
             return inputs.with_values(values.new_zeros(*values.shape[:2], self.width))
         mask, recurrent = self.draw() if drawn is None else drawn, self.recurrent
-        return inputs.with_values(self.run(values, recurrent if mask is None else recurrent * mask))
+        weights, device = recurrent if mask is None else recurrent * mask, values.device.type
+        if self.mixes or not torch.is_autocast_enabled(device):
+            return inputs.with_values(self.run(values, weights))
+        with torch.autocast(device, enabled=False):
+            return inputs.with_values(self.run(values.to(weights.dtype), weights))
 
 
 class Fused(Recurrent):
     """A network that torch has a kernel for."""
+
+    mixes = True
 
     @property
     @abstractmethod

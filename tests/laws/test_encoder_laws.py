@@ -116,6 +116,23 @@ def test_padding_content_gives_and_gets_no_gradient(build: Callable[[int], Encod
         close(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_mixed_precision_gives_nearly_the_same_states_and_gradients(build: Callable[[int], Encoder]) -> None:
+    inputs, found = Padded.of(sentences()), []
+    for mixed in (False, True):
+        encoder = build(0).eval()
+        values = inputs.values.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            states = torch.cat(real_parts(encoder(inputs.with_values(values)))).float()
+        weights = torch.randn(states.shape, generator=torch.Generator().manual_seed(2))
+        (states * weights).sum().backward()
+        assert values.grad is not None and all(p.grad is not None for p in encoder.parameters())
+        found.append([states, values.grad, *(parameter.grad for parameter in encoder.parameters())])
+    for exact, near in zip(*found, strict=True):
+        assert near.dtype == torch.float32
+        near, exact = near.detach(), exact.detach()
+        assert float((near - exact).norm()) <= 0.2 * float(exact.norm()) + 1e-3  # bfloat16 has three digits
+
+
 @pytest.mark.parametrize("more", [1, 9])
 def test_more_padding_does_not_matter(more: int, encoder: Encoder) -> None:
     inputs = Padded.of(sentences())
