@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from structseq.data.example import Example
     from structseq.data.formats import read
     from structseq.errors import ConfigError, DataError, ModelFileError, StructseqError, TrainingError
-    from structseq.estimator import SequenceTagger
+    from structseq.estimator import SequenceClassifier, SequenceTagger
     from structseq.evaluation import Report, evaluate
     from structseq.spans import Scheme, Span, scheme_of
     from structseq.tagger import Classifier, Embedder, Tagger, Transducer
@@ -33,6 +33,7 @@ __all__ = [
     "ModelFileError",
     "Report",
     "Scheme",
+    "SequenceClassifier",
     "SequenceTagger",
     "Span",
     "StructseqError",
@@ -56,6 +57,7 @@ _HOMES = {
     "ModelFileError": "structseq.errors",
     "Report": "structseq.evaluation",
     "Scheme": "structseq.spans",
+    "SequenceClassifier": "structseq.estimator",
     "SequenceTagger": "structseq.estimator",
     "Span": "structseq.spans",
     "StructseqError": "structseq.errors",

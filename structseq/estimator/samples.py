@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from structseq.data.example import Example
+from structseq.data.tokenizer import Tokenizer
 from structseq.errors import DataError
 from structseq.spans import REPAIRS, Scheme, TagError, detect, repair, scheme_of
-from structseq.tagger.sentences import sentence_of, strings
+from structseq.tagger.sentences import Sentence, sentence_of, strings, text_sentence
 
 
 def examples_of(X: Any, y: Any, *, columns: Sequence[str] = (), names: tuple[str, str] = ("X", "y")) -> list[Example]:
@@ -32,6 +35,40 @@ def examples_of(X: Any, y: Any, *, columns: Sequence[str] = (), names: tuple[str
         source = given.source if isinstance(given, Example) else ""
         examples.append(Example({"tokens": _plain(sentence.tokens), **sentence.columns}, {"tags": tags}, source))
     return examples
+
+
+def labelled_examples(
+    X: Any, y: Any, *, columns: Sequence[str], tokenizer: Tokenizer, names: tuple[str, str] = ("X", "y")
+) -> tuple[list[Example], np.ndarray]:
+    """One example a text or sentence, with its label's name, and the labels (N,) as they were given.
+
+    Raises `DataError` where X is no list of texts or sentences, y no list of labels, or the two differ in length.
+    """
+    x_name, y_name = names
+    sentences = sentences_of(X, x_name, columns=columns, tokenizer=tokenizer)
+    if y is None:
+        raise DataError(f"expected {y_name}, a label for each of {x_name}, found none")
+    labels = np.asarray(_rows(y, y_name, "a list of labels, one for each text"))
+    if labels.ndim != 1 or labels.dtype == object:
+        raise DataError(f"{y_name}: expected labels that are all strings, or all numbers, one for each text")
+    if len(labels) != len(sentences):
+        raise DataError(
+            f"expected as many labels in {y_name} as there are in {x_name}, {len(sentences)}, found {len(labels)}"
+        )
+    answers = [{"label": str(label)} for label in labels.tolist()]
+    inputs = ({"tokens": _plain(sentence.tokens), **sentence.columns} for sentence in sentences)
+    return [Example(given, answer) for given, answer in zip(inputs, answers, strict=True)], labels
+
+
+def sentences_of(X: Any, name: str, *, columns: Sequence[str], tokenizer: Tokenizer) -> list[Sentence]:
+    """Texts cut by ``tokenizer``, and sentences as `sentence_of` takes them, checked."""
+    given = enumerate(_rows(X, name, "a list of texts or sentences"), start=1)
+    return [
+        text_sentence(str(each), tokenizer, columns, f"{name}, text {number}")
+        if isinstance(each, str)
+        else sentence_of(each, columns, f"{name}, sentence {number}")
+        for number, each in given
+    ]
 
 
 def find_scheme(examples: Sequence[Example], name: str) -> Scheme:

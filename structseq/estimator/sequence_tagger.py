@@ -9,48 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from structseq.config import Options
-from structseq.data.corpus import Corpus
-from structseq.data.example import Example
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError
+from structseq.estimator.base import SequenceEstimator
 from structseq.estimator.samples import examples_of, find_scheme, legal, refuse_foreign
 from structseq.evaluation import entities_of, entity_f1
-from structseq.model import Model
-from structseq.run import Outcome, fit, hold_out
-from structseq.run.identity import versions
 from structseq.tagger import Tagger
-from structseq.training import Progress
-
-# The option that each keyword of the constructor stands for
-KEYWORDS = {
-    "head": "head.type",
-    "scheme": "data.scheme",
-    "repair": "data.repair",
-    "tokenizer": "data.tokenizer",
-    "encoder": "encoder.type",
-    "layers": "encoder.layers",
-    "width": "encoder.width",
-    "word_width": "inputs.words.width",
-    "character_width": "inputs.characters.width",
-    "vectors": "inputs.words.vectors",
-    "input_dropout": "inputs.dropout",
-    "dropout": "encoder.dropout",
-    "epochs": "training.epochs",
-    "patience": "training.patience",
-    "batch_sentences": "training.batch_sentences",
-    "learning_rate": "training.learning_rate",
-    "weight_decay": "training.weight_decay",
-    "validation_fraction": "training.validation_fraction",
-    "device": "training.device",
-}
 
 
-class SequenceTagger(BaseEstimator):
+class SequenceTagger(SequenceEstimator):
     """A sequence tagger that cross-validates, searches grids, stands in pipelines and pickles.
 
     ``X`` is a list of sentences, each a list of tokens (or an `Example`, or a mapping with ``tokens`` and further
@@ -108,6 +77,8 @@ class SequenceTagger(BaseEstimator):
     >>> tagger.fit(X, y).predict([["from", "Taipei"]])
     [['O', 'B-from']]
     """
+
+    holder = (Tagger, "tagger_")
 
     def __init__(
         self,
@@ -174,67 +145,16 @@ class SequenceTagger(BaseEstimator):
         """
         options = self.resolved_options()
         tokenizer_of(options.data.tokenizer)
-        seed = self._seed()
         train = examples_of(X, y, columns=self.columns)
-        dev = [] if X_dev is None else examples_of(X_dev, y_dev, columns=self.columns, names=("X_dev", "y_dev"))
-        scheme = find_scheme([*train, *dev], options.data.scheme)
+        dev = None if X_dev is None else examples_of(X_dev, y_dev, columns=self.columns, names=("X_dev", "y_dev"))
+        scheme = find_scheme([*train, *(dev or ())], options.data.scheme)
         train = legal(train, scheme, options.data.repair)
-        refuse_foreign(dev, scheme, "y_dev")
-        if X_dev is None and self.validation_fraction != 0 and sum(map(bool, map(len, train))) > 1:
-            train, dev = hold_out(train, options.training.validation_fraction, seed=seed)
-        model = Model.prepare(options, train, scheme, seed=seed)
-        self.history_: list[dict[str, Any]] = []
-        outcome = fit(model, Corpus(tuple(train), tuple(dev)), options.training, seed=seed, watch=self._watch)
-        self._finish(model.to("cpu"), train, outcome, seed)
-        return self
-
-    def resolved_options(self) -> Options:
-        """All options as they will be used: the keywords over ``options`` over the default recipe."""
-        given = {KEYWORDS[name]: value for name, value in self.get_params(deep=False).items() if name in KEYWORDS}
-        keywords = {name: value for name, value in given.items() if value is not None}
-        if keywords.get("training.validation_fraction") == 0:
-            del keywords["training.validation_fraction"]
-        if isinstance(self.columns, str):
-            raise ConfigError(f"columns: expected a list of names, found the text {self.columns!r}")
-        columns = {"data": {"columns": {name: place for place, name in enumerate(self.columns, start=1)}}}
-        return Options.of(nested(self.options or {}), columns if self.columns else {}, nested(keywords))
-
-    def _seed(self) -> int:
-        if isinstance(self.random_state, (int, np.integer)) and not isinstance(self.random_state, bool):
-            if self.random_state < 0:
-                raise ConfigError(f"random_state: expected a seed that is not negative, found {self.random_state}")
-            return int(self.random_state)
-        try:
-            return int(check_random_state(self.random_state).randint(2**31 - 1))
-        except ValueError:
-            found = repr(self.random_state)
-            raise ConfigError(f"random_state: expected a whole number, a RandomState or None, found {found}") from None
-
-    def _watch(self, progress: Progress, _: Any) -> None:
-        if not progress.ends_epoch:
-            return
-        record = {
-            "epoch": progress.epoch,
-            "loss": progress.loss,
-            "dev_score": progress.dev_score,
-            "learning_rate": progress.learning_rate,
-        }
-        self.history_.append(record)
-        if self.verbose:
-            dev = "" if progress.dev_score is None else f"  dev {progress.dev_score:.4f}"
-            print(f"epoch {progress.epoch}  loss {progress.loss:.4f}{dev}")
-
-    def _finish(self, model: Model, train: Sequence[Example], outcome: Outcome, seed: int) -> None:
-        tokens, tags = zip(*((example.tokens, example.tags) for example in train), strict=True)
-        self.tagger_ = Tagger(
-            model,
-            tokenizer=model.options.data.tokenizer,
-            metrics={"training": outcome.to_dict()},
-            provenance={"seed": seed, "sentences": len(train), "versions": versions()},
-            entities=entities_of(tokens, tags, model.tags.outer),
-        )
+        refuse_foreign(dev or (), scheme, "y_dev")
+        model, learned, told = self._trained(train, dev, scheme, options)
+        tokens, tags = zip(*((example.tokens, example.tags) for example in learned), strict=True)
+        self.tagger_ = Tagger(model, **told, entities=entities_of(tokens, tags, model.tags.outer))
         self.classes_ = np.array(self.tagger_.labels)
-        self.n_iter_ = outcome.epochs
+        return self
 
     # -- answering ----------------------------------------------------------------------------------------------------
 
@@ -267,54 +187,8 @@ class SequenceTagger(BaseEstimator):
 
     # -- manners ------------------------------------------------------------------------------------------------------
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "tagger_")
-
     def __sklearn_tags__(self) -> Any:
         """No classifier in scikit-learn's sense: one sample has a list of classes, which it cannot stratify by."""
         tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
         tags.target_tags.one_d_labels = False
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.no_validation = True
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Parameters, plain attributes, and the files of the fitted tagger's model folder: no pickled tensors."""
-        state = dict(super().__getstate__())
-        if "tagger_" in state:
-            state["tagger_"] = state["tagger_"].__getstate__()
-        return state
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        values = dict(state)
-        if "tagger_" in values:
-            tagger = Tagger.__new__(Tagger)
-            tagger.__setstate__(values["tagger_"])
-            values["tagger_"] = tagger
-        super().__setstate__(values)
-
-
-def nested(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as nested tables; dotted names become tables, and of two values for one option the later holds.
-
-    >>> nested({"encoder": {"layers": 2}, "encoder.width": 50})
-    {'encoder': {'layers': 2, 'width': 50}}
-    """
-    tables: dict[str, Any] = {}
-    for name, value in options.items():
-        value = value.item() if isinstance(value, np.generic) else value  # grids hold NumPy's numbers
-        first, dot, rest = name.partition(".")
-        below = nested({rest: value}) if dot else nested(value) if isinstance(value, Mapping) else value
-        known = tables.get(first)
-        tables[first] = _joined(known, below) if isinstance(known, dict) and isinstance(below, dict) else below
-    return tables
-
-
-def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    both = {**first, **second}
-    for name in first.keys() & second.keys():
-        if isinstance(first[name], dict) and isinstance(second[name], dict):
-            both[name] = _joined(first[name], second[name])
-    return both

@@ -1,0 +1,173 @@
+"""What the estimators have in common: options from keywords, training, and how they are pickled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from structseq.config import Options
+from structseq.data.corpus import Corpus
+from structseq.data.example import Example
+from structseq.errors import ConfigError
+from structseq.model import Model
+from structseq.run import Outcome, fit, hold_out
+from structseq.run.identity import versions
+from structseq.spans import Scheme
+from structseq.tagger.held import Held
+from structseq.training import Progress
+
+# The option that each keyword of the constructors stands for
+KEYWORDS = {
+    "head": "head.type",
+    "pooling": "head.pooling",
+    "scheme": "data.scheme",
+    "repair": "data.repair",
+    "tokenizer": "data.tokenizer",
+    "encoder": "encoder.type",
+    "layers": "encoder.layers",
+    "width": "encoder.width",
+    "word_width": "inputs.words.width",
+    "character_width": "inputs.characters.width",
+    "vectors": "inputs.words.vectors",
+    "input_dropout": "inputs.dropout",
+    "dropout": "encoder.dropout",
+    "epochs": "training.epochs",
+    "patience": "training.patience",
+    "batch_sentences": "training.batch_sentences",
+    "learning_rate": "training.learning_rate",
+    "weight_decay": "training.weight_decay",
+    "validation_fraction": "training.validation_fraction",
+    "device": "training.device",
+}
+
+
+class SequenceEstimator(BaseEstimator):
+    """A model behind the manners of scikit-learn; who derives from it names its keywords and what it is fitted to.
+
+    Attributes
+    ----------
+    holder:
+        The class of what users hold of the model, and the fitted attribute's name.
+    fixed:
+        Options that the estimator is made for, over all others.
+    """
+
+    holder: ClassVar[tuple[type[Held], str]]
+    fixed: ClassVar[Mapping[str, Any]] = {}
+    columns: Sequence[str]
+    options: Mapping[str, Any] | None
+    random_state: Any
+    validation_fraction: float | None
+    verbose: int
+
+    # -- learning -----------------------------------------------------------------------------------------------------
+
+    def resolved_options(self) -> Options:
+        """All options as they will be used: the keywords over ``options`` over the default recipe."""
+        given = {KEYWORDS[name]: value for name, value in self.get_params(deep=False).items() if name in KEYWORDS}
+        keywords = {name: value for name, value in given.items() if value is not None}
+        if keywords.get("training.validation_fraction") == 0:
+            del keywords["training.validation_fraction"]
+        if isinstance(self.columns, str):
+            raise ConfigError(f"columns: expected a list of names, found the text {self.columns!r}")
+        columns = {"data": {"columns": {name: place for place, name in enumerate(self.columns, start=1)}}}
+        layers = (nested(self.options or {}), columns if self.columns else {}, nested(keywords), nested(self.fixed))
+        return Options.of(*layers)
+
+    def _trained(
+        self, train: Sequence[Example], dev: Sequence[Example] | None, scheme: Scheme, options: Options
+    ) -> tuple[Model, list[Example], dict[str, Any]]:
+        """The model with its best weights, the examples learned from, and what is to be told of it: ``metrics`` and
+        ``provenance``. Where no ``dev`` is given, a share is held out."""
+        seed, kept, held = self._seed(), list(train), list(dev or ())
+        if dev is None and self.validation_fraction != 0 and sum(map(bool, map(len, kept))) > 1:
+            kept, held = hold_out(kept, options.training.validation_fraction, seed=seed)
+        model = Model.prepare(options, kept, scheme, seed=seed)
+        self.history_: list[dict[str, Any]] = []
+        outcome: Outcome = fit(model, Corpus(tuple(kept), tuple(held)), options.training, seed=seed, watch=self._watch)
+        self.n_iter_ = outcome.epochs
+        provenance = {"seed": seed, "sentences": len(kept), "versions": versions()}
+        told = {"tokenizer": options.data.tokenizer, "metrics": {"training": outcome.to_dict()}}
+        return model.to("cpu"), kept, {**told, "provenance": provenance}
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, (int, np.integer)) and not isinstance(self.random_state, bool):
+            if self.random_state < 0:
+                raise ConfigError(f"random_state: expected a seed that is not negative, found {self.random_state}")
+            return int(self.random_state)
+        try:
+            return int(check_random_state(self.random_state).randint(2**31 - 1))
+        except ValueError:
+            found = repr(self.random_state)
+            raise ConfigError(f"random_state: expected a whole number, a RandomState or None, found {found}") from None
+
+    def _watch(self, progress: Progress, _: Any) -> None:
+        if not progress.ends_epoch:
+            return
+        record = {
+            "epoch": progress.epoch,
+            "loss": progress.loss,
+            "dev_score": progress.dev_score,
+            "learning_rate": progress.learning_rate,
+        }
+        self.history_.append(record)
+        if self.verbose:
+            dev = "" if progress.dev_score is None else f"  dev {progress.dev_score:.4f}"
+            print(f"epoch {progress.epoch}  loss {progress.loss:.4f}{dev}")
+
+    # -- manners ------------------------------------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, self.holder[1])
+
+    def __sklearn_tags__(self) -> Any:
+        """Samples are sentences, not rows of a matrix, and are checked here."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Parameters, plain attributes, and the files of the fitted model's folder: no pickled tensors."""
+        state, name = dict(super().__getstate__()), self.holder[1]
+        if name in state:
+            state[name] = state[name].__getstate__()
+        return state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        values, (kind, name) = dict(state), self.holder
+        if name in values:
+            held = kind.__new__(kind)
+            held.__setstate__(values[name])
+            values[name] = held
+        super().__setstate__(values)
+
+
+def nested(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as nested tables; dotted names become tables, and of two values for one option the later holds.
+
+    >>> nested({"encoder": {"layers": 2}, "encoder.width": 50})
+    {'encoder': {'layers': 2, 'width': 50}}
+    """
+    tables: dict[str, Any] = {}
+    for name, value in options.items():
+        value = value.item() if isinstance(value, np.generic) else value  # grids hold NumPy's numbers
+        first, dot, rest = name.partition(".")
+        below = nested({rest: value}) if dot else nested(value) if isinstance(value, Mapping) else value
+        known = tables.get(first)
+        tables[first] = _joined(known, below) if isinstance(known, dict) and isinstance(below, dict) else below
+    return tables
+
+
+def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    both = {**first, **second}
+    for name in first.keys() & second.keys():
+        if isinstance(first[name], dict) and isinstance(second[name], dict):
+            both[name] = _joined(first[name], second[name])
+    return both
