@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
 from pathlib import Path
 
 import miniature
@@ -20,7 +18,7 @@ from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.errors import ConfigError, ModelFileError
 from structseq.evaluation import JointReport, evaluate_jointly
-from structseq.heads.joint import JointDistribution, JointHead
+from structseq.heads.joint import JointHead
 from structseq.heads.tagging import TagSet
 from structseq.model import Model
 from structseq.openings import mean_openings
@@ -41,7 +39,6 @@ def head_of(**options: object) -> JointHead:
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.normal_()
-    head.intent.get_buffer("temperature").fill_(1.0)
     return head.eval()
 
 
@@ -50,43 +47,59 @@ def states() -> Padded:
     return Padded.of([torch.randn(length, 4, generator=generator) for length in LENGTHS])
 
 
-@pytest.mark.parametrize("width", [0, 5])
-def test_probabilities_of_all_answers_add_up_to_one(width: int) -> None:
-    found = head_of(label_width=width)(states())
-    for row, length in enumerate(LENGTHS):
-        answers = torch.tensor(list(itertools.product(range(2), *[range(3)] * length)))
-        padded = torch.zeros(len(answers), 1 + max(LENGTHS), dtype=torch.int64)
-        padded[:, : 1 + length] = answers
-        chosen = JointDistribution(
-            found.label.rows(torch.full((len(answers),), row)), found.tags.rows(torch.full((len(answers),), row))
-        )
-        each = chosen.log_prob(padded)
-        assert math.isclose(float(each.detach().exp().sum()), 1, rel_tol=1e-5)
-        assert padded[int(each.argmax())].tolist() == found.best().path[row].tolist()
-        best = found.best().score.double() - _log_z(found).double()
-        assert math.isclose(float(best[row].detach()), float(each.max().detach()), abs_tol=1e-4)
+TARGET = torch.tensor([[1, 0, 1, 2], [0, 1, 0, 0], [1, 0, 0, 0]])
 
 
-def _log_z(found: JointDistribution) -> torch.Tensor:
-    return found.label.log_partition() + found.tags.log_partition()
-
-
-@pytest.mark.parametrize("width", [0, 5])
-def test_the_loss_is_the_likelihood_of_both(width: int) -> None:
-    head = head_of(label_width=width)
-    target = torch.tensor([[1, 0, 1, 2], [0, 1, 0, 0], [1, 0, 0, 0]])
-    torch.testing.assert_close(head.loss(states(), target), -head(states()).log_prob(target))
-    head.loss(states(), target).sum().backward()
+@pytest.mark.parametrize("pooling", ["attention", "last", "max", "mean"])
+def test_the_loss_is_the_likelihood_of_both(pooling: str) -> None:
+    head = head_of(pooling=pooling)
+    found = head(states())
+    torch.testing.assert_close(head.loss(states(), TARGET), -found.log_prob(TARGET))
+    head.loss(states(), TARGET).sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in head.parameters())
+    # What is scored: the pooled states' labels, each state's tags, and how well the two go together.
+    tags = found.tags.scores.view(len(LENGTHS), len(LABELS), -1, len(TAGS.labels))
+    torch.testing.assert_close(tags[0], head.slots.emissions(states())[0] + head.suits.unsqueeze(1))
+    torch.testing.assert_close(found.labels, head.label(head.pooling(states())))
+    assert head.embed(states()).shape == (len(LENGTHS), head.pooling.width)
 
 
-def test_the_tags_see_the_label_only_where_they_are_shown_it() -> None:
-    for width, sees in ((0, False), (5, True)):
-        head = head_of(label_width=width)
-        before = head(states()).tags.scores
-        with torch.no_grad():
-            head.intent.emission.bias.add_(torch.tensor([0.0, 9.0]))
-        assert torch.equal(head(states()).tags.scores, before) != sees
+def test_tags_know_the_label_and_the_label_knows_the_tags() -> None:
+    head = head_of()
+    before = head(states())
+    with torch.no_grad():
+        head.label.bias.add_(torch.tensor([0.0, 9.0]))
+    assert not torch.allclose(head(states()).marginals()[0], before.marginals()[0])
+    head = head_of()
+    with torch.no_grad():
+        head.slots.emission.bias.add_(torch.tensor([0.0, 9.0, 0.0]))
+    assert not torch.allclose(head(states()).label_marginals()[0], before.label_marginals()[0])
+    with torch.no_grad():
+        head.suits.zero_()  # nothing between them: the label is the pooled states' alone
+    torch.testing.assert_close(head(states()).label_marginals(), before.labels.softmax(1))
+
+
+def test_costs_are_added_to_what_is_wrong() -> None:
+    plain, head = head_of(), head_of(costs={"x": 5.0, "O": 0.0})
+    head.load_state_dict(plain.state_dict(), strict=False)
+    assert torch.all(head.loss(states(), TARGET) >= plain.loss(states(), TARGET) - 1e-5)
+    cost, found = torch.zeros(1, 3, 3), head(states())
+    cost[0, 1:] = 5.0 * (1 - torch.eye(3)[[1, 2]])  # of row 0: O, B-x, I-x are right
+    scores = found.tags.scores.clone()
+    scores[:2] += cost
+    expected = found.with_tags(found.tags.with_scores(scores)).log_prob(TARGET)
+    torch.testing.assert_close(head.loss(states(), TARGET)[0], -expected[0])
+
+
+def test_the_decision_may_favour_entities() -> None:
+    head = head_of()
+    found = head(states())
+    assert torch.equal(head.decide(found), found.best().path)
+    head.decide_by(3.0)
+    favoured = head.decide(found)
+    assert (favoured[:, 1:] == 0).sum() <= (found.best().path[:, 1:] == 0).sum()
+    scores = found.tags.scores - 3.0 * torch.tensor([1.0, 0.0, 0.0])
+    assert torch.equal(favoured, found.with_tags(found.tags.with_scores(scores)).best().path)
 
 
 def test_gold_target_and_answers() -> None:

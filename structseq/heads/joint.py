@@ -1,9 +1,8 @@
-"""Joint intent and slots: one encoder, a label for the sentence and a tag for each token, which sees the label."""
+"""Joint intent and slots: one encoder, and a label for the sentence and a tag for each token decided together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,44 +10,19 @@ from torch import Tensor, nn
 from structseq.data.example import Example
 from structseq.evaluation import entity_f1
 from structseq.heads.base import Head
-from structseq.heads.classifying import ClassifyHead
+from structseq.heads.classifying import Pooling
 from structseq.heads.tagging import CrfHead, TagSet
 from structseq.padded import Padded
-from structseq.spans import PLAIN
-from structseq.structures.base import Distribution, Ranked
+from structseq.structures import objectives
+from structseq.structures.base import Distribution
 from structseq.structures.chain import LinearChain
-
-
-class JointDistribution(Distribution):
-    """A label and a tag sequence, each by its own distribution; answers (B, 1 + T) hold the label's number first.
-
-    The tags' distribution was made knowing how probable each label is, not which one is right: given the sentence, the
-    two are independent.
-
-    Attributes
-    ----------
-    label, tags:
-        Chains of one step, and of T steps.
-    lengths:
-        (B,) of the answers: one more than the tokens.
-    """
-
-    def __init__(self, label: LinearChain, tags: LinearChain) -> None:
-        self.label, self.tags, self.lengths = label, tags, tags.lengths + 1
-        self.calibrated = label.calibrated and tags.calibrated
-
-    def log_prob(self, target: Tensor) -> Tensor:
-        return self.label.log_prob(target[:, :1]) + self.tags.log_prob(target[:, 1:])
-
-    def best(self) -> Ranked:
-        label, tags = self.label.best(), self.tags.best()
-        return Ranked(torch.cat([label.path, tags.path], 1), label.score + tags.score)
+from structseq.structures.triangular import TriangularChain
 
 
 class JointHead(Head):
-    """A label for the sentence and tags under a conditional random field, trained together by the sum of their
-    likelihoods; the tags' scores also read the probabilities of the labels (after Goo et al. 2018, "slot-gated", with
-    an embedding in the place of the gate).
+    """A label for the sentence and tags under one conditional random field, a triangular chain (Jeong and Lee 2008):
+    the pooled states score the labels, each state scores its tags, and a table says how well every tag goes with every
+    label. Trained by the likelihood of both together; answered with the most probable pair.
 
     Parameters
     ----------
@@ -62,8 +36,6 @@ class JointHead(Head):
         Of the tags' mistakes; see `CrfHead`.
     pooling:
         See `structseq.heads.classifying.Pooling`.
-    label_width:
-        Width of the vector of a label that each step's scores read beside its state; 0: the tags do not see the label.
     """
 
     asks = ("tags", "label")
@@ -75,58 +47,50 @@ class JointHead(Head):
         *,
         labels: Sequence[str],
         costs: Mapping[str, float] | None = None,
-        pooling: str = "max",
-        label_width: int = 32,
+        pooling: str = "attention",
     ) -> None:
         super().__init__()
-        self.tags = tags
-        self.intent = ClassifyHead(in_width, TagSet(tuple(labels), PLAIN, PLAIN), pooling=pooling)
-        self.seen = nn.Linear(len(labels), label_width, bias=False) if label_width else None
-        self.slots = CrfHead(in_width + label_width, tags, costs=costs)
+        self.tags, self.labels = tags, tuple(labels)
+        self.pooling = Pooling(pooling, in_width)
+        self.label = nn.Linear(self.pooling.width, len(self.labels))
+        self.slots = CrfHead(in_width, tags, costs=costs)
+        # (N, K) what a label adds to the score of a tag
+        self.suits = nn.Parameter(torch.zeros(len(self.labels), len(tags.labels)))
 
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:
         return (example.label, *example.tags)
 
     def target(self, example: Example) -> list[int] | None:
-        label, tags = self.intent.target(example), self.slots.target(example)
-        return None if label is None or tags is None else [*label, *tags]
+        tags = self.slots.target(example)
+        return None if tags is None or example.label not in self.labels else [self.labels.index(example.label), *tags]
 
-    def forward(self, states: Padded) -> JointDistribution:
-        return JointDistribution(self.intent(states), self.slots(self._with_label(states)))
+    def embed(self, states: Padded) -> Tensor:
+        vectors: Tensor = self.pooling(states)
+        return vectors
+
+    def forward(self, states: Padded) -> TriangularChain:
+        labels: Tensor = self.label(self.pooling(states))
+        scores = self.slots.emissions(states).unsqueeze(1) + self.suits.unsqueeze(1)  # (B, N, T, K)
+        lengths = states.lengths.repeat_interleave(len(self.labels))
+        return TriangularChain(labels, self.slots.crf.chain(scores.flatten(0, 1), lengths, self.slots.legal))
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
-        return self.intent.loss(states, target[:, :1]) + self.slots.loss(self._with_label(states), target[:, 1:])
-
-    def _with_label(self, states: Padded) -> Padded:
-        """(B, T, H + label_width): what each label is like, weighted by its probability, beside every state."""
-        if self.seen is None:
-            return states
-        shares = self.intent.chain(states).scores.softmax(-1)  # (B, 1, labels)
-        told = self.seen(shares).expand(-1, states.values.shape[1], -1)
-        return states.with_values(torch.cat([states.values, told.to(states.values.dtype)], -1))
-
-    def prepare(self, examples: Sequence[Example]) -> None:
-        for part in (self.intent, self.slots):
-            part.prepare(examples)
-
-    def calibrate(self, held_out: Callable[[], Iterable[tuple[Distribution, list[Any | None]]]]) -> None:
-        """Fit the label's temperature; the tags are learned by likelihood."""
-
-        def labels() -> Iterator[tuple[Distribution, list[Any | None]]]:
-            for distribution, targets in held_out():
-                assert isinstance(distribution, JointDistribution)
-                yield distribution.label, [None if target is None else target[:1] for target in targets]
-
-        self.intent.calibrate(labels)
+        """(B,) -log_prob of label and tags (B, 1 + T), in nats; with costs, under scores to which they are added."""
+        found, mistakes = self.forward(states), self.slots.mistakes
+        if mistakes is not None:
+            tags = target[:, 1:].repeat_interleave(len(self.labels), 0)
+            augmented = objectives.cost_augmented(found.tags, tags, mistakes)
+            assert isinstance(augmented, LinearChain)
+            found = found.with_tags(augmented)
+        return -found.log_prob(target)
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 
     def decide(self, distribution: Distribution) -> Tensor:
-        """(B, 1 + T) label, then tags; of a chain of tags alone, its tags (B, T)."""
-        if not isinstance(distribution, JointDistribution):
-            return self.slots.decide(distribution)
-        return torch.cat([self.intent.decide(distribution.label), self.slots.decide(distribution.tags)], 1)
+        """(B, 1 + T) label, then tags: the best pair where O scores as much less as `decide_by` told."""
+        assert isinstance(distribution, TriangularChain)
+        return distribution.with_tags(self.slots.biased(distribution.tags)).best().path
 
     def decisions(self) -> Sequence[float]:
         return self.slots.decisions()
@@ -135,12 +99,12 @@ class JointHead(Head):
         self.slots.decide_by(way)
 
     def predicted(self, distribution: Distribution) -> list[tuple[str, ...]]:
-        assert isinstance(distribution, JointDistribution)
+        assert isinstance(distribution, TriangularChain)
         paths = self.decide(distribution).tolist()
-        return self.answers([path[:length] for path, length in zip(paths, distribution.lengths.tolist(), strict=True)])
+        return self.answers([path[: 1 + n] for path, n in zip(paths, distribution.lengths.tolist(), strict=True)])
 
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-        return [(self.intent.tags.labels[path[0]], *self.tags.decode(path[1:])) for path in paths]
+        return [(self.labels[path[0]], *self.tags.decode(path[1:])) for path in paths]
 
     def criterion(self, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
         """The mean of slot F1 and the share of right labels."""

@@ -182,11 +182,14 @@ class TaggingHead(Head):
         Likelihood makes a tagger of rare things cautious: what is 45 % an entity is left out, although F1 would gain.
         The bias moves the decision alone; probabilities and confidences stay those of the distribution.
         """
+        return (self.biased(distribution) if isinstance(distribution, LinearChain) else distribution).best().path
+
+    def biased(self, chain: LinearChain) -> LinearChain:
+        """The chain that decisions are made by."""
         bias = float(self.get_buffer("outside_bias"))
-        if bias == 0 or not isinstance(distribution, LinearChain):
-            return distribution.best().path
-        scores = distribution.scores - bias * self.get_buffer("outside").to(distribution.scores.dtype)
-        return distribution.with_scores(scores).best().path
+        if bias == 0:
+            return chain
+        return chain.with_scores(chain.scores - bias * self.get_buffer("outside").to(chain.scores.dtype))
 
     def decisions(self) -> Sequence[float]:
         return WAYS if bool(self.get_buffer("outside").any()) else ()

@@ -355,6 +355,14 @@ class LinearChain(Structure):
                 answers.append(found[row].span(start, end, tables[kind]))
         return torch.stack(answers).exp().cpu()
 
+    def chosen(self, rows: Tensor) -> LinearChain:
+        """The chain of these ``rows`` (R,), in that order and as often as they are named; differentiable."""
+        moves, start, end = (
+            part[rows] if part.dim() > dims and part.shape[0] > 1 else part
+            for part, dims in ((self.transitions, 2), (self.start, 1), (self.end, 1))
+        )
+        return LinearChain(self.scores[rows], moves, start, end, self.lengths[rows.cpu()], calibrated=self.calibrated)
+
     def rows(self, chosen: Tensor) -> LinearChain:
         """The chain of the rows ``chosen`` (R,), each with tables of its own, in float64 and without gradients."""
         parts = [part.detach() for part in (self.scores, self.moves, self.first, self.last)]

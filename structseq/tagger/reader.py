@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from structseq.heads.joint import JointDistribution
 from structseq.inputs.base import TokenBatch
 from structseq.model import Model
 from structseq.padded import Padded
 from structseq.structures.base import Distribution
 from structseq.structures.chain import LinearChain
+from structseq.structures.triangular import TriangularChain
 from structseq.tagger.marginals import TagMarginals
 from structseq.tagger.projection import Projection
 from structseq.tagger.sentences import Sentence
@@ -92,28 +92,28 @@ class Reader:
         ]  # fmt: skip
 
     def _answers(self, found: Distribution, asked: Asked) -> list[_Answer]:
-        if not isinstance(found, JointDistribution):
+        paths = self.model.head.decide(found)
+        if not isinstance(found, TriangularChain):
             assert isinstance(found, LinearChain)
-            return self._tagged(found, asked)
-        answers = self._tagged(found.tags, asked)
-        labels = found.label.best().path[:, 0]
+            return self._tagged(found, paths, asked)
+        labels, answers = paths[:, 0], self._tagged(found, paths[:, 1:], asked)
         sure: list[float | None] = [None] * len(answers)
         if asked.confidence and self.calibrated:
-            sure = found.label.marginals()[:, 0].double().gather(1, labels.unsqueeze(1)).squeeze(1).tolist()
+            sure = found.label_marginals().double().gather(1, labels.unsqueeze(1)).squeeze(1).tolist()
         names = self.model.vocabularies["labels"].items
         told = zip(answers, labels.tolist(), sure, strict=True)
         return [replace(answer, label=names[k], label_confidence=share) for answer, k, share in told]
 
-    def _tagged(self, chain: LinearChain, asked: Asked) -> list[_Answer]:
-        paths = self.model.head.decide(chain).cpu().numpy()
-        lengths = chain.lengths.tolist()
+    def _tagged(self, chain: LinearChain | TriangularChain, decided: Tensor, asked: Asked) -> list[_Answer]:
+        """Answers with the tags ``decided`` (B, T)."""
+        paths, lengths = decided.cpu().numpy(), chain.lengths.tolist()
         tags = [self.tags.decode(path[:length]) for path, length in zip(paths.tolist(), lengths, strict=True)]
         unknown = [None] * len(tags)
         confidence = self._confidence(chain, paths) if asked.confidence and self.calibrated else unknown
         marginals = self._marginals(chain) if asked.marginals and self.calibrated else unknown
         return list(map(_Answer, tags, confidence, marginals))
 
-    def _confidence(self, chain: LinearChain, paths: Numbers) -> list[tuple[float, ...]]:
+    def _confidence(self, chain: LinearChain | TriangularChain, paths: Numbers) -> list[tuple[float, ...]]:
         lengths = chain.lengths.numpy()
         if self.tags.outer.plain:
             each = chain.marginals().cpu().numpy()
@@ -138,7 +138,7 @@ class Reader:
         _, lasts = np.nonzero((kinds >= 0) & ~goes_on)
         return np.stack([rows, starts, lasts + 1, kinds[rows, starts]], 1)
 
-    def _marginals(self, chain: LinearChain) -> list[tuple[dict[str, float], ...]]:
+    def _marginals(self, chain: LinearChain | TriangularChain) -> list[tuple[dict[str, float], ...]]:
         labels = self.marginals.labels
         rows = self.marginals.of(chain).tolist()
         return [

@@ -1,0 +1,181 @@
+"""TriangularChain: a label and a tag sequence, scored together (Jeong and Lee 2008, "Triangular-chain conditional
+random fields"; with a network's scores Xu and Sarikaya 2013, "Convolutional neural network based triangular CRF for
+joint intent detection and slot filling")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from structseq.structures.base import Distribution, Ranked, draw, require_count
+from structseq.structures.chain import EdgePattern, LinearChain
+
+
+class TriangularChain(Distribution):
+    """A distribution over a label z and tags y of each row; p(z, y) is proportional to exp(score(z, y)).
+
+    score(z, y) = labels[z] + the score of y in the chain of z
+
+    Every label has a chain of its own, so that the tags know the label and the label knows the tags: what is improbable
+    beside all good taggings is no probable label. Sums over y are the chains', the sum over z is written out; all verbs
+    are exact. An answer is (B, 1 + T): the label's number, then the tags', 0 beyond each row's length.
+
+    Parameters
+    ----------
+    labels: (B, N)
+        Scores of the labels in nats. ``-inf`` forbids. Computed in float32 or better.
+    tags:
+        Chains of B N rows: row b N + z holds row b's tags under label z, all of one length.
+
+    Raises
+    ------
+    ValueError
+        Where the numbers of rows, or the lengths under the labels of a row, do not fit.
+
+    Examples
+    --------
+    >>> scores = torch.tensor([[[0.0, 2.0]], [[3.0, 0.0]]])  # one token, two tags, under each of two labels
+    >>> tags = LinearChain(scores, torch.zeros(2, 2), torch.zeros(2), torch.zeros(2), torch.tensor([1, 1]))
+    >>> both = TriangularChain(torch.zeros(1, 2), tags)
+    >>> both.best().path.tolist(), [round(share, 3) for share in both.label_marginals()[0].tolist()]
+    ([[1, 0]], [0.285, 0.715])
+    """
+
+    exact = frozenset(
+        {
+            "log_prob", "best", "log_partition", "label_marginals", "marginals", "span_probabilities", "ranked",
+            "sample", "entropy",
+        }
+    )  # fmt: skip
+
+    def __init__(self, labels: Tensor, tags: LinearChain) -> None:
+        if labels.dim() != 2 or not labels.is_floating_point() or not labels.shape[1]:
+            raise ValueError(
+                f"labels: expected floating-point numbers of shape (rows, labels) with at least one label, "
+                f"found {labels.dtype} of shape {tuple(labels.shape)}"
+            )
+        rows, count = labels.shape
+        if len(tags.lengths) != rows * count:
+            raise ValueError(
+                f"tags: expected {rows * count} rows, one for each label of each row, found {len(tags.lengths)}"
+            )
+        lengths = tags.lengths.view(rows, count)
+        if not lengths.equal(lengths[:, :1].expand(-1, count)):
+            raise ValueError(f"tags: expected the same length under all labels of a row, found {lengths.tolist()}")
+        self.labels, self.tags = labels.to(torch.promote_types(labels.dtype, torch.float32)), tags
+        self.calibrated = tags.calibrated
+        self.lengths = lengths[:, 0]
+
+    def with_tags(self, tags: LinearChain) -> TriangularChain:
+        """The same labels over other chains."""
+        return TriangularChain(self.labels, tags)
+
+    # -- sums ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def label_scores(self) -> Tensor:
+        """(B, N) log of the total of all answers with each label: `labels` and the chains' log Z."""
+        return self.labels + self.tags.log_partition().view(self.labels.shape)
+
+    def log_partition(self) -> Tensor:
+        """(B,) log of the sum over all answers of exp(score), in nats; -inf for a row without any possible answer."""
+        return self.label_scores.logsumexp(1)
+
+    def log_prob(self, target: Tensor) -> Tensor:
+        """(B,) of answers (B, 1 + T): log p(z) + log p(y | z), so that no two large numbers cancel."""
+        self._require_shape(target)
+        label = target[:, :1].to(self.labels.device)
+        shares = _log_softmax(self.label_scores).gather(1, label).squeeze(1)
+        return shares + self._under(label.squeeze(1)).log_prob(target[:, 1:])
+
+    def label_marginals(self) -> Tensor:
+        """(B, N) probability of each label, all tags added up; 0 where nothing is possible."""
+        return _log_softmax(self.label_scores.detach()).exp()
+
+    def marginals(self) -> Tensor:
+        """(B, T, K) probability that a position bears a tag, all labels added up; zero beyond each row's length."""
+        return torch.einsum("bn,bntk->btk", self.label_marginals(), self._apart(self.tags.marginals()))
+
+    def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
+        """(S,) float64, as `LinearChain.span_probabilities`, all labels added up."""
+        if not spans:
+            return torch.zeros(0, dtype=torch.float64)
+        count = self.labels.shape[1]
+        rows = torch.tensor([row for row, *_ in spans])
+        if not 0 <= int(rows.min()) <= int(rows.max()) < len(self.labels):
+            raise IndexError(
+                f"expected spans of rows from 0 to {len(self.labels) - 1}, found one of row {int(rows.max())}"
+            )
+        every = [(row * count + label, start, end, kind) for row, start, end, kind in spans for label in range(count)]
+        under = self.tags.span_probabilities(every, patterns).view(len(spans), count)
+        return (under * self.label_marginals().double().cpu()[rows]).sum(1)
+
+    def entropy(self) -> Tensor:
+        """(B,) in nats: of the label, and of the tags under each, weighted by its probability."""
+        shares = _log_softmax(self.label_scores)
+        own = torch.where(torch.isneginf(shares), 0.0, shares)
+        return (shares.exp() * (self.tags.entropy().view(self.labels.shape) - own)).sum(1)
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def score(self, target: Tensor) -> Tensor:
+        """(B,) unnormalised log-score of answers (B, 1 + T)."""
+        self._require_shape(target)
+        label = target[:, :1].to(self.labels.device)
+        return self.labels.gather(1, label).squeeze(1) + self._under(label.squeeze(1)).score(target[:, 1:])
+
+    def best(self) -> Ranked:
+        """The most probable answer; of equal ones that of the lowest label."""
+        found = self.tags.best()
+        score, label = (self.labels.detach() + found.score.view(self.labels.shape)).max(1)
+        path = self._apart(found.path)[torch.arange(len(label), device=label.device), label]
+        return Ranked(torch.cat([label.unsqueeze(1), path], 1), score)
+
+    def ranked(self, k: int) -> Ranked:
+        """The ``k`` best answers, best first: path (B, k, 1 + T) and score (B, k), -inf and 0 where there are fewer."""
+        require_count(k, "k")
+        found = self.tags.ranked(k)
+        score = (self.labels.detach().unsqueeze(2) + self._apart(found.score)).flatten(1)  # (B, N k)
+        order = score.argsort(dim=1, descending=True, stable=True)[:, :k]
+        score = score.gather(1, order)
+        path = self._apart(found.path).flatten(1, 2)  # (B, N k, T)
+        path = path.gather(1, order.unsqueeze(2).expand(-1, -1, path.shape[2]))
+        path = torch.cat([(order // k).unsqueeze(2), path], 2)
+        return Ranked(path.masked_fill(torch.isneginf(score).unsqueeze(2), 0), score)
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """(n, B, 1 + T) answers drawn independently; reproducible by ``generator``."""
+        require_count(n, "n")
+        label = draw(self.label_scores.detach().expand(n, -1, -1), generator)  # (n, B)
+        chosen = (torch.arange(len(self.labels), device=label.device) * self.labels.shape[1] + label).flatten()
+        path = self.tags.chosen(chosen).sample(1, generator)[0]
+        return torch.cat([label.unsqueeze(2), path.view(*label.shape, -1)], 2)
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    def _under(self, label: Tensor) -> LinearChain:
+        """Each row's chain under its ``label`` (B,)."""
+        rows = torch.arange(len(self.labels), device=label.device)
+        return self.tags.chosen(rows * self.labels.shape[1] + label)
+
+    def _apart(self, values: Tensor) -> Tensor:
+        """(B, N, ...) from (B N, ...)."""
+        return values.view(*self.labels.shape, *values.shape[1:])
+
+    def _require_shape(self, target: Tensor) -> None:
+        expected = (len(self.labels), 1 + self.tags.scores.shape[1])
+        if target.shape != expected:
+            raise ValueError(
+                f"expected a target of shape {expected}, a label and its tags, found {tuple(target.shape)}"
+            )
+        label = target[:, 0]
+        if len(label) and not 0 <= int(label.min()) <= int(label.max()) < self.labels.shape[1]:
+            raise ValueError(f"expected labels from 0 to {self.labels.shape[1] - 1}, found {label.tolist()}")
+
+
+def _log_softmax(scores: Tensor) -> Tensor:
+    """(B, N) log of each one's share; -inf, and no NaN, in a row in which nothing is possible."""
+    never = torch.isneginf(scores).all(1, keepdim=True)
+    return torch.where(never, -torch.inf, torch.where(never, 0.0, scores).log_softmax(1))
