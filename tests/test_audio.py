@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import math
@@ -325,6 +326,23 @@ def floats(*values: float) -> bytes:
     return buffer.getvalue()
 
 
+def sized(data: bytes, whole: int, sound: int) -> bytes:
+    """A recording with other sizes in its header."""
+    return data[:4] + struct.pack("<I", whole) + data[8:40] + struct.pack("<I", sound) + data[44:]
+
+
+@pytest.mark.parametrize("sizes", [(0xFFFFFFFF, 0xFFFFFFFF), (4036, 0xFFFFFFFF), (0, 0), (0xFFFFFFFF, 0)])
+@pytest.mark.parametrize("loose", [b"", b"\1"])
+def test_a_recording_from_a_pipe_is_read_to_its_end(tmp_path: Path, sizes: tuple[int, int], loose: bytes) -> None:
+    path, piped = saved(tmp_path / "a.wav", GOOD), saved(tmp_path / "piped.wav", sized(GOOD, *sizes) + loose)
+    np.testing.assert_array_equal(samples_of(piped), samples_of(path))
+    listing = b"LIST\x04\0\0\0INFO"  # which ffmpeg writes before the sound
+    tagged = sized(GOOD, *sizes)
+    np.testing.assert_array_equal(
+        samples_of(saved(piped, tagged[:36] + listing + tagged[36:] + loose)), samples_of(path)
+    )
+
+
 BAD: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "expected a WAV file, found an empty file; fetch it again"),
     "no samples": (sound(noise(0)), "found a WAV file without samples"),
@@ -339,12 +357,23 @@ BAD: dict[str, tuple[bytes, str]] = {
     "no format": (GOOD[:12] + GOOD[36:], "found its beginning alone"),
     "unknown format": (GOOD[:20] + b"\x77\x77" + GOOD[22:], "found one that cannot be decoded"),
     "text": (b"said nobody ever\n", "found text that begins 'said nobody ever\\n'; convert it to WAV"),
-    "MP3": (b"\xff\xfb\x90\x64" + bytes(100), "expected a WAV file, found MP3"),
-    "MP3 with a title": (b"ID3\x04\0\0\0\0\0\0", "expected a WAV file, found MP3"),
-    "FLAC": (b"fLaC\0\0\0\x22", "expected a WAV file, found FLAC"),
-    "Ogg": (b"OggS\0\x02", "expected a WAV file, found Ogg"),
+    "MP3": (b"\xff\xfb\x90\x64" + bytes(100), "expected a WAV file, found an MP3 file; convert it to WAV"),
+    "MP3 with a title": (b"ID3\x04\0\0\0\0\0\0", "expected a WAV file, found an MP3 file"),
+    "FLAC": (b"fLaC\0\0\0\x22", "expected a WAV file, found a FLAC file"),
+    "Ogg": (b"OggS\0\x02", "expected a WAV file, found an Ogg file"),
+    "RF64": (b"RF64\xff\xff\xff\xffWAVEds64", "found an RF64 recording; convert it to WAV"),
+    "RIFX": (b"RIFX\0\0\0\x24WAVEfmt ", "found a RIFX recording; convert it to WAV"),
+    "AIFF": (b"FORM\0\0\0\x24AIFFCOMM", "found an AIFF recording; convert it to WAV"),
+    "MP4": (b"\0\0\0\x1cftypM4A ", "found an MP4 file; convert it to WAV"),
+    "zip": (b"PK\x03\x04\x14\0\0\0", "found a zip archive; unpack it and name the file in it"),
+    "tar": (b"a.wav".ljust(257, b"\0") + b"ustar\0" + b"00", "found a tar archive; unpack it"),
+    "packed twice": (gzip.compress(gzip.compress(GOOD)), "found a gzip file; unpack it"),
     "random": (bytes([200, 7, 130, 9, 255]), "found bytes that begin c8 07 82 09"),
-    "another RIFF": (b"RIFF\x10\0\0\0AVI LIST", "expected a WAV file, found "),
+    "another RIFF": (b"RIFF\x10\0\0\0AVI LIST", "expected a WAV file, found an AVI file"),
+    "cut short in a pipe before its sound": (GOOD[:4] + b"\xff" * 4 + GOOD[8:36], "found its beginning alone"),
+    "a pipe that gave nothing": (sized(GOOD[:44], 0xFFFFFFFF, 0xFFFFFFFF), "found a WAV file without samples"),
+    "a pipe that gave nothing, with zeros": (sized(GOOD[:44], 0, 0), "found a WAV file without samples"),
+    "cut short by one byte beyond a pipe": (sized(GOOD, 0xFFFFFFFF, 4001), "found 4,000 of the 4,001 bytes"),
     "not a number": (floats(math.nan), "expected numbers, found nan as sample 1 of 3"),
     "infinite": (floats(0.5, -math.inf), "expected numbers, found -inf as sample 2 of 4"),
     "beyond measure": (floats(1e30), "expected numbers, found 1e+30 as sample 1 of 3"),
@@ -421,6 +450,9 @@ RECORDS: dict[str, tuple[str, str]] = {
     "no keys": ("{}", "expected a record with 'audio', found the keys none"),
     "audio no string": ('{"audio": 7}', "expected a string under 'audio', found 7"),
     "audio nothing": ('{"audio": null}', "expected a string under 'audio', found null"),
+    "audio empty": ('{"audio": ""}', "expected the name of a WAV file under 'audio', found \"\"; write it there"),
+    "audio blank": ('{"audio": " "}', "expected the name of a WAV file under 'audio', found \" \""),
+    "a key twice": ('{"audio": "a.wav", "text": "7", "text": "3"}', "expected every key once, found 'text' twice"),
     "text no string": ('{"audio": "a.wav", "text": ["7", "3"]}', "expected a string under 'text', found ["),
 }
 
@@ -448,6 +480,11 @@ def test_records_become_examples(tmp_path: Path) -> None:
     assert full.metadata == {"audio": "a.wav", "speaker": "ann"}
     assert empty.targets == {"target": ()} and bare.targets == {}
     np.testing.assert_array_equal(bare.frames, read_audio(tmp_path / "a.wav"))
+    for answer in (empty, bare):
+        with pytest.raises(
+            DataError, match=rf'{path}:[23] has no tags; write "segments" in its record, \[\[start, end'
+        ):
+            answer.tags  # noqa: B018 - raises
     (asked, *_) = read_recordings(path, tags=False)
     assert asked.targets == {} and asked.metadata["text"] == " 7  7\t3 "
     (_, quiet, _) = read_recordings(path, audio={"silence": "sil"})

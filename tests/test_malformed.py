@@ -63,7 +63,7 @@ UNREADABLE = [
     train("row between spaces", "a\tO\nb O\n", "data.conll:2: ", "expected 2 columns separated by tabs"),
     train("comment-like row", "a\tO\n#b\n", "data.conll:2: ", "expected 2 columns"),
     train("latin-1 bytes", b"a\tO\n\nk\xe4se\tO\n", "data.conll:3: ", "expected utf-8 text, found byte 0xe4"),
-    train("UTF-16", GOOD.encode("utf-16"), "data.conll:1: ", "expected utf-8 text, found byte 0xff"),
+    train("UTF-16", GOOD.encode("utf-16"), "data.conll:1: ", "its byte order mark says utf-16"),
     train("cut character", "a\tO\nb\tO\n飛".encode()[:-1], "data.conll:3: ", "expected utf-8 text, found"),
     train(
         "cut gzip",
@@ -102,6 +102,15 @@ UNREADABLE = [
     train(
         "no such further column", GOOD, "data.conll:1: ", "columns for column 3, found 2", "--set data.columns.pos=3"
     ),
+    train(
+        "a recording",
+        b"RIFF\x24\x08\0\0WAVEfmt \x10\0\0\0\xa4",
+        "ok.wav: ",
+        'expected a text file, found a WAV recording; name it in a list of recordings in JSON lines, one {"audio": ...',
+        file="ok.wav",
+    ),
+    train("an archive", b"PK\x03\x04\x14\0\xa4", "data.zip: ", "found a zip archive; unpack it", file="data.zip"),
+    train("commas", "a,O\nb c,O\n", "data.conll:2: ", "commas are not read as separators: write tabs"),
     Case("folder", {"sub/x": ""}, "train sub --output OUT", "sub: ", "found another folder; name the file in it"),
     Case("dev missing", {"data.conll": GOOD}, f"{TRAIN} --dev dev.conll", "dev.conll: ", "there is no such file"),
     Case(
@@ -197,6 +206,15 @@ JSON_LINES = [
         "data.jsonl:1: ",
         "half a surrogate pair",
         file="data.jsonl",
+    ),
+    train("a key twice", '{"text": "a", "text": "b"}', "data.jsonl:1: ", "found 'text' twice", file="data.jsonl"),
+    train(
+        "a label that is a number",
+        record(text="a", intent=3),
+        "data.jsonl:1: ",
+        "expected a label under 'intent', found the number 3; write the label as a string, in quotes",
+        "--set head.type=classify --set data.label=intent",
+        "data.jsonl",
     ),
     train("blank lines", "\n\n", "data.jsonl: ", "expected JSON lines, found only blank lines", file="data.jsonl"),
 ]

@@ -13,7 +13,8 @@ import pytest
 
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read, write
-from structseq.data.labelled import read_labelled, write_labelled
+from structseq.data.labelled import is_header, read_labelled, write_labelled
+from structseq.data.labels import with_labels
 from structseq.errors import ConfigError, DataError
 
 GOLDEN = """label\ttext
@@ -94,7 +95,8 @@ LINES = {
     "capitals are no header": ("Label\tText\n", ("Label", "Text")),
     "half a header is none": ("label\tsentence\n", ("label", "sentence")),
     "a header's names with a space are none": ("label \ttext\n", ("label", "text")),
-    "a second header is a text": ("label\ttext\nlabel\ttext\n", ("label", "text")),
+    "a text of that name": ("label\ttext\nlabel\ta text\n", ("label", "a text")),
+    "other names above a single word are none": ("intent\ttext\n", ("intent", "text")),
 }
 
 
@@ -109,6 +111,68 @@ def test_further_columns_are_metadata_by_name() -> None:
     assert dict(second.metadata) == {"label": "y", "text": "c", "id": "", "of film": ""}
     assert list(first.inputs) == ["tokens"]
     assert not first.targets
+
+
+INTENTS = {
+    "the text last": "intent\ttext\nbook\ta flight\ncancel\tit\n",
+    "the text first": "\ufefftext\tintent\r\na flight\tbook\r\nit\tcancel\r\n",
+    "further columns": "id\ttext\tintent\n1\ta flight\tbook\n\n2\tit\tcancel\n",
+    "beside a label": "label\ttext\tintent\nx\tflight\tbook\ny\tit\tcancel\n",
+}
+
+
+@pytest.mark.parametrize("content", INTENTS.values(), ids=INTENTS)
+@pytest.mark.parametrize("format", ["auto", "labelled"])
+def test_any_column_beside_the_texts_may_be_the_label(content: str, format: str, tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text(content, newline="")
+    found = list(read(tmp_path / "a.tsv", format))
+    assert [one.label for one in with_labels(found, "intent")] == ["book", "cancel"]
+    assert [one.metadata["text"].split()[-1] for one in found] == ["flight", "it"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "text\tO\nto\tO\n",
+        "New\ttext\nYork\tB-x\n",
+        "a text\ttext\nb\tb c\n",
+        "text\nb c\n",
+        "a\ttext\nb c\n",
+        "\ttext\nb\tc d\n",
+    ],
+)
+def test_what_names_no_columns_is_no_header(content: str) -> None:
+    first, _, below = content.partition("\n")
+    assert not is_header(first, below)
+    assert detect_format(io.BytesIO(content.encode())) == "columns"
+
+
+LABELS: dict[str, tuple[str, str, str]] = {
+    "a number": (
+        "a.jsonl",
+        '{"text": "a", "intent": 3}\n',
+        "found the number 3; write the label as a string, in quotes",
+    ),
+    "null": ("a.jsonl", '{"text": "a", "intent": null}\n', "found null; write the label as a string, in quotes"),
+    "a list": ("a.jsonl", '{"text": "a", "intent": ["x"]}\n', 'found ["x"]; write the label as a string'),
+    "an empty string": ("a.jsonl", '{"text": "a", "intent": ""}\n', "found an empty one; write the label there or"),
+    "an empty comment": ("a.conll", "# template = 1\n# intent = \na\tO\n", "found an empty one; write the label there"),
+    "an empty field": ("a.tsv", "label\ttext\tintent\nx\ta\t\n", "found an empty one; write the label there or"),
+    "another key": ("a.jsonl", '{"text": "a", "topic": "x"}\n', "found 'text', 'topic'; name the key with --set"),
+    "nothing": ("a.conll", "a\tO\n", "found nothing; write it as '# intent = ...' before the sentence, or name"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "words"), LABELS.values(), ids=LABELS)
+def test_a_label_that_is_none_is_told_as_what_it_is(name: str, content: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    examples = list(read(tmp_path / name))
+    with pytest.raises(DataError) as caught:
+        with_labels(examples, "intent")
+    assert str(caught.value).startswith(f"{examples[0].source}: expected a label under 'intent', {words}")
+    (tmp_path / name).unlink()  # what was read from a pipe cannot be asked again
+    with pytest.raises(DataError, match="expected a label under 'intent', found "):
+        with_labels(examples, "intent")
 
 
 def test_an_empty_text_is_an_example_without_tokens() -> None:
@@ -281,6 +345,11 @@ def test_metadata_that_are_no_field_are_refused(key: str, value: str) -> None:
 def test_metadata_fewer_than_before_are_refused() -> None:
     with pytest.raises(DataError, match="the metadata 'id' in some examples and not in others"):
         written([labelled("x", "a", id="7"), labelled("y", "b")])
+
+
+def test_the_names_of_the_columns_are_no_example() -> None:
+    with pytest.raises(DataError, match="cannot hold the names of its columns as 'label, text'"):
+        written([labelled("x", "a"), labelled("label", "text")])
 
 
 def test_texts_of_one_file_are_cut_by_one_tokenizer() -> None:

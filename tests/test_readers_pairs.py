@@ -29,6 +29,27 @@ def test_a_header_names_the_columns_and_others_are_metadata() -> None:
     assert one.metadata == {"note": "hard"} and one.source.endswith(":3")
 
 
+def test_the_two_names_may_be_in_capitals(tmp_path: Path) -> None:
+    path = tmp_path / "train.tsv"
+    path.write_text("TARGET\tId\tSource\nba\t7\tab\ntarget\t8\tsource\n")
+    assert detect_format(path) == "pairs"
+    one, other = read(path)
+    assert (one.tokens, one.target, one.metadata) == (("a", "b"), ("b", "a"), {"Id": "7"})
+    assert other.metadata == {"Id": "8"}
+
+
+def test_who_asks_columns_for_a_target_is_told_how_pairs_begin(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("ab\tba\n")
+    (one,) = read(tmp_path / "train.tsv")
+    with pytest.raises(DataError, match=r"train\.tsv:1 has no target; .* source TAB target .*data\.format=pairs"):
+        one.target  # noqa: B018 - raises
+    for content, format in (("source\ttarget\nab\tba\n", "pairs"), ("label\ttext\nx\ta\n", "labelled")):
+        (tmp_path / "train.tsv").write_text(content)
+        (one,) = read(tmp_path / "train.tsv", format)
+        with pytest.raises(DataError, match=r"has no tags; read a file that has them: columns .*pairs.* have none"):
+            one.tags  # noqa: B018 - raises
+
+
 def test_words_are_what_stands_between_white_space() -> None:
     (one,) = found("seven  two\t7 2\n", symbols="words")
     assert one.tokens == ("seven", "two") and one.target == ("7", "2")
@@ -51,6 +72,11 @@ def test_a_target_may_be_missing_only_where_it_is_not_asked_for() -> None:
         ("source\ttarget\na\tb\tc\n", r":2: expected 2 fields .* as in the header in line 1, found 3"),
         ("source\tsource\ttarget\nx\ty\tz\n", ":1: expected a header with every column named once"),
         ("source\t\ttarget\nx\ty\tz\n", ":1: expected a header with every column named once"),
+        ("source\tSource\ttarget\nx\ty\tz\n", ":1: expected a header with every column named once"),
+        ("source\ttarget\na\tb\nsource\ttarget\n", r":3: expected a pair, found a header \(source, target\) below"),
+        ("a\tb\nSource\tTarget\nc\td\n", ":2: expected a pair, found a header .*; take it out, or keep files apart"),
+        ("id\tsource\ttarget\n1\ta\tb\nid\tsource\ttarget\n", r":3: .* found a header \(id, source, target\)"),
+        ("a\tb\tc\n", ":1: expected 2 fields .*; name the columns in a first line, the header source TAB target"),
     ],
 )
 def test_what_is_no_pair_is_told_with_its_line(content: str, told: str) -> None:
@@ -92,6 +118,7 @@ def test_what_is_written_is_read_again(pairs: list[tuple[str, str]]) -> None:
         Example({"tokens": (" ",)}, {"target": ()}),
         Example({"tokens": ("a",), "pos": ("N",)}, {"target": ("c",)}),
         Example({"tokens": ("a",)}, {"target": ("c",)}, metadata={"note": "x"}),
+        pair("source", "Target"),
     ],
 )
 def test_what_a_file_of_pairs_cannot_hold_is_refused_and_nothing_is_left(example: Example, tmp_path: Path) -> None:

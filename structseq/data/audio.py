@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from structseq.config import AudioOptions, Options
+from structseq.data.kinds import kind_of
 from structseq.data.textfile import opened
 from structseq.errors import ConfigError, DataError
 
@@ -29,6 +30,7 @@ Floats = NDArray[np.float32]
 FLOOR = 1e-10  # power below which everything is silence: 40 dB under one step of 16-bit samples
 LOUDEST = 1e9  # beyond it, squares of sums leave float32
 RATES = range(1000, 768_001)  # samples a second that a header may tell
+UNKNOWN = 0xFFFFFFFF  # the size in the header of a WAV file that was written to a pipe; 0 by some
 _BLOCK = 4096  # frames transformed at a time: memory stays small whatever the recording's length
 _PATH = str | os.PathLike[str]
 
@@ -63,6 +65,7 @@ def _bytes_of(path: _PATH) -> bytes:
 
 def _decoded(data: bytes, options: AudioOptions) -> tuple[int, Floats]:
     """Samples a second, and (N,) samples of one channel."""
+    data = _measured(data)
     channels, rate = _header(data)
     if channels > 1 and options.channels == "refuse":
         advice = 'mix it down to mono, or set data.audio.channels to "mean"'
@@ -91,8 +94,8 @@ def _header(data: bytes) -> tuple[int, int]:
     if not data:
         raise DataError("expected a WAV file, found an empty file; fetch it again or take it out of the list")
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE"[: max(len(data) - 8, 0)]:
-        raise DataError(f"expected a WAV file, found {_kind(data)}; convert it to WAV (PCM, one channel)")
-    chunks = {name: (at, size) for name, at, size in reversed(list(_chunks(data)))}  # of equal names the first
+        raise _foreign(data)
+    chunks = _first_chunks(data)
     at, size = chunks.get(b"fmt ", (0, 0))
     if size < 16 or at + 16 > len(data) or b"data" not in chunks:
         advice = "it is cut short or damaged; fetch or write it again"
@@ -111,6 +114,26 @@ def _header(data: bytes) -> tuple[int, int]:
     return channels, rate
 
 
+def _measured(data: bytes) -> bytes:
+    """The same, with sizes to the file's end where its writer left them open, as it must in a pipe."""
+    if data[:4] != b"RIFF" or len(data) < 12:
+        return data
+    at, size = _first_chunks(data).get(b"data", (0, 1))
+    whole = struct.unpack_from("<I", data, 4)[0]
+    if size == UNKNOWN or (size == 0 and whole in (0, UNKNOWN)):
+        return b"".join([data[:4], _size(len(data) - 8), data[8 : at - 4], _size(len(data) - at), data[at:]])
+    return data
+
+
+def _size(count: int) -> bytes:
+    return struct.pack("<I", min(count, UNKNOWN))
+
+
+def _first_chunks(data: bytes) -> dict[bytes, tuple[int, int]]:
+    """Of the chunks of one name the first: where it begins, and its size as promised."""
+    return {name: (at, size) for name, at, size in reversed(list(_chunks(data)))}
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Each chunk's name, first byte, and size as promised."""
     at = 12
@@ -120,17 +143,14 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         at += 8 + size + size % 2
 
 
-def _kind(data: bytes) -> str:
-    """What a file that is no WAV file seems to be."""
-    for begins, kind in ((b"ID3", "MP3"), (b"fLaC", "FLAC"), (b"OggS", "Ogg"), (b"RF64", "RF64"), (b"FORM", "AIFF")):
-        if data.startswith(begins):
-            return kind
-    if data[0] == 0xFF and data[1:2] >= b"\xe0":
-        return "MP3"
-    try:
-        return f"text that begins {data[:40].decode('ascii')!r}"
-    except UnicodeDecodeError:
-        return f"bytes that begin {data[:4].hex(' ')}"
+def _foreign(data: bytes) -> DataError:
+    """The message for a file that is no WAV file, with what it seems to be."""
+    found, advice = f"bytes that begin {data[:4].hex(' ')}", "convert it to WAV (PCM, one channel)"
+    if kind := kind_of(data):
+        found, advice = kind.name, kind.as_wav
+    elif data[:40].isascii():
+        found = f"text that begins {data[:40].decode('ascii')!r}"
+    return DataError(f"expected a WAV file, found {found}; {advice}")
 
 
 def _library(name: str) -> Any:

@@ -17,6 +17,13 @@ from structseq.data.example import Example
 from structseq.errors import DataError
 
 _FIELD = re.compile(r"[^ \t\r\n]+")
+COMMAS = "commas are not read as separators: write tabs in their place"
+
+
+def between_commas(rows: Sequence[str]) -> bool:
+    """Whether rows without tabs all have the same number of commas, and so may be of a comma-separated file."""
+    counts = {row.count(",") for row in rows}
+    return "\t" not in "".join(rows) and len(counts) == 1 and 0 not in counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +180,8 @@ class Block:
             raise self._error(
                 token,
                 f"expected {what} without spaces, found {column[token][:60]!r}; separate the columns by tabs alone, or "
-                "say whether spaces belong to the fields (separator='tab') or separate them too (separator='space')",
+                "say whether spaces belong to the fields (separator='tab') or separate them too (separator='space'); "
+                "pairs and labelled texts need a header (source TAB target, label TAB text), or data.format named",
             )
 
     def _check_new(self, column: Sequence[str]) -> None:
@@ -190,6 +198,7 @@ class Block:
 
     def _same_column(self, column: int) -> DataError:
         if self.width == 1:
-            message = "expected at least 2 columns, a token and its tag, found 1; separate them by a tab or a space"
-            return self._error(0, message)
+            commas = between_commas([self.lines[row] for row in self.rows])
+            advice = COMMAS if commas else "separate them by a tab or a space"
+            return self._error(0, f"expected at least 2 columns, a token and its tag, found 1; {advice}")
         return self._error(0, f"column {column} of {self.width} cannot be both token and tag; name another for one")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Literal, TypeVar
 
-from structseq.data.block import Block
+from structseq.data.block import COMMAS, Block, between_commas
 from structseq.data.capacity import Capacity
 from structseq.data.comments import BLANKS, Kind, Layout, is_boundary, is_plain_comment, is_surely_row, preamble
 from structseq.data.example import Example
@@ -170,7 +170,7 @@ def _gather(lines: Iterable[str], layout: Layout, name: str, spaces: bool, mark:
         if kind is Kind.ROW:
             row = split(line)
             if len(row) != width:
-                raise _ragged(row, line, layout, name, number)
+                raise _ragged(row, [*(here[at] for at in rows), line], layout, name, number)
             rows.append(len(here))
             fields.append(row)
         if rows and kind is Kind.BOUNDARY:
@@ -184,11 +184,11 @@ def _gather(lines: Iterable[str], layout: Layout, name: str, spaces: bool, mark:
         yield block(number)
 
 
-def _ragged(row: Sequence[str], line: str, layout: Layout, name: str, number: int) -> DataError:
-    between = "tabs" if layout.tab else "spaces"
-    return DataError(
-        f"expected {layout.width} columns separated by {between}, as in line {layout.line}, found {len(row)} in "
-        f"{line.strip(BLANKS)[:60]!r}; every row needs the same columns, and a blank line ends a sentence",
-        file=name,
-        line=number,
-    )
+def _ragged(row: Sequence[str], lines: Sequence[str], layout: Layout, name: str, number: int) -> DataError:
+    """The message for a row, the last of its sentence's lines so far, that is not as wide as the first of the file."""
+    expected = f"{layout.width} column{'s' * (layout.width != 1)} separated by {'tabs' if layout.tab else 'spaces'}"
+    advice = "every row needs the same columns, and a blank line ends a sentence"
+    if not layout.tab and between_commas(lines):
+        advice = COMMAS
+    found = f"{len(row)} in {lines[-1].strip(BLANKS)[:60]!r}"
+    return DataError(f"expected {expected}, as in line {layout.line}, found {found}; {advice}", file=name, line=number)

@@ -8,6 +8,17 @@ from typing import Any
 
 from structseq.errors import DataError
 
+# Where an answer that is missing could stand
+_TAGGED = (
+    "read a file that has them: columns with a tag column, CoNLL-U, JSON lines with tags or spans, or seq.in beside "
+    "seq.out (files of pairs and of labelled texts have none)"
+)
+_SEGMENTS = 'write "segments" in its record, [[start, end, "label"], ...] in seconds'
+_PAIRS = (
+    "read pairs, whose first line is the header source TAB target (or name them with data.format=pairs), or recordings "
+    "with their text"
+)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
@@ -56,7 +67,7 @@ class Example:
     @property
     def tags(self) -> tuple[str, ...]:
         """The gold tags; raises `DataError` when the example has none."""
-        return self._target("tags", "read the file with its tag column")
+        return self._target("tags", _SEGMENTS if "frames" in self.inputs else _TAGGED)
 
     @property
     def label(self) -> str:
@@ -67,7 +78,7 @@ class Example:
     @property
     def target(self) -> tuple[str, ...]:
         """The gold answer that is a sequence of its own; raises `DataError` when the example has none."""
-        return self._target("target", "read pairs of source and target, or recordings with their text")
+        return self._target("target", _PAIRS)
 
     def _target(self, name: str, advice: str) -> Any:
         try:

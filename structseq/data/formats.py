@@ -90,9 +90,10 @@ def write(target: Target, examples: Iterable[Example], format: str = "auto", **o
 def detect_format(source: Source) -> str:
     """The name of the format a file is in, by its extension and its first lines; a stream must peek or seek.
 
-    Labelled texts are told by a header that names ``label`` and ``text``, pairs by one that names ``source`` and
-    ``target``, whatever the extension of a column file; without a header they look like columns, and their format must
-    be named. JSON lines are a list of recordings where the first record has ``audio`` and no tokens.
+    Labelled texts are told by a header that names ``label`` and ``text`` (or ``text`` and others, see `labelled`),
+    pairs by one that names ``source`` and ``target``, whatever the extension of a column file; without a header they
+    look like columns, and their format must be named. JSON lines are a list of recordings where the first record has
+    ``audio`` and no tokens.
     """
     by_name = _by_name(source)
     if by_name in ("threefile", "conllu"):
@@ -154,7 +155,7 @@ def _by_content(first: bytes) -> str | None:
         fields = line.split(b"\t")
         if len(fields) == 10 and fields[0] in (b"1", b"1-2"):
             return "conllu"
-        if number == 0 and is_header(line.decode("latin-1")):  # only the ASCII in it matters
+        if number == 0 and is_header(*[each.decode("latin-1") for each in lines[:2]]):  # only the ASCII matters
             return "labelled"
         if number == 0 and is_header_of_pairs(line.decode("latin-1")):
             return "pairs"

@@ -1,8 +1,10 @@
 r"""Labelled texts: ``label TAB text``, one a line, as corpora of sentiment and other classes of whole texts come.
 
 A first line whose fields, between tabs, hold both ``label`` and ``text`` (written so, in any order) is a header: it
-says which column is which, and its further columns become metadata by name. Without a header each line has exactly two
-fields, the label and the text. The label becomes metadata too, as the intent of `threefile` does.
+says which column is which, and its further columns become metadata by name. So is one that holds ``text`` and other
+names without spaces (``intent TAB text``), where a space in that column of the next line says that texts stand there:
+then any of the columns may be the label. Without a header each line has exactly two fields, the label and the text.
+The label becomes metadata too, as the intent of `threefile` does. A header that comes again is refused.
 
 Lines end in ``\n`` or ``\r\n`` and nothing else; lines of spaces and tabs alone are passed over. Quotes are not
 special: these corpora have bare quotes, and a text that begins with one ends where its line does. Spaces at a label's
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 from structseq.data.capacity import Capacity
 from structseq.data.example import Example
@@ -63,13 +65,17 @@ class _Layout:
         """A row as an `Example`; raises `DataError` with its file and line."""
         if len(row.fields) != len(self.names):
             raise self._ragged(row)
+        if set(row.fields) == set(self.names):
+            found = f"a header ({', '.join(self.names)[:100]})"
+            raise row.error(f"expected {_WHAT}, found {found} below the first line; take it out, or keep files apart")
         values = dict(zip(self.names, row.fields, strict=True))
-        label, text = values.pop(LABEL).strip(" "), values.pop(TEXT)
-        if not label:
+        text = values.pop(TEXT)
+        label = {LABEL: values.pop(LABEL).strip(" ")} if LABEL in values else {}
+        if "" in label.values():
             message = f"expected a label, found an empty field beside the text {text[:60]!r}; label it or take it out"
             raise row.error(message)
         tokens = tuple([token.text for token in cut(text)])
-        return Example({"tokens": tokens}, {}, f"{row.file}:{row.line}", {LABEL: label, TEXT: text, **values})
+        return Example({"tokens": tokens}, {}, f"{row.file}:{row.line}", {**label, TEXT: text, **values})
 
     def _ragged(self, row: _Row) -> DataError:
         expected = _WHAT
@@ -91,13 +97,20 @@ class _Layout:
         return f"take the tabs out of the text, which quotes do not protect{other}"
 
 
-def is_header(line: str) -> bool:
-    r"""Whether a line names the columns: its fields hold both ``label`` and ``text``, written exactly so.
+def is_header(line: str, below: str = "") -> bool:
+    r"""Whether a line names the columns: its fields hold both ``label`` and ``text``, written exactly so, or ``text``
+    and other names, where the line ``below`` has a space in that column.
 
     >>> is_header("id\ttext\tlabel\r\n"), is_header("Label\tText\n"), is_header("label text\n")
     (True, False, False)
+    >>> is_header("intent\ttext\n", "book\ta flight\n"), is_header("intent\ttext\n", "cancel\tO\n")
+    (True, False)
     """
-    return {LABEL, TEXT} <= set(line.rstrip("\r\n").split("\t"))
+    names, fields = (each.rstrip("\r\n").split("\t") for each in (line, below))
+    if TEXT not in names or LABEL in names:
+        return TEXT in names
+    texts = len(names) == len(fields) > 1 and " " in fields[names.index(TEXT)].strip(" ")
+    return texts and "" not in names and " " not in "".join(names)
 
 
 def read_labelled(source: Source, *, tokenizer: str = "words-1", encoding: str = "utf-8") -> Iterator[Example]:
@@ -105,8 +118,8 @@ def read_labelled(source: Source, *, tokenizer: str = "words-1", encoding: str =
 
     The tokens are cut from the text by the tokenizer of this name; there are no targets, and further columns that a
     header names are metadata. Raises `DataError` with file and line for an empty label, for a line with more or fewer
-    fields than the header (without one: than two), for a header with a name missing or twice; with the file where it
-    holds no text; `ConfigError` for an unknown tokenizer.
+    fields than the header (without one: than two), for a header with a name missing or twice, or below the first line;
+    with the file where it holds no text; `ConfigError` for an unknown tokenizer.
 
     >>> import io
     >>> (example,) = read_labelled(io.BytesIO(b"label\ttext\npositive\tyou'll end up moved .\n"))
@@ -117,15 +130,14 @@ def read_labelled(source: Source, *, tokenizer: str = "words-1", encoding: str =
 
 
 def _examples(rows: Iterator[_Row], cut: Tokenizer) -> Iterator[Example]:
-    first, layout = next(rows), _Layout()
-    if is_header("\t".join(first.fields)):
-        header, layout = first, _Layout.of(first)
-        try:
-            first = next(rows)
-        except StopIteration:
+    begin, layout = list(islice(rows, 2)), _Layout()
+    if is_header(*["\t".join(row.fields) for row in begin]):
+        header = begin.pop(0)
+        layout = _Layout.of(header)
+        if not begin:
             message = f"expected {_WHAT} after the header in line {header.line}, found no such line"
-            raise DataError(message, file=header.file) from None
-    for row in chain([first], rows):
+            raise DataError(message, file=header.file)
+    for row in chain(begin, rows):
         yield layout.example(row, cut)
 
 
@@ -162,6 +174,8 @@ def write_labelled(target: Target, examples: Iterable[Example], *, encoding: str
                 file.write("\t".join(names) + "\n")
             if odd := sorted(set(names) ^ set(values)):
                 raise capacity.refusal(example, f"the metadata {odd[0][:60]!r} in some examples and not in others")
+            if set(values.values()) == set(names):
+                raise capacity.refusal(example, f"the names of its columns as {', '.join(values.values())[:60]!r}")
             cuts = _cutting(example, values[TEXT], cuts, capacity)
             file.write("\t".join([values[name] for name in names]) + "\n")
         if not names:

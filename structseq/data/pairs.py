@@ -1,8 +1,9 @@
 r"""Pairs: ``source TAB target``, one a line, as corpora of sequence to sequence come.
 
-A first line whose fields hold ``source`` and ``target`` (written so) is a header: it says which column is which, and
-its further columns become metadata by name. Without a header each line has exactly two fields, or, where answers are
-not asked for, the source alone. Both sides are cut into symbols: every character, or what stands between white space.
+A first line whose fields hold ``source`` and ``target`` (in capitals or not) is a header: it says which column is
+which, and its further columns become metadata by name; one that comes again is refused. Without a header each line has
+exactly two fields, or, where answers are not asked for, the source alone. Both sides are cut into symbols: every
+character, or what stands between white space.
 
 Lines end in ``\n`` or ``\r\n``; blank ones are passed over. Spaces are symbols like any other where characters are.
 """
@@ -48,10 +49,16 @@ def _way(symbols: str) -> tuple[Callable[[str], Iterable[str]], str]:
 def is_header(line: str) -> bool:
     r"""Whether a line names the columns of pairs.
 
-    >>> is_header("source\ttarget\n"), is_header("sources\ttargets\n")
+    >>> is_header("Source\tTarget\n"), is_header("sources\ttargets\n")
     (True, False)
     """
-    return {SOURCE, TARGET} <= set(line.rstrip("\r\n").split("\t"))
+    return {SOURCE, TARGET} <= set(_columns(line))
+
+
+def _columns(line: str) -> tuple[str, ...]:
+    """The fields, the two names among them as they are written here."""
+    fields = line.rstrip("\r\n").split("\t")
+    return tuple([field.lower() if field.lower() in (SOURCE, TARGET) else field for field in fields])
 
 
 def read_pairs(
@@ -61,7 +68,7 @@ def read_pairs(
 
     ``tags``: whether answers are asked for; where they are not, they may be missing.
     Raises `DataError` with file and line for a line with more or fewer fields, for a header with a name missing or
-    twice; with the file where it holds no pair; `ConfigError` for unknown symbols.
+    twice, or below the first line; with the file where it holds no pair; `ConfigError` for unknown symbols.
 
     >>> import io
     >>> (pair,) = read_pairs(io.BytesIO(b"source\ttarget\nab\tba\n"))
@@ -82,14 +89,18 @@ def _examples(source: Source, symbols: str, encoding: str, tags: bool) -> Iterat
         if not found and not header and is_header(content):
             names, header = _names(content, name, number), number
             continue
+        if _columns(content) == names:
+            message = f"expected a pair, found a header ({', '.join(names)[:100]}) below the first line"
+            raise DataError(f"{message}; take it out, or keep files apart", file=name, line=number)
         found = True
         yield _example(content.split("\t"), names, header, f"{name}:{number}", symbols, tags)
     if not found:
-        raise DataError("expected a source, a tab and a target on each line, found no such line", file=name)
+        message = "expected a source, a tab and a target on each line, found no such line; write a pair a line"
+        raise DataError(message, file=name)
 
 
 def _names(content: str, file: str, line: int) -> tuple[str, ...]:
-    names = tuple(content.split("\t"))
+    names = _columns(content)
     if "" in names or len(set(names)) < len(names):
         raise DataError("expected a header with every column named once; mend this line", file=file, line=line)
     return names
@@ -102,10 +113,12 @@ def _example(fields: list[str], names: tuple[str, ...], header: int, place: str,
         expected = f"{len(names)} fields separated by tabs ({', '.join(names)[:100]})"
         by = f", as in the header in line {header}" if header else ""
         shown = "\t".join(fields)[:60]
-        message = (
-            f"expected {expected}{by}, found {len(fields)} in {shown!r}; a field may be empty, its tab must be there"
+        advice = "a field may be empty, its tab must be there"
+        if len(fields) > len(names) and not header:
+            advice = f"name the columns in a first line, the header {SOURCE} TAB {TARGET} and others"
+        raise DataError(
+            f"expected {expected}{by}, found {len(fields)} in {shown!r}; {advice}", file=file, line=int(line)
         )
-        raise DataError(message, file=file, line=int(line))
     values = dict(zip(names, fields, strict=False))
     tokens, target = cut(values.pop(SOURCE), symbols), values.pop(TARGET, None)
     answers: dict[str, Any] = {} if target is None else {TARGET: cut(target, symbols)}
@@ -129,6 +142,8 @@ def write_pairs(
             if TARGET not in example.targets:
                 raise capacity.refusal(example, "an example without a target")
             sides = [_side(each, symbols, example, capacity) for each in (example.tokens, example.target)]
+            if _columns("\t".join(sides)) == (SOURCE, TARGET):
+                raise capacity.refusal(example, f"the pair {SOURCE!r}, {TARGET!r}, which is read as a header")
             if not "".join(sides).strip(" "):
                 raise capacity.refusal(example, "a pair of nothing but white space")
             file.write("\t".join(sides) + "\n")

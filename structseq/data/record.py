@@ -67,7 +67,8 @@ class Record:
 def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]:
     """The lines of a JSON-lines file; joined, their texts are the file.
 
-    Raises `DataError` with file and line where a line is neither blank nor a JSON object, and where the file has none.
+    Raises `DataError` with file and line where a line is neither blank nor a JSON object, and where a key stands twice
+    in one object; with the file where it has none.
     """
     name, number, found = name_of(source), 0, 0
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
@@ -82,10 +83,14 @@ def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]
 
 
 def _object(content: str, name: str, number: int) -> dict[str, Any]:
+    content = content.rstrip(_BLANKS)
     try:
-        values = json.loads(content)
+        values = json.loads(content, object_pairs_hook=_once)
+    except DataError as error:
+        raise DataError(error.message, file=name, line=number) from None
     except json.JSONDecodeError as error:
-        message = f"expected one JSON object on this line, found bad JSON ({error.msg} at column {error.colno})"
+        where = f"column {error.colno}" + ", where the line ends" * (error.pos >= len(content))
+        message = f"expected one JSON object on this line, found bad JSON ({error.msg} at {where}); mend it there"
         raise DataError(message, file=name, line=number) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"expected one JSON object on this line, found {error}", file=name, line=number) from None
@@ -96,6 +101,16 @@ def _object(content: str, name: str, number: int) -> dict[str, Any]:
     if "\\u" in content and _has_half_surrogate(values):
         message = "expected characters, found half a surrogate pair (\\ud800 to \\udfff); mend the escape"
         raise DataError(message, file=name, line=number)
+    return values
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which no key stands twice."""
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise DataError(f"expected every key once, found {key[:60]!r} twice in one object; keep one of them")
+        values[key] = value
     return values
 
 

@@ -153,7 +153,7 @@ def read_recordings(
 def _example(record: Record, folder: Path, options: AudioOptions, tags: bool) -> Example:
     values = record.values or {}
     try:
-        path = folder / _string(values, AUDIO)
+        path = folder / _audio(values)
         samples = samples_of(path, options=options)
         frames = frames_of(samples, options=options)
         try:
@@ -178,6 +178,13 @@ def _answers(values: Mapping[str, Any], steps: int, seconds: float, options: Aud
         if segments or options.silence:
             answers["tags"] = frame_tags(segments, steps, options=options)
     return answers
+
+
+def _audio(values: Mapping[str, Any]) -> str:
+    name = _string(values, AUDIO)
+    if not name.strip():
+        raise DataError(f"expected the name of a WAV file under {AUDIO!r}, found {_shown(name)}; write it there")
+    return name
 
 
 def _string(values: Mapping[str, Any], key: str) -> str:

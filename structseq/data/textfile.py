@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from structseq.data.kinds import kind_of
 from structseq.errors import ConfigError, DataError
 
 Source = str | os.PathLike[str] | BinaryIO
@@ -21,6 +22,14 @@ Target = str | os.PathLike[str] | BinaryIO
 BOM = "\ufeff"
 CHUNK = 1 << 20
 GZIP = b"\x1f\x8b"
+
+# The longer first: that of utf-32 begins as that of utf-16 does
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 def is_path(source: object) -> bool:
@@ -95,12 +104,14 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
     r"""Each line with its own ending, which is ``\n`` or ``\r\n`` and nothing else; a byte order mark stays in line 1.
 
     Joined together the lines are the file. Raises `DataError` with file and line for bytes that the encoding does not
-    allow and for gzip data that is damaged or cut off.
+    allow, with the file for gzip data that is damaged or cut off and for a recording or an archive.
     """
     decoder, name = decoder_of(encoding), name_of(source)
     done, pending = 0, ""  # lines handed out; the beginning of the next one
     with opened(source) as stream:
-        for chunk, last in _chunks(stream, name):
+        for number, (chunk, last) in enumerate(_chunks(stream, name)):
+            if number == 0:
+                _refuse_other_kinds(chunk, name)
             state = decoder.getstate()
             try:
                 text = decoder.decode(chunk, last)
@@ -130,6 +141,11 @@ def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
             return
 
 
+def _refuse_other_kinds(first: bytes, name: str) -> None:
+    if kind := kind_of(first):
+        raise DataError(f"expected a text file, found {kind.name}; {kind.as_text}", file=name)
+
+
 def _undecodable(
     error: UnicodeDecodeError,
     decoder: codecs.IncrementalDecoder,
@@ -145,7 +161,10 @@ def _undecodable(
     with suppress(UnicodeDecodeError):
         line += decoder.decode(chunk[: max(good, 0)]).count("\n")
     found = f"byte 0x{error.object[error.start]:02x}" if error.start < len(error.object) else "an unfinished character"
-    advice = "name the file's own encoding, such as encoding='latin-1' (or --set data.encoding=latin-1)"
+    mark = next((known for known in _MARKS if line == 1 and not error.start and error.object.startswith(known)), None)
+    own = _MARKS[mark] if mark else "latin-1"
+    why = f"its byte order mark says {own}: name it," if mark else "name the file's own encoding, such as"
+    advice = f"{why} encoding={own!r} (or --set data.encoding={own})"
     return DataError(f"expected {encoding} text, found {found} ({error.reason}); {advice}", file=name, line=line)
 
 
