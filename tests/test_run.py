@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from commandline import sentences
@@ -19,12 +20,13 @@ from structseq.config import Options
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.errors import DataError, ModelFileError, StructseqError, TrainingError
+from structseq.heads import HEADS
 from structseq.model import Model
 from structseq.run import Identity, Interrupted, RunFolder, fit, hold_out, transfer
 from structseq.run.identity import digest
 from structseq.run.journal import Journal
-from structseq.run.transfer import told
-from structseq.spans import scheme_of
+from structseq.run.transfer import named_axes, told
+from structseq.spans import PLAIN, scheme_of
 from structseq.training import Progress
 
 BIO = scheme_of("BIO")
@@ -44,6 +46,10 @@ def small(corpus: Corpus, seed: int = 0, **head: Any) -> Model:
 
 
 CORPUS = Corpus(examples(16), examples(4, 40))
+
+
+def parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.named_parameters()}
 
 
 def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -237,6 +243,50 @@ def test_transfer_goes_by_name_and_says_what_it_took() -> None:
     assert torch.equal(target.head.emission.weight[via], before["head.emission.weight"][via])
     assert same(weights(target.encoder), weights(source.encoder))
     assert "encoder whole" in line and "head 4 of 5" in line and "words 16 of 18" in line
+
+
+OLD, NEW = ("b", "a", "c"), ("d", "c", "b")  # two are shared, and stand elsewhere
+
+
+def made_of(words: Sequence[str], head: str) -> Model:
+    """A model all of whose vocabularies are made of these words: tags, labels, symbols and a column's values too."""
+    frames = head in ("ctc", "trim", "words")
+    examples = [
+        Example(
+            {"frames": np.ones((3, 2), np.float32)} if frames else {"tokens": (word, word), "pos": (word, word)},
+            {"tags": ("O", f"B-{word}") if not frames else (word,) * 3, "label": word, "target": (word,)},
+        )
+        for word in words
+        for _ in range(1 + words.index(word))
+    ]
+    data = {"data": {"columns": {} if frames else {"pos": 1}}}
+    options = Options.of(TABLE, data, {"head": {"type": head}, "inputs": {"words": {"width": 4}}})
+    scheme = BIO if "tags" in HEADS[head].asks and not frames else PLAIN
+    return Model.prepare(options, examples, scheme, seed=len(words) + words.index("c"))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_row_that_stands_for_something_moves_by_its_name(head: str) -> None:
+    source, target = made_of(OLD, head), made_of(NEW, head)
+    before, given, larger = (parameters(model) for model in (target, source, made_of((*NEW, "e"), head)))
+    axes, other = named_axes(target), named_axes(source)
+    for name, value in before.items():  # what grows with a vocabulary has names along that axis
+        for n, (short, long) in enumerate(zip(value.shape, larger[name].shape, strict=True)):
+            assert short == long or axes[name][n] is not None, name
+    transfer(source, target)
+    for name, after in parameters(target).items():
+        names = axes.get(name, [None])
+        if names[0] is None:
+            continue
+        columns = [other[name][1], names[1]] if len(names) > 1 and names[1] is not None else None
+        for row, entry in enumerate(names[0]):
+            mine, known = after[row], entry in other[name][0]
+            theirs = given[name][list(other[name][0]).index(entry)] if known else before[name][row]
+            if columns and known:
+                shared = [c for c in columns[1] if c in columns[0]]
+                mine = mine[[list(columns[1]).index(c) for c in shared]]
+                theirs = theirs[[list(columns[0]).index(c) for c in shared]]
+            assert torch.equal(mine, theirs), (name, entry)
 
 
 def test_transfer_to_itself_is_the_whole_and_to_other_widths_only_what_fits() -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from structseq.data.example import Example
+from structseq.data.rows import Axis, open_rows
 from structseq.data.vocabulary import Vocabulary
 from structseq.dropout import LockedDropout
 from structseq.errors import DataError
@@ -34,6 +35,10 @@ class WordFeature(nn.Module, ABC):
     @abstractmethod
     def forward(self, index: Tensor) -> Tensor:
         """(D, width) vectors of D words."""
+
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        """Of each parameter whose entries stand for words, or parts of them, the names along its axes."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,16 @@ class Inputs(nn.Module):
         for name, feature in features.items():
             self.register_buffer(f"known_{name}", feature.index(vocabulary.items), persistent=False)
 
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        """As of `WordFeature`, of all features and columns."""
+        axes: dict[str, Sequence[Axis]] = {}
+        for name, feature in self.features.items():
+            assert isinstance(feature, WordFeature)
+            axes |= {f"features.{name}.{parameter}": own for parameter, own in feature.named_axes().items()}
+        for place, known in enumerate(self.column_vocabularies.values()):
+            axes[f"column_embeddings.{place}.weight"] = [open_rows(known.items), None]
+        return axes
+
     @property
     def columns(self) -> dict[str, nn.Module]:
         """The embedding of each further input column, by name."""
@@ -111,7 +126,7 @@ class Inputs(nn.Module):
     def encode(self, examples: Sequence[Example]) -> TokenBatch:
         """Numbers for a batch of examples; cheap enough to be done anew each time."""
         columns = {name: [column_of(example, name) for example in examples] for name in self.column_vocabularies}
-        return self.encode_tokens([example.inputs["tokens"] for example in examples], columns)
+        return self.encode_tokens([example.tokens for example in examples], columns)
 
     def encode_tokens(
         self, sentences: Sequence[Sequence[str]], columns: Mapping[str, Sequence[Sequence[str]]] | None = None
@@ -149,16 +164,16 @@ class Inputs(nn.Module):
             if strangers:
                 index = _stack(index, feature.index(strangers).to(index.device))
             parts.append(feature(index))
-        return torch.cat(parts, -1) if parts else torch.zeros(len(ids), 0, device=ids.device)
+        return torch.cat(parts, -1) if parts else torch.zeros(len(ids), 0, device=self._device())
 
     def word_table(self) -> Tensor:
         """(V, word_width) vectors of all known words, for tagging: computed once, then looked up."""
         with torch.inference_mode():
-            every = torch.arange(len(self.vocabulary))
+            every = torch.arange(len(self.vocabulary), device=self._device())
             return (
                 torch.cat([self.word_vectors(part, ()) for part in every.split(4096)])
                 if len(every)
-                else torch.zeros(0, self.word_width)
+                else torch.zeros(0, self.word_width, device=self._device())
             )
 
     def forward(self, batch: TokenBatch, table: Tensor | None = None) -> Padded:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from structseq import compiling
+from structseq.data.rows import Axis, open_rows
 from structseq.data.vocabulary import Vocabulary
 from structseq.inputs.base import WordFeature
 
@@ -66,6 +67,9 @@ class CharacterCNN(WordFeature):
         flat = np.array(self.vocabulary.numbers("".join(seen)), np.int64) + 1
         table[:, 1:][np.arange(table.shape[1] - 1) < lengths[:, None]] = flat
         return torch.from_numpy(table)
+
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        return {"embedding.weight": [["outside", *open_rows(self.vocabulary.items)], None]}
 
     def forward(self, index: Tensor) -> Tensor:
         lengths, characters = index[:, 0], index[:, 1:]

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from structseq.data.example import Example
+from structseq.data.moments import Moments
+from structseq.data.rows import Axis
 from structseq.dropout import LockedDropout
 from structseq.errors import DataError
 from structseq.padded import Padded
@@ -76,6 +78,10 @@ class FrameInputs(nn.Module):
         self.register_buffer("mean", torch.zeros(in_width))
         self.register_buffer("deviation", torch.ones(in_width))
 
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        """Numbers have no names."""
+        return {}
+
     def measure(self, examples: Sequence[Example]) -> None:
         """Count mean and deviation over the frames of the training data; a number that is always the same keeps 1.
 
@@ -83,14 +89,7 @@ class FrameInputs(nn.Module):
         """
         if not self.normalise:
             return
-        frames = [self._frames(example).astype(np.float64) for example in examples]
-        count = sum(map(len, frames))
-        if not count:
-            return
-        mean = sum((each.sum(0) for each in frames), np.zeros(self.in_width)) / count
-        squares = sum((np.square(each - mean).sum(0) for each in frames), np.zeros(self.in_width))
-        deviation = np.sqrt(squares / count)
-        deviation[deviation <= 1e-6 * np.abs(mean)] = 1.0  # beneath the steps of float32 there is but rounding
+        mean, deviation = Moments.of([self._frames(example) for example in examples], self.in_width)
         self.mean.copy_(torch.from_numpy(mean))
         self.deviation.copy_(torch.from_numpy(deviation))
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from structseq.data.rows import Axis, open_rows
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import DataError
 from structseq.inputs.base import WordFeature
@@ -46,6 +47,9 @@ class WordEmbedding(WordFeature):
         folded = (word.lower() for word in words) if self.lowercase else words
         return torch.tensor(self.vocabulary.numbers(folded), dtype=torch.int64)
 
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        return {"embedding.weight": [open_rows(self.vocabulary.items), None]}
+
     def forward(self, index: Tensor) -> Tensor:
         if self.training:
             drawn = torch.rand(index.shape, device=index.device) < self.get_buffer("replaced")[index]
@@ -79,6 +83,9 @@ class PretrainedVectors(WordFeature):
 
     def _both_cases(self, words: Sequence[str]) -> tuple[list[int], list[int]]:
         return self.vocabulary.numbers(words), self.vocabulary.numbers(word.lower() for word in words)
+
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        return {"embedding.weight": [open_rows(self.vocabulary.items), None]}
 
     def forward(self, index: Tensor) -> Tensor:
         return self.embedding(index)
@@ -184,6 +191,10 @@ class Affixes(WordFeature):
         affixes = torch.tensor(self.affixes.numbers(keys), dtype=torch.int64).view(len(words), len(self.lengths))
         shapes = torch.tensor(self.shapes.numbers(word_shape(word) for word in words), dtype=torch.int64)
         return torch.cat([shapes.unsqueeze(1), affixes], 1)
+
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        tables = (("shape_embedding", self.shapes), ("affix_embedding", self.affixes))
+        return {f"{name}.weight": [open_rows(known.items), None] for name, known in tables}
 
     def forward(self, index: Tensor) -> Tensor:
         parts = []

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from structseq.heads.tagging import TaggingHead
-from structseq.heads.transcribing import CtcHead
-from structseq.inputs.characters import CharacterCNN
-from structseq.inputs.tokens import Affixes, WordEmbedding
+from structseq.data.rows import Axis
 from structseq.model import Model
-
-# Names of the entries along one axis; None where an axis has none and must be of the same length.
-Axis = Sequence[Any] | None
 
 
 @dataclass(frozen=True)
@@ -68,35 +61,13 @@ def _copy(source: Tensor, target: Tensor, source_axes: Sequence[Axis], target_ax
     return len(places[0][0])
 
 
-def named_axes(model: Model) -> dict[str, list[Axis]]:
-    """Names of the entries along each axis, for those parameters whose entries stand for words, characters or tags."""
-    axes: dict[str, list[Axis]] = {}
-    features = model.inputs.features.items() if model.reads == "tokens" else ()
-    for name, feature in features:
-        place = f"inputs.features.{name}"
-        if isinstance(feature, WordEmbedding):
-            axes[f"{place}.embedding.weight"] = [_open(feature.vocabulary.items), None]
-        elif isinstance(feature, CharacterCNN):
-            axes[f"{place}.embedding.weight"] = [["outside", *_open(feature.vocabulary.items)], None]
-        elif isinstance(feature, Affixes):
-            axes[f"{place}.shape_embedding.weight"] = [_open(feature.shapes.items), None]
-            axes[f"{place}.affix_embedding.weight"] = [_open(feature.affixes.items), None]
-    for name, vocabulary in model.inputs.column_vocabularies.items():
-        axes[f"inputs.columns.{name}.weight"] = [_open(vocabulary.items), None]
-    if isinstance(model.head, TaggingHead):
-        labels = list(model.tags.labels)
-        axes["head.emission.weight"], axes["head.emission.bias"] = [labels, None], [labels]
-        axes["head.crf.start_transitions"] = axes["head.crf.end_transitions"] = [labels]
-        axes["head.crf.transitions"] = [labels, labels]
-    elif isinstance(model.head, CtcHead):
-        symbols = _open(model.tags.labels)  # the blank in the unknown's place
-        axes["head.emission.weight"], axes["head.emission.bias"] = [symbols, None], [symbols]
+def named_axes(model: Model) -> dict[str, Sequence[Axis]]:
+    """Names of the entries along each axis, for those parameters whose entries stand for words, characters, values of a
+    column, tags or symbols, as inputs and head say themselves."""
+    axes: dict[str, Sequence[Axis]] = {}
+    for part, module in (("inputs", model.inputs), ("head", model.head)):
+        axes |= {f"{part}.{name}": own for name, own in module.named_axes().items()}
     return axes
-
-
-def _open(items: Sequence[str]) -> list[tuple[str, ...]]:
-    """Rows of an open vocabulary: the unknown, then the strings; tuples, so that no string is taken for the unknown."""
-    return [(), *((item,) for item in items)]
 
 
 def told(taken: Sequence[Taken]) -> str:
