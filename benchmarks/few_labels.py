@@ -11,12 +11,14 @@ by the commands of structseq (`train`, `--init-from`), and what is finished ther
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
 import statistics
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,9 @@ def train(*words: Any, settings: Sequence[str]) -> dict[str, Any]:
     if not report.exists():
         told = [*map(str, words), "--quiet", "--resume", "--set", "training.threads=1"]
         last = {one.partition("=")[0]: one for one in settings}.values()  # of what is set twice
-        if status := cli.main(["train", *told, *(word for one in last for word in ("--set", one))]):
+        with redirect_stdout(io.StringIO()):  # its reports are in the folder
+            status = cli.main(["train", *told, *(word for one in last for word in ("--set", one))])
+        if status:
             sys.exit(status)
     measured: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     return measured

@@ -71,7 +71,7 @@ class Model(nn.Module):
         vocabularies, vectors = count_vocabularies(options, examples, known)
         kind: type[Head] = row_of(HEADS, options.head.type, "head.type")
         # A label alone is a sequence of one tag; labels beside tags are counted on their own.
-        named = (example.tags if "tags" in kind.asks else kind.gold(example) for example in examples)
+        named = [example.tags if "tags" in kind.asks else kind.gold(example) for example in _answered(examples, kind)]
         silent = kind.gives == "inputs" and FRAMES in vocabularies
         tags = TagSet((), PLAIN, PLAIN) if silent else TagSet.of(named, scheme, options.head.scheme)
         if kind.asks == ("tags", "label"):
@@ -144,11 +144,13 @@ class Model(nn.Module):
                 found[row] = answer
         yield from found
 
-    def answer(self, examples: Sequence[Example]) -> list[tuple[tuple[str, ...], float | None]]:
+    def answer(
+        self, examples: Sequence[Example], table: Tensor | None = None
+    ) -> list[tuple[tuple[str, ...], float | None]]:
         """For each example its answer of its own length, and that answer's log-probability in nats (`Head.log_probs`;
-        None where the head tells none), in the order given."""
+        None where the head tells none), in the order given; ``table`` as in `Inputs.forward`, made anew where None."""
         found: list[tuple[tuple[str, ...], float | None]] = [((), None)] * len(examples)
-        for rows, distribution in self._distributions(examples):
+        for rows, distribution in self._distributions(examples, table=table):
             answers = self.head.predicted(distribution)
             sure = self.head.log_probs(distribution, answers)
             for place, row in enumerate(rows):
@@ -163,10 +165,11 @@ class Model(nn.Module):
             one = Padded(weights.new_zeros(1, 1, self.encoder.width), torch.ones(1, dtype=torch.int64))
             return self.head.embed(one).shape[1]
 
-    def embed(self, examples: Sequence[Example]) -> np.ndarray:
-        """(N, width) float32: one vector for each example (`Head.embed`), in the order given."""
+    def embed(self, examples: Sequence[Example], table: Tensor | None = None) -> np.ndarray:
+        """(N, width) float32: one vector for each example (`Head.embed`), in the order given; ``table`` as in
+        `answer`."""
         found: list[np.ndarray] = [np.zeros(0, np.float32)] * len(examples)
-        for rows, states in self._states(examples, 64, 4096):
+        for rows, states in self._states(examples, 64, 4096, table):
             for row, vector in zip(rows, self.head.embed(states).float().cpu().numpy(), strict=True):
                 found[row] = vector
         return np.stack(found) if found else np.zeros((0, self.embedding_width), np.float32)
@@ -201,20 +204,29 @@ class Model(nn.Module):
         self.head.decide_by(max(zip(smooth, ways, strict=True), key=lambda pair: (pair[0], -abs(pair[1])))[1])
 
     def _distributions(
-        self, examples: Sequence[Example], sentences: int = 64, tokens: int = 4096
+        self, examples: Sequence[Example], sentences: int = 64, tokens: int = 4096, table: Tensor | None = None
     ) -> Iterator[tuple[np.ndarray, Distribution]]:
         """Batches of similar length: the rows' numbers and their distribution."""
-        for rows, states in self._states(examples, sentences, tokens):
+        for rows, states in self._states(examples, sentences, tokens, table):
             distribution: Distribution = self.head(states)
             yield rows, distribution
 
-    def _states(self, examples: Sequence[Example], sentences: int, tokens: int) -> Iterator[tuple[np.ndarray, Padded]]:
+    def _states(
+        self, examples: Sequence[Example], sentences: int, tokens: int, table: Tensor | None = None
+    ) -> Iterator[tuple[np.ndarray, Padded]]:
         """Batches of similar length: the rows' numbers and their states."""
         self.eval()
         with torch.inference_mode():
-            table = self.inputs.word_table()
+            table = self.inputs.word_table() if table is None else table
             for rows in batches([len(example) for example in examples], sentences=sentences, tokens=tokens):
                 yield rows, self.states(self.inputs.encode([examples[row] for row in rows]), table)
+
+
+def _answered(examples: Sequence[Example], kind: type[Head]) -> Sequence[Example]:
+    """Those of which the answer is known; where frames are tagged for training alone, some need no tags."""
+    if kind.asks != ("target", "tags"):
+        return examples
+    return [example for example in examples if "tags" in example.targets] or examples
 
 
 def count_vocabularies(
@@ -332,6 +344,8 @@ def _refuse_unknown(option: str, kind: type, name: str, table: Mapping[str, type
     section, _, own = option.partition(".")
     if own not in inspect.signature(kind).parameters:
         owners = [row for row, known in table.items() if own in inspect.signature(known).parameters]
+        if own == "costs":
+            owners = [row for row in owners if getattr(table[row], "knows_costs", True)]
         raise ConfigError(f"{option}: the {section} {name} has no such option; it belongs to {', '.join(owners)}")
 
 

@@ -13,6 +13,7 @@ from commandline import call, tiny
 
 from structseq import ConfigError, Corpus, Embedder, Example, Transducer
 from structseq.config import Options
+from structseq.evaluation import evaluate_reconstruction
 from structseq.heads.autoencoding import AutoencodeHead, Normals, Saying, Spoken
 from structseq.heads.tagging import TagSet
 from structseq.model import Model
@@ -89,7 +90,8 @@ def test_saying_again_is_a_distribution_stepped_or_in_one_go() -> None:
 @pytest.mark.parametrize("width", [0, 3])
 def test_padding_changes_nothing_and_every_parameter_learns(width: int) -> None:
     torch.manual_seed(0)
-    head = AutoencodeHead(4, TAGS, frames=width, bottleneck=3, decoder=5, embedding=2, dropout=0.0).double()
+    own = {} if width else {"embedding": 2, "dropout": 0.0}
+    head = AutoencodeHead(4, TAGS, frames=width, bottleneck=3, decoder=5, **own).double()
     head.get_buffer("longest").fill_(4)
     rows = states()
     target = torch.randn(3, 4, 3).double() if width else torch.tensor([[1, 2, 1, 1], [2, 2, 0, 0], [1, 0, 0, 0]])
@@ -101,6 +103,39 @@ def test_padding_changes_nothing_and_every_parameter_learns(width: int) -> None:
     assert torch.allclose(alone, together[1])
     together.sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in head.parameters())
+
+
+@pytest.mark.parametrize("option", ["embedding", "dropout"])
+def test_options_of_words_are_refused_where_there_are_none(option: str) -> None:
+    with pytest.raises(ConfigError, match=f"head.{option}: an autoencoder of frames says no words"):
+        AutoencodeHead(4, TAGS, frames=3, **{option: 0.5 if option == "dropout" else 3})
+
+
+def test_frames_of_any_scale_are_learned_alike() -> None:
+    rng = np.random.default_rng(0)
+    made = [rng.normal(size=(n, 3)).astype(np.float32) for n in (4, 6)]
+    targets = []
+    for scale in (1.0, 1e-7, 1e7):
+        examples = [Example.of_frames(scale * frames) for frames in made]
+        head = AutoencodeHead(4, TagSet((), PLAIN, PLAIN), frames=3)
+        head.prepare(examples)
+        targets.append(head.target(examples[0]))
+    for other in targets[1:]:
+        np.testing.assert_allclose(other, targets[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_feature_that_hardly_moves_hardly_counts() -> None:
+    rng = np.random.default_rng(0)
+    right = np.concatenate([rng.normal(size=(200, 3)), np.full((200, 1), -23.0)], 1)
+    told = right + rng.normal(scale=0.1, size=right.shape) * [1, 1, 1, 1e-6]
+    assert evaluate_reconstruction([right], [told]).explained == pytest.approx(0.99, abs=2e-3)
+    right[7, 3] += 1e-3  # a silent band in which once something is heard
+    assert evaluate_reconstruction([right], [told]).explained == pytest.approx(0.99, abs=2e-3)
+    still = np.full((5, 2), 0.1)
+    assert evaluate_reconstruction([still], [still]).explained == 1.0
+    assert evaluate_reconstruction([still], [still + 0.1]).explained == 0.0
+    with pytest.raises(ValueError, match="expected frames, found none"):
+        evaluate_reconstruction([], [])
 
 
 def test_sentences_are_said_again_from_their_vectors(words: Model, tmp_path: Path) -> None:

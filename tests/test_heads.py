@@ -241,7 +241,7 @@ def test_inventory_is_closed_and_in_a_fixed_order() -> None:
 
 def test_nothing_tagged_is_an_error() -> None:
     for sequences in ([], [[]], [(), ()]):
-        with pytest.raises(DataError, match="at least one tagged token"):
+        with pytest.raises(DataError, match="at least one tag, label or symbol"):
             TagSet.of(sequences, scheme_of("BIO"))
 
 

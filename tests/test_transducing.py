@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commandline import Done, call
+from commandline import Done, call, tiny
 
-from structseq import Corpus, Embedder, Tagger, Transducer, read
+from structseq import Classifier, Corpus, Embedder, Tagger, Transducer, read
 from structseq.config import Options
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
@@ -193,8 +193,155 @@ def test_a_run_with_recordings_is_resumed_to_the_same_weights(command: Command, 
 def test_frames_may_be_tagged_too(command: Command, tones: Path, tmp_path: Path) -> None:
     done = command("train", tones, "--dev", tones, "--output", tmp_path / "m", *set_(*SMALL, "head.type=softmax"))
     assert done.status == 0 and "accuracy" in done.out
-    refused = command("tag", tmp_path / "m", tones)
-    assert refused.status == 2 and "reads frames" in refused.sentence
+    done = command("tag", tmp_path / "m", tones)
+    records, examples = (
+        [json.loads(line) for line in done.out.splitlines()],
+        list(read(tones, audio=load_model(tmp_path / "m").model.options.data.audio)),
+    )
+    assert [record["audio"] for record in records] == [example.metadata["audio"] for example in examples]
+    assert [len(record["tags"]) for record in records] == [len(example) for example in examples]
+    refused = command("tag", tmp_path / "m", "--text", "seven")
+    assert refused.status == 2 and "reads recordings" in refused.sentence
+
+
+def test_a_recording_may_have_a_label_or_a_label_and_tags(command: Command, tones: Path, tmp_path: Path) -> None:
+    records = [json.loads(line) for line in tones.read_text().splitlines()]
+    for number, record in enumerate(records):
+        record |= {"audio": str(tones.parent / record["audio"]), "mood": "odd" if number % 2 else "even"}
+    listed = tmp_path / "list.jsonl"
+    listed.write_text("".join(json.dumps(record) + "\n" for record in records))
+    for head, keys in (("classify", {"audio", "label", "confidence"}), ("joint", {"audio", "label", "tags"})):
+        model, own = tmp_path / head, ["data.label=mood", f"head.type={head}"]
+        done = command("train", listed, "--dev", listed, "--output", model, *set_(*SMALL, *own))
+        assert done.status == 0
+        assert command("evaluate", model, listed).status == 0
+        for given in (listed, records[0]["audio"]):
+            done = command("tag", model, given)
+            assert done.status == 0 and all(json.loads(line).keys() == keys for line in done.out.splitlines())
+    classifier = Classifier.load(tmp_path / "classify")
+    examples = list(read(listed, audio=classifier.model.options.data.audio))
+    heard, given = classifier.classify_audio(records[0]["audio"]), examples[0]
+    assert heard.audio == records[0]["audio"] and heard.tokens == () and heard.text is None
+    assert classifier.classify(given.frames).probabilities == pytest.approx(heard.probabilities)
+    assert "audio" not in classifier.classify(given.frames).to_dict()
+    assert [found.audio for found in classifier.classify_many(examples)] == [r["audio"] for r in records]
+    with pytest.raises(ConfigError, match="reads recordings, not texts"):
+        classifier.classify_text("seven")
+
+
+def test_recordings_without_segments_are_passed_over_where_others_have_some(
+    command: Command, tones: Path, tmp_path: Path
+) -> None:
+    records = [json.loads(line) for line in tones.read_text().splitlines()]
+    for record in records:
+        record["audio"] = str(tones.parent / record["audio"])
+    del records[3]["segments"]
+    listed = tmp_path / "list.jsonl"
+    listed.write_text("".join(json.dumps(record) + "\n" for record in records))
+    for head in ("trim", "words"):
+        model = tmp_path / head
+        done = command("train", listed, "--dev", tones, "--output", model, *set_(*SMALL, *HEADS[head]))
+        assert done.status == 0 and "1 of 10 are passed over" in done.err and f"{listed}:4" in done.err
+    for record in records:
+        record.pop("segments", None)
+    listed.write_text("".join(json.dumps(record) + "\n" for record in records))
+    refused = command("train", listed, "--dev", tones, "--output", tmp_path / "none", *set_(*SMALL, *HEADS["trim"]))
+    told = refused.err.splitlines()[-1]
+    assert refused.status == 2 and f"{listed}:1" in told and "segments" in told
+
+
+def test_dev_and_test_of_another_kind_are_refused_before_training(
+    command: Command, tones: Path, tmp_path: Path
+) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("source\ttarget\n" + "ab\tba\nba\tab\n" * 4)
+    for data, other, head in ((tones, pairs, "ctc"), (pairs, tones, "generate")):
+        for part in ("--dev", "--test"):
+            told = command("train", data, part, other, "--output", tmp_path / "m", *tiny(1), *set_(f"head.type={head}"))
+            assert told.status == 2 and f"{other}:" in told.sentence and "it is made of" in told.sentence
+            assert not (tmp_path / "m").exists()
+
+
+def test_what_inputs_are_made_by_cannot_be_set_any_more(
+    command: Command, learned: Model, tones: Path, tmp_path: Path
+) -> None:
+    Transducer(learned).save(tmp_path / "m")
+    for setting, told in (
+        ("data.audio.rate=16000", "--set data.audio.rate: the model was trained on inputs made with 8000, found 16000"),
+        ("data.audio.features=mfcc", "--set data.audio.features"),
+        ("data.symbols=words", "--set data.symbols"),
+        ("encoder.width=3", "--set encoder: expected an option of how files are read"),
+    ):
+        for verb in (("tag",), ("evaluate",), ("embed",)):
+            refused = command(*verb, tmp_path / "m", tones, *set_(setting))
+            assert refused.status == 2 and told in refused.sentence, refused.sentence
+    stereo = _wav(tmp_path / "stereo.wav", channels=2)
+    assert command("tag", tmp_path / "m", stereo).status == 2
+    assert command("tag", tmp_path / "m", stereo, *set_("data.audio.channels=mean")).status == 0
+
+
+def test_a_finished_model_may_search_wider(command: Command, learned: Model, tones: Path, tmp_path: Path) -> None:
+    Transducer(learned).save(tmp_path / "m")
+    narrow, wide = (
+        [json.loads(line)["log_prob"] for line in command("tag", tmp_path / "m", tones, *own).out.splitlines()]
+        for own in ((), set_("head.beam=8"))
+    )
+    assert all(w >= n - 1e-4 for n, w in zip(narrow, wide, strict=True))
+    assert command("evaluate", tmp_path / "m", tones, *set_("head.beam=8")).status == 0
+    refused = command("tag", tmp_path / "m", tones, *set_("head.beam=0"))
+    assert refused.status == 2 and "head.beam" in refused.sentence
+
+
+def test_answers_are_not_written_over_what_is_read(
+    command: Command, learned: Model, tones: Path, tmp_path: Path
+) -> None:
+    Transducer(learned).save(tmp_path / "m")
+    copy = tmp_path / "list.jsonl"
+    copy.write_text(tones.read_text())
+    for verb in ("tag", "embed"):
+        refused = command(verb, tmp_path / "m", copy, "--output", copy)
+        assert refused.status == 2 and "this is the file that is read" in refused.sentence
+    assert copy.read_text() == tones.read_text()
+
+
+def test_a_recording_is_known_by_its_content(command: Command, learned: Model, tones: Path, tmp_path: Path) -> None:
+    Transducer(learned).save(tmp_path / "m")
+    named = _wav(tmp_path / "sound.wav")
+    bare = named.rename(tmp_path / "sound")
+    assert json.loads(command("tag", tmp_path / "m", bare).out)["audio"] == str(bare)
+    words = tmp_path / "words.txt"
+    words.write_text("no list\n")
+    refused = command("tag", tmp_path / "m", words)
+    assert refused.status == 2 and "this model reads recordings, found a file of the columns format" in refused.sentence
+    refused = command("tag", tmp_path / "m", "--text", "seven")
+    assert (
+        refused.sentence == "error: --text: this model reads recordings, not texts; give a WAV file or a list of them"
+    )
+
+
+def test_the_format_that_was_named_in_training_is_the_models_own(command: Command, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.tsv"
+    bare.write_text("ab\tba\nba\tab\n" * 6)
+    settings = [*tiny(1), *set_("head.type=generate", "data.format=pairs")]
+    assert command("train", bare, "--dev", bare, "--output", tmp_path / "m", *settings).status == 0
+    done = command("tag", tmp_path / "m", bare)
+    assert [json.loads(line)["source"] for line in done.out.splitlines()] == ["ab", "ba"] * 6
+    done = command("tag", tmp_path / "m", "--text", "ab", "--set", "data.symbols=words")
+    assert done.status == 2 and "data.symbols" in done.sentence
+
+
+def test_an_autoencoder_of_pairs_cuts_texts_as_it_learned(command: Command, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("source\ttarget\n" + "ab c\tx\nba c\ty\n" * 6)
+    settings = [*tiny(1), *set_("head.type=autoencode", "head.bottleneck=4")]
+    assert command("train", pairs, "--dev", pairs, "--output", tmp_path / "m", *settings).status == 0
+    embedder, (first, *_) = Embedder.load(tmp_path / "m"), read(pairs)
+    assert np.allclose(embedder.embed_text("ab c"), embedder.embed([first])[0], atol=1e-6)
+    done = command("embed", tmp_path / "m", "--text", "ab c")
+    record = json.loads(done.out)
+    assert record["source"] == "ab c" and np.allclose(record["vector"], embedder.embed_text("ab c"), atol=1e-4)
+    refused = command("embed", tmp_path / "m", pairs, "--text", "ab c")
+    assert refused.status == 2 and "give one of them" in refused.sentence
 
 
 def test_check_counts_recordings_and_symbols(command: Command, tones: Path) -> None:

@@ -194,7 +194,7 @@ def tag(
         typer.Option(
             "--format",
             metavar="conll|jsonl|text",
-            help="Format of FILE; by its extension where not given, conll otherwise.",
+            help="Format of FILE; found from it where not given, of standard input conll, or text without tags.",
         ),
     ] = None,
     text: Annotated[
@@ -246,6 +246,9 @@ def embed(
             "--format", metavar="NAME", help="Format of FILE, text for one a line; found from it where not given."
         ),
     ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", metavar="STRING", help="Read this text instead of a file.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -264,7 +267,7 @@ def embed(
     """
     from structseq.cli.transducing import run_embed
 
-    run_embed(model, file, format=format, output=output, settings=settings or [], trusted=trusted or [])
+    run_embed(model, file, format=format, text=text, output=output, settings=settings or [], trusted=trusted or [])
 
 
 @app.command(cls=Command)

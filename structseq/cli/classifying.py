@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from structseq.cli.door import one_line
-from structseq.cli.reading import data_options, reader_options
+from structseq.cli.reading import answering_options, reader_options, refuse_own_source
+from structseq.cli.transducing import recordings_in
+from structseq.config import DataOptions
 from structseq.data.formats import detect_format, read
 from structseq.data.textfile import BOM, Source, read_lines, writing
 from structseq.errors import ConfigError
@@ -29,17 +31,19 @@ def run_classify(
     settings: Sequence[str],
 ) -> None:
     """Label a file, standard input or one text. Gold labels in the file are not looked at."""
-    if format is not None and format not in FORMATS:
-        raise ConfigError(f"unknown --format {format!r}; known are {', '.join(FORMATS)}")
+    if format is not None and format not in (*FORMATS, "audio"):
+        raise ConfigError(f"unknown --format {format!r}; known are {', '.join(FORMATS)}, audio")
+    data = answering_options(settings, stored.model)
+    refuse_own_source(file, output)
     classifier = Classifier(stored.model, tokenizer=stored.tokenizer)
+    answers = iter([classifier.classify_text(text)]) if text is not None else None
     with writing(output or sys.stdout.buffer) as out:
-        if text is not None and format is None:
-            found = classifier.classify_text(text)
-            sure = "" if found.confidence is None else f"  {found.confidence:.4f}"
+        if answers and format is None:
+            found = next(answers)
+            sure = "" if found.confidence is None or confidence is False else f"  {found.confidence:.4f}"
             out.write(f"{one_line(found.label)}{sure}\n")
             return
-        answers = iter([classifier.classify_text(text)]) if text is not None else None
-        for found in answers or _answers(classifier, file, format, settings, stored):
+        for found in answers or _answers(classifier, file, format, data, stored):
             record = found.to_dict()
             if confidence is False:
                 record.pop("confidence", None)
@@ -47,11 +51,13 @@ def run_classify(
 
 
 def _answers(
-    classifier: Classifier, file: str, format: str | None, settings: Sequence[str], stored: StoredModel
+    classifier: Classifier, file: str, format: str | None, data: DataOptions, stored: StoredModel
 ) -> Iterator[Classification]:
+    if stored.model.reads == "frames":
+        return classifier.classify_many(recordings_in(file, format, data))
     source: Source = sys.stdin.buffer if file == "-" else file
-    data = data_options(settings, stored.model.options.data)
-    name = format or ("text" if file == "-" else detect_format(file))
+    known = data.format if data.format != "auto" else None
+    name = format or ("text" if file == "-" else known or detect_format(file))
     if name == "text":
         return classifier.classify_texts(_lines(source, data.encoding))
     examples = read(source, "columns" if name == "conll" else name, **reader_options(data, tags=False))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from structseq.cli.reading import data_options, read_examples, refuse_foreign
+from structseq.cli.reading import answering_options, read_examples, refuse_foreign, refuse_other_steps
 from structseq.cli.scoring import score
 from structseq.data.textfile import writing
 from structseq.storage import load_model
@@ -18,10 +18,11 @@ def run_evaluate(
 ) -> None:
     """Score and print; the JSON file holds every error, the text as many as asked for."""
     stored = load_model(model, trusted=trusted)
-    data = data_options(settings, stored.model.options.data)
+    data = answering_options(settings, stored.model)
     head = stored.model.head
     asks = ("target",) if head.gives == "target" else head.asks  # tags of frames are for training alone
     examples = read_examples(file, data, asks)
+    refuse_other_steps(examples, stored.model.reads)
     if head.gives == "tags":
         refuse_foreign(examples, stored.model.tags.outer, data)
     report = score(stored.model, examples, entities=stored.entities)

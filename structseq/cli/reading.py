@@ -17,6 +17,7 @@ from structseq.spans import REPAIRS, Scheme, TagError, Violation, detect, repair
 
 if TYPE_CHECKING:
     from structseq.config import DataOptions
+    from structseq.model import Model
 
 
 # Options of how files are read that are no reader's: the format is chosen by one, the tags are looked at by the others
@@ -33,6 +34,48 @@ def data_options(settings: Sequence[str], below: DataOptions | None = None) -> D
     if others:
         raise ConfigError(f"--set {others[0]}: expected an option of how files are read, such as data.tag_column=3")
     return options.data
+
+
+def answering_options(settings: Sequence[str], model: Model) -> DataOptions:
+    """The ``data`` options that files are read by for a finished ``model``; ``head.beam`` widens its search.
+
+    Raises `ConfigError` for what cannot be set any more: what its inputs are made by, and all that was learned.
+    """
+    from structseq.config import Options, parse_settings
+
+    own, beam = (
+        model.options.data,
+        [setting for setting in settings if setting.partition("=")[0].strip() == "head.beam"],
+    )
+    if beam:
+        if not hasattr(model.head, "beam"):
+            raise ConfigError(f"--set {beam[0]}: this model's head, {model.options.head.type}, searches with no beam")
+        setattr(model.head, "beam", Options.of(parse_settings(beam)).head.beam)  # noqa: B010 - of some heads alone
+    data = data_options([setting for setting in settings if setting not in beam], own)
+    made = {f"audio.{name}": getattr(own.audio, name) for name in type(own.audio).model_fields if name != "channels"}
+    for name, value in {**made, "symbols": own.symbols}.items():
+        found = data
+        for part in name.split("."):
+            found = getattr(found, part)
+        if found != value:
+            raise ConfigError(
+                f"--set data.{name}: the model was trained on inputs made with {value!r}, found {found!r}; leave it out"
+            )
+    return data
+
+
+def refuse_own_source(file: str, output: Path | None) -> None:
+    """Raise `ConfigError` where answers would be written over the file that is read: they do not hold all of it."""
+    with suppress(OSError):
+        if output is not None and file != "-" and output.samefile(file):
+            raise ConfigError(f"--output {output}: this is the file that is read; name another one")
+
+
+def refuse_other_steps(examples: Iterable[Example], reads: str) -> None:
+    """Raise `DataError`, with where it is from, for the first example that is not made of what the model ``reads``,
+    ``"tokens"`` or ``"frames"``."""
+    for example in examples:
+        _ = example.frames if reads == "frames" else example.tokens
 
 
 def reader_options(data: DataOptions, *, tags: bool = True) -> dict[str, Any]:

@@ -12,16 +12,16 @@ from typing import Any, TypeVar
 
 from structseq.cli.classifying import run_classify
 from structseq.cli.door import one_line, remark
-from structseq.cli.reading import data_options, reader_options
-from structseq.cli.transducing import run_transduce
+from structseq.cli.reading import answering_options, reader_options
+from structseq.cli.transducing import run_tag_frames, run_transduce
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read_passages
 from structseq.data.jsonl import SPAN_KEYS, TAG_KEYS, keys_of
 from structseq.data.passages import Passage
 from structseq.data.record import read_records
-from structseq.data.textfile import BOM, Source, read_lines, writing
+from structseq.data.textfile import BOM, Source, name_of, read_lines, writing
 from structseq.data.tokenizer import tokenizer_of
-from structseq.errors import ConfigError
+from structseq.errors import ConfigError, DataError
 from structseq.storage import load_model
 from structseq.tagger import Tagger, Tagging
 
@@ -57,10 +57,15 @@ def run_tag(
             settings=settings,
         )
         return
+    if stored.model.reads == "frames":
+        if text is not None:
+            raise ConfigError("--text: this model reads recordings, not texts; give a WAV file or a list of them")
+        run_tag_frames(stored, file, format=format, output=output, settings=settings)
+        return
     if format is not None and format not in FORMATS:
         raise ConfigError(f"unknown --format {format!r}; known are {', '.join(FORMATS)}")
     tagger = Tagger(stored.model, tokenizer=stored.tokenizer)
-    data = data_options(settings, tagger.model.options.data)
+    data = answering_options(settings, tagger.model)
     if confidence and not tagger.calibrated:
         remark(
             "warning: scores learned by a margin, without a dev set, are no probabilities; there are no confidences"
@@ -105,7 +110,8 @@ def _chunks(
     if format == "jsonl":
         return _records(tagger, source, options, confidence is not False)
     if format not in ("conll", "conllu"):
-        raise ConfigError(f"files in the {format} format cannot be tagged; use {', '.join(FORMATS)}")
+        told = f"this model tags sentences, found a file of the {format} format"
+        raise DataError(f"{told}; give one of {', '.join(FORMATS)}", file=name_of(source) or None)
     if confidence:
         raise ConfigError(f"--confidence: {format} files have no place for probabilities; use --format jsonl or text")
     return _rewritten(tagger, read_passages(source, format, **options))

@@ -15,11 +15,12 @@ import torch
 
 from structseq.cli.door import remark
 from structseq.cli.progress import showing
-from structseq.cli.reading import find_scheme, read_examples, repaired, unseen_tags
+from structseq.cli.reading import find_scheme, read_examples, refuse_other_steps, repaired, unseen_tags
 from structseq.cli.scoring import score
 from structseq.config import Options, load_options, parse_settings, row_of
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.formats import detect_format
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, StructseqError
 from structseq.evaluation import entities_of
@@ -62,7 +63,7 @@ class TrainCommand:
 
     def run(self) -> None:
         """Do it; the reports go to standard output."""
-        options = Options.of(load_options(self.config) if self.config else {}, parse_settings(self.settings))
+        options = self._options()
         tokenizer_of(options.data.tokenizer)
         self.folder = RunFolder(self.output)
         self.folder.check(resume=self.resume)
@@ -88,11 +89,22 @@ class TrainCommand:
         self.folder.tidy()
         self._say(f"{self.output}: this run is finished already; nothing was done")
 
+    def _options(self) -> Options:
+        """What options and files say together: how pairs are cut is part of every model that learns from them, and is
+        known by its format."""
+        options = Options.of(load_options(self.config) if self.config else {}, parse_settings(self.settings))
+        kind = row_of(HEADS, options.head.type, "head.type")
+        if options.data.format == "auto" and kind.gives != "target" and detect_format(self.train) == "pairs":
+            return Options.of(options.to_dict(), {"data": {"format": "pairs"}})
+        return options
+
     def _corpus(self, options: Options) -> tuple[Corpus, Scheme]:
         """The data, checked: one scheme, legal training tags (or a label each), and a dev set."""
         data, kind = options.data, row_of(HEADS, options.head.type, "head.type")
         train = read_examples(self.train, data, kind.asks)
         dev, test = (read_examples(path, data, kind.asks) if path else [] for path in (self.dev, self.test))
+        steps = "frames" if "frames" in train[0].inputs else "tokens"
+        refuse_other_steps([*train, *dev, *test], steps)  # before hours of training, not after
         scheme, told = PLAIN, KINDS[kind.gives]
         if kind.gives == "tags":
             scheme = find_scheme(train, data, [*dev, *test])
@@ -100,7 +112,7 @@ class TrainCommand:
             if changed:
                 self._say(f"{self.train}: {changed} illegal tag sequences were repaired by {data.repair!r}")
             told = f"tag scheme {scheme}, {'named' if data.scheme != 'auto' else 'found from the data'}"
-        what = "recordings, {} frames" if "frames" in train[0].inputs else "sentences, {} tokens"
+        what = "recordings, {} frames" if steps == "frames" else "sentences, {} tokens"
         self._say(f"{self.train}: {len(train)} {what.format(sum(map(len, train)))}; {told}")
         if not self.dev:
             train, dev = self._held_out(train, options)

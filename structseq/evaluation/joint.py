@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from structseq.errors import DataError
 from structseq.evaluation.comparison import evaluate
 from structseq.evaluation.intervals import LEVEL, resample
 from structseq.evaluation.matching import TagRows
@@ -89,6 +90,8 @@ def evaluate_jointly(
     >>> evaluate_jointly(rows, [["book", "O", "B-x"], ["info", "O", "B-x"]], scheme=scheme_of("BIO")).frame
     0.5
     """
+    if len(gold) != len(predicted):
+        raise DataError(f"expected as many predicted answers as gold ones, {len(gold)}, found {len(predicted)}")
     parts = [([row[1:] for row in side], [row[:1] for row in side]) for side in (gold, predicted)]
     (tags, labels), (found_tags, found_labels) = parts
     own: dict[str, Any] = {"sources": sources, "bootstrap": bootstrap, "seed": seed}

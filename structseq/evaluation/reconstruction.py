@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+# Beneath this share of the mean square lies what float32 rounds away.
+ROUNDING = 1e-12
+
 
 @dataclass(frozen=True, slots=True)
 class ReconstructionReport:
@@ -20,8 +23,8 @@ class ReconstructionReport:
     squared_error:
         Mean over frames and features, in the features' own units.
     explained:
-        1 - squared error over variance, each feature by itself and then the mean over features; 1 is perfect, 0 is what
-        each feature's mean would give.
+        1 - squared error over variance, both summed over all features (so that one which hardly moves hardly counts);
+        1 is perfect, 0 is what each feature's mean would give. Frames that never move are explained where they are met.
     """
 
     sequences: int
@@ -53,7 +56,7 @@ class ReconstructionReport:
 def evaluate_reconstruction(gold: Sequence[Any], predicted: Sequence[Any]) -> ReconstructionReport:
     """Compare frames (L, F) with what was said in their place, sequence by sequence.
 
-    Raises `ValueError` where numbers of sequences or shapes differ.
+    Raises `ValueError` where numbers of sequences or shapes differ, or there are no frames.
 
     >>> evaluate_reconstruction([np.array([[0.0], [2.0]])], [np.array([[0.0], [1.0]])]).explained
     0.5
@@ -63,7 +66,9 @@ def evaluate_reconstruction(gold: Sequence[Any], predicted: Sequence[Any]) -> Re
         raise ValueError(f"expected frames of the shapes {shapes[0][:3]}..., found {shapes[1][:3]}...")
     right, told = (np.concatenate([np.asarray(one, np.float64) for one in side]) if side else np.zeros((0, 1))
                    for side in (list(gold), list(predicted)))  # fmt: skip
-    errors, spread = ((right - told) ** 2).mean(0), right.var(0)
-    # A feature that never moves is explained where it is met.
-    shares = np.where(spread > 0, 1 - errors / np.where(spread > 0, spread, 1.0), (errors == 0).astype(float))
-    return ReconstructionReport(len(gold), len(right), float(errors.mean()), float(shares.mean()))
+    if not len(right):
+        raise ValueError("expected frames, found none")
+    errors, spread = float(((right - told) ** 2).mean()), float(right.var(0).mean())
+    moves = spread > ROUNDING * float((right**2).mean())
+    explained = 1 - errors / spread if moves else float(errors <= ROUNDING * float((right**2).mean()))
+    return ReconstructionReport(len(gold), len(right), errors, explained)

@@ -137,7 +137,7 @@ class TransductionReport:
 
     @property
     def criterion(self) -> float:
-        """1 - error rate, at least 0: the one number to watch."""
+        """1 - error rate, at least 0."""
         return max(0.0, 1 - self.error_rate)
 
     def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:

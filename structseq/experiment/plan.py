@@ -201,7 +201,9 @@ def _choice(word: str, section: Section) -> Choice:
         raise ConfigError(f"{flag}: expected a name, or name[key=value;...], found {word!r}")
     kind = row_of(TABLES[section], found[1], section)
     if section == "head" and getattr(kind, "asks", ("tags",)) != ("tags",):
-        raise ConfigError(f"{flag}: {found[1]} gives no tags; compare heads that do, such as crf and softmax")
+        raise ConfigError(
+            f"{flag}: {found[1]} does not answer with tags alone; compare heads that do, such as crf and softmax"
+        )
     settings = [] if found[2] is None else [_setting(part, word, section) for part in _split(found[2], ";", flag)]
     _refuse_doubled([key for key, _ in settings], f"{flag} {word}")
     return Choice(section, found[1], tuple(sorted(settings)))

@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from structseq.data.example import Example
+from structseq.data.moments import Moments
+from structseq.data.rows import Axis, open_rows
+from structseq.errors import ConfigError
 from structseq.evaluation.reconstruction import evaluate_reconstruction
 from structseq.evaluation.transduction import symbol_errors
 from structseq.heads.base import Head
@@ -79,7 +82,8 @@ class Saying(nn.Module):
             told = told * (torch.rand(told.shape[:2], device=told.device) >= self.forgetting).unsqueeze(2)
         beside = vector.unsqueeze(1).expand(-1, symbols.shape[1], -1)
         found, (hidden, cell) = self.lstm(torch.cat([told, beside], 2), tuple(part.unsqueeze(0) for part in state))
-        return self.score(found).log_softmax(-1), (hidden[0], cell[0], vector)
+        scores = self.score(found)
+        return scores.to(torch.promote_types(scores.dtype, torch.float32)).log_softmax(-1), (hidden[0], cell[0], vector)
 
 
 class Spoken:
@@ -142,7 +146,12 @@ class AutoencodeHead(Head):
     bottleneck, decoder, embedding:
         Width of the vector, of the decoder's state, and of a word's vector in the decoder.
     dropout:
-        Probability that the decoder is not told the word before; see `Saying`.
+        Probability that the decoder is not told the word before (0.5 where not given); see `Saying`.
+
+    Raises
+    ------
+    ConfigError
+        For ``embedding`` (64 where not given) or ``dropout`` where frames are read.
     """
 
     asks = ()
@@ -156,10 +165,14 @@ class AutoencodeHead(Head):
         frames: int = 0,
         bottleneck: int = 100,
         decoder: int = 200,
-        embedding: int = 64,
-        dropout: float = 0.5,
+        embedding: int | None = None,
+        dropout: float | None = None,
     ) -> None:
         super().__init__()
+        for name, value in (("embedding", embedding), ("dropout", dropout)):
+            if frames and value is not None:
+                raise ConfigError(f"head.{name}: an autoencoder of frames says no words; leave it out")
+        embedding, dropout = 64 if embedding is None else embedding, 0.5 if dropout is None else dropout
         self.tags, self.frames = tags, frames
         self.pooling = Pooling("last", in_width)
         self.bottleneck = nn.Linear(self.pooling.width, bottleneck)
@@ -180,14 +193,23 @@ class AutoencodeHead(Head):
     def symbols(self) -> tuple[str, ...]:
         return self.tags.labels
 
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        if self.frames:
+            return {}
+        rows = open_rows(self.tags.labels)
+        return {
+            "saying.embedding.weight": [rows, None],
+            "saying.score.weight": [rows, None],
+            "saying.score.bias": [rows],
+        }
+
     def prepare(self, examples: Sequence[Example]) -> None:
         """Count the longest sequence, and each feature's mean and deviation."""
         self.get_buffer("longest").fill_(max(map(len, examples), default=0))
-        if self.frames and any(map(len, examples)):
-            every = np.concatenate([np.asarray(example.frames, np.float64) for example in examples])
-            deviation = every.std(0)
-            self.get_buffer("mean").copy_(torch.from_numpy(every.mean(0)))
-            self.get_buffer("deviation").copy_(torch.from_numpy(np.where(deviation > 1e-6, deviation, 1.0)))
+        if self.frames:
+            mean, deviation = Moments.of([np.asarray(example.frames, np.float32) for example in examples], self.frames)
+            self.get_buffer("mean").copy_(torch.from_numpy(mean))
+            self.get_buffer("deviation").copy_(torch.from_numpy(deviation))
 
     def target(self, example: Example) -> Any | None:
         """Numbers of the tokens, from 1 (None where one is unknown); or the frames, normalised."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from structseq.batch import pad_targets
 from structseq.data.example import Example
+from structseq.data.rows import Axis
 from structseq.padded import Padded
 from structseq.structures.base import Distribution, Structure
 
@@ -92,6 +93,10 @@ class Head(nn.Module, ABC):
     def decide_by(self, way: float) -> None:
         """Decide so from now on; ``way`` is one of `decisions`."""
         raise NotImplementedError(f"{type(self).__name__} has no ways of deciding")
+
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        """Of each parameter whose entries stand for tags, labels or symbols, the names along its axes."""
+        return {}
 
     def symbols(self) -> Sequence[str]:
         """What its answers are made of, where they are sequences of their own length."""

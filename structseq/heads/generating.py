@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from structseq.data.example import Example
+from structseq.data.rows import Axis, open_rows
 from structseq.errors import ConfigError
 from structseq.evaluation.transduction import exact_match, symbol_errors
 from structseq.heads.base import Head
@@ -170,7 +171,7 @@ class Decoding:
     def _told(self, looked: Tensor) -> Tensor:
         """Log-probabilities (.., K + 1) from a (.., D)."""
         scores: Tensor = self.decoder.score(self.decoder.dropout(looked))
-        return scores.log_softmax(-1)
+        return scores.to(torch.promote_types(scores.dtype, torch.float32)).log_softmax(-1)
 
 
 class GenerateHead(Head):
@@ -178,8 +179,8 @@ class GenerateHead(Head):
     right symbols before each (teacher forcing).
 
     Inside, a symbol's number is that of its label and one more; 0 is the end. An answer has at most twice as many
-    symbols as the longest of the training data, or, of a long source, twice as many for each of its steps as any answer
-    there had; behind them its end is sure.
+    symbols as the longest of the training data, or, of a long source, twice as many for each of its steps as 99 of 100
+    answers there had; behind them its end is sure.
 
     Parameters
     ----------
@@ -212,6 +213,8 @@ class GenerateHead(Head):
         beam: int = 1,
     ) -> None:
         super().__init__()
+        if beam < 1:
+            raise ConfigError(f"head.beam: expected a number from 1 on, found {beam}")
         self.tags, self.beam = tags, beam
         self.decoder = Decoder(
             1 + len(tags.labels), in_width, width=decoder, embedding=embedding, attention=attention, dropout=dropout
@@ -222,15 +225,24 @@ class GenerateHead(Head):
     def symbols(self) -> tuple[str, ...]:
         return self.tags.labels
 
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        rows = open_rows(self.tags.labels)
+        return {
+            "decoder.embedding.weight": [rows, None],
+            "decoder.score.weight": [rows, None],
+            "decoder.score.bias": [rows],
+        }
+
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:
         return example.target
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Count the longest answer, and the most symbols for each step of a source."""
+        """Count the longest answer, and how many symbols 99 of 100 have at most for each step of their source."""
         counts = [(len(self.gold(example)), len(example)) for example in examples]
+        rates = sorted(symbols / steps for symbols, steps in counts if steps)
         self.get_buffer("longest").fill_(max((symbols for symbols, _ in counts), default=0))
-        self.get_buffer("a_step").fill_(max((symbols / steps for symbols, steps in counts if steps), default=0.0))
+        self.get_buffer("a_step").fill_(rates[math.ceil(0.99 * len(rates)) - 1] if rates else 0.0)
 
     def target(self, example: Example) -> list[int] | None:
         """Numbers of the gold symbols, from 1; None where one is unknown."""

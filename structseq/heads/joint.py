@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from structseq.data.example import Example
+from structseq.data.rows import Axis
 from structseq.evaluation import entity_f1
 from structseq.heads.base import Head
 from structseq.heads.classifying import Pooling
@@ -84,6 +85,11 @@ class JointHead(Head):
             assert isinstance(augmented, LinearChain)
             found = found.with_tags(augmented)
         return -found.log_prob(target)
+
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        slots = {f"slots.{name}": own for name, own in self.slots.named_axes().items()}
+        label: dict[str, Sequence[Axis]] = {"label.weight": [self.labels, None], "label.bias": [self.labels]}
+        return {**slots, **label, "suits": [self.labels, self.tags.labels]}
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from structseq.crf import CRF
 from structseq.data.example import Example
+from structseq.data.rows import Axis
 from structseq.errors import ConfigError, DataError
 from structseq.evaluation import entity_f1
 from structseq.heads.base import Head
@@ -52,7 +53,7 @@ class TagSet:
         sequences = list(sequences)
         seen = {tag for tags in sequences for tag in tags}
         if not seen:
-            raise DataError("expected at least one tagged token to learn from, found none")
+            raise DataError("expected at least one tag, label or symbol to learn from, found none")
         learned = outer if inner == "auto" else scheme_of(inner)
         if (outer == PLAIN) != (learned == PLAIN) or (outer.name == "IO") != (learned.name == "IO"):
             if learned == PLAIN and outer != PLAIN:
@@ -218,6 +219,10 @@ class TaggingHead(Head):
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
         return [self.tags.decode(path) for path in paths]
 
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        labels = self.tags.labels
+        return {"emission.weight": [labels, None], "emission.bias": [labels]}
+
     def emissions(self, states: Padded) -> Tensor:
         """(B, T, K) in float32 or better, whatever autocast says of the product."""
         scores: Tensor = self.emission(states.values)
@@ -235,6 +240,11 @@ class CrfHead(TaggingHead):
         super().__init__(in_width, tags, costs=costs, projection=projection)
         self.crf = CRF(len(tags.labels), batch_first=True)
         self.register_buffer("cost_table", tags.costs(costs) if costs else None, persistent=False)
+
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        labels = self.tags.labels
+        edges: dict[str, Sequence[Axis]] = {f"crf.{name}_transitions": [labels] for name in ("start", "end")}
+        return {**super().named_axes(), **edges, "crf.transitions": [labels, labels]}
 
     @property
     def mistakes(self) -> Tensor | None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from structseq.data.example import Example
+from structseq.data.rows import Axis, open_rows
 from structseq.errors import ConfigError
 from structseq.evaluation.transduction import symbol_errors
 from structseq.heads.base import Head
@@ -79,6 +80,10 @@ class CtcHead(Head):
         least = len(numbers) + sum(one == other for one, other in pairwise(numbers))
         return None if 0 in numbers or least > len(example) else numbers
 
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        rows = open_rows(self.tags.labels)  # the blank, then the symbols
+        return {"emission.weight": [rows, None], "emission.bias": [rows]}
+
     def emissions(self, states: Padded) -> Tensor:
         """(B, T, 1 + K) scores in float32 or better; what padding holds reaches neither them nor a gradient."""
         scores: Tensor = self.emission(states.values.masked_fill(~states.mask().unsqueeze(-1), 0.0))
@@ -94,7 +99,7 @@ class CtcHead(Head):
         its gradient is wrong by 1e-4 after 100 frames.
         """
         scores = self.emissions(states)
-        if scores.shape[1] == 0:  # which torch refuses: only the empty answer is possible, and it is sure
+        if not scores.numel():  # which torch refuses: only the empty answer is possible, and it is sure
             return scores.sum((1, 2))
         found = nn.functional.ctc_loss(
             scores.double().log_softmax(-1).transpose(0, 1),

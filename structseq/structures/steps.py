@@ -141,7 +141,7 @@ class Steps(Distribution):
                 found.append(symbols)
                 logits, state = self.stepper.onward(symbols.to(logits.device), rows.to(logits.device), state)
         path = torch.stack(found, -1) if found else torch.zeros(len(rows), 0, dtype=torch.int64)
-        return path.view(n, self.stepper.rows, -1)
+        return path.view(n, self.stepper.rows, path.shape[1])
 
     def _checked(self, target: Tensor) -> tuple[Tensor, Tensor]:
         """The target on the CPU and its lengths."""
@@ -185,7 +185,10 @@ class _Beam(NamedTuple):
         grown[..., END] = torch.where(self.going, grown[..., END], self.score)  # what has ended stays as it is
         length = self.length.unsqueeze(2) + (torch.arange(choices) != END)
         ordered = (grown / ((5 + length) / 6) ** power).flatten(1) if power else grown.flatten(1)
-        chosen = ordered.argsort(dim=1, descending=True, stable=True)[:, : self.score.shape[1]]
+        if self.score.shape[1] == 1:  # of equals the first, as below, without ordering a whole vocabulary
+            chosen = ordered.argmax(dim=1, keepdim=True)
+        else:
+            chosen = ordered.argsort(dim=1, descending=True, stable=True)[:, : self.score.shape[1]]
         parent, symbol = chosen // choices, chosen % choices
         path = self.path.gather(1, parent.unsqueeze(2).expand(-1, -1, self.path.shape[2]))
         score = grown.flatten(1).gather(1, chosen)

@@ -1,25 +1,27 @@
-"""Classifier: what users hold of a model that gives each text one label."""
+"""Classifier: what users hold of a model that gives each text, or each recording, one label."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from structseq.batch import batches
 from structseq.data.example import Example
-from structseq.errors import ConfigError, DataError
+from structseq.errors import DataError
 from structseq.model import Model
 from structseq.structures.chain import LinearChain
+from structseq.tagger.given import Giving, windows
 from structseq.tagger.held import Held
 from structseq.tagger.sentences import Sentence, check_names, sentence_of, text_sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """One text with its label.
+    """One text, or recording, with its label.
 
     Attributes
     ----------
@@ -30,9 +32,11 @@ class Classification:
     probabilities:
         Of every label, in the model's order; empty where ``confidence`` is None.
     tokens:
-        What was read.
+        What was read; empty for frames.
     text:
-        What the tokens were cut from; None for tokens that came without a text.
+        What the tokens were cut from; None for tokens that came without a text, and for frames.
+    audio:
+        The recording that frames are of, by its name; None for tokens, and for frames that came without one.
     """
 
     label: str
@@ -40,17 +44,20 @@ class Classification:
     probabilities: Mapping[str, float]
     tokens: tuple[str, ...]
     text: str | None = None
+    audio: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        given = {"text": self.text} if self.text is not None else {"tokens": list(self.tokens)}
+        given: dict[str, Any] = {"text": self.text} if self.text is not None else {"tokens": list(self.tokens)}
+        if self.audio is not None or (not self.tokens and self.text is None):
+            given = {} if self.audio is None else {"audio": self.audio}
         sure = {} if self.confidence is None else {"confidence": self.confidence}
         return {**given, "label": self.label, **sure}
 
 
 class Classifier(Held):
-    """A trained model whose answer is a label; see `Held` for how it is made, saved and shared. Vectors of all known
-    words are computed here, once.
+    """A trained model whose answer is a label, of a text or of a recording; see `Held` for how it is made, saved and
+    shared. Vectors of all known words are computed here, once.
 
     Examples
     --------
@@ -66,9 +73,9 @@ class Classifier(Held):
 
     def __init__(self, model: Model, **told: Any) -> None:
         super().__init__(model, **told)
-        words = model.words  # raises where it reads frames
+        self._giving = Giving(model, self.tokenizer)
         with torch.inference_mode():
-            self._table = words.word_table()
+            self._table = model.inputs.word_table()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -80,77 +87,85 @@ class Classifier(Held):
         """The further columns that it needs beside the tokens."""
         return tuple(self.model.inputs.column_vocabularies)
 
-    def classify(self, tokens: Iterable[str], **columns: Iterable[str]) -> Classification:
-        """Classify one text, given as tokens; further columns by name.
+    def classify(self, given: Any, **columns: Iterable[str]) -> Classification:
+        """Classify one text, given as tokens, with further columns by name; or one array of frames (L, F).
 
-        Raises `DataError` for a text (use `classify_text`), tokens that are no strings, and columns that do not fit.
+        Raises `DataError` for a text (use `classify_text`), tokens that are no strings, frames of another width than
+        the model's, and columns that do not fit.
         """
         check_names(columns, self.columns)
-        given = {"tokens": tokens, **columns} if columns else tokens
-        return self._read([sentence_of(given, self.columns, "classify")])[0]
+        return self._read([self._example({"tokens": given, **columns} if columns else given, "classify")])[0]
 
     def classify_text(self, text: str) -> Classification:
         """Classify a text, cut by the model's tokenizer."""
-        return self._read([text_sentence(text, self._tokenize, self.columns, "classify_text")])[0]
+        return self._read([self._cut(text, "classify_text")])[0]
+
+    def classify_audio(self, path: str | Path) -> Classification:
+        """Classify a recording; raises `DataError` for a file that is none."""
+        return self._read([self._giving.audio(path, "classify_audio")])[0]
 
     def classify_many(
-        self, sentences: Iterable[Iterable[str] | Example | Mapping[str, Iterable[str]]], *, look_ahead: int = 256
+        self, sequences: Iterable[Iterable[str] | Example | Mapping[str, Iterable[str]]], *, look_ahead: int = 256
     ) -> Iterator[Classification]:
-        """Classify a stream of token lists, examples or mappings of columns, in order and in bounded memory."""
-        if isinstance(sentences, (str, bytes)):
+        """Classify a stream of token lists, examples, mappings of columns, or frames, in order and in bounded
+        memory."""
+        if isinstance(sequences, (str, bytes)):
             raise DataError("classify_many: expected sentences, found a text; use classify_text")
-        numbered = enumerate(sentences, 1)
-        prepared = (self._sentence(given, f"sentence {number}") for number, given in numbered)
-        return self._stream(prepared, look_ahead)
+        what = "sentence" if self.model.reads == "tokens" else "sequence"
+        examples = (self._example(given, f"{what} {number}") for number, given in enumerate(sequences, 1))
+        return self._stream(windows(examples, look_ahead))
 
     def classify_texts(self, texts: Iterable[str], *, look_ahead: int = 256) -> Iterator[Classification]:
         """Classify a stream of texts, as `classify_many` does."""
         if isinstance(texts, (str, bytes)):
             raise DataError("classify_texts: expected texts, found one; use classify_text")
-        cut = (text_sentence(t, self._tokenize, self.columns, f"text {n}") for n, t in enumerate(texts, 1))
-        return self._stream(cut, look_ahead)
+        cut = (self._cut(text, f"text {number}") for number, text in enumerate(texts, 1))
+        return self._stream(windows(cut, look_ahead))
 
     def predict(self, sentences: Iterable[Iterable[str] | Example | Mapping[str, Iterable[str]]]) -> list[str]:
         """The labels alone, for all sentences."""
         return [found.label for found in self.classify_many(sentences)]
 
-    def _sentence(self, given: Any, where: str) -> Sentence:
-        """As `sentence_of`; an example that was cut from a text brings it along."""
+    def _example(self, given: Any, where: str) -> Example:
+        """Checked; an example that was cut from a text brings it along."""
+        if self.model.reads == "frames":
+            return self._giving.example(given, where)
         sentence = sentence_of(given, self.columns, where)
-        text = given.metadata.get("text") if isinstance(given, Example) else None
-        return sentence if text is None else replace(sentence, text=text)
+        return _of(sentence, given.metadata.get("text") if isinstance(given, Example) else None)
 
-    def _stream(self, sentences: Iterator[Sentence], look_ahead: int) -> Iterator[Classification]:
-        if look_ahead < 1:
-            raise ConfigError(f"expected a look_ahead of at least one sentence, found {look_ahead}")
-        return self._windows(sentences, look_ahead)
+    def _cut(self, text: Any, where: str) -> Example:
+        if self.model.reads == "frames":
+            return self._giving.text(text, where)  # raises
+        sentence = text_sentence(text, self._tokenize, self.columns, where)
+        return _of(sentence, sentence.text)
 
-    def _windows(self, sentences: Iterator[Sentence], look_ahead: int) -> Iterator[Classification]:
-        while window := list(islice(sentences, look_ahead)):
-            yield from self._read(window)
+    def _stream(self, groups: Iterator[Sequence[Example]]) -> Iterator[Classification]:
+        for group in groups:
+            yield from self._read(group)
 
-    def _read(self, sentences: Sequence[Sentence]) -> list[Classification]:
-        """Long texts first, few at a time, so that padding is little; the answers in the order given."""
-        order = sorted(range(len(sentences)), key=lambda n: -len(sentences[n].tokens))
+    def _read(self, examples: Sequence[Example]) -> list[Classification]:
+        """Batches of similar length, so that padding is little; the answers in the order given."""
         found: dict[int, Classification] = {}
-        place = 0
-        while place < len(order):
-            longest = max(len(sentences[order[place]].tokens), 1)
-            rows = order[place : place + max(1, min(64, 4096 // longest))]
-            found |= zip(rows, self._answers([sentences[row] for row in rows]), strict=True)
-            place += len(rows)
-        return [found[n] for n in range(len(sentences))]
+        for rows in batches([len(example) for example in examples], sentences=64, tokens=4096):
+            found |= zip(rows.tolist(), self._answers([examples[row] for row in rows]), strict=True)
+        return [found[row] for row in range(len(examples))]
 
-    def _answers(self, sentences: Sequence[Sentence]) -> list[Classification]:
+    def _answers(self, examples: Sequence[Example]) -> list[Classification]:
         model, labels = self.model, self.labels
-        examples = [Example({"tokens": s.tokens, **s.columns}) for s in sentences]
         with torch.inference_mode():
             distribution = model.distribution(model.inputs.encode(examples), self._table)
             assert isinstance(distribution, LinearChain)
             names = [answer for (answer,) in model.head.predicted(distribution)]
             shares = distribution.marginals()[:, 0].double().tolist() if distribution.calibrated else None
         answers = []
-        for row, (sentence, name) in enumerate(zip(sentences, names, strict=True)):
+        for row, (example, name) in enumerate(zip(examples, names, strict=True)):
             every = dict(zip(labels, shares[row], strict=True)) if shares is not None else {}
-            answers.append(Classification(name, every.get(name), every, sentence.tokens, sentence.text))
+            tokens, text = example.inputs.get("tokens", ()), example.metadata.get("text")
+            audio = self._giving.shown(example).get("audio") if model.reads == "frames" else None
+            answers.append(Classification(name, every.get(name), every, tokens, text, audio))
         return answers
+
+
+def _of(sentence: Sentence, text: str | None) -> Example:
+    metadata = {} if text is None else {"text": text}
+    return Example({"tokens": sentence.tokens, **sentence.columns}, metadata=metadata)

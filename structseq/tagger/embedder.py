@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from structseq.errors import DataError
 from structseq.model import Model
@@ -31,6 +32,8 @@ class Embedder(Held):
     def __init__(self, model: Model, **told: Any) -> None:
         super().__init__(model, **told)
         self._giving = Giving(model, self.tokenizer)
+        with torch.inference_mode():
+            self._table = model.inputs.word_table()  # of all known words, once
 
     def embed(self, sequences: Iterable[Any], *, look_ahead: int = 1024) -> np.ndarray:
         """(N, width) float32 vectors of sequences, each an `Example`, a list of tokens, or an array of frames (L, F).
@@ -40,17 +43,17 @@ class Embedder(Held):
         if isinstance(sequences, (str, bytes)):
             raise DataError("embed: expected sequences, found a text; use embed_text")
         examples = (self._giving.example(given, f"sequence {n}") for n, given in enumerate(sequences, 1))
-        found = [self.model.embed(group) for group in windows(examples, look_ahead)]
+        found = [self.model.embed(group, self._table) for group in windows(examples, look_ahead)]
         return np.concatenate(found) if found else np.zeros((0, self.width), np.float32)
 
     def embed_text(self, text: str) -> np.ndarray:
         """(width,) the vector of a text, cut as the training data were."""
-        vector: np.ndarray = self.model.embed([self._giving.text(text, "embed_text")])[0]
+        vector: np.ndarray = self.model.embed([self._giving.text(text, "embed_text")], self._table)[0]
         return vector
 
     def embed_audio(self, path: str | Path) -> np.ndarray:
         """(width,) the vector of a recording; raises `DataError` for a file that is none."""
-        vector: np.ndarray = self.model.embed([self._giving.audio(path, "embed_audio")])[0]
+        vector: np.ndarray = self.model.embed([self._giving.audio(path, "embed_audio")], self._table)[0]
         return vector
 
     @property

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from structseq.config import AudioOptions
 from structseq.data.example import Example
 from structseq.data.pairs import cut, joined
 from structseq.data.tokenizer import tokenizer_of
@@ -22,14 +23,15 @@ class Giving:
     ----------
     model:
         It says whether steps are tokens or frames, and how texts are cut: into the symbols that pairs are made of
-        (``data.symbols``) where it was trained on pairs, else by the tokenizer.
+        (``data.symbols``) where it answers as pairs do, or was told that its data are pairs (``data.format``), else by
+        the tokenizer.
     tokenizer:
         Its name.
     """
 
     def __init__(self, model: Model, tokenizer: str) -> None:
         self.reads, self.data = model.reads, model.options.data
-        self._paired = model.head.gives == "target"
+        self._paired = model.head.gives == "target" or self.data.format == "pairs"
         self._tokenize = tokenizer_of(tokenizer)
 
     def example(self, given: Any, where: str) -> Example:
@@ -53,7 +55,7 @@ class Giving:
     def text(self, text: Any, where: str) -> Example:
         """From a text, cut as the training data were."""
         if self.reads == "frames":
-            raise ConfigError(f"{where}: this model reads recordings, not texts")
+            raise ConfigError(f"{where}: this model reads recordings, not texts; give a WAV file or a list of them")
         if not isinstance(text, str):
             raise DataError(f"{where}: expected a text, found {type(text).__name__}")
         tokens = cut(text, self.data.symbols) if self._paired else tuple(token.text for token in self._tokenize(text))
@@ -63,9 +65,7 @@ class Giving:
         """From a recording."""
         if self.reads == "tokens":
             raise ConfigError(f"{where}: this model reads texts, not recordings")
-        from structseq.data.audio import read_audio
-
-        return Example({"frames": read_audio(path, options=self.data.audio)}, source=str(path))
+        return recording(path, options=self.data.audio)
 
     def shown(self, example: Example) -> dict[str, Any]:
         """What an answer is given beside, in a record: the source's text, or the recording's name."""
@@ -77,6 +77,13 @@ class Giving:
     def join(self, symbols: Iterable[str]) -> str:
         """Symbols as a text: characters side by side where pairs are cut into them, else words between spaces."""
         return joined(symbols, self.data.symbols if self._paired and self.reads == "tokens" else "words")
+
+
+def recording(path: str | Path, *, options: AudioOptions) -> Example:
+    """A WAV file as an example; raises as `structseq.data.audio.read_audio` does."""
+    from structseq.data.audio import read_audio  # with its libraries, an extra
+
+    return Example({"frames": read_audio(path, options=options)}, source=str(path))
 
 
 def windows(given: Iterable[Example], size: int) -> Iterator[Sequence[Example]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
 from structseq.model import Model
@@ -63,6 +65,8 @@ class Transducer(Held):
         if (model.head.gives, model.reads) == ("inputs", "frames"):
             raise ConfigError("Transducer: expected answers of symbols, found frames said again; use Embedder")
         self._giving = Giving(model, self.tokenizer)
+        with torch.inference_mode():
+            self._table = model.inputs.word_table()  # of all known words, once
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -102,5 +106,5 @@ class Transducer(Held):
     def _answers(self, examples: Sequence[Example]) -> list[Transduction]:
         return [
             Transduction(answer, self._giving.join(answer), log_prob, self._giving.shown(example))
-            for example, (answer, log_prob) in zip(examples, self.model.answer(examples), strict=True)
+            for example, (answer, log_prob) in zip(examples, self.model.answer(examples, self._table), strict=True)
         ]
