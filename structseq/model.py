@@ -157,6 +157,21 @@ class Model(nn.Module):
                 found[row] = (answers[place], sure[place] if sure is not None else None)
         return found
 
+    def ranked(
+        self, examples: Sequence[Example], k: int, *, width: int, table: Tensor | None = None
+    ) -> list[list[tuple[tuple[str, ...], float | None]]]:
+        """As `answer`, for each example its ``k`` best answers (`Head.ranked`), best first."""
+        found: list[list[tuple[tuple[str, ...], float | None]]] = [[] for _ in examples]
+        for rows, distribution in self._distributions(examples, table=table):
+            every = self.head.ranked(distribution, k, width)
+            for rank in range(max(map(len, every), default=0)):
+                answers = [row[rank] if rank < len(row) else () for row in every]
+                sure = self.head.log_probs(distribution, answers)
+                for place, row in enumerate(rows):
+                    if rank < len(every[place]):
+                        found[row].append((answers[place], sure[place] if sure is not None else None))
+        return found
+
     @property
     def embedding_width(self) -> int:
         """Width of the vectors that `embed` gives."""

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from structseq.data.audio import frames_of
 from structseq.data.example import Example
 from structseq.errors import DataError
 from structseq.inputs.frames import FrameBatch, FrameInputs
@@ -238,3 +239,17 @@ def test_dropout_drops_features_of_whole_rows_in_training_alone() -> None:
     (row,) = rows(made, ones)
     assert set(row.unique().tolist()) == {0.0, 2.0} and (row == row[0]).all()
     assert (rows(made.eval(), ones)[0] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("samples", "told"),
+    [
+        (np.array([100, -100] * 500, np.int16), "divide whole numbers by their range"),
+        (np.array([0.1, np.nan] * 500), "expected samples that are numbers"),
+        (np.array([0.1, np.inf] * 500), "expected samples that are numbers"),
+        (np.zeros((10, 2)), "found an array of 2 dimensions"),
+    ],
+)
+def test_samples_that_are_none_are_refused(samples: np.ndarray, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        frames_of(samples)

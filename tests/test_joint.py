@@ -233,3 +233,14 @@ def test_labels_that_training_never_saw_are_misses(corpus: Corpus, model: Model)
     report = score(model, [stranger, *corpus.test[1:]])
     assert isinstance(report, JointReport)
     assert report.label.unseen_tags == {"why": 1} and not report.tags.unseen_tags
+
+
+def test_check_tells_the_labels_and_who_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "train.conll"
+    rows = ["# intent = ask\nwhere\tO\nis\tO\nRome\tB-city\n", "# intent = book\nfly\tO\nto\tO\nOslo\tB-city\n"] * 3
+    data.write_text("\n".join(rows), encoding="utf-8")
+    done = call(capsys, "check", data, "--set", "data.label=intent")
+    assert done.status == 0 and "2, under 'intent', for head.type=joint\n" in done.out
+    data.write_text("\n".join([*rows, "go\tO\nhome\tO\n"]), encoding="utf-8")
+    done = call(capsys, "check", data, "--set", "data.label=intent")
+    assert "1 sentences have none, and training would refuse them" in done.out and f"{data}:31" in done.out

@@ -4,6 +4,7 @@ words; vectors of anything."""
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -260,6 +261,8 @@ def test_dev_and_test_of_another_kind_are_refused_before_training(
             told = command("train", data, part, other, "--output", tmp_path / "m", *tiny(1), *set_(f"head.type={head}"))
             assert told.status == 2 and f"{other}:" in told.sentence and "it is made of" in told.sentence
             assert not (tmp_path / "m").exists()
+        checked = command("check", data, other)
+        assert checked.status == 1 and "is of another kind" in checked.err
 
 
 def test_what_inputs_are_made_by_cannot_be_set_any_more(
@@ -416,3 +419,39 @@ def test_a_damaged_width_of_frames_is_told(learned: Model, tmp_path: Path) -> No
     width = next((tmp_path / "model" / "vocabulary").glob("frames*"))
     assert width.read_text().split() == ["48", "0"]
     assert load_model(tmp_path / "model").model.reads == "frames"
+
+
+def test_answers_are_ranked(learned: Model, tones: Path) -> None:
+    transducer, example = Transducer(learned), next(read(tones, audio=learned.options.data.audio))
+    found = transducer.ranked(example, 5, beam=20)
+    assert len(found) == len({answer.answer for answer in found}) == 5
+    sure = [answer.log_prob for answer in found]
+    assert all(p is not None for p in sure)
+    distribution = learned.distribution(learned.inputs.encode([example]))
+    best = distribution.beam(20, 5)
+    assert [learned.head.answers([path])[0] for path in best.path[0].tolist()] == [answer.answer for answer in found]
+    exact = [float(distribution.log_prob(path.unsqueeze(0)).detach()) for path in best.path[0]]
+    assert sure == pytest.approx(exact, abs=1e-4)
+    assert transducer.ranked(example, 1)[0].log_prob >= transducer.transduce(example).log_prob - 1e-4
+    for k, beam in ((0, None), (2, 0), (True, -1)):
+        with pytest.raises(ConfigError, match="from 1 on"):
+            transducer.ranked(example, k, beam=beam)
+
+
+def test_a_model_that_does_not_search_says_so() -> None:
+    example = Example({"frames": np.ones((4, 2), np.float32)}, {"target": ("7",), "tags": ("7",) * 4})
+    model = Model.prepare(Options.of({"head": {"type": "trim"}, "encoder": {"width": 3}}), [example], PLAIN, seed=0)
+    with pytest.raises(ConfigError, match="ctc and generate rank answers"):
+        Transducer(model).ranked(example, 3)
+
+
+def test_a_decoders_answers_are_ranked() -> None:
+    examples = [
+        Example({"tokens": tuple("ab")}, {"target": tuple("ba")}),
+        Example({"tokens": ("a",)}, {"target": ("a",)}),
+    ]
+    model = Model.prepare(Options.of({"head": {"type": "generate"}, "encoder": {"width": 4}}), examples, PLAIN, seed=0)
+    found = Transducer(model).ranked(["a", "b"], 40, beam=200)
+    sure = [answer.log_prob for answer in found]
+    assert len(found) == 31 == len({answer.answer for answer in found})  # every answer of up to four symbols
+    assert sure == sorted(sure, reverse=True) and sum(map(math.exp, sure)) == pytest.approx(1, abs=1e-4)

@@ -22,6 +22,7 @@ from structseq.cli.reading import (
     illegal_in,
     place_of,
     read_examples,
+    refuse_other_steps,
 )
 from structseq.data.example import Example
 from structseq.errors import DataError
@@ -79,6 +80,11 @@ def run_check(paths: Sequence[Path], settings: Sequence[str]) -> int:
             remark(f"error: {problem}")
             continue
         print(f"{path}", *checked[-1].lines, sep="\n", end="\n\n")
+    for part in checked[1:]:
+        try:
+            refuse_other_steps(part.examples, "frames" if "frames" in checked[0].examples[0].inputs else "tokens")
+        except DataError as problem:
+            part.refused.append(f"{checked[0].path} is of another kind: {problem}")
     if len(checked) > 1:
         print("across the files", *across(checked, data), sep="\n", end="\n\n")
     if any(part.counts for part in checked):
@@ -128,6 +134,11 @@ def _check_tags(found: Checked, data: DataOptions) -> None:
         found.counts = Counter(label for label in labels if label)
         found.tell("labels", f"{len(found.counts)}, under {data.label!r}; train with head.type=classify")
         return
+    if any(labels):
+        missing = [example.source for example, label in zip(found.examples, labels, strict=True) if not label]
+        told = f"; {len(missing):,} sentences have none, and training would refuse them" if missing else ""
+        found.tell("labels", f"{len({*labels} - {None, ''})}, under {data.label!r}, for head.type=joint{told}")
+        found.list(missing)
     if any("tags" not in example.targets for example in found.examples):
         found.refused.append(f"{found.path} has sentences without tags")
         return

@@ -12,7 +12,7 @@ from structseq.cli.reading import answering_options, reader_options, refuse_own_
 from structseq.cli.transducing import recordings_in
 from structseq.config import DataOptions
 from structseq.data.formats import detect_format, read
-from structseq.data.textfile import BOM, Source, read_lines, writing
+from structseq.data.textfile import Source, text_lines, writing
 from structseq.errors import ConfigError
 from structseq.storage import StoredModel
 from structseq.tagger import Classification, Classifier
@@ -59,11 +59,6 @@ def _answers(
     known = data.format if data.format != "auto" else None
     name = format or ("text" if file == "-" else known or detect_format(file))
     if name == "text":
-        return classifier.classify_texts(_lines(source, data.encoding))
+        return classifier.classify_texts(text_lines(source, encoding=data.encoding))
     examples = read(source, "columns" if name == "conll" else name, **reader_options(data, tags=False))
     return classifier.classify_many(examples)
-
-
-def _lines(source: Source, encoding: str) -> Iterator[str]:
-    for number, line in enumerate(read_lines(source, encoding=encoding)):
-        yield line.rstrip("\r\n").removeprefix(BOM if number == 0 else "")

@@ -19,7 +19,7 @@ from structseq.data.formats import detect_format, read_passages
 from structseq.data.jsonl import SPAN_KEYS, TAG_KEYS, keys_of
 from structseq.data.passages import Passage
 from structseq.data.record import read_records
-from structseq.data.textfile import BOM, Source, name_of, read_lines, writing
+from structseq.data.textfile import BOM, Source, name_of, text_lines, writing
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
 from structseq.storage import load_model
@@ -164,11 +164,7 @@ _KEYS = {"columns", "tags", "tokenizer", "scheme", "misaligned"}
 
 def _texts(tagger: Tagger, source: Source, encoding: str, confidence: bool) -> Iterator[str]:
     """One text a line in, one record a line out."""
-    lines = (
-        line.rstrip("\r\n").removeprefix(BOM if n == 0 else "")
-        for n, line in enumerate(read_lines(source, encoding=encoding))
-    )
-    for tagging in tagger.tag_texts(lines, confidence=confidence):
+    for tagging in tagger.tag_texts(text_lines(source, encoding=encoding), confidence=confidence):
         yield _record(tagger, tagging)
 
 

@@ -16,7 +16,7 @@ from structseq.cli.reading import answering_options, reader_options, refuse_own_
 from structseq.config import DataOptions
 from structseq.data.example import Example
 from structseq.data.formats import FORMATS, detect_format, read
-from structseq.data.textfile import BOM, Source, peek, read_lines, replacing, writing
+from structseq.data.textfile import Source, peek, replacing, text_lines, writing
 from structseq.errors import ConfigError, DataError
 from structseq.storage import StoredModel, load_model
 from structseq.tagger import Embedder, Transducer, Transduction
@@ -121,7 +121,7 @@ def given_in(stored: StoredModel, file: str, format: str | None, data: DataOptio
         raise ConfigError(f"unknown --format {format!r}; known are {', '.join(known)}")
     name = format or _format_of(file, stored, data)
     if name == "text":
-        lines = _lines(source, data.encoding)
+        lines = text_lines(source, encoding=data.encoding)
         return (giving.text(line, f"line {number}") for number, line in enumerate(lines, 1))
     return read(source, "columns" if name == "conll" else name, **reader_options(data, tags=False))
 
@@ -151,8 +151,3 @@ def recordings_in(file: str, format: str | None, data: DataOptions) -> Iterator[
     examples = read(file, "audio", **reader_options(data, tags=False))
     first = next(examples, None)  # what is wrong with the list is told before anything is written
     return chain([] if first is None else [first], examples)
-
-
-def _lines(source: Source, encoding: str) -> Iterator[str]:
-    for number, line in enumerate(read_lines(source, encoding=encoding)):
-        yield line.rstrip("\r\n").removeprefix(BOM if number == 0 else "")

@@ -178,8 +178,8 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
     its cosine transform; the first window begins with the first sample, and the last one reaches the last, with
     silence after it. F is ``stride`` times the mel bands or coefficients: neighbouring frames stand side by side, and
     the last step repeats its last frame. With ``centre`` the mean over the recording is taken from every frame (Atal
-    1974, "cepstral mean subtraction"). Raises `DataError` for samples of several channels, `ConfigError` for more
-    coefficients than mel bands.
+    1974, "cepstral mean subtraction"). Raises `DataError` for samples of several channels, whole numbers (a WAV
+    file's own, not yet between -1 and 1) and what is no number, `ConfigError` for more coefficients than mel bands.
 
     >>> noise = np.random.default_rng(0).normal(0, 0.1, 8000)
     >>> frames_of(noise).shape, frames_of(noise, options=AudioOptions(stride=3)).shape
@@ -188,6 +188,12 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
     options = check_options(options)
     if np.ndim(samples) != 1:
         raise DataError(f"expected samples (N,) of one channel, found an array of {np.ndim(samples)} dimensions")
+    samples = np.asarray(samples)
+    if not np.issubdtype(samples.dtype, np.floating):
+        advice = "divide whole numbers by their range (int16: 32768)"
+        raise DataError(f"expected samples between -1 and 1, found {samples.dtype}; {advice}")
+    if not np.isfinite(samples).all():
+        raise DataError("expected samples that are numbers, found one that is none, or infinite; mend or leave it out")
     window, hop = spacing(options)
     count = 1 + max(0, math.ceil((len(samples) - window) / hop))
     padded = np.zeros((count - 1) * hop + window, np.float32)

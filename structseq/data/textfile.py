@@ -100,6 +100,12 @@ def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
         raise ConfigError(f"unknown encoding {encoding!r}; use a name Python knows, such as utf-8 or latin-1") from None
 
 
+def text_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
+    """The lines without their endings and the byte order mark, as texts to be answered; raises as `read_lines`."""
+    for number, line in enumerate(read_lines(source, encoding=encoding)):
+        yield line.rstrip("\r\n").removeprefix(BOM if number == 0 else "")
+
+
 def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
     r"""Each line with its own ending, which is ``\n`` or ``\r\n`` and nothing else; a byte order mark stays in line 1.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +88,8 @@ class Fused(Recurrent):
         if recurrent is kernel.weight_hh_l0:
             states: Tensor = kernel(values)[0]
             return states
-        replaced: Tensor = torch.func.functional_call(kernel, {"weight_hh_l0": recurrent}, (values,))[0]
+        with _laid_out_anew() if values.is_cuda else nullcontext():
+            replaced: Tensor = torch.func.functional_call(kernel, {"weight_hh_l0": recurrent}, (values,))[0]
         return replaced
 
     def _start(self) -> None:
@@ -174,6 +178,15 @@ class GRU(Fused):
     def gates(self, inputs: Padded) -> dict[str, Tensor]:
         r, z, _ = into_gates(self.gru, inputs.values, self(inputs).values).chunk(3, -1)
         return {"reset": r.sigmoid(), "update": z.sigmoid()}
+
+
+@contextmanager
+def _laid_out_anew() -> Iterator[None]:
+    """GPUs want a network's weights in one piece, and torch warns where some were replaced: it is meant so. Not for
+    several threads, which the directions on a CPU are."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
+        yield
 
 
 def into_gates(kernel: nn.RNNBase, values: Tensor, states: Tensor) -> Tensor:

@@ -6,13 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from structseq.batch import pad_targets
 from structseq.data.example import Example
 from structseq.data.rows import Axis
+from structseq.errors import ConfigError
 from structseq.padded import Padded
-from structseq.structures.base import Distribution, Structure
+from structseq.structures.base import Distribution, Searched, Structure
 
 
 class Head(nn.Module, ABC):
@@ -106,6 +108,20 @@ class Head(nn.Module, ABC):
         """The log-probability of each row's answer of its own length, in nats; None where the distribution tells
         none."""
         return None
+
+    def ranked(self, distribution: Distribution, k: int, width: int) -> list[list[tuple[str, ...]]]:
+        """For each row the ``k`` best answers of their own length that a search of this ``width`` finds, best first;
+        fewer where there are fewer.
+
+        Raises `ConfigError` where the distribution is over something else.
+        """
+        if not isinstance(distribution, Searched):
+            raise ConfigError(
+                f"a {type(self).__name__} answers with its best path alone; ctc and generate rank answers"
+            )
+        found = distribution.beam(width, k)
+        rows = zip(found.path.tolist(), torch.isfinite(found.score).sum(1).tolist(), strict=True)
+        return [self.answers(paths[:count]) for paths, count in rows]
 
     @abstractmethod
     def criterion(self, gold: Sequence[Any], predicted: Sequence[Any]) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from structseq.structures.base import Distribution, LogSum, Ranked, Semiring, Structure, require_count
+from structseq.structures.base import LogSum, Ranked, Searched, Semiring, Structure, require_count
 
 Label = TypeVar("Label", bound=Hashable)
 
@@ -37,7 +37,7 @@ def trim(path: Iterable[Label]) -> list[Label]:
     return [label for label, _ in groupby(path)]
 
 
-class Ctc(Distribution):
+class Ctc(Searched):
     """A distribution over label sequences: each frame draws a label or the blank on its own, and `collapse` reads them.
 
     p(l | x) = sum over the frame paths that collapse to l, of prod_t p_t(path_t)   (equations 2 and 3)

@@ -148,6 +148,15 @@ class Distribution(ABC):
         """The most probable answer of each row."""
 
 
+class Searched(Distribution):
+    """A distribution over sequences of their own length, whose best ones are searched for."""
+
+    @abstractmethod
+    def beam(self, width: int, k: int = 1) -> Ranked:
+        """The ``k`` best answers that a search finds which keeps ``width`` beginnings: path (B, k, U), 0 (or the blank)
+        beyond each end, and score (B, k), best first; -inf where fewer were found."""
+
+
 class Structure(Distribution):
     """An exact dynamic programme over weights, the first of which are scores (B, T, ...).
 

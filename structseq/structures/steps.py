@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from structseq.structures.base import Distribution, Ranked, draw, require_count
+from structseq.structures.base import Ranked, Searched, draw, require_count
 
 # What a stepper remembers of some hypotheses: tensors with one row for each
 State = tuple[Tensor, ...]
@@ -43,7 +43,7 @@ class Stepper(Protocol):
         ...
 
 
-class Steps(Distribution):
+class Steps(Searched):
     """A distribution over symbol sequences y of at most ``longest`` symbols.
 
     p(y) = prod_u p(y_u | y_1 .. y_u-1, row) p(end | y, row)

@@ -42,7 +42,7 @@ def sentence_of(given: Any, columns: Sequence[str], where: str) -> Sentence:
 def text_sentence(text: Any, tokenizer: Tokenizer, columns: Sequence[str], where: str) -> Sentence:
     """A sentence cut from a text; `DataError` where it is no string, or the model needs columns that a text has not."""
     if not isinstance(text, str):
-        raise DataError(f"{where}: expected a text, found {_kind(text)}; tag() takes tokens")
+        raise DataError(f"{where}: expected a text, found {_kind(text)}; tokens have a call of their own")
     if columns:
         raise DataError(
             f"{where}: the model needs the column {columns[0]!r} beside the tokens; cut the text and use tag()"
@@ -62,7 +62,8 @@ def check_names(given: Iterable[str], columns: Sequence[str]) -> None:
 def strings(given: Any, where: str) -> tuple[str, ...]:
     """Strings in a tuple; `DataError` for a bare text, bytes, or anything else among them."""
     if isinstance(given, str):
-        raise DataError(f"{where}: expected a list of tokens, found a text; use tag_text for text, or split it first")
+        calls = "tag_text, classify_text or transduce_text"
+        raise DataError(f"{where}: expected a list of tokens, found a text; use {calls} for text, or split it first")
     if isinstance(given, (bytes, bytearray)) or not isinstance(given, Iterable):
         raise DataError(f"{where}: expected a list of tokens, found {_kind(given)}")
     found = tuple(given)

@@ -88,6 +88,19 @@ class Transducer(Held):
         """Answer a recording; raises `DataError` for a file that is none."""
         return self._answers([self._giving.audio(path, "transduce_audio")])[0]
 
+    def ranked(self, given: Any, k: int, *, beam: int | None = None) -> list[Transduction]:
+        """The ``k`` best answers to what `transduce` takes that a search finds which keeps ``beam`` beginnings (``k``
+        where None), best first, each with its exact log-probability; fewer where there are fewer.
+
+        Raises `ConfigError` for a model that does not search (trimming, the loop of words).
+        """
+        if not (isinstance(k, int) and k >= 1) or not (beam is None or (isinstance(beam, int) and beam >= 1)):
+            raise ConfigError(f"ranked: expected k and beam from 1 on, found {k!r} and {beam!r}")
+        example = self._giving.example(given, "ranked")
+        shown = self._giving.shown(example)
+        (answers,) = self.model.ranked([example], k, width=max(k, beam or k), table=self._table)
+        return [Transduction(answer, self._giving.join(answer), log_prob, shown) for answer, log_prob in answers]
+
     def transduce_many(self, sequences: Iterable[Any], *, look_ahead: int = 256) -> Iterator[Transduction]:
         """Answer a stream of what `transduce` takes, in order and in bounded memory."""
         if isinstance(sequences, (str, bytes)):
