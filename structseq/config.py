@@ -180,7 +180,8 @@ class HeadOptions(Section):
     )
     pooling: str | None = Field(
         None,
-        description="classify, joint: how a sequence becomes one vector: attention, last, max (where not given), mean",
+        description="classify, joint: how a sequence becomes one vector: attention (where not given, of joint), last, "
+        "max (of classify), mean",
     )
     attention: Literal["additive", "dot", "location"] | None = Field(
         None, description="generate: how the decoder looks at the encoder's states (location where not given)"
@@ -194,7 +195,7 @@ class HeadOptions(Section):
     )
     costs: dict[str, float] = Field(
         {},
-        description="crf (by softmax-margin then), svm: cost of a mistake where this type, tag or O is right",
+        description="crf, joint (by softmax-margin then), svm: cost of a mistake where this type, tag or O is right",
     )
 
 

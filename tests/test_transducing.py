@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import re
 import subprocess
 import sys
 import wave
@@ -219,6 +220,13 @@ def test_a_recording_may_have_a_label_or_a_label_and_tags(command: Command, tone
         for given in (listed, records[0]["audio"]):
             done = command("tag", model, given)
             assert done.status == 0 and all(json.loads(line).keys() == keys for line in done.out.splitlines())
+    cards = {head: (tmp_path / head / "README.md").read_text() for head in ("classify", "joint")}
+    assert "audio-classification" in cards["classify"] and "classify_audio" in cards["classify"]
+    (usage,) = re.findall(r"```python\n(.*?)```", cards["joint"], re.DOTALL)
+    usage = usage.replace("path/to/this/folder", str(tmp_path / "joint")).replace("recordings.jsonl", str(listed))
+    exec(usage, {})
+    described = command("describe", tmp_path / "classify").out
+    assert "frames.width" in described and " 48\n" in described
     classifier = Classifier.load(tmp_path / "classify")
     examples = list(read(listed, audio=classifier.model.options.data.audio))
     heard, given = classifier.classify_audio(records[0]["audio"]), examples[0]

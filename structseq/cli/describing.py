@@ -9,6 +9,7 @@ from typing import Any
 from structseq.cli.door import one_line
 from structseq.cli.reading import data_options, read_examples, refuse_foreign
 from structseq.config import Options
+from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ConfigError
 from structseq.model import Model
 from structseq.openings import mean_openings
@@ -56,7 +57,7 @@ def _what(folder: Path, stored: StoredModel) -> str:
 
 def _sizes(model: Model) -> str:
     """Vocabularies, and numbers that were trained, by part."""
-    known = [(f"  {name}", f"{len(vocabulary.items):,}") for name, vocabulary in model.vocabularies.items()]
+    known = [(f"  {name}", f"{_size(vocabulary, name):,}") for name, vocabulary in model.vocabularies.items()]
     parts: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         words = name.removeprefix("inputs.features.").removeprefix("inputs.").split(".")
@@ -159,3 +160,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def _size(vocabulary: Vocabulary, name: str) -> int:
+    """How many there are; of a width, which is stored among them, that."""
+    return int(vocabulary.items[0]) if name.endswith(".width") else len(vocabulary.items)

@@ -49,7 +49,14 @@ _CLASSIFIER = """\
 from structseq import Classifier
 
 classifier = Classifier.load("path/to/this/folder")
-classifier.classify_text("...")"""
+classifier.classify_{given}("...")"""
+_FRAME_TAGGER = """\
+from structseq import read
+from structseq.storage import load_model
+
+model = load_model("path/to/this/folder").model
+examples = list(read("recordings.jsonl", audio=model.options.data.audio, tags=False))
+list(model.predict(examples))"""
 
 _TRANSDUCER = """\
 from structseq import Transducer
@@ -63,6 +70,9 @@ embedder = Embedder.load("path/to/this/folder")
 embedder.embed_{given}("...")"""
 
 
+_READ = {"text": "text", "audio": "recording"}
+
+
 def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     """The card's text, Markdown."""
     plain = model.tags.outer.plain
@@ -73,16 +83,16 @@ def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provena
         "tags": (
             "token-classification",
             "Sequence tagger",
-            f"each token a tag in the scheme {model.tags.outer.name}",
-            _TAGGER,
+            f"each {'frame' if given == 'audio' else 'token'} a tag in the scheme {model.tags.outer.name}",
+            _FRAME_TAGGER if given == "audio" else _TAGGER,
             "Tags" if plain else "Types",
         ),
-        "label": ("text-classification", "Text classifier", "each text a label", _CLASSIFIER, "Labels"),
+        "label": ("text-classification", "Classifier", f"each {_READ[given]} a label", _CLASSIFIER, "Labels"),
         "target": ("text2text-generation", "Transducer", "each sequence another", _TRANSDUCER, "Symbols"),
         "inputs": ("feature-extraction", "Autoencoder", "each sequence a vector", _EMBEDDER, "Symbols"),
     }[gives]
-    if given == "audio" and gives == "target":
-        task = "automatic-speech-recognition"
+    if given == "audio":
+        task = {"target": "automatic-speech-recognition", "label": "audio-classification"}.get(gives, task)
     return _CARD.format(
         task=task,
         title=title,
