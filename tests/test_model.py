@@ -285,9 +285,9 @@ def test_columns_alone_are_enough() -> None:
 
 
 def test_examples_without_tokens_or_tags() -> None:
-    with pytest.raises(DataError, match="at least one tagged token"):
+    with pytest.raises(DataError, match="at least one tag, label or symbol"):
         miniature.model(examples=())
-    with pytest.raises(DataError, match="at least one tagged token"):
+    with pytest.raises(DataError, match="at least one tag, label or symbol"):
         miniature.model(examples=(Example.of([], []),))
     with pytest.raises(DataError, match="has no tags"):
         miniature.model(examples=(Example.of(["a"]),))
