@@ -147,7 +147,7 @@ def test_neighbours_do_not_matter(encoder: Encoder) -> None:
     for b, row in enumerate(rows):
         (alone,) = real_parts(encoder(Padded.of([row])))
         close(alone, together[b])
-    strangers = sentences(seed=2)
+    strangers = [row.double() for row in sentences(seed=2)]
     strangers[3] = rows[3]
     close(real_parts(encoder(Padded.of(strangers)))[3], together[3])
 
