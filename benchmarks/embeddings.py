@@ -40,8 +40,8 @@ NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>.+)_(?P<index>[0-9]+)")
 HELD_OUT = {"test": range(5), "dev": range(5, 7)}
 RECIPE = (
     "head.type=autoencode", "data.audio.features=mfcc", "data.audio.centre=true", "data.audio.stride=2",
-    "encoder.width=100", "encoder.dropout=0", "encoder.recurrent_dropout=0", "inputs.dropout=0",
-    "training.epochs=10", "training.threads=1",
+    "encoder.width=100", "encoder.dropout=0", "encoder.recurrent_dropout=0", "inputs.dropout=0.3",
+    "head.bottleneck=16", "training.epochs=10", "training.threads=1",
 )  # fmt: skip
 CENTRED, PLAINLY = AudioOptions(features="mfcc", centre=True), AudioOptions(features="mfcc")
 
