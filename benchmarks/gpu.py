@@ -1,4 +1,4 @@
-"""Every encoder and every head on a GPU beside the CPU: the same numbers, and seconds for an update.
+"""Every encoder and every head on a GPU beside the CPU: the same numbers, and milliseconds for an update.
 
     python benchmarks/gpu.py --repeats 20
 
@@ -73,7 +73,6 @@ def compared(name: str, options: dict[str, Any], rows: int, repeats: int) -> dic
     if name in TRANSCRIBERS:
         scheme = PLAIN
     made = Model.prepare(Options.of(options), examples, scheme, seed=0)
-    # Weights of some size, so that answers are no ties.
     few, found = examples[:6], {"model": name}
     losses, gradients, answers = {}, {}, {}
     for device in ("cpu", "cuda"):

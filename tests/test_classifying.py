@@ -253,6 +253,33 @@ def test_train_evaluate_tag_and_describe(tmp_path: Path, capsys: pytest.CaptureF
     assert done.status == 0 and "head       classify" in done.out
 
 
+def test_a_format_named_in_training_is_no_other_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = tmp_path / "bare.tsv", tmp_path / "model"
+    data.write_text("good\ta fine film\nbad\ta dull film\n" * 6, encoding="utf-8")
+    settings = [*tiny(epochs=1), "--set", "head.type=classify", "--set", "data.format=labelled"]
+    assert call(capsys, "train", data, "--dev", data, "--output", out, *settings).status == 0
+    records = tmp_path / "more.jsonl"
+    records.write_text('{"tokens": ["a", "fine", "film"], "label": "good"}\n', encoding="utf-8")
+    texts = [["a", "fine", "film"], ["a", "dull", "film"]]
+    for file, expected in ((data, texts * 6), (records, texts[:1])):
+        done = call(capsys, "tag", out, file)
+        found = [json.loads(line) for line in done.out.splitlines()]
+        assert [one["tokens"] if "tokens" in one else one["text"].split() for one in found] == expected
+        assert call(capsys, "evaluate", out, file).status == 0
+        assert call(capsys, "embed", out, file, "--output", tmp_path / "v.npy").status == 0
+    told = call(capsys, "tag", out, "--text", "a fine film", "--no-confidence")
+    assert told.out.strip() in ("good", "bad")
+
+
+def test_a_column_may_be_called_a_width(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = tmp_path / "train.conll", tmp_path / "model"
+    data.write_text("fly\tX\tO\nhome\tY\tB-x\n\n" * 6, encoding="utf-8")
+    column = ["--set", 'data.columns={"foo.width"=1}']
+    assert call(capsys, "train", data, "--dev", data, "--output", out, *tiny(epochs=1), *column).status == 0
+    done = call(capsys, "describe", out)
+    assert done.status == 0 and "column.foo.width" in done.out
+
+
 def test_check_counts_the_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = corpus_file(tmp_path / "reviews.tsv")
     done = call(capsys, "check", data)

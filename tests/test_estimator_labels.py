@@ -120,7 +120,9 @@ def test_every_keyword_is_an_option_and_none_is_the_default() -> None:
     others = {"columns", "options", "random_state", "verbose"}
     assert SequenceClassifier().get_params().keys() == (KEYWORDS.keys() - {"head", "scheme", "repair"}) | others
     assert SequenceClassifier().resolved_options() == Options.of({"head": {"type": "classify"}})
-    assert SequenceClassifier(options={"head.type": "crf"}).resolved_options().head.type == "classify"
+    assert SequenceClassifier(options={"head": {"type": "classify"}}).resolved_options().head.type == "classify"
+    with pytest.raises(ConfigError, match=r"head\.type is 'classify' for a SequenceClassifier, found 'crf'"):
+        SequenceClassifier(options={"head.type": "crf"}).resolved_options()
 
 
 def test_it_is_a_classifier_for_scikit_learn(fitted: SequenceClassifier) -> None:
@@ -160,7 +162,8 @@ def test_clones_and_pickles(fitted: SequenceClassifier) -> None:
         (X, "pos", "expected a list of labels"),
         (X, Y[:-1], f"expected as many labels in y as there are in X, {len(X)}, found {len(X) - 1}"),
         (X, ["pos"] * len(X), "expected two labels or more, found 'pos'"),
-        (X, [["pos"]] * len(X), "one for each text"),
+        (X, [["pos"]] * len(X), "one label for each text, found 2 dimensions"),
+        (X, [1, *Y[1:]], "all strings, or all numbers"),
         (X, [None, *Y[1:]], "all strings, or all numbers"),
         ([3, *X[1:]], Y, "X, sentence 1: expected a list of tokens, found int 3"),
         ([["a", 3], *X[1:]], Y, "X, sentence 1: expected tokens that are strings"),

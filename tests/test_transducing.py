@@ -204,6 +204,8 @@ def test_frames_may_be_tagged_too(command: Command, tones: Path, tmp_path: Path)
     assert [len(record["tags"]) for record in records] == [len(example) for example in examples]
     refused = command("tag", tmp_path / "m", "--text", "seven")
     assert refused.status == 2 and "reads recordings" in refused.sentence
+    refused = command("tag", tmp_path / "m", tones, "--confidence")
+    assert refused.status == 2 and "--confidence" in refused.sentence
 
 
 def test_a_recording_may_have_a_label_or_a_label_and_tags(command: Command, tones: Path, tmp_path: Path) -> None:
@@ -230,7 +232,7 @@ def test_a_recording_may_have_a_label_or_a_label_and_tags(command: Command, tone
     classifier = Classifier.load(tmp_path / "classify")
     examples = list(read(listed, audio=classifier.model.options.data.audio))
     heard, given = classifier.classify_audio(records[0]["audio"]), examples[0]
-    assert heard.audio == records[0]["audio"] and heard.tokens == () and heard.text is None
+    assert heard.audio == records[0]["audio"] and heard.tokens is None and heard.text is None
     assert classifier.classify(given.frames).probabilities == pytest.approx(heard.probabilities)
     assert "audio" not in classifier.classify(given.frames).to_dict()
     assert [found.audio for found in classifier.classify_many(examples)] == [r["audio"] for r in records]
@@ -280,7 +282,6 @@ def test_what_inputs_are_made_by_cannot_be_set_any_more(
     for setting, told in (
         ("data.audio.rate=16000", "--set data.audio.rate: the model was trained on inputs made with 8000, found 16000"),
         ("data.audio.features=mfcc", "--set data.audio.features"),
-        ("data.symbols=words", "--set data.symbols"),
         ("encoder.width=3", "--set encoder: expected an option of how files are read"),
     ):
         for verb in (("tag",), ("evaluate",), ("embed",)):
@@ -351,6 +352,10 @@ def test_an_autoencoder_of_pairs_cuts_texts_as_it_learned(command: Command, tmp_
     done = command("embed", tmp_path / "m", "--text", "ab c")
     record = json.loads(done.out)
     assert record["source"] == "ab c" and np.allclose(record["vector"], embedder.embed_text("ab c"), atol=1e-4)
+    records = tmp_path / "more.jsonl"
+    records.write_text('{"tokens": ["a", "b"]}\n')
+    assert json.loads(command("embed", tmp_path / "m", records).out)["source"] == "ab"
+    assert "2 symbols" in command("evaluate", tmp_path / "m", records).out
     refused = command("embed", tmp_path / "m", pairs, "--text", "ab c")
     assert refused.status == 2 and "give one of them" in refused.sentence
 
@@ -441,15 +446,15 @@ def test_answers_are_ranked(learned: Model, tones: Path) -> None:
     exact = [float(distribution.log_prob(path.unsqueeze(0)).detach()) for path in best.path[0]]
     assert sure == pytest.approx(exact, abs=1e-4)
     assert transducer.ranked(example, 1)[0].log_prob >= transducer.transduce(example).log_prob - 1e-4
-    for k, beam in ((0, None), (2, 0), (True, -1)):
-        with pytest.raises(ConfigError, match="from 1 on"):
+    for k, beam in ((0, None), (2, 0), (True, None), (3, 2), (2.0, None)):
+        with pytest.raises(ConfigError, match="from 1 on, and a beam from k on"):
             transducer.ranked(example, k, beam=beam)
 
 
 def test_a_model_that_does_not_search_says_so() -> None:
     example = Example({"frames": np.ones((4, 2), np.float32)}, {"target": ("7",), "tags": ("7",) * 4})
     model = Model.prepare(Options.of({"head": {"type": "trim"}, "encoder": {"width": 3}}), [example], PLAIN, seed=0)
-    with pytest.raises(ConfigError, match="ctc and generate rank answers"):
+    with pytest.raises(ConfigError, match="does not search for answers of their own length"):
         Transducer(model).ranked(example, 3)
 
 

@@ -149,6 +149,26 @@ def test_span_probabilities(found: TriangularChain) -> None:
         found.span_probabilities([(4, 0, 1, 0)], [pattern])
 
 
+def test_spans_under_an_impossible_label_are_those_of_the_others() -> None:
+    found = made()
+    scores = found.tags.scores.clone()
+    scores[1] = -INF  # nothing is possible under label 1 of row 0
+    found = found.with_tags(found.tags.with_scores(scores))
+    edges = scheme_of("BIO").edges(("O", "B-x", "I-x"), "x")
+    pattern = EdgePattern(edges.first, edges.begins, edges.continues, edges.ends, edges.last)
+    alone = LinearChain(scores[:1], found.tags.transitions, found.tags.start, found.tags.end, torch.tensor([3]))
+    close(found.span_probabilities([(0, 0, 1, 0)], [pattern]), alone.span_probabilities([(0, 0, 1, 0)], [pattern]))
+    close(found.label_marginals()[0], torch.tensor([1.0, 0.0]))
+
+
+def test_no_rows() -> None:
+    tags = LinearChain(torch.zeros(0, 2, 3), torch.zeros(3, 3), torch.zeros(3), torch.zeros(3), torch.zeros(0).long())
+    found = TriangularChain(torch.zeros(0, 2), tags)
+    assert found.sample(2).shape == (2, 0, 3) and found.best().path.shape == (0, 3)
+    assert found.marginals().shape == (0, 2, 3) and found.label_marginals().shape == (0, 2)
+    assert found.log_prob(torch.zeros(0, 3, dtype=torch.int64)).shape == (0,)
+
+
 def test_gradients_are_marginals_less_the_target() -> None:
     labels = torch.randn(ROWS, LABELS, dtype=torch.float64, requires_grad=True)
     scores = torch.randn(ROWS * LABELS, STEPS, TAGS, dtype=torch.float64, requires_grad=True)

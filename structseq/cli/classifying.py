@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from structseq.cli.door import one_line
-from structseq.cli.reading import answering_options, reader_options, refuse_own_source
+from structseq.cli.reading import answering_options, reader_options, refuse_own_source, told_format
 from structseq.cli.transducing import recordings_in
 from structseq.config import DataOptions
 from structseq.data.formats import detect_format, read
@@ -16,6 +17,7 @@ from structseq.data.textfile import Source, text_lines, writing
 from structseq.errors import ConfigError
 from structseq.storage import StoredModel
 from structseq.tagger import Classification, Classifier
+from structseq.tagger.given import Giving
 
 FORMATS = ("conll", "conllu", "jsonl", "labelled", "text", "threefile")
 
@@ -36,7 +38,10 @@ def run_classify(
     data = answering_options(settings, stored.model)
     refuse_own_source(file, output)
     classifier = Classifier(stored.model, tokenizer=stored.tokenizer)
-    answers = iter([classifier.classify_text(text)]) if text is not None else None
+    answers = None
+    if text is not None:
+        given = Giving(stored.model, stored.tokenizer).text(text, "--text")
+        answers = classifier.classify_many([replace(given, metadata={"text": text})])
     with writing(output or sys.stdout.buffer) as out:
         if answers and format is None:
             found = next(answers)
@@ -56,8 +61,8 @@ def _answers(
     if stored.model.reads == "frames":
         return classifier.classify_many(recordings_in(file, format, data))
     source: Source = sys.stdin.buffer if file == "-" else file
-    known = data.format if data.format != "auto" else None
-    name = format or ("text" if file == "-" else known or detect_format(file))
+    name = format or ("text" if file == "-" else told_format(file, data))
+    name = detect_format(file) if name == "auto" else name
     if name == "text":
         return classifier.classify_texts(text_lines(source, encoding=data.encoding))
     examples = read(source, "columns" if name == "conll" else name, **reader_options(data, tags=False))

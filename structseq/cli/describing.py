@@ -11,7 +11,7 @@ from structseq.cli.reading import data_options, read_examples, refuse_foreign
 from structseq.config import Options
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ConfigError
-from structseq.model import Model
+from structseq.model import FRAMES, Model
 from structseq.openings import mean_openings
 from structseq.storage import StoredModel, load_model
 
@@ -164,4 +164,4 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def _size(vocabulary: Vocabulary, name: str) -> int:
     """How many there are; of a width, which is stored among them, that."""
-    return int(vocabulary.items[0]) if name.endswith(".width") else len(vocabulary.items)
+    return int(vocabulary.items[0]) if name in (FRAMES, "vectors.width") else len(vocabulary.items)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from structseq.cli.reading import answering_options, read_examples, refuse_foreign, refuse_other_steps
+from structseq.cli.reading import answering_options, read_examples, refuse_foreign, refuse_other_steps, told_format
 from structseq.cli.scoring import score
 from structseq.data.textfile import writing
 from structseq.storage import load_model
@@ -21,6 +21,7 @@ def run_evaluate(
     data = answering_options(settings, stored.model)
     head = stored.model.head
     asks = ("target",) if head.gives == "target" else head.asks  # tags of frames are for training alone
+    data = data.model_copy(update={"format": told_format(file, data)})
     examples = read_examples(file, data, asks)
     refuse_other_steps(examples, stored.model.reads)
     if head.gives == "tags":

@@ -52,8 +52,8 @@ def answering_options(settings: Sequence[str], model: Model) -> DataOptions:
             raise ConfigError(f"--set {beam[0]}: this model's head, {model.options.head.type}, searches with no beam")
         setattr(model.head, "beam", Options.of(parse_settings(beam)).head.beam)  # noqa: B010 - of some heads alone
     data = data_options([setting for setting in settings if setting not in beam], own)
-    made = {f"audio.{name}": getattr(own.audio, name) for name in type(own.audio).model_fields if name != "channels"}
-    for name, value in {**made, "symbols": own.symbols}.items():
+    audio = {f"audio.{name}": getattr(own.audio, name) for name in type(own.audio).model_fields if name != "channels"}
+    for name, value in (audio if model.reads == "frames" else {"symbols": own.symbols}).items():
         found = data
         for part in name.split("."):
             found = getattr(found, part)
@@ -62,6 +62,15 @@ def answering_options(settings: Sequence[str], model: Model) -> DataOptions:
                 f"--set data.{name}: the model was trained on inputs made with {value!r}, found {found!r}; leave it out"
             )
     return data
+
+
+def told_format(file: str | Path, data: DataOptions) -> str:
+    """The format that was named, ``auto`` where none was; that of pairs and of labelled texts, which without a header
+    look like columns, holds only for files whose content does not say otherwise."""
+    if data.format not in ("pairs", "labelled"):
+        return data.format
+    found = detect_format(file)
+    return data.format if found == "columns" else found
 
 
 def refuse_own_source(file: str, output: Path | None) -> None:

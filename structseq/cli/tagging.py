@@ -60,7 +60,7 @@ def run_tag(
     if stored.model.reads == "frames":
         if text is not None:
             raise ConfigError("--text: this model reads recordings, not texts; give a WAV file or a list of them")
-        run_tag_frames(stored, file, format=format, output=output, settings=settings)
+        run_tag_frames(stored, file, format=format, confidence=confidence, output=output, settings=settings)
         return
     if format is not None and format not in FORMATS:
         raise ConfigError(f"unknown --format {format!r}; known are {', '.join(FORMATS)}")

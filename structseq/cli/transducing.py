@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from structseq.cli.door import one_line, remark
-from structseq.cli.reading import answering_options, reader_options, refuse_own_source
+from structseq.cli.reading import answering_options, reader_options, refuse_own_source, told_format
 from structseq.config import DataOptions
 from structseq.data.example import Example
 from structseq.data.formats import FORMATS, detect_format, read
@@ -63,9 +63,20 @@ def run_transduce(
 
 
 def run_tag_frames(
-    stored: StoredModel, file: str, *, format: str | None, output: Path | None, settings: Sequence[str]
+    stored: StoredModel,
+    file: str,
+    *,
+    format: str | None,
+    confidence: bool | None,
+    output: Path | None,
+    settings: Sequence[str],
 ) -> None:
-    """Write a record for each recording with a tag for each of its steps, and its label where the model gives one."""
+    """Write a record for each recording with a tag for each of its steps, and its label where the model gives one.
+
+    Raises `ConfigError` where confidences are asked for, which a tag of each frame does not carry.
+    """
+    if confidence:
+        raise ConfigError("--confidence: tags of frames are written without; leave it out")
     data, model = answering_options(settings, stored.model), stored.model
     refuse_own_source(file, output)
     giving = Giving(model, stored.tokenizer)
@@ -131,8 +142,9 @@ def _format_of(file: str, stored: StoredModel, data: DataOptions) -> str:
     looks like columns where pairs were learned, one text a line."""
     if file == "-":
         return "text"
-    if data.format != "auto":
-        return data.format
+    name = told_format(file, data)
+    if name != "auto":
+        return name
     name = detect_format(file)
     return "text" if name == "columns" and stored.model.head.gives == "target" else name
 

@@ -37,4 +37,4 @@ class Moments(NamedTuple):
         squares = sum((np.square(each - mean).sum(0) for each in sequences), np.zeros(width))
         deviation = np.sqrt(squares / count)
         deviation[deviation <= 1e-6 * np.abs(mean)] = 1.0  # beneath the steps of float32 there is but rounding
-        return Moments(mean, np.where(deviation > 0, deviation, 1.0))
+        return Moments(mean, deviation)

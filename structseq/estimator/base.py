@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,13 +68,17 @@ class SequenceEstimator(BaseEstimator):
 
     def resolved_options(self) -> Options:
         """All options as they will be used: the keywords over ``options`` over the default recipe."""
-        given = {KEYWORDS[name]: value for name, value in self.get_params(deep=False).items() if name in KEYWORDS}
-        keywords = {name: value for name, value in given.items() if value is not None}
+        named = {KEYWORDS[name]: value for name, value in self.get_params(deep=False).items() if name in KEYWORDS}
+        keywords = {name: value for name, value in named.items() if value is not None}
         if keywords.get("training.validation_fraction") == 0:
             del keywords["training.validation_fraction"]
         if isinstance(self.columns, str):
             raise ConfigError(f"columns: expected a list of names, found the text {self.columns!r}")
         columns = {"data": {"columns": {name: place for place, name in enumerate(self.columns, start=1)}}}
+        given = dict(_dotted(nested(self.options or {})))
+        for name, value in self.fixed.items():
+            if given.get(name, value) != value:
+                raise ConfigError(f"options: {name} is {value!r} for a {type(self).__name__}, found {given[name]!r}")
         layers = (nested(self.options or {}), columns if self.columns else {}, nested(keywords), nested(self.fixed))
         return Options.of(*layers)
 
@@ -163,6 +167,14 @@ def nested(options: Mapping[str, Any]) -> dict[str, Any]:
         known = tables.get(first)
         tables[first] = _joined(known, below) if isinstance(known, dict) and isinstance(below, dict) else below
     return tables
+
+
+def _dotted(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tables.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,9 +48,13 @@ def labelled_examples(
     sentences = sentences_of(X, x_name, columns=columns, tokenizer=tokenizer)
     if y is None:
         raise DataError(f"expected {y_name}, a label for each of {x_name}, found none")
-    labels = np.asarray(_rows(y, y_name, "a list of labels, one for each text"))
-    if labels.ndim != 1 or labels.dtype == object:
-        raise DataError(f"{y_name}: expected labels that are all strings, or all numbers, one for each text")
+    given = _rows(y, y_name, "a list of labels, one for each text")
+    labels = np.asarray(given, object if not given else None)
+    if labels.ndim != 1:
+        raise DataError(f"{y_name}: expected one label for each text, found {labels.ndim} dimensions of them")
+    kinds = {isinstance(label, str) for label in given}
+    if labels.dtype == object or len(kinds) > 1:
+        raise DataError(f"{y_name}: expected labels that are all strings, or all numbers")
     if len(labels) != len(sentences):
         raise DataError(
             f"expected as many labels in {y_name} as there are in {x_name}, {len(sentences)}, found {len(labels)}"

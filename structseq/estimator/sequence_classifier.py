@@ -31,7 +31,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     Parameters
     ----------
     pooling:
-        How a sequence becomes one vector: max, mean, last or attention.
+        How a sequence becomes one vector: max (where None), mean, last or attention.
 
     Attributes
     ----------

@@ -117,7 +117,8 @@ class Head(nn.Module, ABC):
         """
         if not isinstance(distribution, Searched):
             raise ConfigError(
-                f"a {type(self).__name__} answers with its best path alone; ctc and generate rank answers"
+                f"a {type(self).__name__} does not search for answers of their own length, and ranks none; "
+                "ctc, generate and autoencode do"
             )
         found = distribution.beam(width, k)
         rows = zip(found.path.tolist(), torch.isfinite(found.score).sum(1).tolist(), strict=True)

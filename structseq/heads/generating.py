@@ -196,6 +196,11 @@ class GenerateHead(Head):
         On symbols' vectors, and on what each step knows.
     beam:
         How many hypotheses are kept in answering (`Steps.beam`); 1: the most probable symbol at each step.
+
+    Raises
+    ------
+    ConfigError
+        For a ``beam`` below 1, or an attention that there is not.
     """
 
     asks = ("target",)

@@ -17,7 +17,7 @@ from structseq.heads.tagging import TagSet
 from structseq.model import Model
 from structseq.storage.configuration import WEIGHTS
 
-OTHER = "weights and options.json are of different models"
+OTHER = "weights and options.json are of different models, or of an earlier version's (train it again)"
 
 
 class Unallocated(TorchFunctionMode):

@@ -22,7 +22,7 @@ metrics:
 # {title}
 
 A structseq model: {encoder} encoder ({layers} layer(s), width {width}), {head} head, {parameters:,} trained numbers.
-It gives {answers}; tokens are made from text by `{tokenizer}`.
+It gives {answers}; {steps}.
 
 ```python
 {usage}
@@ -105,7 +105,9 @@ def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provena
         width=encoder.width,
         head=_code(model.options.head.type),
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        tokenizer=tokenizer,
+        steps="its steps are frames of recordings"
+        if given == "audio"
+        else f"tokens are made from text by `{tokenizer}`",
         what=what,
         tags=", ".join(_code(name) for name in names) or "none",
         scores=_table(metrics),

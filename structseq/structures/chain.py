@@ -306,27 +306,30 @@ class LinearChain(Structure):
             self._posteriors = posteriors(self)
         return self._posteriors
 
-    def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
+    def span_probabilities(
+        self, spans: Sequence[tuple[int, int, int, int]] | np.ndarray, patterns: Sequence[EdgePattern]
+    ) -> Tensor:
         """Exact posterior probability of each span (row, start, end, kind); ``kind`` indexes ``patterns``.
 
         It is the total probability of all tag sequences whose edges open the thing at ``start``, continue it to
         ``end`` and close it there, neighbours included: P(the reading of the sequence holds exactly this span).
         Returns (S,) float64.
         """
-        if not spans:
+        if not len(spans):
             return torch.zeros(0, dtype=torch.float64)
-        lengths = self.lengths.tolist()
-        for row, start, end, kind in spans:
-            if not (0 <= row < len(lengths) and 0 <= start < end <= lengths[row] and 0 <= kind < len(patterns)):
-                raise IndexError(
-                    f"expected a span (row, start, end, kind) within its row, found {(row, start, end, kind)}"
-                )
+        place = np.asarray(spans, dtype=np.int64)  # (S, 4)
+        row, start, end, kind = place.T
+        known = (row >= 0) & (row < len(self.lengths))
+        lengths = np.where(known, self.lengths.numpy()[np.where(known, row, 0)], 0) if len(self.lengths) else 0 * row
+        inside = (start >= 0) & (start < end) & (end <= lengths) & (kind >= 0) & (kind < len(patterns))
+        if not inside.all():
+            found = tuple(place[~inside][0].tolist())
+            raise IndexError(f"expected a span (row, start, end, kind) within its row, found {found}")
         if not self.fast:
-            return self._derived_span_probabilities(spans, patterns)
+            return self._derived_span_probabilities(place.tolist(), patterns)
         from structseq.structures import kernels
 
         scaled = self.posteriors().scaled
-        place = np.asarray(spans, dtype=np.int64)
         stacked = [np.stack([np.asarray(getattr(p, name)) for p in patterns]) for name in EdgePattern._fields]
         first, begins, continues, closes, final = stacked
         out = np.zeros(len(spans))
@@ -336,8 +339,7 @@ class LinearChain(Structure):
         )
         dead = ~np.asarray(scaled.alive)[place[:, 0]]
         if dead.any():
-            again = [spans[s] for s in np.flatnonzero(dead).tolist()]
-            out[dead] = self._derived_span_probabilities(again, patterns).numpy()
+            out[dead] = self._derived_span_probabilities(place[dead].tolist(), patterns).numpy()
         return torch.from_numpy(np.clip(out, 0.0, 1.0))
 
     def _derived_span_probabilities(
@@ -356,7 +358,8 @@ class LinearChain(Structure):
         return torch.stack(answers).exp().cpu()
 
     def chosen(self, rows: Tensor) -> LinearChain:
-        """The chain of these ``rows`` (R,), in that order and as often as they are named; differentiable."""
+        """The chain of these ``rows`` (R,), in that order and as often as they are named; differentiable, and tables
+        that all rows share stay shared (`rows` gives each its own, for computing in float64)."""
         moves, start, end = (
             part[rows] if part.dim() > dims and part.shape[0] > 1 else part
             for part, dims in ((self.transitions, 2), (self.start, 1), (self.end, 1))

@@ -5,12 +5,17 @@ joint intent detection and slot filling")."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from structseq.structures.base import Distribution, Ranked, draw, require_count
 from structseq.structures.chain import EdgePattern, LinearChain
+
+# A label less probable than this adds nothing to a probability in float64 that is told in float32.
+NEVER = 1e-12
 
 
 class TriangularChain(Distribution):
@@ -29,10 +34,16 @@ class TriangularChain(Distribution):
     tags:
         Chains of B N rows: row b N + z holds row b's tags under label z, all of one length.
 
+    Attributes
+    ----------
+    lengths:
+        (B,) how many tags each row has; an answer has one number more, the label's.
+
     Raises
     ------
     ValueError
-        Where the numbers of rows, or the lengths under the labels of a row, do not fit.
+        Where the numbers of rows, or the lengths under the labels of a row, do not fit; of `log_prob` and `score`,
+        where a target does not.
 
     Examples
     --------
@@ -92,6 +103,10 @@ class TriangularChain(Distribution):
 
     def label_marginals(self) -> Tensor:
         """(B, N) probability of each label, all tags added up; 0 where nothing is possible."""
+        return self._label_shares
+
+    @cached_property
+    def _label_shares(self) -> Tensor:
         return _log_softmax(self.label_scores.detach()).exp()
 
     def marginals(self) -> Tensor:
@@ -100,17 +115,18 @@ class TriangularChain(Distribution):
 
     def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
         """(S,) float64, as `LinearChain.span_probabilities`, all labels added up."""
-        if not spans:
+        if not len(spans):
             return torch.zeros(0, dtype=torch.float64)
-        count = self.labels.shape[1]
-        rows = torch.tensor([row for row, *_ in spans])
-        if not 0 <= int(rows.min()) <= int(rows.max()) < len(self.labels):
-            raise IndexError(
-                f"expected spans of rows from 0 to {len(self.labels) - 1}, found one of row {int(rows.max())}"
-            )
-        every = [(row * count + label, start, end, kind) for row, start, end, kind in spans for label in range(count)]
-        under = self.tags.span_probabilities(every, patterns).view(len(spans), count)
-        return (under * self.label_marginals().double().cpu()[rows]).sum(1)
+        place, (rows, count) = np.asarray(spans, np.int64), self.labels.shape
+        outside = (place[:, 0] < 0) | (place[:, 0] >= rows)
+        if outside.any():
+            raise IndexError(f"expected spans of rows from 0 to {rows - 1}, found one of row {place[outside][0, 0]}")
+        shares = self.label_marginals().double().cpu().numpy()[place[:, 0]]  # (S, N)
+        span, label = np.nonzero(shares > NEVER)
+        under = place[span]
+        under[:, 0] = under[:, 0] * count + label
+        found = self.tags.span_probabilities(under, patterns).numpy() * shares[span, label]
+        return torch.from_numpy(np.bincount(span, found, len(place)).clip(0.0, 1.0))
 
     def entropy(self) -> Tensor:
         """(B,) in nats: of the label, and of the tags under each, weighted by its probability."""
@@ -151,7 +167,7 @@ class TriangularChain(Distribution):
         label = draw(self.label_scores.detach().expand(n, -1, -1), generator)  # (n, B)
         chosen = (torch.arange(len(self.labels), device=label.device) * self.labels.shape[1] + label).flatten()
         path = self.tags.chosen(chosen).sample(1, generator)[0]
-        return torch.cat([label.unsqueeze(2), path.view(*label.shape, -1)], 2)
+        return torch.cat([label.unsqueeze(2), path.view(*label.shape, path.shape[1])], 2)
 
     # -- parts --------------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class Classification:
     probabilities:
         Of every label, in the model's order; empty where ``confidence`` is None.
     tokens:
-        What was read; empty for frames.
+        What was read; None for frames.
     text:
         What the tokens were cut from; None for tokens that came without a text, and for frames.
     audio:
@@ -42,15 +42,16 @@ class Classification:
     label: str
     confidence: float | None
     probabilities: Mapping[str, float]
-    tokens: tuple[str, ...]
+    tokens: tuple[str, ...] | None
     text: str | None = None
     audio: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        given: dict[str, Any] = {"text": self.text} if self.text is not None else {"tokens": list(self.tokens)}
-        if self.audio is not None or (not self.tokens and self.text is None):
-            given = {} if self.audio is None else {"audio": self.audio}
+        if self.tokens is None:
+            given: dict[str, Any] = {} if self.audio is None else {"audio": self.audio}
+        else:
+            given = {"tokens": list(self.tokens)} if self.text is None else {"text": self.text}
         sure = {} if self.confidence is None else {"confidence": self.confidence}
         return {**given, "label": self.label, **sure}
 
@@ -87,14 +88,14 @@ class Classifier(Held):
         """The further columns that it needs beside the tokens."""
         return tuple(self.model.inputs.column_vocabularies)
 
-    def classify(self, given: Any, **columns: Iterable[str]) -> Classification:
+    def classify(self, tokens: Any, **columns: Iterable[str]) -> Classification:
         """Classify one text, given as tokens, with further columns by name; or one array of frames (L, F).
 
         Raises `DataError` for a text (use `classify_text`), tokens that are no strings, frames of another width than
         the model's, and columns that do not fit.
         """
         check_names(columns, self.columns)
-        return self._read([self._example({"tokens": given, **columns} if columns else given, "classify")])[0]
+        return self._read([self._example({"tokens": tokens, **columns} if columns else tokens, "classify")])[0]
 
     def classify_text(self, text: str) -> Classification:
         """Classify a text, cut by the model's tokenizer."""
@@ -105,14 +106,14 @@ class Classifier(Held):
         return self._read([self._giving.audio(path, "classify_audio")])[0]
 
     def classify_many(
-        self, sequences: Iterable[Iterable[str] | Example | Mapping[str, Iterable[str]]], *, look_ahead: int = 256
+        self, sentences: Iterable[Iterable[str] | Example | Mapping[str, Iterable[str]]], *, look_ahead: int = 256
     ) -> Iterator[Classification]:
         """Classify a stream of token lists, examples, mappings of columns, or frames, in order and in bounded
         memory."""
-        if isinstance(sequences, (str, bytes)):
+        if isinstance(sentences, (str, bytes)):
             raise DataError("classify_many: expected sentences, found a text; use classify_text")
         what = "sentence" if self.model.reads == "tokens" else "sequence"
-        examples = (self._example(given, f"{what} {number}") for number, given in enumerate(sequences, 1))
+        examples = (self._example(given, f"{what} {number}") for number, given in enumerate(sentences, 1))
         return self._stream(windows(examples, look_ahead))
 
     def classify_texts(self, texts: Iterable[str], *, look_ahead: int = 256) -> Iterator[Classification]:
@@ -160,7 +161,7 @@ class Classifier(Held):
         answers = []
         for row, (example, name) in enumerate(zip(examples, names, strict=True)):
             every = dict(zip(labels, shares[row], strict=True)) if shares is not None else {}
-            tokens, text = example.inputs.get("tokens", ()), example.metadata.get("text")
+            tokens, text = example.inputs.get("tokens"), example.metadata.get("text")
             audio = self._giving.shown(example).get("audio") if model.reads == "frames" else None
             answers.append(Classification(name, every.get(name), every, tokens, text, audio))
         return answers

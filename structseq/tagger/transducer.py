@@ -92,13 +92,17 @@ class Transducer(Held):
         """The ``k`` best answers to what `transduce` takes that a search finds which keeps ``beam`` beginnings (``k``
         where None), best first, each with its exact log-probability; fewer where there are fewer.
 
-        Raises `ConfigError` for a model that does not search (trimming, the loop of words).
+        Raises `ConfigError` for a model that does not search (trimming, the loop of words), and for a beam narrower
+        than ``k``.
         """
-        if not (isinstance(k, int) and k >= 1) or not (beam is None or (isinstance(beam, int) and beam >= 1)):
-            raise ConfigError(f"ranked: expected k and beam from 1 on, found {k!r} and {beam!r}")
+        whole = all(isinstance(number, int) and not isinstance(number, bool) for number in (k, beam or 1))
+        if not whole or k < 1 or (beam is not None and beam < k):
+            raise ConfigError(
+                f"ranked: expected a whole number k from 1 on, and a beam from k on, found {k!r}, {beam!r}"
+            )
         example = self._giving.example(given, "ranked")
         shown = self._giving.shown(example)
-        (answers,) = self.model.ranked([example], k, width=max(k, beam or k), table=self._table)
+        (answers,) = self.model.ranked([example], k, width=beam or k, table=self._table)
         return [Transduction(answer, self._giving.join(answer), log_prob, shown) for answer, log_prob in answers]
 
     def transduce_many(self, sequences: Iterable[Any], *, look_ahead: int = 256) -> Iterator[Transduction]:
