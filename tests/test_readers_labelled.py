@@ -159,7 +159,7 @@ LABELS: dict[str, tuple[str, str, str]] = {
     "an empty comment": ("a.conll", "# template = 1\n# intent = \na\tO\n", "found an empty one; write the label there"),
     "an empty field": ("a.tsv", "label\ttext\tintent\nx\ta\t\n", "found an empty one; write the label there or"),
     "another key": ("a.jsonl", '{"text": "a", "topic": "x"}\n', "found 'text', 'topic'; name the key with --set"),
-    "nothing": ("a.conll", "a\tO\n", "found nothing; write it as '# intent = ...' before the sentence, or name"),
+    "nothing": ("a.conll", "a\tO\n", "found nothing; write it as '# intent = ...' before the sentence, in JSON"),
 }
 
 
