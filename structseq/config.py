@@ -10,7 +10,7 @@ import difflib
 import importlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -280,6 +280,19 @@ def load_options(path: str | Path) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: expected a table of options, found {type(table).__name__}")
     return table
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables by their dotted names; an empty table is a value.
+
+    >>> dict(dotted({"encoder": {"layers": 2}, "head": {"costs": {}}}))
+    {'encoder.layers': 2, 'head.costs': {}}
+    """
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from dotted(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -302,6 +302,11 @@ def test_wrong_dev_samples() -> None:
         tiny(scheme="BIO").fit(X, Y, X_dev=X[:1], y_dev=[["O", "E-to"]])
 
 
+def test_answers_of_a_dev_set_need_the_dev_set() -> None:
+    with pytest.raises(DataError, match="expected X_dev with y_dev"):
+        tiny(epochs=1).fit(X, Y, y_dev=Y)
+
+
 def test_illegal_tags_are_repaired_when_told() -> None:
     wrong = [["O", "I-from" if tags[1] == "B-from" else "I-to"] for tags in Y]
     tagger = tiny(scheme="BIO", repair="conlleval", validation_fraction=0).fit(X, wrong)

@@ -92,6 +92,18 @@ def test_labels_keep_their_type_and_order(labels: list[Any]) -> None:
     assert (classifier.classes_[classifier.predict_proba(X).argmax(1)] == found).all()
 
 
+def test_zeros_are_one_label_whatever_their_sign() -> None:
+    y = [0.0 if n % 2 else -0.0 for n in range(len(X) // 2)] + [1.0] * (len(X) - len(X) // 2)
+    classifier = tiny(epochs=2).fit(X, y)
+    assert classifier.classes_.tolist() == [0.0, 1.0] and len(classifier.classifier_.labels) == 2
+    assert set(classifier.predict(X).tolist()) <= {0.0, 1.0}
+
+
+def test_answers_of_a_dev_set_need_the_dev_set() -> None:
+    with pytest.raises(DataError, match="expected X_dev with y_dev"):
+        tiny(epochs=1).fit(X, Y, y_dev=Y)
+
+
 def test_a_label_of_the_held_out_part_alone_is_a_class() -> None:
     classifier = tiny(epochs=2).fit(X, Y, X_dev=["a fine plot", "so so"], y_dev=["pos", "neutral"])
     assert classifier.classes_.tolist() == ["neg", "pos"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from structseq.cli.door import one_line
 from structseq.cli.reading import data_options, read_examples, refuse_foreign
-from structseq.config import Options
+from structseq.config import Options, dotted
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ConfigError
 from structseq.model import FRAMES, Model
@@ -70,8 +70,8 @@ def _sizes(model: Model) -> str:
 
 def _options(options: Options) -> str:
     """The options that are not the defaults."""
-    defaults = dict(_flat(Options().to_dict()))
-    changed = [(f"  {name}", str(value)) for name, value in _flat(options.to_dict()) if defaults.get(name) != value]
+    defaults = dict(dotted(Options().to_dict()))
+    changed = [(f"  {name}", str(value)) for name, value in dotted(options.to_dict()) if defaults.get(name) != value]
     return f"options other than the defaults\n{_table(changed)}" if changed else "options: the defaults"
 
 
@@ -90,7 +90,7 @@ def _scores(metrics: Mapping[str, Any]) -> str:
 
 
 def _origin(provenance: Mapping[str, Any]) -> str:
-    rows = [(f"  {name}", value) for name, value in _flat(provenance) if not name.startswith("run.options.")]
+    rows = [(f"  {name}", value) for name, value in dotted(provenance) if not name.startswith("run.options.")]
     told = [(name, str(value)) for name, value in rows if value not in (None, "")]
     return f"provenance\n{_table(told)}" if told else ""
 
@@ -152,14 +152,6 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(
         f"{one_line(name) if name[:1] != ' ' else name:<{width}}  {one_line(value)}" for name, value in rows
     )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _size(vocabulary: Vocabulary, name: str) -> int:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from structseq.config import Options
+from structseq.config import Options, dotted
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
-from structseq.errors import ConfigError
+from structseq.errors import ConfigError, DataError
 from structseq.model import Model
 from structseq.run import Outcome, fit, hold_out
 from structseq.run.identity import versions
@@ -75,7 +75,7 @@ class SequenceEstimator(BaseEstimator):
         if isinstance(self.columns, str):
             raise ConfigError(f"columns: expected a list of names, found the text {self.columns!r}")
         columns = {"data": {"columns": {name: place for place, name in enumerate(self.columns, start=1)}}}
-        given = dict(_dotted(nested(self.options or {})))
+        given = dict(dotted(nested(self.options or {})))
         for name, value in self.fixed.items():
             if given.get(name, value) != value:
                 raise ConfigError(f"options: {name} is {value!r} for a {type(self).__name__}, found {given[name]!r}")
@@ -97,6 +97,12 @@ class SequenceEstimator(BaseEstimator):
         provenance = {"seed": seed, "sentences": len(kept), "versions": versions()}
         told = {"tokenizer": options.data.tokenizer, "metrics": {"training": outcome.to_dict()}}
         return model.to("cpu"), kept, {**told, "provenance": provenance}
+
+    @staticmethod
+    def _refuse_half_a_dev_set(X_dev: Any, y_dev: Any) -> None:
+        """`DataError` for answers without what they are the answers to."""
+        if X_dev is None and y_dev is not None:
+            raise DataError("expected X_dev with y_dev, found y_dev alone; give both, or neither")
 
     def _seed(self) -> int:
         if isinstance(self.random_state, (int, np.integer)) and not isinstance(self.random_state, bool):
@@ -167,14 +173,6 @@ def nested(options: Mapping[str, Any]) -> dict[str, Any]:
         known = tables.get(first)
         tables[first] = _joined(known, below) if isinstance(known, dict) and isinstance(below, dict) else below
     return tables
-
-
-def _dotted(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tables.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

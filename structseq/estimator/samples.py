@@ -55,6 +55,8 @@ def labelled_examples(
     kinds = {isinstance(label, str) for label in given}
     if labels.dtype == object or len(kinds) > 1:
         raise DataError(f"{y_name}: expected labels that are all strings, or all numbers")
+    if np.issubdtype(labels.dtype, np.floating):
+        labels = labels + 0.0  # -0.0 is 0.0, and must have its name
     if len(labels) != len(sentences):
         raise DataError(
             f"expected as many labels in {y_name} as there are in {x_name}, {len(sentences)}, found {len(labels)}"

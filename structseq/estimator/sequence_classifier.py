@@ -113,6 +113,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         ConfigError
             A keyword or an option that is unknown or out of range.
         """
+        self._refuse_half_a_dev_set(X_dev, y_dev)
         options = self.resolved_options()
         told: dict[str, Any] = {"columns": self.columns, "tokenizer": tokenizer_of(options.data.tokenizer)}
         train, labels = labelled_examples(X, y, **told)
@@ -120,9 +121,6 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         classes = np.unique(labels)
         if len(classes) < 2:
             raise DataError(f"y: expected two labels or more, found {', '.join(map(repr, classes.tolist())) or 'none'}")
-        names = {str(label): label for label in classes.tolist()}
-        if len(names) < len(classes):
-            raise DataError(f"y: expected labels that are written differently, found {sorted(names)} for two of them")
         model, _, held = self._trained(train, dev, PLAIN, options)
         self.classifier_ = Classifier(model, **held)
         self.classes_ = classes

@@ -143,6 +143,7 @@ class SequenceTagger(SequenceEstimator):
         ConfigError
             A keyword or an option that is unknown or out of range.
         """
+        self._refuse_half_a_dev_set(X_dev, y_dev)
         options = self.resolved_options()
         tokenizer_of(options.data.tokenizer)
         train = examples_of(X, y, columns=self.columns)

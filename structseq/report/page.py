@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from structseq.config import dotted
 from structseq.report import wording
 from structseq.report.drawing import VARIABLES, inline_svg
 from structseq.report.excerpt import excerpt_of
@@ -134,13 +135,9 @@ def _facts(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "computed", str(comparison["signature"])
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Nested options as dotted names and JSON values."""
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", json.dumps(value, ensure_ascii=False, default=str)
+    return ((name, json.dumps(value, ensure_ascii=False, default=str)) for name, value in dotted(values))
 
 
 def _scores(comparison: Mapping[str, Any], systems: Sequence[Mapping[str, Any]]) -> Markup | None:

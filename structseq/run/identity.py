@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from structseq.config import dotted
 from structseq.data.threefile import folder_of, is_threefile
 from structseq.errors import DataError
 
@@ -57,7 +58,9 @@ class Identity:
         """The first thing that decides weights and differs from the run as ``begun``, as half a sentence."""
         if self.seed != begun.seed:
             return f"the seed was {begun.seed} and is {self.seed} now"
-        old, new = (dict(_flat(identity.options)) for identity in (begun, self))
+        old, new = (
+            {name: value for name, value in dotted(identity.options) if value != {}} for identity in (begun, self)
+        )
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) != new.get(name):
                 return f"option {name} was {old.get(name)!r} and is {new.get(name)!r} now"
@@ -118,11 +121,3 @@ def digest(path: Path) -> str:
 def _digest_of_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
