@@ -272,7 +272,7 @@ def load_options(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         content = path.read_text(encoding="utf-8")
-        table = json.loads(content, object_pairs_hook=_once) if path.suffix == ".json" else tomllib.loads(content)
+        table = json.loads(content, object_pairs_hook=once) if path.suffix == ".json" else tomllib.loads(content)
     except OSError as problem:
         raise ConfigError(f"{path}: cannot be read ({problem.strerror}); name a TOML or JSON file of options") from None
     except (ValueError, RecursionError) as problem:
@@ -295,12 +295,13 @@ def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{name}", value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object in which no key stands twice."""
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which no key stands twice, as ``object_pairs_hook`` of `json.loads`; raises ValueError for one
+    that does."""
     table: dict[str, Any] = {}
     for key, value in pairs:
         if key in table:
-            raise ValueError(f"the key {key!r} is given twice")
+            raise ValueError(f"the key {key[:60]!r} twice in one object; keep one of them")
         table[key] = value
     return table
 

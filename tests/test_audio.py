@@ -452,7 +452,10 @@ RECORDS: dict[str, tuple[str, str]] = {
     "audio nothing": ('{"audio": null}', "expected a string under 'audio', found null"),
     "audio empty": ('{"audio": ""}', "expected the name of a WAV file under 'audio', found \"\"; write it there"),
     "audio blank": ('{"audio": " "}', "expected the name of a WAV file under 'audio', found \" \""),
-    "a key twice": ('{"audio": "a.wav", "text": "7", "text": "3"}', "expected every key once, found 'text' twice"),
+    "a key twice": (
+        '{"audio": "a.wav", "text": "7", "text": "3"}',
+        "found the key 'text' twice in one object; keep one of them",
+    ),
     "text no string": ('{"audio": "a.wav", "text": ["7", "3"]}', "expected a string under 'text', found ["),
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from structseq.config import once
 from structseq.data.textfile import BOM, Source, name_of, read_lines
 from structseq.errors import DataError
 
@@ -85,9 +86,7 @@ def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]
 def _object(content: str, name: str, number: int) -> dict[str, Any]:
     content = content.rstrip(_BLANKS)
     try:
-        values = json.loads(content, object_pairs_hook=_once)
-    except DataError as error:
-        raise DataError(error.message, file=name, line=number) from None
+        values = json.loads(content, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         where = f"column {error.colno}" + ", where the line ends" * (error.pos >= len(content))
         message = f"expected one JSON object on this line, found bad JSON ({error.msg} at {where}); mend it there"
@@ -101,16 +100,6 @@ def _object(content: str, name: str, number: int) -> dict[str, Any]:
     if "\\u" in content and _has_half_surrogate(values):
         message = "expected characters, found half a surrogate pair (\\ud800 to \\udfff); mend the escape"
         raise DataError(message, file=name, line=number)
-    return values
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object in which no key stands twice."""
-    values: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            raise DataError(f"expected every key once, found {key[:60]!r} twice in one object; keep one of them")
-        values[key] = value
     return values
 
 
