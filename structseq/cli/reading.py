@@ -41,25 +41,21 @@ def answering_options(settings: Sequence[str], model: Model) -> DataOptions:
 
     Raises `ConfigError` for what cannot be set any more: what its inputs are made by, and all that was learned.
     """
-    from structseq.config import Options, parse_settings
+    from structseq.config import Options, dotted, parse_settings
 
-    own, beam = (
-        model.options.data,
-        [setting for setting in settings if setting.partition("=")[0].strip() == "head.beam"],
-    )
+    beam = [setting for setting in settings if setting.partition("=")[0].strip() == "head.beam"]
     if beam:
         if not hasattr(model.head, "beam"):
             raise ConfigError(f"--set {beam[0]}: this model's head, {model.options.head.type}, searches with no beam")
         setattr(model.head, "beam", Options.of(parse_settings(beam)).head.beam)  # noqa: B010 - of some heads alone
-    data = data_options([setting for setting in settings if setting not in beam], own)
-    audio = {f"audio.{name}": getattr(own.audio, name) for name in type(own.audio).model_fields if name != "channels"}
-    for name, value in (audio if model.reads == "frames" else {"symbols": own.symbols}).items():
-        found = data
-        for part in name.split("."):
-            found = getattr(found, part)
-        if found != value:
+    data = data_options([setting for setting in settings if setting not in beam], model.options.data)
+    before, now = (dict(dotted(options.model_dump())) for options in (model.options.data, data))
+    frames = [name for name in before if name.startswith("audio.") and name != "audio.channels"]
+    for name in frames if model.reads == "frames" else ["symbols"]:
+        if now[name] != before[name]:
             raise ConfigError(
-                f"--set data.{name}: the model was trained on inputs made with {value!r}, found {found!r}; leave it out"
+                f"--set data.{name}: the model was trained on inputs made with {before[name]!r}, found {now[name]!r}; "
+                "leave it out"
             )
     return data
 
