@@ -207,7 +207,9 @@ JSON_LINES = [
         "half a surrogate pair",
         file="data.jsonl",
     ),
-    train("a key twice", '{"text": "a", "text": "b"}', "data.jsonl:1: ", "found 'text' twice", file="data.jsonl"),
+    train(
+        "a key twice", '{"text": "a", "text": "b"}', "data.jsonl:1: ", "found the key 'text' twice", file="data.jsonl"
+    ),
     train(
         "a label that is a number",
         record(text="a", intent=3),
