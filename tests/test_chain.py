@@ -507,7 +507,7 @@ def test_strides_do_not_matter(way: Way) -> None:
     steps_first = straight.scores.detach().transpose(0, 1).contiguous().requires_grad_()
     columns_first = straight.transitions.detach().T.contiguous().requires_grad_()
     wide = torch.stack([straight.start.detach(), straight.end.detach()], 1).requires_grad_()
-    lengths = torch.stack([straight.lengths, straight.lengths], 1)[:, 0]
+    lengths = torch.stack([straight.lengths, straight.lengths], 1)[:, 0].int()
     crooked = LinearChain(steps_first.transpose(0, 1), columns_first.T, wide[:, 0], wide[:, 1], lengths)
     log_prob = crooked.log_prob(target)
     by_scores, by_moves, by_ends = torch.autograd.grad(log_prob.sum(), (steps_first, columns_first, wide))
@@ -524,6 +524,13 @@ def test_one_row_expanded_over_the_batch(way: Way) -> None:
     solid = LinearChain(scores.repeat(3, 1, 1), torch.zeros(2, 2), zero, zero, lengths)
     torch.testing.assert_close(lazy.log_partition(), solid.log_partition())
     torch.testing.assert_close(lazy.marginals(), solid.marginals())
+
+
+@pytest.mark.parametrize("lengths", [[3.0, 1.0], [True, False], [3], [3, 4], [-1, 3]], ids=str)
+def test_lengths_are_whole_numbers_that_fit(lengths: list[float]) -> None:
+    zero = torch.zeros(2)
+    with pytest.raises(ValueError, match="lengths: expected 2 whole numbers from 0 to 3, found"):
+        LinearChain(torch.zeros(2, 3, 2), torch.zeros(2, 2), zero, zero, torch.tensor(lengths))
 
 
 # -- the caller's tensors, modes and threads --------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from structseq.structures.base import LogSum, Ranked, Searched, Semiring, Structure, require_count
+from structseq.structures.base import LogSum, Ranked, Searched, Semiring, Structure, lengths_of, require_count
 
 Label = TypeVar("Label", bound=Hashable)
 
@@ -90,7 +90,7 @@ class Ctc(Searched):
     def __init__(self, scores: Tensor, lengths: Tensor, *, blank: int = 0) -> None:
         _require_frames(scores, blank)
         self.scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        self.lengths = _counts(lengths, "lengths", *scores.shape[:2])
+        self.lengths = lengths_of(lengths, *scores.shape[:2])
         self.blank = blank
 
     @property
@@ -263,7 +263,7 @@ class Alignments(Structure):
     ) -> None:
         _require_frames(scores, blank)
         self.scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        self.lengths = _counts(lengths, "lengths", *scores.shape[:2])
+        self.lengths = lengths_of(lengths, *scores.shape[:2])
         self.target, self.target_lengths = _cleaned(target, target_lengths, len(scores), scores.shape[2], blank)
         self.blank = blank
         with torch.inference_mode(False):  # gradients are taken through it in any mode
@@ -562,16 +562,6 @@ def _require_frames(scores: Tensor, blank: int) -> None:
         raise ValueError(f"blank: expected a label from 0 to {scores.shape[2] - 1}, found {blank!r}")
 
 
-def _counts(lengths: Tensor, name: str, rows: int, most: int) -> Tensor:
-    """(B,) int64 on the CPU."""
-    whole = not (lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool)
-    if lengths.shape != (rows,) or not whole or (rows and not 0 <= int(lengths.min()) <= int(lengths.max()) <= most):
-        raise ValueError(
-            f"{name}: expected {rows} whole numbers from 0 to {most}, found {lengths.dtype} {lengths.tolist()}"
-        )
-    return lengths.cpu().long()
-
-
 def _cleaned(
     target: Tensor, target_lengths: Tensor | None, rows: int, labels: int, blank: int
 ) -> tuple[Tensor, Tensor]:
@@ -585,7 +575,7 @@ def _cleaned(
     if target_lengths is None:
         target_lengths = (target != blank).sum(1)
     else:
-        target_lengths = _counts(target_lengths, "target_lengths", *target.shape)
+        target_lengths = lengths_of(target_lengths, len(target), target.shape[1], name="target_lengths")
     inside = torch.arange(target.shape[1]) < target_lengths.unsqueeze(1)
     wrong = (inside & ((target < 0) | (target >= labels) | (target == blank))).any(1)
     if wrong.any():

@@ -406,6 +406,20 @@ def require_count(number: int, name: str) -> None:
         raise ValueError(f"{name}: expected a whole number from 1 on, found {number!r}")
 
 
+def lengths_of(lengths: Tensor, rows: int, most: int, name: str = "lengths") -> Tensor:
+    """(B,) int64 on the CPU, side by side in memory, as the compiled kernels read them.
+
+    Raises ValueError where there are not ``rows`` whole numbers from 0 to ``most``.
+    """
+    known = lengths.cpu()
+    whole = not (known.is_floating_point() or known.is_complex() or known.dtype == torch.bool)
+    if known.shape != (rows,) or not whole or (rows and not 0 <= min(known.tolist()) <= max(known.tolist()) <= most):
+        raise ValueError(
+            f"{name}: expected {rows} whole numbers from 0 to {most}, found {lengths.dtype} {known.tolist()}"
+        )
+    return known.long().contiguous()
+
+
 def nothing_ranked(rows: int, k: int, like: Tensor) -> Ranked:
     """The one answer of rows in which there is nothing to answer, as `Structure.ranked` gives it."""
     scores = torch.full((rows, k), -torch.inf, dtype=like.dtype, device=like.device)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from structseq.structures import vectorised
-from structseq.structures.base import LogSum, Ranked, Semiring, Structure, draw, require_count
+from structseq.structures.base import LogSum, Ranked, Semiring, Structure, draw, lengths_of, require_count
 from structseq.structures.forward_backward import (
     LogPartition,
     LogProb,
@@ -91,10 +91,7 @@ class LinearChain(Structure):
         self.scores, self.transitions, self.start, self.end = (
             part if part.dtype == at_least else part.to(at_least) for part in (scores, transitions, start, end)
         )
-        self.lengths = lengths if lengths.device.type == "cpu" else lengths.cpu()
-        known = self.lengths.tolist()
-        if lengths.shape != (rows,) or (rows and not 0 <= min(known) <= max(known) <= steps):
-            raise ValueError(f"expected {rows} lengths from 0 to {steps}, found {lengths.tolist()}")
+        self.lengths = lengths_of(lengths, rows, steps)
         _require_table(self.transitions, rows, steps, tags)
         _require_edge(self.start, "start", rows, tags)
         _require_edge(self.end, "end", rows, tags)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from structseq.structures.base import Semiring, Structure, require_count
+from structseq.structures.base import Semiring, Structure, lengths_of, require_count
 
 
 class Segment(NamedTuple):
@@ -90,7 +90,7 @@ class SemiMarkov(Structure):
         rows, steps, _, tags = scores.shape
         at_least = torch.promote_types(scores.dtype, torch.float32)
         self.scores = scores.to(at_least)
-        self.lengths = _checked_lengths(lengths, rows, steps)
+        self.lengths = lengths_of(lengths, rows, steps)
         self.moves = _table(transitions, "transitions", rows, (tags, tags)).to(at_least)
         self.first = _table(start, "start", rows, (tags,)).to(at_least)
         self.last = _table(end, "end", rows, (tags,)).to(at_least)
@@ -121,7 +121,7 @@ class SemiMarkov(Structure):
                 f"found {emissions.dtype} of shape {tuple(emissions.shape)}"
             )
         rows, steps, tags = emissions.shape
-        real = torch.arange(steps) < _checked_lengths(lengths, rows, steps).unsqueeze(1)
+        real = torch.arange(steps) < lengths_of(lengths, rows, steps).unsqueeze(1)
         known = torch.where(real.to(emissions.device).unsqueeze(2), emissions.double(), 0.0)  # (B, T, K)
         # Prefix sums of each window on its own, in float64: no difference of two large sums, and -inf stays -inf.
         windows = torch.cat([known, known.new_zeros(rows, max_length, tags)], 1).unfold(1, max_length, 1)[:, :steps]
@@ -244,7 +244,7 @@ def segments_of(path: Tensor, lengths: Tensor, tags: int) -> list[list[Segment]]
     if path.dim() != 2:
         raise ValueError(f"expected a path of shape (rows, steps), found {tuple(path.shape)}")
     path = path.cpu()
-    begins, _ = _heads(path, _checked_lengths(lengths, *path.shape), tags)
+    begins, _ = _heads(path, lengths_of(lengths, *path.shape), tags)
     found: list[list[Segment]] = [[] for _ in path]
     for row, start in begins.nonzero().tolist():
         length, label = divmod(int(path[row, start]), tags)
@@ -305,16 +305,6 @@ def _heads(path: Tensor, lengths: Tensor, tags: int, longest: int | None = None)
             f"label at the first token of each and -1 at the others, found {path[row, : int(lengths[row])].tolist()}"
         )
     return begins, heads
-
-
-def _checked_lengths(lengths: Tensor, rows: int, steps: int) -> Tensor:
-    """(B,) on the CPU."""
-    fits = lengths.shape == (rows,) and not lengths.is_floating_point() and lengths.dtype != torch.bool
-    if not fits or (rows and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps):
-        raise ValueError(
-            f"lengths: expected {rows} whole numbers from 0 to {steps}, found {lengths.dtype} {lengths.tolist()}"
-        )
-    return lengths.cpu()
 
 
 def _table(values: Tensor, name: str, rows: int, shape: tuple[int, ...]) -> Tensor:
