@@ -206,7 +206,7 @@ class TrainingOptions(Section):
         0, ge=0, description="passes over the training data at most; 0: 20, and more where there is little data"
     )
     patience: Whole = Field(
-        10, ge=1, description="stop after so many passes without a better dev score, once it is above 0"
+        10, ge=1, description="stop after so many passes without a better dev score; passes that score 0 do not count"
     )
     batch_sentences: Whole = Field(32, ge=1, description="sentences a batch at most")
     batch_tokens: Whole = Field(

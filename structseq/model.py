@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -160,7 +161,8 @@ class Model(nn.Module):
     def ranked(
         self, examples: Sequence[Example], k: int, *, width: int, table: Tensor | None = None
     ) -> list[list[tuple[tuple[str, ...], float | None]]]:
-        """As `answer`, for each example its ``k`` best answers (`Head.ranked`), best first."""
+        """As `answer`, for each example its ``k`` best answers (`Head.ranked`), by their log-probability where it is
+        told: a search ranks by what it kept of it."""
         found: list[list[tuple[tuple[str, ...], float | None]]] = [[] for _ in examples]
         for rows, distribution in self._distributions(examples, table=table):
             every = self.head.ranked(distribution, k, width)
@@ -170,6 +172,8 @@ class Model(nn.Module):
                 for place, row in enumerate(rows):
                     if rank < len(every[place]):
                         found[row].append((answers[place], sure[place] if sure is not None else None))
+        for row in found:
+            row.sort(key=lambda answer: -math.inf if answer[1] is None else answer[1], reverse=True)
         return found
 
     @property

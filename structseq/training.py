@@ -137,8 +137,8 @@ class _Trainer:
         self.average = {} if kind == "none" else {n: p.detach().clone() for n, p in self.parameters.items()}
         self.best = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.numbers: dict[str, Any] = {
-            "epoch": 1, "step": 0, "update": 0, "best_score": None, "best_epoch": 0, "loss_sum": 0.0, "decision_sum": 0,
-            "seed": seed, "steps": self.steps, "averaging": kind,
+            "epoch": 1, "step": 0, "update": 0, "best_score": None, "best_epoch": 0, "waited": 0, "loss_sum": 0.0,
+            "decision_sum": 0, "seed": seed, "steps": self.steps, "averaging": kind,
         }  # fmt: skip
         self.random = _initial_random_state(seed)
 
@@ -240,9 +240,11 @@ class _Trainer:
         best = numbers["best_score"]
         # A tie keeps the earlier epoch; but where nothing was ever found the later weights know more.
         if score is None or best is None or score > best or score == best == 0:
-            numbers["best_score"], numbers["best_epoch"] = score, numbers["epoch"]
+            numbers["best_score"], numbers["best_epoch"], numbers["waited"] = score, numbers["epoch"], 0
             for name, kept in self.best.items():
                 kept.copy_(judged[name])
+        elif score > 0:  # CTC answers nothing for many passes before it learns, often after a first chance hit
+            numbers["waited"] += 1
         return score
 
     def _finished(self) -> str | None:
@@ -251,7 +253,7 @@ class _Trainer:
         best = f"best epoch {numbers['best_epoch']}"
         if numbers["step"] == 0 and done >= self.epochs:
             return f"stopped: all {self.epochs} epochs done, {best}"
-        if self.dev and numbers["step"] == 0 and done - numbers["best_epoch"] >= options.patience:
+        if self.dev and numbers["step"] == 0 and numbers["waited"] >= options.patience:
             return f"stopped: no better dev score for {options.patience} epochs, {best}"
         return None
 
@@ -302,13 +304,13 @@ class _Trainer:
                 for part, value in parts.items()
                 if value is not None
             }
-        self.numbers = dict(state.numbers)
+        self.numbers = {**_waited(state), **state.numbers}
         self.random = {kind: tensors[f"random.{kind}"].clone() for kind in self.random}
 
     def _refuse_foreign(self, state: State) -> None:
         """A checkpoint must be of this model, corpus, seed and averaging, and whole."""
         for key, own in self.numbers.items():
-            if key not in state.numbers:
+            if key not in state.numbers and key != "waited":
                 raise TrainingError(f"the checkpoint is damaged: expected a number {key}, found none")
             if key in ("seed", "steps", "averaging") and state.numbers[key] != own:
                 raise TrainingError(
@@ -335,6 +337,11 @@ class _Trainer:
             raise TrainingError(f"the checkpoint is another model's: found {extra[0]}, which this model does not have")
 
 
+def _waited(state: State) -> dict[str, int]:
+    """What checkpoints of earlier versions, which counted no passes without progress, do not hold."""
+    return {"waited": state.numbers["epoch"] - 1 - state.numbers["best_epoch"]}
+
+
 def planned_epochs(steps: int) -> int:
     """Passes where the user names none: 20, and more (up to 100) where an epoch of ``steps`` updates is short."""
     return max(20, min(100, -(-2500 // steps)))
@@ -344,6 +351,8 @@ def learnable(model: Model, examples: Any) -> tuple[list[Example], list[Any]]:
     """The examples that can be learned from, and their targets: not empty, and such as the head can answer with."""
     pairs = [(example, model.head.target(example)) for example in examples if len(example)]
     kept = [(example, target) for example, target in pairs if target is not None]
+    if not pairs:
+        raise DataError("expected sequences of at least one step to train on, found only empty ones, or none")
     if not kept:
         raise DataError("expected at least one example with an answer that the model can give to train on, found none")
     return [example for example, _ in kept], [target for _, target in kept]

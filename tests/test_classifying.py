@@ -250,7 +250,43 @@ def test_train_evaluate_tag_and_describe(tmp_path: Path, capsys: pytest.CaptureF
     done = call(capsys, "tag", out, "--text", "a fine film")
     assert done.out.split()[0] in ("good", "bad")
     done = call(capsys, "describe", out)
-    assert done.status == 0 and "head       classify" in done.out
+    assert done.status == 0 and "head       classify" in done.out and "2 labels" in done.out
+
+
+def test_lines_that_may_be_texts_or_tokens_are_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = corpus_file(tmp_path / "reviews.tsv"), tmp_path / "model"
+    settings = [*tiny(epochs=1), "--set", "head.type=classify"]
+    assert call(capsys, "train", data, "--dev", data, "--output", out, *settings).status == 0
+    lines = tmp_path / "lines.txt"
+    for content in ("good\nbad\nfine\n", "a fine film\n", "a fine film\na dull film\n", "x\ta film\ny\ta plot\n"):
+        lines.write_text(content, encoding="utf-8")
+        for verb in ("tag", "embed"):
+            done = call(capsys, verb, out, lines)
+            assert done.status == 2 and "--format text" in done.sentence and "--format conll" in done.sentence
+        assert ("--format labelled" in done.sentence) == ("\t" in content)
+        done = call(capsys, "tag", out, lines, "--format", "text")
+        assert [json.loads(line)["text"] for line in done.out.splitlines()] == content.splitlines()
+        assert ("lines.txt, line 1: the tab is read as part of the text" in done.err) == ("\t" in content)
+    for content in ("a\nfilm\n\nan\nend\n", "# id = 1\na\nfilm\n", "film\n"):
+        lines.write_text(content, encoding="utf-8")
+        done = call(capsys, "tag", out, lines)
+        assert done.status == 0 and len(done.out.splitlines()) == content.count("\n\n") + 1
+    sentence = lines.rename(tmp_path / "lines.conll")
+    sentence.write_text("a\nfilm\n", encoding="utf-8")
+    assert json.loads(call(capsys, "tag", out, sentence).out)["tokens"] == ["a", "film"]
+
+
+def test_empty_texts_are_passed_over_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "reviews.tsv"
+    data.write_text("Label\tText\ngood\ta fine film\nbad\t\nbad\ta dull film\n", encoding="utf-8")
+    settings = [*tiny(epochs=1), "--set", "head.type=classify"]
+    done = call(capsys, "train", data, "--dev", data, "--output", tmp_path / "m", *settings)
+    assert done.status == 0 and f"1 of 3 are empty, and passed over: {data}:3" in done.err
+    data.write_text("label\ttext\ngood\t\nbad\t\n", encoding="utf-8")
+    done = call(capsys, "train", data, "--output", tmp_path / "n", *settings)
+    assert done.status == 2 and "two sentences or more that are not empty" in done.err
+    done = call(capsys, "train", data, "--dev", data, "--output", tmp_path / "n", *settings)
+    assert done.status == 2 and "found only empty ones" in done.err
 
 
 def test_a_format_named_in_training_is_no_other_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

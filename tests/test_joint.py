@@ -165,6 +165,8 @@ def test_stored_and_loaded_it_answers_the_same(model: Model, corpus: Corpus, tmp
     loaded = load_model(tmp_path / "m").model
     assert loaded.vocabularies["labels"].items == ("when", "where")
     assert list(loaded.predict(corpus.test)) == list(model.predict(corpus.test))
+    card = (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
+    assert "and the whole a label (`when`, `where`)" in card
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     del config["vocabularies"]["labels"]
     (tmp_path / "m" / "config.json").write_text(json.dumps(config))
@@ -179,9 +181,12 @@ def test_a_tagger_tells_the_label_too(model: Model, corpus: Corpus) -> None:
         taggings = list(tagger.tag_many(corpus.test, confidence=confidence))
         for answer, example, tagging in zip(answers, corpus.test, taggings, strict=True):
             assert len(tagging.tags) == len(example)
-            if len(example):
-                assert (tagging.label, *tagging.tags) == answer
-                assert (tagging.label_confidence is not None) == confidence
+            assert (tagging.label, *tagging.tags) == answer
+            assert (tagging.label_confidence is not None) == confidence
+    some, none, more = tagger.tag_texts(["from Rome", "", "on Monday"])
+    assert none.tags == () and none.label == next(model.predict([Example.of([], [])]))[0]
+    assert none == tagger.tag_text("") and none.label == tagger.tag([]).label
+    assert some.label == tagger.tag_text("from Rome").label and len(more.tokens) == 2
     one = tagger.tag_text("from Rome to Oslo on Monday")
     assert one.label in ("when", "where") and 0.5 <= one.label_confidence <= 1
     assert one.to_dict()["label"] == one.label and len(one.confidence) == len(one.spans)
@@ -210,7 +215,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     kept = [line for n, line in enumerate(lines) if n not in told]
     assert [line.rpartition("\t")[0] if "\t" in line else line for line in kept] == before
     done = call(capsys, "describe", out)
-    assert "dev mean of tags and labels" in done.out and "mean openings" in done.out
+    assert "2 labels" in done.out and "dev mean of tags and labels" in done.out and "mean openings" in done.out
 
 
 @pytest.mark.parametrize(
@@ -243,4 +248,10 @@ def test_check_tells_the_labels_and_who_has_none(tmp_path: Path, capsys: pytest.
     assert done.status == 0 and "2, under 'intent', for head.type=joint\n" in done.out
     data.write_text("\n".join([*rows, "go\tO\nhome\tO\n"]), encoding="utf-8")
     done = call(capsys, "check", data, "--set", "data.label=intent")
-    assert "1 sentences have none, and training would refuse them" in done.out and f"{data}:31" in done.out
+    assert "1 sentences have none, and such training would refuse them" in done.out and f"{data}:31" in done.out
+    assert done.status == 1 and f"1 sentences without a label under 'intent', the first at {data}:31" in done.err
+    assert call(capsys, "check", data).status == 0
+    numbers = tmp_path / "numbers.jsonl"
+    numbers.write_text('{"text": "a b", "label": 3}\n', encoding="utf-8")
+    done = call(capsys, "check", numbers)
+    assert done.status == 1 and "without tags, and no label for each" in done.err and "the number 3" in done.err

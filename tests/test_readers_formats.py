@@ -32,11 +32,16 @@ CONLLU = """# text = vámonos
 CONTENTS = {
     "columns": [
         *('{"a" O\n', "a O\n", "a\tO\n", "# id = 1\na O\n", "-DOCSTART- O\n\na O\n", "{\tO\n", "1\tO\n", ""),
-        *("Label\tText\n", "label text\n", "label\tO\ntext\tO\n", "# id = 1\nlabel\ttext\n", "pos\ta text\n"),
+        *("label text\n", "label\tO\ntext\tO\n", "# id = 1\nlabel\ttext\n", "pos\ta text\n"),
     ],
     "conllu": [CONLLU, "1" + "\t_" * 9 + "\n"],
     "jsonl": ['{"tokens": []}\n', '\ufeff\n {"text": "a"}', '{ "id": 1, "text": "a"}\r\n'],
-    "labelled": ["label\ttext\npos\ta\n", "\ufeff\r\ntext\tid\tlabel\r\n", " \n\n#\ttext\tlabel\na\tb\tc\n"],
+    "labelled": [
+        "label\ttext\npos\ta\n",
+        "Label\tText\npos\ta\n",
+        "\ufeff\r\ntext\tid\tlabel\r\n",
+        " \n\n#\ttext\tlabel\na\tb\tc\n",
+    ],
 }
 
 

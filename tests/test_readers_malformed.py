@@ -253,7 +253,7 @@ LABELLED: dict[str, tuple[bytes | str, int | None, tuple[str, ...]]] = {
     "empty label in another column": ("text\tlabel\na\t\n", 2, ("expected a label", "the text 'a'")),
     "a name twice": ("label\ttext\tlabel\n", 1, ("every column once", "'label' twice", "another name")),
     "a name missing": ("\t" + HEAD + "0\tpos\ta\n", 1, ("a name for every column", "none for column 1", "name it")),
-    "a header in capitals": ("Label\tText\tid\n", 1, (SPLIT, "found 3 fields", "a first line that holds label")),
+    "a second header with capitals": ("Text\tLabel\na\tpos\n" * 2, 3, ("found a header (Text, Label) below",)),
     "a second header": (HEAD + "pos\ta\n" + HEAD, 3, ("found a header (label, text) below", "take it out")),
     "a second header the other way round": (HEAD + "pos\ta\ntext\tlabel\n", 3, ("found a header", "take it out")),
     "a header below texts without one": ("pos\ta\n" + HEAD, 2, ("found a header (label, text) below the first line",)),

@@ -295,6 +295,10 @@ def test_transfer_to_itself_is_the_whole_and_to_other_widths_only_what_fits() ->
     assert same(weights(source), weights(target))
     wide = Model.prepare(Options.of(TABLE, {"encoder": {"width": 7}}), CORPUS.train, BIO, seed=0)
     assert told(transfer(source, wide)).endswith("not taken: encoder (other shape)")
+    other = Model.prepare(Options.of(TABLE, {"inputs": {"words": {"width": 5}}}), CORPUS.train, BIO, seed=0)
+    before = weights(other.encoder)
+    line = told(transfer(source, other))  # its recurrent weights would fit, those of its input do not
+    assert same(weights(other.encoder), before) and "not taken: words, encoder (other shape)" in line
     softmax = small(CORPUS, seed=2, type="softmax")
     transfer(source, softmax)
     assert torch.equal(softmax.head.emission.weight, source.head.emission.weight)

@@ -245,7 +245,7 @@ def test_a_damaged_state_is_refused() -> None:
         assert len(tensors) == len(state.tensors) - 1
         with pytest.raises(TrainingError):
             next(train(miniature.model(), CORPUS, seed=0, state=State(state.numbers, tensors)))
-    for number in state.numbers:
+    for number in state.numbers.keys() - {"waited"}:  # which earlier versions did not write
         numbers = {key: value for key, value in state.numbers.items() if key != number}
         with pytest.raises(TrainingError):
             next(train(miniature.model(), CORPUS, seed=0, state=State(numbers, state.tensors)))
@@ -440,7 +440,7 @@ def test_judging_leaves_the_weights_in_training_as_they_are(monkeypatch: pytest.
         ([0.5, 0.4, 0.3, 0.9], 2, 3, 1),
         ([0.1, 0.2, 0.3, 0.3, 0.3, 0.9], 2, 5, 3),
         ([0.0, 0.0, 0.0], 1, 3, 3),  # nothing found yet: the later weights know more, and patience has not begun
-        ([0.0, 0.0, 0.1, 0.0, 0.0, 0.9], 2, 5, 3),
+        ([0.0, 0.0, 0.1, 0.0, 0.0, 0.3, 0.2, 0.0, 0.2, 0.9], 2, 9, 6),  # nor does it count passes that find nothing
         ([0.1, 0.2, 0.3, 0.4], 1, 4, 4),
     ],
 )
@@ -526,7 +526,7 @@ def test_whoever_stops_early_keeps_the_weights_of_that_moment() -> None:
 
 @pytest.mark.parametrize("examples", [(), (Example.of([], []),), (Example.of(["a"], ["B-unknown"]),)], ids=len)
 def test_nothing_to_learn_from(examples: tuple[Example, ...]) -> None:
-    with pytest.raises(DataError, match="at least one example with an answer"):
+    with pytest.raises(DataError, match=r"at least one (example with an answer|step)"):
         next(train(miniature.model(), Corpus(examples), seed=0))
 
 

@@ -314,6 +314,13 @@ def test_answers_are_not_written_over_what_is_read(
         refused = command(verb, tmp_path / "m", copy, "--output", copy)
         assert refused.status == 2 and "this is the file that is read" in refused.sentence
     assert copy.read_text() == tones.read_text()
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for name in ("seq.in", "seq.out", "label"):
+        (parts / name).write_text("a b\n")
+    refused = command("tag", tmp_path / "m", parts, "--output", parts / "seq.in")
+    assert refused.status == 2 and "this is the file that is read" in refused.sentence
+    assert (parts / "seq.in").read_text() == "a b\n"
 
 
 def test_a_recording_is_known_by_its_content(command: Command, learned: Model, tones: Path, tmp_path: Path) -> None:
@@ -325,6 +332,10 @@ def test_a_recording_is_known_by_its_content(command: Command, learned: Model, t
     words.write_text("no list\n")
     refused = command("tag", tmp_path / "m", words)
     assert refused.status == 2 and "this model reads recordings, found a file of the columns format" in refused.sentence
+    for content, said in ((b"fLaC\0\0\0\x22", "found a FLAC file; convert it to WAV"), (b"\n", "found an empty one")):
+        words.write_bytes(content)
+        refused = command("tag", tmp_path / "m", words)
+        assert refused.status == 2 and said in refused.sentence
     refused = command("tag", tmp_path / "m", "--text", "seven")
     assert (
         refused.sentence == "error: --text: this model reads recordings, not texts; give a WAV file or a list of them"
@@ -355,6 +366,11 @@ def test_an_autoencoder_of_pairs_cuts_texts_as_it_learned(command: Command, tmp_
     records = tmp_path / "more.jsonl"
     records.write_text('{"tokens": ["a", "b"]}\n')
     assert json.loads(command("embed", tmp_path / "m", records).out)["source"] == "ab"
+    for name, text in (("text.jsonl", '{"text": "ab c"}\n'), ("l.tsv", "label\ttext\nx\tab c\n"), ("t.txt", "ab c\n")):
+        (tmp_path / name).write_text(text)
+        words = ["--format", "text"] if name == "t.txt" else []
+        done = json.loads(command("embed", tmp_path / "m", tmp_path / name, *words).out)
+        assert done == record, name
     assert "2 symbols" in command("evaluate", tmp_path / "m", records).out
     refused = command("embed", tmp_path / "m", pairs, "--text", "ab c")
     assert refused.status == 2 and "give one of them" in refused.sentence
@@ -442,13 +458,43 @@ def test_answers_are_ranked(learned: Model, tones: Path) -> None:
     assert all(p is not None for p in sure)
     distribution = learned.distribution(learned.inputs.encode([example]))
     best = distribution.beam(20, 5)
-    assert [learned.head.answers([path])[0] for path in best.path[0].tolist()] == [answer.answer for answer in found]
     exact = [float(distribution.log_prob(path.unsqueeze(0)).detach()) for path in best.path[0]]
-    assert sure == pytest.approx(exact, abs=1e-4)
+    answers = [learned.head.answers([path])[0] for path in best.path[0].tolist()]
+    order = sorted(range(5), key=lambda n: -exact[n])
+    assert [answers[n] for n in order] == [answer.answer for answer in found]
+    assert sure == pytest.approx([exact[n] for n in order], abs=1e-4)
     assert transducer.ranked(example, 1)[0].log_prob >= transducer.transduce(example).log_prob - 1e-4
     for k, beam in ((0, None), (2, 0), (True, None), (3, 2), (2.0, None)):
         with pytest.raises(ConfigError, match="from 1 on, and a beam from k on"):
             transducer.ranked(example, k, beam=beam)
+
+
+def test_answers_are_ranked_by_what_is_told_of_them(monkeypatch: pytest.MonkeyPatch, learned: Model) -> None:
+    """A search ranks by the paths that it kept, which need not be the order of whole probabilities."""
+    example = Example({"frames": np.zeros((6, 48), np.float32)})
+    straight = Transducer(learned).ranked(example, 4, beam=4)
+    search = type(learned.head).ranked
+    monkeypatch.setattr(type(learned.head), "ranked", lambda self, *given: [row[::-1] for row in search(self, *given)])
+    assert Transducer(learned).ranked(example, 4, beam=4) == straight
+    assert len({answer.log_prob for answer in straight}) == 4
+
+
+def test_tokens_may_come_with_further_columns_or_in_a_mapping() -> None:
+    rows = [Example({"tokens": ("a", "b"), "pos": ("x", "y")}, {"target": ("b", "a")})] * 2
+    for columns in ({}, {"pos": 1}):
+        options = Options.of({"head": {"type": "generate"}, "encoder": {"width": 4}, "data": {"columns": columns}})
+        model = Model.prepare(options, rows, PLAIN, seed=0)
+        transducer, embedder = Transducer(model), Embedder(model)
+        given = {"tokens": ["a", "b"], "pos": ["x", "y"]}
+        assert transducer.transduce(given).given == {"source": "ab"}
+        assert transducer.transduce(given).log_prob == transducer.transduce(rows[0]).log_prob
+        assert np.array_equal(embedder.embed([given]), embedder.embed(rows[:1]))
+    with pytest.raises(DataError, match="sequence 1: expected a mapping with 'tokens', found token"):
+        embedder.embed([{"token": ["a"]}])
+    with pytest.raises(DataError, match="expected the column 'pos', which the model was trained with, found none"):
+        transducer.transduce(["a", "b"])
+    with pytest.raises(DataError, match="embed_text: the model needs the column 'pos' beside the tokens"):
+        embedder.embed_text("ab")
 
 
 def test_a_model_that_does_not_search_says_so() -> None:

@@ -193,8 +193,9 @@ def tag(
         str | None,
         typer.Option(
             "--format",
-            metavar="conll|jsonl|text",
-            help="Format of FILE; found from it where not given, of standard input conll, or text without tags.",
+            metavar="NAME",
+            help="Format of FILE: conll, jsonl, text; labelled, pairs, threefile, audio where the model answers whole "
+            "sequences. Found from FILE where not given; of standard input conll, or text without tags.",
         ),
     ] = None,
     text: Annotated[
@@ -263,7 +264,8 @@ def embed(
 ) -> None:
     """Write one vector for each sequence of a file.
 
-    An autoencoder's bottleneck, a classifier's pooled states; of any other model the mean of its encoder's states.
+    An autoencoder's bottleneck, the pooled states where a model answers with a label; of any other model the mean of
+    its encoder's states.
     """
     from structseq.cli.transducing import run_embed
 

@@ -25,6 +25,7 @@ from structseq.cli.reading import (
     refuse_other_steps,
 )
 from structseq.data.example import Example
+from structseq.data.labels import with_labels
 from structseq.errors import DataError
 from structseq.spans import Scheme
 
@@ -134,13 +135,21 @@ def _check_tags(found: Checked, data: DataOptions) -> None:
         found.counts = Counter(label for label in labels if label)
         found.tell("labels", f"{len(found.counts)}, under {data.label!r}; train with head.type=classify")
         return
+    missing = [example.source for example, label in zip(found.examples, labels, strict=True) if not label]
+    if missing and data.label != "label":  # named, so it is asked for
+        what = f"{len(missing):,} sentences without a label under {data.label!r}, the first at {missing[0]}"
+        found.refused.append(f"{found.path} has {what}")
     if any(labels):
-        missing = [example.source for example, label in zip(found.examples, labels, strict=True) if not label]
-        told = f"; {len(missing):,} sentences have none, and training would refuse them" if missing else ""
+        told = f"; {len(missing):,} sentences have none, and such training would refuse them" if missing else ""
         found.tell("labels", f"{len({*labels} - {None, ''})}, under {data.label!r}, for head.type=joint{told}")
         found.list(missing)
     if any("tags" not in example.targets for example in found.examples):
-        found.refused.append(f"{found.path} has sentences without tags")
+        reason = ""
+        try:
+            with_labels(found.examples, data.label)
+        except DataError as problem:
+            reason = f", and no label for each: {problem}"
+        found.refused.append(f"{found.path} has sentences without tags{reason}")
         return
     try:
         scheme = found.scheme = find_scheme(found.examples, data)

@@ -9,11 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from structseq.cli.door import one_line
-from structseq.cli.reading import answering_options, reader_options, refuse_own_source, told_format
+from structseq.cli.reading import (
+    answering_options,
+    lines_of_texts,
+    reader_options,
+    refuse_own_source,
+    texts_or_sentences,
+)
 from structseq.cli.transducing import recordings_in
 from structseq.config import DataOptions
-from structseq.data.formats import detect_format, read
-from structseq.data.textfile import Source, text_lines, writing
+from structseq.data.formats import read
+from structseq.data.textfile import Source, writing
 from structseq.errors import ConfigError
 from structseq.storage import StoredModel
 from structseq.tagger import Classification, Classifier
@@ -61,9 +67,8 @@ def _answers(
     if stored.model.reads == "frames":
         return classifier.classify_many(recordings_in(file, format, data))
     source: Source = sys.stdin.buffer if file == "-" else file
-    name = format or ("text" if file == "-" else told_format(file, data))
-    name = detect_format(file) if name == "auto" else name
+    name = format or ("text" if file == "-" else texts_or_sentences(file, data))
     if name == "text":
-        return classifier.classify_texts(text_lines(source, encoding=data.encoding))
+        return classifier.classify_texts(lines_of_texts(source, data))
     examples = read(source, "columns" if name == "conll" else name, **reader_options(data, tags=False))
     return classifier.classify_many(examples)

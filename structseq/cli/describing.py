@@ -51,7 +51,11 @@ def _what(folder: Path, stored: StoredModel) -> str:
     ]
     if not tags.outer.plain:
         rows.append((f"{len(tags.types)} types", _listed([label or "(no type)" for label in tags.types])))
-    rows.append((f"{len(tags.labels)} tags", _listed(tags.labels)))
+    what = {"tags": "tags", "label": "labels"}.get(model.head.gives, "symbols")
+    rows.append((f"{len(tags.labels)} {what}", _listed(tags.labels)))
+    if "labels" in model.vocabularies:
+        labels = model.vocabularies["labels"].items
+        rows.append((f"{len(labels)} labels", _listed(labels)))
     return _table(rows)
 
 

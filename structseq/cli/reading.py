@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from structseq.cli.door import remark
 from structseq.data.columns import read_blocks
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read, read_passages
 from structseq.data.labels import with_labels
+from structseq.data.textfile import Source, name_of, text_lines
 from structseq.errors import ConfigError, DataError
 from structseq.spans import REPAIRS, Scheme, TagError, Violation, detect, repair, scheme_of
 
@@ -69,10 +72,50 @@ def told_format(file: str | Path, data: DataOptions) -> str:
     return data.format if found == "columns" else found
 
 
+def texts_or_sentences(file: str | Path, data: DataOptions) -> str:
+    """The format of a file for a model that takes a whole text: the one that was named, else what the file looks like.
+
+    Raises `DataError` for lines without a blank one between them, where nothing says whether each is a text or a token.
+    """
+    name = told_format(file, data)
+    if name != "auto":
+        return name
+    name = detect_format(file)
+    if name != "columns" or Path(str(file).removesuffix(".gz")).suffix in (".conll", ".bio", ".iob"):
+        return name
+    begin = [line.strip() for line in islice(text_lines(file, encoding=data.encoding), 1000)]
+    lines = "\n".join(begin).strip("\n").split("\n")
+    one_token = len(lines) == 1 and len(lines[0].split()) == 1
+    if "" in lines or one_token or any(line.startswith("# ") for line in lines):
+        return name
+    labelled = " or --format labelled (a label and a text)" if any("\t" in line for line in lines) else ""
+    raise DataError(
+        "expected texts or sentences, found lines that may be a text each (name --format text), or a token each of one "
+        f"sentence (--format conll){labelled}",
+        file=file,
+    )
+
+
+def lines_of_texts(source: Source, data: DataOptions) -> Iterator[str]:
+    """One text a line; a remark where one has a tab, as lines of columns do."""
+    told = False
+    for number, line in enumerate(text_lines(source, encoding=data.encoding), 1):
+        if "\t" in line and not told:
+            told = True
+            where = f"{name_of(source)}, line {number}"
+            remark(f"{where}: the tab is read as part of the text; where columns are meant, name them with --format")
+        yield line
+
+
 def refuse_own_source(file: str, output: Path | None) -> None:
     """Raise `ConfigError` where answers would be written over the file that is read: they do not hold all of it."""
-    with suppress(OSError):
-        if output is not None and file != "-" and output.samefile(file):
+    if output is None or file == "-":
+        return
+    read = [Path(file), *(Path(file).iterdir() if Path(file).is_dir() else ())]  # a folder of the three-file layout
+    for each in read:
+        with suppress(OSError):
+            if not output.samefile(each):
+                continue
             raise ConfigError(f"--output {output}: this is the file that is read; name another one")
 
 

@@ -17,7 +17,7 @@ from structseq.cli.door import remark
 from structseq.cli.progress import showing
 from structseq.cli.reading import find_scheme, read_examples, refuse_other_steps, repaired, unseen_tags
 from structseq.cli.scoring import score
-from structseq.config import Options, load_options, parse_settings, row_of
+from structseq.config import Options, dotted, load_options, parse_settings, row_of
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.data.formats import detect_format
@@ -141,12 +141,14 @@ class TrainCommand:
     def _warn_of_impossible(self, model: Model, examples: Sequence[Example]) -> None:
         """Training passes over what the model cannot answer, as a target longer than its frames."""
         full = [example for example in examples if len(example)]
+        if empty := [example.source for example in examples if not len(example)]:
+            what = f"{len(empty)} of {len(examples)} are empty, and passed over"
+            self._say(f"warning: {self.train}: {what}: {_first(empty)}")
         lost = [example.source for example in full if model.head.target(example) is None]
         if lost:
-            told = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
             self._say(
                 f"warning: {self.train}: {len(lost)} of {len(full)} are passed over, for no answer of the model can be "
-                f"theirs (longer than the frames, or not tagged): {told}"
+                f"theirs (longer than the frames, or not tagged): {_first(lost)}"
             )
 
     # -- training -----------------------------------------------------------------------------------------------------
@@ -177,6 +179,11 @@ class TrainCommand:
             first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
             raise ConfigError(f"no model can be built with these options: {first}") from None
         if source:
+            theirs, ours = (dict(dotted(each.options.data.audio.model_dump())) for each in (source, model))
+            other = [name for name in ours if ours[name] != theirs[name]]
+            if source.reads == model.reads == "frames" and other:
+                what = ", ".join(f"data.audio.{name} {theirs[name]!r}, here {ours[name]!r}" for name in other)
+                self._say(f"warning: {self.init_from} reads other frames: {what}")
             self._say(f"{self.init_from}: {told(transfer(source, model))}")
         return model
 
@@ -254,3 +261,7 @@ def _terminated_like_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _first(places: Sequence[str]) -> str:
+    return ", ".join(places[:3]) + (", ..." if len(places) > 3 else "")

@@ -12,11 +12,19 @@ from pathlib import Path
 import numpy as np
 
 from structseq.cli.door import one_line, remark
-from structseq.cli.reading import answering_options, reader_options, refuse_own_source, told_format
+from structseq.cli.reading import (
+    answering_options,
+    lines_of_texts,
+    reader_options,
+    refuse_own_source,
+    texts_or_sentences,
+    told_format,
+)
 from structseq.config import DataOptions
 from structseq.data.example import Example
 from structseq.data.formats import FORMATS, detect_format, read
-from structseq.data.textfile import Source, peek, replacing, text_lines, writing
+from structseq.data.kinds import kind_of
+from structseq.data.textfile import Source, peek, replacing, writing
 from structseq.errors import ConfigError, DataError
 from structseq.storage import StoredModel, load_model
 from structseq.tagger import Embedder, Transducer, Transduction
@@ -132,9 +140,9 @@ def given_in(stored: StoredModel, file: str, format: str | None, data: DataOptio
         raise ConfigError(f"unknown --format {format!r}; known are {', '.join(known)}")
     name = format or _format_of(file, stored, data)
     if name == "text":
-        lines = text_lines(source, encoding=data.encoding)
-        return (giving.text(line, f"line {number}") for number, line in enumerate(lines, 1))
-    return read(source, "columns" if name == "conll" else name, **reader_options(data, tags=False))
+        return (giving.text(line, f"line {number}") for number, line in enumerate(lines_of_texts(source, data), 1))
+    examples = read(source, "columns" if name == "conll" else name, **reader_options(data, tags=False))
+    return map(giving.in_symbols, examples)
 
 
 def _format_of(file: str, stored: StoredModel, data: DataOptions) -> str:
@@ -142,6 +150,8 @@ def _format_of(file: str, stored: StoredModel, data: DataOptions) -> str:
     looks like columns where pairs were learned, one text a line."""
     if file == "-":
         return "text"
+    if stored.model.head.gives in ("label", "inputs"):
+        return texts_or_sentences(file, data)
     name = told_format(file, data)
     if name != "auto":
         return name
@@ -158,6 +168,10 @@ def recordings_in(file: str, format: str | None, data: DataOptions) -> Iterator[
     if Path(file).suffix.lower() in WAVES or peek(file, 4) == b"RIFF":
         return iter([recording(file, options=data.audio)])
     if format is None and (found := detect_format(file)) != "audio":
+        if kind := kind_of(peek(file, 512)):
+            raise DataError(f"this model reads recordings, found {kind.name}; {kind.as_wav}", file=file)
+        if not peek(file, 512).strip():
+            raise DataError("expected a list of recordings, found an empty one", file=file)
         advice = 'give a WAV file, or a list in JSON lines, {"audio": "0001.wav"} a line'
         raise DataError(f"this model reads recordings, found a file of the {found} format; {advice}", file=file)
     examples = read(file, "audio", **reader_options(data, tags=False))

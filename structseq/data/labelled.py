@@ -1,6 +1,7 @@
 r"""Labelled texts: ``label TAB text``, one a line, as corpora of sentiment and other classes of whole texts come.
 
-A first line whose fields, between tabs, hold both ``label`` and ``text`` (written so, in any order) is a header: it
+A first line whose fields, between tabs, hold both ``label`` and ``text`` (in any order, with capitals or without) is a
+header: it
 says which column is which, and its further columns become metadata by name. So is one that holds ``text`` and other
 names without spaces (``intent TAB text``), where a space in that column of the next line says that texts stand there:
 then any of the columns may be the label. Without a header each line has exactly two fields, the label and the text.
@@ -45,28 +46,30 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The columns of one file by name, and the line of the header that names them (None: there is no header)."""
+    """The columns of one file by name, the line of the header that names them (None: there is no header), and its names
+    as they are written there."""
 
     names: tuple[str, ...] = (LABEL, TEXT)
     header: int | None = None
+    written: tuple[str, ...] = (LABEL, TEXT)
 
     @staticmethod
     def of(header: _Row) -> _Layout:
         """The layout that a header tells; raises `DataError` for a name that is empty or there twice."""
-        names = tuple(header.fields)
+        names = _names(header.fields)
         if "" in names:
             at = names.index("") + 1
             raise header.error(f"expected a name for every column, found none for column {at}; name it in this line")
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise header.error(f"expected every column once, found {twice[:60]!r} twice; give one another name")
-        return _Layout(names, header.line)
+        return _Layout(names, header.line, tuple(header.fields))
 
     def example(self, row: _Row, cut: Tokenizer) -> Example:
         """A row as an `Example`; raises `DataError` with its file and line."""
         if len(row.fields) != len(self.names):
             raise self._ragged(row)
-        if set(row.fields) == set(self.names):
-            found = f"a header ({', '.join(self.names)[:100]})"
+        if set(row.fields) in (set(self.names), set(self.written)):
+            found = f"a header ({', '.join(row.fields)[:100]})"
             raise row.error(f"expected {_WHAT}, found {found} below the first line; take it out, or keep files apart")
         values = dict(zip(self.names, row.fields, strict=True))
         text = values.pop(TEXT)
@@ -98,19 +101,24 @@ class _Layout:
 
 
 def is_header(line: str, below: str = "") -> bool:
-    r"""Whether a line names the columns: its fields hold both ``label`` and ``text``, written exactly so, or ``text``
-    and other names, where the line ``below`` has a space in that column.
+    r"""Whether a line names the columns: its fields hold both ``label`` and ``text``, or ``text`` and other names,
+    where the line ``below`` has a space in that column.
 
     >>> is_header("id\ttext\tlabel\r\n"), is_header("Label\tText\n"), is_header("label text\n")
-    (True, False, False)
+    (True, True, False)
     >>> is_header("intent\ttext\n", "book\ta flight\n"), is_header("intent\ttext\n", "cancel\tO\n")
     (True, False)
     """
-    names, fields = (each.rstrip("\r\n").split("\t") for each in (line, below))
+    names, fields = _names(line.rstrip("\r\n").split("\t")), below.rstrip("\r\n").split("\t")
     if TEXT not in names or LABEL in names:
         return TEXT in names
     texts = len(names) == len(fields) > 1 and " " in fields[names.index(TEXT)].strip(" ")
     return texts and "" not in names and " " not in "".join(names)
+
+
+def _names(fields: Sequence[str]) -> tuple[str, ...]:
+    """The names of columns, those two that mean something without their capitals."""
+    return tuple([field.lower() if field.lower() in (LABEL, TEXT) else field for field in fields])
 
 
 def read_labelled(source: Source, *, tokenizer: str = "words-1", encoding: str = "utf-8") -> Iterator[Example]:

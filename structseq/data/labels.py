@@ -45,8 +45,10 @@ def _found(example: Example, key: str, record: Mapping[str, Any]) -> str:
         kind = "the number " if type(record[key]) in (int, float) else ""
         return f"{kind}{json.dumps(record[key], ensure_ascii=False)[:80]}; write the label as a string, in quotes"
     if not example.metadata:
-        where = f"as '# {key} = ...' before the sentence, in JSON lines under {key!r}"
-        return f"nothing; write it {where}, or name the key with --set data.label=KEY"
+        where = f"as '# {key} = ...' before the sentence, in JSON lines under {key!r}, or beside the text"
+        return (
+            f"nothing; write it {where} under a first line '{key} TAB text', or name the key with --set data.label=KEY"
+        )
     has = ", ".join(map(repr, example.metadata))
     return f"{has}; name the key with --set data.label=KEY"
 

@@ -46,6 +46,8 @@ def labelled_examples(
     """
     x_name, y_name = names
     sentences = sentences_of(X, x_name, columns=columns, tokenizer=tokenizer)
+    if not sentences:
+        raise DataError(f"{x_name}: expected texts or sentences, found none")
     if y is None:
         raise DataError(f"expected {y_name}, a label for each of {x_name}, found none")
     given = _rows(y, y_name, "a list of labels, one for each text")
@@ -56,6 +58,10 @@ def labelled_examples(
     if labels.dtype == object or len(kinds) > 1:
         raise DataError(f"{y_name}: expected labels that are all strings, or all numbers")
     if np.issubdtype(labels.dtype, np.floating):
+        if np.isnan(labels).any():
+            raise DataError(
+                f"{y_name}: expected a label for each text, found NaN at position {int(np.isnan(labels).argmax())}"
+            )
         labels = labels + 0.0  # -0.0 is 0.0, and must have its name
     if len(labels) != len(sentences):
         raise DataError(

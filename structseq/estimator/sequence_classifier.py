@@ -143,8 +143,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         answers = self._answers(X)
         if any(answer.confidence is None for answer in answers):
             raise ConfigError(
-                "predict_proba: confidences are fitted on a dev set, and there was none; give X_dev and y_dev, or "
-                "leave validation_fraction above 0"
+                "predict_proba: confidences are fitted on a dev set with labels that training has, and there was none; "
+                "give X_dev and y_dev, or leave validation_fraction above 0"
             )
         rows = [[answer.probabilities.get(name, 0.0) for name in names] for answer in answers]
         return np.array(rows, np.float64).reshape(len(answers), len(names))

@@ -23,7 +23,8 @@ def hold_out(examples: Sequence[Example], fraction: float, *, seed: int) -> tupl
     full = [place for place, example in enumerate(examples) if len(example)]
     if len(full) < 2:
         raise DataError(
-            f"expected two sentences or more, so that one can be held out, found {len(full)}; give a dev set"
+            "expected two sentences or more that are not empty, so that one can be held out, "
+            f"found {len(full)} of {len(examples)}; give a dev set"
         )
     count = min(max(1, round(fraction * len(full))), len(full) - 1)
     # A stream of its own, so that the order of the batches is drawn as with a dev set.

@@ -24,21 +24,44 @@ class Taken:
 def transfer(source: Model, target: Model) -> list[Taken]:
     """Copy into ``target`` what ``source`` has for it: words' vectors by word, tags' scores by tag.
 
-    Frozen parameters (pretrained vectors) stay, and so do rows without a counterpart. What was taken, by parameter.
+    Frozen parameters (pretrained vectors) stay, and so do rows without a counterpart. A layer of which one parameter is
+    of another shape stays as a whole: recurrent weights are worth nothing under another input's. What was taken, by
+    parameter.
     """
     given = dict(source.named_parameters())
+    wanted = {name: parameter for name, parameter in target.named_parameters() if parameter.requires_grad}
+    axes: dict[str, tuple[Sequence[Axis], Sequence[Axis]]] = {}
     given_axes, wanted_axes = named_axes(source), named_axes(target)
-    taken = []
+    for name, parameter in wanted.items():
+        none = [None] * parameter.dim()
+        axes[name] = given_axes.get(name, none), wanted_axes.get(name, none)
+    foreign = {_layer(name) for name, parameter in wanted.items() if not _fits(given.get(name), parameter, *axes[name])}
     with torch.no_grad():
-        for name, wanted in target.named_parameters():
-            if not wanted.requires_grad:
-                continue
-            found = 0
-            if name in given and given[name].dim() == wanted.dim():
-                axes = [None] * wanted.dim()
-                found = _copy(given[name], wanted, given_axes.get(name, axes), wanted_axes.get(name, axes))
-            taken.append(Taken(name, found, wanted.shape[0]))
-    return taken
+        return [
+            Taken(
+                name,
+                0 if _layer(name) in foreign else _copy(given[name], parameter, *axes[name]),
+                parameter.shape[0] if parameter.dim() else 1,
+            )
+            for name, parameter in wanted.items()
+        ]
+
+
+def _layer(name: str) -> str:
+    """An encoder's layer, both directions of it; elsewhere the module that a parameter belongs to."""
+    return ".".join(name.split(".")[:3]) if name.startswith("encoder.layers.") else name.rpartition(".")[0]
+
+
+def _fits(source: Tensor | None, target: Tensor, source_axes: Sequence[Axis], target_axes: Sequence[Axis]) -> bool:
+    """Whether entries correspond: along each axis both have names, or neither has and the lengths agree."""
+    return (
+        source is not None
+        and source.dim() == target.dim()
+        and all(
+            (old is None) == (new is None) and (old is not None or source.shape[n] == target.shape[n])
+            for n, (old, new) in enumerate(zip(source_axes, target_axes, strict=True))
+        )
+    )
 
 
 def _copy(source: Tensor, target: Tensor, source_axes: Sequence[Axis], target_axes: Sequence[Axis]) -> int:
@@ -46,8 +69,6 @@ def _copy(source: Tensor, target: Tensor, source_axes: Sequence[Axis], target_ax
     places: list[tuple[list[int], list[int]]] = []
     for n, (old, new) in enumerate(zip(source_axes, target_axes, strict=True)):
         if old is None or new is None:
-            if source.shape[n] != target.shape[n] or (old is None) != (new is None):
-                return 0
             places.append((list(range(target.shape[n])), list(range(target.shape[n]))))
             continue
         number = {name: place for place, name in enumerate(old)}
@@ -78,13 +99,14 @@ def told(taken: Sequence[Taken]) -> str:
     """
     parts, missing = [], []
     for module, rows in _by_module(taken).items():
-        numbers = max(rows, key=lambda row: row.of if row.entries not in (0, row.of) else 0)
+        some = [row for row in rows if row.entries not in (0, row.of)]
+        numbers = max(some, key=lambda row: row.of, default=None)
         if all(row.entries == row.of for row in rows):
             parts.append(f"{module} whole")
         elif not any(row.entries for row in rows):
             missing.append(module)
         else:
-            parts.append(f"{module} {numbers.entries} of {numbers.of}")
+            parts.append(f"{module} {numbers.entries} of {numbers.of}" if numbers else f"{module} in part")
     left = f"; not taken: {', '.join(missing)} (other shape)" if missing else ""
     return f"taken: {', '.join(parts) or 'nothing'}{left}"
 

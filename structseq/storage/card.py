@@ -91,6 +91,12 @@ def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provena
         "target": ("text2text-generation", "Transducer", "each sequence another", _TRANSDUCER, "Symbols"),
         "inputs": ("feature-extraction", "Autoencoder", "each sequence a vector", _EMBEDDER, "Symbols"),
     }[gives]
+    cut = f"tokens are made from text by `{tokenizer}`"
+    if model.options.data.format == "pairs" or gives == "target":
+        cut = f"a text is cut into {model.options.data.symbols}"
+    if "label" in model.head.asks and gives == "tags":
+        title = "Sequence tagger and classifier"
+        answers += f", and the whole a label ({', '.join(map(_code, model.vocabularies['labels'].items))})"
     if given == "audio":
         task = {"target": "automatic-speech-recognition", "label": "audio-classification"}.get(gives, task)
     return _CARD.format(
@@ -105,9 +111,7 @@ def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provena
         width=encoder.width,
         head=_code(model.options.head.type),
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        steps="its steps are frames of recordings"
-        if given == "audio"
-        else f"tokens are made from text by `{tokenizer}`",
+        steps="its steps are frames of recordings" if given == "audio" else cut,
         what=what,
         tags=", ".join(_code(name) for name in names) or "none",
         scores=_table(metrics),

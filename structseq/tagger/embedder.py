@@ -16,8 +16,9 @@ from structseq.tagger.held import Held
 
 
 class Embedder(Held):
-    """A trained model as a way from sequences to vectors: an autoencoder's bottleneck, a classifier's pooled states, of
-    any other model the mean of its encoder's states. See `Held` for how it is made, saved and shared.
+    """A trained model as a way from sequences to vectors: an autoencoder's bottleneck, the pooled states where a model
+    answers with a label, of any other model the mean of its encoder's states. See `Held` for how it is made, saved and
+    shared.
 
     Examples
     --------
@@ -36,9 +37,10 @@ class Embedder(Held):
             self._table = model.inputs.word_table()  # of all known words, once
 
     def embed(self, sequences: Iterable[Any], *, look_ahead: int = 1024) -> np.ndarray:
-        """(N, width) float32 vectors of sequences, each an `Example`, a list of tokens, or an array of frames (L, F).
+        """(N, width) float32 vectors of sequences, each an `Example`, a list of tokens, a mapping of columns, or an
+        array of frames (L, F).
 
-        Raises `DataError` for anything else.
+        Raises `DataError` for anything else, and for a column that is missing.
         """
         if isinstance(sequences, (str, bytes)):
             raise DataError("embed: expected sequences, found a text; use embed_text")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from structseq.data.pairs import cut, joined
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
 from structseq.model import Model
-from structseq.tagger.sentences import strings
+from structseq.tagger.sentences import sentence_of
 
 
 class Giving:
@@ -33,13 +34,15 @@ class Giving:
         self.reads, self.data = model.reads, model.options.data
         self._paired = model.head.gives == "target" or self.data.format == "pairs"
         self._tokenize = tokenizer_of(tokenizer)
+        self._columns = tuple(model.inputs.column_vocabularies) if self.reads == "tokens" else ()
 
     def example(self, given: Any, where: str) -> Example:
-        """From an `Example`, a list of tokens, or an array of frames (L, F); raises `DataError` for anything else."""
-        if isinstance(given, Example):
-            _ = given.frames if self.reads == "frames" else given.tokens
-            return given
+        """From an `Example`, a list of tokens, a mapping of columns, or an array of frames (L, F); raises `DataError`
+        for anything else, and for a column that the model needs and that is not there."""
         if self.reads == "frames":
+            if isinstance(given, Example):
+                _ = given.frames
+                return given
             if isinstance(given, (str, bytes, Path)):
                 raise DataError(
                     f"{where}: expected frames (L, F), found {str(given)[:60]!r}; files have their own way in"
@@ -50,7 +53,16 @@ class Giving:
                 raise DataError(f"{where}: {problem}") from None
             except (TypeError, ValueError):
                 raise DataError(f"{where}: expected frames (L, F) of numbers, found {type(given).__name__}") from None
-        return Example({"tokens": strings(given, where)})
+        sentence = sentence_of(given, self._columns, where)
+        return given if isinstance(given, Example) else Example({"tokens": sentence.tokens, **sentence.columns})
+
+    def in_symbols(self, example: Example) -> Example:
+        """An example of a file, whose tokens a reader cut from its text, cut anew where this model has a cut of its
+        own."""
+        text = example.metadata.get("text")
+        if not self._paired or text is None or tuple([token.text for token in self._tokenize(text)]) != example.tokens:
+            return example
+        return replace(example, inputs={**example.inputs, "tokens": cut(text, self.data.symbols)})
 
     def text(self, text: Any, where: str) -> Example:
         """From a text, cut as the training data were."""
@@ -58,6 +70,11 @@ class Giving:
             raise ConfigError(f"{where}: this model reads recordings, not texts; give a WAV file or a list of them")
         if not isinstance(text, str):
             raise DataError(f"{where}: expected a text, found {type(text).__name__}")
+        if self._columns:
+            raise DataError(
+                f"{where}: the model needs the column {self._columns[0]!r} beside the tokens, which a text has not; "
+                "give it both, or a file that has both"
+            )
         tokens = cut(text, self.data.symbols) if self._paired else tuple(token.text for token in self._tokenize(text))
         return Example({"tokens": tokens})
 

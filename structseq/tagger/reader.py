@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from structseq.data.example import Example
 from structseq.inputs.base import TokenBatch
 from structseq.model import Model
 from structseq.padded import Padded
@@ -75,9 +76,12 @@ class Reader:
         lengths = [len(sentence.tokens) for sentence in sentences]
         nothing = () if self.calibrated else None
         empty = _Answer((), nothing if asked.confidence else None, nothing if asked.marginals else None)
-        answers = [empty] * len(sentences)
         full = [n for n, length in enumerate(lengths) if length]
         with torch.inference_mode():
+            if len(full) < len(sentences) and "label" in self.model.head.asks:  # no words are a sentence of some kind
+                nowhere = Example({"tokens": (), **dict.fromkeys(self.model.inputs.column_vocabularies, ())})
+                (empty,) = self._answers(self.model.distribution(self.model.inputs.encode([nowhere])), asked)
+            answers = [empty] * len(sentences)
             window = _Window(self, [sentences[n] for n in full])
             for rows in even_batches(window.lengths):
                 for row, answer in zip(rows.tolist(), self._answers(window.distribution(rows), asked), strict=True):
