@@ -257,7 +257,7 @@ TAGS = [
         "one sentence and no dev",
         "a\tO\nb\tB-x\n",
         "",
-        "expected two sentences or more, so that one can be held out, found 1; give a dev set",
+        "expected two sentences or more that are not empty, so that one can be held out, found 1 of 1; give a dev set",
     ),
 ]
 

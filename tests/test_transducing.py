@@ -372,6 +372,7 @@ def test_an_autoencoder_of_pairs_cuts_texts_as_it_learned(command: Command, tmp_
         done = json.loads(command("embed", tmp_path / "m", tmp_path / name, *words).out)
         assert done == record, name
     assert "2 symbols" in command("evaluate", tmp_path / "m", records).out
+    assert "4 symbols" in command("evaluate", tmp_path / "m", tmp_path / "text.jsonl").out
     refused = command("embed", tmp_path / "m", pairs, "--text", "ab c")
     assert refused.status == 2 and "give one of them" in refused.sentence
 

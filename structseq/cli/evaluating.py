@@ -11,6 +11,7 @@ from structseq.cli.reading import answering_options, read_examples, refuse_forei
 from structseq.cli.scoring import score
 from structseq.data.textfile import writing
 from structseq.storage import load_model
+from structseq.tagger.given import Giving
 
 
 def run_evaluate(
@@ -24,6 +25,8 @@ def run_evaluate(
     data = data.model_copy(update={"format": told_format(file, data)})
     examples = read_examples(file, data, asks)
     refuse_other_steps(examples, stored.model.reads)
+    if head.gives == "inputs":
+        examples = list(map(Giving(stored.model, stored.tokenizer).in_symbols, examples))
     if head.gives == "tags":
         refuse_foreign(examples, stored.model.tags.outer, data)
     report = score(stored.model, examples, entities=stored.entities)
