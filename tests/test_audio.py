@@ -331,7 +331,18 @@ def sized(data: bytes, whole: int, sound: int) -> bytes:
     return data[:4] + struct.pack("<I", whole) + data[8:40] + struct.pack("<I", sound) + data[44:]
 
 
-@pytest.mark.parametrize("sizes", [(0xFFFFFFFF, 0xFFFFFFFF), (4036, 0xFFFFFFFF), (0, 0), (0xFFFFFFFF, 0)])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (0xFFFFFFFF, 0xFFFFFFFF),
+        (4036, 0xFFFFFFFF),
+        (0, 0),
+        (0xFFFFFFFF, 0),
+        (0x7FFFF024, 0x7FFFF000),  # SoX
+        (0x7FFFF022, 0x7FFFEFFE),  # SoX, frames of six bytes
+        (0xFFFFFFFF, 0xFFFFFFFF - 36),
+    ],
+)
 @pytest.mark.parametrize("loose", [b"", b"\1"])
 def test_a_recording_from_a_pipe_is_read_to_its_end(tmp_path: Path, sizes: tuple[int, int], loose: bytes) -> None:
     path, piped = saved(tmp_path / "a.wav", GOOD), saved(tmp_path / "piped.wav", sized(GOOD, *sizes) + loose)

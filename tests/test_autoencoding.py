@@ -14,7 +14,7 @@ from commandline import call, tiny
 from structseq import ConfigError, Corpus, Embedder, Example, Transducer
 from structseq.config import Options
 from structseq.evaluation import evaluate_reconstruction
-from structseq.heads.autoencoding import AutoencodeHead, Normals, Saying, Spoken
+from structseq.heads.autoencoding import AutoencodeHead, Drawing, Normals, Saying, Spoken
 from structseq.heads.tagging import TagSet
 from structseq.model import Model
 from structseq.padded import Padded
@@ -177,3 +177,23 @@ def test_from_the_command_line_and_as_a_start_for_a_tagger(tmp_path: Path, capsy
     done = call(capsys, *start)
     assert done.status == 0 and "words whole, characters whole, encoder whole" in done.err
     assert call(capsys, "describe", tmp_path / "auto").status == 0
+
+
+def test_in_mixed_precision_places_are_still_told_apart() -> None:
+    torch.manual_seed(0)
+    drawing = Drawing(3, vector=4, width=5)
+    vectors, lengths = torch.randn(1, 4).bfloat16(), torch.tensor([1500])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = drawing(vectors, lengths, 1500)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, drawing(vectors.float(), lengths, 1500), rtol=0, atol=0)
+
+
+def test_dev_of_another_format_is_cut_as_the_pairs_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs, texts = tmp_path / "pairs.tsv", tmp_path / "texts.tsv"
+    pairs.write_text("source\ttarget\n" + "ab c\tx\nba c\ty\n" * 6, encoding="utf-8")
+    texts.write_text("label\ttext\nx\tab c\nx\tab c\n", encoding="utf-8")
+    settings = [*tiny(1), "--set", "head.type=autoencode", "--set", "head.bottleneck=4"]
+    out = tmp_path / "m"
+    done = call(capsys, "train", pairs, "--dev", texts, "--test", texts, "--output", out, *settings)
+    assert done.status == 0 and "8 symbols" in done.out

@@ -204,6 +204,9 @@ def test_the_classifier_answers_texts_tokens_and_streams(model: Model, tmp_path:
         assert found.probabilities == pytest.approx(classifier.classify_text(text).probabilities, abs=1e-6)
     assert classifier.predict(examples()) == [example.label for example in examples()]
     assert one.to_dict() == {"text": "a fine film", "label": "good", "confidence": one.confidence}
+    seen = []
+    long = (seen.append(n) or ["fine"] * 2000 for n in range(10**6))
+    assert next(classifier.classify_many(long)).label == "good" and len(seen) == 17  # 2^15 tokens ahead at most
 
 
 def test_what_is_no_input_and_no_classifier_is_said(model: Model) -> None:

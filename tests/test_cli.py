@@ -377,6 +377,18 @@ def test_tag_json_lines_keep_what_they_say(command: Command, home: Path, tmp_pat
     assert json.loads(words)["tags"] == ["O", "O", "B-from", "I-from", "O", "B-to"]
 
 
+def test_places_are_those_of_the_cut_that_made_the_tokens(command: Command, home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_text('{"text": "fly, to Rome"}\n')
+    for name in ("words-1", "whitespace-1"):
+        record = json.loads(command("tag", home / "model", file, "--set", f"data.tokenizer={name}").out)
+        (span,) = record["spans"]
+        assert record["tokens"][span["start_token"]] == span["text"] == "Rome" and (span["start"], span["end"]) == (
+            8,
+            12,
+        )
+
+
 def test_tag_one_text(command: Command, home: Path) -> None:
     done = command("tag", home / "model", "--text", "fly from Lima to New York")
     rows = [line.split() for line in done.out.splitlines()]

@@ -104,6 +104,18 @@ def test_answers_of_a_dev_set_need_the_dev_set() -> None:
         tiny(epochs=1).fit(X, Y, y_dev=Y)
 
 
+@pytest.mark.parametrize("kinds", [(float, int), (bool, int), (int, float), (int, bool)])
+def test_labels_of_a_dev_set_are_the_same_by_value(kinds: tuple[type, type]) -> None:
+    numbers = [int(label == "pos") for label in Y]
+    y, y_dev = (list(map(kind, numbers)) for kind in kinds)
+    classifier = tiny(epochs=2).fit(X, y, X_dev=X, y_dev=y_dev)
+    same = tiny(epochs=2).fit(X, y, X_dev=X, y_dev=y)
+    assert np.array_equal(classifier.predict_proba(X), same.predict_proba(X))
+    assert classifier.classes_.dtype == same.classes_.dtype and len(classifier.classifier_.labels) == 2
+    with pytest.raises(DataError, match="y_dev: expected labels as in y"):
+        tiny(epochs=1).fit(X, y, X_dev=X, y_dev=Y)
+
+
 def test_a_label_of_the_held_out_part_alone_is_a_class() -> None:
     classifier = tiny(epochs=2).fit(X, Y, X_dev=["a fine plot", "so so"], y_dev=["pos", "neutral"])
     assert classifier.classes_.tolist() == ["neg", "pos"]
@@ -177,6 +189,8 @@ def test_clones_and_pickles(fitted: SequenceClassifier) -> None:
         (X, [["pos"]] * len(X), "one label for each text, found 2 dimensions"),
         (X, [1, *Y[1:]], "all strings, or all numbers"),
         (X, [None, *Y[1:]], "all strings, or all numbers"),
+        (X, [float("nan"), *([0.0, 1.0] * len(X))[: len(X) - 1]], "found NaN at position 0"),
+        ([], [], "X: expected texts or sentences, found none"),
         ([3, *X[1:]], Y, "X, sentence 1: expected a list of tokens, found int 3"),
         ([["a", 3], *X[1:]], Y, "X, sentence 1: expected tokens that are strings"),
     ],

@@ -294,14 +294,34 @@ def test_transfer_to_itself_is_the_whole_and_to_other_widths_only_what_fits() ->
     transfer(source, target)
     assert same(weights(source), weights(target))
     wide = Model.prepare(Options.of(TABLE, {"encoder": {"width": 7}}), CORPUS.train, BIO, seed=0)
-    assert told(transfer(source, wide)).endswith("not taken: encoder (other shape)")
+    assert told(transfer(source, wide)).endswith("not taken: encoder (other shape or names)")
     other = Model.prepare(Options.of(TABLE, {"inputs": {"words": {"width": 5}}}), CORPUS.train, BIO, seed=0)
     before = weights(other.encoder)
     line = told(transfer(source, other))  # its recurrent weights would fit, those of its input do not
-    assert same(weights(other.encoder), before) and "not taken: words, encoder (other shape)" in line
+    assert same(weights(other.encoder), before) and "not taken: words, encoder (other shape or names)" in line
     softmax = small(CORPUS, seed=2, type="softmax")
     transfer(source, softmax)
     assert torch.equal(softmax.head.emission.weight, source.head.emission.weight)
+
+
+def test_columns_move_by_their_name_and_an_encoder_only_where_it_reads_the_same() -> None:
+    rows = [Example({"tokens": ("a", "b"), "pos": ("x", "y"), "place": ("x", "y")}, {"tags": ("O", "B-t")})]
+
+    def reading(seed: int, *columns: str) -> Model:
+        options = Options.of(TABLE, {"data": {"columns": {name: n for n, name in enumerate(columns, 1)}}})
+        return Model.prepare(options, rows, BIO, seed=seed)
+
+    source = reading(0, "pos", "place")
+    for columns in (("place", "pos"), ("place",), ("pos", "place")):
+        target = reading(1, *columns)
+        before = weights(target.encoder)
+        transfer(source, target)
+        for name in columns:
+            assert torch.equal(target.inputs.columns[name].weight, source.inputs.columns[name].weight), name
+        if columns == ("pos", "place"):
+            assert same(weights(target.encoder), weights(source.encoder))
+        else:
+            assert same(weights(target.encoder), before)
 
 
 # -- fit ---------------------------------------------------------------------------------------------------------------

@@ -151,9 +151,9 @@ def _records(tagger: Tagger, source: Source, options: dict[str, Any], confidence
             yield record.text
             continue
         text = values[keys.text_key] if keys.token_key_of(values) is None else None
-        answer = _answer(tagger, tagging, text)
-        # What the record says already, gold tags above all, is never overwritten.
-        if any(key in values for key in (*TAG_KEYS, *SPAN_KEYS)):
+        answer = _answer(tagger, tagging, text, options["tokenizer"])
+        # What the record says already, gold tags above all, is not overwritten, except by an answer once more.
+        if any(key in values for key in (*TAG_KEYS, *SPAN_KEYS, *answer)):
             answer = {f"predicted_{name}": value for name, value in answer.items()}
         tokens = {"tokens": list(tagging.tokens)} if text is not None else {}
         yield record.with_values(**tokens, **answer)
@@ -192,20 +192,24 @@ def _one_text(tagger: Tagger, text: str, confidence: bool, *, as_json: bool) -> 
 
 def _record(tagger: Tagger, tagging: Tagging) -> str:
     """A text's answer as a line of JSON."""
-    record = {"text": tagging.text, "tokens": list(tagging.tokens), **_answer(tagger, tagging, tagging.text)}
+    record = {
+        "text": tagging.text,
+        "tokens": list(tagging.tokens),
+        **_answer(tagger, tagging, tagging.text, tagger.tokenizer),
+    }
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 
-def _answer(tagger: Tagger, tagging: Tagging, text: str | None) -> dict[str, Any]:
-    """Tags and spans, and the sentence's label where the model gives one; of a text, ``start`` and ``end`` are a span's
-    characters, as in the data that is read."""
+def _answer(tagger: Tagger, tagging: Tagging, text: str | None, tokenizer: str) -> dict[str, Any]:
+    """Tags and spans, and the sentence's label where the model gives one; of a text, which this ``tokenizer`` has cut,
+    ``start`` and ``end`` are a span's characters, as in the data that is read."""
     labelled: dict[str, Any] = {} if tagging.label is None else {"label": tagging.label}
     if tagging.label_confidence is not None:
         labelled["label_confidence"] = tagging.label_confidence
     if tagger.scheme.plain:
         sure = {} if tagging.confidence is None else {"confidence": list(tagging.confidence)}
         return {**labelled, "tags": list(tagging.tags), **sure}
-    places = tokenizer_of(tagger.tokenizer)(text) if text is not None else None
+    places = tokenizer_of(tokenizer)(text) if text is not None else None
     spans = []
     for span in tagging.spans:
         record: dict[str, Any] = {}

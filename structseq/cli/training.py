@@ -15,9 +15,16 @@ import torch
 
 from structseq.cli.door import remark
 from structseq.cli.progress import showing
-from structseq.cli.reading import find_scheme, read_examples, refuse_other_steps, repaired, unseen_tags
+from structseq.cli.reading import (
+    find_scheme,
+    read_examples,
+    refuse_other_steps,
+    repaired,
+    told_format,
+    unseen_tags,
+)
 from structseq.cli.scoring import score
-from structseq.config import Options, dotted, load_options, parse_settings, row_of
+from structseq.config import DataOptions, Options, dotted, load_options, parse_settings, row_of
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.data.formats import detect_format
@@ -30,6 +37,7 @@ from structseq.openings import mean_openings
 from structseq.run import Identity, Outcome, RunFolder, fit, hold_out, told, transfer, warm_up
 from structseq.spans import PLAIN, Scheme
 from structseq.storage import load_model
+from structseq.tagger.given import in_symbols
 
 # What a model's answers are, and are made of, for the lines that tell of the data
 KINDS = {"tags": "", "label": "plain labels", "target": "answers of their own length", "inputs": "no answers asked for"}
@@ -102,7 +110,7 @@ class TrainCommand:
         """The data, checked: one scheme, legal training tags (or a label each), and a dev set."""
         data, kind = options.data, row_of(HEADS, options.head.type, "head.type")
         train = read_examples(self.train, data, kind.asks)
-        dev, test = (read_examples(path, data, kind.asks) if path else [] for path in (self.dev, self.test))
+        dev, test = (self._other(path, data, kind.asks) if path else [] for path in (self.dev, self.test))
         steps = "frames" if "frames" in train[0].inputs else "tokens"
         refuse_other_steps([*train, *dev, *test], steps)  # before hours of training, not after
         scheme, told = PLAIN, KINDS[kind.gives]
@@ -122,6 +130,13 @@ class TrainCommand:
         for path, part in ((self.dev or self.train, dev), (self.test, test)):
             self._warn_of_unseen(str(path), [kind.gold(example) for example in part], known, ANSWERS[kind.gives])
         return Corpus(tuple(train), tuple(dev), tuple(test)), scheme
+
+    def _other(self, path: Path, data: DataOptions, asks: Sequence[str]) -> list[Example]:
+        """Dev or test: where training is on pairs, any other file as it is, its texts cut as pairs are."""
+        examples = read_examples(path, data.model_copy(update={"format": told_format(path, data)}), asks)
+        if data.format != "pairs" or "frames" in examples[0].inputs:
+            return examples
+        return [in_symbols(example, tokenizer_of(data.tokenizer), data.symbols) for example in examples]
 
     def _held_out(self, train: list[Example], options: Options) -> tuple[list[Example], list[Example]]:
         kept, held = hold_out(train, options.training.validation_fraction, seed=self.seed)

@@ -31,6 +31,8 @@ FLOOR = 1e-10  # power below which everything is silence: 40 dB under one step o
 LOUDEST = 1e9  # beyond it, squares of sums leave float32
 RATES = range(1000, 768_001)  # samples a second that a header may tell
 UNKNOWN = 0xFFFFFFFF  # the size in the header of a WAV file that was written to a pipe; 0 by some
+# The same by SoX, 0x7ffff000 rounded down to whole frames, and by those that count the header in
+UNKNOWNS = (range(0x7FFF0000, 0x7FFFF001), range(0xFFFFFF00, UNKNOWN + 1))
 _BLOCK = 4096  # frames transformed at a time: memory stays small whatever the recording's length
 _PATH = str | os.PathLike[str]
 
@@ -120,7 +122,8 @@ def _measured(data: bytes) -> bytes:
         return data
     at, size = _first_chunks(data).get(b"data", (0, 1))
     whole = struct.unpack_from("<I", data, 4)[0]
-    if size == UNKNOWN or (size == 0 and whole in (0, UNKNOWN)):
+    pipe = any(size in sizes for sizes in UNKNOWNS) and len(data) - at < size
+    if pipe or (size == 0 and whole in (0, UNKNOWN)):
         return b"".join([data[:4], _size(len(data) - 8), data[8 : at - 4], _size(len(data) - at), data[at:]])
     return data
 
@@ -130,8 +133,13 @@ def _size(count: int) -> bytes:
 
 
 def _first_chunks(data: bytes) -> dict[bytes, tuple[int, int]]:
-    """Of the chunks of one name the first: where it begins, and its size as promised."""
-    return {name: (at, size) for name, at, size in reversed(list(_chunks(data)))}
+    """Of the chunks of one name the first, up to the sound: where it begins, and its size as promised."""
+    found: dict[bytes, tuple[int, int]] = {}
+    for name, at, size in _chunks(data):
+        found.setdefault(name, (at, size))
+        if b"data" in found and b"fmt " in found:
+            break
+    return found
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -159,17 +159,26 @@ class SequenceEstimator(BaseEstimator):
         super().__setstate__(values)
 
 
-def nested(options: Mapping[str, Any]) -> dict[str, Any]:
+# Options that are tables of the user's own names, in which a dot is a letter
+_OWN_NAMES = ("data.columns", "head.costs")
+
+
+def nested(options: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Options as nested tables; dotted names become tables, and of two values for one option the later holds.
 
     >>> nested({"encoder": {"layers": 2}, "encoder.width": 50})
     {'encoder': {'layers': 2, 'width': 50}}
+    >>> nested({"head.costs": {"fromloc.city": 2.0}, "head.costs.toloc.city": 3.0})
+    {'head': {'costs': {'fromloc.city': 2.0, 'toloc.city': 3.0}}}
     """
     tables: dict[str, Any] = {}
     for name, value in options.items():
         value = value.item() if isinstance(value, np.generic) else value  # grids hold NumPy's numbers
         first, dot, rest = name.partition(".")
-        below = nested({rest: value}) if dot else nested(value) if isinstance(value, Mapping) else value
+        below = {rest: value} if dot else value
+        if isinstance(below, Mapping):
+            path = f"{above}{first}"
+            below = dict(below) if path in _OWN_NAMES else nested(below, f"{path}.")
         known = tables.get(first)
         tables[first] = _joined(known, below) if isinstance(known, dict) and isinstance(below, dict) else below
     return tables

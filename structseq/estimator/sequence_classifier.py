@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -117,10 +118,19 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         options = self.resolved_options()
         told: dict[str, Any] = {"columns": self.columns, "tokenizer": tokenizer_of(options.data.tokenizer)}
         train, labels = labelled_examples(X, y, **told)
-        dev = None if X_dev is None else labelled_examples(X_dev, y_dev, names=("X_dev", "y_dev"), **told)[0]
         classes = np.unique(labels)
         if len(classes) < 2:
             raise DataError(f"y: expected two labels or more, found {', '.join(map(repr, classes.tolist())) or 'none'}")
+        dev = None
+        if X_dev is not None:
+            dev, given = labelled_examples(X_dev, y_dev, names=("X_dev", "y_dev"), **told)
+            if (given.dtype.kind == "U") != (labels.dtype.kind == "U"):
+                raise DataError(
+                    f"y_dev: expected labels as in y, {classes.tolist()[:2]!r}, found {given.tolist()[:2]!r}"
+                )
+            names = {label: str(label) for label in classes.tolist()}  # 1, 1.0 and True are one label
+            answers = [{"label": names.get(label, str(label))} for label in given.tolist()]
+            dev = [replace(example, targets=answer) for example, answer in zip(dev, answers, strict=True)]
         model, _, held = self._trained(train, dev, PLAIN, options)
         self.classifier_ = Classifier(model, **held)
         self.classes_ = classes

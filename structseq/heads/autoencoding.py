@@ -125,10 +125,12 @@ class Drawing(nn.Module):
         """(B, T, F) from vectors (B, D)."""
         if not steps or not len(vectors):
             return vectors.new_zeros(len(vectors), steps, self.frame.out_features)
-        long = lengths.to(vectors).clamp(min=1).view(-1, 1, 1)
-        place = torch.arange(steps, device=vectors.device).to(vectors).view(1, -1, 1) / long
-        told = torch.cat([place, long.log().expand(-1, steps, -1)], 2)
-        return self.frame(self.lstm(torch.cat([vectors.unsqueeze(1).expand(-1, steps, -1), told], 2))[0])
+        with torch.autocast(vectors.device.type, enabled=False):  # eight bits cannot tell the places of a row apart
+            vectors = vectors.to(self.frame.weight)
+            long = lengths.to(vectors).clamp(min=1).view(-1, 1, 1)
+            place = torch.arange(steps, device=vectors.device).to(vectors).view(1, -1, 1) / long
+            told = torch.cat([place, long.log().expand(-1, steps, -1)], 2)
+            return self.frame(self.lstm(torch.cat([vectors.unsqueeze(1).expand(-1, steps, -1), told], 2))[0])
 
 
 class AutoencodeHead(Head):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from structseq.data.rows import Axis
 from structseq.model import Model
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,16 @@ def transfer(source: Model, target: Model) -> list[Taken]:
     of another shape stays as a whole: recurrent weights are worth nothing under another input's. What was taken, by
     parameter.
     """
-    given = dict(source.named_parameters())
-    wanted = {name: parameter for name, parameter in target.named_parameters() if parameter.requires_grad}
+    given = by_column(source, dict(source.named_parameters()))
+    wanted = {n: p for n, p in by_column(target, dict(target.named_parameters())).items() if p.requires_grad}
     axes: dict[str, tuple[Sequence[Axis], Sequence[Axis]]] = {}
-    given_axes, wanted_axes = named_axes(source), named_axes(target)
+    given_axes, wanted_axes = (by_column(model, named_axes(model)) for model in (source, target))
     for name, parameter in wanted.items():
         none = [None] * parameter.dim()
         axes[name] = given_axes.get(name, none), wanted_axes.get(name, none)
     foreign = {_layer(name) for name, parameter in wanted.items() if not _fits(given.get(name), parameter, *axes[name])}
+    if _parts(source) != _parts(target):  # what the first layer reads stands elsewhere
+        foreign.add("encoder.layers.0")
     with torch.no_grad():
         return [
             Taken(
@@ -45,6 +50,25 @@ def transfer(source: Model, target: Model) -> list[Taken]:
             )
             for name, parameter in wanted.items()
         ]
+
+
+def by_column(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
+    """What parameters have, by name: of a column's embedding, which is numbered, by the name of its column."""
+    begin = "inputs.column_embeddings."
+    numbers = {f"{begin}{n}": f"inputs.columns.{name}" for n, name in enumerate(_columns(model))}
+    return {
+        numbers[name.rpartition(".")[0]] + ".weight" if name.startswith(begin) else name: value
+        for name, value in values.items()
+    }
+
+
+def _columns(model: Model) -> Sequence[str]:
+    return tuple(model.inputs.column_vocabularies) if model.reads == "tokens" else ()
+
+
+def _parts(model: Model) -> Sequence[str]:
+    """What a step is made of, in order."""
+    return (*(model.inputs.features if model.reads == "tokens" else ()), *_columns(model))
 
 
 def _layer(name: str) -> str:
@@ -95,7 +119,7 @@ def told(taken: Sequence[Taken]) -> str:
     """What was taken as a line: the named rows in numbers, the rest by module.
 
     >>> told([Taken("inputs.features.words.embedding.weight", 8, 9), Taken("encoder.x", 4, 4), Taken("head.y", 0, 3)])
-    'taken: words 8 of 9, encoder whole; not taken: head (other shape)'
+    'taken: words 8 of 9, encoder whole; not taken: head (other shape or names)'
     """
     parts, missing = [], []
     for module, rows in _by_module(taken).items():
@@ -107,7 +131,7 @@ def told(taken: Sequence[Taken]) -> str:
             missing.append(module)
         else:
             parts.append(f"{module} {numbers.entries} of {numbers.of}" if numbers else f"{module} in part")
-    left = f"; not taken: {', '.join(missing)} (other shape)" if missing else ""
+    left = f"; not taken: {', '.join(missing)} (other shape or names)" if missing else ""
     return f"taken: {', '.join(parts) or 'nothing'}{left}"
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from structseq.config import AudioOptions
 from structseq.data.example import Example
 from structseq.data.pairs import cut, joined
-from structseq.data.tokenizer import tokenizer_of
+from structseq.data.tokenizer import Tokenizer, tokenizer_of
 from structseq.errors import ConfigError, DataError
 from structseq.model import Model
 from structseq.tagger.sentences import sentence_of
+
+LOOK_AHEAD_STEPS = 1 << 15  # tokens or frames that a stream is read ahead by at most
 
 
 class Giving:
@@ -59,10 +60,7 @@ class Giving:
     def in_symbols(self, example: Example) -> Example:
         """An example of a file, whose tokens a reader cut from its text, cut anew where this model has a cut of its
         own."""
-        text = example.metadata.get("text")
-        if not self._paired or text is None or tuple([token.text for token in self._tokenize(text)]) != example.tokens:
-            return example
-        return replace(example, inputs={**example.inputs, "tokens": cut(text, self.data.symbols)})
+        return in_symbols(example, self._tokenize, self.data.symbols) if self._paired else example
 
     def text(self, text: Any, where: str) -> Example:
         """From a text, cut as the training data were."""
@@ -96,6 +94,15 @@ class Giving:
         return joined(symbols, self.data.symbols if self._paired and self.reads == "tokens" else "words")
 
 
+def in_symbols(example: Example, tokenize: Tokenizer, symbols: str) -> Example:
+    """An example whose tokens are what ``tokenize`` cut its text into, with ``symbols`` of the text in their place; any
+    other example as it is."""
+    text = example.metadata.get("text")
+    if text is None or tuple([token.text for token in tokenize(text)]) != example.tokens:
+        return example
+    return replace(example, inputs={**example.inputs, "tokens": cut(text, symbols)})
+
+
 def recording(path: str | Path, *, options: AudioOptions) -> Example:
     """A WAV file as an example; raises as `structseq.data.audio.read_audio` does."""
     from structseq.data.audio import read_audio  # with its libraries, an extra
@@ -104,8 +111,20 @@ def recording(path: str | Path, *, options: AudioOptions) -> Example:
 
 
 def windows(given: Iterable[Example], size: int) -> Iterator[Sequence[Example]]:
-    """So many examples at a time; raises `ConfigError` for a ``size`` below 1, at once."""
+    """So many examples at a time, fewer where they are long; raises `ConfigError` for a ``size`` below 1, at once."""
     if size < 1:
         raise ConfigError(f"expected a look_ahead of at least one sequence, found {size}")
-    stream = iter(given)
-    return iter(lambda: list(islice(stream, size)), [])
+    return _windows(iter(given), size)
+
+
+def _windows(stream: Iterator[Example], size: int) -> Iterator[Sequence[Example]]:
+    window: list[Example] = []
+    steps = 0
+    for example in stream:
+        window.append(example)
+        steps += len(example)
+        if len(window) == size or steps >= LOOK_AHEAD_STEPS:
+            yield window
+            window, steps = [], 0
+    if window:
+        yield window

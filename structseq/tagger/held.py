@@ -46,7 +46,7 @@ class Held:
         self,
         model: Model,
         *,
-        tokenizer: str = "words-1",
+        tokenizer: str | None = None,
         metrics: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
         entities: Iterable[tuple[str, str]] = (),
@@ -54,10 +54,10 @@ class Held:
         if model.head.gives not in self.holds:
             found = HOLDERS.get(model.head.gives, model.head.gives)
             raise ConfigError(f"{type(self).__name__}: expected another model, found one that gives {found}")
-        self.model, self.tokenizer = model.eval(), tokenizer
+        self.model, self.tokenizer = model.eval(), tokenizer or model.options.data.tokenizer
         self.metrics, self.provenance = dict(metrics or {}), dict(provenance or {})
         self.entities = frozenset(entities)
-        self._tokenize = tokenizer_of(tokenizer)
+        self._tokenize = tokenizer_of(self.tokenizer)
 
     @classmethod
     def load(cls, folder: str | Path, *, trusted: Collection[str] = (), device: str = "cpu") -> Self:

@@ -45,7 +45,8 @@ def text_sentence(text: Any, tokenizer: Tokenizer, columns: Sequence[str], where
         raise DataError(f"{where}: expected a text, found {_kind(text)}; tokens have a call of their own")
     if columns:
         raise DataError(
-            f"{where}: the model needs the column {columns[0]!r} beside the tokens; cut the text and use tag()"
+            f"{where}: the model needs the column {columns[0]!r} beside the tokens, which a text has not; "
+            "give tokens and column"
         )
     return Sentence(tuple(TextToken(*token) for token in tokenizer(text)), {}, text)
 

@@ -9,13 +9,13 @@ from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
 from structseq.model import Model
 from structseq.spans import Scheme
+from structseq.tagger.given import LOOK_AHEAD_STEPS
 from structseq.tagger.held import Held
 from structseq.tagger.reader import Asked, Reader
 from structseq.tagger.sentences import Sentence, check_names, sentence_of, text_sentence
 from structseq.tagger.tagging import Tagging
 
 # Tokens read ahead at most (and one sentence more): memory stays bounded however long sentences are.
-LOOK_AHEAD_TOKENS = 32768
 
 
 class Tagger(Held):
@@ -151,7 +151,7 @@ class Tagger(Held):
             tokens = 0
             problem: Exception | None = None
             try:
-                while len(window) < look_ahead and tokens < LOOK_AHEAD_TOKENS:
+                while len(window) < look_ahead and tokens < LOOK_AHEAD_STEPS:
                     window.append(prepare(next(items), f"sentence {number + 1}"))
                     number += 1
                     tokens += len(window[-1].tokens)
