@@ -382,11 +382,9 @@ def test_places_are_those_of_the_cut_that_made_the_tokens(command: Command, home
     file.write_text('{"text": "fly, to Rome"}\n')
     for name in ("words-1", "whitespace-1"):
         record = json.loads(command("tag", home / "model", file, "--set", f"data.tokenizer={name}").out)
-        (span,) = record["spans"]
-        assert record["tokens"][span["start_token"]] == span["text"] == "Rome" and (span["start"], span["end"]) == (
-            8,
-            12,
-        )
+        *_, span = record["spans"]
+        assert record["tokens"][span["start_token"]] == span["text"] == "Rome"
+        assert (span["start"], span["end"]) == (8, 12)
 
 
 def test_tag_one_text(command: Command, home: Path) -> None:
