@@ -29,7 +29,7 @@ class Held:
     model:
         Held as it is, in evaluation mode, and not to be trained further.
     tokenizer:
-        Name of the tokenizer that cuts text, see `structseq.data.tokenizer`.
+        Name of the tokenizer that cuts text, see `structseq.data.tokenizer`; that of the model's options where None.
     metrics, provenance, entities:
         As in `structseq.storage.save_model`; kept for saving.
 
