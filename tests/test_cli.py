@@ -377,6 +377,15 @@ def test_tag_json_lines_keep_what_they_say(command: Command, home: Path, tmp_pat
     assert json.loads(words)["tags"] == ["O", "O", "B-from", "I-from", "O", "B-to"]
 
 
+def test_a_records_own_keys_are_never_written_over(command: Command, tmp_path: Path) -> None:
+    data, out, file = tmp_path / "pos.conll", tmp_path / "m", tmp_path / "in.jsonl"
+    data.write_text("fly\tV\nto\tP\n\nRome\tN\n\n" * 4)
+    assert command("train", data, "--dev", data, "--output", out, *tiny(1)).status == 0
+    file.write_text('{"tokens": ["fly"], "confidence": "annotator: sure"}\n')
+    record = json.loads(command("tag", out, file).out)
+    assert record["confidence"] == "annotator: sure" and {"predicted_tags", "predicted_confidence"} <= record.keys()
+
+
 def test_places_are_those_of_the_cut_that_made_the_tokens(command: Command, home: Path, tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     file.write_text('{"text": "fly, to Rome"}\n')

@@ -192,6 +192,17 @@ def test_a_run_with_recordings_is_resumed_to_the_same_weights(command: Command, 
     assert weights[0] == weights[1]
 
 
+def test_a_start_that_reads_other_frames_is_told(command: Command, tones: Path, tmp_path: Path) -> None:
+    settings = set_(*SMALL, *HEADS["ctc"])
+    assert command("train", tones, "--dev", tones, "--output", tmp_path / "a", *settings).status == 0
+    for window, said in ((25, False), (32, True)):
+        out = tmp_path / f"b{window}"
+        more = [*settings, *set_(f"data.audio.window={window}"), "--init-from", tmp_path / "a"]
+        done = command("train", tones, "--dev", tones, "--output", out, *more)
+        assert done.status == 0 and ("reads other frames: data.audio.window 25.0, here 32.0" in done.err) == said
+        assert "encoder whole" in done.err
+
+
 def test_frames_may_be_tagged_too(command: Command, tones: Path, tmp_path: Path) -> None:
     done = command("train", tones, "--dev", tones, "--output", tmp_path / "m", *set_(*SMALL, "head.type=softmax"))
     assert done.status == 0 and "accuracy" in done.out
