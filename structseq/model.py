@@ -95,6 +95,13 @@ class Model(nn.Module):
         return "tokens" if isinstance(self.inputs, Inputs) else "frames"
 
     @property
+    def symbols(self) -> str | None:
+        """What texts are cut into (``data.symbols``) where it answers as pairs do, or was told that its data are pairs
+        (``data.format``); None where a tokenizer cuts them."""
+        data = self.options.data
+        return data.symbols if self.head.gives == "target" or data.format == "pairs" else None
+
+    @property
     def words(self) -> Inputs:
         """The inputs of a model that reads tokens; raises `ConfigError` for one that reads frames."""
         if not isinstance(self.inputs, Inputs):

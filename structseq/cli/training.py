@@ -28,6 +28,7 @@ from structseq.config import DataOptions, Options, dotted, load_options, parse_s
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.data.formats import detect_format
+from structseq.data.pairs import in_symbols
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, StructseqError
 from structseq.evaluation import entities_of
@@ -37,7 +38,6 @@ from structseq.openings import mean_openings
 from structseq.run import Identity, Outcome, RunFolder, fit, hold_out, told, transfer, warm_up
 from structseq.spans import PLAIN, Scheme
 from structseq.storage import load_model
-from structseq.tagger.given import in_symbols
 
 # What a model's answers are, and are made of, for the lines that tell of the data
 KINDS = {"tags": "", "label": "plain labels", "target": "answers of their own length", "inputs": "no answers asked for"}

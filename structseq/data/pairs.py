@@ -11,11 +11,13 @@ Lines end in ``\n`` or ``\r\n``; blank ones are passed over. Spaces are symbols 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from structseq.data.capacity import Capacity
 from structseq.data.example import Example
 from structseq.data.textfile import BOM, Source, Target, name_of, read_lines, writing
+from structseq.data.tokenizer import Tokenizer
 from structseq.errors import ConfigError, DataError
 
 SOURCE, TARGET = "source", "target"
@@ -33,6 +35,15 @@ def cut(text: str, symbols: str) -> tuple[str, ...]:
     (('M', 'a', 'y', ' ', '3'), ('seven', 'two'))
     """
     return tuple(_way(symbols)[0](text))
+
+
+def in_symbols(example: Example, tokenize: Tokenizer, symbols: str) -> Example:
+    """An example whose tokens are what ``tokenize`` cut its text into, with ``symbols`` of the text in their place; any
+    other example as it is."""
+    text = example.metadata.get("text")
+    if text is None or tuple([token.text for token in tokenize(text)]) != example.tokens:
+        return example
+    return replace(example, inputs={**example.inputs, "tokens": cut(text, symbols)})
 
 
 def joined(answer: Iterable[str], symbols: str) -> str:

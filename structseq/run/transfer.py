@@ -31,10 +31,10 @@ def transfer(source: Model, target: Model) -> list[Taken]:
     of another shape stays as a whole: recurrent weights are worth nothing under another input's. What was taken, by
     parameter.
     """
-    given = by_column(source, dict(source.named_parameters()))
-    wanted = {n: p for n, p in by_column(target, dict(target.named_parameters())).items() if p.requires_grad}
+    given = _by_column(source, dict(source.named_parameters()))
+    wanted = {n: p for n, p in _by_column(target, dict(target.named_parameters())).items() if p.requires_grad}
     axes: dict[str, tuple[Sequence[Axis], Sequence[Axis]]] = {}
-    given_axes, wanted_axes = (by_column(model, named_axes(model)) for model in (source, target))
+    given_axes, wanted_axes = (_by_column(model, named_axes(model)) for model in (source, target))
     for name, parameter in wanted.items():
         none = [None] * parameter.dim()
         axes[name] = given_axes.get(name, none), wanted_axes.get(name, none)
@@ -52,7 +52,7 @@ def transfer(source: Model, target: Model) -> list[Taken]:
         ]
 
 
-def by_column(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
+def _by_column(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
     """What parameters have, by name: of a column's embedding, which is numbered, by the name of its column."""
     begin = "inputs.column_embeddings."
     numbers = {f"{begin}{n}": f"inputs.columns.{name}" for n, name in enumerate(_columns(model))}

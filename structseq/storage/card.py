@@ -91,9 +91,7 @@ def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provena
         "target": ("text2text-generation", "Transducer", "each sequence another", _TRANSDUCER, "Symbols"),
         "inputs": ("feature-extraction", "Autoencoder", "each sequence a vector", _EMBEDDER, "Symbols"),
     }[gives]
-    cut = f"tokens are made from text by `{tokenizer}`"
-    if model.options.data.format == "pairs" or gives == "target":
-        cut = f"a text is cut into {model.options.data.symbols}"
+    cut = f"a text is cut into {model.symbols}" if model.symbols else f"tokens are made from text by `{tokenizer}`"
     if "label" in model.head.asks and gives == "tags":
         title = "Sequence tagger and classifier"
         answers += f", and the whole a label ({', '.join(map(_code, model.vocabularies['labels'].items))})"

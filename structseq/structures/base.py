@@ -413,10 +413,9 @@ def lengths_of(lengths: Tensor, rows: int, most: int, name: str = "lengths") -> 
     """
     known = lengths.cpu()
     whole = not (known.is_floating_point() or known.is_complex() or known.dtype == torch.bool)
-    if known.shape != (rows,) or not whole or (rows and not 0 <= min(known.tolist()) <= max(known.tolist()) <= most):
-        raise ValueError(
-            f"{name}: expected {rows} whole numbers from 0 to {most}, found {lengths.dtype} {known.tolist()}"
-        )
+    numbers = known.tolist()
+    if known.shape != (rows,) or not whole or (rows and not 0 <= min(numbers) <= max(numbers) <= most):
+        raise ValueError(f"{name}: expected {rows} whole numbers from 0 to {most}, found {lengths.dtype} {numbers}")
     return known.long().contiguous()
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from structseq.config import AudioOptions
 from structseq.data.example import Example
-from structseq.data.pairs import cut, joined
-from structseq.data.tokenizer import Tokenizer, tokenizer_of
+from structseq.data.pairs import cut, in_symbols, joined
+from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
 from structseq.model import Model
 from structseq.tagger.sentences import sentence_of
@@ -24,16 +23,14 @@ class Giving:
     Parameters
     ----------
     model:
-        It says whether steps are tokens or frames, and how texts are cut: into the symbols that pairs are made of
-        (``data.symbols``) where it answers as pairs do, or was told that its data are pairs (``data.format``), else by
-        the tokenizer.
+        It says whether steps are tokens or frames, and how texts are cut: into `Model.symbols`, or by the tokenizer.
     tokenizer:
         Its name.
     """
 
     def __init__(self, model: Model, tokenizer: str) -> None:
         self.reads, self.data = model.reads, model.options.data
-        self._paired = model.head.gives == "target" or self.data.format == "pairs"
+        self._symbols = model.symbols
         self._tokenize = tokenizer_of(tokenizer)
         self._columns = tuple(model.inputs.column_vocabularies) if self.reads == "tokens" else ()
 
@@ -60,7 +57,7 @@ class Giving:
     def in_symbols(self, example: Example) -> Example:
         """An example of a file, whose tokens a reader cut from its text, cut anew where this model has a cut of its
         own."""
-        return in_symbols(example, self._tokenize, self.data.symbols) if self._paired else example
+        return in_symbols(example, self._tokenize, self._symbols) if self._symbols else example
 
     def text(self, text: Any, where: str) -> Example:
         """From a text, cut as the training data were."""
@@ -73,7 +70,7 @@ class Giving:
                 f"{where}: the model needs the column {self._columns[0]!r} beside the tokens, which a text has not; "
                 "give it both, or a file that has both"
             )
-        tokens = cut(text, self.data.symbols) if self._paired else tuple(token.text for token in self._tokenize(text))
+        tokens = cut(text, self._symbols) if self._symbols else tuple(token.text for token in self._tokenize(text))
         return Example({"tokens": tokens})
 
     def audio(self, path: str | Path, where: str) -> Example:
@@ -91,16 +88,7 @@ class Giving:
 
     def join(self, symbols: Iterable[str]) -> str:
         """Symbols as a text: characters side by side where pairs are cut into them, else words between spaces."""
-        return joined(symbols, self.data.symbols if self._paired and self.reads == "tokens" else "words")
-
-
-def in_symbols(example: Example, tokenize: Tokenizer, symbols: str) -> Example:
-    """An example whose tokens are what ``tokenize`` cut its text into, with ``symbols`` of the text in their place; any
-    other example as it is."""
-    text = example.metadata.get("text")
-    if text is None or tuple([token.text for token in tokenize(text)]) != example.tokens:
-        return example
-    return replace(example, inputs={**example.inputs, "tokens": cut(text, symbols)})
+        return joined(symbols, (self._symbols or "words") if self.reads == "tokens" else "words")
 
 
 def recording(path: str | Path, *, options: AudioOptions) -> Example:
