@@ -11,7 +11,7 @@ from structseq.errors import DataError
 # Where an answer that is missing could stand
 _TAGGED = (
     "read a file that has them: columns with a tag column, CoNLL-U, JSON lines with tags or spans, or seq.in beside "
-    "seq.out (files of pairs and of labelled texts have none)"
+    "seq.out (files of pairs and of labelled texts have none: head.type=generate or classify learns from them)"
 )
 _SEGMENTS = 'write "segments" in its record, [[start, end, "label"], ...] in seconds'
 _PAIRS = (
