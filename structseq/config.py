@@ -1,79 +1,28 @@
 """Options of a training run, as TOML, JSON or keyword arguments; checked before anything is read or written.
 
-One table of defaults serves every corpus; `docs/recipe.md` says how they were chosen. An unknown key answers "did you
-mean".
+The sections of this page are common to all runs. An encoder, a head and a word feature declare further options in their
+class (`Options`); the table's ``type`` names the class, which is imported when its section is checked. `docs/recipe.md`
+says how the defaults were chosen.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
+from structseq.data.options import DataOptions
+from structseq.data.record import reject_duplicate_keys
 from structseq.errors import ConfigError
+from structseq.section import Count, Section, Whole, option_names, resolve_class
 
-# A true or false is no number here, whatever Python says.
-Whole = Annotated[int, Strict()]
-Count = Annotated[int, Strict(), Field(ge=1)]
-
-
-class Section(BaseModel):
-    """A table of options: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class AudioOptions(Section):
-    """How recordings become frames (`structseq.data.audio`)."""
-
-    features: Literal["log-mel", "mfcc"] = Field("log-mel", description="what a frame holds")
-    rate: Whole = Field(8000, ge=1000, le=192_000, description="samples a second; other rates are resampled to it")
-    window: float = Field(25.0, gt=0, le=1000, description="length of a frame's window in ms")
-    hop: float = Field(10.0, gt=0, le=1000, description="from one frame to the next in ms")
-    mels: Whole = Field(40, ge=2, le=512, description="number of mel bands")
-    coefficients: Whole = Field(13, ge=1, le=512, description="mfcc: number of coefficients, at most one a mel band")
-    centre: bool = Field(
-        False, description="take each recording's own mean from its frames: what microphone and voice add to all"
-    )
-    stride: Whole = Field(1, ge=1, le=100, description="so many neighbouring frames side by side are one step")
-    silence: str = Field("", description="tag of the steps between segments; empty: that of the nearest segment")
-    states: Whole = Field(1, ge=1, le=20, description="parts that a segment is cut into: its tags are 7.1, 7.2, ...")
-    channels: Literal["refuse", "mean"] = Field("refuse", description="what to do with more than one channel")
-
-
-class DataOptions(Section):
-    """How the files are read."""
-
-    format: str = Field(
-        "auto", description="file format: auto, columns, conllu, jsonl, threefile, labelled, pairs, audio"
-    )
-    token_column: Whole = Field(0, description="column of the token, from 0; negative counts from the end")
-    tag_column: Whole = Field(-1, description="column of the tag, from 0; negative counts from the end")
-    columns: dict[str, Whole | str] = Field(
-        {}, description="further inputs: name = column number, CoNLL-U field or JSON key"
-    )
-    separator: Literal["auto", "tab", "space"] = Field("auto", description="what parts the columns of a column file")
-    encoding: str = Field("utf-8", description="of the files")
-    label: str = Field(
-        "label", description="where a sentence's label stands: a `# key = value` line, a JSON key or a header's column"
-    )
-    field: str = Field("upos", description="CoNLL-U: the field that is the tag")
-    scheme: str = Field("auto", description="tag scheme: auto, IO, IOB1, BIO, IOE, BIOES, BILOU, BMES, plain")
-    repair: str | None = Field(
-        None, description="what to do with illegal tag sequences: a named repair; none refuses them"
-    )
-    tokenizer: str = Field("words-1", description="tokenizer for text, by name and version; part of the model")
-    misaligned: str = Field("error", description="JSON lines: what to do with a span that cuts a token")
-    symbols: Literal["characters", "words"] = Field(
-        "characters", description="pairs of source and target: what the steps of both are"
-    )
-    audio: AudioOptions = AudioOptions()
+# Where the classes are found that a section's ``type`` may name; read when such a section is checked.
+TABLES = {"encoder": ("structseq.encoders", "ENCODERS"), "head": ("structseq.heads", "HEADS")}
 
 
 class WordsOptions(Section):
@@ -135,7 +84,10 @@ class InputOptions(Section):
 
 
 class EncoderOptions(Section):
-    """The network that reads the sequence; what is None is left to the network."""
+    """The network that reads the sequence: what every kind has. A kind adds its own in ``Encoder.Options``."""
+
+    attends: ClassVar[bool] = False
+    """Whether its layers are self-attention without any on top."""
 
     type: str = Field("lstm", description='a row of the encoders table, or "package.module:Class"')
     width: Whole = Field(200, ge=1, description="units a direction")
@@ -143,60 +95,28 @@ class EncoderOptions(Section):
     bidirectional: bool = Field(True, description="read both ways")
     backwards: bool = Field(False, description="where it reads one way: from each sentence's end to its beginning")
     attention: Whole = Field(0, ge=0, description="self-attention layers on top")
+    attention_heads: Count | None = Field(None, description="self-attention: parts of the width, each with weights")
     dropout: float = Field(0.5, ge=0, lt=1, description="locked dropout on each layer's output")
     recurrent_dropout: float = Field(
         0.3, ge=0, lt=1, description="dropout on the recurrent weights, once a batch; attention: on what it adds"
     )
-    activation: str | None = Field(
-        None,
-        description="elman: tanh or relu; lstm_peephole: tanh or linear; jordan (outputs): tanh, logistic or linear",
-    )
-    outputs: Count | Literal["tags"] | None = Field(
-        None, description="jordan: width of its output layer, which is its memory; tags: as many as there are tags"
-    )
-    periods: tuple[Count, ...] | None = Field(None, description="clockwork: the modules' periods in steps, rising")
-    context: Count | None = Field(None, description="scrn: number of slow units")
-    context_decay: float | None = Field(
-        None, ge=0, lt=1, description="scrn: share of a slow unit that stays from step to step"
-    )
-    attention_heads: Count | None = Field(None, description="attention: parts of the width that attend on their own")
 
     @model_validator(mode="after")
-    def _one_way_alone_has_a_direction(self) -> EncoderOptions:
+    def _fits_together(self) -> EncoderOptions:
         if self.bidirectional and self.backwards:
             raise ValueError("backwards is for an encoder that reads one way; set encoder.bidirectional=false too")
+        if self.attention_heads is not None and not (self.attention or self.attends):
+            raise ConfigError(
+                f"encoder.attention_heads: the encoder {self.type} has no such option; it belongs to attention, and to "
+                "self-attention layers on top (encoder.attention)"
+            )
         return self
 
 
 class HeadOptions(Section):
-    """The structured layer."""
+    """The structured layer. A kind adds its own options in ``Head.Options``."""
 
     type: str = Field("crf", description='a row of the heads table, or "package.module:Class"')
-    scheme: str = Field(
-        "auto", description="scheme learned inside: auto (the file's own), BIO, BIOES; answers keep the file's"
-    )
-    projection: Literal["linear", "none"] = Field(
-        "linear", description="from states to tag scores; none: the states are the scores, and there must be one a tag"
-    )
-    pooling: str | None = Field(
-        None,
-        description="classify, joint: how a sequence becomes one vector: attention (where not given, of joint), last, "
-        "max (of classify), mean",
-    )
-    attention: Literal["additive", "dot", "location"] | None = Field(
-        None, description="generate: how the decoder looks at the encoder's states (location where not given)"
-    )
-    decoder: Count | None = Field(None, description="generate, autoencode: width of the decoder's state")
-    embedding: Count | None = Field(None, description="generate, autoencode: width of a symbol's vector")
-    bottleneck: Count | None = Field(None, description="autoencode: width of the vector that a sequence becomes")
-    dropout: float | None = Field(None, ge=0, lt=1, description="generate, autoencode: dropout in the decoder")
-    beam: Count | None = Field(
-        None, description="ctc, generate: answers kept while searching for the best; 1: the best step at each step"
-    )
-    costs: dict[str, float] = Field(
-        {},
-        description="crf, joint (by softmax-margin then), svm: cost of a mistake where this type, tag or O is right",
-    )
 
 
 class TrainingOptions(Section):
@@ -234,13 +154,19 @@ class TrainingOptions(Section):
 
 
 class Options(Section):
-    """Everything a run can be told; ``Options()`` is the default recipe."""
+    """All options of a run; ``Options()`` is the default recipe."""
 
     data: DataOptions = DataOptions()
     inputs: InputOptions = InputOptions()
-    encoder: EncoderOptions = EncoderOptions()
-    head: HeadOptions = HeadOptions()
+    encoder: SerializeAsAny[EncoderOptions] = Field(default_factory=dict, validate_default=True)
+    head: SerializeAsAny[HeadOptions] = Field(default_factory=dict, validate_default=True)
     training: TrainingOptions = TrainingOptions()
+
+    @field_validator("encoder", "head", mode="before")
+    @classmethod
+    def _of_its_class(cls, values: Any, field: ValidationInfo) -> Any:
+        section = str(field.field_name)
+        return typed_section(section, values, section)
 
     @staticmethod
     def of(*layers: Mapping[str, Any]) -> Options:
@@ -256,15 +182,44 @@ class Options(Section):
         """
         merged: dict[str, Any] = {}
         for layer in layers:
-            merged = _merge(merged, layer)
-        try:
-            return Options.model_validate(merged)
-        except ValidationError as problem:
-            raise ConfigError(_sentence(problem)) from None
+            merged = merge(merged, layer)
+        return Options.checked(merged, known=option_list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, as JSON and TOML hold them."""
-        return self.model_dump(mode="json")
+
+def typed_section(section: str, values: Any, place: str) -> Section:
+    """A section whose ``type`` names the class that declares its options.
+
+    ``place`` is its dotted name, for messages. Raises `ConfigError` as `Section.checked` does, for a class that is not found,
+    and for an option that belongs to another class.
+    """
+    if isinstance(values, Section):
+        return values
+    common = COMMON[section]
+    if not isinstance(values, Mapping):
+        return common.checked(values, prefix=place)
+    name = values.get("type", common.model_fields["type"].default)
+    table = table_of(section)
+    if not isinstance(name, str):
+        return common.checked(values, prefix=place)
+    kind = getattr(resolve_class(table, name, f"{place}.type"), "Options", None)
+    if not (isinstance(kind, type) and issubclass(kind, common)):
+        raise ConfigError(f"{place}.type {name}: expected a class with options of its own, as one of {section}s has")
+    for key in values:
+        owners = [row for row, other in table.items() if key in other.Options.model_fields]
+        if key not in kind.model_fields and owners:
+            belongs = f"it belongs to {', '.join(owners)}"
+            raise ConfigError(f"{place}.{key}: the {section} {name} has no such option; {belongs}")
+    return kind.checked(values, prefix=place, known=option_list)
+
+
+def table_of(section: str) -> Mapping[str, Any]:
+    """The classes that ``type`` may name in a section, by name."""
+    module, name = TABLES[section]
+    table: Mapping[str, Any] = getattr(importlib.import_module(module), name)
+    return table
+
+
+COMMON: Mapping[str, type[Section]] = {"encoder": EncoderOptions, "head": HeadOptions}
 
 
 def load_options(path: str | Path) -> dict[str, Any]:
@@ -272,37 +227,13 @@ def load_options(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         content = path.read_text(encoding="utf-8")
-        table = json.loads(content, object_pairs_hook=once) if path.suffix == ".json" else tomllib.loads(content)
+        table = json.loads(content, object_pairs_hook=reject_duplicate_keys) if path.suffix == ".json" else tomllib.loads(content)
     except OSError as problem:
         raise ConfigError(f"{path}: cannot be read ({problem.strerror}); name a TOML or JSON file of options") from None
     except (ValueError, RecursionError) as problem:
         raise ConfigError(f"{path}: expected TOML (or JSON in a .json file), found an error: {problem}") from None
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: expected a table of options, found {type(table).__name__}")
-    return table
-
-
-def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested tables by their dotted names; an empty table is a value.
-
-    >>> dict(dotted({"encoder": {"layers": 2}, "head": {"costs": {}}}))
-    {'encoder.layers': 2, 'head.costs': {}}
-    """
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from dotted(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object in which no key stands twice, as ``object_pairs_hook`` of `json.loads`; raises ValueError for one
-    that does."""
-    table: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in table:
-            raise ValueError(f"the key {key[:60]!r} twice in one object; keep one of them")
-        table[key] = value
     return table
 
 
@@ -325,26 +256,8 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
         nested: Any = _toml_value(raw.strip())
         for part in reversed(key.split(".")):
             nested = {part: nested}
-        table = _merge(table, nested)
+        table = merge(table, nested)
     return table
-
-
-def row_of(table: Mapping[str, Any], name: str, what: str) -> Any:
-    """The class that ``name`` stands for: a row of ``table``, or ``"package.module:Class"`` from outside.
-
-    Raises `ConfigError` with the nearest row where there is none.
-    """
-    if name in table:
-        return table[name]
-    module, colon, attribute = name.partition(":")
-    if colon:
-        try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError, TypeError) as problem:
-            raise ConfigError(f"{what} {name}: cannot be imported ({problem})") from None
-    near = difflib.get_close_matches(name, table, n=1)
-    hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(table)}, or package.module:Class"
-    raise ConfigError(f"unknown {what} {name!r}; {hint}")
 
 
 def _toml_value(raw: str) -> Any:
@@ -354,39 +267,32 @@ def _toml_value(raw: str) -> Any:
         return raw
 
 
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested tables joined; where both have a value, that of ``above``."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both else value
+        merged[key] = merge(merged[key], value) if both else value
     return merged
 
 
-def _sentence(problem: ValidationError) -> str:
-    """Pydantic's findings as sentences: key, expected, found, and the nearest known key."""
-    return "; ".join(_finding(dict(error)) for error in problem.errors())
-
-
-def _finding(error: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "value_error":  # a sentence of ours
-        return f"option {where}: {error['ctx']['error']}"
-    if error["type"] != "extra_forbidden":
-        return f"option {where}: {error['msg'][0].lower()}{error['msg'][1:]}, found {error['input']!r}"
-    near = difflib.get_close_matches(where, option_names(), n=1, cutoff=0.5)
-    last = where.rpartition(".")[2]
-    near = near or [name for name in option_names() if name.rpartition(".")[2] == last][:1]
-    hint = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(option_names())}"
-    return f"unknown option {where}{hint}"
-
-
-def option_names(section: type[BaseModel] = Options, prefix: str = "") -> list[str]:
-    """Every option by its dotted name, in order."""
+def option_list() -> list[str]:
+    """The dotted names of all options, those of every encoder and head of the tables too."""
     names: list[str] = []
-    for name, known in section.model_fields.items():
-        kind = known.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names += option_names(kind, f"{prefix}{name}.")
-        else:
-            names.append(f"{prefix}{name}")
+    for name in option_names(Options):
+        section = name.partition(".")[0]
+        names.append(name)
+        if section in TABLES and name == _last_common(section):
+            names += _own_options(section)
     return names
+
+
+def _last_common(section: str) -> str:
+    return [name for name in option_names(COMMON[section], f"{section}.")][-1]
+
+
+def _own_options(section: str) -> list[str]:
+    """What the classes of a table declare beyond the common options, each name once."""
+    common = COMMON[section].model_fields
+    found = (name for kind in table_of(section).values() for name in kind.Options.model_fields if name not in common)
+    return [f"{section}.{name}" for name in dict.fromkeys(found)]

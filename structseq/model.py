@@ -331,29 +331,18 @@ def build_inputs(options: InputOptions, vocabularies: Mapping[str, Vocabulary]) 
     )
 
 
-# Options of some encoders alone, handed on where they are set.
-OWN_OPTIONS = ("activation", "outputs", "periods", "context", "context_decay", "attention_heads")
-
-
 def build_encoder(options: EncoderOptions, in_width: int, *, tags: int | None = None) -> Encoder:
-    """A stack of layers, each read both ways if so asked; ``tags`` is what ``encoder.outputs="tags"`` stands for.
-
-    Raises `ConfigError` for an option that the type does not have.
-    """
-    kind = row_of(ENCODERS, options.type, "encoder.type")
-    own = {name: value for name in OWN_OPTIONS if (value := getattr(options, name)) is not None}
+    """A stack of layers, each read both ways if so asked; ``tags`` is what ``encoder.outputs="tags"`` stands for."""
+    kind: type[Encoder] = resolve_class(ENCODERS, options.type, "encoder.type")
+    own = options.beyond(EncoderOptions)
+    heads = {} if options.attention_heads is None else {"attention_heads": options.attention_heads}
     if own.get("outputs") == "tags":
         own["outputs"] = tags
-    on_top = {name: own[name] for name in ("attention_heads",) if name in own} if options.attention else {}
-    if on_top and kind is not SelfAttention:
-        del own["attention_heads"]
-    for name in own:
-        _refuse_unknown(f"encoder.{name}", kind, options.type, ENCODERS)
     layers: list[Encoder] = []
     for depth in range(options.layers + options.attention):
         width = layers[-1].width if layers else in_width
         below = depth < options.layers
-        layers.append(_layer(kind if below else SelfAttention, own if below else on_top, width, options))
+        layers.append(_layer(kind if below else SelfAttention, own if below else heads, width, options))
     return Stack(layers, LockedDropout(options.dropout))
 
 
@@ -364,15 +353,6 @@ def _layer(kind: type[Encoder], own: Mapping[str, Any], in_width: int, options: 
         return kind.both_ways(in_width, options.width, **every)
     one = kind(in_width, options.width, **every)
     return Backwards(one) if options.backwards else one
-
-
-def _refuse_unknown(option: str, kind: type, name: str, table: Mapping[str, type]) -> None:
-    section, _, own = option.partition(".")
-    if own not in inspect.signature(kind).parameters:
-        owners = [row for row, known in table.items() if own in inspect.signature(known).parameters]
-        if own == "costs":
-            owners = [row for row in owners if getattr(table[row], "knows_costs", True)]
-        raise ConfigError(f"{option}: the {section} {name} has no such option; it belongs to {', '.join(owners)}")
 
 
 # The same of some heads.

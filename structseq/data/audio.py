@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from structseq.config import AudioOptions, Options
+from structseq.data.options import AudioOptions
 from structseq.data.kinds import kind_of
 from structseq.data.textfile import opened
 from structseq.errors import ConfigError, DataError
@@ -250,7 +250,7 @@ def spacing(options: AudioOptions) -> tuple[int, int]:
 
 def check_options(audio: AudioOptions | Mapping[str, Any] | None) -> AudioOptions:
     """Options from what a caller has; raises `ConfigError` for those that there are not or that do not go together."""
-    options = audio if isinstance(audio, AudioOptions) else Options.of({"data": {"audio": audio or {}}}).data.audio
+    options = audio if isinstance(audio, AudioOptions) else AudioOptions.checked(audio or {}, prefix="data.audio")
     if options.features == "mfcc" and options.coefficients > options.mels:
         found = f"{options.coefficients} of {options.mels}; lower data.audio.coefficients or raise data.audio.mels"
         raise ConfigError(f"expected at most as many coefficients as there are mel bands, found {found}")

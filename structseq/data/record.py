@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from structseq.config import once
 from structseq.data.textfile import BOM, Source, name_of, read_lines
 from structseq.errors import DataError
 
@@ -86,7 +85,7 @@ def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]
 def _object(content: str, name: str, number: int) -> dict[str, Any]:
     content = content.rstrip(_BLANKS)
     try:
-        values = json.loads(content, object_pairs_hook=once)
+        values = json.loads(content, object_pairs_hook=reject_duplicate_keys)
     except json.JSONDecodeError as error:
         where = f"column {error.colno}" + ", where the line ends" * (error.pos >= len(content))
         message = f"expected one JSON object on this line, found bad JSON ({error.msg} at {where}); mend it there"
@@ -109,6 +108,16 @@ def _has_half_surrogate(values: Any) -> bool:
     except UnicodeEncodeError:
         return True
     return False
+
+
+def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, as ``object_pairs_hook`` of `json.loads`; raises ValueError where a key is in it twice."""
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise ValueError(f"the key {key[:60]!r} twice in one object; keep one of them")
+        table[key] = value
+    return table
 
 
 def _places(text: str) -> dict[str, tuple[int, int]]:

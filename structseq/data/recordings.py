@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from structseq.config import AudioOptions
+from structseq.data.options import AudioOptions
 from structseq.data.audio import check_options, frames_of, samples_of, spacing
 from structseq.data.example import Example
 from structseq.data.record import Record, read_records

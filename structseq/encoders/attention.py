@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from structseq.config import EncoderOptions
 from structseq.dropout import LockedDropout
 from structseq.encoders.base import Encoder
 from structseq.errors import ConfigError
 from structseq.padded import Padded
+from structseq.section import Count
 
 # Of the angles by which positions turn; Su et al. 2024, section 3.2.2.
 BASE = 10_000.0
@@ -42,6 +45,10 @@ class SelfAttention(Encoder):
     ConfigError
         ``attention_heads`` does not divide ``width``.
     """
+
+    class Options(EncoderOptions):
+        attends = True
+        attention_heads: Count | None = Field(None, description="parts of the width that attend on their own")
 
     def __init__(
         self,

@@ -7,12 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from structseq.config import EncoderOptions
 from structseq.padded import Padded
 
 Run = Callable[[Padded], Padded]
@@ -27,8 +28,12 @@ class Encoder(nn.Module, ABC):
     ----------
     in_width, width:
         F and H.
+    Options:
+        Its options in the ``encoder`` section. What a kind declares beyond `EncoderOptions`, its constructor takes by
+        keyword.
     """
 
+    Options: ClassVar[type[EncoderOptions]] = EncoderOptions
     in_width: int
     width: int
 

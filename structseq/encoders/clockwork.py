@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from structseq.config import EncoderOptions
 from structseq.encoders.recurrent import Recurrent
 from structseq.errors import ConfigError
+from structseq.section import Count
 
 
 class Clockwork(Recurrent):
@@ -27,6 +30,9 @@ class Clockwork(Recurrent):
     periods:
         Of the modules, in steps, rising; the units are shared out evenly, the first modules taking what is left over.
     """
+
+    class Options(EncoderOptions):
+        periods: tuple[Count, ...] = Field((1, 2, 4, 8), description="the modules' periods in steps, rising")
 
     def __init__(
         self,

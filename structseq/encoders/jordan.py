@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from structseq.config import EncoderOptions
 from structseq.encoders.recurrent import Recurrent
 from structseq.errors import ConfigError
+from structseq.section import Count
 
 ACTIVATIONS = ("tanh", "logistic", "linear")
 
@@ -31,6 +34,12 @@ class Jordan(Recurrent):
     activation:
         a: ``"tanh"``, ``"logistic"`` or ``"linear"``.
     """
+
+    class Options(EncoderOptions):
+        outputs: Count | Literal["tags"] | None = Field(
+            None, description="width of the output layer, which is the memory; tags: as many as there are tags"
+        )
+        activation: Literal["tanh", "logistic", "linear"] = Field("tanh", description="of the outputs")
 
     def __init__(
         self,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from structseq.config import EncoderOptions
 from structseq.encoders.recurrent import Recurrent
 from structseq.errors import ConfigError
 from structseq.padded import Padded
@@ -39,6 +41,9 @@ class PeepholeLSTM(Recurrent):
     peepholes:
         (3, H) p_i, p_f, p_o; 0 at first, when it is an ordinary LSTM.
     """
+
+    class Options(EncoderOptions):
+        activation: Literal["tanh", "linear"] = Field("tanh", description="of the cell's input and output")
 
     def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0, activation: str = "tanh") -> None:
         super().__init__(in_width, width, recurrent_dropout=recurrent_dropout)

@@ -6,10 +6,13 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from structseq.config import EncoderOptions
 from structseq.dropout import dropout_mask
 from structseq.encoders.base import Encoder
 from structseq.errors import ConfigError
@@ -115,6 +118,9 @@ class Elman(Fused):
     activation:
         ``"tanh"`` or ``"relu"``.
     """
+
+    class Options(EncoderOptions):
+        activation: Literal["tanh", "relu"] = Field("tanh", description="of the hidden layer")
 
     def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0, activation: str = "tanh") -> None:
         super().__init__(in_width, width, recurrent_dropout=recurrent_dropout)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from structseq.config import EncoderOptions
 from structseq.encoders.recurrent import Recurrent
 from structseq.errors import ConfigError
+from structseq.section import Count
 
 
 class SCRN(Recurrent):
@@ -28,6 +31,10 @@ class SCRN(Recurrent):
     context_decay:
         alpha, 0.95 in the paper: a context unit remembers about 1 / (1 - alpha) steps.
     """
+
+    class Options(EncoderOptions):
+        context: Count = Field(40, description="number of slow units")
+        context_decay: float = Field(0.95, ge=0, lt=1, description="share of a slow unit kept from step to step")
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from structseq.config import dotted
+from structseq.section import dotted
 from structseq.report import wording
 from structseq.report.drawing import VARIABLES, inline_svg
 from structseq.report.excerpt import excerpt_of

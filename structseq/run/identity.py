@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from structseq.config import dotted
+from structseq.section import dotted
 from structseq.data.threefile import folder_of, is_threefile
 from structseq.errors import DataError
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from structseq.config import AudioOptions
+from structseq.data.options import AudioOptions
 from structseq.data.example import Example
 from structseq.data.pairs import cut, in_symbols, joined
 from structseq.data.tokenizer import tokenizer_of

@@ -1,0 +1,56 @@
+"""How files are read, as options."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from structseq.section import Section, Whole
+
+
+class AudioOptions(Section):
+    """How recordings become frames (`structseq.data.audio`)."""
+
+    features: Literal["log-mel", "mfcc"] = Field("log-mel", description="what a frame holds")
+    rate: Whole = Field(8000, ge=1000, le=192_000, description="samples a second; other rates are resampled to it")
+    window: float = Field(25.0, gt=0, le=1000, description="length of a frame's window in ms")
+    hop: float = Field(10.0, gt=0, le=1000, description="from one frame to the next in ms")
+    mels: Whole = Field(40, ge=2, le=512, description="number of mel bands")
+    coefficients: Whole = Field(13, ge=1, le=512, description="mfcc: number of coefficients, at most one a mel band")
+    centre: bool = Field(
+        False, description="take each recording's own mean from its frames: what microphone and voice add to all"
+    )
+    stride: Whole = Field(1, ge=1, le=100, description="so many neighbouring frames side by side are one step")
+    silence: str = Field("", description="tag of the steps between segments; empty: that of the nearest segment")
+    states: Whole = Field(1, ge=1, le=20, description="parts that a segment is cut into: its tags are 7.1, 7.2, ...")
+    channels: Literal["refuse", "mean"] = Field("refuse", description="what to do with more than one channel")
+
+
+class DataOptions(Section):
+    """How the files are read."""
+
+    format: str = Field(
+        "auto", description="file format: auto, columns, conllu, jsonl, threefile, labelled, pairs, audio"
+    )
+    token_column: Whole = Field(0, description="column of the token, from 0; negative counts from the end")
+    tag_column: Whole = Field(-1, description="column of the tag, from 0; negative counts from the end")
+    columns: dict[str, Whole | str] = Field(
+        {}, description="further inputs: name = column number, CoNLL-U field or JSON key"
+    )
+    separator: Literal["auto", "tab", "space"] = Field("auto", description="what parts the columns of a column file")
+    encoding: str = Field("utf-8", description="of the files")
+    label: str = Field(
+        "label", description="where a sentence's label stands: a `# key = value` line, a JSON key or a header's column"
+    )
+    field: str = Field("upos", description="CoNLL-U: the field that is the tag")
+    scheme: str = Field("auto", description="tag scheme: auto, IO, IOB1, BIO, IOE, BIOES, BILOU, BMES, plain")
+    repair: str | None = Field(
+        None, description="what to do with illegal tag sequences: a named repair; none refuses them"
+    )
+    tokenizer: str = Field("words-1", description="tokenizer for text, by name and version; part of the model")
+    misaligned: str = Field("error", description="JSON lines: what to do with a span that cuts a token")
+    symbols: Literal["characters", "words"] = Field(
+        "characters", description="pairs of source and target: what the steps of both are"
+    )
+    audio: AudioOptions = AudioOptions()

@@ -1,0 +1,110 @@
+"""Section: a table of options. A class declares its own and gets them checked, named and documented from here."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+
+from structseq.errors import ConfigError
+
+# True and false are not numbers here.
+Whole = Annotated[int, Strict()]
+Count = Annotated[int, Strict(), Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A table of options: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def checked(cls, values: Any, *, prefix: str = "", known: Callable[[], Sequence[str]] | None = None) -> Self:
+        """Options from a table of plain values.
+
+        Parameters
+        ----------
+        prefix:
+            The section's own name, for messages: ``"data"``.
+        known:
+            The names of all options that an unknown one may have meant; by default the section's own.
+
+        Raises
+        ------
+        ConfigError
+            An unknown option (with the nearest known one), a wrong type, or a value out of range.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as problem:
+            names = known() if known else list(option_names(cls, f"{prefix}." if prefix else ""))
+            raise ConfigError("; ".join(_finding(dict(each), prefix, names) for each in problem.errors())) from None
+
+    def beyond(self, base: type[Section]) -> dict[str, Any]:
+        """The options that this section's class declares beyond those of ``base``, by name."""
+        kinds = [kind for kind in type(self).__mro__ if issubclass(kind, base) and kind is not base]
+        declared = {name for kind in kinds for name in vars(kind).get("__annotations__", {})}
+        return {name: getattr(self, name) for name in type(self).model_fields if name in declared}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, as JSON and TOML hold them."""
+        return self.model_dump(mode="json")
+
+
+def option_names(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The dotted name of every option of a section, in order."""
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from option_names(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def resolve_class(table: Mapping[str, Any], name: str, what: str) -> Any:
+    """The class with this ``name``: a row of ``table``, or ``"package.module:Class"`` from outside.
+
+    Raises `ConfigError`, with the nearest row, for an unknown name; ``what`` is the option, for messages.
+    """
+    if name in table:
+        return table[name]
+    module, colon, attribute = name.partition(":")
+    if colon:
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError, TypeError) as problem:
+            raise ConfigError(f"{what} {name}: cannot be imported ({problem})") from None
+    near = difflib.get_close_matches(name, table, n=1)
+    hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(table)}, or package.module:Class"
+    raise ConfigError(f"unknown {what} {name!r}; {hint}")
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables by their dotted names; an empty table is a value.
+
+    >>> dict(dotted({"encoder": {"layers": 2}, "head": {"costs": {}}}))
+    {'encoder.layers': 2, 'head.costs': {}}
+    """
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from dotted(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _finding(error: dict[str, Any], prefix: str, known: Sequence[str]) -> str:
+    """One finding of pydantic's as a sentence: option, expected, found, and the nearest known option."""
+    where = ".".join([*([prefix] if prefix else []), *map(str, error["loc"])])
+    if error["type"] == "value_error":  # a sentence of ours
+        own = error["ctx"]["error"]
+        return str(own) if isinstance(own, ConfigError) else f"option {where}: {own}"
+    if error["type"] != "extra_forbidden":
+        return f"option {where}: {error['msg'][0].lower()}{error['msg'][1:]}, found {error['input']!r}"
+    near = difflib.get_close_matches(where, known, n=1, cutoff=0.5)
+    last = where.rpartition(".")[2]
+    near = near or [name for name in known if name.rpartition(".")[2] == last][:1]
+    hint = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(known)}"
+    return f"unknown option {where}{hint}"
