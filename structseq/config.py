@@ -296,3 +296,14 @@ def _own_options(section: str) -> list[str]:
     common = COMMON[section].model_fields
     found = (name for kind in table_of(section).values() for name in kind.Options.model_fields if name not in common)
     return [f"{section}.{name}" for name in dict.fromkeys(found)]
+
+
+def outside_classes(table: Mapping[str, Any]) -> dict[str, str]:
+    """The classes from outside that a nested table of options names, by option; nothing is imported."""
+    found = {}
+    for section in TABLES:
+        values = table.get(section)
+        kind = values.get("type") if isinstance(values, Mapping) else None
+        if isinstance(kind, str) and ":" in kind:
+            found[f"{section}.type"] = kind
+    return found

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from structseq.data.options import AudioOptions
-from structseq.data.kinds import kind_of
+from structseq.data.file_signatures import kind_of
 from structseq.data.textfile import opened
 from structseq.errors import ConfigError, DataError
 

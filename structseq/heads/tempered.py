@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from structseq.heads.tagging import CrfHead, TaggingHead, TagSet
+from structseq.heads.base import HeldOut
+from structseq.heads.tagging import CrfHead, TaggingHead
 from structseq.padded import Padded
+from structseq.spans.tagset import TagSet
 from structseq.structures import objectives
-from structseq.structures.base import Distribution
 from structseq.structures.chain import LinearChain
 
 # Between these the temperature is looked for.
@@ -27,10 +27,8 @@ class TemperedHead(TaggingHead):
     No answer moves by it. Until it is fitted the distribution says that it is not calibrated.
     """
 
-    def __init__(
-        self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None, projection: str = "linear"
-    ) -> None:
-        super().__init__(in_width, tags, costs=costs, projection=projection)
+    def __init__(self, in_width: int, tags: TagSet, **options: Any) -> None:
+        super().__init__(in_width, tags, **options)
         self.register_buffer("temperature", torch.zeros(()))  # 0: not fitted
 
     def forward(self, states: Padded) -> LinearChain:
@@ -40,7 +38,7 @@ class TemperedHead(TaggingHead):
         chain.calibrated = temperature > 0
         return chain
 
-    def calibrate(self, held_out: Callable[[], Iterable[tuple[Distribution, list[Any | None]]]]) -> None:
+    def calibrate(self, held_out: HeldOut) -> None:
         kept = self.get_buffer("temperature")
         kept.zero_()
         known = [_with_targets(chain, targets) for chain, targets in held_out() if isinstance(chain, LinearChain)]
@@ -87,8 +85,8 @@ def fitted_temperature(known: list[tuple[LinearChain, Tensor, Tensor]]) -> float
 class PerceptronHead(TemperedHead, CrfHead):
     """The scores of a CRF trained as a structured perceptron (Collins 2002), averaged over updates."""
 
+    Options = TaggingHead.Options
     averaging = "mean"
-    knows_costs = False
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
         return objectives.perceptron(self.chain(states), target)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from structseq.data.example import Example
+from structseq.data.modality import TOKENS
 from structseq.data.rows import Axis, open_rows
 from structseq.data.vocabulary import Vocabulary
 from structseq.dropout import LockedDropout
@@ -81,6 +82,8 @@ class Inputs(nn.Module):
         Probability that all of a token's input vanishes in training.
     """
 
+    modality = TOKENS
+
     def __init__(
         self,
         vocabulary: Vocabulary,
@@ -105,6 +108,9 @@ class Inputs(nn.Module):
         self.width = self.word_width + column_width * len(self.column_embeddings)
         for name, feature in features.items():
             self.register_buffer(f"known_{name}", feature.index(vocabulary.items), persistent=False)
+
+    def prepare(self, examples: Sequence[Example]) -> None:
+        """Everything is counted already: the vocabularies."""
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         """As of `WordFeature`, of all features and columns."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from structseq.config import Options
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ConfigError, ModelFileError
-from structseq.model import FRAMES, Model
+from structseq.model import FRAMES_WIDTH, Model
 from structseq.storage.assembly import assemble
 from structseq.storage.atomic import standing
 from structseq.storage.configuration import WEIGHTS, VocabularyFile, read_configuration, tag_set
@@ -108,8 +108,8 @@ def _read_vocabulary(folder: Path, name: str, listed: VocabularyFile) -> Vocabul
 
 
 def _check_vocabularies(vocabularies: Mapping[str, Vocabulary], path: Path) -> None:
-    closed = {"words", "vectors.width", FRAMES, "labels"}
-    needed = {FRAMES} if FRAMES in vocabularies else {"words", "characters", "shapes", "affixes"}
+    closed = {"words", "vectors.width", FRAMES_WIDTH, "labels"}
+    needed = {FRAMES_WIDTH} if FRAMES_WIDTH in vocabularies else {"words", "characters", "shapes", "affixes"}
     missing = needed - vocabularies.keys()
     if missing:
         raise ModelFileError(f"{path}: expected a vocabulary {min(missing)!r}, found none; the file is damaged")
@@ -117,8 +117,8 @@ def _check_vocabularies(vocabularies: Mapping[str, Vocabulary], path: Path) -> N
         if vocabulary.open == (name in closed):
             wanted = "false" if vocabulary.open else "true"
             raise ModelFileError(f"{path}: expected vocabularies.{name}.open to be {wanted}; the file is damaged")
-    if FRAMES in vocabularies and not _is_width(vocabularies[FRAMES]):
-        raise ModelFileError(f"{path}: expected the width alone in vocabularies.{FRAMES}; the file is damaged")
+    if FRAMES_WIDTH in vocabularies and not _is_width(vocabularies[FRAMES_WIDTH]):
+        raise ModelFileError(f"{path}: expected the width alone in vocabularies.{FRAMES_WIDTH}; the file is damaged")
     width = vocabularies.get("vectors.width", Vocabulary([]))
     if ("vectors" in vocabularies) != _is_width(width):
         raise ModelFileError(
