@@ -17,7 +17,6 @@ from structseq.structures.chain import LinearChain
 
 # Between these the temperature is looked for.
 COLDEST, HOTTEST = 1e-3, 1e3
-GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class TemperedHead(TaggingHead):
@@ -56,10 +55,11 @@ def _with_targets(chain: LinearChain, targets: list[Any | None]) -> tuple[Linear
 
 
 def fitted_temperature(known: list[tuple[LinearChain, Tensor, Tensor]]) -> float:
-    """The temperature that makes targets (B, T) most probable, over the rows named, by golden-section search.
+    """The temperature that makes targets (B, T) most probable, over the rows named, by Brent's bounded search.
 
     The likelihood is concave in 1 / temperature, so there is one best one.
     """
+    from scipy.optimize import minimize_scalar  # half a second, which tagging does not need
 
     def loss(exponent: float) -> float:
         temperature = math.exp(exponent)
@@ -67,19 +67,8 @@ def fitted_temperature(known: list[tuple[LinearChain, Tensor, Tensor]]) -> float
             each = [chain.tempered(temperature).log_prob(target)[rows] for chain, target, rows in known]
         return -float(torch.cat([part.double() for part in each]).sum())
 
-    low, high = math.log(COLDEST), math.log(HOTTEST)
-    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    at_left, at_right = loss(left), loss(right)
-    while high - low > 1e-3:
-        if at_left <= at_right:
-            high, right, at_right = right, left, at_left
-            left = high - GOLDEN * (high - low)
-            at_left = loss(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + GOLDEN * (high - low)
-            at_right = loss(right)
-    return math.exp((low + high) / 2)
+    bounds = math.log(COLDEST), math.log(HOTTEST)
+    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3}).x)
 
 
 class PerceptronHead(TemperedHead, CrfHead):
