@@ -120,9 +120,7 @@ def prepare_corpus(
     """
     task = task_of_options(options)
     task.check_options(options)
-    checked = task.check_corpus(
-        corpus.train, [*corpus.dev, *corpus.test], options.data, repair_option=repair_option
-    )
+    checked = task.check_corpus(corpus.train, [*corpus.dev, *corpus.test], options.data, repair_option=repair_option)
     for remark in checked.remarks:
         say(f"{names.train}: {remark}")
     train, dev = list(checked.train), list(corpus.dev)

@@ -118,7 +118,7 @@ class Task(ABC):
     # -- before there is a model -------------------------------------------------------------------------------------
 
     @classmethod
-    def check_options(cls, options: Options) -> None:
+    def check_options(cls, options: Options) -> None:  # noqa: B027 - most tasks suit all options
         """Raise `ConfigError` for options under which the question has no honest answer."""
 
     @classmethod
@@ -147,7 +147,7 @@ class Task(ABC):
         return Checked(train)
 
     @classmethod
-    def check_gold(cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
+    def check_gold(cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:  # noqa: B027
         """Raise `DataError`, with file and line, at the first gold answer that cannot be scored."""
 
     @classmethod
