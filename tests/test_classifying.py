@@ -16,7 +16,7 @@ from structseq.data.example import Example
 from structseq.data.labels import with_labels
 from structseq.errors import ConfigError, DataError
 from structseq.heads.classifying import ClassifyHead, Pooling
-from structseq.heads.tagging import TagSet
+from structseq.spans import TagSet
 from structseq.model import Model
 from structseq.padded import Padded
 from structseq.spans import PLAIN

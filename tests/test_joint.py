@@ -19,9 +19,9 @@ from structseq.data.example import Example
 from structseq.errors import ConfigError, ModelFileError
 from structseq.evaluation import JointReport, evaluate_jointly
 from structseq.heads.joint import JointHead
-from structseq.heads.tagging import TagSet
+from structseq.spans import TagSet
 from structseq.model import Model
-from structseq.openings import mean_openings
+from structseq.gate_activations import mean_openings
 from structseq.padded import Padded
 from structseq.spans import scheme_of
 from structseq.storage import load_model, save_model

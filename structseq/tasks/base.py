@@ -117,8 +117,8 @@ class Task(ABC):
 
     # -- before there is a model -------------------------------------------------------------------------------------
 
-    @classmethod
-    def check_options(cls, options: Options) -> None:  # noqa: B027 - most tasks suit all options
+    @classmethod  # noqa: B027 - most tasks suit all options
+    def check_options(cls, options: Options) -> None:
         """Raise `ConfigError` for options under which the question has no honest answer."""
 
     @classmethod
@@ -146,8 +146,8 @@ class Task(ABC):
         """
         return Checked(train)
 
-    @classmethod
-    def check_gold(cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:  # noqa: B027
+    @classmethod  # noqa: B027
+    def check_gold(cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
         """Raise `DataError`, with file and line, at the first gold answer that cannot be scored."""
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Data files looked at as training would, after spaCy's ``debug data``: their contents, and what training would refuse."""
+"""Data files looked at as training would, after spaCy's ``debug data``: what is in them, what would be refused."""
 
 from __future__ import annotations
 
