@@ -100,7 +100,7 @@ class Model(nn.Module):
     @property
     def symbols(self) -> str | None:
         """The symbols that texts are cut into (``data.symbols``); None where a tokenizer cuts them."""
-        return self.task.symbols(self.options.data)
+        return self.task.symbols(self.options)
 
     @property
     def output_symbols(self) -> Sequence[str]:

@@ -11,7 +11,6 @@ import torch
 from commandline import call, tiny
 
 from structseq import Classifier, Tagger
-from structseq.cli.scoring import score
 from structseq.cli.tagging import _with_comment
 from structseq.config import Options
 from structseq.data.corpus import Corpus
@@ -235,7 +234,7 @@ def test_labels_that_training_never_saw_are_misses(corpus: Corpus, model: Model)
     assert model.head.target(stranger) is None
     (answer,) = model.predict([stranger])
     assert evaluate_jointly([model.head.gold(stranger)], [answer], scheme=BIO, bootstrap=0).frame == 0.0
-    report = score(model, [stranger, *corpus.test[1:]])
+    report = model.task.report(model, [stranger, *corpus.test[1:]])
     assert isinstance(report, JointReport)
     assert report.label.unseen_tags == {"why": 1} and not report.tags.unseen_tags
 

@@ -36,7 +36,8 @@ def evaluate(
 
     stored = load_model(model, trusted=trusted or [])
     data, task = answering_options(settings or [], stored.model), stored.model.task
-    examples = read_gold(file, type(task), data)
+    options = stored.model.options.model_copy(update={"data": data})
+    examples = read_gold(file, type(task), options)
     stored.model.modality.check(examples)
     task.check_gold(examples, task.tags.outer, data)
     report = task.report(stored.model, examples, entities=stored.entities)
