@@ -34,10 +34,10 @@ from widths import BATCH
 
 from structseq.batch import batches
 from structseq.data.corpus import Corpus
-from structseq.model import Model
-from structseq.spans import detect
 from structseq.inference import Tagger
 from structseq.inference.batch_tagger import even_batches
+from structseq.model import Model
+from structseq.spans import detect
 from structseq.training import train
 
 Sentences = Sequence[Sequence[str]]

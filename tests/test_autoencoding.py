@@ -15,10 +15,9 @@ from structseq import ConfigError, Corpus, Embedder, Example, Transducer
 from structseq.config import Options
 from structseq.evaluation import evaluate_reconstruction
 from structseq.heads.autoencoding import AutoencodeHead, Drawing, Normals, Saying, Spoken
-from structseq.spans import TagSet
 from structseq.model import Model
 from structseq.padded import Padded
-from structseq.spans import PLAIN
+from structseq.spans import PLAIN, TagSet
 from structseq.structures.steps import Steps
 from structseq.training import train
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -15,11 +16,10 @@ from structseq.config import Options
 from structseq.data.example import Example
 from structseq.data.labels import with_labels
 from structseq.errors import ConfigError, DataError
-from structseq.heads.classifying import ClassifyHead, Pooling
-from structseq.spans import TagSet
+from structseq.heads.classifying import ClassifyHead, Pooling, PoolingName
 from structseq.model import Model
 from structseq.padded import Padded
-from structseq.spans import PLAIN
+from structseq.spans import PLAIN, TagSet
 from structseq.storage import load_model, save_model
 from structseq.structures.chain import LinearChain
 from structseq.training import train

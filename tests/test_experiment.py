@@ -31,10 +31,10 @@ from structseq.experiment.findings import confident_errors, learned_transitions
 from structseq.experiment.pool import reason_of
 from structseq.experiment.table import CSV_COLUMNS, as_csv, as_text
 from structseq.heads import HEADS
+from structseq.inference import Tagger
 from structseq.run import Identity, Interrupted, fit
 from structseq.spans import scheme_of
 from structseq.storage import load_model
-from structseq.inference import Tagger
 from structseq.training import Progress
 
 BIO = scheme_of("BIO")

@@ -13,9 +13,8 @@ from torch import Tensor
 from structseq.data.example import Example
 from structseq.errors import ConfigError
 from structseq.heads.generating import KINDS, REACH, Decoding, GenerateHead
-from structseq.spans import TagSet
 from structseq.padded import Padded
-from structseq.spans import PLAIN
+from structseq.spans import PLAIN, TagSet
 
 TAGS = TagSet(("a", "b", "c"), PLAIN, PLAIN)
 TARGET = torch.tensor([[1, 2, 3], [3, 0, 0], [2, 2, 0], [0, 0, 0]])

@@ -17,9 +17,9 @@ from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
 from structseq.heads import HEADS, TAGGERS, CrfHead, HmmHead, PerceptronHead, SoftmaxHead, SvmHead
 from structseq.heads.tagging import TaggingHead
-from structseq.spans import TagSet
 from structseq.padded import Padded
-from structseq.spans import SCHEMES, Span, scheme_of
+from structseq.section import resolve_class
+from structseq.spans import SCHEMES, Span, TagSet, scheme_of
 from structseq.structures.base import Independent
 from structseq.structures.chain import LinearChain
 

@@ -11,18 +11,17 @@ import torch
 from commandline import call, tiny
 
 from structseq import Classifier, Tagger
-from structseq.cli.tagging import _with_comment
 from structseq.config import Options
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.errors import ConfigError, ModelFileError
 from structseq.evaluation import JointReport, evaluate_jointly
-from structseq.heads.joint import JointHead
-from structseq.spans import TagSet
-from structseq.model import Model
 from structseq.gate_activations import mean_openings
+from structseq.heads.joint import JointHead
+from structseq.inference.rewriting import with_comment
+from structseq.model import Model
 from structseq.padded import Padded
-from structseq.spans import scheme_of
+from structseq.spans import TagSet, scheme_of
 from structseq.storage import load_model, save_model
 from structseq.training import train
 
@@ -154,7 +153,7 @@ def model(corpus: Corpus) -> Model:
 
 def test_it_learns_both(model: Model, corpus: Corpus) -> None:
     answers = list(model.predict(corpus.train))
-    right = sum(answer == model.head.gold(example) for answer, example in zip(answers, corpus.train, strict=True))
+    right = sum(answer == model.task.gold(example) for answer, example in zip(answers, corpus.train, strict=True))
     assert right / len(corpus.train) > 0.8
     assert set(mean_openings(model, corpus.dev)), "its encoder has gates"
 
@@ -226,14 +225,14 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ],
 )
 def test_a_comment_more_in_its_place(text: str, number: int, expected: str) -> None:
-    assert _with_comment(text, number, "# x") == expected
+    assert with_comment(text, number, "# x") == expected
 
 
 def test_labels_that_training_never_saw_are_misses(corpus: Corpus, model: Model) -> None:
     stranger = Example(corpus.test[0].inputs, {**corpus.test[0].targets, "label": "why"})
     assert model.head.target(stranger) is None
     (answer,) = model.predict([stranger])
-    assert evaluate_jointly([model.head.gold(stranger)], [answer], scheme=BIO, bootstrap=0).frame == 0.0
+    assert evaluate_jointly([model.task.gold(stranger)], [answer], scheme=BIO, bootstrap=0).frame == 0.0
     report = model.task.report(model, [stranger, *corpus.test[1:]])
     assert isinstance(report, JointReport)
     assert report.label.unseen_tags == {"why": 1} and not report.tags.unseen_tags

@@ -25,8 +25,9 @@ from structseq.model import Model
 from structseq.run import Identity, Interrupted, RunFolder, fit, hold_out, transfer
 from structseq.run.identity import digest
 from structseq.run.journal import Journal
-from structseq.run.transfer import named_axes, told
+from structseq.run.transfer import described, named_axes
 from structseq.spans import PLAIN, scheme_of
+from structseq.tasks import task_of
 from structseq.training import Progress
 
 BIO = scheme_of("BIO")
@@ -227,7 +228,7 @@ def test_transfer_goes_by_name_and_says_what_it_took() -> None:
     rows = [*sentences(6, first=3), (["via", "Lima", "again"], ["O", "B-via", "O"])]
     target = small(Corpus(tuple(Example.of(*row) for row in rows)), seed=2)
     before = weights(target)
-    line = told(transfer(source, target))
+    line = described(transfer(source, target))
     ours, theirs = target.inputs.features["words"], source.inputs.features["words"]
     for word in ("Lima", "to"):
         rows_of = [(feature.vocabulary[word.lower()], feature.embedding.weight) for feature in (ours, theirs)]
@@ -261,7 +262,7 @@ def made_of(words: Sequence[str], head: str) -> Model:
     ]
     data = {"data": {"columns": {} if frames else {"pos": 1}}}
     options = Options.of(TABLE, data, {"head": {"type": head}, "inputs": {"words": {"width": 4}}})
-    scheme = BIO if "tags" in HEADS[head].asks and not frames else PLAIN
+    scheme = BIO if "tags" in task_of(HEADS[head]).required_targets and not frames else PLAIN
     return Model.prepare(options, examples, scheme, seed=len(words) + words.index("c"))
 
 
@@ -294,10 +295,10 @@ def test_transfer_to_itself_is_the_whole_and_to_other_widths_only_what_fits() ->
     transfer(source, target)
     assert same(weights(source), weights(target))
     wide = Model.prepare(Options.of(TABLE, {"encoder": {"width": 7}}), CORPUS.train, BIO, seed=0)
-    assert told(transfer(source, wide)).endswith("not taken: encoder (other shape or names)")
+    assert described(transfer(source, wide)).endswith("not taken: encoder (other shape or names)")
     other = Model.prepare(Options.of(TABLE, {"inputs": {"words": {"width": 5}}}), CORPUS.train, BIO, seed=0)
     before = weights(other.encoder)
-    line = told(transfer(source, other))  # its recurrent weights would fit, those of its input do not
+    line = described(transfer(source, other))  # its recurrent weights would fit, those of its input do not
     assert same(weights(other.encoder), before) and "not taken: words, encoder (other shape or names)" in line
     softmax = small(CORPUS, seed=2, type="softmax")
     transfer(source, softmax)

@@ -23,11 +23,11 @@ from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.encoders.recurrent import LSTM
 from structseq.errors import ConfigError, DataError, ModelFileError
+from structseq.inference import TaggedSpan, Tagger, Tagging
+from structseq.inference.batch_tagger import SENTENCES, TOKENS, even_batches
+from structseq.inference.projection import Projection
 from structseq.model import Model
 from structseq.spans import scheme_of
-from structseq.inference import TaggedSpan, Tagger, Tagging
-from structseq.inference.projection import Projection
-from structseq.inference.batch_tagger import SENTENCES, TOKENS, even_batches
 from structseq.training import train
 
 TINY: dict[str, Any] = {

@@ -20,11 +20,10 @@ from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.errors import ConfigError
 from structseq.heads.base import Head
-from structseq.spans import TagSet
 from structseq.heads.transcribing import SILENCE, CtcHead, FrameHead, TrimHead, WordLoopHead, state_of
 from structseq.model import Model
 from structseq.padded import Padded
-from structseq.spans import PLAIN
+from structseq.spans import PLAIN, TagSet
 from structseq.storage import load_model, save_model
 from structseq.training import learnable, train
 

@@ -12,7 +12,7 @@ from structseq.run.folder import RunFolder
 from structseq.run.identity import Identity
 from structseq.run.split import hold_out
 from structseq.run.stopping import Interrupted
-from structseq.run.train_and_save import Destination, Start, Trained, train_and_save
+from structseq.run.training_run import Destination, Start, Trained, train_and_save
 from structseq.run.transfer import described, transfer
 
 __all__ = [
