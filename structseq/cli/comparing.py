@@ -21,9 +21,9 @@ from structseq.errors import ConfigError
 from structseq.experiment import Choice, Comparison, Ended, ExperimentFolder, Plan, Pool, Trial
 from structseq.experiment.plan import Section, parse_choices, parse_seeds
 from structseq.experiment.table import as_csv, as_text
+from structseq.files import write_file
 from structseq.run import Identity
 from structseq.spans import Scheme
-from structseq.storage.atomic import write_file
 from structseq.storage.entries import json_bytes
 
 # Exit status where a trial failed
