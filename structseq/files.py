@@ -18,9 +18,6 @@ from structseq.errors import TrainingError
 LOCK, NEW, OLD = ".lock", ".new", ".previous"
 
 
-# -- files ------------------------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of ``path`` when the block ends; if the block raises, ``path`` is as it was.
@@ -38,7 +35,8 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             shutil.copymode(path, part)
         os.replace(part, path)
     except BaseException as problem:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         if isinstance(problem, OSError) and problem.filename == str(part):
             problem.filename = str(path)  # the name that the user knows
         raise
@@ -52,7 +50,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def leftover(path: Path) -> bool:
-    """Whether ``path`` has the name of a lock, or of what a killed process had not finished."""
+    """Whether ``path`` is, by its name, a lock or what a killed process had not finished."""
     return path.name.startswith(".") and path.name.endswith((".part", ".lock"))
 
 
@@ -60,9 +58,6 @@ def sweep(folder: Path) -> None:
     """Remove what a killed process had not finished in ``folder``, which the caller has locked."""
     for part in folder.glob(".*.part"):
         _remove(part)
-
-
-# -- folders ----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -113,7 +108,11 @@ def _fill(folder: Path, new: Path, last: str) -> None:
     names, whole = os.listdir(new), (folder / last).exists()
     try:
         if whole:
-            _set_aside(folder, last)
+            _copy(folder, folder / f"{OLD}.part")
+            os.rename(folder / f"{OLD}.part", folder / OLD)
+            _sync(folder)
+            (folder / last).unlink()
+            _sync(folder)
         _move(new, folder, last)
     except BaseException:
         if whole:
@@ -123,15 +122,6 @@ def _fill(folder: Path, new: Path, last: str) -> None:
                 _remove(folder / name)
         raise
     _remove(folder / OLD)
-
-
-def _set_aside(folder: Path, last: str) -> None:
-    part = folder / f"{OLD}.part"
-    _copy(folder, part)
-    os.rename(part, folder / OLD)
-    _sync(folder)
-    (folder / last).unlink()
-    _sync(folder)
 
 
 def _move(source: Path, folder: Path, last: str) -> None:
@@ -181,19 +171,12 @@ def _sync(folder: Path) -> None:
                 os.close(handle)
 
 
-# -- lock -------------------------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def lock(path: Path, held: str | None = None) -> Iterator[None]:
     """Hold the lock file ``path``, which is made and removed again. A process that is killed lets go of it.
 
+    If another process holds it, a `TrainingError` says ``held``; without ``held`` the call waits for that process.
     On a file system without locks, and where the file cannot be made, nobody is kept out.
-
-    Parameters
-    ----------
-    held:
-        What the `TrainingError` says if another process holds the lock; None waits for that process.
     """
     from filelock import FileLock, Timeout  # takes 50 ms, which reading a file should not cost
 
@@ -207,7 +190,8 @@ def lock(path: Path, held: str | None = None) -> Iterator[None]:
             if held is not None and path.exists():  # another user's, who may be at work
                 raise
         except (OSError, NotImplementedError):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
     try:
         yield
     finally:

@@ -117,9 +117,11 @@ def test_a_block_that_raises_leaves_the_old_file_and_nothing_else(tmp_path: Path
 
 
 def test_what_cannot_be_written_has_the_name_that_the_user_knows(tmp_path: Path) -> None:
-    with pytest.raises(OSError) as caught:
-        write_file(tmp_path / "no" / "file", b"")
-    assert caught.value.filename == str(tmp_path / "no" / "file")
+    write_file(tmp_path / "file", b"")
+    for path in (tmp_path / "no" / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OSError) as caught:
+            write_file(path, b"")
+        assert caught.value.filename == str(path)
 
 
 def test_what_a_kill_leaves_is_known_and_swept(tmp_path: Path) -> None:
