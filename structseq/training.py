@@ -303,13 +303,13 @@ class _Trainer:
                 for part, value in parts.items()
                 if value is not None
             }
-        self.numbers = {**_waited(state), **state.numbers}
+        self.numbers = dict(state.numbers)
         self.random = {kind: tensors[f"random.{kind}"].clone() for kind in self.random}
 
     def _refuse_foreign(self, state: State) -> None:
         """A checkpoint must be of this model, corpus, seed and averaging, and whole."""
         for key, own in self.numbers.items():
-            if key not in state.numbers and key != "waited":
+            if key not in state.numbers:
                 raise TrainingError(f"the checkpoint is damaged: expected a number {key}, found none")
             if key in ("seed", "steps", "averaging") and state.numbers[key] != own:
                 raise TrainingError(
@@ -334,11 +334,6 @@ class _Trainer:
         extra = [name for name in state.tensors if name.startswith(groups) and name not in expected]
         if extra:
             raise TrainingError(f"the checkpoint is another model's: found {extra[0]}, which this model does not have")
-
-
-def _waited(state: State) -> dict[str, int]:
-    """What checkpoints of earlier versions, which counted no passes without progress, do not hold."""
-    return {"waited": state.numbers["epoch"] - 1 - state.numbers["best_epoch"]}
 
 
 def planned_epochs(steps: int) -> int:

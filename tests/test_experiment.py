@@ -438,6 +438,16 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     ExperimentFolder(tmp_path / "new").check()
 
 
+def test_a_folder_that_a_kill_left_is_a_new_one(tmp_path: Path) -> None:
+    folder = ExperimentFolder(tmp_path)
+    for name in (".lock", ".experiment.json.0123abcd.part"):
+        (tmp_path / name).touch()
+    folder.check()
+    with folder.opened(Identity({}, 0)):
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", "experiment.json", "trials"}
+    assert not list(tmp_path.iterdir())
+
+
 # -- results -----------------------------------------------------------------------------------------------------------
 
 CORPUS = {

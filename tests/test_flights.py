@@ -273,15 +273,19 @@ def test_the_grammar_is_large(code: str) -> None:
 
 
 def test_the_generators_own_examples() -> None:
-    for module in ("splitmix", "grammar", "almanac", "counts"):
+    environment = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
+    for module in ("grammar", "almanac", "counts"):
         command = [sys.executable, "-W", "error", "-m", "doctest", str(FOLDER / f"{module}.py")]
-        result = subprocess.run(command, cwd=FOLDER, capture_output=True, encoding="utf-8", check=False)
+        result = subprocess.run(
+            command, cwd=FOLDER, env=environment, capture_output=True, encoding="utf-8", check=False
+        )
         assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_a_grammar_that_cannot_be_read_names_its_line(tmp_path: Path) -> None:
     folder = tmp_path / "flights"
     shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__", "*.conll"))
+    shutil.copy(FOLDER.parent / "splitmix.py", tmp_path)
     grammar = folder / "grammars" / "en.txt"
     lines = grammar.read_text(encoding="utf-8").splitlines()
     grammar.write_text("\n".join([*lines, "fly (to {destination}"]) + "\n", encoding="utf-8")

@@ -136,6 +136,8 @@ def test_a_folder_says_what_it_holds(tmp_path: Path) -> None:
     folder.path.mkdir()
     assert folder.status == "new"
     (folder.path / "run").mkdir()
+    for name in (".lock", "run/.run.json.0123abcd.part"):
+        (folder.path / name).touch()
     assert folder.status == "new"  # killed before anything was written
     (folder.path / "thesis.tex").write_text("years of work")
     assert folder.status == "foreign"
@@ -178,6 +180,23 @@ def test_a_failure_before_anything_was_saved_leaves_no_trace(tmp_path: Path) -> 
         folder.save({}, {"a": torch.zeros(1)})
         raise ZeroDivisionError
     assert folder.status == "unfinished"
+
+
+def test_a_finished_run_keeps_what_others_put_beside_it_and_nothing_of_its_own(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "out")
+    with folder.opened(identity(tmp_path)):
+        (folder.path / "nohup.out").write_text("mine")
+        (folder.path / "README.md").write_text("of a finish that was killed")
+        folder.finish(small(CORPUS), tokenizer="words-1", metrics={})
+    names = {path.name for path in folder.path.iterdir()}
+    assert folder.status == "finished" and (folder.path / "nohup.out").read_text() == "mine"
+    assert "config.json" in names and not names & {"run", ".lock", ".new", ".previous"}
+    for name in ("run", ".new"):
+        (folder.path / name).mkdir()
+    for name in (".lock", ".new.lock", ".log.jsonl.0123abcd.part"):
+        (folder.path / name).touch()
+    folder.tidy()
+    assert {path.name for path in folder.path.iterdir()} == names
 
 
 def test_an_unwritable_place_is_said(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from structseq import files
 from structseq.config import Options, load_options
 from structseq.data.example import Example
 from structseq.data.vocabulary import Vocabulary
@@ -23,15 +24,17 @@ from structseq.model import Model
 from structseq.spans import scheme_of
 from structseq.storage import (
     StoredModel,
-    atomic,
     check_destination,
+    configuration,
     is_model_folder,
     load_checkpoint,
     load_model,
+    migrations,
     model_files,
     save_checkpoint,
     save_model,
     saving,
+    write_model,
 )
 from structseq.storage.entries import checksum, entity_lines, parse_entities
 from structseq.storage.vocabulary import read_vocabulary, vocabulary_text
@@ -369,7 +372,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a version too new": (config(format_version=99), "config.json", "newer structseq"),
     "no version": (config(format_version=None), "config.json", "format_version"),
     "a version that is true": (config(format_version=True), "config.json", "format_version"),
-    "an old version's entries missing": (config(format_version=0), "config.json", "labels"),
+    "a version before the first": (config(format_version=0), "config.json", "format_version"),
     "a gap in id2label": (without("id2label", "2"), "config.json", "found no 2"),
     "no labels": (config(id2label={}, label2id={}), "config.json", "id2label"),
     "a label twice": (edit("config.json", lambda c: c["id2label"].update({"2": "B-city"})), "config.json", "label2id"),
@@ -469,23 +472,28 @@ def test_code_from_outside_is_loaded_when_trusted(tmp_path: Path) -> None:
     assert same(model, load_model(tmp_path / "model", trusted=[name]).model)
 
 
-def test_an_older_version_is_read_with_a_warning(model: Model, folder: Path) -> None:
-    def to_version_0(found: dict[str, Any]) -> None:
-        found["labels"] = list(found.pop("id2label").values())
-        del found["label2id"]
-        found["scheme"] = found["scheme"]["outer"]
-        found["format_version"] = 0
+def test_an_older_version_is_read_with_a_warning(model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = migrations.FORMAT_VERSION
 
-    edit("config.json", to_version_0)(folder)
-    with pytest.warns(UserWarning, match="format_version 0 is older than 1"):
+    def step(found: dict[str, Any]) -> dict[str, Any]:
+        return {**found, "tokenizer": found["tokenizer"] + "-1"}
+
+    edit("config.json", lambda found: found.update(tokenizer="words"))(folder)
+    for module in (migrations, configuration, saving):
+        monkeypatch.setattr(module, "FORMAT_VERSION", now + 1)
+    monkeypatch.setattr(migrations, "MIGRATIONS", {**migrations.MIGRATIONS, now: step})
+    with pytest.warns(UserWarning, match=f"format_version {now} is older than {now + 1}"):
         stored = load_model(folder)
-    assert stored.format_version == 0
+    assert (stored.format_version, stored.tokenizer) == (now, "words-1")
     assert same(model, stored.model) and stored.model.tags == model.tags
+    without("", "tokenizer")(folder)
+    with pytest.raises(ModelFileError, match=f"what format_version {now} holds, found an error at 'tokenizer'"):
+        load_model(folder)
     save_model(folder, stored.model, tokenizer=stored.tokenizer)
-    assert load_model(folder).format_version == 1
+    assert load_model(folder).format_version == now + 1
 
 
-# -- atomic -----------------------------------------------------------------------------------------------------------
+# -- files and folders ------------------------------------------------------------------------------------------------
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -509,7 +517,11 @@ def failing(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, call: int) 
     monkeypatch.setattr(module, name, sometimes)
 
 
-MOMENTS = [(saving, "write_through", n) for n in (1, 3, 11)] + [(os, "rename", 1), (os, "rename", 2), (os, "fsync", 5)]
+MOMENTS = [
+    *((saving, "write_file", n) for n in (1, 3, 11)),
+    *((os, "rename", n) for n in range(1, 10)),
+    *((os, "fsync", n) for n in (5, 23, 27)),
+]
 
 
 @pytest.mark.parametrize(("module", "name", "call"), MOMENTS)
@@ -525,14 +537,23 @@ def test_an_interrupted_save_leaves_the_old_model(
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
-def test_a_kill_between_the_two_renames_loses_nothing(folder: Path) -> None:
+def test_a_model_that_a_kill_left_set_aside_is_found(folder: Path) -> None:
     before = content(folder)
-    os.rename(folder, atomic.aside(folder))
+    os.rename(folder, folder.parent / "aside")
+    folder.mkdir()
+    os.rename(folder.parent / "aside", folder / files.OLD)
     assert isinstance(load_model(folder), StoredModel) and is_model_folder(folder)
     save_model(folder, tiny(seed=1), tokenizer="words-1")
     assert content(folder).keys() == before.keys()
     assert content(folder)["model.safetensors"] != before["model.safetensors"]
-    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+    assert {path.name for path in folder.iterdir()} == {name.partition("/")[0] for name in before}
+
+
+def test_a_first_save_that_was_killed_is_made_again(model: Model, tmp_path: Path) -> None:
+    (tmp_path / files.NEW).mkdir()
+    (tmp_path / "README.md").write_text("moved already", encoding="utf-8")
+    save_model(tmp_path, model, tokenizer="words-1")
+    assert content(tmp_path).keys() == model_files(model, tokenizer="words-1").keys()
 
 
 def test_a_model_is_replaced_and_what_is_not_its_own_is_kept(folder: Path) -> None:
@@ -567,7 +588,7 @@ def test_a_place_that_cannot_be_written(folder: Path) -> None:
 def test_a_run_may_have_its_files_there_before_the_model(model: Model, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "log.jsonl").write_text("{}\n", encoding="utf-8")
-    save_model(tmp_path / "run", model, tokenizer="words-1", beside=["log.jsonl"])
+    write_model(tmp_path / "run", model_files(model, tokenizer="words-1"))
     assert load_model(tmp_path / "run") and (tmp_path / "run" / "log.jsonl").exists()
 
 
@@ -606,7 +627,7 @@ def test_a_checkpoint_of_no_tensors(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "c") == ({}, {})
 
 
-@pytest.mark.parametrize(("module", "name"), [(atomic, "write_through"), (os, "replace"), (os, "fsync")])
+@pytest.mark.parametrize(("module", "name"), [(files, "uuid4"), (os, "replace"), (os, "fsync")])
 def test_an_interrupted_checkpoint_leaves_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
 ) -> None:

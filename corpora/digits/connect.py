@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # splitmix.py, which all corpora share
+
 import numpy as np
 from recordings import Recording, recordings
 from splitmix import SplitMix64, digest

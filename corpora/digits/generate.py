@@ -9,6 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # splitmix.py, which all corpora share
+
 import numpy as np
 from splitmix import SplitMix64, digest
 from strings import digits, gap, repeats

@@ -13,6 +13,8 @@ import re
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # splitmix.py, which all corpora share
+
 from counts import Corpus, statistics
 from sentences import Sentence
 from splits import HERE, LANGUAGES, SIZES, corpus

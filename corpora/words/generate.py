@@ -11,6 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # splitmix.py, which all corpora share
+
 from pairs import LONGER, Draw, Pair, TooManyPairs, dates, numbers, reversal, spelling, splits
 
 SEED = 7

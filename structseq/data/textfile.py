@@ -6,7 +6,6 @@ import codecs
 import gzip
 import io
 import os
-import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from typing import BinaryIO, TextIO
 
 from structseq.data.file_signatures import kind_of
 from structseq.errors import ConfigError, DataError
+from structseq.files import new_file
 
 Source = str | os.PathLike[str] | BinaryIO
 Target = str | os.PathLike[str] | BinaryIO
@@ -232,7 +232,7 @@ def _packed(target: Target) -> Iterator[BinaryIO]:
 @contextmanager
 def replacing(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary file that takes the target's place when the block ends well, and leaves no trace when it does not."""
-    path = Path(os.path.realpath(target))  # a link stays a link
+    path = Path(target)
     if path.is_dir():
         raise DataError("expected a file to write to, found a folder", file=os.fspath(target))
     try:
@@ -240,24 +240,8 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             with path.open("wb") as device:
                 yield device
         else:
-            with _replacing(path) as stream:
+            with new_file(path) as stream:
                 yield stream
     except OSError as error:
         why = "there is no such folder" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
         raise DataError(f"cannot be written ({why})", file=os.fspath(target)) from None
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        if path.exists():
-            shutil.copymode(path, temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

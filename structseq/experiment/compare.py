@@ -19,10 +19,10 @@ from structseq.experiment.pool import Ended, Pool
 from structseq.experiment.results import Comparison
 from structseq.experiment.table import as_csv
 from structseq.experiment.trial import Trial
+from structseq.files import write_file
 from structseq.run import Identity, Parts, PreparedCorpus, prepare_corpus, read_corpus
 from structseq.run.corpus import Say
 from structseq.run.identity import used_files
-from structseq.storage.atomic import write_file
 from structseq.storage.entries import json_bytes
 
 # Called now and then with the running trials, and with every trial that ended and how many are done

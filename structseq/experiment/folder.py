@@ -2,7 +2,8 @@
 
 ::
 
-    DIR/experiment.json            what all trials share: options, data (an identity); also the lock
+    DIR/experiment.json            what all trials share: options, data (an identity)
+    DIR/.lock                      held by the process that compares
     DIR/trials/NAME-SEED/          a trial: while it runs a run folder, then the model folder
     DIR/trials/NAME-SEED/trial.json  what came of it
     DIR/comparison.json, .csv, report.html
@@ -19,8 +20,9 @@ from pathlib import Path
 from structseq.errors import TrainingError
 from structseq.experiment.plan import Plan, System
 from structseq.experiment.trial import Trial
+from structseq.files import LOCK, leftover, lock, sweep, write_file
 from structseq.run import Identity
-from structseq.run.journal import write_atomically
+from structseq.storage.entries import json_bytes
 
 FORMAT = 1
 
@@ -41,7 +43,7 @@ class ExperimentFolder:
             return
         if not self.path.is_dir():
             raise TrainingError(f"{self.path}: is a file, not a folder; choose a new or empty folder for --output")
-        if any(entry.name != ".experiment.json.part" for entry in self.path.iterdir()):
+        if not all(map(leftover, self.path.iterdir())):
             raise TrainingError(
                 f"{self.path}: holds files that are not a comparison; choose a new or empty folder for --output"
             )
@@ -55,16 +57,18 @@ class ExperimentFolder:
         made = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if not self.file.exists():
-                values = {"format": FORMAT, **identity.to_dict()}
-                write_atomically(self.file, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
-            with _held(self.file, self.path):
+            with lock(self.path / LOCK, f"{self.path}: another process is comparing into this folder; wait for it"):
+                sweep(self.path)
+                if not self.file.exists():
+                    write_file(self.file, json_bytes({"format": FORMAT, **identity.to_dict()}))
                 self._compare(identity)
                 (self.path / "trials").mkdir(exist_ok=True)
                 try:
                     yield
                 finally:
-                    self._forget_nothing(whole=made)
+                    with suppress(OSError):
+                        (self.path / "trials").rmdir()  # which fails where there is a trial
+                        self.file.unlink()
         except BrokenPipeError:  # nobody reads what is told any more: no fault of the folder
             raise
         except OSError as problem:
@@ -72,14 +76,10 @@ class ExperimentFolder:
                 f"{problem.filename or self.path}: cannot be written ({problem.strerror or problem}); "
                 "choose a folder that can be written"
             ) from None
-
-    def _forget_nothing(self, *, whole: bool) -> None:
-        """Remove what says that an experiment was begun where no trial was; ``whole``: the folder too."""
-        with suppress(OSError):
-            (self.path / "trials").rmdir()  # which fails where there is a trial
-            self.file.unlink()
-            if whole:
-                self.path.rmdir()
+        finally:
+            if made:
+                with suppress(OSError):  # where there is anything in it
+                    self.path.rmdir()
 
     def _compare(self, identity: Identity) -> None:
         try:
@@ -112,21 +112,3 @@ class ExperimentFolder:
             identity=replace(identity, options=options, seed=seed),
             trusted=tuple(system.trusted),
         )
-
-
-@contextmanager
-def _held(path: Path, folder: Path) -> Iterator[None]:
-    """One process at a time; a killed one lets go by itself. Without POSIX locks nobody is kept out."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainingError(f"{folder}: another process is comparing into this folder; wait for it") from None
-        except OSError:
-            pass  # a file system without locks
-        yield

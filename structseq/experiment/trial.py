@@ -17,6 +17,7 @@ from structseq.config import Options
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.experiment.findings import confident_errors, learned_transitions
+from structseq.files import write_file
 from structseq.inference import Tagger
 from structseq.model import Model
 from structseq.run import Destination, Identity, Outcome, PreparedCorpus, RunFolder, train_and_save
@@ -24,7 +25,6 @@ from structseq.run.identity import versions
 from structseq.run.journal import Journal
 from structseq.spans import Scheme, scheme_of
 from structseq.storage import load_model
-from structseq.storage.atomic import write_file
 from structseq.storage.entries import json_bytes
 from structseq.tasks.tagging import TaggingTask
 
@@ -132,7 +132,7 @@ class Trial:
         Raises `structseq.run.Interrupted` when stopped politely, with everything saved.
         """
         folder, remarks = RunFolder(self.path), list[str]()
-        _wait_for(folder.work / "lock")
+        folder.wait()
         with _one_thread():
             if folder.status == "finished":
                 folder.compare(self.identity)
@@ -220,26 +220,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _wait_for(lock: Path) -> None:
-    """Wait until nobody holds a run's lock: a process whose parent was killed saves its work, and then lets go."""
-    with _opened(lock) as file:
-        if file is not None:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-
-
-@contextmanager
-def _opened(lock: Path) -> Iterator[Any]:
-    """The lock's file; None where there is none, or the system has no such locks."""
-    try:
-        import fcntl  # noqa: F401
-
-        file = lock.open("a")
-    except (ImportError, OSError):
-        yield None
-        return
-    with file:
-        yield file

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from structseq.files import write_file
 from structseq.report import wording
 from structseq.report.drawing import VARIABLES, inline_svg
 from structseq.report.excerpt import excerpt_of
@@ -30,7 +31,6 @@ from structseq.report.figures import (
 )
 from structseq.report.transitions import TransitionTable, table_of
 from structseq.section import dotted
-from structseq.storage.atomic import write_file
 
 # So many systems share one drawing of learning curves; more get one each
 TOGETHER = 4

@@ -5,17 +5,15 @@ While it runs::
     OUTPUT/log.jsonl                    the journal
     OUTPUT/run/run.json                 what the run is: options, seed, data (its identity)
     OUTPUT/run/checkpoint.safetensors   where it stands; replaced whole or not at all
-    OUTPUT/run/lock                     held by the process that trains
+    OUTPUT/.lock                        held by the process that trains
 
-When it is finished OUTPUT is the model folder, with the journal in it, and ``run`` is gone. The model is written in
-``run/model`` first and then moved up, ``config.json`` last: OUTPUT becomes a model in one step. A kill at any moment
-leaves something that ``--resume`` goes on from.
+When it is finished OUTPUT is the model folder, with the journal in it, and ``run`` is gone. A kill at any moment leaves
+something that ``--resume`` goes on from.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,13 +23,16 @@ from typing import Any, Literal
 from torch import Tensor
 
 from structseq.errors import TrainingError
+from structseq.files import LOCK, leftover, lock, recover, standing, sweep, write_file
 from structseq.model import Model
 from structseq.run.identity import Identity
-from structseq.run.journal import Journal, now, unwritable, write_atomically
-from structseq.storage import load_checkpoint, save_checkpoint, save_model
+from structseq.run.journal import Journal, now, unwritable
+from structseq.storage import load_checkpoint, model_files, save_checkpoint, write_model
+from structseq.storage.entries import json_bytes
 
 FORMAT = 1
-_OWN = {"lock", ".run.json.part"}
+
+_TAKEN = "another process is training into this folder; wait for it or stop it"
 
 Status = Literal["new", "unfinished", "finished", "foreign"]
 
@@ -62,13 +63,14 @@ class RunFolder:
             return "new"
         if not self.path.is_dir():
             return "foreign"
-        if (self.path / "config.json").exists():
-            return "finished" if _json(self.path / "config.json").get("model_type") == "structseq" else "foreign"
+        config = standing(self.path, "config.json") / "config.json"
+        if config.exists():
+            return "finished" if _json(config).get("model_type") == "structseq" else "foreign"
         if (self.work / "run.json").exists():
             return "unfinished"
-        names = {entry.name for entry in self.path.iterdir()}
-        begun = {entry.name for entry in self.work.iterdir()} if self.work.is_dir() else set()
-        return "new" if names <= {"run"} and begun <= _OWN else "foreign"
+        found = [entry for entry in self.path.iterdir() if entry != self.work]
+        found += self.work.iterdir() if self.work.is_dir() else []
+        return "new" if all(map(leftover, found)) else "foreign"
 
     def check(self, *, resume: bool) -> None:
         """Refuse what must not be written to, before anything is read.
@@ -108,24 +110,34 @@ class RunFolder:
         made = not self.path.exists()
         try:
             self.work.mkdir(parents=True, exist_ok=True)
-            with _locked(self.work / "lock", self.path):
-                for leftover in self.work.glob(".*"):  # half a checkpoint of a killed process
-                    leftover.unlink() if leftover.is_file() else shutil.rmtree(leftover)
+            with lock(self.path / LOCK, f"{self.path}: {_TAKEN}"):
+                sweep(self.path)
+                sweep(self.work)
                 if (self.work / "run.json").exists():
                     self.compare(identity)
                 else:
                     run = {"format": FORMAT, "begun": now(), "command": command, **identity.to_dict()}
-                    write_atomically(self.work / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+                    write_file(self.work / "run.json", json_bytes(run))
                 try:
                     yield
                 except BaseException:
                     if self.status == "unfinished" and not self.checkpoint.exists():
-                        self._forget(whole=made)
+                        shutil.rmtree(self.work, ignore_errors=True)
+                        self.journal.path.unlink(missing_ok=True)
                     raise
         except BrokenPipeError:  # nobody reads the output; the folder is well
             raise
         except OSError as problem:
             raise unwritable(self.path, problem) from None
+        finally:
+            if made:
+                with suppress(OSError):  # where there is anything in it
+                    self.path.rmdir()
+
+    def wait(self) -> None:
+        """Wait while a process trains here: one whose parent was killed saves its work, and then lets go."""
+        with lock(self.path / LOCK):
+            pass
 
     @property
     def checkpoint(self) -> Path:
@@ -151,18 +163,9 @@ class RunFolder:
         """Turn the folder into the finished model, which knows by its provenance which run it comes from."""
         run = _json(self.work / "run.json")
         provenance = {"run": run, "begun": run.get("begun"), "finished": now()}
-        whole = self.work / "model"
         try:
-            shutil.rmtree(whole, ignore_errors=True)  # what a kill left of an earlier attempt
-            save_model(whole, model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
-            for entry in sorted(whole.iterdir(), key=lambda entry: (entry.name == "config.json", entry.name)):
-                target = self.path / entry.name
-                if target.is_dir():
-                    shutil.rmtree(target)
-                if entry.name == "config.json":
-                    _settle(self.path)
-                os.replace(entry, target)
-            _settle(self.path)
+            files = model_files(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
+            write_model(self.path, files)
             shutil.rmtree(self.work)
         except OSError as problem:
             raise unwritable(self.path, problem) from None
@@ -170,7 +173,10 @@ class RunFolder:
     def tidy(self) -> None:
         """Remove what a kill left of the run in a finished model."""
         if self.status == "finished":
-            shutil.rmtree(self.work, ignore_errors=True)
+            with lock(self.path / LOCK):
+                recover(self.path, "config.json")
+                sweep(self.path)
+                shutil.rmtree(self.work, ignore_errors=True)
 
     def _begun(self) -> Identity:
         if (self.work / "run.json").exists():
@@ -184,32 +190,6 @@ class RunFolder:
                 f"{self.path}: does not say how its run was begun; choose another --output, or remove the folder first"
             ) from None
 
-    def _forget(self, *, whole: bool) -> None:
-        shutil.rmtree(self.work, ignore_errors=True)
-        self.journal.path.unlink(missing_ok=True)
-        if whole:
-            with suppress(OSError):
-                self.path.rmdir()
-
-
-@contextmanager
-def _locked(path: Path, folder: Path) -> Iterator[None]:
-    """One process at a time; a killed one lets go by itself. Without POSIX locks nobody is kept out."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            message = f"{folder}: another process is training into this folder; wait for it or stop it"
-            raise TrainingError(message) from None
-        except OSError:
-            pass  # a file system without locks
-        yield
-
 
 def _json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; an empty one where it cannot be read as one."""
@@ -218,14 +198,3 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _settle(folder: Path) -> None:
-    """Make renames in a folder last through a power cut."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from structseq.errors import TrainingError
+from structseq.files import write_file
 
 
 class Journal:
@@ -53,25 +54,15 @@ class Journal:
         """Drop what was written after ``update``: those updates are made again, and so are their records."""
         kept = [record for record in self.read() if record.get("update", 0) <= update and record.get("event") != "end"]
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept)
-        write_atomically(self.path, text)
+        try:
+            write_file(self.path, text.encode("utf-8"))
+        except OSError as problem:
+            raise unwritable(self.path, problem) from None
 
 
 def now() -> str:
     """The time in UTC, to the second, as ISO 8601 writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Put ``text`` in the place of ``path``: all of it, on the disk, or nothing."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        with beside.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as problem:
-        raise unwritable(path, problem) from None
 
 
 def unwritable(path: Path, problem: OSError) -> TrainingError:

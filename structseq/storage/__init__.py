@@ -13,14 +13,14 @@
       README.md            the model card
 
 `saving` writes it and `loading` reads it; `configuration` says what config.json holds and `migrations` what it held
-before; `weights`, `vocabulary` and `entries` are the kinds of files, `card` is the model card, `assembly` makes a model
-of what was read, and `atomic` keeps the old whole until the new is.
+before; `weights`, `vocabulary` and `entries` are the kinds of files, `card` is the model card, and `assembly` makes a
+model of what was read.
 """
 
 from __future__ import annotations
 
 from structseq.storage.loading import StoredModel, load_model
-from structseq.storage.saving import check_destination, is_model_folder, model_files, save_model
+from structseq.storage.saving import check_destination, is_model_folder, model_files, save_model, write_model
 from structseq.storage.weights import load_checkpoint, save_checkpoint
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "model_files",
     "save_checkpoint",
     "save_model",
+    "write_model",
 ]

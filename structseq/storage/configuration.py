@@ -98,7 +98,7 @@ def _version(content: dict[str, Any], path: Path) -> int:
         raise ModelFileError(
             f'{path}: expected "model_type": "{MODEL_TYPE}", found {kind!r}; this is another program\'s model'
         )
-    if not isinstance(version, int) or isinstance(version, bool) or version < 0:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ModelFileError(f"{path}: expected a format_version, found {version!r}; the file is damaged")
     if version > FORMAT_VERSION:
         raise ModelFileError(

@@ -13,9 +13,9 @@ from torch import Tensor
 from structseq.config import Options
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ConfigError, ModelFileError
+from structseq.files import standing
 from structseq.model import FRAMES_WIDTH, Model
 from structseq.storage.assembly import assemble
-from structseq.storage.atomic import standing
 from structseq.storage.configuration import WEIGHTS, VocabularyFile, read_configuration, tag_set
 from structseq.storage.entries import checksum, parse_entities, read_entry, read_object, read_text
 from structseq.storage.vocabulary import read_vocabulary
@@ -64,7 +64,7 @@ def load_model(folder: str | Path, *, trusted: Collection[str] = ()) -> StoredMo
     ModelFileError
         The folder is foreign, damaged, incomplete or too new.
     """
-    folder = standing(Path(folder))
+    folder = standing(Path(folder), "config.json")
     config, version = read_configuration(folder)
     place = folder / "config.json"
     tags = tag_set(config, place)

@@ -7,17 +7,8 @@ from typing import Any
 
 FORMAT_VERSION = 1
 
-
-def _from_0(config: dict[str, Any]) -> dict[str, Any]:
-    """Version 0 listed the tags as ``labels``, and had one scheme for the files and the model."""
-    labels, scheme = config.pop("labels"), config.pop("scheme")
-    config["id2label"] = {str(number): label for number, label in enumerate(labels)}
-    config["label2id"] = {label: number for number, label in enumerate(labels)}
-    config["scheme"] = {"outer": scheme, "inner": scheme}
-    return config
-
-
-MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {0: _from_0}
+# By the version that a step reads
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
 def migrate(config: Mapping[str, Any], version: int) -> dict[str, Any]:

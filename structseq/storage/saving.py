@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ModelFileError
+from structseq.files import NEW, leftover, new_folder, standing, write_file
 from structseq.model import Model
-from structseq.storage.atomic import new_folder, standing, write_through
 from structseq.storage.card import model_card
 from structseq.storage.configuration import MODEL_TYPE, WEIGHTS
 from structseq.storage.entries import checksum, entity_lines, json_bytes, read_object
@@ -27,7 +27,6 @@ def save_model(
     metrics: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     entities: Iterable[tuple[str, str]] = (),
-    beside: Collection[str] = (),
 ) -> None:
     """Write a model folder: a model that stands there already is replaced only when the new one is complete.
 
@@ -39,35 +38,40 @@ def save_model(
         JSON-able; scores, and where the model comes from.
     entities:
         (text, label) of the training data's entities.
-    beside:
-        Names of files that may lie in ``folder`` before any model does, such as a run's log. They are kept, as is
-        everything in a model folder that is not the model's own.
 
     Raises
     ------
     ModelFileError
         ``folder`` holds something that is no model of ours, or cannot be written.
     """
+    check_destination(folder)
+    files = model_files(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
+    write_model(folder, files)
+
+
+def write_model(folder: str | Path, files: Mapping[str, bytes]) -> None:
+    """Put the ``files`` of `model_files` into ``folder``, all or none; whatever else is there stays.
+
+    Raises `ModelFileError` if ``folder`` cannot be written.
+    """
     folder = Path(folder).resolve()
-    check_destination(folder, beside=beside)
-    content = model_files(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
     try:
-        with new_folder(folder) as new:
+        with new_folder(folder, "config.json") as new:
             (new / "vocabulary").mkdir()
-            for name, data in content.items():
-                write_through(new / name, data)
+            for name, data in files.items():
+                write_file(new / name, data)
     except OSError as problem:
         raise ModelFileError(f"{folder}: the model cannot be written ({problem.strerror or problem})") from None
 
 
-def check_destination(folder: str | Path, *, beside: Collection[str] = ()) -> None:
+def check_destination(folder: str | Path) -> None:
     """Raise `ModelFileError` where `save_model` would refuse ``folder``; ask before training, not after."""
-    folder = standing(Path(folder).resolve())
+    folder = standing(Path(folder).resolve(), "config.json")
     if folder.exists() and not folder.is_dir():
         raise ModelFileError(f"{folder}: expected a folder for the model, found a file; choose another name")
-    if not folder.exists() or is_model_folder(folder):
+    if not folder.exists() or is_model_folder(folder) or (folder / NEW).exists():  # `NEW`: a save was killed here
         return
-    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in beside)
+    foreign = sorted(entry.name for entry in folder.iterdir() if not leftover(entry))
     if foreign:
         raise ModelFileError(
             f"{folder}: expected a structseq model, an empty folder or none, found {foreign[0]!r}; "
@@ -78,7 +82,7 @@ def check_destination(folder: str | Path, *, beside: Collection[str] = ()) -> No
 def is_model_folder(folder: str | Path) -> bool:
     """Whether ``folder`` has the config.json of a structseq model; the rest may still be damaged."""
     try:
-        return read_object(standing(Path(folder)) / "config.json").get("model_type") == MODEL_TYPE
+        return read_object(standing(Path(folder), "config.json") / "config.json").get("model_type") == MODEL_TYPE
     except ModelFileError:
         return False
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from structseq.errors import ModelFileError
-from structseq.storage.atomic import write_file
+from structseq.files import write_file
 from structseq.storage.entries import parse_json, read_entry
 
 NUMBERS = "structseq.numbers"
