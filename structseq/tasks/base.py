@@ -124,7 +124,7 @@ class Task(ABC):
 
     @classmethod
     def symbols(cls, options: Options) -> str | None:
-        """The symbols that texts are cut into, of `structseq.data.pairs.SYMBOLS`; None where the tokenizer cuts them."""
+        """The symbols that texts are cut into (`structseq.data.pairs.SYMBOLS`); None where the tokenizer cuts them."""
         return options.data.symbols if options.data.format == "pairs" else None
 
     @classmethod
