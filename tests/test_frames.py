@@ -16,7 +16,8 @@ from torch import Tensor
 from structseq.data.audio import frames_of
 from structseq.data.example import Example
 from structseq.errors import DataError
-from structseq.inputs.frames import FrameBatch, FrameInputs
+from structseq.features.frames import FrameBatch
+from structseq.inputs.frames import FrameInputs
 
 F = 3
 steady = settings(deadline=None, derandomize=True, max_examples=30)
@@ -68,7 +69,7 @@ def test_no_examples_and_no_frames_make_empty_batches() -> None:
 def test_it_is_the_twin_of_inputs_for_words() -> None:
     made = inputs()
     assert made.width == made.in_width == F and inputs(convolution=7).width == 7
-    assert made.column_vocabularies == {} and made.vocabulary is None and made.word_table() is None
+    assert made.column_vocabularies == {} and made.word_table() is None
     batch = made.encode(examples([3]))
     assert (made(batch, table=made.word_table()).values == made(batch).values).all()
 

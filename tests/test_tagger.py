@@ -506,18 +506,6 @@ def test_saved_and_loaded(tagger: Tagger, tmp_path: Path) -> None:
         Tagger.load(tmp_path)
 
 
-def test_an_older_folder_is_loaded_with_a_warning(tagger: Tagger, tmp_path: Path) -> None:
-    tagger.save(tmp_path / "model")
-    path = tmp_path / "model" / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config["labels"] = list(config.pop("id2label").values())
-    config["scheme"], config["format_version"] = config["scheme"]["outer"], 0
-    path.write_text(json.dumps(config), encoding="utf-8")
-    with pytest.warns(UserWarning, match="older"):
-        loaded = Tagger.load(tmp_path / "model")
-    assert loaded.tag(["leave", "Taipei"]) == tagger.tag(["leave", "Taipei"])
-
-
 def test_threads_share_a_tagger(tagger: Tagger) -> None:
     parts = [random_sentences(40, seed=seed) for seed in range(24)]
     alone = [list(tagger.tag_many(part)) for part in parts]

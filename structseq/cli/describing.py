@@ -9,9 +9,8 @@ from typing import Any
 from structseq.cli.door import one_line
 from structseq.cli.reading import data_options, read_examples, refuse_foreign
 from structseq.config import Options, dotted
-from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ConfigError
-from structseq.model import FRAMES, Model
+from structseq.model import Model
 from structseq.openings import mean_openings
 from structseq.storage import StoredModel, load_model
 
@@ -60,8 +59,10 @@ def _what(folder: Path, stored: StoredModel) -> str:
 
 
 def _sizes(model: Model) -> str:
-    """Vocabularies, and numbers that were trained, by part."""
-    known = [(f"  {name}", f"{_size(vocabulary, name):,}") for name, vocabulary in model.vocabularies.items()]
+    """Vocabularies, widths, and numbers that were trained, by part."""
+    known = [(f"  {name}", f"{len(vocabulary.items):,}") for name, vocabulary in model.vocabularies.items()]
+    widths = [(f"  {name}", f"{width:,}") for name, width in model.widths.items()]
+    sizes = [f"{title}\n{_table(rows)}\n" for title, rows in (("vocabularies", known), ("widths", widths)) if rows]
     parts: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         words = name.removeprefix("inputs.features.").removeprefix("inputs.").split(".")
@@ -69,7 +70,7 @@ def _sizes(model: Model) -> str:
         parts[part] = parts.get(part, 0) + parameter.numel()
     trained = sum(count for part, count in parts.items() if not part.endswith("(frozen)"))
     weights = [(f"  {part}", f"{count:,}") for part, count in parts.items()]
-    return f"vocabularies\n{_table(known)}\n\n{trained:,} trained numbers\n{_table(weights)}"
+    return "\n".join([*sizes, f"{trained:,} trained numbers\n{_table(weights)}"])
 
 
 def _options(options: Options) -> str:
@@ -156,8 +157,3 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(
         f"{one_line(name) if name[:1] != ' ' else name:<{width}}  {one_line(value)}" for name, value in rows
     )
-
-
-def _size(vocabulary: Vocabulary, name: str) -> int:
-    """How many there are; of a width, which is stored among them, that."""
-    return int(vocabulary.items[0]) if name in (FRAMES, "vectors.width") else len(vocabulary.items)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from structseq.data.example import Example
-from structseq.data.moments import Moments
+from structseq.features.frames import Moments
 from structseq.data.rows import Axis, open_rows
 from structseq.errors import ConfigError
 from structseq.evaluation.reconstruction import evaluate_reconstruction

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from structseq.config import outside_classes
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError
 from structseq.model import Model
@@ -84,9 +85,8 @@ class Held:
 
     def __getstate__(self) -> dict[str, Any]:
         """The files of the model folder by name: JSON, text and safetensors, no pickled tensors."""
-        options = self.model.options
-        trusted = [kind for kind in (options.encoder.type, options.head.type) if ":" in kind]
-        return {"files": model_files(self.model, **self._told()), "trusted": trusted}
+        trusted = outside_classes(self.model.options.to_dict()).values()
+        return {"files": model_files(self.model, **self._told()), "trusted": list(trusted)}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         with tempfile.TemporaryDirectory() as folder:
