@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from structseq.data.example import Example
-from structseq.features.frames import Moments
 from structseq.data.rows import Axis, open_rows
 from structseq.errors import ConfigError
 from structseq.evaluation.reconstruction import evaluate_reconstruction
 from structseq.evaluation.transduction import symbol_errors
+from structseq.features.frames import Moments
 from structseq.heads.base import Head
 from structseq.heads.classifying import Pooling
 from structseq.heads.tagging import TagSet
