@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from structseq.estimator import SequenceClassifier, SequenceTagger
     from structseq.evaluation import Report, evaluate
     from structseq.spans import Scheme, Span, scheme_of
-    from structseq.tagger import Classifier, Embedder, Tagger, Transducer
+    from structseq.inference import Classifier, Embedder, Tagger, Transducer
 
 __version__ = "0.1.0"
 
@@ -48,11 +48,11 @@ __all__ = [
 
 _HOMES = {
     "CRF": "structseq.crf",
-    "Classifier": "structseq.tagger",
+    "Classifier": "structseq.inference",
     "ConfigError": "structseq.errors",
     "Corpus": "structseq.data.corpus",
     "DataError": "structseq.errors",
-    "Embedder": "structseq.tagger",
+    "Embedder": "structseq.inference",
     "Example": "structseq.data.example",
     "ModelFileError": "structseq.errors",
     "Report": "structseq.evaluation",
@@ -61,9 +61,9 @@ _HOMES = {
     "SequenceTagger": "structseq.estimator",
     "Span": "structseq.spans",
     "StructseqError": "structseq.errors",
-    "Tagger": "structseq.tagger",
+    "Tagger": "structseq.inference",
     "TrainingError": "structseq.errors",
-    "Transducer": "structseq.tagger",
+    "Transducer": "structseq.inference",
     "evaluate": "structseq.evaluation",
     "read": "structseq.data.formats",
     "scheme_of": "structseq.spans",

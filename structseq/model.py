@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from structseq.batch import batches
-from structseq.config import EncoderOptions, HeadOptions, Options, row_of
+from structseq.config import EncoderOptions, Options
 from structseq.data.example import Example
+from structseq.data.modality import Modality
 from structseq.data.vocabulary import Vocabulary
 from structseq.dropout import LockedDropout
 from structseq.encoders import ENCODERS, SelfAttention
@@ -23,19 +23,20 @@ from structseq.encoders.base import Backwards, Bidirectional, Encoder, Stack
 from structseq.errors import ConfigError
 from structseq.features.counting import count_vocabularies
 from structseq.heads import HEADS
-from structseq.heads.base import Head
-from structseq.heads.tagging import TagSet
-from structseq.inputs.base import Inputs
+from structseq.heads.base import Head, Tunable
+from structseq.heads.sequence import SequenceHead
 from structseq.inputs.build import build_inputs, count_further
 from structseq.inputs.frames import FrameInputs
 from structseq.inputs.tokens import PretrainedVectors
 from structseq.padded import Padded
-from structseq.spans import PLAIN, Scheme
+from structseq.section import resolve_class
+from structseq.spans import Scheme, TagSet
 from structseq.structures.base import Distribution
+from structseq.tasks import Task, task_of
 
 
 class Model(nn.Module):
-    """An encoder between inputs and a head.
+    """An encoder between inputs and a head, for one task.
 
     Attributes
     ----------
@@ -43,14 +44,16 @@ class Model(nn.Module):
         What it was built from.
     vocabularies:
         Everything counted on the training data, by name: ``words``, ``characters``, ``shapes``, ``affixes``,
-        ``vectors``, ``column.NAME`` and ``feature.NAME.OWN``; none of a model that reads frames. Options, vocabularies,
-        widths, tags and weights are the whole model.
+        ``vectors``, ``column.NAME``, ``feature.NAME.OWN``, ``labels``. Options, vocabularies, tags, widths and weights
+        are the whole model.
     widths:
         ``frames`` or ``vectors``: how many numbers one of them is; neither where it reads none.
     tags:
-        What it decides between; none for a model whose answers are frames.
+        The tags, labels or symbols of its answers; none for a model whose answers are frames.
     inputs:
-        `Inputs`, or `FrameInputs`; `words` and `reads` tell which.
+        `Inputs` for tokens, `FrameInputs` for frames; ``modality`` is which.
+    task:
+        What it answers.
     """
 
     def __init__(
@@ -63,10 +66,13 @@ class Model(nn.Module):
         super().__init__()
         self.options, self.vocabularies, self.tags = options, dict(vocabularies), tags
         self.widths = dict(widths or {})
+        kind: type[Head] = resolve_class(HEADS, options.head.type, "head.type")
         self.inputs: Any = build_inputs(options.inputs, self.vocabularies, self.widths)
         self.encoder = build_encoder(options.encoder, self.inputs.width, tags=len(tags.labels))
-        frames, labels = self.widths.get("frames", 0), self.vocabularies.get("labels")
-        self.head = build_head(options.head, self.encoder.width, tags, labels, frames)
+        frames = self.widths.get("frames", 0)
+        labels = self.vocabularies["labels"].items if "labels" in self.vocabularies else ()
+        self.head: Any = kind.build(options.head, self.encoder.width, tags, labels=labels, frames=frames)
+        self.task: Task = task_of(kind)(tags, self.modality, labels=labels)
 
     @staticmethod
     def prepare(
@@ -74,22 +80,18 @@ class Model(nn.Module):
     ) -> Model:
         """A fresh model for these training examples; ``seed`` decides its first weights, whatever was drawn before.
 
-        ``known``: words with their counts that it shall know besides, as those of a model whose weights it will take.
+        ``known``: further words with their counts, as those of a model whose weights it will take.
         """
         vocabularies, widths, vectors = count_vocabularies(options.inputs, options.data.columns, examples, known)
         vocabularies |= count_further(options.inputs, vocabularies)
-        kind: type[Head] = row_of(HEADS, options.head.type, "head.type")
-        # A label alone is a sequence of one tag; labels beside tags are counted on their own.
-        named = [example.tags if "tags" in kind.asks else kind.gold(example) for example in _answered(examples, kind)]
-        silent = kind.gives == "inputs" and "frames" in widths
-        tags = TagSet((), PLAIN, PLAIN) if silent else TagSet.of(named, scheme, options.head.scheme)
-        if kind.asks == ("tags", "label"):
-            vocabularies["labels"] = Vocabulary.count(Counter(example.label for example in examples), open=False)
+        task = task_of(resolve_class(HEADS, options.head.type, "head.type"))
+        tags = task.inventory(examples, scheme, options)
+        if (labels := task.label_inventory(examples)) is not None:
+            vocabularies["labels"] = labels
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = Model(options, vocabularies, tags, widths)
-        if isinstance(model.inputs, FrameInputs):
-            model.inputs.measure(examples)
+        model.inputs.prepare(examples)
         model.head.prepare(examples)
         if vectors is not None:
             pretrained = model.inputs.features["vectors"]
@@ -98,23 +100,21 @@ class Model(nn.Module):
         return model
 
     @property
-    def reads(self) -> str:
-        """What a step of its input is: ``"tokens"`` or ``"frames"``."""
-        return "tokens" if isinstance(self.inputs, Inputs) else "frames"
+    def modality(self) -> Modality:
+        """What a step of its input is."""
+        modality: Modality = self.inputs.modality
+        return modality
 
     @property
     def symbols(self) -> str | None:
-        """What texts are cut into (``data.symbols``) where it answers as pairs do, or was told that its data are pairs
-        (``data.format``); None where a tokenizer cuts them."""
-        data = self.options.data
-        return data.symbols if self.head.gives == "target" or data.format == "pairs" else None
+        """The symbols that texts are cut into (``data.symbols``); None where a tokenizer cuts them."""
+        return self.task.symbols(self.options.data)
 
     @property
-    def words(self) -> Inputs:
-        """The inputs of a model that reads tokens; raises `ConfigError` for one that reads frames."""
-        if not isinstance(self.inputs, Inputs):
-            raise ConfigError("this model reads frames (of recordings), not tokens")
-        return self.inputs
+    def output_symbols(self) -> Sequence[str]:
+        """What its answers are made of."""
+        symbols: Sequence[str] = self.head.symbols() if isinstance(self.head, SequenceHead) else self.tags.labels
+        return symbols
 
     @contextmanager
     def on_threads(self, threads: int) -> Iterator[None]:
@@ -217,12 +217,24 @@ class Model(nn.Module):
 
         self.head.calibrate(held_out)
 
+    def log_probs(self, examples: Sequence[Example]) -> list[float]:
+        """The log-probability of each example's gold answer, in nats; -inf where the head has no such answer."""
+        found = [-math.inf] * len(examples)
+        for rows, distribution in self._distributions(examples):
+            targets = [self.head.target(examples[row]) for row in rows]
+            known = [place for place, target in enumerate(targets) if target is not None]
+            padded = self.head.pad([target if target is not None else [] for target in targets])
+            each = distribution.log_prob(padded).double().tolist()
+            for place in known:
+                found[rows[place]] = each[place]
+        return found
+
     def tune(self, examples: Sequence[Example]) -> None:
-        """Choose on held-out ``examples`` how the head decides (`Head.decisions`), by its criterion.
+        """Choose on held-out ``examples`` how the head decides (`Tunable.decisions`), by the task's criterion.
 
         Neighbouring ways share their scores (weights 1/4, 1/2, 1/4), so that one lucky sentence does not decide.
         """
-        ways = self.head.decisions()
+        ways = self.head.decisions() if isinstance(self.head, Tunable) else ()
         if not ways or not examples:
             return
         answers: dict[float, list[tuple[str, ...]]] = {way: [()] * len(examples) for way in ways}
@@ -231,8 +243,8 @@ class Model(nn.Module):
                 self.head.decide_by(way)
                 for row, answer in zip(rows, self.head.predicted(distribution), strict=True):
                     answers[way][row] = answer
-        gold = [self.head.gold(example) for example in examples]
-        scores = np.pad([self.head.criterion(gold, answers[way]) for way in ways], 1, mode="edge")
+        gold = [self.task.gold(example) for example in examples]
+        scores = np.pad([self.task.criterion(gold, answers[way]) for way in ways], 1, mode="edge")
         smooth = np.round(scores[:-2] / 4 + scores[1:-1] / 2 + scores[2:] / 4, 6).tolist()
         # Among equals the one nearest to neutral.
         self.head.decide_by(max(zip(smooth, ways, strict=True), key=lambda pair: (pair[0], -abs(pair[1])))[1])
@@ -256,11 +268,6 @@ class Model(nn.Module):
                 yield rows, self.states(self.inputs.encode([examples[row] for row in rows]), table)
 
 
-def _answered(examples: Sequence[Example], kind: type[Head]) -> Sequence[Example]:
-    """Those of which the answer is known; where frames are tagged for training alone, some need no tags."""
-    if kind.asks != ("target", "tags"):
-        return examples
-    return [example for example in examples if "tags" in example.targets] or examples
 
 
 def build_encoder(options: EncoderOptions, in_width: int, *, tags: int | None = None) -> Encoder:
@@ -285,30 +292,3 @@ def _layer(kind: type[Encoder], own: Mapping[str, Any], in_width: int, options: 
         return kind.both_ways(in_width, options.width, **every)
     one = kind(in_width, options.width, **every)
     return Backwards(one) if options.backwards else one
-
-
-# The same of some heads.
-OWN_HEAD_OPTIONS = ("pooling", "attention", "decoder", "embedding", "bottleneck", "dropout", "beam")
-
-
-def build_head(
-    options: HeadOptions, in_width: int, tags: TagSet, labels: Vocabulary | None = None, frames: int = 0
-) -> Head:
-    """The head, for states (B, T, ``in_width``); ``labels`` for one that gives sentences labels beside tags, ``frames``
-    (their width) for one that says them again.
-
-    Raises `ConfigError` for an option that the type does not have.
-    """
-    kind = row_of(HEADS, options.type, "head.type")
-    own: dict[str, Any] = {"costs": options.costs} if options.costs else {}
-    if labels is not None:
-        own["labels"] = labels.items
-    if frames and kind.gives == "inputs":
-        own["frames"] = frames
-    if options.projection != "linear":
-        own["projection"] = options.projection
-    own |= {name: value for name in OWN_HEAD_OPTIONS if (value := getattr(options, name)) is not None}
-    for name in own:
-        _refuse_unknown(f"head.{name}", kind, options.type, HEADS)
-    head: Head = kind(in_width, tags, **own)
-    return head

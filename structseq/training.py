@@ -55,7 +55,7 @@ class Progress:
     ends_epoch:
         Whether the dev set was scored after this update.
     dev_score:
-        The head's criterion on dev, 0..1, with averaged weights; None where there is no dev set or no epoch ended.
+        The task's criterion on dev, 0..1, with averaged weights; None where there is no dev set or no epoch ended.
     best_score, best_epoch:
         The best so far.
     finished:
@@ -88,7 +88,7 @@ def train(
 ) -> Iterator[Progress]:
     """Train ``model`` on ``corpus.train``, yielding after every update; at the end the model holds the best weights.
 
-    AdamW with linear warm-up and decay, clipped gradients, averaged weights, early stopping on the head's criterion
+    AdamW with linear warm-up and decay, clipped gradients, averaged weights, early stopping on the task's criterion
     over ``corpus.dev`` (without a dev set all epochs are run). The same model, corpus, options, seed, machine and
     number of threads give the same weights to the last bit, and so does a run that goes on from a saved ``state``.
 
@@ -359,8 +359,8 @@ def learnable(model: Model, examples: Any) -> tuple[list[Example], list[Any]]:
 
 
 def score_examples(model: Model, examples: list[Example]) -> float:
-    """The head's criterion on ``examples``, 0..1."""
-    return model.head.criterion([model.head.gold(example) for example in examples], list(model.predict(examples)))
+    """The task's criterion on ``examples``, 0..1."""
+    return model.task.criterion([model.task.gold(example) for example in examples], model.task.answers(model, examples))
 
 
 def choose_device(name: str) -> torch.device:

@@ -18,7 +18,19 @@ import structseq
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "structseq"
 DOCUMENT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-HEAVY = {"torch", "torchcrf", "numpy", "sklearn", "seqeval", "numba", "pydantic", "typer", "rich", "safetensors"}
+HEAVY = {
+    "torch",
+    "torchcrf",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "seqeval",
+    "numba",
+    "pydantic",
+    "typer",
+    "rich",
+    "safetensors",
+}
 
 # The two doors stand outside the floors: one resolves public names, the other starts the command line.
 DOORS = {"__init__", "__main__"}

@@ -12,7 +12,7 @@ from typing import Any
 import miniature
 import pytest
 import torch
-from commandline import Command
+from commandline import call, tiny, write_corpus
 
 from structseq import Tagger
 from structseq.config import Options, outside_classes
@@ -128,7 +128,7 @@ def test_it_is_saved_and_loaded_only_when_trusted(model: Model, outside: Path) -
     assert "options.json: inputs.features.capitals.type is 'my_words:Capitals'" in str(caught.value)
     assert f"--trust {CAPITALS}" in str(caught.value) and "my_words" not in sys.modules
     loaded = load_model(outside / "model", trusted=[CAPITALS]).model
-    assert loaded.options == model.options and loaded.vocabularies == model.vocabularies
+    assert loaded.options.to_dict() == model.options.to_dict() and loaded.vocabularies == model.vocabularies
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
     examples = miniature.corpus().dev
@@ -151,17 +151,15 @@ def test_a_pickle_trusts_what_was_held(model: Model) -> None:
     assert copied.tag(["to", "ROME"]) == tagger.tag(["to", "ROME"])
 
 
-def test_it_is_trained_and_described_from_the_command_line(command: Command, outside: Path) -> None:
-    lines = [f"{word} {tag}" for e in miniature.corpus().train for word, tag in [*zip(e.tokens, e.tags), ("", "")]]
-    (outside / "train.conll").write_text("\n".join(line.strip() for line in lines), encoding="utf-8")
-    own = [f"inputs.features.capitals.type={CAPITALS}", "inputs.features.capitals.width=5", "training.epochs=1"]
-    settings = [part for setting in own for part in ("--set", setting)]
-    file, folder = outside / "train.conll", outside / "model"
-    assert command("train", file, "--dev", file, "--output", folder, *settings).status == 0
-    assert command("tag", folder, file).status != 0
-    assert command("tag", folder, file, "--trust", CAPITALS).status == 0
-    described = command("describe", folder, "--trust", CAPITALS).out
-    for told in ("feature.capitals.letters", f"inputs.features.capitals.type   {CAPITALS}", "  capitals  "):
+def test_it_is_trained_and_described_from_the_command_line(capsys: pytest.CaptureFixture[str], outside: Path) -> None:
+    parts, folder = write_corpus(outside), outside / "model"
+    own = [f"inputs.features.capitals.type={CAPITALS}", "inputs.features.capitals.width=5"]
+    settings = [*tiny(1), *(word for setting in own for word in ("--set", setting))]
+    assert call(capsys, "train", parts["train"], "--dev", parts["dev"], "--output", folder, *settings).status == 0
+    assert "--trust" in call(capsys, "tag", folder, parts["test"]).sentence
+    assert call(capsys, "tag", folder, parts["test"], "--trust", CAPITALS).status == 0
+    described = call(capsys, "describe", folder, "--trust", CAPITALS).out
+    for told in ("feature.capitals.letters", "inputs.features.capitals.type", CAPITALS, "\n  capitals "):
         assert told in described
 
 
@@ -191,7 +189,10 @@ REFUSED = {
     "a module that is not there": ({"capitals": {"type": "my_werds:Capitals"}}, "cannot be imported"),
     "no word feature": ({"capitals": {"type": "my_words:Nothing"}}, "expected a WordFeature"),
     "no options": ({"capitals": {"type": "my_words:Letters"}}, "expected a class with options of its own"),
-    "an unknown option": ({"capitals": {"type": CAPITALS, "wdth": 5}}, 'did you mean "inputs.features.capitals.width"?'),
+    "an unknown option": (
+        {"capitals": {"type": CAPITALS, "wdth": 5}},
+        'did you mean "inputs.features.capitals.width"?',
+    ),
     "another kind's option": ({"capitals": {"type": CAPITALS, "windows": [3]}}, "it belongs to characters"),
     "out of range": ({"capitals": {"type": CAPITALS, "width": 0}}, "inputs.features.capitals.width"),
     "a name that is taken": ({"words": {"type": CAPITALS}}, "inputs.features.words: expected a word as name"),

@@ -500,7 +500,7 @@ def test_a_folder_of_version_1_answers_as_it_did(name: str, tmp_path: Path) -> N
     assert again.model.options == stored.model.options and again.model.vocabularies == stored.model.vocabularies
     examples = [Example(inputs) for inputs in told["inputs"]]
     for model in (stored.model, again.model):
-        assert [list(answer) for answer, _ in model.answer(examples)] == [answer for answer, _ in told["answers"]]
+        assert list(map(list, model.predict(examples))) == [answer for answer, _ in told["answers"]]
         torch.testing.assert_close(torch.from_numpy(model.embed(examples)), torch.tensor(told["vectors"]))
 
 

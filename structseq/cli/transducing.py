@@ -23,7 +23,7 @@ from structseq.cli.reading import (
 from structseq.config import DataOptions
 from structseq.data.example import Example
 from structseq.data.formats import FORMATS, detect_format, read
-from structseq.data.kinds import kind_of
+from structseq.data.file_signatures import kind_of
 from structseq.data.textfile import Source, peek, replacing, writing
 from structseq.errors import ConfigError, DataError
 from structseq.storage import StoredModel, load_model

@@ -1,8 +1,7 @@
 """Audio: WAV recordings as frames of numbers (log-mel energies or MFCC; Davis and Mermelstein 1980).
 
-Nothing is lost at the end of a recording: its last frame, and the last step, are completed. soundfile decodes, soxr
-resamples, librosa has the mel filters; all three come with ``pip install 'structseq[audio]'`` and are imported when the
-first recording is read.
+Nothing is lost at the end of a recording: its last frame, and the last step, are completed. soundfile decodes and soxr
+resamples; both come with ``pip install 'structseq[audio]'`` and are imported when the first recording is read.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from structseq.data.options import AudioOptions
-from structseq.data.kinds import kind_of
+from structseq.data.file_signatures import kind_of
 from structseq.data.textfile import opened
 from structseq.errors import ConfigError, DataError
 
@@ -29,10 +28,12 @@ Floats = NDArray[np.float32]
 
 FLOOR = 1e-10  # power below which everything is silence: 40 dB under one step of 16-bit samples
 LOUDEST = 1e9  # beyond it, squares of sums leave float32
-RATES = range(1000, 768_001)  # samples a second that a header may tell
-UNKNOWN = 0xFFFFFFFF  # the size in the header of a WAV file that was written to a pipe; 0 by some
-# The same by SoX, 0x7ffff000 rounded down to whole frames, and by those that count the header in
-UNKNOWNS = (range(0x7FFF0000, 0x7FFFF001), range(0xFFFFFF00, UNKNOWN + 1))
+RATES = range(1000, 768_001)  # samples a second that a header may give
+# Sizes that a writer to a pipe puts into the header: SoX 0x7ffff000 rounded down to whole frames, others 0xffffffff,
+# some less the header
+OPEN = (range(0x7FFF0000, 0x7FFFF001), range(0xFFFFFF00, 0x1_0000_0000))
+# Slaney's mel scale: hertz a mel up to the break (in hertz), above it the logarithm of the factor that one mel is
+SLANEY_LINEAR, SLANEY_BREAK, SLANEY_STEP = 200 / 3, 1000.0, np.log(6.4) / 27
 _BLOCK = 4096  # frames transformed at a time: memory stays small whatever the recording's length
 _PATH = str | os.PathLike[str]
 
@@ -67,94 +68,60 @@ def _bytes_of(path: _PATH) -> bytes:
 
 def _decoded(data: bytes, options: AudioOptions) -> tuple[int, Floats]:
     """Samples a second, and (N,) samples of one channel."""
-    data = _measured(data)
-    channels, rate = _header(data)
+    if data[:4] != b"RIFF" or data[8:12] not in (b"WAVE", b""):
+        raise _foreign(data)
+    _check_whole(data)
+    if data[4:8] in (bytes(4), b"\xff" * 4):
+        data = b"RIFF\x08\0\0\0" + data[8:]  # at this size libsndfile reads sound of size 0 to the file's end
+    soundfile = _library("soundfile")
+    try:
+        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)  # (N, channels)
+    except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
+        why = getattr(error, "error_string", str(error)).strip(" .")
+        advice = "it is cut short, damaged or not PCM: fetch it again or convert it to PCM"
+        raise DataError(f"expected a WAV file, found one that cannot be decoded ({why}); {advice}") from None
+    _check_samples(samples, rate, options)
+    return rate, samples.mean(1) if samples.shape[1] > 1 else samples[:, 0]
+
+
+def _check_whole(data: bytes) -> None:
+    """Raises `DataError` if the header promises more sound than there is: libsndfile reads what is there."""
+    name, at, size = b"", 12, 0
+    while name != b"data":
+        at += size + size % 2
+        if at + 8 > len(data):
+            return  # no sound at all, which libsndfile refuses
+        name, size = struct.unpack_from("<4sI", data, at)
+        at += 8
+    if len(data) - at < size and not any(size in sizes for sizes in OPEN):
+        found = f"{len(data) - at:,} of the {size:,} bytes of sound that its header promises"
+        raise DataError(f"expected a whole WAV file, found {found}; it is cut short: fetch or write it again")
+
+
+def _check_samples(samples: Floats, rate: int, options: AudioOptions) -> None:
+    """Raises `DataError` for decoded samples (N, channels) that are no recording."""
+    count, channels = samples.shape
     if channels > 1 and options.channels == "refuse":
         advice = 'mix it down to mono, or set data.audio.channels to "mean"'
         raise DataError(f"expected a recording of one channel, found {channels}; {advice}")
-    soundfile = _library("soundfile")
-    try:
-        samples, _ = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)  # (N, channels)
-    except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
-        why = getattr(error, "error_string", str(error)).strip(" .")
-        raise DataError(f"expected a WAV file, found one that cannot be decoded ({why}); convert it to PCM") from None
-    if not len(samples):
+    if rate not in RATES:
+        advice = "its header is damaged: write it again"
+        raise DataError(f"expected {RATES[0]} to {RATES[-1]} samples a second, found {rate}; {advice}")
+    if not count:
         raise DataError("expected a recording, found a WAV file without samples; take it out of the list")
     unfit = ~(np.abs(samples) <= LOUDEST)  # not a number fails every comparison
     if unfit.any():
         at, channel = np.argwhere(unfit)[0]
-        found = f"{samples[at, channel]:g} as sample {at} of {len(samples)}"
+        found = f"{samples[at, channel]:g} as sample {at} of {count}"
         raise DataError(f"expected numbers, found {found}; write it again with samples between -1 and 1")
-    return rate, samples.mean(1) if channels > 1 else samples[:, 0]
-
-
-def _header(data: bytes) -> tuple[int, int]:
-    """Channels and samples a second; `DataError` unless this is a whole WAV file.
-
-    soundfile reads what is there and says nothing of what is missing, so sizes are looked up here.
-    """
-    if not data:
-        raise DataError("expected a WAV file, found an empty file; fetch it again or take it out of the list")
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE"[: max(len(data) - 8, 0)]:
-        raise _foreign(data)
-    chunks = _first_chunks(data)
-    at, size = chunks.get(b"fmt ", (0, 0))
-    if size < 16 or at + 16 > len(data) or b"data" not in chunks:
-        advice = "it is cut short or damaged; fetch or write it again"
-        raise DataError(
-            f"expected a WAV file, found its beginning alone ({len(data)} bytes, no sound in them); {advice}"
-        )
-    _, channels, rate = struct.unpack_from("<HHI", data, at)
-    at, size = chunks[b"data"]
-    if len(data) - at < size:
-        found = f"{len(data) - at:,} of the {size:,} bytes of sound that its header promises"
-        raise DataError(f"expected a whole WAV file, found {found}; it is cut short: fetch or write it again")
-    if rate not in RATES or not channels:
-        found = f"{rate} samples a second in {channels} channels"
-        advice = f"its header is damaged (rates are {RATES[0]} to {RATES[-1]}): write it again"
-        raise DataError(f"expected a WAV file, found {found}; {advice}")
-    return channels, rate
-
-
-def _measured(data: bytes) -> bytes:
-    """The same, with sizes to the file's end where its writer left them open, as it must in a pipe."""
-    if data[:4] != b"RIFF" or len(data) < 12:
-        return data
-    at, size = _first_chunks(data).get(b"data", (0, 1))
-    whole = struct.unpack_from("<I", data, 4)[0]
-    pipe = any(size in sizes for sizes in UNKNOWNS) and len(data) - at < size
-    if pipe or (size == 0 and whole in (0, UNKNOWN)):
-        return b"".join([data[:4], _size(len(data) - 8), data[8 : at - 4], _size(len(data) - at), data[at:]])
-    return data
-
-
-def _size(count: int) -> bytes:
-    return struct.pack("<I", min(count, UNKNOWN))
-
-
-def _first_chunks(data: bytes) -> dict[bytes, tuple[int, int]]:
-    """Of the chunks of one name the first, up to the sound: where it begins, and its size as promised."""
-    found: dict[bytes, tuple[int, int]] = {}
-    for name, at, size in _chunks(data):
-        found.setdefault(name, (at, size))
-        if b"data" in found and b"fmt " in found:
-            break
-    return found
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Each chunk's name, first byte, and size as promised."""
-    at = 12
-    while at + 8 <= len(data):
-        name, size = struct.unpack_from("<4sI", data, at)
-        yield name, at + 8, size
-        at += 8 + size + size % 2
 
 
 def _foreign(data: bytes) -> DataError:
     """The message for a file that is no WAV file, with what it seems to be."""
     found, advice = f"bytes that begin {data[:4].hex(' ')}", "convert it to WAV (PCM, one channel)"
-    if kind := kind_of(data):
+    if not data:
+        found, advice = "an empty file", "fetch it again or take it out of the list"
+    elif kind := kind_of(data):
         found, advice = kind.name, kind.as_wav
     elif data[:40].isascii():
         found = f"text that begins {data[:40].decode('ascii')!r}"
@@ -166,8 +133,8 @@ def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:  # OSError: soundfile without its C library
-        package, advice = name.split(".")[0], "pip install 'structseq[audio]'"
-        raise ConfigError(f"reading recordings needs {package}, which cannot be imported ({error}); {advice}") from None
+        advice = "pip install 'structseq[audio]'"
+        raise ConfigError(f"reading recordings needs {name}, which cannot be imported ({error}); {advice}") from None
 
 
 # -- frames -----------------------------------------------------------------------------------------------------------
@@ -193,6 +160,8 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
     >>> frames_of(noise).shape, frames_of(noise, options=AudioOptions(stride=3)).shape
     ((99, 40), (33, 120))
     """
+    from scipy import fft  # 0.2 s, so not before a recording is read
+
     options = check_options(options)
     if np.ndim(samples) != 1:
         raise DataError(f"expected samples (N,) of one channel, found an array of {np.ndim(samples)} dimensions")
@@ -209,7 +178,7 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
     views = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]  # (T, window), nothing copied
     frames = np.concatenate([_log_mel(views[at : at + _BLOCK], options) for at in range(0, count, _BLOCK)])
     if options.features == "mfcc":
-        frames = _library("scipy.fft").dct(frames, norm="ortho")[:, : options.coefficients]
+        frames = fft.dct(frames, norm="ortho")[:, : options.coefficients]
     if options.centre:
         frames = frames - frames.mean(0, dtype=np.float64).astype(np.float32)
     return _side_by_side(frames, options.stride)
@@ -217,8 +186,10 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
 
 def _log_mel(windows: Floats, options: AudioOptions) -> Floats:
     """(T, mels) from (T, window)."""
+    from scipy import fft
+
     taper, mels = _filters(options.rate, windows.shape[1], options.mels)
-    spectrum = _library("scipy.fft").rfft(windows * taper, 2 * (len(mels) - 1))  # (T, bins)
+    spectrum = fft.rfft(windows * taper, 2 * (len(mels) - 1))  # (T, bins)
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     return np.log(np.maximum(power @ mels, FLOOR))
 
@@ -226,14 +197,32 @@ def _log_mel(windows: Floats, options: AudioOptions) -> Floats:
 @lru_cache(maxsize=8)
 def _filters(rate: int, window: int, mels: int) -> tuple[Floats, Floats]:
     """(window,) the taper, and (bins, mels) how much of each frequency belongs to each band."""
-    filters = _library("librosa.filters")
-    edges = _library("librosa").mel_frequencies(mels + 2, fmin=0.0, fmax=rate / 2)
+    edges = mel_edges(rate, mels)
     # So fine a transform that even the narrowest band holds a frequency
     narrowest = float((edges[2:] - edges[:-2]).min())
     size = 1 << math.ceil(math.log2(max(window, rate / narrowest + 1)))
     taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
-    weights = filters.mel(sr=rate, n_fft=size, n_mels=mels)
-    return taper.astype(np.float32), np.ascontiguousarray(weights.T, np.float32)
+    return taper.astype(np.float32), mel_filters(rate, size, mels)
+
+
+def mel_edges(rate: int, mels: int) -> NDArray[np.float64]:
+    """(mels + 2,) hertz, evenly spaced in mel from 0 to half the rate; band i reaches from edge i to edge i + 2.
+
+    The scale is linear up to 1000 Hz and logarithmic above (Slaney 1998, "Auditory Toolbox").
+    """
+    top, bend = rate / 2, SLANEY_BREAK / SLANEY_LINEAR
+    highest = top / SLANEY_LINEAR if top < SLANEY_BREAK else bend + np.log(top / SLANEY_BREAK) / SLANEY_STEP
+    scale = np.linspace(0.0, highest, mels + 2)
+    return np.where(scale < bend, SLANEY_LINEAR * scale, SLANEY_BREAK * np.exp(SLANEY_STEP * (scale - bend)))
+
+
+def mel_filters(rate: int, size: int, mels: int) -> Floats:
+    """(size / 2 + 1, mels) triangles of area 1 over the frequencies of a transform of ``size`` (Slaney 1998)."""
+    edges, frequencies = mel_edges(rate, mels), np.fft.rfftfreq(size, 1 / rate)[:, None]
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    rise, fall = (frequencies - left) / (centre - left), (right - frequencies) / (right - centre)
+    triangles = np.maximum(0, np.minimum(rise, fall)).astype(np.float32)  # rounded before the scaling, as librosa does
+    return np.asarray(triangles * (2 / (right - left)), np.float32)
 
 
 def _side_by_side(frames: Floats, stride: int) -> Floats:

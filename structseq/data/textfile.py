@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from structseq.data.kinds import kind_of
+from structseq.data.file_signatures import kind_of
 from structseq.errors import ConfigError, DataError
 
 Source = str | os.PathLike[str] | BinaryIO

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from structseq.config import Options, dotted
+from structseq.config import Options
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
-from structseq.model import Model
-from structseq.run import Outcome, fit, hold_out
+from structseq.inference import Predictor
+from structseq.run import Parts, prepare_corpus, train_and_save
 from structseq.run.identity import versions
-from structseq.spans import Scheme
-from structseq.tagger.held import Held
+from structseq.section import dotted
 from structseq.training import Progress
 
 # The option that each keyword of the constructors stands for
@@ -50,13 +50,13 @@ class SequenceEstimator(BaseEstimator):
 
     Attributes
     ----------
-    holder:
-        The class of what users hold of the model, and the fitted attribute's name.
+    predictor:
+        The class of the fitted predictor, and the attribute's name.
     fixed:
         Options that the estimator is made for, over all others.
     """
 
-    holder: ClassVar[tuple[type[Held], str]]
+    predictor: ClassVar[tuple[type[Predictor], str]]
     fixed: ClassVar[Mapping[str, Any]] = {}
     columns: Sequence[str]
     options: Mapping[str, Any] | None
@@ -82,21 +82,27 @@ class SequenceEstimator(BaseEstimator):
         layers = (nested(self.options or {}), columns if self.columns else {}, nested(keywords), nested(self.fixed))
         return Options.of(*layers)
 
-    def _trained(
-        self, train: Sequence[Example], dev: Sequence[Example] | None, scheme: Scheme, options: Options
-    ) -> tuple[Model, list[Example], dict[str, Any]]:
-        """The model with its best weights, the examples learned from, and what is to be told of it: ``metrics`` and
-        ``provenance``. Where no ``dev`` is given, a share is held out."""
-        seed, kept, held = self._seed(), list(train), list(dev or ())
-        if dev is None and self.validation_fraction != 0 and sum(map(bool, map(len, kept))) > 1:
-            kept, held = hold_out(kept, options.training.validation_fraction, seed=seed)
-        model = Model.prepare(options, kept, scheme, seed=seed)
+    def _fit(self, train: Sequence[Example], dev: Sequence[Example] | None, options: Options) -> None:
+        """Train; the fitted predictor becomes the attribute that `predictor` names. Where ``dev`` is None, a share of
+        ``train`` is held out."""
+        seed, whole = self._seed(), Corpus(tuple(train), tuple(dev or ()))
+        hold = dev is None and self.validation_fraction != 0 and sum(map(bool, map(len, train))) > 1
+        prepared = prepare_corpus(
+            options, whole, seed=seed, names=Parts("X", "X_dev"), hold=hold, repair_option="repair={!r}"
+        )
         self.history_: list[dict[str, Any]] = []
-        outcome: Outcome = fit(model, Corpus(tuple(kept), tuple(held)), options.training, seed=seed, watch=self._watch)
-        self.n_iter_ = outcome.epochs
-        provenance = {"seed": seed, "sentences": len(kept), "versions": versions()}
-        told = {"tokenizer": options.data.tokenizer, "metrics": {"training": outcome.to_dict()}}
-        return model.to("cpu"), kept, {**told, "provenance": provenance}
+        trained = train_and_save(prepared, options, seed=seed, show=lambda: nullcontext(self._watch))
+        self.n_iter_ = trained.outcome.epochs
+        provenance = {"seed": seed, "sentences": len(prepared.corpus.train), "versions": versions()}
+        kind, name = self.predictor
+        fitted = kind(
+            trained.model.to("cpu"),
+            tokenizer=options.data.tokenizer,
+            metrics=trained.metrics,
+            provenance=provenance,
+            entities=trained.entities,
+        )
+        setattr(self, name, fitted)
 
     @staticmethod
     def _refuse_half_a_dev_set(X_dev: Any, y_dev: Any) -> None:
@@ -132,7 +138,7 @@ class SequenceEstimator(BaseEstimator):
     # -- manners ------------------------------------------------------------------------------------------------------
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, self.holder[1])
+        return hasattr(self, self.predictor[1])
 
     def __sklearn_tags__(self) -> Any:
         """Samples are sentences, not rows of a matrix, and are checked here."""
@@ -145,13 +151,13 @@ class SequenceEstimator(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Parameters, plain attributes, and the files of the fitted model's folder: no pickled tensors."""
-        state, name = dict(super().__getstate__()), self.holder[1]
+        state, name = dict(super().__getstate__()), self.predictor[1]
         if name in state:
             state[name] = state[name].__getstate__()
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        values, (kind, name) = dict(state), self.holder
+        values, (kind, name) = dict(state), self.predictor
         if name in values:
             held = kind.__new__(kind)
             held.__setstate__(values[name])

@@ -10,8 +10,7 @@ import numpy as np
 from structseq.data.example import Example
 from structseq.data.tokenizer import Tokenizer
 from structseq.errors import DataError
-from structseq.spans import REPAIRS, Scheme, TagError, detect, repair, scheme_of
-from structseq.tagger.sentences import Sentence, sentence_of, strings, text_sentence
+from structseq.inference.sentences import sentence_of, strings, text_sentence
 
 
 def examples_of(X: Any, y: Any, *, columns: Sequence[str] = (), names: tuple[str, str] = ("X", "y")) -> list[Example]:
@@ -31,9 +30,9 @@ def examples_of(X: Any, y: Any, *, columns: Sequence[str] = (), names: tuple[str
     examples = []
     for number, (given, tags) in enumerate(zip(sentences, answers, strict=True), start=1):
         sentence = sentence_of(given, columns, f"{x_name}, sentence {number}")
-        tags = _tags(tags, f"{y_name}, sentence {number}", len(sentence.tokens))
-        source = given.source if isinstance(given, Example) else ""
-        examples.append(Example({"tokens": _plain(sentence.tokens), **sentence.columns}, {"tags": tags}, source))
+        where = f"{y_name}, sentence {number}"
+        tags = _tags(tags, where, len(sentence))
+        examples.append(Example(_plain_inputs(sentence), {"tags": tags}, sentence.source or where))
     return examples
 
 
@@ -68,11 +67,10 @@ def labelled_examples(
             f"expected as many labels in {y_name} as there are in {x_name}, {len(sentences)}, found {len(labels)}"
         )
     answers = [{"label": str(label)} for label in labels.tolist()]
-    inputs = ({"tokens": _plain(sentence.tokens), **sentence.columns} for sentence in sentences)
-    return [Example(given, answer) for given, answer in zip(inputs, answers, strict=True)], labels
+    return [Example(_plain_inputs(each), answer) for each, answer in zip(sentences, answers, strict=True)], labels
 
 
-def sentences_of(X: Any, name: str, *, columns: Sequence[str], tokenizer: Tokenizer) -> list[Sentence]:
+def sentences_of(X: Any, name: str, *, columns: Sequence[str], tokenizer: Tokenizer) -> list[Example]:
     """Texts cut by ``tokenizer``, and sentences as `sentence_of` takes them, checked."""
     given = enumerate(_rows(X, name, "a list of texts or sentences"), start=1)
     return [
@@ -81,38 +79,6 @@ def sentences_of(X: Any, name: str, *, columns: Sequence[str], tokenizer: Tokeni
         else sentence_of(each, columns, f"{name}, sentence {number}")
         for number, each in given
     ]
-
-
-def find_scheme(examples: Sequence[Example], name: str) -> Scheme:
-    """The scheme of that name, or (``auto``) the one that all tags are written in."""
-    return detect(example.tags for example in examples) if name == "auto" else scheme_of(name)
-
-
-def legal(examples: Sequence[Example], scheme: Scheme, policy: str | None) -> list[Example]:
-    """The examples with legal tags; `DataError` at the first illegal sequence where no repair is named."""
-    kept = []
-    for number, example in enumerate(examples, start=1):
-        place = example.source or f"y, sentence {number}"
-        try:
-            tags = repair(example.tags, scheme, policy) if policy else example.tags
-            found = scheme.violations(tags)
-        except TagError as problem:
-            raise DataError(f"{place}: {problem.message}") from None
-        if found:
-            ways = " or ".join(repr(name) for name in REPAIRS)
-            told = f"{place}, token {found[0].position + 1}: {found[0].message}"
-            raise DataError(f"{told}; mend the tags, or name a repair with repair={ways}")
-        kept.append(Example(example.inputs, {"tags": tags}, example.source))
-    return kept
-
-
-def refuse_foreign(examples: Sequence[Example], scheme: Scheme, name: str) -> None:
-    """`DataError` at the first tag that is none of the scheme's; illegal sequences of its tags are read as they are."""
-    for number, example in enumerate(examples, start=1):
-        try:
-            scheme.decode(example.tags)
-        except TagError as problem:
-            raise DataError(f"{example.source or f'{name}, sentence {number}'}: {problem.message}") from None
 
 
 def _rows(given: Any, name: str, expected: str) -> list[Any]:
@@ -142,3 +108,7 @@ def _tags(given: Any, where: str, length: int) -> tuple[str, ...]:
 def _plain(values: tuple[str, ...]) -> tuple[str, ...]:
     """Python's own strings in place of NumPy's."""
     return values if set(map(type, values)) <= {str} else tuple(str(value) for value in values)
+
+
+def _plain_inputs(sentence: Example) -> dict[str, Any]:
+    return {name: _plain(values) for name, values in sentence.inputs.items()}

@@ -10,14 +10,11 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from structseq.data.example import Example
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
 from structseq.estimator.base import SequenceEstimator
 from structseq.estimator.samples import labelled_examples, sentences_of
-from structseq.spans import PLAIN
-from structseq.tagger import Classifier
-from structseq.tagger.classifier import Classification
+from structseq.inference import Classification, Classifier
 
 
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
@@ -54,8 +51,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     (1, 2)
     """
 
-    holder = (Classifier, "classifier_")
+    predictor = (Classifier, "classifier_")
     fixed: ClassVar[Mapping[str, Any]] = {"head.type": "classify"}
+
+    classifier_: Classifier
 
     def __init__(
         self,
@@ -116,14 +115,14 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         """
         self._refuse_half_a_dev_set(X_dev, y_dev)
         options = self.resolved_options()
-        told: dict[str, Any] = {"columns": self.columns, "tokenizer": tokenizer_of(options.data.tokenizer)}
-        train, labels = labelled_examples(X, y, **told)
+        reading: dict[str, Any] = {"columns": self.columns, "tokenizer": tokenizer_of(options.data.tokenizer)}
+        train, labels = labelled_examples(X, y, **reading)
         classes = np.unique(labels)
         if len(classes) < 2:
             raise DataError(f"y: expected two labels or more, found {', '.join(map(repr, classes.tolist())) or 'none'}")
         dev = None
         if X_dev is not None:
-            dev, given = labelled_examples(X_dev, y_dev, names=("X_dev", "y_dev"), **told)
+            dev, given = labelled_examples(X_dev, y_dev, names=("X_dev", "y_dev"), **reading)
             if (given.dtype.kind == "U") != (labels.dtype.kind == "U"):
                 raise DataError(
                     f"y_dev: expected labels as in y, {classes.tolist()[:2]!r}, found {given.tolist()[:2]!r}"
@@ -131,8 +130,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             names = {label: str(label) for label in classes.tolist()}  # 1, 1.0 and True are one label
             answers = [{"label": names.get(label, str(label))} for label in given.tolist()]
             dev = [replace(example, targets=answer) for example, answer in zip(dev, answers, strict=True)]
-        model, _, held = self._trained(train, dev, PLAIN, options)
-        self.classifier_ = Classifier(model, **held)
+        self._fit(train, dev, options)
         self.classes_ = classes
         return self
 
@@ -166,5 +164,4 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _answers(self, X: Iterable[Any]) -> list[Classification]:
         tokenizer = tokenizer_of(self.classifier_.tokenizer)
         sentences = sentences_of(X, "X", columns=self.classifier_.columns, tokenizer=tokenizer)
-        examples = (Example({"tokens": sentence.tokens, **sentence.columns}) for sentence in sentences)
-        return list(self.classifier_.classify_many(examples))
+        return list(self.classifier_.classify_many(sentences))

@@ -14,9 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError
 from structseq.estimator.base import SequenceEstimator
-from structseq.estimator.samples import examples_of, find_scheme, legal, refuse_foreign
-from structseq.evaluation import entities_of, entity_f1
-from structseq.tagger import Tagger
+from structseq.estimator.samples import examples_of
+from structseq.evaluation import entity_f1
+from structseq.inference import Tagger
 
 
 class SequenceTagger(SequenceEstimator):
@@ -78,7 +78,9 @@ class SequenceTagger(SequenceEstimator):
     [['O', 'B-from']]
     """
 
-    holder = (Tagger, "tagger_")
+    predictor = (Tagger, "tagger_")
+
+    tagger_: Tagger
 
     def __init__(
         self,
@@ -148,12 +150,7 @@ class SequenceTagger(SequenceEstimator):
         tokenizer_of(options.data.tokenizer)
         train = examples_of(X, y, columns=self.columns)
         dev = None if X_dev is None else examples_of(X_dev, y_dev, columns=self.columns, names=("X_dev", "y_dev"))
-        scheme = find_scheme([*train, *(dev or ())], options.data.scheme)
-        train = legal(train, scheme, options.data.repair)
-        refuse_foreign(dev or (), scheme, "y_dev")
-        model, learned, told = self._trained(train, dev, scheme, options)
-        tokens, tags = zip(*((example.tokens, example.tags) for example in learned), strict=True)
-        self.tagger_ = Tagger(model, **told, entities=entities_of(tokens, tags, model.tags.outer))
+        self._fit(train, dev, options)
         self.classes_ = np.array(self.tagger_.labels)
         return self
 

@@ -13,7 +13,7 @@ from structseq.evaluation import Mistake, evaluate
 from structseq.heads.tagging import TaggingHead
 from structseq.model import Model
 from structseq.padded import Padded
-from structseq.tagger import Tagger, Tagging
+from structseq.inference import Tagger, Tagging
 
 # How many errors are kept
 ERRORS = 20

@@ -8,17 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from structseq.config import Options, parse_settings, row_of
+from structseq.config import Options, parse_settings, table_of
 from structseq.data.example import Example
-from structseq.encoders import ENCODERS
 from structseq.errors import ConfigError, StructseqError
-from structseq.heads import HEADS
-from structseq.heads.tagging import TagSet
-from structseq.model import build_encoder, build_head
+from structseq.model import build_encoder
+from structseq.section import resolve_class
 from structseq.spans import Scheme
+from structseq.tasks import task_of
 
 Section = Literal["encoder", "head"]
-TABLES: Mapping[Section, Mapping[str, Any]] = {"encoder": ENCODERS, "head": HEADS}
 # Characters of a folder's name that are the system's own
 LONGEST = 80
 _OPENING, _CLOSING = "[{", "]}"
@@ -140,9 +138,10 @@ class Plan:
         for system in self.systems:
             options = self.options(system)
             try:
-                tags = TagSet.of((example.tags for example in examples), scheme, options.head.scheme)
+                head = class_of("head", options.head.type)
+                tags = task_of(head).inventory(examples, scheme, options)
                 encoder = build_encoder(options.encoder, 1, tags=len(tags.labels))
-                build_head(options.head, encoder.width, tags)
+                head.build(options.head, encoder.width, tags)
             except (StructseqError, RuntimeError, OverflowError, TypeError, ValueError) as problem:
                 told = str(problem).partition("\n")[0] or type(problem).__name__
                 raise ConfigError(f"{system.name}: no model can be built with these options: {told}") from None
@@ -155,7 +154,7 @@ class Plan:
     def shared(self) -> dict[str, Any]:
         """All options, resolved, without the types that make the grid: what must be the same in one folder."""
         table = Options.of(*self.layers, {"training": {"threads": 1}}).to_dict()
-        for section in TABLES:
+        for section in ("encoder", "head"):
             del table[section]["type"]
         return table
 
@@ -189,13 +188,18 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return seeds
 
 
+def class_of(section: Section, name: str) -> Any:
+    """The encoder or head of this name."""
+    return resolve_class(table_of(section), name, section)
+
+
 def _choice(word: str, section: Section) -> Choice:
     found = re.fullmatch(r"([^\[\]]+?)\s*(?:\[(.*)\])?", word, re.DOTALL)
     flag = f"--{section}s"
     if not found:
         raise ConfigError(f"{flag}: expected a name, or name[key=value;...], found {word!r}")
-    kind = row_of(TABLES[section], found[1], section)
-    if section == "head" and getattr(kind, "asks", ("tags",)) != ("tags",):
+    kind = class_of(section, found[1])
+    if section == "head" and not task_of(kind).comparable:
         raise ConfigError(
             f"{flag}: {found[1]} does not answer with tags alone; compare heads that do, such as crf and softmax"
         )

@@ -16,19 +16,17 @@ import torch
 from structseq.config import Options
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
-from structseq.evaluation import entities_of, evaluate
-from structseq.evaluation.significance import sentence_counts
 from structseq.experiment.findings import confident_errors, learned_transitions
+from structseq.inference import Tagger
 from structseq.model import Model
-from structseq.openings import mean_openings
-from structseq.run import Identity, Outcome, RunFolder, fit
+from structseq.run import Destination, Identity, Outcome, PreparedCorpus, RunFolder, train_and_save
 from structseq.run.identity import versions
 from structseq.run.journal import Journal
 from structseq.spans import Scheme, scheme_of
 from structseq.storage import load_model
 from structseq.storage.atomic import write_file
 from structseq.storage.entries import json_bytes
-from structseq.tagger import Tagger
+from structseq.tasks.tagging import TaggingTask
 
 FORMAT = 1
 # Tokens that the speed of tagging is measured on at most; passes at least, and seconds that all of them should take
@@ -145,17 +143,15 @@ class Trial:
         return remarks
 
     def _train(self, folder: RunFolder, corpus: Corpus, scheme: Scheme) -> list[str]:
-        options = Options.of(self.options)
         folder.check(resume=True)
-        with folder.opened(self.identity, command=f"structseq compare ({self.system}, seed {self.seed})"):
-            model = Model.prepare(options, corpus.train, scheme, seed=self.seed)
-            outcome = fit(model, corpus, options.training, seed=self.seed, folder=folder)
-            rows = [[getattr(example, side) for example in corpus.train] for side in ("tokens", "tags")]
-            entities = entities_of(rows[0], rows[1], scheme)
-            metrics = {"training": outcome.to_dict(), **_reports(model, corpus, entities)}
-            if openings := mean_openings(model, corpus.dev):
-                metrics["gates"] = openings
-            folder.finish(model, tokenizer=options.data.tokenizer, metrics=metrics, entities=entities)
+        train_and_save(
+            PreparedCorpus(corpus, scheme),
+            Options.of(self.options),
+            seed=self.seed,
+            destination=Destination(
+                folder, self.identity, command=f"structseq compare ({self.system}, seed {self.seed})"
+            ),
+        )
         return [f"{doubt}; the weights may differ in their last bits" for doubt in folder.doubts]
 
     def _recorded(self, corpus: Corpus) -> Record:
@@ -207,28 +203,12 @@ def _part(model: Model, examples: Sequence[Example]) -> dict[str, Any]:
     """Score, counts and predicted tags of each sentence."""
     gold = [example.tags for example in examples]
     predicted = list(model.predict(examples))
-    counts = sentence_counts(gold, predicted, model.tags.outer)
+    assert isinstance(model.task, TaggingTask)  # `Plan` takes no others
+    counts = model.task.counts(gold, predicted)
     return {
-        "score": model.head.criterion(gold, predicted),
+        "score": model.task.criterion(gold, predicted),
         "counts": counts.tolist(),
         "predicted": [list(tags) for tags in predicted],
-    }
-
-
-def _reports(model: Model, corpus: Corpus, entities: frozenset[tuple[str, str]]) -> dict[str, Any]:
-    """What the model folder keeps as its scores."""
-    known = {tag for example in corpus.train for tag in example.tags}
-    return {
-        name: evaluate(
-            [example.tags for example in examples],
-            list(model.predict(examples)),
-            scheme=model.tags.outer,
-            tokens=[example.tokens for example in examples],
-            known_entities=entities,
-            known_tags=known,
-            sources=[example.source for example in examples],
-        ).to_dict()
-        for name, examples in _parts(corpus)
     }
 
 

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.data.rows import Axis, open_rows
 from structseq.errors import ConfigError
-from structseq.evaluation.reconstruction import evaluate_reconstruction
-from structseq.evaluation.transduction import symbol_errors
 from structseq.features.frames import Moments
-from structseq.heads.base import Head
 from structseq.heads.classifying import Pooling
-from structseq.heads.tagging import TagSet
+from structseq.heads.sequence import SequenceHead
 from structseq.padded import Padded
+from structseq.section import Count
+from structseq.spans.tagset import TagSet
 from structseq.structures.base import Distribution, Ranked
 from structseq.structures.steps import END, State, Steps
 
@@ -133,7 +134,7 @@ class Drawing(nn.Module):
             return self.frame(self.lstm(torch.cat([vectors.unsqueeze(1).expand(-1, steps, -1), told], 2))[0])
 
 
-class AutoencodeHead(Head):
+class AutoencodeHead(SequenceHead):
     """One vector for a sequence, the bottleneck, learned by saying the sequence again; of tokens by `Saying`, of frames
     by `Drawing`. Dropout on the inputs makes it a denoising autoencoder (Chung et al. 2016, section 2.3).
 
@@ -156,8 +157,15 @@ class AutoencodeHead(Head):
         For ``embedding`` (64 where not given) or ``dropout`` where frames are read.
     """
 
-    asks = ()
-    gives = "inputs"
+    class Options(HeadOptions):
+        bottleneck: Count = Field(100, description="width of the vector that a sequence becomes")
+        decoder: Count = Field(200, description="width of the decoder's state")
+        embedding: Count | None = Field(None, description="width of a token's vector in the decoder, 64 if not given")
+        dropout: float | None = Field(
+            None, ge=0, lt=1, description="probability that the decoder misses the token before, 0.5 if not given"
+        )
+
+    task = "reconstruction"
 
     def __init__(
         self,
@@ -189,11 +197,10 @@ class AutoencodeHead(Head):
         self.register_buffer("deviation", torch.ones(frames))
 
     @classmethod
-    def gold(cls, example: Example) -> Any:
-        return example.tokens if "tokens" in example.inputs else example.frames
-
-    def symbols(self) -> tuple[str, ...]:
-        return self.tags.labels
+    def build(
+        cls, options: HeadOptions, in_width: int, tags: TagSet, *, labels: Sequence[str] = (), frames: int = 0
+    ) -> Self:
+        return cls(in_width, tags, frames=frames, **options.beyond(HeadOptions))
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         if self.frames:
@@ -218,8 +225,7 @@ class AutoencodeHead(Head):
         if self.frames:
             mean, deviation = (self.get_buffer(name).cpu().numpy() for name in ("mean", "deviation"))
             return (np.asarray(example.frames, np.float32) - mean) / deviation
-        numbers = [self.tags.number.get(token, -1) + 1 for token in example.tokens]
-        return None if 0 in numbers else numbers
+        return self.numbers(example.tokens)
 
     def pad(self, targets: Sequence[Any]) -> Tensor:
         if not self.frames:
@@ -251,21 +257,7 @@ class AutoencodeHead(Head):
             found = distribution.mean * self.get_buffer("deviation") + self.get_buffer("mean")
             lengths = distribution.lengths.tolist()
             return [row[:length].float().cpu().numpy() for row, length in zip(found, lengths, strict=True)]
-        return self.answers(self.decide(distribution).tolist())
-
-    def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-        """Tokens, from numbers that end at the first 0."""
-        return [tuple([self.tags.labels[number - 1] for number in path if number]) for path in paths]
+        return super().predicted(distribution)
 
     def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float] | None:
-        if isinstance(distribution, Normals):
-            return None
-        numbers = [[self.tags.number[token] + 1 for token in answer] for answer in answers]
-        found: list[float] = distribution.log_prob(self.pad(numbers)).tolist()
-        return found
-
-    def criterion(self, gold: Sequence[Any], predicted: Sequence[Any]) -> float:
-        """1 - error rate of tokens, or the share of the frames' variance that is told; at least 0."""
-        if self.frames:
-            return evaluate_reconstruction(gold, predicted).criterion
-        return max(0.0, 1 - symbol_errors(gold, predicted))
+        return None if isinstance(distribution, Normals) else super().log_probs(distribution, answers)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from structseq.data.example import Example
-from structseq.heads.tagging import TaggingHead, TagSet
+from structseq.heads.tagging import TaggingHead
 from structseq.heads.tempered import TemperedHead
 from structseq.padded import Padded
+from structseq.spans.tagset import TagSet
 from structseq.structures.chain import LinearChain
 
 
@@ -41,10 +43,8 @@ class HmmHead(TemperedHead):
     counted more than once and the product is no calibrated posterior until a temperature is fitted.
     """
 
-    def __init__(
-        self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None, projection: str = "linear"
-    ) -> None:
-        super().__init__(in_width, tags, costs=costs, projection=projection)
+    def __init__(self, in_width: int, tags: TagSet, **options: Any) -> None:
+        super().__init__(in_width, tags, **options)
         count = len(tags.labels)
         for name, shape in (("prior", (count,)), ("start", (count,)), ("moves", (count, count)), ("end", (count,))):
             self.register_buffer(f"log_{name}", torch.zeros(shape))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Literal, get_args
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.errors import ConfigError
 from structseq.heads.by_token import cross_entropy
-from structseq.heads.tagging import TagSet
+from structseq.heads.tagging import PROJECTION
 from structseq.heads.tempered import TemperedHead
 from structseq.padded import Padded
+from structseq.spans.tagset import TagSet
 from structseq.structures.chain import LinearChain
+
+
+PoolingName = Literal["attention", "last", "max", "mean"]
 
 
 class Pooling(nn.Module):
@@ -29,12 +35,10 @@ class Pooling(nn.Module):
         H.
     """
 
-    KINDS = ("attention", "last", "max", "mean")
-
-    def __init__(self, kind: str, in_width: int) -> None:
+    def __init__(self, kind: PoolingName, in_width: int) -> None:
         super().__init__()
-        if kind not in self.KINDS:
-            raise ConfigError(f"head.pooling: expected one of {', '.join(self.KINDS)}, found {kind!r}")
+        if kind not in (known := get_args(PoolingName)):
+            raise ConfigError(f"head.pooling: expected one of {', '.join(known)}, found {kind!r}")
         self.kind, self.width = kind, 2 * in_width if kind == "last" else in_width
         if kind == "attention":
             self.looked_at, self.weight = nn.Linear(in_width, in_width), nn.Linear(in_width, 1, bias=False)
@@ -79,25 +83,21 @@ class ClassifyHead(TemperedHead):
         See `Pooling`.
     """
 
-    asks = ("label",)
-    gives = "label"
+    class Options(HeadOptions):
+        projection: Literal["linear", "none"] = PROJECTION
+        pooling: PoolingName = Field("max", description="how a sequence becomes one vector")
+
+    task = "classification"
 
     def __init__(
-        self,
-        in_width: int,
-        tags: TagSet,
-        *,
-        costs: Mapping[str, float] | None = None,
-        projection: str = "linear",
-        pooling: str = "max",
+        self, in_width: int, tags: TagSet, *, projection: str = "linear", pooling: PoolingName = "max"
     ) -> None:
         pool = Pooling(pooling, in_width)
-        super().__init__(pool.width, tags, costs=costs, projection=projection)
+        super().__init__(pool.width, tags, projection=projection)
         self.in_width, self.pooling = in_width, pool
 
-    @classmethod
-    def gold(cls, example: Example) -> tuple[str, ...]:
-        return (example.label,)
+    def target(self, example: Example) -> list[int] | None:
+        return self.tags.encode((example.label,))
 
     def embed(self, states: Padded) -> Tensor:
         vectors: Tensor = self.pooling(states)

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.data.rows import Axis, open_rows
 from structseq.errors import ConfigError
-from structseq.evaluation.transduction import exact_match, symbol_errors
-from structseq.heads.base import Head
-from structseq.heads.tagging import TagSet
+from structseq.heads.sequence import SequenceHead
 from structseq.padded import Padded
+from structseq.section import Count
+from structseq.spans.tagset import TagSet
 from structseq.structures.base import Distribution
 from structseq.structures.steps import END, State, Steps
 
@@ -174,11 +177,9 @@ class Decoding:
         return scores.to(torch.promote_types(scores.dtype, torch.float32)).log_softmax(-1)
 
 
-class GenerateHead(Head):
+class GenerateHead(SequenceHead):
     """A sequence of symbols of its own length, said by a decoder that looks at the states (`Decoder`); trained on the
-    right symbols before each (teacher forcing).
-
-    Inside, a symbol's number is that of its label and one more; 0 is the end. An answer has at most twice as many
+    right symbols before each (teacher forcing). An answer has at most twice as many
     symbols as the longest of the training data, or, of a long source, twice as many for each of its steps as 99 of 100
     answers there had; behind them its end is sure.
 
@@ -203,8 +204,14 @@ class GenerateHead(Head):
         For a ``beam`` below 1, or an attention that there is not.
     """
 
-    asks = ("target",)
-    gives = "target"
+    class Options(HeadOptions):
+        attention: Literal["additive", "dot", "location"] = Field(
+            "location", description="how the decoder looks at the encoder's states"
+        )
+        decoder: Count = Field(128, description="width of the decoder's state")
+        embedding: Count = Field(32, description="width of a symbol's vector")
+        dropout: float = Field(0.1, ge=0, lt=1, description="dropout in the decoder")
+        beam: Count = Field(1, description="answers kept in the search; 1: the best symbol at each step")
 
     def __init__(
         self,
@@ -227,9 +234,6 @@ class GenerateHead(Head):
         self.register_buffer("longest", torch.zeros((), dtype=torch.int64))
         self.register_buffer("a_step", torch.zeros((), dtype=torch.float64))
 
-    def symbols(self) -> tuple[str, ...]:
-        return self.tags.labels
-
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         rows = open_rows(self.tags.labels)
         return {
@@ -238,21 +242,12 @@ class GenerateHead(Head):
             "decoder.score.bias": [rows],
         }
 
-    @classmethod
-    def gold(cls, example: Example) -> tuple[str, ...]:
-        return example.target
-
     def prepare(self, examples: Sequence[Example]) -> None:
         """Count the longest answer, and how many symbols 99 of 100 have at most for each step of their source."""
-        counts = [(len(self.gold(example)), len(example)) for example in examples]
+        counts = [(len(example.target), len(example)) for example in examples]
         rates = sorted(symbols / steps for symbols, steps in counts if steps)
         self.get_buffer("longest").fill_(max((symbols for symbols, _ in counts), default=0))
         self.get_buffer("a_step").fill_(rates[math.ceil(0.99 * len(rates)) - 1] if rates else 0.0)
-
-    def target(self, example: Example) -> list[int] | None:
-        """Numbers of the gold symbols, from 1; None where one is unknown."""
-        numbers = [self.tags.number.get(symbol, -1) + 1 for symbol in self.gold(example)]
-        return None if 0 in numbers else numbers
 
     def forward(self, states: Padded) -> Steps:
         longest, a_step = int(self.get_buffer("longest")), float(self.get_buffer("a_step"))
@@ -271,19 +266,3 @@ class GenerateHead(Head):
         """(B, U) the answer's numbers, 0 beyond its end."""
         assert isinstance(distribution, Steps)
         return distribution.beam(self.beam).path[:, 0]
-
-    def predicted(self, distribution: Distribution) -> list[tuple[str, ...]]:
-        return self.answers(self.decide(distribution).tolist())
-
-    def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-        """Symbols, from numbers that end at the first 0."""
-        return [tuple([self.tags.labels[number - 1] for number in path if number]) for path in paths]
-
-    def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float]:
-        numbers = [[self.tags.number[symbol] + 1 for symbol in answer] for answer in answers]
-        found: list[float] = distribution.log_prob(self.pad(numbers)).tolist()
-        return found
-
-    def criterion(self, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
-        """The mean of the share of answers that are right and of 1 - symbol error rate, which is at least 0."""
-        return (exact_match(gold, predicted) + max(0.0, 1 - symbol_errors(gold, predicted))) / 2

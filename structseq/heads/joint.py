@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.data.rows import Axis
-from structseq.evaluation import entity_f1
-from structseq.heads.base import Head
-from structseq.heads.classifying import Pooling
-from structseq.heads.tagging import CrfHead, TagSet
+from structseq.heads.base import Head, Tunable
+from structseq.heads.classifying import Pooling, PoolingName
+from structseq.heads.tagging import COSTS, SCHEME, CrfHead
 from structseq.padded import Padded
+from structseq.spans.tagset import TagSet
 from structseq.structures import objectives
 from structseq.structures.base import Distribution
 from structseq.structures.chain import LinearChain
 from structseq.structures.triangular import TriangularChain
 
 
-class JointHead(Head):
+class JointHead(Tunable, Head):
     """A label for the sentence and tags under one conditional random field, a triangular chain (Jeong and Lee 2008):
     the pooled states score the labels, each state scores its tags, and a table says how well every tag goes with every
     label. Trained by the likelihood of both together; answered with the most probable pair.
@@ -39,7 +42,12 @@ class JointHead(Head):
         See `structseq.heads.classifying.Pooling`.
     """
 
-    asks = ("tags", "label")
+    class Options(HeadOptions):
+        scheme: str = SCHEME
+        pooling: PoolingName = Field("attention", description="how a sequence becomes one vector")
+        costs: dict[str, float] = COSTS
+
+    task = "joint"
 
     def __init__(
         self,
@@ -48,7 +56,7 @@ class JointHead(Head):
         *,
         labels: Sequence[str],
         costs: Mapping[str, float] | None = None,
-        pooling: str = "attention",
+        pooling: PoolingName = "attention",
     ) -> None:
         super().__init__()
         self.tags, self.labels = tags, tuple(labels)
@@ -59,8 +67,12 @@ class JointHead(Head):
         self.suits = nn.Parameter(torch.zeros(len(self.labels), len(tags.labels)))
 
     @classmethod
-    def gold(cls, example: Example) -> tuple[str, ...]:
-        return (example.label, *example.tags)
+    def build(
+        cls, options: HeadOptions, in_width: int, tags: TagSet, *, labels: Sequence[str] = (), frames: int = 0
+    ) -> Self:
+        own = options.beyond(HeadOptions)
+        del own["scheme"]
+        return cls(in_width, tags, labels=labels, **own)
 
     def target(self, example: Example) -> list[int] | None:
         tags = self.slots.target(example)
@@ -111,9 +123,3 @@ class JointHead(Head):
 
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
         return [(self.labels[path[0]], *self.tags.decode(path[1:])) for path in paths]
-
-    def criterion(self, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
-        """The mean of slot F1 and the share of right labels."""
-        labels = sum(one[0] == other[0] for one, other in zip(gold, predicted, strict=True)) / max(len(gold), 1)
-        tags = entity_f1([row[1:] for row in gold], [row[1:] for row in predicted], self.tags.outer)
-        return (labels + tags) / 2

@@ -3,138 +3,37 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from structseq.config import HeadOptions
 from structseq.crf import CRF
 from structseq.data.example import Example
 from structseq.data.rows import Axis
-from structseq.errors import ConfigError, DataError
-from structseq.evaluation import entity_f1
-from structseq.heads.base import Head
+from structseq.errors import ConfigError
+from structseq.heads.base import Head, Tunable
 from structseq.padded import Padded
-from structseq.spans import PLAIN, Scheme, scheme_of
+from structseq.spans.tagset import TagSet
 from structseq.structures import objectives
 from structseq.structures.base import Distribution
-from structseq.structures.chain import EdgePattern, LinearChain
+from structseq.structures.chain import LinearChain
+
+# Options that several heads have
+SCHEME: Any = Field(
+    "auto", description="scheme learned inside: auto (the file's own), BIO, BIOES; answers keep the file's"
+)
+PROJECTION: Any = Field("linear", description="from states to scores; none: the states are the scores, one a tag")
+COSTS: Any = Field({}, description="cost of a mistake where this type, tag or O is right; 1 for all others")
 
 # What O may score less in deciding, in nats; the neutral 0 among them.
 WAYS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
 
-@dataclass(frozen=True)
-class TagSet:
-    """The tags a head decides between, and how they relate to the user's own.
-
-    Attributes
-    ----------
-    labels:
-        The K tags learned inside, in the scheme ``inner``; their place is their number.
-    outer:
-        The scheme of the user's files, in which answers are given.
-    inner:
-        The scheme learned inside.
-    """
-
-    labels: tuple[str, ...]
-    outer: Scheme
-    inner: Scheme
-
-    @staticmethod
-    def of(sequences: Iterable[Sequence[str]], outer: Scheme, inner: str = "auto") -> TagSet:
-        """The closed inventory that training data needs, in the scheme asked for.
-
-        A scheme can be changed inside only where nothing is lost: plain tags stay plain, and IO stays IO.
-        """
-        sequences = list(sequences)
-        seen = {tag for tags in sequences for tag in tags}
-        if not seen:
-            raise DataError("expected at least one tag, label or symbol to learn from, found none")
-        learned = outer if inner == "auto" else scheme_of(inner)
-        if (outer == PLAIN) != (learned == PLAIN) or (outer.name == "IO") != (learned.name == "IO"):
-            if learned == PLAIN and outer != PLAIN:
-                raise ConfigError(f"head.scheme: the files are in {outer}, and plain tags cannot stand for its spans")
-            learned = outer
-        if learned != outer:
-            seen = {tag for tags in sequences for tag in learned.encode(outer.decode(tags), len(tags))}
-        return TagSet(learned.complete(seen, minimal=True), outer, learned)
-
-    @cached_property
-    def number(self) -> dict[str, int]:
-        return {label: k for k, label in enumerate(self.labels)}
-
-    def encode(self, tags: Sequence[str]) -> list[int] | None:
-        """Numbers of ``tags`` (in the user's scheme); None when one of them is not known here, or their sequence is
-        illegal."""
-        if self.outer.violations(tags):
-            return None
-        if self.inner != self.outer:
-            tags = self.inner.encode(self.outer.decode(tags), len(tags))
-        numbers = [self.number.get(tag, -1) for tag in tags]
-        return None if -1 in numbers else numbers
-
-    def decode(self, numbers: Sequence[int]) -> tuple[str, ...]:
-        """Tags in the user's scheme."""
-        labels = self.labels
-        if self.direct is not None:
-            labels = self.direct
-        tags = tuple([labels[k] for k in numbers])
-        if self.direct is None:
-            return self.outer.encode(self.inner.decode(tags), len(tags))
-        return tags
-
-    @cached_property
-    def direct(self) -> tuple[str, ...] | None:
-        """The user's tag for each of ours where that does not depend on the neighbours: same scheme, or BIOES seen as
-        BIO."""
-        if self.inner == self.outer:
-            return self.labels
-        if self.inner.name != "BIOES" or self.outer.name != "BIO":
-            return None
-        whole = []
-        for label in self.labels:
-            spans = self.inner.decode([label])
-            opens = any(label == self.inner.tag(letter, t) for letter in "BS" for t in self.types)
-            whole.append(self.outer.tag("B" if opens else "I", spans[0].label) if spans else label)
-        return tuple(whole)
-
-    @cached_property
-    def types(self) -> tuple[str, ...]:
-        """Entity types, in order; empty for plain tags."""
-        return () if self.inner == PLAIN else tuple(self.inner.types(self.labels))
-
-    def costs(self, named: Mapping[str, float]) -> Tensor:
-        """(K, K) [right, answered] cost of each mistake: what is named (an entity type, a tag) of the right tag, else
-        1; 0 for what is right.
-
-        Raises `ConfigError` for a name that is none of the tags' or types', and for a cost below 0.
-        """
-        kinds = self.types if self.types else self.labels
-        known = dict.fromkeys((*kinds, *(label for label in self.labels if label == "O")))
-        for name, cost in named.items():
-            if name not in known:
-                raise ConfigError(f"head.costs: expected names among {', '.join(known)}, found {name!r}")
-            if not 0 <= cost < float("inf"):
-                raise ConfigError(f"head.costs: expected a cost from 0 on for {name!r}, found {cost}")
-        each = torch.tensor([float(named.get(self.kind(label), 1.0)) for label in self.labels])
-        return each.unsqueeze(1) * (1 - torch.eye(len(self.labels)))
-
-    def kind(self, label: str) -> str:
-        """The entity type of a tag, or the tag itself where it is of none."""
-        spans = () if self.inner == PLAIN else self.inner.decode([label])
-        return spans[0].label if spans else label
-
-    def patterns(self) -> list[EdgePattern]:
-        """For each of `types`, the edges that open, continue and close it."""
-        edges = [self.inner.edges(self.labels, label) for label in self.types]
-        return [EdgePattern(e.first, e.begins, e.continues, e.ends, e.last) for e in edges]
-
-
-class TaggingHead(Head):
+class TaggingHead(Tunable, Head):
     """A linear layer to K emission scores and a linear chain over them, under the scheme's legal transitions.
 
     Parameters
@@ -143,25 +42,17 @@ class TaggingHead(Head):
         H.
     tags:
         What to decide between.
-    costs:
-        For heads whose objective knows costs: what it costs to answer wrongly where an entity of a type, a tag, or O is
-        right, by name; 1 for what is not named.
     projection:
         ``"linear"``, or ``"none"`` where the states are the emission scores themselves: H must be K.
     """
 
-    # Whether the objective knows costs of mistakes.
-    knows_costs = False
+    class Options(HeadOptions):
+        scheme: str = SCHEME
+        projection: Literal["linear", "none"] = PROJECTION
 
-    def __init__(
-        self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None, projection: str = "linear"
-    ) -> None:
+    def __init__(self, in_width: int, tags: TagSet, *, projection: str = "linear") -> None:
         super().__init__()
         self.in_width, self.tags = in_width, tags
-        if costs and not self.knows_costs:
-            raise ConfigError(
-                f"head.costs: a {type(self).__name__} learns without costs; use head.type crf or svm, or leave them out"
-            )
         self.emission: nn.Module = nn.Linear(in_width, len(tags.labels))
         if projection == "none":
             if in_width != len(tags.labels):
@@ -211,10 +102,7 @@ class TaggingHead(Head):
         return self.chain(states)
 
     def target(self, example: Example) -> list[int] | None:
-        return self.tags.encode(self.gold(example))
-
-    def criterion(self, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
-        return entity_f1(gold, predicted, self.tags.outer)
+        return self.tags.encode(example.tags)
 
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
         return [self.tags.decode(path) for path in paths]
@@ -230,16 +118,25 @@ class TaggingHead(Head):
 
 
 class CrfHead(TaggingHead):
-    """Conditional random field, trained by likelihood over the legal sequences; with costs, by softmax-margin."""
+    """Conditional random field, trained by likelihood over the legal sequences; with costs, by softmax-margin.
 
-    knows_costs = True
+    Parameters
+    ----------
+    in_width, tags, projection:
+        As in `TaggingHead`.
+    costs:
+        What it costs to answer wrongly where an entity of a type, a tag, or O is right, by name; 1 for all others.
+    """
+
+    class Options(TaggingHead.Options):
+        costs: dict[str, float] = COSTS
 
     def __init__(
-        self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None, projection: str = "linear"
+        self, in_width: int, tags: TagSet, *, projection: str = "linear", costs: Mapping[str, float] | None = None
     ) -> None:
-        super().__init__(in_width, tags, costs=costs, projection=projection)
+        super().__init__(in_width, tags, projection=projection)
         self.crf = CRF(len(tags.labels), batch_first=True)
-        self.register_buffer("cost_table", tags.costs(costs) if costs else None, persistent=False)
+        self.register_buffer("cost_table", cost_table(tags, costs) if costs else None, persistent=False)
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         labels = self.tags.labels
@@ -258,3 +155,20 @@ class CrfHead(TaggingHead):
         if self.mistakes is None:
             return objectives.negative_log_likelihood(self.chain(states), target)
         return objectives.softmax_margin(self.chain(states), target, self.mistakes)
+
+
+def cost_table(tags: TagSet, costs: Mapping[str, float]) -> Tensor:
+    """(K, K) [right, answered] cost of each mistake: that named for the right tag's type (or tag), else 1; 0 for a
+    right answer.
+
+    Raises `ConfigError` for an unknown name, and for a cost below 0.
+    """
+    kinds = tags.types if tags.types else tags.labels
+    known = dict.fromkeys((*kinds, *(label for label in tags.labels if label == "O")))
+    for name, cost in costs.items():
+        if name not in known:
+            raise ConfigError(f"head.costs: expected names among {', '.join(known)}, found {name!r}")
+        if not 0 <= cost < float("inf"):
+            raise ConfigError(f"head.costs: expected a cost from 0 on for {name!r}, found {cost}")
+    each = torch.tensor([float(costs.get(tags.kind(label), 1.0)) for label in tags.labels])
+    return each.unsqueeze(1) * (1 - torch.eye(len(tags.labels)))

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from structseq.heads.tagging import CrfHead, TaggingHead, TagSet
+from structseq.heads.base import HeldOut
+from structseq.heads.tagging import CrfHead, TaggingHead
 from structseq.padded import Padded
+from structseq.spans.tagset import TagSet
 from structseq.structures import objectives
-from structseq.structures.base import Distribution
 from structseq.structures.chain import LinearChain
 
 # Between these the temperature is looked for.
 COLDEST, HOTTEST = 1e-3, 1e3
-GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class TemperedHead(TaggingHead):
@@ -27,10 +26,8 @@ class TemperedHead(TaggingHead):
     No answer moves by it. Until it is fitted the distribution says that it is not calibrated.
     """
 
-    def __init__(
-        self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None, projection: str = "linear"
-    ) -> None:
-        super().__init__(in_width, tags, costs=costs, projection=projection)
+    def __init__(self, in_width: int, tags: TagSet, **options: Any) -> None:
+        super().__init__(in_width, tags, **options)
         self.register_buffer("temperature", torch.zeros(()))  # 0: not fitted
 
     def forward(self, states: Padded) -> LinearChain:
@@ -40,7 +37,7 @@ class TemperedHead(TaggingHead):
         chain.calibrated = temperature > 0
         return chain
 
-    def calibrate(self, held_out: Callable[[], Iterable[tuple[Distribution, list[Any | None]]]]) -> None:
+    def calibrate(self, held_out: HeldOut) -> None:
         kept = self.get_buffer("temperature")
         kept.zero_()
         known = [_with_targets(chain, targets) for chain, targets in held_out() if isinstance(chain, LinearChain)]
@@ -58,10 +55,11 @@ def _with_targets(chain: LinearChain, targets: list[Any | None]) -> tuple[Linear
 
 
 def fitted_temperature(known: list[tuple[LinearChain, Tensor, Tensor]]) -> float:
-    """The temperature that makes targets (B, T) most probable, over the rows named, by golden-section search.
+    """The temperature that makes targets (B, T) most probable, over the rows named, by Brent's bounded search.
 
     The likelihood is concave in 1 / temperature, so there is one best one.
     """
+    from scipy.optimize import minimize_scalar  # half a second, which tagging does not need
 
     def loss(exponent: float) -> float:
         temperature = math.exp(exponent)
@@ -69,26 +67,15 @@ def fitted_temperature(known: list[tuple[LinearChain, Tensor, Tensor]]) -> float
             each = [chain.tempered(temperature).log_prob(target)[rows] for chain, target, rows in known]
         return -float(torch.cat([part.double() for part in each]).sum())
 
-    low, high = math.log(COLDEST), math.log(HOTTEST)
-    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    at_left, at_right = loss(left), loss(right)
-    while high - low > 1e-3:
-        if at_left <= at_right:
-            high, right, at_right = right, left, at_left
-            left = high - GOLDEN * (high - low)
-            at_left = loss(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + GOLDEN * (high - low)
-            at_right = loss(right)
-    return math.exp((low + high) / 2)
+    bounds = math.log(COLDEST), math.log(HOTTEST)
+    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3}).x)
 
 
 class PerceptronHead(TemperedHead, CrfHead):
     """The scores of a CRF trained as a structured perceptron (Collins 2002), averaged over updates."""
 
+    Options = TaggingHead.Options
     averaging = "mean"
-    knows_costs = False
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
         return objectives.perceptron(self.chain(states), target)

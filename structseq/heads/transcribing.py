@@ -3,21 +3,25 @@ a blank, and the acoustic hybrid with a hidden Markov model over a loop of words
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.data.rows import Axis, open_rows
 from structseq.errors import ConfigError
-from structseq.evaluation.transduction import symbol_errors
-from structseq.heads.base import Head
+from structseq.heads.base import Head, HeldOut
 from structseq.heads.by_token import HmmHead
-from structseq.heads.tagging import CrfHead, TaggingHead, TagSet
+from structseq.heads.sequence import SequenceHead
+from structseq.heads.tagging import COSTS, PROJECTION, CrfHead, TaggingHead
 from structseq.padded import Padded
+from structseq.section import Count
+from structseq.spans.tagset import TagSet
 from structseq.structures.alignment import Ctc, trim
 from structseq.structures.base import Distribution
 
@@ -25,12 +29,7 @@ from structseq.structures.base import Distribution
 WHOLE, SILENCE = 0, -1
 
 
-def accuracy(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
-    """1 - symbol error rate, at least 0."""
-    return max(0.0, 1 - symbol_errors(gold, predicted))
-
-
-class CtcHead(Head):
+class CtcHead(SequenceHead):
     """A linear layer to scores of the blank and K symbols at each frame, and connectionist temporal classification.
 
     Trained by the likelihood of the whole answer, wherever in the frames it is said. Inside, a symbol's number is that
@@ -56,8 +55,10 @@ class CtcHead(Head):
     [('7', '7'), ()]
     """
 
-    asks = ("target",)
-    gives = "target"
+    class Options(HeadOptions):
+        beam: Count | None = Field(None, description="prefixes kept in the search; the best path where 1 or not given")
+
+    task = "transcription"
 
     def __init__(self, in_width: int, tags: TagSet, *, beam: int | None = None) -> None:
         super().__init__()
@@ -66,19 +67,12 @@ class CtcHead(Head):
         self.in_width, self.tags, self.beam = in_width, tags, beam
         self.emission = nn.Linear(in_width, 1 + len(tags.labels))
 
-    def symbols(self) -> tuple[str, ...]:
-        return self.tags.labels
-
-    @classmethod
-    def gold(cls, example: Example) -> tuple[str, ...]:
-        return example.target
-
     def target(self, example: Example) -> list[int] | None:
         """Numbers of the gold symbols, from 1; None where one is unknown, or where the steps are too few: one for each
         symbol and one more between two equal ones."""
-        numbers = [self.tags.number.get(symbol, -1) + 1 for symbol in self.gold(example)]
-        least = len(numbers) + sum(one == other for one, other in pairwise(numbers))
-        return None if 0 in numbers or least > len(example) else numbers
+        numbers = super().target(example)
+        least = len(example.target) + sum(one == other for one, other in pairwise(example.target))
+        return None if least > len(example) else numbers
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         rows = open_rows(self.tags.labels)  # the blank, then the symbols
@@ -117,45 +111,26 @@ class CtcHead(Head):
             return distribution.beam(self.beam).path[:, 0]
         return distribution.best().path
 
-    def predicted(self, distribution: Distribution) -> list[tuple[str, ...]]:
-        return self.answers(self.decide(distribution).tolist())
-
-    def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-        """Symbols, from numbers that end at the first 0."""
-        return [tuple([self.tags.labels[number - 1] for number in path if number]) for path in paths]
-
-    def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float]:
-        """Exact, whichever way the answers were found."""
-        numbers = [[self.tags.number[symbol] + 1 for symbol in answer] for answer in answers]
-        found: list[float] = distribution.log_prob(self.pad(numbers)).tolist()
-        return found
-
-    def criterion(self, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
-        return accuracy(gold, predicted)
-
 
 # -- one tag a frame in training, a shorter answer ---------------------------------------------------------------------
 
 
-class FrameHead(TaggingHead):
+class FrameHead(SequenceHead, TaggingHead):
     """A head that learns a tag for each frame and answers with the symbols that the best frame path reads."""
 
-    asks = ("target", "tags")
-    gives = "target"
+    class Options(HeadOptions):
+        projection: Literal["linear", "none"] = PROJECTION
 
-    def symbols(self) -> tuple[str, ...]:
-        return self.tags.labels
-
-    @classmethod
-    def gold(cls, example: Example) -> tuple[str, ...]:
-        return example.target
+    task = "frame_transcription"
+    predicted = Head.predicted
 
     def target(self, example: Example) -> list[int] | None:
         """Numbers of the frames' tags; None where one is unknown, or where they were never tagged."""
         return self.tags.encode(example.targets["tags"]) if "tags" in example.targets else None
 
-    def criterion(self, gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> float:
-        return accuracy(gold, predicted)
+    def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float] | None:
+        """None: many frame paths read as one answer, and their sum is not computed."""
+        return None
 
 
 class TrimHead(FrameHead, CrfHead):
@@ -164,6 +139,9 @@ class TrimHead(FrameHead, CrfHead):
     It is there for comparison: it cannot answer the same symbol twice in a row. The field learns that tags stay; each
     frame on its own would waver between two and say both again and again, which hides what trimming itself costs.
     """
+
+    class Options(FrameHead.Options):
+        costs: dict[str, float] = COSTS
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Raises `ConfigError` where the frames bear tags that no target says."""
@@ -193,10 +171,8 @@ class WordLoopHead(FrameHead, HmmHead):
     there is no silence, they are one.
     """
 
-    def __init__(
-        self, in_width: int, tags: TagSet, *, costs: Mapping[str, float] | None = None, projection: str = "linear"
-    ) -> None:
-        super().__init__(in_width, tags, costs=costs, projection=projection)
+    def __init__(self, in_width: int, tags: TagSet, **options: Any) -> None:
+        super().__init__(in_width, tags, **options)
         # (K,) the number of a tag's state within its word, from 1; or `WHOLE`; or `SILENCE`
         self.register_buffer("state", torch.zeros(len(tags.labels), dtype=torch.int64))
         # Registered anew, to be stored: the tags' names alone no longer say what is legal.
@@ -218,7 +194,7 @@ class WordLoopHead(FrameHead, HmmHead):
         self.get_buffer("legal_transitions").copy_(torch.tensor(moves) | (ends.unsqueeze(1) & begins))
         super().prepare(examples)
 
-    def calibrate(self, held_out: Callable[[], Iterable[tuple[Distribution, list[Any | None]]]]) -> None:
+    def calibrate(self, held_out: HeldOut) -> None:
         """By the frame paths that the loop allows: a word said in fewer frames than it has states leaves one out, and
         no temperature makes that possible."""
 

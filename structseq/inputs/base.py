@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from structseq.data.example import Example
+from structseq.data.modality import TOKENS
 from structseq.data.rows import Axis, open_rows
 from structseq.data.vocabulary import Vocabulary
 from structseq.dropout import LockedDropout
@@ -74,6 +75,8 @@ class Inputs(nn.Module):
         Probability that all of a token's input vanishes in training.
     """
 
+    modality = TOKENS
+
     def __init__(
         self,
         encoder: TokenEncoder,
@@ -101,6 +104,9 @@ class Inputs(nn.Module):
     def column_vocabularies(self) -> Mapping[str, Vocabulary]:
         """Of further input columns, by name."""
         return self.encoder.columns
+
+    def prepare(self, examples: Sequence[Example]) -> None:
+        """Everything is counted already: the vocabularies."""
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         """As of `WordFeature`, of all features and columns."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from structseq.data.example import Example
+from structseq.data.modality import FRAMES
 from structseq.data.rows import Axis
 from structseq.dropout import LockedDropout
 from structseq.features.frames import FrameBatch, FrameEncoder, Moments
@@ -24,7 +25,7 @@ class FrameInputs(nn.Module):
     in_width:
         Numbers in a frame, F.
     normalise:
-        Bring each number to mean 0 and deviation 1 over the training frames, which `measure` counts; both are stored
+        Bring each number to mean 0 and deviation 1 over the training frames, which `prepare` counts; both are stored
         with the model.
     convolution:
         Channels of a convolution over time, with rectified outputs and as many steps as before; 0: none.
@@ -36,6 +37,7 @@ class FrameInputs(nn.Module):
         In training, one stretch of up to so many steps, and one band of up to so many features, of each row is 0.
     """
 
+    modality = FRAMES
     mean: Tensor
     deviation: Tensor
 
@@ -54,6 +56,7 @@ class FrameInputs(nn.Module):
         self.in_width, self.encoder = in_width, FrameEncoder(in_width)
         self.width = convolution or in_width
         self.column_vocabularies: dict[str, Any] = {}
+        self.features: dict[str, Any] = {}
         self.normalise, self.mask_time, self.mask_features = normalise, mask_time, mask_features
         self.convolution = nn.Conv1d(in_width, convolution, window) if convolution else None
         self.dropout = LockedDropout(dropout)
@@ -64,7 +67,7 @@ class FrameInputs(nn.Module):
         """Numbers have no names."""
         return {}
 
-    def measure(self, examples: Sequence[Example]) -> None:
+    def prepare(self, examples: Sequence[Example]) -> None:
         """Count mean and deviation over the frames of the training data; a number that is always the same keeps 1.
 
         Raises `DataError` as `encode` does.

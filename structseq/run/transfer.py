@@ -63,12 +63,12 @@ def _by_column(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _columns(model: Model) -> Sequence[str]:
-    return tuple(model.inputs.column_vocabularies) if model.reads == "tokens" else ()
+    return tuple(model.inputs.column_vocabularies)
 
 
 def _parts(model: Model) -> Sequence[str]:
     """What a step is made of, in order."""
-    return (*(model.inputs.features if model.reads == "tokens" else ()), *_columns(model))
+    return (*model.inputs.features, *_columns(model))
 
 
 def _layer(name: str) -> str:
@@ -115,10 +115,10 @@ def named_axes(model: Model) -> dict[str, Sequence[Axis]]:
     return axes
 
 
-def told(taken: Sequence[Taken]) -> str:
-    """What was taken as a line: the named rows in numbers, the rest by module.
+def described(taken: Sequence[Taken]) -> str:
+    """What was taken, as a line: the named rows in numbers, the rest by module.
 
-    >>> told([Taken("inputs.features.words.embedding.weight", 8, 9), Taken("encoder.x", 4, 4), Taken("head.y", 0, 3)])
+    >>> described([Taken("inputs.features.words.embedding.weight", 8, 9), Taken("encoder.x", 4, 4), Taken("head.y", 0, 3)])
     'taken: words 8 of 9, encoder whole; not taken: head (other shape or names)'
     """
     parts, missing = [], []

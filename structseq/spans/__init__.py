@@ -9,6 +9,7 @@ from structseq.spans.conversion import REPAIRS, convert, repair
 from structseq.spans.detection import detect
 from structseq.spans.names import PLAIN, SCHEMES, scheme_of
 from structseq.spans.schemes import Scheme, TagError, Violation
+from structseq.spans.tagset import TagSet
 
 __all__ = [
     "PLAIN",
@@ -19,6 +20,7 @@ __all__ = [
     "Scheme",
     "Span",
     "TagError",
+    "TagSet",
     "Violation",
     "convert",
     "detect",

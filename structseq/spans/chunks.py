@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,7 @@ class Legal:
     end: Mask
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
+class Edges(NamedTuple):
     """The edges of a path through K tags along which one entity type is opened, continued and closed.
 
     A sequence contains the entity (i, j, label) exactly when it opens at i (``first[tag]`` when i = 0, else

@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 from structseq.config import Options, outside_classes
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ModelFileError, StructseqError
-from structseq.heads.tagging import TagSet
 from structseq.model import Model
+from structseq.spans import TagSet
 from structseq.storage.configuration import WEIGHTS
 
 OTHER = "weights and options.json are of different models, or of an earlier version's (train it again)"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from structseq.data.modality import FRAMES
 from structseq.model import Model
+from structseq.tasks.base import code
 
 _CARD = """\
 ---
@@ -40,78 +42,27 @@ It gives {answers}; {steps}.
 """
 
 
-_TAGGER = """\
-from structseq import Tagger
-
-tagger = Tagger.load("path/to/this/folder")
-tagger.tag_text("...")"""
-_CLASSIFIER = """\
-from structseq import Classifier
-
-classifier = Classifier.load("path/to/this/folder")
-classifier.classify_{given}("...")"""
-_FRAME_TAGGER = """\
-from structseq import read
-from structseq.storage import load_model
-
-model = load_model("path/to/this/folder").model
-examples = list(read("recordings.jsonl", audio=model.options.data.audio, tags=False))
-list(model.predict(examples))"""
-
-_TRANSDUCER = """\
-from structseq import Transducer
-
-transducer = Transducer.load("path/to/this/folder")
-transducer.transduce_{given}("...")"""
-_EMBEDDER = """\
-from structseq import Embedder
-
-embedder = Embedder.load("path/to/this/folder")
-embedder.embed_{given}("...")"""
-
-
-_READ = {"text": "text", "audio": "recording"}
-
-
 def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     """The card's text, Markdown."""
-    plain = model.tags.outer.plain
-    names = model.tags.labels if plain else model.tags.types
-    encoder, gives = model.options.encoder, model.head.gives
-    given = "audio" if model.reads == "frames" else "text"
-    task, title, answers, usage, what = {
-        "tags": (
-            "token-classification",
-            "Sequence tagger",
-            f"each {'frame' if given == 'audio' else 'token'} a tag in the scheme {model.tags.outer.name}",
-            _FRAME_TAGGER if given == "audio" else _TAGGER,
-            "Tags" if plain else "Types",
-        ),
-        "label": ("text-classification", "Classifier", f"each {_READ[given]} a label", _CLASSIFIER, "Labels"),
-        "target": ("text2text-generation", "Transducer", "each sequence another", _TRANSDUCER, "Symbols"),
-        "inputs": ("feature-extraction", "Autoencoder", "each sequence a vector", _EMBEDDER, "Symbols"),
-    }[gives]
+    tags, encoder, task = model.tags, model.options.encoder, model.task.card()
+    names = tags.types or tags.labels
+    kind = "Types" if tags.types else model.task.noun.capitalize()
     cut = f"a text is cut into {model.symbols}" if model.symbols else f"tokens are made from text by `{tokenizer}`"
-    if "label" in model.head.asks and gives == "tags":
-        title = "Sequence tagger and classifier"
-        answers += f", and the whole a label ({', '.join(map(_code, model.vocabularies['labels'].items))})"
-    if given == "audio":
-        task = {"target": "automatic-speech-recognition", "label": "audio-classification"}.get(gives, task)
     return _CARD.format(
-        task=task,
-        title=title,
-        answers=answers,
-        usage=usage.format(given=given),
-        metric={"target": "wer", "inputs": "accuracy"}.get(gives, "accuracy" if plain else "seqeval"),
+        task=task.pipeline_tag,
+        title=task.title,
+        answers=task.answers,
+        usage=task.usage,
+        metric=task.metric,
         encoder=("bidirectional " if encoder.bidirectional else "backwards " if encoder.backwards else "")
-        + _code(encoder.type),
+        + code(encoder.type),
         layers=encoder.layers,
         width=encoder.width,
-        head=_code(model.options.head.type),
+        head=code(model.options.head.type),
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        steps="its steps are frames of recordings" if given == "audio" else cut,
-        what=what,
-        tags=", ".join(_code(name) for name in names) or "none",
+        steps="its steps are frames of recordings" if model.modality is FRAMES else cut,
+        what=kind,
+        tags=", ".join(code(name) for name in names) or "none",
         scores=_table(metrics),
         provenance=_table(provenance),
     )
@@ -119,7 +70,7 @@ def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provena
 
 def _table(values: Mapping[str, Any]) -> str:
     """Single values, nested ones by dotted name; lists belong to the JSON files."""
-    rows = [f"| {_code(name)} | {_code(value)} |" for name, value in _single(values)]
+    rows = [f"| {code(name)} | {code(value)} |" for name, value in _single(values)]
     return "\n".join(["| | |", "|---|---|", *rows]) if rows else "None were recorded."
 
 
@@ -131,9 +82,3 @@ def _single(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{name}", f"{value:.4g}"
         elif value is not None and not isinstance(value, (list, tuple)):
             yield f"{prefix}{name}", str(value)
-
-
-def _code(text: Any) -> str:
-    """As code, one line, whatever the user called it."""
-    flat = " ".join(str(text).split()).replace("`", "'").replace("|", "\\|")
-    return f"`{flat}`" if flat else "(no name)"

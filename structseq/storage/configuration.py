@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from structseq.data.tokenizer import TOKENIZERS
 from structseq.errors import ModelFileError, StructseqError
-from structseq.heads.tagging import TagSet
-from structseq.spans import scheme_of
+from structseq.spans import TagSet, scheme_of
 from structseq.storage.entries import read_object
 from structseq.storage.migrations import FORMAT_VERSION, OLDEST, migrate
 
@@ -60,7 +59,7 @@ class Configuration(Entry):
     scheme: Schemes
     tokenizer: str
     vocabularies: dict[str, VocabularyFile]
-    widths: dict[Literal["frames", "vectors"], Annotated[int, Field(ge=1, lt=1_000_000)]]
+    widths: dict[Annotated[str, Field(pattern="^(frames|vectors)$")], Annotated[int, Field(ge=1, lt=1_000_000)]]
     weights: WeightsFile
 
 

@@ -1,4 +1,4 @@
-"""Reader: a model made ready for answering; whole windows of sentences in, answers in the same order out."""
+"""BatchTagger: a model made ready for tagging; whole windows of sentences in, answers in the same order out."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor
 
 from structseq.data.example import Example
 from structseq.features.encoding import TokenBatch
+from structseq.inference.marginals import TagMarginals
+from structseq.inference.predictor import OutputOptions
+from structseq.inference.projection import Projection
 from structseq.model import Model
 from structseq.padded import Padded
 from structseq.structures.base import Distribution
-from structseq.structures.chain import LinearChain
+from structseq.structures.chain import EdgePattern, LinearChain
 from structseq.structures.triangular import TriangularChain
-from structseq.tagger.marginals import TagMarginals
-from structseq.tagger.projection import Projection
-from structseq.tagger.sentences import Sentence
-from structseq.tagger.tagging import Tagging
+from structseq.tasks.answers import Tagging, TextToken
 
 Numbers = NDArray[np.int64]
 
@@ -29,14 +29,6 @@ Numbers = NDArray[np.int64]
 SENTENCES, TOKENS = 96, 4096
 # So many sentences are worth a batch of their own length, without padding, and the way through a `Projection`.
 ENOUGH = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is wanted beyond tags."""
-
-    confidence: bool
-    marginals: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +42,14 @@ class _Answer:
     label_confidence: float | None = None
 
 
-class Reader:
+class BatchTagger:
     """Nothing in it changes after it is made, so that threads may share it."""
 
     def __init__(self, model: Model) -> None:
         self.model = model.eval()
         self.tags = model.tags
         self.marginals = TagMarginals(model.tags)
-        self.patterns = model.tags.patterns()
+        self.patterns = [EdgePattern(*edges) for edges in model.tags.edges()]
         self.projection = Projection.of(model)
         with torch.inference_mode():
             self.table = model.inputs.word_table()
@@ -71,50 +63,50 @@ class Reader:
             self.kinds[np.asarray(pattern.first)] = kind
             self.joins |= np.asarray(pattern.continues)
 
-    def read(self, sentences: Sequence[Sentence], asked: Asked) -> list[Tagging]:
+    def tag(self, sentences: Sequence[Example], output: OutputOptions) -> list[Tagging]:
         """Each sentence's tagging, in the order given."""
-        lengths = [len(sentence.tokens) for sentence in sentences]
+        lengths = [len(sentence) for sentence in sentences]
         nothing = () if self.calibrated else None
-        empty = _Answer((), nothing if asked.confidence else None, nothing if asked.marginals else None)
+        empty = _Answer((), nothing if output.confidence else None, nothing if output.marginals else None)
         full = [n for n, length in enumerate(lengths) if length]
         with torch.inference_mode():
-            if len(full) < len(sentences) and "label" in self.model.head.asks:  # no words are a sentence of some kind
+            if len(full) < len(sentences) and self.model.task.labels:  # an empty sentence still gets a label
                 nowhere = Example({"tokens": (), **dict.fromkeys(self.model.inputs.column_vocabularies, ())})
-                (empty,) = self._answers(self.model.distribution(self.model.inputs.encode([nowhere])), asked)
+                (empty,) = self._answers(self.model.distribution(self.model.inputs.encode([nowhere])), output)
             answers = [empty] * len(sentences)
             window = _Window(self, [sentences[n] for n in full])
             for rows in even_batches(window.lengths):
-                for row, answer in zip(rows.tolist(), self._answers(window.distribution(rows), asked), strict=True):
+                for row, answer in zip(rows.tolist(), self._answers(window.distribution(rows), output), strict=True):
                     answers[full[row]] = answer
         scheme = self.tags.outer
         return [
             Tagging(
-                sentence.tokens, answer.tags, answer.confidence, scheme, sentence.text, answer.marginals,
+                sentence.tokens, answer.tags, answer.confidence, scheme, _text_of(sentence), answer.marginals,
                 answer.label, answer.label_confidence,
             )
             for sentence, answer in zip(sentences, answers, strict=True)
         ]  # fmt: skip
 
-    def _answers(self, found: Distribution, asked: Asked) -> list[_Answer]:
+    def _answers(self, found: Distribution, output: OutputOptions) -> list[_Answer]:
         paths = self.model.head.decide(found)
         if not isinstance(found, TriangularChain):
             assert isinstance(found, LinearChain)
-            return self._tagged(found, paths, asked)
-        labels, answers = paths[:, 0], self._tagged(found, paths[:, 1:], asked)
+            return self._tagged(found, paths, output)
+        labels, answers = paths[:, 0], self._tagged(found, paths[:, 1:], output)
         sure: list[float | None] = [None] * len(answers)
-        if asked.confidence and self.calibrated:
+        if output.confidence and self.calibrated:
             sure = found.label_marginals().double().gather(1, labels.unsqueeze(1)).squeeze(1).tolist()
-        names = self.model.vocabularies["labels"].items
+        names = self.model.task.labels
         told = zip(answers, labels.tolist(), sure, strict=True)
         return [replace(answer, label=names[k], label_confidence=share) for answer, k, share in told]
 
-    def _tagged(self, chain: LinearChain | TriangularChain, decided: Tensor, asked: Asked) -> list[_Answer]:
+    def _tagged(self, chain: LinearChain | TriangularChain, decided: Tensor, output: OutputOptions) -> list[_Answer]:
         """Answers with the tags ``decided`` (B, T)."""
         paths, lengths = decided.cpu().numpy(), chain.lengths.tolist()
         tags = [self.tags.decode(path[:length]) for path, length in zip(paths.tolist(), lengths, strict=True)]
         unknown = [None] * len(tags)
-        confidence = self._confidence(chain, paths) if asked.confidence and self.calibrated else unknown
-        marginals = self._marginals(chain) if asked.marginals and self.calibrated else unknown
+        confidence = self._confidence(chain, paths) if output.confidence and self.calibrated else unknown
+        marginals = self._marginals(chain) if output.marginals and self.calibrated else unknown
         return list(map(_Answer, tags, confidence, marginals))
 
     def _confidence(self, chain: LinearChain | TriangularChain, paths: Numbers) -> list[tuple[float, ...]]:
@@ -151,6 +143,12 @@ class Reader:
         ]
 
 
+def _text_of(sentence: Example) -> str | None:
+    """The text that its tokens were cut from here; None for tokens that came as such."""
+    cut = all(isinstance(token, TextToken) for token in sentence.tokens)
+    return sentence.metadata.get("text") if cut else None
+
+
 def even_batches(lengths: Numbers) -> Iterator[Numbers]:
     """Row numbers, the longest rows first, cut where the length changes and a batch has `ENOUGH` of them.
 
@@ -172,25 +170,25 @@ def even_batches(lengths: Numbers) -> Iterator[Numbers]:
 class _Window:
     """Sentences laid end to end as numbers; each distinct word of theirs looked up, or computed, once."""
 
-    def __init__(self, reader: Reader, sentences: Sequence[Sentence]) -> None:
-        self.model = reader.model
+    def __init__(self, tagger: BatchTagger, sentences: Sequence[Example]) -> None:
+        self.model = tagger.model
         inputs = self.model.inputs
-        self.lengths = np.fromiter((len(sentence.tokens) for sentence in sentences), np.int64, len(sentences))
+        self.lengths = np.fromiter((len(sentence) for sentence in sentences), np.int64, len(sentences))
         self.starts = np.cumsum(self.lengths) - self.lengths
         tokens = [token for sentence in sentences for token in sentence.tokens]
         columns = {
-            name: [[value for sentence in sentences for value in sentence.columns[name]]]
+            name: [[value for sentence in sentences for value in sentence.inputs[name]]]
             for name in inputs.column_vocabularies
         }
         batch = inputs.encode_tokens([tokens], columns)
         self.columns = {name: values[0] for name, values in batch.columns.items()}
         distinct, self.ids = np.unique(batch.ids[0], return_inverse=True)
         known = torch.from_numpy(distinct[: len(distinct) - len(batch.oov_words)])
-        self.table = reader.table[known.to(reader.table.device)]
+        self.table = tagger.table[known.to(tagger.table.device)]
         if batch.oov_words:
             numbers = torch.arange(len(batch.oov_words))
             self.table = torch.cat([self.table, inputs.word_vectors(numbers, batch.oov_words)])
-        self.projection = reader.projection
+        self.projection = tagger.projection
 
     def distribution(self, rows: Numbers) -> Distribution:
         """The head's answer to these rows of the window."""

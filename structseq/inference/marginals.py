@@ -9,8 +9,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from structseq.heads.tagging import TagSet
-from structseq.spans import Span
+from structseq.spans import Edges, Span, TagSet
 from structseq.structures.chain import EdgePattern, LinearChain
 from structseq.structures.triangular import TriangularChain
 
@@ -57,7 +56,7 @@ class TagMarginals:
         if outside.any():
             square = np.outer(outside, np.ones_like(outside))
             patterns["O"] = EdgePattern(outside, square.T, square & False, square, outside)
-        for label, inner in zip(self.tags.types, self.tags.patterns(), strict=True):
+        for label, inner in zip(self.tags.types, self.tags.edges(), strict=True):
             for tag, (opens, closes) in self._letters(label).items():
                 patterns[tag] = _one_token(inner, opens, closes)
         return patterns
@@ -78,7 +77,7 @@ class TagMarginals:
         return letters
 
 
-def _one_token(inner: EdgePattern, opens: set[str], closes: set[str]) -> EdgePattern:
+def _one_token(inner: Edges, opens: set[str], closes: set[str]) -> EdgePattern:
     """The pattern of a token of an entity, given the ways in which the entity may stand to its two neighbours."""
     own = np.asarray(inner.first)
     begins, goes_on, ends = (np.asarray(part) for part in (inner.begins, inner.continues, inner.ends))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
+from structseq.data.example import Example
 from structseq.errors import DataError
+from structseq.inference.predictor import OutputOptions, Predictor
 from structseq.model import Model
-from structseq.tagger.given import Giving, windows
-from structseq.tagger.held import Held
 
 
-class Embedder(Held):
-    """A trained model as a way from sequences to vectors: an autoencoder's bottleneck, the pooled states where a model
-    answers with a label, of any other model the mean of its encoder's states. See `Held` for how it is made, saved and
+class Embedder(Predictor):
+    """A trained model as a way from sequences to vectors: an autoencoder's bottleneck, the pooled states of a
+    classifier, of any other model the mean of its encoder's states. See `Predictor` for how it is made, saved and
     shared.
 
     Examples
@@ -28,13 +28,16 @@ class Embedder(Held):
         vectors = embedder.embed(frames_of_each_segment)  # (N, width)
     """
 
-    holds = frozenset({"tags", "label", "target", "inputs"})
+    look_ahead: ClassVar[int] = 1024
 
-    def __init__(self, model: Model, **told: Any) -> None:
-        super().__init__(model, **told)
-        self._giving = Giving(model, self.tokenizer)
+    def __init__(self, model: Model, **metadata: Any) -> None:
+        super().__init__(model, **metadata)
         with torch.inference_mode():
             self._table = model.inputs.word_table()  # of all known words, once
+
+    @classmethod
+    def _check(cls, model: Model) -> None:
+        """Every model has states."""
 
     def embed(self, sequences: Iterable[Any], *, look_ahead: int = 1024) -> np.ndarray:
         """(N, width) float32 vectors of sequences, each an `Example`, a list of tokens, a mapping of columns, or an
@@ -44,21 +47,21 @@ class Embedder(Held):
         """
         if isinstance(sequences, (str, bytes)):
             raise DataError("embed: expected sequences, found a text; use embed_text")
-        examples = (self._giving.example(given, f"sequence {n}") for n, given in enumerate(sequences, 1))
-        found = [self.model.embed(group, self._table) for group in windows(examples, look_ahead)]
-        return np.concatenate(found) if found else np.zeros((0, self.width), np.float32)
+        found = list(self._sequences(sequences, "embed", OutputOptions(), look_ahead))
+        return np.stack(found) if found else np.zeros((0, self.width), np.float32)
 
     def embed_text(self, text: str) -> np.ndarray:
         """(width,) the vector of a text, cut as the training data were."""
-        vector: np.ndarray = self.model.embed([self._giving.text(text, "embed_text")], self._table)[0]
-        return vector
+        return self.answer([self.preprocessor.text(text, "embed_text")])[0]
 
     def embed_audio(self, path: str | Path) -> np.ndarray:
-        """(width,) the vector of a recording; raises `DataError` for a file that is none."""
-        vector: np.ndarray = self.model.embed([self._giving.audio(path, "embed_audio")], self._table)[0]
-        return vector
+        """(width,) the vector of a recording; raises `DataError` if the file is not one."""
+        return self.answer([self.preprocessor.audio(path, "embed_audio")])[0]
 
     @property
     def width(self) -> int:
         """Of its vectors."""
         return self.model.embedding_width
+
+    def answer(self, examples: Sequence[Example], output: OutputOptions = OutputOptions()) -> list[np.ndarray]:
+        return list(self.model.embed(examples, self._table))

@@ -1,4 +1,4 @@
-"""Tagging: one sentence with its tags, its spans and how sure the model is of them."""
+"""Answers, as users and JSON have them: `Tagging`, `FrameTagging`, `Classification`, `Transduction`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any, Literal
 from structseq.spans import Scheme
 
 Style = Literal["structseq", "hf"]
+
+# A line for people: what was found, and its probability (or log-probability) if there is one
+Row = tuple[list[str], float | None]
 
 
 class TextToken(str):
@@ -131,3 +134,126 @@ class Tagging:
         if self.marginals is not None:
             values["marginals"] = [dict(marginals) for marginals in self.marginals]
         return values
+
+    def record(self) -> dict[str, Any]:
+        """What a record gains: label, tags and spans; of a text, a span's ``start`` and ``end`` are characters."""
+        record: dict[str, Any] = {} if self.label is None else {"label": self.label}
+        if self.label_confidence is not None:
+            record["label_confidence"] = self.label_confidence
+        record["tags"] = list(self.tags)
+        if not self.scheme.plain:
+            record["spans"] = [self._span_record(span) for span in self.spans]
+        elif self.confidence is not None:
+            record["confidence"] = list(self.confidence)
+        return record
+
+    def _span_record(self, span: TaggedSpan) -> dict[str, Any]:
+        record: dict[str, Any] = {}
+        if span.start_char is not None:
+            record |= {"start": span.start_char, "end": span.end_char, "text": span.text}
+        record |= {"start_token": span.start, "end_token": span.end, "label": span.label}
+        return record if span.confidence is None else {**record, "confidence": span.confidence}
+
+    def rows(self) -> list[Row]:
+        """For people: the label, then each span (or token) and its tag."""
+        rows: list[Row] = [] if self.label is None else [([self.label], self.label_confidence)]
+        if self.scheme.plain:
+            units = [[token, tag] for token, tag in zip(self.tokens, self.tags, strict=True)]
+        else:
+            units = [[span.text, span.label, f"{span.start_char} to {span.end_char}"] for span in self.spans]
+        return [*rows, *zip(units, self.confidence or [None] * len(units), strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTagging:
+    """One recording with a tag for each step.
+
+    Attributes
+    ----------
+    tags:
+        L tags.
+    label:
+        The recording's own label, if the model gives one.
+    source:
+        For a record: ``audio``, the recording's name.
+    """
+
+    tags: tuple[str, ...]
+    label: str | None = None
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**self.source, **({} if self.label is None else {"label": self.label}), "tags": list(self.tags)}
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """One text, or recording, with its label.
+
+    Attributes
+    ----------
+    label:
+        The most probable one.
+    confidence:
+        Its probability 0..1; None where the scores are no log-probabilities yet (no dev set to fit a temperature on).
+    probabilities:
+        Of every label, in the model's order; empty where ``confidence`` is None.
+    tokens:
+        What was read; None for frames.
+    text:
+        What the tokens were cut from; None for tokens that came without a text, and for frames.
+    audio:
+        The recording that frames are of, by its name; None for tokens, and for frames that came without one.
+    """
+
+    label: str
+    confidence: float | None
+    probabilities: Mapping[str, float]
+    tokens: tuple[str, ...] | None
+    text: str | None = None
+    audio: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        if self.tokens is None:
+            source: dict[str, Any] = {} if self.audio is None else {"audio": self.audio}
+        else:
+            source = {"tokens": list(self.tokens)} if self.text is None else {"text": self.text}
+        sure = {} if self.confidence is None else {"confidence": self.confidence}
+        return {**source, "label": self.label, **sure}
+
+    def rows(self) -> list[Row]:
+        """For people: the label."""
+        return [([self.label], self.confidence)]
+
+
+@dataclass(frozen=True, slots=True)
+class Transduction:
+    """One answer of its own length.
+
+    Attributes
+    ----------
+    answer:
+        Its symbols.
+    text:
+        The symbols as a text: characters side by side, words between spaces.
+    log_prob:
+        Its log-probability in nats (exact, however it was found); None where the model has none.
+    source:
+        For a record: ``source`` or ``audio``, what was answered.
+    """
+
+    answer: tuple[str, ...]
+    text: str
+    log_prob: float | None
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        sure = {} if self.log_prob is None else {"log_prob": self.log_prob}
+        return {**self.source, "answer": self.text, **sure}
+
+    def rows(self) -> list[Row]:
+        """For people: the answer."""
+        return [([self.text], self.log_prob)]

@@ -1,0 +1,62 @@
+"""SequenceHead: answers of their own length, made of symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from structseq.data.example import Example
+from structseq.errors import ConfigError
+from structseq.heads.base import Head
+from structseq.structures.base import Distribution, Searched
+
+
+class SequenceHead(Head):
+    """A head whose answer has a length of its own.
+
+    Inside, a symbol's number is that of its label plus 1; number 0 ends an answer (or is the blank of CTC), so that
+    targets need no lengths.
+    """
+
+    task = "transduction"
+
+    def symbols(self) -> Sequence[str]:
+        """What its answers are made of."""
+        return self.tags.labels
+
+    def target(self, example: Example) -> list[int] | None:
+        """Numbers of the gold symbols, from 1; None where one is unknown."""
+        return self.numbers(example.target)
+
+    def numbers(self, symbols: Sequence[str]) -> list[int] | None:
+        """The symbols' numbers, from 1; None where one is unknown."""
+        numbers = [self.tags.number.get(symbol, -1) + 1 for symbol in symbols]
+        return None if 0 in numbers else numbers
+
+    def predicted(self, distribution: Distribution) -> list[tuple[str, ...]]:
+        return self.answers(self.decide(distribution).tolist())
+
+    def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
+        """Symbols, from numbers that end at the first 0."""
+        return [tuple([self.tags.labels[number - 1] for number in path if number]) for path in paths]
+
+    def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float] | None:
+        """The exact log-probability of each row's answer, in nats; None where the distribution has none."""
+        numbers = [[self.tags.number[symbol] + 1 for symbol in answer] for answer in answers]
+        found: list[float] = distribution.log_prob(self.pad(numbers)).tolist()
+        return found
+
+    def ranked(self, distribution: Distribution, k: int, width: int) -> list[list[tuple[str, ...]]]:
+        """For each row the ``k`` best answers that a search of this ``width`` finds, best first, or as many as exist.
+
+        Raises `ConfigError` for a distribution that is not searched.
+        """
+        if not isinstance(distribution, Searched):
+            raise ConfigError(
+                f"a {type(self).__name__} does not search for answers of their own length, and ranks none; "
+                "ctc, generate and autoencode do"
+            )
+        found = distribution.beam(width, k)
+        rows = zip(found.path.tolist(), torch.isfinite(found.score).sum(1).tolist(), strict=True)
+        return [self.answers(paths[:count]) for paths, count in rows]

@@ -1,0 +1,46 @@
+"""Predictors, by name: `Tagger`, `FrameTagger`, `Classifier`, `Transducer` and `Embedder`.
+
+`predictor` is what they share, `preprocessor` and `sentences` check what users give, `windows` reads streams ahead;
+`batch_tagger`, `projection` and `marginals` make tagging fast and exact.
+"""
+
+from __future__ import annotations
+
+from structseq.inference.classifier import Classifier
+from structseq.inference.embedder import Embedder
+from structseq.inference.frame_tagger import FrameTagger
+from structseq.inference.predictor import OutputOptions, Predictor
+from structseq.inference.tagger import Tagger
+from structseq.inference.transducer import Transducer
+from structseq.section import resolve_class
+from structseq.storage import StoredModel
+from structseq.tasks.answers import Classification, FrameTagging, TaggedSpan, Tagging, TextToken, Transduction
+
+PREDICTORS: dict[str, type[Predictor]] = {
+    kind.__name__: kind for kind in (Tagger, FrameTagger, Classifier, Transducer, Embedder)
+}
+
+
+def predictor_of(stored: StoredModel) -> Predictor:
+    """The predictor that answers for a stored model's task."""
+    kind: type[Predictor] = resolve_class(PREDICTORS, stored.model.task.predictor, "predictor")
+    return kind.of(stored)
+
+
+__all__ = [
+    "PREDICTORS",
+    "Classification",
+    "Classifier",
+    "Embedder",
+    "FrameTagger",
+    "FrameTagging",
+    "OutputOptions",
+    "Predictor",
+    "TaggedSpan",
+    "Tagger",
+    "Tagging",
+    "TextToken",
+    "Transducer",
+    "Transduction",
+    "predictor_of",
+]

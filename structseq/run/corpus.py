@@ -1,0 +1,158 @@
+"""A corpus made fit for training: read, checked, a dev set held out, and what the user should know of it said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from structseq.config import Options, table_of
+from structseq.data.corpus import Corpus
+from structseq.data.example import Example
+from structseq.data.formats import detect_format
+from structseq.data.modality import modality_of
+from structseq.data.options import DataOptions
+from structseq.data.pairs import in_symbols
+from structseq.data.reading import named_format, read_examples
+from structseq.data.tokenizer import tokenizer_of
+from structseq.model import Model
+from structseq.run.split import hold_out
+from structseq.section import resolve_class
+from structseq.spans import Scheme
+from structseq.tasks import Task, task_of
+from structseq.tasks.legality import OPTION
+
+Say = Callable[[str], None]
+# How many names or places a message lists
+NAMES, PLACES = 10, 3
+
+
+def silent(message: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Train, dev and test: their files, or what messages call them; None where there is none."""
+
+    train: str | Path
+    dev: str | Path | None = None
+    test: str | Path | None = None
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """A corpus that a model can be trained on, with the scheme of its tags."""
+
+    corpus: Corpus
+    scheme: Scheme
+
+
+def task_of_options(options: Options) -> type[Task]:
+    """The task of the head that options name."""
+    return task_of(resolve_class(table_of("head"), options.head.type, "head.type"))
+
+
+def with_format(options: Options, train: str | Path) -> Options:
+    """The options, with ``data.format`` set to pairs if the training file holds pairs: how they are cut into symbols is
+    part of the model."""
+    if options.data.format == "auto" and detect_format(train) == "pairs":
+        return Options.of(options.to_dict(), {"data": {"format": "pairs"}})
+    return options
+
+
+def read_corpus(options: Options, files: Parts) -> Corpus:
+    """The examples of all files, with the answers that the task needs.
+
+    Raises `DataError` for a file that cannot be read, an answer that is missing, and files of different modalities.
+    """
+    task, data = task_of_options(options), options.data
+    train = _recut(read_examples(files.train, data, task.required_targets), task, data)
+    parts = [_other(path, task, data) if path else [] for path in (files.dev, files.test)]
+    modality_of(train).check([*train, *parts[0], *parts[1]])  # before hours of training, not after
+    return Corpus(tuple(train), *map(tuple, parts))
+
+
+def read_gold(path: str | Path, task: type[Task], data: DataOptions) -> list[Example]:
+    """A file to score a finished model on, its texts cut as the training data were."""
+    return _other(path, task, data)
+
+
+def _other(path: str | Path, task: type[Task], data: DataOptions) -> list[Example]:
+    named = data.model_copy(update={"format": named_format(path, data)})
+    return _recut(read_examples(path, named, task.required_targets), task, data)
+
+
+def _recut(examples: list[Example], task: type[Task], data: DataOptions) -> list[Example]:
+    symbols = task.symbols(data)
+    return [in_symbols(each, tokenizer_of(data.tokenizer), symbols) for each in examples] if symbols else examples
+
+
+def prepare_corpus(
+    options: Options,
+    corpus: Corpus,
+    *,
+    seed: int,
+    names: Parts,
+    hold: bool = True,
+    repair_option: str = OPTION,
+    say: Say = silent,
+) -> PreparedCorpus:
+    """The corpus with legal tags in one scheme, and with a dev set.
+
+    Parameters
+    ----------
+    names:
+        What messages call its parts.
+    hold:
+        Whether a share of the training data is held out where there is no dev set.
+    repair_option:
+        How a repair of illegal tags is named, for messages.
+    say:
+        Takes what the user should know, a sentence each.
+
+    Raises
+    ------
+    DataError
+        With file and line, for answers that cannot be learned.
+    ConfigError
+        For options that do not suit the task.
+    """
+    task = task_of_options(options)
+    task.check_options(options)
+    checked = task.check_corpus(
+        corpus.train, [*corpus.dev, *corpus.test], options.data, repair_option=repair_option
+    )
+    for remark in checked.remarks:
+        say(f"{names.train}: {remark}")
+    train, dev = list(checked.train), list(corpus.dev)
+    say(f"{names.train}: {modality_of(train).described(train)}; {checked.summary}")
+    if not dev and hold:
+        whole = len(train)
+        train, dev = hold_out(train, options.training.validation_fraction, seed=seed)
+        say(
+            f"no --dev: {len(dev)} of {whole} training sentences, drawn by the seed, are held out to choose the "
+            "best epoch by (training.validation_fraction)"
+        )
+    for name, part in ((names.dev or names.train, dev), (names.test, corpus.test)):
+        if unseen := task.unseen(train, part):
+            listed = ", ".join(f"{each} ({count})" for each, count in list(unseen.items())[:NAMES])
+            more = f" and {len(unseen) - NAMES} more" if len(unseen) > NAMES else ""
+            say(f"warning: {name}: {task.noun} that training does not have, counted as misses: {listed}{more}")
+    return PreparedCorpus(Corpus(tuple(train), tuple(dev), corpus.test), checked.scheme)
+
+
+def warn_of_skipped(model: Model, examples: Sequence[Example], name: str | Path, say: Say) -> None:
+    """Say which examples training skips: empty ones, and those whose answer the model cannot give."""
+    full = [example for example in examples if len(example)]
+    if empty := [example.source for example in examples if not len(example)]:
+        say(f"warning: {name}: {len(empty)} of {len(examples)} are empty, and passed over: {_first(empty)}")
+    if lost := [example.source for example in full if model.head.target(example) is None]:
+        say(
+            f"warning: {name}: {len(lost)} of {len(full)} are passed over, for no answer of the model can be "
+            f"theirs (longer than the frames, or not tagged): {_first(lost)}"
+        )
+
+
+def _first(places: Sequence[str]) -> str:
+    return ", ".join(places[:PLACES]) + (", ..." if len(places) > PLACES else "")

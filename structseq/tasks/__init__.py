@@ -1,0 +1,41 @@
+"""Tasks by name: one class and one row each. A head names its task."""
+
+from __future__ import annotations
+
+from structseq.section import resolve_class
+from structseq.tasks.base import Task
+from structseq.tasks.classification import ClassificationTask
+from structseq.tasks.joint import JointTask
+from structseq.tasks.reconstruction import ReconstructionTask
+from structseq.tasks.tagging import TaggingTask
+from structseq.tasks.transduction import FrameTranscriptionTask, TranscriptionTask, TransductionTask
+
+TASKS: dict[str, type[Task]] = {
+    "tagging": TaggingTask,
+    "classification": ClassificationTask,
+    "joint": JointTask,
+    "transduction": TransductionTask,
+    "transcription": TranscriptionTask,
+    "frame_transcription": FrameTranscriptionTask,
+    "reconstruction": ReconstructionTask,
+}
+
+
+def task_of(head: type) -> type[Task]:
+    """The task that a class of heads names; raises `ConfigError` if there is no such task."""
+    kind: type[Task] = resolve_class(TASKS, head.task, f"task of {head.__name__}")  # type: ignore[attr-defined]
+    return kind
+
+
+__all__ = [
+    "TASKS",
+    "ClassificationTask",
+    "FrameTranscriptionTask",
+    "JointTask",
+    "ReconstructionTask",
+    "TaggingTask",
+    "Task",
+    "TranscriptionTask",
+    "TransductionTask",
+    "task_of",
+]

@@ -1,0 +1,104 @@
+"""Gold tags held to their scheme: found or named, repaired or refused, every complaint with file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from structseq.data.example import Example
+from structseq.data.options import DataOptions
+from structseq.data.reading import place_of
+from structseq.errors import DataError
+from structseq.spans import REPAIRS, Scheme, TagError, Violation, detect, repair, scheme_of
+
+# How the command line names a repair; other callers say how theirs do.
+OPTION = "--set data.repair={}"
+
+
+def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence[Example] = ()) -> Scheme:
+    """The scheme that options name, or the one that the tags are written in; every tag is one of its tags.
+
+    ``others`` (dev and test) decide only where they have tags that the scheme of ``examples`` lacks: IOB1 without
+    neighbours, for instance, looks like IO.
+
+    Raises `DataError` with file and line if schemes are mixed or a tag is not of the scheme.
+    """
+    if data.scheme != "auto":
+        scheme = scheme_of(data.scheme)
+        refuse_foreign([*examples, *others], scheme, data)
+        return scheme
+    try:
+        scheme = detect(example.tags for example in examples)
+    except TagError as problem:
+        raise placed(problem, examples, data) from None
+    try:
+        refuse_foreign(others, scheme, data)
+    except DataError:
+        with suppress(TagError):
+            return detect(example.tags for example in (*examples, *others))
+        raise
+    return scheme
+
+
+def refuse_foreign(examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
+    """Raise `DataError` with file and line at the first tag that is not of the scheme."""
+    for example in examples:
+        try:
+            scheme.decode(example.tags)
+        except TagError as problem:
+            raise placed(problem, [example], data) from None
+
+
+def placed(problem: TagError, examples: Sequence[Example], data: DataOptions) -> DataError:
+    """The same complaint with file and line in place of numbers of sentence and token."""
+    if not problem.places:
+        return problem
+    message = problem.message
+    for sentence, position in reversed(problem.places):
+        file, line = place_of(examples[sentence], position, data)
+        where = file if line is None else f"{file}:{line}"
+        message = message.replace(f"(sentence {sentence + 1}, token {position + 1})", f"({where})")
+    return DataError(message, file=file, line=line)
+
+
+def illegal_in(examples: Sequence[Example], scheme: Scheme) -> Iterator[tuple[Example, Violation]]:
+    """Every tag that the scheme would write otherwise, with its sentence, in the order of the files."""
+    return ((example, violation) for example in examples for violation in scheme.violations(example.tags))
+
+
+def repaired(
+    examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = OPTION
+) -> tuple[list[Example], int]:
+    """The examples with legal tags, and how many sequences were changed.
+
+    Raises `DataError` at the first illegal sequence if no repair is named, and `ConfigError` for an unknown one.
+    """
+    if data.repair is None:
+        refuse_illegal(examples, scheme, data, option=option)
+        return list(examples), 0
+    kept, changed = [], 0
+    for example in examples:
+        tags = repair(example.tags, scheme, data.repair)
+        changed += tags != example.tags
+        kept.append(example if tags == example.tags else replace(example, targets={**example.targets, "tags": tags}))
+    return kept, changed
+
+
+def refuse_illegal(examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = OPTION) -> None:
+    """Raise `DataError` at the first illegal tag; it says how many there are and how a repair is named."""
+    illegal = list(illegal_in(examples, scheme))
+    if illegal:
+        example, first = illegal[0]
+        file, line = place_of(example, first.position, data)
+        where = file if line is not None else f"{file}, token {first.position + 1}"
+        raise DataError(f"{first.message}; {how_to_mend(len(illegal), option)}", file=where, line=line)
+
+
+def how_to_mend(illegal: int, option: str = OPTION) -> str:
+    """What to do about so many illegal tags; ``option`` is how a repair is named, ``{}`` its name."""
+    others = f"the first of {illegal} illegal tags" if illegal > 1 else "the only illegal tag"
+    ways = " or ".join(option.format(name) for name in REPAIRS)
+    return f"{others}: mend the file, or name a repair with {ways}"
+
+
