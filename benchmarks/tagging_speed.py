@@ -36,8 +36,8 @@ from structseq.batch import batches
 from structseq.data.corpus import Corpus
 from structseq.model import Model
 from structseq.spans import detect
-from structseq.tagger import Tagger
-from structseq.tagger.reader import even_batches
+from structseq.inference import Tagger
+from structseq.inference.batch_tagger import even_batches
 from structseq.training import train
 
 Sentences = Sequence[Sequence[str]]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from structseq.errors import ConfigError, DataError, ModelFileError, StructseqError, TrainingError
     from structseq.estimator import SequenceClassifier, SequenceTagger
     from structseq.evaluation import Report, evaluate
-    from structseq.spans import Scheme, Span, scheme_of
     from structseq.inference import Classifier, Embedder, Tagger, Transducer
+    from structseq.spans import Scheme, Span, scheme_of
 
 __version__ = "0.1.0"
 

@@ -159,7 +159,7 @@ class Options(Section):
 def typed_section(section: str, values: Any, place: str) -> Section:
     """A section whose ``type`` names the class that declares its options.
 
-    ``place`` is its dotted name, for messages. Raises `ConfigError` as `Section.checked` does, for a class that is not found,
+    ``place`` is its dotted name, for messages. Raises `ConfigError` as `Section.checked` does, for an unknown class,
     and for an option that belongs to another class.
     """
     if isinstance(values, Section):
@@ -212,7 +212,11 @@ def load_options(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         content = path.read_text(encoding="utf-8")
-        table = json.loads(content, object_pairs_hook=reject_duplicate_keys) if path.suffix == ".json" else tomllib.loads(content)
+        table = (
+            json.loads(content, object_pairs_hook=reject_duplicate_keys)
+            if path.suffix == ".json"
+            else tomllib.loads(content)
+        )
     except OSError as problem:
         raise ConfigError(f"{path}: cannot be read ({problem.strerror}); name a TOML or JSON file of options") from None
     except (ValueError, RecursionError) as problem:
@@ -273,7 +277,7 @@ def option_list() -> list[str]:
 
 
 def _last_common(section: str) -> str:
-    return [name for name in option_names(COMMON[section], f"{section}.")][-1]
+    return list(option_names(COMMON[section], f"{section}."))[-1]
 
 
 def _own_options(section: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,13 +19,11 @@ from structseq.data.vocabulary import Vocabulary
 from structseq.dropout import LockedDropout
 from structseq.encoders import ENCODERS, SelfAttention
 from structseq.encoders.base import Backwards, Bidirectional, Encoder, Stack
-from structseq.errors import ConfigError
 from structseq.features.counting import count_vocabularies
 from structseq.heads import HEADS
 from structseq.heads.base import Head, Tunable
 from structseq.heads.sequence import SequenceHead
 from structseq.inputs.build import build_inputs, count_further
-from structseq.inputs.frames import FrameInputs
 from structseq.inputs.tokens import PretrainedVectors
 from structseq.padded import Padded
 from structseq.section import resolve_class
@@ -108,7 +105,7 @@ class Model(nn.Module):
     @property
     def symbols(self) -> str | None:
         """The symbols that texts are cut into (``data.symbols``); None where a tokenizer cuts them."""
-        return self.task.symbols(self.options.data)
+        return self.task.symbols(self.options)
 
     @property
     def output_symbols(self) -> Sequence[str]:

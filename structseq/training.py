@@ -122,8 +122,7 @@ class _Trainer:
         self.model, self.options, self.seed = model, options, seed
         self.device = choose_device(options.device)
         model.to(self.device)
-        # torch's own count is what the user or the container allows.
-        self.threads = options.threads or min(2, torch.get_num_threads())
+        self.threads = threads_of(options)
         self.examples, self.targets = learnable(model, corpus.train)
         self.lengths = [len(example) for example in self.examples]
         self.dev = list(corpus.dev)
@@ -345,6 +344,11 @@ def _waited(state: State) -> dict[str, int]:
 def planned_epochs(steps: int) -> int:
     """Passes where the user names none: 20, and more (up to 100) where an epoch of ``steps`` updates is short."""
     return max(20, min(100, -(-2500 // steps)))
+
+
+def threads_of(options: TrainingOptions) -> int:
+    """The CPU threads of a run; torch's own count is what the user or the container allows."""
+    return options.threads or min(2, torch.get_num_threads())
 
 
 def learnable(model: Model, examples: Any) -> tuple[list[Example], list[Any]]:

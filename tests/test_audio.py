@@ -23,7 +23,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structseq.config import AudioOptions
+from structseq.data.options import AudioOptions
 from structseq.data.audio import FLOOR, frames_of, mel_edges, mel_filters, read_audio, samples_of, spacing
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read

@@ -15,7 +15,7 @@ from structseq import ConfigError, Corpus, Embedder, Example, Transducer
 from structseq.config import Options
 from structseq.evaluation import evaluate_reconstruction
 from structseq.heads.autoencoding import AutoencodeHead, Drawing, Normals, Saying, Spoken
-from structseq.heads.tagging import TagSet
+from structseq.spans import TagSet
 from structseq.model import Model
 from structseq.padded import Padded
 from structseq.spans import PLAIN

@@ -16,7 +16,7 @@ from structseq.data.example import Example
 from structseq.data.labels import with_labels
 from structseq.errors import ConfigError, DataError
 from structseq.heads.classifying import ClassifyHead, Pooling
-from structseq.heads.tagging import TagSet
+from structseq.spans import TagSet
 from structseq.model import Model
 from structseq.padded import Padded
 from structseq.spans import PLAIN
@@ -38,7 +38,7 @@ def states(seed: int = 0) -> Padded:
 # -- pooling -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", Pooling.KINDS)
+@pytest.mark.parametrize("kind", get_args(PoolingName))
 def test_pooling_row_by_row(kind: str) -> None:
     torch.manual_seed(0)
     pooling, rows = Pooling(kind, WIDTH), states()
@@ -60,7 +60,7 @@ def test_pooling_row_by_row(kind: str) -> None:
         torch.testing.assert_close(vector, expected)
 
 
-@pytest.mark.parametrize("kind", Pooling.KINDS)
+@pytest.mark.parametrize("kind", get_args(PoolingName))
 def test_padding_gives_no_gradient_and_every_step_can(kind: str) -> None:
     torch.manual_seed(0)
     pooling, rows = Pooling(kind, WIDTH), states()
@@ -76,7 +76,7 @@ def test_attention_weights_are_shares_of_the_real_steps() -> None:
     assert not weights[~states().mask()].any() and (weights[0, :4] > 0).all()
 
 
-@pytest.mark.parametrize("kind", Pooling.KINDS)
+@pytest.mark.parametrize("kind", get_args(PoolingName))
 def test_no_steps_at_all(kind: str) -> None:
     empty = Padded(torch.zeros(2, 0, WIDTH), torch.zeros(2, dtype=torch.int64))
     assert not Pooling(kind, WIDTH)(empty).any()
@@ -90,7 +90,7 @@ def test_an_unknown_pooling() -> None:
 # -- the head ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", Pooling.KINDS)
+@pytest.mark.parametrize("kind", get_args(PoolingName))
 def test_the_distribution_is_a_softmax_over_labels(kind: str) -> None:
     torch.manual_seed(0)
     head, rows = ClassifyHead(WIDTH, LABELS, pooling=kind).eval(), states()

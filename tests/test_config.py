@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from structseq.config import Options, load_options, option_names, parse_settings, row_of
+from structseq.config import Options, load_options, option_list, parse_settings
 from structseq.encoders import ENCODERS
 from structseq.errors import ConfigError
+from structseq.section import resolve_class
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def test_the_default_recipe_is_whole_and_survives_json() -> None:
 
 
 def test_every_option_has_a_name_and_a_description() -> None:
-    names = option_names()
+    names = option_list()
     assert len(names) == len(set(names)) > 40
     for name in names:
         at(Options(), name)
@@ -315,8 +316,8 @@ def test_settings_read_toml_values(value: Any) -> None:
 
 
 def test_a_row_by_name_and_a_class_from_outside() -> None:
-    assert row_of(ENCODERS, "lstm", "encoder.type") is ENCODERS["lstm"]
-    assert row_of(ENCODERS, "collections:OrderedDict", "encoder.type").__name__ == "OrderedDict"
+    assert resolve_class(ENCODERS, "lstm", "encoder.type") is ENCODERS["lstm"]
+    assert resolve_class(ENCODERS, "collections:OrderedDict", "encoder.type").__name__ == "OrderedDict"
 
 
 @pytest.mark.parametrize(
@@ -325,14 +326,14 @@ def test_a_row_by_name_and_a_class_from_outside() -> None:
 )
 def test_a_class_that_cannot_be_had_is_a_config_error(name: str) -> None:
     with pytest.raises(ConfigError, match=r"encoder\.type"):
-        row_of(ENCODERS, name, "encoder.type")
+        resolve_class(ENCODERS, name, "encoder.type")
 
 
 def test_a_row_near_a_known_one_and_one_near_none() -> None:
     with pytest.raises(ConfigError, match=r"unknown encoder\.type 'lstn'; did you mean \"lstm\""):
-        row_of(ENCODERS, "lstn", "encoder.type")
+        resolve_class(ENCODERS, "lstn", "encoder.type")
     with pytest.raises(ConfigError, match=r"known are elman.*package\.module:Class"):
-        row_of(ENCODERS, "transformer", "encoder.type")
+        resolve_class(ENCODERS, "transformer", "encoder.type")
 
 
 def test_backwards_is_for_one_way() -> None:

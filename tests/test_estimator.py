@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import structseq
-from structseq.config import Options, option_names
+from structseq.config import Options, option_list
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
 from structseq.estimator import SequenceTagger
@@ -163,7 +163,7 @@ def test_verbose_prints_a_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_every_keyword_is_an_option_and_none_is_the_default() -> None:
-    assert set(KEYWORDS.values()) <= set(option_names())
+    assert set(KEYWORDS.values()) <= set(option_list())
     assert SequenceTagger().resolved_options() == Options()
     others = {"columns", "options", "random_state", "verbose"}
     assert SequenceTagger().get_params().keys() == (KEYWORDS.keys() - {"pooling"}) | others

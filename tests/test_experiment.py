@@ -34,7 +34,7 @@ from structseq.heads import HEADS
 from structseq.run import Identity, Interrupted, fit
 from structseq.spans import scheme_of
 from structseq.storage import load_model
-from structseq.tagger import Tagger
+from structseq.inference import Tagger
 from structseq.training import Progress
 
 BIO = scheme_of("BIO")

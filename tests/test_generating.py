@@ -13,7 +13,7 @@ from torch import Tensor
 from structseq.data.example import Example
 from structseq.errors import ConfigError
 from structseq.heads.generating import KINDS, REACH, Decoding, GenerateHead
-from structseq.heads.tagging import TagSet
+from structseq.spans import TagSet
 from structseq.padded import Padded
 from structseq.spans import PLAIN
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from oracles import Chain
 from torch import nn
 
-from structseq.config import row_of
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
 from structseq.heads import HEADS, TAGGERS, CrfHead, HmmHead, PerceptronHead, SoftmaxHead, SvmHead
-from structseq.heads.tagging import TaggingHead, TagSet
+from structseq.heads.tagging import TaggingHead
+from structseq.spans import TagSet
 from structseq.padded import Padded
 from structseq.spans import SCHEMES, Span, scheme_of
 from structseq.structures.base import Independent
@@ -131,9 +131,9 @@ def test_an_illegal_gold_sequence_in_training_does_not_poison_the_rest(name: str
 
 
 def test_heads_by_name() -> None:
-    assert row_of(HEADS, "crf", "head.type") is CrfHead
+    assert resolve_class(HEADS, "crf", "head.type") is CrfHead
     with pytest.raises(ConfigError, match='did you mean "softmax"'):
-        row_of(HEADS, "soft-max", "head.type")
+        resolve_class(HEADS, "soft-max", "head.type")
 
 
 def test_svm_loss_is_how_far_the_best_outscores_gold_by_its_cost() -> None:

@@ -11,7 +11,6 @@ import torch
 from commandline import call, tiny
 
 from structseq import Classifier, Tagger
-from structseq.cli.scoring import score
 from structseq.cli.tagging import _with_comment
 from structseq.config import Options
 from structseq.data.corpus import Corpus
@@ -19,9 +18,9 @@ from structseq.data.example import Example
 from structseq.errors import ConfigError, ModelFileError
 from structseq.evaluation import JointReport, evaluate_jointly
 from structseq.heads.joint import JointHead
-from structseq.heads.tagging import TagSet
+from structseq.spans import TagSet
 from structseq.model import Model
-from structseq.openings import mean_openings
+from structseq.gate_activations import mean_openings
 from structseq.padded import Padded
 from structseq.spans import scheme_of
 from structseq.storage import load_model, save_model
@@ -235,7 +234,7 @@ def test_labels_that_training_never_saw_are_misses(corpus: Corpus, model: Model)
     assert model.head.target(stranger) is None
     (answer,) = model.predict([stranger])
     assert evaluate_jointly([model.head.gold(stranger)], [answer], scheme=BIO, bootstrap=0).frame == 0.0
-    report = score(model, [stranger, *corpus.test[1:]])
+    report = model.task.report(model, [stranger, *corpus.test[1:]])
     assert isinstance(report, JointReport)
     assert report.label.unseen_tags == {"why": 1} and not report.tags.unseen_tags
 

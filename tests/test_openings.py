@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from structseq.data.example import Example
-from structseq.openings import mean_openings
+from structseq.gate_activations import mean_openings
 from structseq.padded import Padded
 
 EXAMPLES = [

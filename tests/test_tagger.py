@@ -25,9 +25,9 @@ from structseq.encoders.recurrent import LSTM
 from structseq.errors import ConfigError, DataError, ModelFileError
 from structseq.model import Model
 from structseq.spans import scheme_of
-from structseq.tagger import TaggedSpan, Tagger, Tagging
-from structseq.tagger.projection import Projection
-from structseq.tagger.reader import SENTENCES, TOKENS, even_batches
+from structseq.inference import TaggedSpan, Tagger, Tagging
+from structseq.inference.projection import Projection
+from structseq.inference.batch_tagger import SENTENCES, TOKENS, even_batches
 from structseq.training import train
 
 TINY: dict[str, Any] = {

@@ -20,7 +20,7 @@ from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.errors import ConfigError
 from structseq.heads.base import Head
-from structseq.heads.tagging import TagSet
+from structseq.spans import TagSet
 from structseq.heads.transcribing import SILENCE, CtcHead, FrameHead, TrimHead, WordLoopHead, state_of
 from structseq.model import Model
 from structseq.padded import Padded

@@ -1,9 +1,10 @@
-"""Commands with manners beyond typer's own: an option given twice is refused, a misspelt command gets a suggestion."""
+"""What all commands share: their options, and checks beyond typer's own."""
 
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -65,3 +66,17 @@ def refuse_doubled(command: Any, ctx: Any, args: list[str]) -> None:
 # Both classes are public as the parents of `typer.BadParameter`; where they live differs between typer's versions.
 UsageError: Any = typer.BadParameter.__mro__[1]
 CommandLineError: Any = typer.BadParameter.__mro__[2]
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set one option, such as data.tag_column=3; may be repeated."),
+]
+Trusted = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust", metavar="MODULE:CLASS", help="Code from outside that the model may import; may be repeated."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no remarks; errors are still shown.")]
+ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder, as `train` writes it.")]
+InputFile = Annotated[str, typer.Argument(metavar="[FILE|-]", help="What to read; - is standard input.")]

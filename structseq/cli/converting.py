@@ -1,89 +1,50 @@
-"""The ``convert`` command: a file in another tag scheme, in another format, or both."""
+"""The ``convert`` command."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from structseq.cli.reading import data_options, find_scheme, placed, reader_options, refuse_illegal
-from structseq.config import DataOptions
-from structseq.data.example import Example
-from structseq.data.formats import FORMATS, detect_format, read, read_passages, write
-from structseq.data.textfile import writing
-from structseq.errors import ConfigError, DataError
-from structseq.spans import REPAIRS, Scheme, TagError, repair, scheme_of
-from structseq.spans import convert as converted
+import typer
+
+from structseq.cli.arguments import Settings
 
 
-def run_convert(
-    source: Path, target: str, *, to: str | None, from_: str | None, repair: str | None, settings: Sequence[str]
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="The file to read.")],
+    target: Annotated[
+        str, typer.Argument(metavar="OUT", help="The file to write, its format by extension; - is standard output.")
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="SCHEME",
+            help="Tag scheme to write: IO, IOB1, BIO, IOE, BIOES, BILOU, BMES; as read where not given.",
+        ),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="SCHEME", help="Tag scheme of IN; found from the data where not given."),
+    ] = None,
+    repair: Annotated[
+        str | None,
+        typer.Option(
+            "--repair",
+            metavar="POLICY",
+            help="What to do with illegal sequences: conlleval or drop; refused where not given.",
+        ),
+    ] = None,
+    settings: Settings = None,
 ) -> None:
-    """Read twice: once to find the scheme and every fault, once to write; OUT is whole or not there at all."""
-    data = data_options(settings)
+    """Write a file in another tag scheme or format.
+
+    Between column files only the tag column is rewritten; all else stays byte for byte.
+    """
+    from structseq.cli.reading import data_options
+    from structseq.tasks.retagging import convert_file
+
+    data = data_options(settings or [])
     data = data.model_copy(update={"scheme": from_ or data.scheme, "repair": repair or data.repair})
-    wanted = scheme_of(to) if to else None
-    if data.repair is not None and data.repair not in REPAIRS:
-        raise ConfigError(f"unknown repair {data.repair!r}; known are {', '.join(REPAIRS)}")
-    examples = list(read(source, data.format, **reader_options(data)))
-    scheme = find_scheme(examples, data)
-    if data.repair is None:
-        refuse_illegal(examples, scheme, data, option="--repair ")
-    _check_kinds(source, scheme, wanted)
-    retagging = _Retagging(data, scheme, wanted or scheme)
-    into = _format_of(target, source, data)
-    out: Any = sys.stdout.buffer if target == "-" else target
-    if into == _format_of(str(source), source, data) and FORMATS[into].passages is not None:
-        with writing(out, encoding=data.encoding) as file:
-            file.writelines(_rewritten(source, data, retagging))
-    else:
-        options = {"field": data.field, "tokenizer": data.tokenizer, "scheme": retagging.target}
-        write(out, map(retagging.example, examples), into, **options)
-
-
-def _check_kinds(source: Path, scheme: Scheme, wanted: Scheme | None) -> None:
-    if wanted is not None and scheme.plain != wanted.plain:
-        found = "plain, such as parts of speech, and are no spans" if scheme.plain else f"spans in {scheme}"
-        raise DataError(f"the tags are {found}; they cannot be written as {wanted}", file=source)
-
-
-class _Retagging:
-    """Tags of one scheme written in another."""
-
-    def __init__(self, data: DataOptions, scheme: Scheme, target: Scheme) -> None:
-        self.data, self.scheme, self.target = data, scheme, target
-
-    def tags(self, example: Example) -> tuple[str, ...]:
-        """Raises `DataError`, with file and line, where the target cannot hold the spans."""
-        tags = example.tags
-        if self.data.repair is not None:
-            tags = repair(tags, self.scheme, self.data.repair)
-        try:
-            return converted(tags, self.scheme, self.target)
-        except TagError as problem:
-            raise placed(problem, [example], self.data) from None
-        except DataError as problem:
-            raise DataError(problem.message, file=example.source or None) from None
-
-    def example(self, example: Example) -> Example:
-        return replace(example, targets={**example.targets, "tags": self.tags(example)})
-
-
-def _rewritten(source: Path, data: DataOptions, retagging: _Retagging) -> Iterator[str]:
-    """The file's text, its tags alone rewritten."""
-    for passage in read_passages(source, data.format, **reader_options(data)):
-        yield passage.text if passage.example is None else passage.retag(retagging.tags(passage.example))
-
-
-def _format_of(name: str, source: Path, data: DataOptions) -> str:
-    """The format of IN by its content, of OUT by its extension; standard output has that of IN."""
-    if name in (str(source), "-"):
-        return detect_format(source) if data.format == "auto" else data.format
-    known = [
-        format
-        for format, row in FORMATS.items()
-        if row.extensions and name.removesuffix(".gz").endswith(row.extensions)
-    ]
-    return known[0] if known else "threefile" if name.endswith("/") or Path(name).is_dir() else "columns"
+    convert_file(source, sys.stdout.buffer if target == "-" else target, data, to=to)

@@ -1,38 +1,48 @@
-"""The ``evaluate`` command: a model's score on a file, as text and as JSON."""
+"""The ``evaluate`` command."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from structseq.cli.reading import answering_options, read_examples, refuse_foreign, refuse_other_steps, told_format
-from structseq.cli.scoring import score
-from structseq.data.textfile import writing
-from structseq.storage import load_model
-from structseq.tagger.given import Giving
+import typer
+
+from structseq.cli.arguments import ModelFolder, Settings, Trusted
 
 
-def run_evaluate(
-    model: Path, file: Path, *, json_out: str | None, errors: int, settings: Sequence[str], trusted: Sequence[str] = ()
+def evaluate(
+    model: ModelFolder,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Data with gold tags.")],
+    json: Annotated[
+        str | None,
+        typer.Option(
+            "--json",
+            metavar="OUT",
+            help="Write the report, errors and all, as JSON; - is standard output, instead of the text.",
+        ),
+    ] = None,
+    errors: Annotated[int, typer.Option("--errors", metavar="N", min=0, help="How many errors to list.")] = 0,
+    settings: Settings = None,
+    trusted: Trusted = None,
 ) -> None:
-    """Score and print; the JSON file holds every error, the text as many as asked for."""
-    stored = load_model(model, trusted=trusted)
-    data = answering_options(settings, stored.model)
-    head = stored.model.head
-    asks = ("target",) if head.gives == "target" else head.asks  # tags of frames are for training alone
-    data = data.model_copy(update={"format": told_format(file, data)})
-    examples = read_examples(file, data, asks)
-    refuse_other_steps(examples, stored.model.reads)
-    if head.gives == "inputs":
-        examples = list(map(Giving(stored.model, stored.tokenizer).in_symbols, examples))
-    if head.gives == "tags":
-        refuse_foreign(examples, stored.model.tags.outer, data)
-    report = score(stored.model, examples, entities=stored.entities)
-    if json_out is not None:
-        text = json.dumps(report.to_dict(errors=None), ensure_ascii=False, indent=2) + "\n"
-        with writing(sys.stdout.buffer if json_out == "-" else json_out) as stream:
-            stream.write(text)
-    if json_out != "-":
+    """Score a model on a file: per type, micro and macro, seen and unseen entities, confusion, errors."""
+    from json import dumps
+
+    from structseq.cli.reading import answering_options
+    from structseq.data.textfile import writing
+    from structseq.run import read_gold
+    from structseq.storage import load_model
+
+    stored = load_model(model, trusted=trusted or [])
+    data, task = answering_options(settings or [], stored.model), stored.model.task
+    options = stored.model.options.model_copy(update={"data": data})
+    examples = read_gold(file, type(task), options)
+    stored.model.modality.check(examples)
+    task.check_gold(examples, task.tags.outer, data)
+    report = task.report(stored.model, examples, entities=stored.entities)
+    if json is not None:
+        with writing(sys.stdout.buffer if json == "-" else json) as stream:
+            stream.write(dumps(report.to_dict(errors=None), ensure_ascii=False, indent=2) + "\n")
+    if json != "-":
         print(report.text(errors=errors))

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from structseq.data.options import AudioOptions
 from structseq.data.file_signatures import kind_of
+from structseq.data.options import AudioOptions
 from structseq.data.textfile import opened
 from structseq.errors import ConfigError, DataError
 

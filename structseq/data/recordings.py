@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from structseq.data.options import AudioOptions
 from structseq.data.audio import check_options, frames_of, samples_of, spacing
 from structseq.data.example import Example
+from structseq.data.options import AudioOptions
 from structseq.data.record import Record, read_records
 from structseq.data.textfile import Source, Target, is_path, name_of
 from structseq.errors import ConfigError, DataError

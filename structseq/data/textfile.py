@@ -32,6 +32,12 @@ _MARKS = {
 }
 
 
+def one_line(message: str) -> str:
+    """The message on one line, with control characters (which a file may hold) made visible."""
+    flat = " ".join(message.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in flat)
+
+
 def is_path(source: object) -> bool:
     return isinstance(source, str | os.PathLike)
 

@@ -11,9 +11,9 @@ import torch
 from structseq.data.example import Example
 from structseq.evaluation import Mistake, evaluate
 from structseq.heads.tagging import TaggingHead
+from structseq.inference import Tagger, Tagging
 from structseq.model import Model
 from structseq.padded import Padded
-from structseq.inference import Tagger, Tagging
 
 # How many errors are kept
 ERRORS = 20

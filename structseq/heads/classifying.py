@@ -18,7 +18,6 @@ from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
 from structseq.structures.chain import LinearChain
 
-
 PoolingName = Literal["attention", "last", "max", "mean"]
 
 

@@ -117,7 +117,23 @@ class TaggingHead(Tunable, Head):
         return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
-class CrfHead(TaggingHead):
+class ChainHead(TaggingHead):
+    """A tagging head that learns a score for each transition too (`structseq.CRF`)."""
+
+    def __init__(self, in_width: int, tags: TagSet, *, projection: str = "linear") -> None:
+        super().__init__(in_width, tags, projection=projection)
+        self.crf = CRF(len(tags.labels), batch_first=True)
+
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        labels = self.tags.labels
+        edges: dict[str, Sequence[Axis]] = {f"crf.{name}_transitions": [labels] for name in ("start", "end")}
+        return {**super().named_axes(), **edges, "crf.transitions": [labels, labels]}
+
+    def chain(self, states: Padded) -> LinearChain:
+        return self.crf.chain(self.emissions(states), states.lengths, self.legal)
+
+
+class CrfHead(ChainHead):
     """Conditional random field, trained by likelihood over the legal sequences; with costs, by softmax-margin.
 
     Parameters
@@ -135,21 +151,12 @@ class CrfHead(TaggingHead):
         self, in_width: int, tags: TagSet, *, projection: str = "linear", costs: Mapping[str, float] | None = None
     ) -> None:
         super().__init__(in_width, tags, projection=projection)
-        self.crf = CRF(len(tags.labels), batch_first=True)
         self.register_buffer("cost_table", cost_table(tags, costs) if costs else None, persistent=False)
-
-    def named_axes(self) -> dict[str, Sequence[Axis]]:
-        labels = self.tags.labels
-        edges: dict[str, Sequence[Axis]] = {f"crf.{name}_transitions": [labels] for name in ("start", "end")}
-        return {**super().named_axes(), **edges, "crf.transitions": [labels, labels]}
 
     @property
     def mistakes(self) -> Tensor | None:
         """(K, K) [right, answered] what each mistake costs; None where nothing was said of costs."""
         return self._buffers["cost_table"]
-
-    def chain(self, states: Padded) -> LinearChain:
-        return self.crf.chain(self.emissions(states), states.lengths, self.legal)
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
         if self.mistakes is None:

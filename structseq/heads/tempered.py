@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from structseq.heads.base import HeldOut
-from structseq.heads.tagging import CrfHead, TaggingHead
+from structseq.heads.tagging import ChainHead, CrfHead, TaggingHead
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
 from structseq.structures import objectives
@@ -71,10 +71,9 @@ def fitted_temperature(known: list[tuple[LinearChain, Tensor, Tensor]]) -> float
     return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3}).x)
 
 
-class PerceptronHead(TemperedHead, CrfHead):
+class PerceptronHead(TemperedHead, ChainHead):
     """The scores of a CRF trained as a structured perceptron (Collins 2002), averaged over updates."""
 
-    Options = TaggingHead.Options
     averaging = "mean"
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:

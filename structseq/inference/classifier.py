@@ -10,7 +10,7 @@ import torch
 
 from structseq.batch import batches
 from structseq.data.example import Example
-from structseq.inference.predictor import OutputOptions, Predictor
+from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
 from structseq.inference.sentences import check_names
 from structseq.model import Model
 from structseq.structures.chain import LinearChain
@@ -76,7 +76,7 @@ class Classifier(Predictor):
         """The labels alone, for all sentences."""
         return [found.label for found in self.classify_many(sentences)]
 
-    def answer(self, examples: Sequence[Example], output: OutputOptions = OutputOptions()) -> list[Classification]:
+    def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Classification]:
         # Batches of similar length, so that padding is little.
         found: dict[int, Classification] = {}
         for rows in batches([len(example) for example in examples], sentences=64, tokens=4096):

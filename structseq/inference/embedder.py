@@ -11,7 +11,7 @@ import torch
 
 from structseq.data.example import Example
 from structseq.errors import DataError
-from structseq.inference.predictor import OutputOptions, Predictor
+from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
 from structseq.model import Model
 
 
@@ -63,5 +63,5 @@ class Embedder(Predictor):
         """Of its vectors."""
         return self.model.embedding_width
 
-    def answer(self, examples: Sequence[Example], output: OutputOptions = OutputOptions()) -> list[np.ndarray]:
+    def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[np.ndarray]:
         return list(self.model.embed(examples, self._table))

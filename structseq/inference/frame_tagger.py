@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from structseq.data.example import Example
-from structseq.inference.predictor import OutputOptions, Predictor
+from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
 from structseq.tasks.answers import FrameTagging
 
 
@@ -34,11 +34,9 @@ class FrameTagger(Predictor):
         """Tag a stream of what `tag` takes, in order and in bounded memory."""
         return self._sequences(sequences, "tag_many", OutputOptions(), look_ahead)
 
-    def answer(self, examples: Sequence[Example], output: OutputOptions = OutputOptions()) -> list[FrameTagging]:
+    def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[FrameTagging]:
         labelled = len(self.model.task.labels) > 0
         return [
-            FrameTagging(
-                tuple(found[labelled:]), found[0] if labelled else None, self.preprocessor.source(example)
-            )
+            FrameTagging(tuple(found[labelled:]), found[0] if labelled else None, self.preprocessor.source(example))
             for example, found in zip(examples, self.model.predict(examples), strict=True)
         ]

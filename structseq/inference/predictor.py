@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from structseq.config import outside_classes
 from structseq.data.example import Example
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
 from structseq.inference.preprocessor import PREPROCESSORS
 from structseq.inference.windows import windows
 from structseq.model import Model
-from structseq.config import outside_classes
 from structseq.storage import StoredModel, load_model, model_files, save_model
 
 
@@ -25,6 +25,9 @@ class OutputOptions:
 
     confidence: bool = True
     marginals: bool = False
+
+
+DEFAULT_OUTPUT = OutputOptions()
 
 
 class Predictor:
@@ -86,7 +89,7 @@ class Predictor:
         raise NotImplementedError
 
     def answer_many(
-        self, examples: Iterable[Example], output: OutputOptions = OutputOptions()
+        self, examples: Iterable[Example], output: OutputOptions = DEFAULT_OUTPUT
     ) -> Iterator[tuple[Example, Any]]:
         """Each example of a stream with its answer, in order and in bounded memory."""
         for group in windows(examples, lambda example, number: example, self.look_ahead):

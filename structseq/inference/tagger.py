@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from structseq.data.example import Example
 from structseq.inference.batch_tagger import BatchTagger
-from structseq.inference.predictor import OutputOptions, Predictor
+from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
 from structseq.inference.sentences import check_names
 from structseq.model import Model
 from structseq.spans import Scheme
@@ -107,5 +107,5 @@ class Tagger(Predictor):
         """The tags alone, for all sentences."""
         return [tagging.tags for tagging in self.tag_many(sentences, confidence=False)]
 
-    def answer(self, examples: Sequence[Example], output: OutputOptions = OutputOptions()) -> list[Tagging]:
+    def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Tagging]:
         return self._batches.tag(examples, output)

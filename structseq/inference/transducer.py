@@ -10,7 +10,7 @@ import torch
 
 from structseq.data.example import Example
 from structseq.errors import ConfigError
-from structseq.inference.predictor import OutputOptions, Predictor
+from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
 from structseq.model import Model
 from structseq.tasks.answers import Transduction
 
@@ -82,7 +82,7 @@ class Transducer(Predictor):
         """The answers' symbols alone, for all sequences."""
         return [found.answer for found in self.transduce_many(sequences)]
 
-    def answer(self, examples: Sequence[Example], output: OutputOptions = OutputOptions()) -> list[Transduction]:
+    def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Transduction]:
         return [
             self._transduction(example, answer, log_prob if output.confidence else None)
             for example, (answer, log_prob) in zip(examples, self.model.answer(examples, self._table), strict=True)

@@ -16,7 +16,6 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from structseq.section import dotted
 from structseq.report import wording
 from structseq.report.drawing import VARIABLES, inline_svg
 from structseq.report.excerpt import excerpt_of
@@ -30,6 +29,7 @@ from structseq.report.figures import (
     transitions_figure,
 )
 from structseq.report.transitions import TransitionTable, table_of
+from structseq.section import dotted
 from structseq.storage.atomic import write_file
 
 # So many systems share one drawing of learning curves; more get one each

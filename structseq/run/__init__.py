@@ -1,7 +1,7 @@
 """A training run: corpus, journal, checkpoints, resume, stop on request.
 
-`prepare_corpus` and `train_and_save` serve ``train``, ``compare`` and the estimators alike; `fit` is the training within,
-with everything on the disk in a `RunFolder`, or nothing without one.
+`prepare_corpus` and `train_and_save` serve ``train``, ``compare`` and the estimators alike; `fit` is the training
+within, with everything on the disk in a `RunFolder`, or nothing without one.
 """
 
 from __future__ import annotations

@@ -9,9 +9,7 @@ from pathlib import Path
 from structseq.config import Options, table_of
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
-from structseq.data.formats import detect_format
 from structseq.data.modality import modality_of
-from structseq.data.options import DataOptions
 from structseq.data.pairs import in_symbols
 from structseq.data.reading import named_format, read_examples
 from structseq.data.tokenizer import tokenizer_of
@@ -54,11 +52,9 @@ def task_of_options(options: Options) -> type[Task]:
 
 
 def with_format(options: Options, train: str | Path) -> Options:
-    """The options, with ``data.format`` set to pairs if the training file holds pairs: how they are cut into symbols is
-    part of the model."""
-    if options.data.format == "auto" and detect_format(train) == "pairs":
-        return Options.of(options.to_dict(), {"data": {"format": "pairs"}})
-    return options
+    """The options with the format that the task reads the training file by."""
+    name = task_of_options(options).corpus_format(train, options.data)
+    return options if name == options.data.format else Options.of(options.to_dict(), {"data": {"format": name}})
 
 
 def read_corpus(options: Options, files: Parts) -> Corpus:
@@ -66,26 +62,22 @@ def read_corpus(options: Options, files: Parts) -> Corpus:
 
     Raises `DataError` for a file that cannot be read, an answer that is missing, and files of different modalities.
     """
-    task, data = task_of_options(options), options.data
-    train = _recut(read_examples(files.train, data, task.required_targets), task, data)
-    parts = [_other(path, task, data) if path else [] for path in (files.dev, files.test)]
+    task = task_of_options(options)
+    train = _recut(read_examples(files.train, options.data, task.required_targets), task, options)
+    parts = [read_gold(path, task, options) if path else [] for path in (files.dev, files.test)]
     modality_of(train).check([*train, *parts[0], *parts[1]])  # before hours of training, not after
     return Corpus(tuple(train), *map(tuple, parts))
 
 
-def read_gold(path: str | Path, task: type[Task], data: DataOptions) -> list[Example]:
-    """A file to score a finished model on, its texts cut as the training data were."""
-    return _other(path, task, data)
+def read_gold(path: str | Path, task: type[Task], options: Options) -> list[Example]:
+    """A file to score a model on, its texts cut as the training data were."""
+    named = options.data.model_copy(update={"format": named_format(path, options.data)})
+    return _recut(read_examples(path, named, task.required_targets), task, options)
 
 
-def _other(path: str | Path, task: type[Task], data: DataOptions) -> list[Example]:
-    named = data.model_copy(update={"format": named_format(path, data)})
-    return _recut(read_examples(path, named, task.required_targets), task, data)
-
-
-def _recut(examples: list[Example], task: type[Task], data: DataOptions) -> list[Example]:
-    symbols = task.symbols(data)
-    return [in_symbols(each, tokenizer_of(data.tokenizer), symbols) for each in examples] if symbols else examples
+def _recut(examples: list[Example], task: type[Task], options: Options) -> list[Example]:
+    symbols, tokenize = task.symbols(options), tokenizer_of(options.data.tokenizer)
+    return [in_symbols(example, tokenize, symbols) for example in examples] if symbols else examples
 
 
 def prepare_corpus(
@@ -120,9 +112,7 @@ def prepare_corpus(
     """
     task = task_of_options(options)
     task.check_options(options)
-    checked = task.check_corpus(
-        corpus.train, [*corpus.dev, *corpus.test], options.data, repair_option=repair_option
-    )
+    checked = task.check_corpus(corpus.train, [*corpus.dev, *corpus.test], options.data, repair_option=repair_option)
     for remark in checked.remarks:
         say(f"{names.train}: {remark}")
     train, dev = list(checked.train), list(corpus.dev)

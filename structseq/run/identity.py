@@ -10,9 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from structseq.section import dotted
+from structseq.config import Options
 from structseq.data.threefile import folder_of, is_threefile
 from structseq.errors import DataError
+from structseq.run.corpus import Parts
+from structseq.section import dotted
+from structseq.training import threads_of
 
 LIBRARIES = ("structseq", "torch", "numpy", "numba")
 
@@ -45,6 +48,12 @@ class Identity:
         """The identity of a run on these ``files`` on this machine; reads all of them."""
         data = {part: {"path": str(path), "sha256": digest(path)} for part, path in files.items()}
         return Identity(options, seed, data, threads, versions(), f"{platform.system()} {platform.machine()}")
+
+    @staticmethod
+    def of_run(options: Options, seed: int, files: Parts, *, init: Path | None = None) -> Identity:
+        """The identity of one training run; ``init`` is the model that it starts from."""
+        used = used_files(options, files) | ({"init": init} if init else {})
+        return Identity.of(options.to_dict(), seed, used, threads=threads_of(options.training))
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Identity:
@@ -89,6 +98,12 @@ class Identity:
             if before != after:
                 found.append(f"the run was begun with {library} {before} and goes on with {after}")
         return found
+
+
+def used_files(options: Options, files: Parts) -> dict[str, Path]:
+    """The files that decide a run's weights, by part: train, dev, test, vectors."""
+    named = {"train": files.train, "dev": files.dev, "test": files.test, "vectors": options.inputs.words.vectors}
+    return {part: Path(path) for part, path in named.items() if path}
 
 
 def versions() -> dict[str, str]:

@@ -115,9 +115,7 @@ def train_and_save(
             say(f"warning: {doubt}; the weights may differ in their last bits from those of an unbroken run")
         trained = _fitted(model, corpus, options, seed, destination, show, say)
         trained = _scored(trained, corpus)
-        folder.finish(
-            model, tokenizer=options.data.tokenizer, metrics=trained.metrics, entities=trained.entities
-        )
+        folder.finish(model, tokenizer=options.data.tokenizer, metrics=trained.metrics, entities=trained.entities)
     return trained
 
 

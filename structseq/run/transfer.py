@@ -118,7 +118,8 @@ def named_axes(model: Model) -> dict[str, Sequence[Axis]]:
 def described(taken: Sequence[Taken]) -> str:
     """What was taken, as a line: the named rows in numbers, the rest by module.
 
-    >>> described([Taken("inputs.features.words.embedding.weight", 8, 9), Taken("encoder.x", 4, 4), Taken("head.y", 0, 3)])
+    >>> rows = [Taken("inputs.features.words.embedding.weight", 8, 9), Taken("encoder.x", 4, 4), Taken("head.y", 0, 3)]
+    >>> described(rows)
     'taken: words 8 of 9, encoder whole; not taken: head (other shape or names)'
     """
     parts, missing = [], []

@@ -1,4 +1,4 @@
-"""TagSet: the closed inventory that a model answers with, in the scheme of the user's files and the one learned inside."""
+"""TagSet: the closed inventory of a model's answers, in the scheme of the user's files and the one learned inside."""
 
 from __future__ import annotations
 

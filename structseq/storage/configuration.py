@@ -130,7 +130,7 @@ def tag_set(configuration: Configuration, path: Path) -> TagSet:
     """The tags by their numbers, and their schemes."""
     names = configuration.id2label
     gap = next((number for number in range(len(names)) if str(number) not in names), None)
-    if gap is not None or not (names or "frames" in configuration.widths):  # what says frames again has no tags
+    if gap is not None or not (names or "frames" in configuration.widths):
         raise ModelFileError(
             f"{path}: expected id2label to number the tags from 0 without a gap, found no {gap or 0}; "
             "the file is damaged"

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from structseq.config import Options
 from structseq.data.example import Example
+from structseq.data.formats import detect_format
 from structseq.data.modality import Modality
 from structseq.data.options import DataOptions
 from structseq.data.reading import format_of_texts
@@ -117,14 +118,19 @@ class Task(ABC):
 
     # -- before there is a model -------------------------------------------------------------------------------------
 
-    @classmethod
+    @classmethod  # noqa: B027 - most tasks suit all options
     def check_options(cls, options: Options) -> None:
         """Raise `ConfigError` for options under which the question has no honest answer."""
 
     @classmethod
-    def symbols(cls, data: DataOptions) -> str | None:
-        """The symbols that texts are cut into (``data.symbols``); None where the tokenizer cuts them."""
-        return data.symbols if data.format == "pairs" else None
+    def symbols(cls, options: Options) -> str | None:
+        """The symbols that texts are cut into, of `structseq.data.pairs.SYMBOLS`; None where the tokenizer cuts them."""
+        return options.data.symbols if options.data.format == "pairs" else None
+
+    @classmethod
+    def corpus_format(cls, train: str | Path, data: DataOptions) -> str:
+        """The format to train by: the named one, or pairs, whose symbols are part of the model; else ``auto``."""
+        return "pairs" if data.format == "auto" and detect_format(train) == "pairs" else data.format
 
     @classmethod
     def file_format(cls, file: str | Path, data: DataOptions) -> str:
@@ -146,7 +152,7 @@ class Task(ABC):
         """
         return Checked(train)
 
-    @classmethod
+    @classmethod  # noqa: B027
     def check_gold(cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
         """Raise `DataError`, with file and line, at the first gold answer that cannot be scored."""
 

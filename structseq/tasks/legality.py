@@ -100,5 +100,3 @@ def how_to_mend(illegal: int, option: str = OPTION) -> str:
     others = f"the first of {illegal} illegal tags" if illegal > 1 else "the only illegal tag"
     ways = " or ".join(option.format(name) for name in REPAIRS)
     return f"{others}: mend the file, or name a repair with {ways}"
-
-

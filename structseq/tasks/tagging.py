@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,7 +29,7 @@ tagger.tag_{given}("...")"""
 class TaggingTask(Task):
     """A tag for each token or frame: spans in a tag scheme, or plain tags."""
 
-    required_targets = ("tags",)
+    required_targets: ClassVar[tuple[str, ...]] = ("tags",)
     comparable = True
     noun, title = "tags", "sequence tagger"
 

@@ -32,8 +32,8 @@ class TransductionTask(Task):
     noun, title = "symbols", "transducer"
 
     @classmethod
-    def symbols(cls, data: DataOptions) -> str:
-        return data.symbols
+    def symbols(cls, options: Options) -> str:
+        return options.data.symbols
 
     @classmethod
     def file_format(cls, file: str | Path, data: DataOptions) -> str:

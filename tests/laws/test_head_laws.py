@@ -15,7 +15,7 @@ from structseq.data.example import Example
 from structseq.errors import DataError
 from structseq.heads import TAGGERS
 from structseq.heads.base import Head
-from structseq.heads.tagging import TagSet
+from structseq.spans import TagSet
 from structseq.padded import Padded
 from structseq.spans import SCHEMES, Span, scheme_of
 from structseq.structures.chain import LinearChain

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import typer
 
 from structseq.cli.arguments import CommandLineError, NobodyReads, Stopped
+from structseq.data.textfile import one_line
 from structseq.errors import StructseqError
 
 BAD_INPUT, INTERRUPTED, NOBODY_READS = 2, 130, 141
@@ -69,12 +70,6 @@ def _warn(
 def remark(message: str) -> None:
     """One line on standard error."""
     print(one_line(message), file=sys.stderr, flush=True)
-
-
-def one_line(message: str) -> str:
-    """The message on one line, with control characters (which a file may hold) made visible."""
-    flat = " ".join(message.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in flat)
 
 
 def _refuse(message: str) -> int:

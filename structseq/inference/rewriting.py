@@ -1,0 +1,105 @@
+"""Files tagged in place: every byte is kept, and the answer is a column, or keys, more."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from structseq.data.example import Example
+from structseq.data.formats import read_passages
+from structseq.data.jsonl import SPAN_KEYS, TAG_KEYS, keys_of
+from structseq.data.record import read_records
+from structseq.data.textfile import BOM, Source, one_line, text_lines
+from structseq.data.tokenizer import tokenizer_of
+from structseq.inference.tagger import Tagger
+from structseq.tasks.answers import Tagging, TextToken
+
+Item = TypeVar("Item")
+
+# The reader's options that say which keys of a record mean what
+_KEYS = {"columns", "tags", "tokenizer", "scheme", "misaligned"}
+
+
+def tagged_columns(tagger: Tagger, source: Source, format: str, options: dict[str, Any]) -> Iterator[str]:
+    """The text of a column file or of CoNLL-U, with the predicted tag as its last column; of a model that gives
+    sentences labels too, with a comment ``# predicted_label = ...`` more."""
+    key, line = tagger.model.options.data.label, 1
+    passages = read_passages(source, format, **options)
+    for passage, tagging in _tagged(tagger, ((passage, passage.example) for passage in passages), confidence=False):
+        text = passage.text if tagging is None else passage.append(tagging.tags)
+        if tagging is not None and tagging.label is not None:
+            text = with_comment(text, passage.line_of(0) - line, f"# predicted_{key} = {one_line(tagging.label)}")
+        yield text
+        line += passage.text.count("\n")
+
+
+def with_comment(text: str, number: int, comment: str) -> str:
+    """The text with a line more, before its line ``number`` (from 0) and with the same ending."""
+    mark = BOM if text.startswith(BOM) else ""
+    lines = text.removeprefix(mark).split("\n")
+    lines.insert(number, comment + ("\r" if lines[number].endswith("\r") else ""))
+    return mark + "\n".join(lines)
+
+
+def tagged_records(tagger: Tagger, source: Source, options: dict[str, Any], *, confidence: bool) -> Iterator[str]:
+    """The lines of a JSON-lines file, each record with the answer's keys.
+
+    A key that the record has already, gold tags above all, is kept: the answer's is then ``predicted_...``.
+    """
+    keys, tokenize = keys_of(**{n: v for n, v in options.items() if n in _KEYS}), tokenizer_of(options["tokenizer"])
+
+    def example(values: Any, record: Any) -> Example:
+        found = keys.example(record)
+        if keys.token_key_of(values) is not None:
+            return found
+        text = values[keys.text_key]  # its tokens know their places in it
+        tokens = tuple([TextToken(*token) for token in tokenize(text)])
+        return replace(found, inputs={**found.inputs, "tokens": tokens}, metadata={"text": text})
+
+    records = read_records(source, encoding=options["encoding"])
+    pairs = ((each, None if each.values is None else example(each.values, each)) for each in records)
+    for record, tagging in _tagged(tagger, pairs, confidence=confidence):
+        if tagging is None or record.values is None:
+            yield record.text
+            continue
+        answer = tagging.record()
+        if any(key in record.values for key in (*TAG_KEYS, *SPAN_KEYS, *answer)):
+            answer = {f"predicted_{name}": value for name, value in answer.items()}
+        of_text = keys.token_key_of(record.values) is None
+        tokens = {"tokens": list(tagging.tokens)} if of_text else {}
+        yield record.with_values(**tokens, **answer)
+
+
+def tagged_texts(tagger: Tagger, source: Source, encoding: str, *, confidence: bool) -> Iterator[str]:
+    """A JSON record for each line of text."""
+    for tagging in tagger.tag_texts(text_lines(source, encoding=encoding), confidence=confidence):
+        yield text_record(tagging)
+
+
+def text_record(tagging: Tagging) -> str:
+    """The answer to a text as a line of JSON."""
+    record = {"text": tagging.text, "tokens": list(tagging.tokens), **tagging.record()}
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _tagged(
+    tagger: Tagger, pairs: Iterable[tuple[Item, Example | None]], *, confidence: bool
+) -> Iterator[tuple[Item, Tagging | None]]:
+    """Each item with the tagging of its example, in order, or None; holds what the tagger looks ahead."""
+    waiting: deque[tuple[Item, bool]] = deque()
+
+    def examples() -> Iterator[Example]:
+        for item, example in pairs:
+            waiting.append((item, example is not None))
+            if example is not None:
+                yield example
+
+    for tagging in tagger.tag_many(examples(), confidence=confidence):
+        while not waiting[0][1]:
+            yield waiting.popleft()[0], None
+        yield waiting.popleft()[0], tagging
+    for item, _ in waiting:
+        yield item, None
