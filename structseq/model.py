@@ -265,8 +265,6 @@ class Model(nn.Module):
                 yield rows, self.states(self.inputs.encode([examples[row] for row in rows]), table)
 
 
-
-
 def build_encoder(options: EncoderOptions, in_width: int, *, tags: int | None = None) -> Encoder:
     """A stack of layers, each read both ways if so asked; ``tags`` is what ``encoder.outputs="tags"`` stands for."""
     kind: type[Encoder] = resolve_class(ENCODERS, options.type, "encoder.type")

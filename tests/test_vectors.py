@@ -199,9 +199,7 @@ def test_a_model_carries_the_vectors_of_its_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(weights[0], [0, 0])
     np.testing.assert_allclose(weights[1:], scaled(EXPECTED), rtol=1e-6)
     model.eval()
-    batch = model.inputs.encode_tokens(
-        [["THE", "Taipei", "nowhere"]]
-    )  # in lower case; unseen in training; unknown
+    batch = model.inputs.encode_tokens([["THE", "Taipei", "nowhere"]])  # in lower case; unseen in training; unknown
     np.testing.assert_allclose(model.inputs(batch).values[0], [*scaled(EXPECTED)[[0, 2]], [0, 0]], rtol=1e-6)
 
 
