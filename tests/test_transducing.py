@@ -20,7 +20,7 @@ from commandline import Done, call, tiny
 from structseq import Classifier, Corpus, Embedder, Tagger, Transducer, read
 from structseq.config import Options
 from structseq.data.example import Example
-from structseq.errors import ConfigError, DataError
+from structseq.errors import ConfigError, DataError, ModelFileError
 from structseq.model import Model
 from structseq.spans import PLAIN
 from structseq.storage import load_model
@@ -455,11 +455,16 @@ def test_symbols_that_training_lacks_are_named(command: Command, tones: Path, tm
     assert done.status == 0 and "symbols that training does not have, counted as misses: eleven (1)" in done.err
 
 
-def test_a_damaged_width_of_frames_is_told(learned: Model, tmp_path: Path) -> None:
+def test_the_width_of_frames_is_stored_and_a_wrong_one_found(learned: Model, tmp_path: Path) -> None:
     Transducer(learned).save(tmp_path / "model")
-    width = next((tmp_path / "model" / "vocabulary").glob("frames*"))
-    assert width.read_text().split() == ["48", "0"]
-    assert load_model(tmp_path / "model").model.reads == "frames"
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    assert config["widths"] == {"frames": 48} and config["vocabularies"] == {}
+    assert load_model(tmp_path / "model").model.widths == {"frames": 48}
+    config["widths"]["frames"] = 47
+    path.write_text(json.dumps(config))
+    with pytest.raises(ModelFileError, match=r"model\.safetensors: expected inputs\.mean"):
+        load_model(tmp_path / "model")
 
 
 def test_answers_are_ranked(learned: Model, tones: Path) -> None:

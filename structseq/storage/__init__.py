@@ -3,7 +3,7 @@
 ::
 
     model/
-      config.json          model_type, format_version, tags (id2label), schemes, tokenizer, vocabularies, widths, checksums
+      config.json          model_type, format_version, tags, schemes, tokenizer, vocabularies, widths, checksums
       options.json         every option, resolved; `--config` reads it
       model.safetensors    the weights
       vocabulary/*.txt     one entry a line, a tab, its count
@@ -13,8 +13,8 @@
       README.md            the model card
 
 `saving` writes it and `loading` reads it; `configuration` says what config.json holds and `migrations` what it and
-options.json held before; `weights`, `vocabulary` and `entries` are the kinds of files, `card` is the model card, `assembly` makes a model
-of what was read, and `atomic` keeps the old whole until the new is.
+options.json held before; `weights`, `vocabulary` and `entries` are the kinds of files, `card` is the model card,
+`assembly` makes a model of what was read, and `atomic` keeps the old whole until the new is.
 """
 
 from __future__ import annotations
