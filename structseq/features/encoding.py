@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class TokenEncoder:
     ) -> TokenBatch:
         """The same for bare lists of tokens, with further columns by name."""
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
-        words = [word for sentence in sentences for word in sentence]
+        words = list(chain.from_iterable(sentences))
         numbers = np.array(self.words.numbers(words, unknown=-1), np.int64)
         oov_words: dict[str, int] = {}
         for place in np.flatnonzero(numbers < 0).tolist():
