@@ -19,68 +19,38 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 from structseq.data.options import DataOptions
 from structseq.data.record import reject_duplicate_keys
 from structseq.errors import ConfigError
+from structseq.features.base import FeatureOptions
+from structseq.features.counting import OwnFeatureOptions
+from structseq.features.frames import FrameOptions
 from structseq.section import Count, Section, Whole, option_names, resolve_class
 
 # Where the classes are found that a section's ``type`` may name; read when such a section is checked.
-TABLES = {"encoder": ("structseq.encoders", "ENCODERS"), "head": ("structseq.heads", "HEADS")}
+TABLES = {
+    "encoder": ("structseq.encoders", "ENCODERS"),
+    "head": ("structseq.heads", "HEADS"),
+    "feature": ("structseq.inputs", "FEATURES"),
+}
 
 
-class WordsOptions(Section):
-    """Word embeddings."""
-
-    width: Whole = Field(100, ge=0, description="width of a word vector; 0 turns them off")
-    min_count: Whole = Field(1, ge=1, description="rarer words share the vector of the unknown")
-    lowercase: bool = Field(True, description="look words up in lower case; shape and characters keep the case")
-    unknown_rate: float = Field(
-        1.0, ge=0, description="a word seen n times is trained as unknown with probability rate / (rate + n)"
-    )
-    vectors: str | None = Field(None, description="pretrained vectors in word2vec or GloVe text format, plain or gzip")
-    tune_vectors: bool = Field(False, description="let training change the pretrained vectors")
-
-
-class CharactersOptions(Section):
-    """A convolution over the characters of a word."""
-
-    width: Whole = Field(50, ge=0, description="width of the word vector made from characters; 0 turns it off")
-    embedding: Whole = Field(30, ge=1, description="width of a character vector")
-    windows: tuple[Count, ...] = Field(
-        (3,), min_length=1, description="window widths of the convolution, in characters"
-    )
-    longest: Whole = Field(40, ge=4, description="a longer word is seen by its first and last characters")
-
-
-class AffixOptions(Section):
-    """Word shape, prefixes and suffixes."""
-
-    shape: Whole = Field(20, ge=0, description="width of the word-shape vector; 0 turns it off")
-    width: Whole = Field(20, ge=0, description="width of each affix vector; 0 turns them off")
-    prefixes: tuple[Count, ...] = Field((2, 3), description="prefix lengths")
-    suffixes: tuple[Count, ...] = Field((1, 2, 3), description="suffix lengths")
-    min_count: Whole = Field(2, ge=1, description="affixes borne by fewer distinct words share one vector")
-
-
-class FrameOptions(Section):
-    """What is done with frames before the encoder."""
-
-    normalise: bool = Field(True, description="mean 0 and deviation 1 of each feature over the training frames")
-    convolution: Whole = Field(0, ge=0, description="channels of a convolution over time; 0 turns it off")
-    window: Whole = Field(5, ge=1, description="steps that the convolution sees at once")
-    mask_time: Whole = Field(0, ge=0, description="longest stretch of steps masked in training; 0 turns it off")
-    mask_features: Whole = Field(0, ge=0, description="widest band of features masked in training; 0 turns it off")
-
-
-class InputOptions(Section):
+class InputOptions(OwnFeatureOptions):
     """What a token, or a frame, is turned into before the encoder."""
 
-    words: WordsOptions = WordsOptions()
-    characters: CharactersOptions = CharactersOptions()
-    affixes: AffixOptions = AffixOptions()
     frames: FrameOptions = FrameOptions()
     column_width: Whole = Field(20, ge=1, description="width of the vector of each further column")
     dropout: float = Field(0.5, ge=0, lt=1, description="locked dropout on the encoder's input")
     word_dropout: float = Field(
         0.0, ge=0, lt=1, description="probability that a whole token's input vanishes in training"
     )
+    features: dict[str, SerializeAsAny[FeatureOptions]] = Field(
+        {}, description="further word features by name: features.NAME.type, and the options of its class"
+    )
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _of_their_classes(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {name: typed_section("feature", own, f"inputs.features.{name}") for name, own in values.items()}
 
 
 class EncoderOptions(Section):
@@ -209,7 +179,7 @@ def typed_section(section: str, values: Any, place: str) -> Section:
         if key not in kind.model_fields and owners:
             belongs = f"it belongs to {', '.join(owners)}"
             raise ConfigError(f"{place}.{key}: the {section} {name} has no such option; {belongs}")
-    return kind.checked(values, prefix=place, known=option_list)
+    return kind.checked(values, prefix=place, known=option_list if place == section else None)
 
 
 def table_of(section: str) -> Mapping[str, Any]:
@@ -219,7 +189,22 @@ def table_of(section: str) -> Mapping[str, Any]:
     return table
 
 
-COMMON: Mapping[str, type[Section]] = {"encoder": EncoderOptions, "head": HeadOptions}
+COMMON: Mapping[str, type[Section]] = {"encoder": EncoderOptions, "head": HeadOptions, "feature": FeatureOptions}
+
+
+def outside_classes(table: Mapping[str, Any]) -> dict[str, str]:
+    """The classes from outside that nested options name, ``"module:Class"`` by option; nothing is imported or checked.
+
+    >>> outside_classes({"encoder": {"type": "lstm"}, "head": {"type": "my_module:MyHead"}})
+    {'head.type': 'my_module:MyHead'}
+    """
+    sections = {name: table.get(name) for name in ("encoder", "head")}
+    inputs = table.get("inputs")
+    features = inputs.get("features") if isinstance(inputs, Mapping) else None
+    if isinstance(features, Mapping):
+        sections |= {f"inputs.features.{name}": own for name, own in features.items()}
+    kinds = {f"{name}.type": own.get("type") for name, own in sections.items() if isinstance(own, Mapping)}
+    return {name: kind for name, kind in kinds.items() if isinstance(kind, str) and ":" in kind}
 
 
 def load_options(path: str | Path) -> dict[str, Any]:
@@ -300,14 +285,3 @@ def _own_options(section: str) -> list[str]:
     common = COMMON[section].model_fields
     found = (name for kind in table_of(section).values() for name in kind.Options.model_fields if name not in common)
     return [f"{section}.{name}" for name in dict.fromkeys(found)]
-
-
-def outside_classes(table: Mapping[str, Any]) -> dict[str, str]:
-    """The classes from outside that a nested table of options names, by option; nothing is imported."""
-    found = {}
-    for section in TABLES:
-        values = table.get(section)
-        kind = values.get("type") if isinstance(values, Mapping) else None
-        if isinstance(kind, str) and ":" in kind:
-            found[f"{section}.type"] = kind
-    return found

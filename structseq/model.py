@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,29 +12,24 @@ import torch
 from torch import Tensor, nn
 
 from structseq.batch import batches
-from structseq.config import EncoderOptions, InputOptions, Options
+from structseq.config import EncoderOptions, Options
 from structseq.data.example import Example
 from structseq.data.modality import Modality
 from structseq.data.vocabulary import Vocabulary
 from structseq.dropout import LockedDropout
 from structseq.encoders import ENCODERS, SelfAttention
 from structseq.encoders.base import Backwards, Bidirectional, Encoder, Stack
-from structseq.errors import ConfigError
+from structseq.features.counting import count_vocabularies
 from structseq.heads import HEADS
 from structseq.heads.base import Head, Tunable
 from structseq.heads.sequence import SequenceHead
-from structseq.inputs.base import Inputs, WordFeature, column_of
-from structseq.inputs.characters import CharacterCNN
-from structseq.inputs.frames import FrameInputs
-from structseq.inputs.tokens import Affixes, PretrainedVectors, WordEmbedding, read_vectors
+from structseq.inputs.build import build_inputs, count_further
+from structseq.inputs.tokens import PretrainedVectors
 from structseq.padded import Padded
 from structseq.section import resolve_class
 from structseq.spans import Scheme, TagSet
 from structseq.structures.base import Distribution
 from structseq.tasks import Task, task_of
-
-# The vocabulary that holds the width of frames, and is there where a model reads them
-FRAMES_WIDTH = "frames.width"
 
 
 class Model(nn.Module):
@@ -47,7 +41,10 @@ class Model(nn.Module):
         What it was built from.
     vocabularies:
         Everything counted on the training data, by name: ``words``, ``characters``, ``shapes``, ``affixes``,
-        ``vectors``, ``column.NAME``, ``labels``. Options, vocabularies, tags, widths and weights are the whole model.
+        ``vectors``, ``column.NAME``, ``feature.NAME.OWN``, ``labels``. Options, vocabularies, tags, widths and weights
+        are the whole model.
+    widths:
+        ``frames`` or ``vectors``: how many numbers one of them is; neither where it reads none.
     tags:
         The tags, labels or symbols of its answers; none for a model whose answers are frames.
     inputs:
@@ -56,13 +53,20 @@ class Model(nn.Module):
         What it answers.
     """
 
-    def __init__(self, options: Options, vocabularies: Mapping[str, Vocabulary], tags: TagSet) -> None:
+    def __init__(
+        self,
+        options: Options,
+        vocabularies: Mapping[str, Vocabulary],
+        tags: TagSet,
+        widths: Mapping[str, int] | None = None,
+    ) -> None:
         super().__init__()
         self.options, self.vocabularies, self.tags = options, dict(vocabularies), tags
+        self.widths = dict(widths or {})
         kind: type[Head] = resolve_class(HEADS, options.head.type, "head.type")
-        self.inputs: Any = build_inputs(options.inputs, self.vocabularies)
+        self.inputs: Any = build_inputs(options.inputs, self.vocabularies, self.widths)
         self.encoder = build_encoder(options.encoder, self.inputs.width, tags=len(tags.labels))
-        frames = int(self.vocabularies[FRAMES_WIDTH].items[0]) if FRAMES_WIDTH in self.vocabularies else 0
+        frames = self.widths.get("frames", 0)
         labels = self.vocabularies["labels"].items if "labels" in self.vocabularies else ()
         self.head: Any = kind.build(options.head, self.encoder.width, tags, labels=labels, frames=frames)
         self.task: Task = task_of(kind)(tags, self.modality, labels=labels)
@@ -75,20 +79,21 @@ class Model(nn.Module):
 
         ``known``: further words with their counts, as those of a model whose weights it will take.
         """
-        vocabularies, vectors = count_vocabularies(options, examples, known)
+        vocabularies, widths, vectors = count_vocabularies(options.inputs, options.data.columns, examples, known)
+        vocabularies |= count_further(options.inputs, vocabularies)
         task = task_of(resolve_class(HEADS, options.head.type, "head.type"))
         tags = task.inventory(examples, scheme, options)
         if (labels := task.label_inventory(examples)) is not None:
             vocabularies["labels"] = labels
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = Model(options, vocabularies, tags)
+            model = Model(options, vocabularies, tags, widths)
         model.inputs.prepare(examples)
         model.head.prepare(examples)
         if vectors is not None:
             pretrained = model.inputs.features["vectors"]
             assert isinstance(pretrained, PretrainedVectors)
-            pretrained.embedding.weight.data.copy_(vectors)
+            pretrained.fill(vectors)
         return model
 
     @property
@@ -258,82 +263,6 @@ class Model(nn.Module):
             table = self.inputs.word_table() if table is None else table
             for rows in batches([len(example) for example in examples], sentences=sentences, tokens=tokens):
                 yield rows, self.states(self.inputs.encode([examples[row] for row in rows]), table)
-
-
-def count_vocabularies(
-    options: Options, examples: Sequence[Example], known: Vocabulary | None = None
-) -> tuple[dict[str, Vocabulary], Tensor | None]:
-    """Everything that is counted on the training data, and the pretrained vectors where options name a file; ``known``
-    words are counted too."""
-    if any("frames" in example.inputs for example in examples):
-        return {FRAMES_WIDTH: Vocabulary([str(examples[0].frames.shape[1])])}, None
-    inputs = options.inputs
-    counted = Counter(word for example in examples for word in example.tokens)
-    counted.update(dict(zip(known.items, known.counts, strict=True)) if known is not None else {})
-    words = Vocabulary.count(counted, open=False)
-    lengths = (*inputs.affixes.prefixes, *(-n for n in inputs.affixes.suffixes))
-    shapes, affixes = Affixes.vocabularies(words, lengths, min_count=inputs.affixes.min_count)
-    vocabularies = {
-        "words": words,
-        "characters": Vocabulary.count(Counter(c for word in words for c in word)),
-        "shapes": shapes,
-        "affixes": affixes,
-    }
-    for name in options.data.columns:
-        vocabularies[f"column.{name}"] = Vocabulary.count(Counter(v for e in examples for v in column_of(e, name)))
-    vectors = None
-    if inputs.words.vectors:
-        listed, table = read_vectors(inputs.words.vectors)
-        vocabularies["vectors"] = Vocabulary(listed, open=True)
-        vectors = torch.cat([table.new_zeros(1, table.shape[1]), table])
-        vocabularies["vectors.width"] = Vocabulary([str(table.shape[1])])
-    return vocabularies, vectors
-
-
-def build_inputs(options: InputOptions, vocabularies: Mapping[str, Vocabulary]) -> Inputs | FrameInputs:
-    """Frames as they are, or word features and columns, from options and what was counted."""
-    if FRAMES_WIDTH in vocabularies:
-        frames = options.frames.model_dump()
-        return FrameInputs(int(vocabularies[FRAMES_WIDTH].items[0]), dropout=options.dropout, **frames)
-    words, features = vocabularies["words"], dict[str, WordFeature]()
-    if options.words.width:
-        folded: Counter[str] = Counter()
-        for word, count in zip(words, words.counts, strict=True):
-            folded[word.lower() if options.words.lowercase else word] += count
-        frequent = Vocabulary.count(folded, min_count=options.words.min_count)
-        features["words"] = WordEmbedding(
-            frequent, options.words.width, lowercase=options.words.lowercase, unknown_rate=options.words.unknown_rate
-        )
-    if "vectors" in vocabularies:
-        width = int(vocabularies["vectors.width"].items[0])
-        features["vectors"] = PretrainedVectors(vocabularies["vectors"], width, tune=options.words.tune_vectors)
-    if options.characters.width:
-        cnn = options.characters
-        features["characters"] = CharacterCNN(
-            vocabularies["characters"], cnn.width, embedding=cnn.embedding, windows=cnn.windows, longest=cnn.longest
-        )
-    lengths = (*options.affixes.prefixes, *(-n for n in options.affixes.suffixes))
-    if options.affixes.shape or (options.affixes.width and lengths):
-        features["affixes"] = Affixes(
-            vocabularies["shapes"],
-            vocabularies["affixes"],
-            lengths,
-            shape_width=options.affixes.shape,
-            width=options.affixes.width,
-        )
-    columns = {
-        name.removeprefix("column."): known for name, known in vocabularies.items() if name.startswith("column.")
-    }
-    if not features and not columns:
-        raise ConfigError("inputs: every kind of input is turned off; leave words, characters, affixes or a column on")
-    return Inputs(
-        words,
-        features,
-        columns=columns,
-        column_width=options.column_width,
-        dropout=options.dropout,
-        word_dropout=options.word_dropout,
-    )
 
 
 def build_encoder(options: EncoderOptions, in_width: int, *, tags: int | None = None) -> Encoder:

@@ -16,7 +16,8 @@ from torch import Tensor
 from structseq.data.audio import frames_of
 from structseq.data.example import Example
 from structseq.errors import DataError
-from structseq.inputs.frames import FrameBatch, FrameInputs
+from structseq.features.frames import FrameBatch
+from structseq.inputs.frames import FrameInputs
 
 F = 3
 steady = settings(deadline=None, derandomize=True, max_examples=30)
@@ -34,7 +35,7 @@ def examples(lengths: Sequence[int], **options: float) -> list[Example]:
 def inputs(**options: Any) -> FrameInputs:
     torch.manual_seed(0)
     made = FrameInputs(F, **options)
-    made.measure(examples([20, 30], at=5.0, scale=2.0))
+    made.prepare(examples([20, 30], at=5.0, scale=2.0))
     return made.eval()
 
 
@@ -68,7 +69,7 @@ def test_no_examples_and_no_frames_make_empty_batches() -> None:
 def test_it_is_the_twin_of_inputs_for_words() -> None:
     made = inputs()
     assert made.width == made.in_width == F and inputs(convolution=7).width == 7
-    assert made.column_vocabularies == {} and made.vocabulary is None and made.word_table() is None
+    assert made.column_vocabularies == {} and made.word_table() is None
     batch = made.encode(examples([3]))
     assert (made(batch, table=made.word_table()).values == made(batch).values).all()
 
@@ -97,7 +98,7 @@ BAD: dict[str, tuple[Example, str]] = {
 def test_frames_that_are_none_are_refused_in_a_sentence(kind: str) -> None:
     example, words = BAD[kind]
     made = inputs()
-    for refuse in (made.encode, FrameInputs(F).measure):
+    for refuse in (made.encode, FrameInputs(F).prepare):
         with pytest.raises(DataError) as caught:
             refuse([*examples([2]), example])
         assert words in str(caught.value) and "\n" not in str(caught.value)
@@ -111,7 +112,7 @@ def test_frames_that_are_none_are_refused_in_a_sentence(kind: str) -> None:
 def test_training_frames_have_mean_0_and_deviation_1(lengths: list[int], at: float, scale: float) -> None:
     given = examples([*lengths, 5], at=at, scale=scale)
     made = FrameInputs(F)
-    made.measure(given)
+    made.prepare(given)
     every = torch.cat(rows(made.eval(), given)).double()
     slack = 1e-5 * (1 + abs(at) / scale)  # what float32 keeps of a small deviation far from 0
     torch.testing.assert_close(every.mean(0), torch.zeros(F).double(), atol=slack, rtol=0)
@@ -123,7 +124,7 @@ def test_a_number_that_never_changes_keeps_its_deviation(value: float) -> None:
     values = frames(50)
     values[:, 1] = value
     made = FrameInputs(F)
-    made.measure([Example.of_frames(values[:20]), Example.of_frames(values[20:])])
+    made.prepare([Example.of_frames(values[:20]), Example.of_frames(values[20:])])
     assert made.deviation[1] == 1 and made.deviation[0] != 1
     (row,) = rows(made.eval(), [Example.of_frames(values)])
     assert row[:, 1].abs().max() <= 1e-6 * max(1, abs(value))
@@ -144,7 +145,7 @@ def test_frames_stay_as_they_are_where_asked_and_before_anything_was_measured() 
     made = inputs(normalise=False)
     assert (rows(made, given)[0].numpy() == given[0].frames).all()
     made = FrameInputs(F).eval()
-    made.measure([])
+    made.prepare([])
     assert (rows(made, given)[0].numpy() == given[0].frames).all()
 
 

@@ -1,12 +1,14 @@
-"""Inputs: words by number, strangers, columns, characters, shapes and affixes, unknowns and dropout."""
+"""Inputs: words by number, unseen words, columns, characters, shapes and affixes, unknowns and dropout."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,22 +20,34 @@ from structseq.data.example import Example
 from structseq.data.vocabulary import Vocabulary
 from structseq.dropout import LockedDropout, dropout_mask
 from structseq.errors import DataError
+from structseq.features.affixes import Affixes, AffixOptions
+from structseq.features.base import Feature
+from structseq.features.characters import Characters, CharactersOptions
+from structseq.features.encoding import TokenEncoder
+from structseq.features.words import EmbeddingOptions, Words
 from structseq.inputs.base import Inputs, WordFeature
 from structseq.inputs.characters import CharacterCNN
-from structseq.inputs.tokens import Affixes, WordEmbedding, word_shape
+from structseq.inputs.tokens import AffixEmbedding, WordEmbedding
 from structseq.padded import Padded
 
 WORDS = ["to", "Taipei", "from", "on", "November", "2nd"]
 SENTENCES = [["to", "Taipei", "Kaohsiung"], [], ["on"], ["Kaohsiung", "from", "Tainan", "to", "x" * 50]]
 
 
-class Spelled(WordFeature):
+class Letters(Feature):
     """Each word's length and its number of a's: checked by eye."""
 
-    width = 2
+    def __init__(self, options: Any = None, vocabularies: Mapping[str, Vocabulary] | None = None) -> None: ...
 
-    def index(self, words: Sequence[str]) -> Tensor:
-        return torch.tensor([[len(word), word.count("a")] for word in words], dtype=torch.int64).view(-1, 2)
+    def index(self, words: Sequence[str]) -> npt.NDArray[np.int64]:
+        return np.array([[len(word), word.count("a")] for word in words], np.int64).reshape(-1, 2)
+
+
+class Spelled(WordFeature):
+    """What `Letters` gives, as it is."""
+
+    def __init__(self) -> None:
+        super().__init__(Letters(), 2)
 
     def forward(self, index: Tensor) -> Tensor:
         return index.float()
@@ -43,29 +57,47 @@ def vocabulary(words: Sequence[str] = WORDS) -> Vocabulary:
     return Vocabulary.count(Counter(words), open=False)
 
 
+def spelled(words: Vocabulary, **columns: Vocabulary) -> Inputs:
+    return Inputs(TokenEncoder(words, columns), {"spelled": Spelled()}, column_width=2)
+
+
+def embedding(words: Vocabulary, width: int, **options: Any) -> WordEmbedding:
+    section = EmbeddingOptions(width=width, **options)
+    return WordEmbedding(Words(section, {"words": words}), section)
+
+
+def characters(known: Vocabulary, width: int, **options: Any) -> CharacterCNN:
+    section = CharactersOptions(width=width, **options)
+    return CharacterCNN(Characters(section, {"characters": known}), section)
+
+
+def affixes(words: Vocabulary, **options: Any) -> AffixEmbedding:
+    section = AffixOptions(**{"min_count": 1, **options})
+    return AffixEmbedding(Affixes(section, Affixes.count(section, words)), section)
+
+
 def real_inputs(**options: float) -> Inputs:
     """Every kind of word feature, and a column."""
     torch.manual_seed(0)
     words = vocabulary()
-    characters = Vocabulary.count(Counter("".join(WORDS)))
-    shapes, affixes = Affixes.vocabularies(words, (2, -2), min_count=1)
     features: dict[str, WordFeature] = {
-        "words": WordEmbedding(Vocabulary.count(Counter(w.lower() for w in WORDS)), 5),
-        "characters": CharacterCNN(characters, 4, embedding=3, windows=(3, 2), longest=10),
-        "affixes": Affixes(shapes, affixes, (2, -2), shape_width=2, width=3),
+        "words": embedding(words, 5, unknown_rate=0.25),
+        "characters": characters(Vocabulary.count(Counter("".join(WORDS))), 4, embedding=3, windows=(3, 2), longest=10),
+        "affixes": affixes(words, prefixes=(2,), suffixes=(2,), shape=2, width=3),
     }
-    return Inputs(words, features, columns={"pos": Vocabulary(["N", "V"], open=True)}, column_width=2, **options)
+    encoder = TokenEncoder(words, {"pos": Vocabulary(["N", "V"], open=True)})
+    return Inputs(encoder, features, column_width=2, **options)
 
 
 # -- sentences as numbers ----------------------------------------------------------------------------------------------
 
 
-def test_known_words_and_strangers_have_numbers() -> None:
+def test_known_words_and_unseen_ones_have_numbers() -> None:
     words = vocabulary()
-    inputs = Inputs(words, {"spelled": Spelled()})
+    inputs = spelled(words)
     batch = inputs.encode_tokens(SENTENCES)
-    every = [*words.items, *batch.strangers]
-    assert batch.strangers == ("Kaohsiung", "Tainan", "x" * 50)
+    every = [*words.items, *batch.oov_words]
+    assert batch.oov_words == ("Kaohsiung", "Tainan", "x" * 50)
     assert batch.lengths.tolist() == [3, 0, 1, 5]
     assert batch.ids.shape == (4, 5) and batch.ids.dtype == np.int64
     for ids, sentence in zip(batch.ids, SENTENCES, strict=True):
@@ -74,18 +106,18 @@ def test_known_words_and_strangers_have_numbers() -> None:
 
 
 def test_words_differ_by_case_and_by_invisible_characters() -> None:
-    inputs = Inputs(vocabulary(), {"spelled": Spelled()})
+    inputs = spelled(vocabulary())
     batch = inputs.encode_tokens([["Taipei", "taipei", "Taipei\u200b", "Taipei\u00a0"]])
-    assert len(set(batch.ids[0].tolist())) == 4 and len(batch.strangers) == 3
+    assert len(set(batch.ids[0].tolist())) == 4 and len(batch.oov_words) == 3
 
 
-tokens = st.sampled_from([*WORDS, "stranger", "", "a", "Ⅷ", "中文"]) | st.text(max_size=5)
+tokens = st.sampled_from([*WORDS, "unseen", "", "a", "Ⅷ", "中文"]) | st.text(max_size=5)
 
 
 @given(sentences=st.lists(st.lists(tokens, max_size=6), max_size=5), known=st.lists(tokens, max_size=6))
 @settings(max_examples=80)
 def test_every_token_gets_its_own_vector(sentences: list[list[str]], known: list[str]) -> None:
-    inputs = Inputs(vocabulary(known), {"spelled": Spelled()}).eval()
+    inputs = spelled(vocabulary(known)).eval()
     batch = inputs.encode_tokens(sentences)
     vectors = inputs(batch)
     assert vectors.lengths.tolist() == [len(sentence) for sentence in sentences]
@@ -135,7 +167,7 @@ def test_a_column_of_another_length_is_an_error(rows: list[list[str]]) -> None:
     "name", ["type", "items", "keys", "forward", "to", "half", "part.of.speech", "POS tag", "词性"]
 )
 def test_a_column_may_have_any_name(name: str) -> None:
-    inputs = Inputs(vocabulary(), {"spelled": Spelled()}, columns={name: Vocabulary(["N"], open=True)}, column_width=2)
+    inputs = spelled(vocabulary(), **{name: Vocabulary(["N"], open=True)})
     batch = inputs.encode([Example({"tokens": ("to",), name: ("N",)})])
     assert inputs.eval()(batch).values.shape == (1, 1, 4)
     assert len(inputs.state_dict()) == 1
@@ -166,13 +198,14 @@ def test_a_word_has_one_vector_wherever_it_stands_and_whoever_is_near() -> None:
 
 def test_a_vocabulary_of_thousands_is_tabled_in_parts() -> None:
     words = [f"w{number}{'a' * (number % 7)}" for number in range(5000)]
-    inputs = Inputs(Vocabulary(words), {"spelled": Spelled()})
+    inputs = spelled(Vocabulary(words))
     assert inputs.word_table().tolist() == [[len(word), word.count("a")] for word in words]
 
 
 def test_columns_alone_are_inputs_too() -> None:
-    inputs = Inputs(vocabulary(), {}, columns={"pos": Vocabulary(["N"], open=True)}, column_width=2).eval()
-    batch = inputs.encode_tokens([["to", "stranger"]], {"pos": [["N", "N"]]})
+    encoder = TokenEncoder(vocabulary(), {"pos": Vocabulary(["N"], open=True)})
+    inputs = Inputs(encoder, {}, column_width=2).eval()
+    batch = inputs.encode_tokens([["to", "unseen"]], {"pos": [["N", "N"]]})
     computed = inputs(batch)
     assert computed.values.shape == (1, 2, 2)
     assert torch.equal(inputs(batch, inputs.word_table()).values, computed.values)
@@ -194,24 +227,25 @@ def test_every_parameter_gets_gradient_and_padding_gives_none() -> None:
 
 
 def test_words_share_a_vector_by_lower_case_and_rarity() -> None:
-    known = Vocabulary.count(Counter({"the": 9, "taipei": 2}), min_count=2)
-    words = WordEmbedding(known, 3).eval()
+    known = Vocabulary.count(Counter({"the": 8, "The": 1, "taipei": 2, "once": 1}), open=False)
+    words = embedding(known, 3, min_count=2).eval()
     found = words(words.index(["The", "the", "THE", "Taipei", "Oslo"]))
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
     assert torch.equal(found[4], words.embedding.weight[0]) and not torch.equal(found[3], found[4])
-    cased = WordEmbedding(known, 3, lowercase=False).eval()
-    assert cased.index(["The", "the"]).tolist() == [0, known["the"]]
+    assert dict(zip(words.vocabulary.items, words.vocabulary.counts, strict=True)) == {"the": 9, "taipei": 2}
+    cased = embedding(known, 3, min_count=2, lowercase=False).eval()
+    assert cased.index(["The", "the", "once"]).tolist() == [0, cased.vocabulary["the"], 0]
 
 
 @pytest.mark.parametrize("rate", [0.25, 1.0])
 def test_a_word_seen_n_times_is_replaced_with_probability_rate_over_rate_plus_n(rate: float) -> None:
-    known = Vocabulary(["once", "thrice", "often"], [1, 3, 100], open=True)
-    words = WordEmbedding(known, 2, unknown_rate=rate).train()
+    known = Vocabulary(["often", "thrice", "once"], [100, 3, 1])
+    words = embedding(known, 2, unknown_rate=rate).train()
     words.embedding.weight.data.copy_(torch.arange(4.0).unsqueeze(1).repeat(1, 2))
     torch.manual_seed(0)
     draws = 20_000
     found = words(torch.tensor([1, 2, 3]).repeat(draws))[:, 0].view(draws, 3)
-    for number, count in enumerate((1, 3, 100)):
+    for number, count in enumerate((100, 3, 1)):
         expected = rate / (rate + count)
         replaced = float((found[:, number] == 0).float().mean().detach())
         assert replaced == pytest.approx(expected, abs=4 * (expected * (1 - expected) / draws) ** 0.5)
@@ -219,22 +253,22 @@ def test_a_word_seen_n_times_is_replaced_with_probability_rate_over_rate_plus_n(
 
 
 def test_nothing_is_replaced_in_answering_or_at_rate_zero() -> None:
-    known = Vocabulary(["once"], [1], open=True)
+    known = Vocabulary(["once"], [1])
     everywhere = torch.ones(1000, dtype=torch.int64)
-    for words in (WordEmbedding(known, 2, unknown_rate=50.0).eval(), WordEmbedding(known, 2, unknown_rate=0.0).train()):
+    for words in (embedding(known, 2, unknown_rate=50.0).eval(), embedding(known, 2, unknown_rate=0.0).train()):
         assert torch.equal(words(everywhere), words.embedding.weight[everywhere])
 
 
 def test_the_unknowns_vector_learns_from_replaced_words() -> None:
-    words = WordEmbedding(Vocabulary(["once"], [1], open=True), 2, unknown_rate=1e9).train()
+    words = embedding(Vocabulary(["once"], [1]), 2, unknown_rate=1e9).train()
     words(torch.tensor([1, 1])).sum().backward()
     assert words.embedding.weight.grad is not None and words.embedding.weight.grad[0].tolist() == [2, 2]
 
 
 def test_replacement_is_drawn_once_a_word_and_batch() -> None:
     known = Vocabulary.count(Counter(["Taipei"]), open=False)
-    feature = WordEmbedding(Vocabulary(["taipei"], [1], open=True), 2, unknown_rate=1.0)
-    inputs = Inputs(known, {"words": feature}).train()
+    feature = embedding(known, 2, unknown_rate=1.0)
+    inputs = Inputs(TokenEncoder(known), {"words": feature}).train()
     for seed in range(10):
         torch.manual_seed(seed)
         vectors = inputs(inputs.encode_tokens([["Taipei"] * 4, ["Taipei"]])).values
@@ -257,12 +291,13 @@ def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 def plain_convolution(cnn: CharacterCNN, word: str) -> Tensor:
     """The same by nn.functional.conv1d, one word at a time: pad, convolve, maximum, ReLU."""
-    if len(word) > cnn.longest:
-        word = word[: cnn.longest // 2] + word[-(cnn.longest // 2) :]
+    longest = cnn.feature.longest
+    if len(word) > longest:
+        word = word[: longest // 2] + word[-(longest // 2) :]
     rows = torch.tensor([cnn.vocabulary[c] + 1 for c in word], dtype=torch.int64)
     parts, taken = [], 0
-    for window, weights in zip(cnn.windows, cnn.filters, strict=True):
-        filters = weights.shape[2]
+    for weights in cnn.filters:
+        window, _, filters = weights.shape
         bias = cnn.bias[taken : taken + filters]
         taken += filters
         before = (window - 1) // 2
@@ -286,7 +321,7 @@ def test_characters_equal_a_plain_convolution(compiled: bool, words: list[str], 
     windows = data.draw(st.sampled_from([(3,), (1,), (2,), (5,), (3, 2), (2, 3, 4)]))
     longest = data.draw(st.sampled_from([4, 7, 10]))
     torch.manual_seed(0)
-    cnn = CharacterCNN(CHARACTERS, 7, embedding=4, windows=windows, longest=longest)
+    cnn = characters(CHARACTERS, 7, embedding=4, windows=windows, longest=longest)
     nn.init.normal_(cnn.bias)
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
@@ -298,7 +333,7 @@ def test_characters_equal_a_plain_convolution(compiled: bool, words: list[str], 
 
 def test_gradients_of_characters_equal_those_of_a_plain_convolution(road: str) -> None:
     torch.manual_seed(1)
-    cnn = CharacterCNN(CHARACTERS, 9, embedding=5, windows=(3, 2), longest=10)
+    cnn = characters(CHARACTERS, 9, embedding=5, windows=(3, 2), longest=10)
     nn.init.normal_(cnn.bias)
     words = ["abc", "a", "", "gfedcba", "中X", "aaaa", "abcdefgabcdefg"]
     weights = torch.randn(len(words), 9)
@@ -310,7 +345,7 @@ def test_gradients_of_characters_equal_those_of_a_plain_convolution(road: str) -
 
 
 def test_a_long_word_is_seen_by_its_two_ends(road: str) -> None:
-    cnn = CharacterCNN(CHARACTERS, 4, longest=10)
+    cnn = characters(CHARACTERS, 4, longest=10)
     middle, other = "abcde" + "f" * 90 + "edcba", "abcde" + "g" * 9 + "edcba"
     found = cnn(cnn.index([middle, other, "abcdeedcba", "abcde" + "f" + "edcba"]))
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2]) and torch.equal(found[0], found[3])
@@ -321,7 +356,7 @@ def test_a_long_word_is_seen_by_its_two_ends(road: str) -> None:
 
 def test_companions_do_not_change_a_words_vector(road: str) -> None:
     torch.manual_seed(0)
-    cnn = CharacterCNN(CHARACTERS, 6, windows=(3, 4))
+    cnn = characters(CHARACTERS, 6, windows=(3, 4))
     alone = cnn(cnn.index(["ab"]))
     together = cnn(cnn.index(["ab", "abcdefgabcdefg", ""]))
     torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-7)
@@ -331,21 +366,21 @@ def test_companions_do_not_change_a_words_vector(road: str) -> None:
 
 def test_unknown_characters_share_a_row_that_is_none_of_the_known(road: str) -> None:
     torch.manual_seed(0)
-    cnn = CharacterCNN(CHARACTERS, 6)
+    cnn = characters(CHARACTERS, 6)
     found = cnn(cnn.index(["aXb", "aYb", "a", "ab"]))
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[3])
 
 
 def test_weights_that_are_no_numbers_are_not_hidden(road: str) -> None:
     """A maximum passes over NaN where comparisons decide: diverged weights must show, or training goes on with them."""
-    cnn = CharacterCNN(CHARACTERS, 6)
+    cnn = characters(CHARACTERS, 6)
     cnn.embedding.weight.data[CHARACTERS["a"] + 1] = torch.nan
     found = cnn(cnn.index(["a", "ba", "b"]))
     assert torch.isnan(found).any(1).tolist() == [True, True, False]
 
 
 def test_no_words_and_words_without_characters(road: str) -> None:
-    cnn = CharacterCNN(CHARACTERS, 6, windows=(3, 2))
+    cnn = characters(CHARACTERS, 6, windows=(3, 2))
     nn.init.normal_(cnn.bias)
     assert cnn(cnn.index([])).shape == (0, 6)
     found = cnn(cnn.index(["", ""]))
@@ -355,7 +390,7 @@ def test_no_words_and_words_without_characters(road: str) -> None:
 
 
 def test_the_compiled_characters_answer_in_eight_threads_and_in_inference_mode() -> None:
-    cnn = CharacterCNN(CHARACTERS, 6).eval()
+    cnn = characters(CHARACTERS, 6).eval()
     index = cnn.index(["abc", "中", "gfedcba"] * 20)
     expected = cnn(index)
 
@@ -370,53 +405,15 @@ def test_the_compiled_characters_answer_in_eight_threads_and_in_inference_mode()
 # -- shapes and affixes ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("word", "shape"),
-    [
-        ("", ""),
-        ("a", "x"),
-        ("Taipei", "Xxx"),
-        ("TAIPEI", "XX"),
-        ("McDonald's", "XxXxx'x"),
-        ("1,000", "d,dd"),
-        ("2nd", "dxx"),
-        ("U.S.", "X.X."),
-        ("...", ".."),
-        ("....!!!!", "..!!"),
-        ("中文字", "xx"),
-        ("Éa", "Xx"),
-        ("٣", "d"),
-        ("a\u200bb", "x\u200bx"),
-        ("x" * 1000, "xx"),
-        ("9" * 33 + "X" * 33, "ddXX"),
-    ],
-)
-def test_word_shapes(word: str, shape: str) -> None:
-    assert word_shape(word) == shape
-
-
-@given(word=st.text(max_size=100))
-@settings(max_examples=100)
-def test_a_shape_has_no_run_of_three_and_is_its_own_kind(word: str) -> None:
-    shape = word_shape(word)
-    assert len(shape) <= min(len(word), 64)
-    assert not any(shape[i] == shape[i + 1] == shape[i + 2] for i in range(len(shape) - 2))
-
-
-def test_affixes_are_counted_by_distinct_word() -> None:
-    shapes, affixes = Affixes.vocabularies(["Walking", "walking", "talked", "at"], (2, -3), min_count=2)
-    assert dict(zip(affixes.items, affixes.counts, strict=True)) == {"-3:ing": 2, "2:wa": 2}
-    assert dict(zip(shapes.items, shapes.counts, strict=True)) == {"xx": 3}
-
-
 def test_affix_vectors_are_those_of_the_words_ends() -> None:
-    shapes, affixes = Affixes.vocabularies(["walking", "talked", "at"], (1, 3, -3), min_count=1)
-    feature = Affixes(shapes, affixes, (1, 3, -3), shape_width=2, width=4)
+    words = vocabulary(["walking", "talked", "at"])
+    feature = affixes(words, prefixes=(1, 3), suffixes=(3,), shape=2, width=4)
+    shapes, ends = feature.shapes, feature.affixes
     assert feature.width == 2 + 3 * 4
     index = feature.index(["Talking", "at", "zebra", ""])
     assert index.shape == (4, 4)
-    assert index[0].tolist() == [0, affixes["1:t"], affixes["3:tal"], affixes["-3:ing"]]
-    assert index[1].tolist() == [shapes["xx"], affixes["1:a"], affixes["3:at"], affixes["-3:at"]]
+    assert index[0].tolist() == [0, ends["1:t"], ends["3:tal"], ends["-3:ing"]]
+    assert index[1].tolist() == [shapes["xx"], ends["1:a"], ends["3:at"], ends["-3:at"]]
     assert index[2].tolist() == [shapes["xx"], 0, 0, 0]
     vectors = feature(index)
     expected = [feature.shape_embedding.weight[0], *feature.affix_embedding.weight[index[0, 1:]]]  # type: ignore[union-attr]
@@ -425,8 +422,8 @@ def test_affix_vectors_are_those_of_the_words_ends() -> None:
 
 @pytest.mark.parametrize(("shape_width", "width", "total"), [(3, 0, 3), (0, 2, 4), (3, 2, 7)])
 def test_shapes_or_affixes_alone(shape_width: int, width: int, total: int) -> None:
-    shapes, affixes = Affixes.vocabularies(["walking", "at"], (2, -2), min_count=1)
-    feature = Affixes(shapes, affixes, (2, -2), shape_width=shape_width, width=width)
+    words = vocabulary(["walking", "at"])
+    feature = affixes(words, prefixes=(2,), suffixes=(2,), shape=shape_width, width=width)
     assert feature.width == total and feature(feature.index(["at", "Xy"])).shape == (2, total)
     assert feature(feature.index([])).shape == (0, total)
 

@@ -199,7 +199,7 @@ def test_a_forked_child_goes_on_answering(root: Path) -> None:
 def test_options_vocabularies_tags_and_weights_are_the_whole_model(head: str) -> None:
     layers = {"head": {"type": head, "scheme": "BIOES"}, "data": {"columns": {"pos": 2}}}
     model = stirred(miniature.model(layers))
-    twin = Model(Options.of(model.options.to_dict()), model.vocabularies, model.tags)
+    twin = Model(Options.of(model.options.to_dict()), model.vocabularies, model.tags, model.widths)
     twin.load_state_dict(model.state_dict(), strict=True)
     examples = [*TRAIN, Example.of(["strange", "Words"], pos=["X", "N"])]
     assert list(twin.predict(examples)) == list(model.predict(examples))

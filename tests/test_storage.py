@@ -25,11 +25,9 @@ from structseq.spans import scheme_of
 from structseq.storage import (
     StoredModel,
     check_destination,
-    configuration,
     is_model_folder,
     load_checkpoint,
     load_model,
-    migrations,
     model_files,
     save_checkpoint,
     save_model,
@@ -153,7 +151,7 @@ def test_frozen_vectors_stay_frozen(tmp_path: Path) -> None:
 
 def test_all_that_was_told_comes_back(folder: Path) -> None:
     stored = load_model(folder)
-    assert (stored.tokenizer, stored.format_version) == ("words-1", 1)
+    assert (stored.tokenizer, stored.format_version) == ("words-1", 2)
     assert (stored.metrics, stored.provenance) == ({"test": {"f1": 0.5}}, {"seed": 0})
     assert stored.entities == {("May 2nd", "date"), ("Taipei", "city")}
 
@@ -373,6 +371,17 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "no version": (config(format_version=None), "config.json", "format_version"),
     "a version that is true": (config(format_version=True), "config.json", "format_version"),
     "a version before the first": (config(format_version=0), "config.json", "format_version"),
+    "an old version's entries missing": (config(format_version=1, vocabularies=None), "config.json", "1 holds"),
+    "an old version's options missing": (
+        lambda folder: [damage(folder) for damage in (config(format_version=1), write("options.json", "[]"))],
+        "options.json",
+        "a list",
+    ),
+    "no widths": (without("", "widths"), "config.json", "widths"),
+    "a width of nothing that has one": (config(widths={"words": 4}), "config.json", "widths.words"),
+    "a width of nought": (config(widths={"frames": 0}), "config.json", "widths.frames"),
+    "the width of vectors without vectors": (config(widths={"vectors": 4}), "config.json", "in none of the two"),
+    "frames and words": (config(widths={"frames": 4}), "model.safetensors", "options.json"),
     "a gap in id2label": (without("id2label", "2"), "config.json", "found no 2"),
     "no labels": (config(id2label={}, label2id={}), "config.json", "id2label"),
     "a label twice": (edit("config.json", lambda c: c["id2label"].update({"2": "B-city"})), "config.json", "label2id"),
@@ -472,25 +481,39 @@ def test_code_from_outside_is_loaded_when_trusted(tmp_path: Path) -> None:
     assert same(model, load_model(tmp_path / "model", trusted=[name]).model)
 
 
-def test_an_older_version_is_read_with_a_warning(model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = migrations.FORMAT_VERSION
+# -- older versions ---------------------------------------------------------------------------------------------------
 
-    def step(found: dict[str, Any]) -> dict[str, Any]:
-        return {**found, "tokenizer": found["tokenizer"] + "-1"}
+VERSION_1 = Path(__file__).parent / "data" / "version-1"
 
-    edit("config.json", lambda found: found.update(tokenizer="words"))(folder)
-    for module in (migrations, configuration, saving):
-        monkeypatch.setattr(module, "FORMAT_VERSION", now + 1)
-    monkeypatch.setattr(migrations, "MIGRATIONS", {**migrations.MIGRATIONS, now: step})
-    with pytest.warns(UserWarning, match=f"format_version {now} is older than {now + 1}"):
-        stored = load_model(folder)
-    assert (stored.format_version, stored.tokenizer) == (now, "words-1")
-    assert same(model, stored.model) and stored.model.tags == model.tags
-    without("", "tokenizer")(folder)
-    with pytest.raises(ModelFileError, match=f"what format_version {now} holds, found an error at 'tokenizer'"):
-        load_model(folder)
-    save_model(folder, stored.model, tokenizer=stored.tokenizer)
-    assert load_model(folder).format_version == now + 1
+
+@pytest.mark.parametrize("name", ["tagger", "frames"])
+def test_a_folder_of_version_1_answers_as_it_did(name: str, tmp_path: Path) -> None:
+    """Written by the last version that wrote it, with the answers that it gave."""
+    shutil.copytree(VERSION_1 / name, tmp_path / name)
+    told = json.loads((tmp_path / name / "answers.json").read_text(encoding="utf-8"))
+    with pytest.warns(UserWarning, match="format_version 1 is older than 2"):
+        stored = load_model(tmp_path / name)
+    assert stored.format_version == 1
+    assert stored.model.widths == ({"vectors": 3} if name == "tagger" else {"frames": 2})
+    save_model(tmp_path / name, stored.model, tokenizer=stored.tokenizer)
+    again = load_model(tmp_path / name)
+    assert again.format_version == 2 and same(stored.model, again.model)
+    assert again.model.options == stored.model.options and again.model.vocabularies == stored.model.vocabularies
+    examples = [Example(inputs) for inputs in told["inputs"]]
+    for model in (stored.model, again.model):
+        assert list(map(list, model.predict(examples))) == [answer for answer, _ in told["answers"]]
+        torch.testing.assert_close(torch.from_numpy(model.embed(examples)), torch.tensor(told["vectors"]))
+
+
+def test_a_folder_of_version_1_that_lacks_its_width(tmp_path: Path) -> None:
+    shutil.copytree(VERSION_1 / "frames", tmp_path / "model")
+    width = tmp_path / "model" / "vocabulary" / "frames.width.txt"
+    width.write_text("wide\t0\n", encoding="utf-8")
+    with pytest.raises(ModelFileError, match=r"config\.json: expected what format_version 1 holds"):
+        load_model(tmp_path / "model")
+    width.unlink()
+    with pytest.raises(ModelFileError, match=r"frames\.width\.txt: expected this file"):
+        load_model(tmp_path / "model")
 
 
 # -- files and folders ------------------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ STACKS: list[dict[str, Any]] = [
 def test_the_projected_layer_is_the_layer(
     options: dict[str, Any], columned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reader's shortcut through the first layer, and the model's own way, with padding and strangers."""
+    """The reader's shortcut through the first layer, and the model's own way, with padding and unseen words."""
     columns = {"data": {"columns": {"pos": 1, "cap": 2}}} if columned else {}
     examples = COLUMNED if columned else EXAMPLES
     tagger = tiny(options, columns, examples=examples, trained=False)

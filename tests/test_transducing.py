@@ -20,7 +20,7 @@ from commandline import Done, call, tiny
 from structseq import Classifier, Corpus, Embedder, Tagger, Transducer, read
 from structseq.config import Options
 from structseq.data.example import Example
-from structseq.errors import ConfigError, DataError
+from structseq.errors import ConfigError, DataError, ModelFileError
 from structseq.model import Model
 from structseq.spans import PLAIN
 from structseq.storage import load_model
@@ -239,7 +239,7 @@ def test_a_recording_may_have_a_label_or_a_label_and_tags(command: Command, tone
     usage = usage.replace("path/to/this/folder", str(tmp_path / "joint")).replace("recordings.jsonl", str(listed))
     exec(usage, {})
     described = command("describe", tmp_path / "classify").out
-    assert "frames.width" in described and " 48\n" in described
+    assert "widths\n  frames  48\n" in described
     classifier = Classifier.load(tmp_path / "classify")
     examples = list(read(listed, audio=classifier.model.options.data.audio))
     heard, given = classifier.classify_audio(records[0]["audio"]), examples[0]
@@ -455,11 +455,16 @@ def test_symbols_that_training_lacks_are_named(command: Command, tones: Path, tm
     assert done.status == 0 and "symbols that training does not have, counted as misses: eleven (1)" in done.err
 
 
-def test_a_damaged_width_of_frames_is_told(learned: Model, tmp_path: Path) -> None:
+def test_the_width_of_frames_is_stored_and_a_wrong_one_found(learned: Model, tmp_path: Path) -> None:
     Transducer(learned).save(tmp_path / "model")
-    width = next((tmp_path / "model" / "vocabulary").glob("frames*"))
-    assert width.read_text().split() == ["48", "0"]
-    assert load_model(tmp_path / "model").model.reads == "frames"
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    assert config["widths"] == {"frames": 48} and config["vocabularies"] == {}
+    assert load_model(tmp_path / "model").model.widths == {"frames": 48}
+    config["widths"]["frames"] = 47
+    path.write_text(json.dumps(config))
+    with pytest.raises(ModelFileError, match=r"model\.safetensors: expected inputs\.mean"):
+        load_model(tmp_path / "model")
 
 
 def test_answers_are_ranked(learned: Model, tones: Path) -> None:

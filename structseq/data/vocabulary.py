@@ -47,10 +47,10 @@ class Vocabulary:
             raise DataError(f"expected one of {len(self)} known strings, found {item!r}")
         return number
 
-    def numbers(self, items: Iterable[str]) -> list[int]:
-        """The number of each, 0 for the unknown; only for open vocabularies."""
+    def numbers(self, items: Iterable[str], *, unknown: int = 0) -> list[int]:
+        """The number of each; ``unknown`` for those without, 0 in an open vocabulary."""
         get = self._number.get
-        return [get(item, 0) for item in items]
+        return [get(item, unknown) for item in items]
 
     def __contains__(self, item: object) -> bool:
         return item in self._number

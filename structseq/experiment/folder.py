@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from structseq.config import outside_classes
 from structseq.errors import TrainingError
 from structseq.experiment.plan import Plan, System
 from structseq.experiment.trial import Trial
@@ -110,5 +111,5 @@ class ExperimentFolder:
             path=self.path / "trials" / f"{system.folder}-{seed}",
             options=options,
             identity=replace(identity, options=options, seed=seed),
-            trusted=tuple(system.trusted),
+            trusted=tuple(outside_classes(options).values()),
         )

@@ -85,11 +85,6 @@ class System:
             return plain
         return f"{readable[:LONGEST]}-{hashlib.sha256(plain.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
-    @property
-    def trusted(self) -> list[str]:
-        """Code from outside that the user named."""
-        return [choice.type for choice in (self.encoder, self.head) if ":" in choice.type]
-
 
 @dataclass(frozen=True)
 class Plan:

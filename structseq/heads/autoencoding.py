@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from structseq.config import HeadOptions
 from structseq.data.example import Example
-from structseq.data.moments import Moments
 from structseq.data.rows import Axis, open_rows
 from structseq.errors import ConfigError
+from structseq.features.frames import Moments
 from structseq.heads.classifying import Pooling
 from structseq.heads.sequence import SequenceHead
 from structseq.padded import Padded

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from structseq.data.example import Example
+from structseq.features.encoding import TokenBatch
 from structseq.inference.marginals import TagMarginals
 from structseq.inference.predictor import OutputOptions
 from structseq.inference.projection import Projection
-from structseq.inputs.base import TokenBatch
 from structseq.model import Model
 from structseq.padded import Padded
 from structseq.structures.base import Distribution
@@ -183,11 +183,11 @@ class _Window:
         batch = inputs.encode_tokens([tokens], columns)
         self.columns = {name: values[0] for name, values in batch.columns.items()}
         distinct, self.ids = np.unique(batch.ids[0], return_inverse=True)
-        known = torch.from_numpy(distinct[: len(distinct) - len(batch.strangers)])
+        known = torch.from_numpy(distinct[: len(distinct) - len(batch.oov_words)])
         self.table = tagger.table[known.to(tagger.table.device)]
-        if batch.strangers:
-            numbers = torch.arange(len(batch.strangers))
-            self.table = torch.cat([self.table, inputs.word_vectors(numbers, batch.strangers)])
+        if batch.oov_words:
+            numbers = torch.arange(len(batch.oov_words))
+            self.table = torch.cat([self.table, inputs.word_vectors(numbers, batch.oov_words)])
         self.projection = tagger.projection
 
     def distribution(self, rows: Numbers) -> Distribution:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from structseq import compiling
 from structseq.data.rows import Axis, open_rows
-from structseq.data.vocabulary import Vocabulary
+from structseq.features.base import FeatureOptions
+from structseq.features.characters import Characters, CharactersOptions
 from structseq.inputs.base import WordFeature
 
 
@@ -22,51 +22,28 @@ class CharacterCNN(WordFeature):
     A convolution over embedded characters is a sum of one table row a window position, and the tables are small: every
     filter's answer to every character is computed once a batch, and windows are then looked up and added.
 
-    Parameters
-    ----------
-    vocabulary:
-        Open vocabulary of characters.
-    width:
-        Number of filters, shared out over ``windows``.
-    windows:
-        Window widths in characters.
-    longest:
-        A longer word is seen by its first and last ``longest // 2`` characters.
+    Row 0 of ``embedding`` is "outside the word", row 1 the unknown character, then the vocabulary's own.
     """
 
-    def __init__(
-        self,
-        vocabulary: Vocabulary,
-        width: int,
-        *,
-        embedding: int = 30,
-        windows: Sequence[int] = (3,),
-        longest: int = 40,
-    ) -> None:
-        super().__init__()
-        self.vocabulary, self.width, self.windows, self.longest = vocabulary, width, tuple(windows), longest
-        # Row 0 is "outside the word", row 1 the unknown character, then the vocabulary's own.
-        self.embedding = nn.Embedding(len(vocabulary) + 1, embedding)
-        shares = [width // len(windows) + (i < width % len(windows)) for i in range(len(windows))]
+    class Options(CharactersOptions, FeatureOptions):
+        """A further convolution over characters."""
+
+    Index = Characters
+
+    def __init__(self, feature: Characters, options: CharactersOptions) -> None:
+        super().__init__(feature, options.width)
+        self.vocabulary, windows = feature.vocabulary, options.windows
+        self.embedding = nn.Embedding(len(self.vocabulary) + 1, options.embedding)
+        shares = [self.width // len(windows) + (i < self.width % len(windows)) for i in range(len(windows))]
         # More windows than filters leave some without any.
         self.filters = nn.ParameterList(
-            torch.empty(window, embedding, n) for window, n in zip(windows, shares, strict=True) if n
+            torch.empty(window, options.embedding, n) for window, n in zip(windows, shares, strict=True) if n
         )
-        self.bias = nn.Parameter(torch.zeros(width))
-        nn.init.uniform_(self.embedding.weight, -((3 / embedding) ** 0.5), (3 / embedding) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(self.width))
+        bound = (3 / options.embedding) ** 0.5
+        nn.init.uniform_(self.embedding.weight, -bound, bound)
         for weights in self.filters:
             nn.init.xavier_uniform_(weights.view(-1, weights.shape[-1]))
-
-    def index(self, words: Sequence[str]) -> Tensor:
-        """(D, 1+C): each word's length in characters, then its characters' rows, 0 beyond."""
-        half = self.longest // 2
-        seen = [word if len(word) <= self.longest else word[:half] + word[-half:] for word in words]
-        lengths = np.fromiter((len(word) for word in seen), np.int64, len(seen))
-        table = np.zeros((len(seen), 1 + int(lengths.max(initial=0))), np.int64)
-        table[:, 0] = lengths
-        flat = np.array(self.vocabulary.numbers("".join(seen)), np.int64) + 1
-        table[:, 1:][np.arange(table.shape[1] - 1) < lengths[:, None]] = flat
-        return torch.from_numpy(table)
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         return {"embedding.weight": [["outside", *open_rows(self.vocabulary.items)], None]}

@@ -4,34 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from structseq.data.example import Example
 from structseq.data.modality import FRAMES
-from structseq.data.moments import Moments
 from structseq.data.rows import Axis
 from structseq.dropout import LockedDropout
-from structseq.errors import DataError
+from structseq.features.frames import FrameBatch, FrameEncoder, Moments
 from structseq.padded import Padded
-
-
-@dataclass(frozen=True, slots=True)
-class FrameBatch:
-    """Sequences of frames, padded on the right with 0.
-
-    Attributes
-    ----------
-    values: (B, T, F) float32
-    lengths: (B,) int64
-    """
-
-    values: np.ndarray
-    lengths: np.ndarray
 
 
 class FrameInputs(nn.Module):
@@ -70,9 +53,8 @@ class FrameInputs(nn.Module):
         mask_features: int = 0,
     ) -> None:
         super().__init__()
-        self.in_width = in_width
+        self.in_width, self.encoder = in_width, FrameEncoder(in_width)
         self.width = convolution or in_width
-        self.vocabulary = None
         self.column_vocabularies: dict[str, Any] = {}
         self.features: dict[str, Any] = {}
         self.normalise, self.mask_time, self.mask_features = normalise, mask_time, mask_features
@@ -92,43 +74,13 @@ class FrameInputs(nn.Module):
         """
         if not self.normalise:
             return
-        mean, deviation = Moments.of([self._frames(example) for example in examples], self.in_width)
+        mean, deviation = Moments.of([self.encoder.frames(example) for example in examples], self.in_width)
         self.mean.copy_(torch.from_numpy(mean))
         self.deviation.copy_(torch.from_numpy(deviation))
 
     def encode(self, examples: Sequence[Example]) -> FrameBatch:
-        """Numbers for a batch of examples.
-
-        Raises `DataError`, with where the example is from, for one made of tokens, for frames that are no table of
-        numbers (L, F), of another width than the model's, or not finite.
-        """
-        rows = [self._frames(example) for example in examples]
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        values = np.zeros((len(rows), int(lengths.max(initial=0)), self.in_width), np.float32)
-        for b, row in enumerate(rows):
-            values[b, : len(row)] = row
-        return FrameBatch(values, lengths)
-
-    def _frames(self, example: Example) -> np.ndarray:
-        """(L, F) float32, checked."""
-        where = f" at {example.source}" if example.source else ""
-        try:
-            with np.errstate(over="ignore"):  # what float32 cannot hold is found below
-                frames = np.asarray(example.frames, np.float32)
-        except (TypeError, ValueError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"expected frames (L, F) of numbers{where}, found {error}") from None
-        if frames.ndim != 2:
-            raise DataError(f"expected frames (L, F){where}, found an array of {frames.ndim} dimensions")
-        if frames.shape[1] != self.in_width:
-            message = f"expected frames of {self.in_width} numbers{where}, found {frames.shape[1]}"
-            raise DataError(f"{message}; make them as those that the model was trained on (data.audio)")
-        if not np.isfinite(frames).all():
-            step, feature = np.argwhere(~np.isfinite(frames))[0].tolist()
-            found = f"{frames[step, feature]} as number {feature} of frame {step}"
-            raise DataError(f"expected finite numbers{where}, found {found} (both from 0); mend or leave out the frame")
-        return frames
+        """Numbers for a batch of examples; raises `DataError` as `FrameEncoder.frames` does."""
+        return self.encoder.encode(examples)
 
     def word_table(self) -> None:
         """There are no words to look up."""

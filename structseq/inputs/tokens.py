@@ -1,20 +1,17 @@
-"""Word features: embeddings with trained unknowns, pretrained vectors, word shape and affixes."""
+"""Word features: embeddings with a trained unknown, pretrained vectors, word shape and affixes."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from structseq.data.rows import Axis, open_rows
-from structseq.data.vocabulary import Vocabulary
-from structseq.errors import DataError
+from structseq.features.affixes import Affixes, AffixOptions
+from structseq.features.base import FeatureOptions
+from structseq.features.vectors import Floats, Vectors
+from structseq.features.words import EmbeddingOptions, Words
 from structseq.inputs.base import WordFeature
 
 
@@ -23,29 +20,21 @@ class WordEmbedding(WordFeature):
 
     A word counted n times is replaced by the unknown with probability rate / (rate + n), drawn once a batch
     (Kiperwasser and Goldberg 2016, section 4.2), so that the unknown's vector is trained on what rare words do.
-
-    Parameters
-    ----------
-    vocabulary:
-        Open; its counts drive the replacement.
-    lowercase:
-        Whether words are looked up in lower case.
     """
 
-    def __init__(
-        self, vocabulary: Vocabulary, width: int, *, lowercase: bool = True, unknown_rate: float = 0.25
-    ) -> None:
-        super().__init__()
-        self.vocabulary, self.width, self.lowercase = vocabulary, width, lowercase
-        self.embedding = nn.Embedding(len(vocabulary), width)
-        nn.init.uniform_(self.embedding.weight, -((3 / width) ** 0.5), (3 / width) ** 0.5)
-        counts = torch.tensor((0, *vocabulary.counts), dtype=torch.float32)
-        replaced = unknown_rate / (unknown_rate + counts) if unknown_rate else torch.zeros(len(counts))
-        self.register_buffer("replaced", replaced, persistent=False)
+    class Options(EmbeddingOptions, FeatureOptions):
+        """Further word embeddings."""
 
-    def index(self, words: Sequence[str]) -> Tensor:
-        folded = (word.lower() for word in words) if self.lowercase else words
-        return torch.tensor(self.vocabulary.numbers(folded), dtype=torch.int64)
+    Index = Words
+
+    def __init__(self, feature: Words, options: EmbeddingOptions) -> None:
+        super().__init__(feature, options.width)
+        self.vocabulary, rate = feature.vocabulary, options.unknown_rate
+        self.embedding = nn.Embedding(len(self.vocabulary), self.width)
+        nn.init.uniform_(self.embedding.weight, -((3 / self.width) ** 0.5), (3 / self.width) ** 0.5)
+        counts = torch.tensor((0, *self.vocabulary.counts), dtype=torch.float32)
+        replaced = rate / (rate + counts) if rate else torch.zeros(len(counts))
+        self.register_buffer("replaced", replaced, persistent=False)
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         return {"embedding.weight": [open_rows(self.vocabulary.items), None]}
@@ -58,31 +47,24 @@ class WordEmbedding(WordFeature):
 
 
 class PretrainedVectors(WordFeature):
-    """Vectors learned elsewhere, looked up as spelt, then in lower case; unseen words of the tagged text find theirs
-    too.
+    """Vectors learned elsewhere; words of the tagged text that training never saw find theirs too.
 
-    Parameters
-    ----------
-    vocabulary:
-        Open; number 0, the unknown, has the zero vector.
-    vectors: (V, width) float32 or None
-        None leaves zeros, to be filled from a saved model.
+    They are zeros until `fill`, or a saved model, gives them their values; the unknown's stays zero.
     """
 
-    def __init__(
-        self, vocabulary: Vocabulary, width: int, vectors: Tensor | None = None, *, tune: bool = False
-    ) -> None:
-        super().__init__()
-        self.vocabulary, self.width = vocabulary, width
-        weights = torch.zeros(len(vocabulary), width) if vectors is None else vectors
-        self.embedding = nn.Embedding.from_pretrained(weights, freeze=not tune)
+    def __init__(self, feature: Vectors, width: int, *, tune: bool = False) -> None:
+        super().__init__(feature, width)
+        self.vocabulary = feature.vocabulary
+        self.embedding = nn.Embedding.from_pretrained(torch.zeros(len(self.vocabulary), width), freeze=not tune)
 
-    def index(self, words: Sequence[str]) -> Tensor:
-        numbers = [n or m for n, m in zip(*self._both_cases(words), strict=True)]
-        return torch.tensor(numbers, dtype=torch.int64)
+    def fill(self, vectors: Floats) -> None:
+        """Take the vectors (V - 1, width) of the vocabulary's words.
 
-    def _both_cases(self, words: Sequence[str]) -> tuple[list[int], list[int]]:
-        return self.vocabulary.numbers(words), self.vocabulary.numbers(word.lower() for word in words)
+        They are scaled so that their mean square is 1/width, that of trained embeddings, whatever the source's was.
+        """
+        table = torch.from_numpy(vectors)
+        scale = table.square().mean().sqrt().clamp(min=1e-8) * self.width**0.5
+        self.embedding.weight.data[1:] = table / scale
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         return {"embedding.weight": [open_rows(self.vocabulary.items), None]}
@@ -91,106 +73,19 @@ class PretrainedVectors(WordFeature):
         return self.embedding(index)
 
 
-def read_vectors(path: str | Path) -> tuple[list[str], Tensor]:
-    """Words and their vectors (V, width) from word2vec or GloVe text, plain or gzip.
+class AffixEmbedding(WordFeature):
+    """Trained vectors of a word's shape, and of its first and last characters, side by side."""
 
-    A first line of two integers is word2vec's header. A word given twice keeps its first vector. Vectors are scaled so
-    that their mean square is 1/width, the scale of trained embeddings, whatever the source's was.
+    class Options(AffixOptions, FeatureOptions):
+        """Further shapes and affixes."""
 
-    Raises
-    ------
-    DataError
-        A row with too few numbers, or a value that is no finite number; with file and line. What stands before the last
-        ``width`` fields is the word, spaces and all.
-    """
-    path = Path(path)
-    rows: dict[str, np.ndarray] = {}
-    width = 0
-    try:
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                fields = line.decode("utf-8", "replace").rstrip("\r\n ").split(" ")
-                if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
-                    width = int(fields[1])
-                    continue
-                width = width or len(fields) - 1
-                vector = _floats(fields, width, path, number)
-                rows.setdefault(" ".join(fields[:-width]), vector)
-    except (OSError, EOFError, zlib.error) as problem:
-        raise DataError(f"vectors cannot be read ({problem}); name a word2vec or GloVe text file", file=path) from None
-    if not rows:
-        raise DataError("expected word vectors, one word with its numbers a line, found none", file=path)
-    table = torch.from_numpy(np.stack(list(rows.values())))
-    scale = table.square().mean().sqrt().clamp(min=1e-8) * width**0.5
-    return list(rows), table / scale
+    Index = Affixes
 
-
-def _floats(fields: list[str], width: int, path: Path, line: int) -> np.ndarray:
-    try:
-        if width < 1 or len(fields) < width + 1:
-            raise ValueError
-        values = np.array(fields[-width:], np.float64)
-        if not (np.abs(values) < np.finfo(np.float32).max).all():
-            raise ValueError
-        return values.astype(np.float32)
-    except ValueError:
-        expected = f"a word and {width} finite numbers" if width > 0 else "a word and its numbers"
-        found = f"{len(fields)} fields that begin {' '.join(fields[:4])[:60]!r}"
-        raise DataError(
-            f"expected {expected} separated by single spaces, found {found}", file=path, line=line
-        ) from None
-
-
-def word_shape(word: str) -> str:
-    """The word's shape: upper case X, other letters x, digits d, the rest as it stands; runs beyond two are cut to two.
-
-    >>> word_shape("McDonald's"), word_shape("1,000"), word_shape("TAIPEI")
-    ("XxXxx'x", 'd,dd', 'XX')
-    """
-    shape = [
-        "X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c
-        for c in (word if len(word) <= 64 else word[:32] + word[-32:])
-    ]
-    return "".join(c for i, c in enumerate(shape) if i < 2 or not (c == shape[i - 1] == shape[i - 2]))
-
-
-class Affixes(WordFeature):
-    """Embeddings of a word's shape, and of its first and last characters in lower case.
-
-    Parameters
-    ----------
-    shapes:
-        Open vocabulary of shapes; its width 0 turns shapes off.
-    affixes:
-        Open vocabulary of affixes written ``"3:pre"`` for prefixes and ``"-3:suf"`` for suffixes.
-    lengths:
-        Affix lengths, negative for suffixes; a word no longer than an affix bears it whole.
-    """
-
-    def __init__(
-        self, shapes: Vocabulary, affixes: Vocabulary, lengths: Sequence[int], *, shape_width: int = 10, width: int = 10
-    ) -> None:
-        super().__init__()
-        self.shapes, self.affixes, self.lengths = shapes, affixes, tuple(lengths) if width else ()
-        self.width = shape_width + width * len(self.lengths)
-        self.shape_embedding = nn.Embedding(len(shapes), shape_width) if shape_width else None
-        self.affix_embedding = nn.Embedding(len(affixes), width) if self.lengths else None
-
-    @staticmethod
-    def vocabularies(words: Iterable[str], lengths: Sequence[int], *, min_count: int) -> tuple[Vocabulary, Vocabulary]:
-        """Shapes and affixes borne by at least ``min_count`` distinct words."""
-        words = list(words)
-        shapes = Counter(word_shape(word) for word in words)
-        affixes = Counter(key for word in words for key in _affix_keys(word, lengths))
-        return Vocabulary.count(shapes, min_count=min_count), Vocabulary.count(affixes, min_count=min_count)
-
-    def index(self, words: Sequence[str]) -> Tensor:
-        keys = (key for word in words for key in _affix_keys(word, self.lengths))
-        affixes = torch.tensor(self.affixes.numbers(keys), dtype=torch.int64).view(len(words), len(self.lengths))
-        shapes = torch.tensor(self.shapes.numbers(word_shape(word) for word in words), dtype=torch.int64)
-        return torch.cat([shapes.unsqueeze(1), affixes], 1)
+    def __init__(self, feature: Affixes, options: AffixOptions) -> None:
+        super().__init__(feature, options.shape + options.width * len(feature.lengths))
+        self.shapes, self.affixes = feature.shapes, feature.affixes
+        self.shape_embedding = nn.Embedding(len(self.shapes), options.shape) if options.shape else None
+        self.affix_embedding = nn.Embedding(len(self.affixes), options.width) if feature.lengths else None
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         tables = (("shape_embedding", self.shapes), ("affix_embedding", self.affixes))
@@ -203,8 +98,3 @@ class Affixes(WordFeature):
         if self.affix_embedding is not None:
             parts.append(self.affix_embedding(index[:, 1:]).flatten(1))
         return torch.cat(parts, -1) if parts else index.new_zeros(len(index), 0, dtype=torch.float32)
-
-
-def _affix_keys(word: str, lengths: Sequence[int]) -> list[str]:
-    folded = word.lower()
-    return [f"{n}:{folded[:n] if n > 0 else folded[n:]}" for n in lengths]

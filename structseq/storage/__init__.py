@@ -3,7 +3,7 @@
 ::
 
     model/
-      config.json          model_type, format_version, tags (id2label), schemes, tokenizer, vocabularies, checksums
+      config.json          model_type, format_version, tags, schemes, tokenizer, vocabularies, widths, checksums
       options.json         every option, resolved; `--config` reads it
       model.safetensors    the weights
       vocabulary/*.txt     one entry a line, a tab, its count
@@ -12,9 +12,9 @@
       provenance.json      versions, data, seed
       README.md            the model card
 
-`saving` writes it and `loading` reads it; `configuration` says what config.json holds and `migrations` what it held
-before; `weights`, `vocabulary` and `entries` are the kinds of files, `card` is the model card, and `assembly` makes a
-model of what was read.
+`saving` writes it and `loading` reads it; `configuration` says what config.json holds and `migrations` what it and
+options.json held before; `weights`, `vocabulary` and `entries` are the kinds of files, `card` is the model card,
+`description` the text of ``structseq describe``, and `assembly` makes a model of what was read.
 """
 
 from __future__ import annotations

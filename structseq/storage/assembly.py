@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from structseq.config import Options
+from structseq.config import Options, outside_classes
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ModelFileError, StructseqError
 from structseq.model import Model
@@ -34,6 +35,7 @@ def assemble(
     options: Options,
     vocabularies: Mapping[str, Vocabulary],
     tags: TagSet,
+    widths: Mapping[str, int],
     tensors: Mapping[str, Tensor],
     folder: Path,
 ) -> Model:
@@ -46,8 +48,8 @@ def assemble(
         found = f"{options.encoder.layers} layers, and {len(tensors)} tensors in {WEIGHTS}"
         raise ModelFileError(f"{place}: expected no more layers than there are weights for, found {found}")
     try:
-        model = _build(options, vocabularies, tags)
-    except (StructseqError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as problem:
+        model = _build(options, vocabularies, tags, widths)
+    except (StructseqError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, MemoryError) as problem:
         reason = str(problem).partition("\n")[0]
         raise ModelFileError(f"{place}: no model can be built from these options ({reason})") from None
     _check(model.state_dict(), tensors, folder / WEIGHTS)
@@ -56,13 +58,11 @@ def assemble(
     return model.eval()
 
 
-def _build(options: Options, vocabularies: Mapping[str, Vocabulary], tags: TagSet) -> Model:
+def _build(options: Options, vocabularies: Mapping[str, Vocabulary], tags: TagSet, widths: Mapping[str, int]) -> Model:
     """The model without memory for its weights; parts from outside are built in the ordinary way."""
-    with torch.random.fork_rng(devices=[]):
-        if ":" in options.encoder.type + options.head.type:
-            return Model(options, vocabularies, tags)
-        with Unallocated():
-            return Model(options, vocabularies, tags)
+    unallocated = nullcontext() if outside_classes(options.to_dict()) else Unallocated()
+    with torch.random.fork_rng(devices=[]), unallocated:
+        return Model(options, vocabularies, tags, widths)
 
 
 def _allocate_buffers(model: Model) -> None:

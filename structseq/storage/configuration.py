@@ -1,19 +1,18 @@
-"""What config.json holds, read and checked; the tags and schemes in it are made into a `TagSet`."""
+"""What config.json holds, read and checked, older versions too; its tags and schemes are made into a `TagSet`."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from structseq.data.tokenizer import TOKENIZERS
 from structseq.errors import ModelFileError, StructseqError
-from structseq.model import FRAMES_WIDTH
 from structseq.spans import TagSet, scheme_of
 from structseq.storage.entries import read_object
-from structseq.storage.migrations import FORMAT_VERSION, migrate
+from structseq.storage.migrations import FORMAT_VERSION, OLDEST, migrate
 
 MODEL_TYPE = "structseq"
 WEIGHTS = "model.safetensors"
@@ -48,7 +47,10 @@ class WeightsFile(Entry):
 
 
 class Configuration(Entry):
-    """config.json; ``id2label`` and ``label2id`` are the names that model hubs know."""
+    """config.json; ``id2label`` and ``label2id`` are the names that model hubs know.
+
+    ``widths`` says how many numbers a frame, or a pretrained vector, is.
+    """
 
     model_type: Literal["structseq"]
     format_version: int
@@ -57,11 +59,12 @@ class Configuration(Entry):
     scheme: Schemes
     tokenizer: str
     vocabularies: dict[str, VocabularyFile]
+    widths: dict[Annotated[str, Field(pattern="^(frames|vectors)$")], Annotated[int, Field(ge=1, lt=1_000_000)]]
     weights: WeightsFile
 
 
-def read_configuration(folder: Path) -> tuple[Configuration, int]:
-    """config.json as the present version writes it, and the version that it was written in.
+def read_configuration(folder: Path) -> tuple[Configuration, dict[str, Any], int]:
+    """config.json and the table of options.json, as the present version writes them, and the version that wrote them.
 
     Raises `ModelFileError` where the folder is none of ours, damaged, or of a version too new; warns of an older one.
     """
@@ -76,8 +79,9 @@ def read_configuration(folder: Path) -> tuple[Configuration, int]:
         )
     content = read_object(path)
     version = _version(content, path)
+    options = read_object(folder / "options.json")
     if version < FORMAT_VERSION:
-        content = _migrated(content, version, path)
+        _migrate(content, options, version, path)
     try:
         configuration = Configuration.model_validate(content)
     except ValidationError as problem:
@@ -89,7 +93,7 @@ def read_configuration(folder: Path) -> tuple[Configuration, int]:
             f"{path}: expected a tokenizer among {', '.join(TOKENIZERS)}, found {configuration.tokenizer!r}; "
             "install a newer structseq"
         )
-    return configuration, version
+    return configuration, options, version
 
 
 def _version(content: dict[str, Any], path: Path) -> int:
@@ -98,7 +102,7 @@ def _version(content: dict[str, Any], path: Path) -> int:
         raise ModelFileError(
             f'{path}: expected "model_type": "{MODEL_TYPE}", found {kind!r}; this is another program\'s model'
         )
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+    if not isinstance(version, int) or isinstance(version, bool) or version < OLDEST:
         raise ModelFileError(f"{path}: expected a format_version, found {version!r}; the file is damaged")
     if version > FORMAT_VERSION:
         raise ModelFileError(
@@ -107,10 +111,10 @@ def _version(content: dict[str, Any], path: Path) -> int:
     return version
 
 
-def _migrated(content: dict[str, Any], version: int, path: Path) -> dict[str, Any]:
+def _migrate(content: dict[str, Any], options: dict[str, Any], version: int, path: Path) -> None:
     try:
-        migrated = migrate(content, version)
-    except (KeyError, TypeError, AttributeError) as problem:
+        migrate(content, options, path.parent, version)
+    except (KeyError, TypeError, AttributeError, ValueError) as problem:
         raise ModelFileError(
             f"{path}: expected what format_version {version} holds, found an error at {problem}; the file is damaged"
         ) from None
@@ -120,14 +124,13 @@ def _migrated(content: dict[str, Any], version: int, path: Path) -> dict[str, An
         UserWarning,
         stacklevel=4,
     )
-    return migrated
 
 
 def tag_set(configuration: Configuration, path: Path) -> TagSet:
     """The tags by their numbers, and their schemes."""
     names = configuration.id2label
     gap = next((number for number in range(len(names)) if str(number) not in names), None)
-    if gap is not None or not (names or FRAMES_WIDTH in configuration.vocabularies):
+    if gap is not None or not (names or "frames" in configuration.widths):
         raise ModelFileError(
             f"{path}: expected id2label to number the tags from 0 without a gap, found no {gap or 0}; "
             "the file is damaged"

@@ -8,8 +8,7 @@ from typing import Any
 
 from structseq.config import Options
 from structseq.data.textfile import one_line
-from structseq.data.vocabulary import Vocabulary
-from structseq.model import FRAMES_WIDTH, Model
+from structseq.model import Model
 from structseq.section import dotted
 from structseq.storage.loading import StoredModel
 
@@ -46,8 +45,10 @@ def _what(folder: Path, stored: StoredModel) -> str:
 
 
 def _sizes(model: Model) -> str:
-    """Vocabularies, and numbers that were trained, by part."""
-    known = [(f"  {name}", f"{_size(vocabulary, name):,}") for name, vocabulary in model.vocabularies.items()]
+    """Vocabularies, widths, and numbers that were trained, by part."""
+    known = [(f"  {name}", f"{len(vocabulary.items):,}") for name, vocabulary in model.vocabularies.items()]
+    widths = [(f"  {name}", f"{width:,}") for name, width in model.widths.items()]
+    sizes = [f"{title}\n{_table(rows)}\n" for title, rows in (("vocabularies", known), ("widths", widths)) if rows]
     parts: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         words = name.removeprefix("inputs.features.").removeprefix("inputs.").split(".")
@@ -55,7 +56,7 @@ def _sizes(model: Model) -> str:
         parts[part] = parts.get(part, 0) + parameter.numel()
     trained = sum(count for part, count in parts.items() if not part.endswith("(frozen)"))
     weights = [(f"  {part}", f"{count:,}") for part, count in parts.items()]
-    return f"vocabularies\n{_table(known)}\n\n{trained:,} trained numbers\n{_table(weights)}"
+    return "\n".join([*sizes, f"{trained:,} trained numbers\n{_table(weights)}"])
 
 
 def _options(options: Options) -> str:
@@ -145,8 +146,3 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(
         f"{one_line(name) if name[:1] != ' ' else name:<{width}}  {one_line(value)}" for name, value in rows
     )
-
-
-def _size(vocabulary: Vocabulary, name: str) -> int:
-    """How many there are; of a width, which is stored among them, that."""
-    return int(vocabulary.items[0]) if name in (FRAMES_WIDTH, "vectors.width") else len(vocabulary.items)

@@ -10,13 +10,14 @@ from typing import Any
 
 from torch import Tensor
 
-from structseq.config import Options
+from structseq.config import Options, outside_classes
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ConfigError, ModelFileError
 from structseq.files import standing
-from structseq.model import FRAMES_WIDTH, Model
+from structseq.inputs.build import FURTHER
+from structseq.model import Model
 from structseq.storage.assembly import assemble
-from structseq.storage.configuration import WEIGHTS, VocabularyFile, read_configuration, tag_set
+from structseq.storage.configuration import WEIGHTS, Configuration, VocabularyFile, read_configuration, tag_set
 from structseq.storage.entries import checksum, parse_entities, read_entry, read_object, read_text
 from structseq.storage.vocabulary import read_vocabulary
 from structseq.storage.weights import tensors_of
@@ -56,8 +57,8 @@ def load_model(folder: str | Path, *, trusted: Collection[str] = ()) -> StoredMo
     Parameters
     ----------
     trusted:
-        Names ``"package.module:Class"`` of encoders and heads from outside that may be imported. A folder that asks
-        for another one is refused, because importing executes code.
+        Names ``"package.module:Class"`` of encoders, heads and word features from outside that may be imported. A
+        folder that asks for another one is refused, because importing executes code.
 
     Raises
     ------
@@ -65,33 +66,32 @@ def load_model(folder: str | Path, *, trusted: Collection[str] = ()) -> StoredMo
         The folder is foreign, damaged, incomplete or too new.
     """
     folder = standing(Path(folder), "config.json")
-    config, version = read_configuration(folder)
+    config, table, version = read_configuration(folder)
     place = folder / "config.json"
     tags = tag_set(config, place)
-    options = _read_options(folder / "options.json", trusted)
+    options = _checked(table, folder / "options.json", trusted)
+    _check_vocabularies(config, place)
     vocabularies = {name: _read_vocabulary(folder, name, listed) for name, listed in config.vocabularies.items()}
-    _check_vocabularies(vocabularies, place)
     tensors = _read_weights(folder / WEIGHTS, config.weights.sha256)
-    model = assemble(options, vocabularies, tags, tensors, folder)
+    model = assemble(options, vocabularies, tags, config.widths, tensors, folder)
     metrics, provenance = (read_object(folder / f"{name}.json") for name in ("metrics", "provenance"))
     told = folder / "entities.jsonl"
     entities = parse_entities(read_text(told), told)
     return StoredModel(model, config.tokenizer, metrics, provenance, entities, version)
 
 
-def _read_options(path: Path, trusted: Collection[str]) -> Options:
-    content = read_object(path)
-    try:
-        options = Options.of(content)
-    except ConfigError as problem:
-        raise ModelFileError(f"{path}: {problem}") from None
-    for name, kind in (("encoder.type", options.encoder.type), ("head.type", options.head.type)):
-        if ":" in kind and kind not in trusted:
+def _checked(table: Mapping[str, Any], path: Path, trusted: Collection[str]) -> Options:
+    """The options; what is not trusted is refused before anything is imported. ``path`` for messages."""
+    for name, kind in outside_classes(table).items():
+        if kind not in trusted:
             raise ModelFileError(
                 f"{path}: {name} is {kind!r}, code from outside, which loading would execute; "
                 f"if you trust it, load the folder with trusted=[{kind!r}], or on the command line --trust {kind}"
             )
-    return options
+    try:
+        return Options.of(table)
+    except ConfigError as problem:
+        raise ModelFileError(f"{path}: {problem}") from None
 
 
 def _read_vocabulary(folder: Path, name: str, listed: VocabularyFile) -> Vocabulary:
@@ -107,29 +107,19 @@ def _read_vocabulary(folder: Path, name: str, listed: VocabularyFile) -> Vocabul
     return vocabulary
 
 
-def _check_vocabularies(vocabularies: Mapping[str, Vocabulary], path: Path) -> None:
-    closed = {"words", "vectors.width", FRAMES_WIDTH, "labels"}
-    needed = {FRAMES_WIDTH} if FRAMES_WIDTH in vocabularies else {"words", "characters", "shapes", "affixes"}
-    missing = needed - vocabularies.keys()
+def _check_vocabularies(config: Configuration, path: Path) -> None:
+    needed = set[str]() if "frames" in config.widths else {"words", "characters", "shapes", "affixes"}
+    missing = needed - config.vocabularies.keys()
     if missing:
         raise ModelFileError(f"{path}: expected a vocabulary {min(missing)!r}, found none; the file is damaged")
-    for name, vocabulary in vocabularies.items():
-        if vocabulary.open == (name in closed):
-            wanted = "false" if vocabulary.open else "true"
+    for name, listed in config.vocabularies.items():
+        if listed.open == (name in ("words", "labels")) and not name.startswith(FURTHER):
+            wanted = "false" if listed.open else "true"
             raise ModelFileError(f"{path}: expected vocabularies.{name}.open to be {wanted}; the file is damaged")
-    if FRAMES_WIDTH in vocabularies and not _is_width(vocabularies[FRAMES_WIDTH]):
-        raise ModelFileError(f"{path}: expected the width alone in vocabularies.{FRAMES_WIDTH}; the file is damaged")
-    width = vocabularies.get("vectors.width", Vocabulary([]))
-    if ("vectors" in vocabularies) != _is_width(width):
+    if ("vectors" in config.vocabularies) != ("vectors" in config.widths):
         raise ModelFileError(
-            f"{path}: expected vocabularies vectors and vectors.width, with the width alone in it, or none of the two; "
-            "the file is damaged"
+            f"{path}: expected vectors in both vocabularies and widths, or in none of the two; the file is damaged"
         )
-
-
-def _is_width(vocabulary: Vocabulary) -> bool:
-    """Whether it holds one number, which is a width."""
-    return len(vocabulary) == 1 and bool(re.fullmatch("[1-9][0-9]{0,5}", vocabulary.items[0]))
 
 
 def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -108,6 +107,7 @@ def model_files(
         "scheme": {"outer": tags.outer.name, "inner": tags.inner.name},
         "tokenizer": tokenizer,
         "vocabularies": listed,
+        "widths": model.widths,
         "weights": {"sha256": checksum(weights)},
     }
     return {
@@ -127,9 +127,9 @@ def _vocabulary_files(vocabularies: Mapping[str, Vocabulary]) -> tuple[dict[str,
     files: dict[str, bytes] = {}
     listed: dict[str, dict[str, Any]] = {}
     for number, (name, vocabulary) in enumerate(vocabularies.items()):
-        # The user's name of a column may be no name for a file.
-        own = re.fullmatch("[a-z.]+", name) and not name.startswith("column.")
-        file = f"{name}.txt" if own else f"column-{number}.txt"
+        # The user's name of a column or a feature may be no name for a file.
+        room = name.partition(".")[0]
+        file = f"{name}.txt" if room == name else f"{room}-{number}.txt"
         content = vocabulary_text(vocabulary).encode("utf-8")
         files[f"vocabulary/{file}"] = content
         listed[name] = {

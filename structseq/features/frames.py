@@ -1,0 +1,109 @@
+"""Frames, steps that are numbers already, as of recordings: checked, padded, and their mean and deviation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from structseq.data.example import Example
+from structseq.errors import DataError
+from structseq.section import Section, Whole
+
+
+class FrameOptions(Section):
+    """What is done with frames before the encoder."""
+
+    normalise: bool = Field(True, description="mean 0 and deviation 1 of each feature over the training frames")
+    convolution: Whole = Field(0, ge=0, description="channels of a convolution over time; 0 turns it off")
+    window: Whole = Field(5, ge=1, description="steps that the convolution sees at once")
+    mask_time: Whole = Field(0, ge=0, description="longest stretch of steps masked in training; 0 turns it off")
+    mask_features: Whole = Field(0, ge=0, description="widest band of features masked in training; 0 turns it off")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBatch:
+    """Sequences of frames, padded on the right with 0.
+
+    Attributes
+    ----------
+    values: (B, T, F) float32
+    lengths: (B,) int64
+    """
+
+    values: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameEncoder:
+    """Turns examples made of frames into a `FrameBatch`; ``width`` is F."""
+
+    width: int
+
+    def encode(self, examples: Sequence[Example]) -> FrameBatch:
+        """Numbers of a batch of examples; raises `DataError` as `frames` does."""
+        rows = [self.frames(example) for example in examples]
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        values = np.zeros((len(rows), int(lengths.max(initial=0)), self.width), np.float32)
+        for b, row in enumerate(rows):
+            values[b, : len(row)] = row
+        return FrameBatch(values, lengths)
+
+    def frames(self, example: Example) -> NDArray[np.float32]:
+        """(L, F) float32.
+
+        Raises `DataError`, with where the example is from, for one made of tokens, for frames that are no table of
+        numbers (L, F), of another width than the model's, or not finite.
+        """
+        where = f" at {example.source}" if example.source else ""
+        try:
+            with np.errstate(over="ignore"):  # what float32 cannot hold is found below
+                frames = np.asarray(example.frames, np.float32)
+        except (TypeError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"expected frames (L, F) of numbers{where}, found {error}") from None
+        if frames.ndim != 2:
+            raise DataError(f"expected frames (L, F){where}, found an array of {frames.ndim} dimensions")
+        if frames.shape[1] != self.width:
+            message = f"expected frames of {self.width} numbers{where}, found {frames.shape[1]}"
+            raise DataError(f"{message}; make them as those that the model was trained on (data.audio)")
+        if not np.isfinite(frames).all():
+            step, feature = np.argwhere(~np.isfinite(frames))[0].tolist()
+            found = f"{frames[step, feature]} as number {feature} of frame {step}"
+            raise DataError(f"expected finite numbers{where}, found {found} (both from 0); mend or leave out the frame")
+        return frames
+
+
+class Moments(NamedTuple):
+    """Of each of F features.
+
+    Attributes
+    ----------
+    mean, deviation: (F,) float64
+        A feature that is always the same has deviation 1, so that it can be divided by.
+    """
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    @staticmethod
+    def of(sequences: Sequence[NDArray[np.float32]], width: int) -> Moments:
+        """Over all frames (L, F) of all sequences, F being ``width``; mean 0 and deviation 1 where there are none.
+
+        >>> Moments.of([np.array([[1.0, 5.0]]), np.array([[3.0, 5.0]])], 2)
+        Moments(mean=array([2., 5.]), deviation=array([1., 1.]))
+        """
+        count = sum(map(len, sequences))
+        if not count:
+            return Moments(np.zeros(width), np.ones(width))
+        mean = sum((each.sum(0, dtype=np.float64) for each in sequences), np.zeros(width)) / count
+        squares = sum((np.square(each - mean).sum(0) for each in sequences), np.zeros(width))
+        deviation = np.sqrt(squares / count)
+        deviation[deviation <= 1e-6 * np.abs(mean)] = 1.0  # beneath the steps of float32 there is but rounding
+        return Moments(mean, deviation)
