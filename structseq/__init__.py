@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from structseq.errors import ConfigError, DataError, ModelFileError, StructseqError, TrainingError
     from structseq.estimator import SequenceClassifier, SequenceTagger
     from structseq.evaluation import Report, evaluate
-    from structseq.inference import Classifier, Embedder, Tagger, Transducer
+    from structseq.inference import Classifier, Embedder, FrameTagger, Tagger, Transducer
     from structseq.spans import Scheme, Span, scheme_of
 
 __version__ = "0.1.0"
@@ -30,6 +30,7 @@ __all__ = [
     "DataError",
     "Embedder",
     "Example",
+    "FrameTagger",
     "ModelFileError",
     "Report",
     "Scheme",
@@ -54,6 +55,7 @@ _HOMES = {
     "DataError": "structseq.errors",
     "Embedder": "structseq.inference",
     "Example": "structseq.data.example",
+    "FrameTagger": "structseq.inference",
     "ModelFileError": "structseq.errors",
     "Report": "structseq.evaluation",
     "Scheme": "structseq.spans",

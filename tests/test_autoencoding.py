@@ -149,7 +149,7 @@ def test_frames_are_drawn_again_in_their_own_units(frames: Model, tmp_path: Path
     examples = waves()
     found = list(frames.predict(examples))
     assert [row.shape for row in found] == [example.frames.shape for example in examples]
-    assert frames.head.criterion([example.frames for example in examples], found) > 0.9
+    assert frames.task.criterion([example.frames for example in examples], found) > 0.9
     embedder = Embedder(frames)
     vectors = embedder.embed(examples)
     near = np.linalg.norm(vectors[:, None] - vectors[None], axis=2) + 1e9 * np.eye(4)

@@ -9,6 +9,7 @@ from typing import get_args
 
 import pytest
 import torch
+from asked import task_for
 from commandline import call, tiny
 
 from structseq import Classifier, Tagger
@@ -122,8 +123,8 @@ def test_the_fitted_temperature_moves_confidence_and_no_answer() -> None:
 def test_gold_target_and_a_label_that_is_unknown() -> None:
     head = ClassifyHead(WIDTH, LABELS)
     known, other = (Example({"tokens": ("x",)}, {"label": label}) for label in ("good", "grand"))
-    assert (head.gold(known), head.target(known), head.target(other)) == (("good",), [2], None)
-    assert head.criterion([("good",), ("bad",)], [("good",), ("good",)]) == 0.5
+    assert (task_for(head).gold(known), head.target(known), head.target(other)) == (("good",), [2], None)
+    assert task_for(head).criterion([("good",), ("bad",)], [("good",), ("good",)]) == 0.5
     with pytest.raises(DataError, match=r"has no label; say where it stands with data\.label"):
         head.target(Example.of(["x"]))
 
@@ -334,7 +335,7 @@ def test_check_counts_the_labels(tmp_path: Path, capsys: pytest.CaptureFixture[s
     [
         (["head.type=classify"], "expected a label under 'label', found nothing"),
         (["head.pooling=max"], "head.pooling: the head crf has no such option; it belongs to classify"),
-        (["head.type=classify", "data.label=id", "head.pooling=sum"], "head.pooling: expected one of"),
+        (["head.type=classify", "data.label=id", "head.pooling=sum"], "head.pooling: input should be"),
     ],
 )
 def test_mistakes_are_one_sentence(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from asked import task_for
 from torch import Tensor
 
 from structseq.data.example import Example
@@ -212,11 +213,11 @@ def test_targets_are_numbers_from_one_and_unknown_symbols_are_none() -> None:
     assert made.target(example("x", "az")) is None
     assert made.pad([[1, 3], [], [2]]).tolist() == [[1, 3], [0, 0], [2, 0]]
     assert made.answers([[1, 3, 0], [0, 0, 0]]) == [("a", "c"), ()]
-    assert made.symbols() == ("a", "b", "c") and made.asks == ("target",) and made.gives == "target"
+    assert made.symbols() == ("a", "b", "c") and made.task == "transduction"
 
 
 def test_the_criterion_is_the_mean_of_exact_match_and_what_is_not_edited() -> None:
-    criterion = head().criterion
+    criterion = task_for(head()).criterion
     assert criterion([("a", "b"), ("c", "c")], [("a", "b"), ("c", "c")]) == 1
     assert criterion([("a", "b"), ("c", "c")], [("a", "b"), ("c", "b")]) == pytest.approx((1 / 2 + 3 / 4) / 2)
     assert criterion([("a",)], [("b", "b", "b")]) == 0  # more edits than symbols

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from oracles import Chain
 from torch import nn
 
+from structseq.config import Options
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
 from structseq.heads import HEADS, TAGGERS, CrfHead, HmmHead, PerceptronHead, SoftmaxHead, SvmHead
-from structseq.heads.tagging import TaggingHead
+from structseq.heads.tagging import TaggingHead, cost_table
 from structseq.padded import Padded
 from structseq.section import resolve_class
 from structseq.spans import SCHEMES, Span, TagSet, scheme_of
@@ -147,14 +148,14 @@ def test_svm_loss_is_how_far_the_best_outscores_gold_by_its_cost() -> None:
 
 def test_costs_are_named_by_what_is_right() -> None:
     tags = TagSet.of([["O", "B-x", "I-x", "B-y"]], scheme_of("BIO"))
-    table = tags.costs({"x": 3.0, "O": 0.5})
+    table = cost_table(tags, {"x": 3.0, "O": 0.5})
     assert tags.labels == ("O", "B-x", "I-x", "B-y")
     expected = [[0, 0.5, 0.5, 0.5], [3, 0, 3, 3], [3, 3, 0, 3], [1, 1, 1, 0]]
     assert table.tolist() == expected
     with pytest.raises(ConfigError, match="expected names among x, y, O, found 'z'"):
-        tags.costs({"z": 1.0})
+        cost_table(tags, {"z": 1.0})
     with pytest.raises(ConfigError, match="from 0 on"):
-        tags.costs({"x": -1.0})
+        cost_table(tags, {"x": -1.0})
 
 
 def test_costs_change_the_objective_of_heads_that_know_them_and_no_other_takes_them() -> None:
@@ -165,8 +166,10 @@ def test_costs_change_the_objective_of_heads_that_know_them_and_no_other_takes_t
         dear.load_state_dict(plain.state_dict())
         assert float(dear.loss(states, gold).detach()) > float(plain.loss(states, gold).detach())
     for other in (SoftmaxHead, PerceptronHead, HmmHead):
-        with pytest.raises(ConfigError, match="without costs"):
+        with pytest.raises(TypeError, match="costs"):
             other(WIDTH, BIO, costs={"x": 5.0})
+    with pytest.raises(ConfigError, match="the head softmax has no such option; it belongs to crf, "):
+        Options.of({"head": {"type": "softmax", "costs": {"x": 5.0}}})
 
 
 def test_the_hybrid_divides_posteriors_by_priors_and_counts_its_transitions() -> None:
@@ -236,7 +239,7 @@ def test_inventory_is_closed_and_in_a_fixed_order() -> None:
     other = TagSet.of([["O", "O"], ["I-x", "B-y"], ["B-y"]], scheme_of("BIO"))
     assert one.labels == other.labels
     assert set(one.labels) >= {"O", "B-x", "I-x", "B-y"} and len(set(one.labels)) == len(one.labels)
-    assert one.types == ("x", "y") and len(one.patterns()) == 2
+    assert one.types == ("x", "y") and len(one.edges()) == 2
 
 
 def test_nothing_tagged_is_an_error() -> None:
@@ -247,7 +250,7 @@ def test_nothing_tagged_is_an_error() -> None:
 
 def test_plain_tags_stay_plain_and_io_stays_io() -> None:
     plain = TagSet.of([["DT", "NN"]], scheme_of("plain"), "BIOES")
-    assert plain.inner.plain and plain.labels == ("DT", "NN") and plain.types == () and plain.patterns() == []
+    assert plain.inner.plain and plain.labels == ("DT", "NN") and plain.types == () and plain.edges() == []
     io = TagSet.of([["O", "I-x"]], scheme_of("IO"), "BIOES")
     assert io.inner.name == "IO"
     assert TagSet.of([["O", "B-x"]], scheme_of("BIO"), "IO").inner.name == "BIO", "IO would merge neighbours"

@@ -8,6 +8,7 @@ from pathlib import Path
 import miniature
 import pytest
 import torch
+from asked import task_for
 from commandline import call, tiny
 
 from structseq import Classifier, Tagger
@@ -103,14 +104,17 @@ def test_the_decision_may_favour_entities() -> None:
 def test_gold_target_and_answers() -> None:
     head = head_of()
     example = Example({"tokens": ("a", "b")}, {"tags": ("O", "B-x"), "label": "book"})
-    assert head.gold(example) == ("book", "O", "B-x") and head.target(example) == [1, 0, 1]
+    assert task_for(head).gold(example) == ("book", "O", "B-x") and head.target(example) == [1, 0, 1]
     assert head.answers([[1, 0, 1], [0]]) == [("book", "O", "B-x"), ("ask",)]
     for targets in ({"tags": ("O", "B-x"), "label": "new"}, {"tags": ("O", "B-new"), "label": "ask"}):
         assert head.target(Example({"tokens": ("a", "b")}, targets)) is None
     answers = head.predicted(head(states()))
     assert [len(answer) for answer in answers] == [4, 2, 1] and {answer[0] for answer in answers} <= set(LABELS)
     gold = [("ask", "B-x"), ("book", "O")]
-    assert head.criterion(gold, gold) == 1.0 and head.criterion(gold, [("ask", "O"), ("book", "O")]) == 0.5
+    assert (
+        task_for(head).criterion(gold, gold) == 1.0
+        and task_for(head).criterion(gold, [("ask", "O"), ("book", "O")]) == 0.5
+    )
 
 
 def test_the_report_counts_frames_labels_and_entities() -> None:

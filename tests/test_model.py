@@ -158,7 +158,7 @@ def test_confidence_is_the_probability_of_the_reading() -> None:
             for span in tags.inner.decode([tags.labels[k] for k in path]):
                 mass[span.start, span.end, span.label] = mass.get((span.start, span.end, span.label), 0) + probability
     asked = [(0, i, j, tags.types.index(kind)) for i, j, kind in mass]
-    found = chain.span_probabilities(asked, tags.patterns()).tolist()
+    found = chain.span_probabilities(asked, tags.edges()).tolist()
     assert len(found) > 10 and found == pytest.approx(list(mass.values()), abs=1e-4)
 
 

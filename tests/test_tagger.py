@@ -146,8 +146,8 @@ def test_the_projected_layer_is_the_layer(
     examples = COLUMNED if columned else EXAMPLES
     tagger = tiny(options, columns, examples=examples, trained=False)
     own = Tagger(tagger.model)
-    own._reader.projection = None
-    assert tagger._reader.projection is not None
+    own._batches.projection = None
+    assert tagger._batches.projection is not None
     states, rows = Projection.states, []
     monkeypatch.setattr(
         Projection, "states", lambda self, p, lengths: rows.append(len(lengths)) or states(self, p, lengths)
@@ -171,7 +171,7 @@ class Another(LSTM):
 
 def test_other_encoders_go_their_own_way() -> None:
     tagger = tiny({"encoder": {"type": f"{Another.__module__}:Another"}}, trained=False)
-    assert tagger._reader.projection is None
+    assert tagger._batches.projection is None
     assert tagger.tag(["leave", "Taipei"]).tags == next(iter(tagger.model.predict([EXAMPLES[1]])))
 
 
@@ -451,11 +451,11 @@ def test_what_cannot_be_tagged(tagger: Tagger, wrong: Any, said: str) -> None:
 
 def test_texts_where_tokens_are_due_and_the_other_way_round(tagger: Tagger, columned: Tagger) -> None:
     calls: list[tuple[Any, str]] = [
-        (lambda: tagger.tag_many("arrive Taipei"), "use tag_texts"),
+        (lambda: tagger.tag_many("arrive Taipei"), "use tag_text"),
         (lambda: tagger.tag_texts("arrive Taipei"), "use tag_text"),
         (lambda: list(tagger.tag_many(["arrive Taipei"])), "sentence 1: expected a list of tokens, found a text"),
         (lambda: tagger.tag_text(["arrive"]), "expected a text, found list"),  # type: ignore[arg-type]
-        (lambda: list(tagger.tag_texts([b"x"])), "sentence 1: expected a text, found bytes"),  # type: ignore[list-item]
+        (lambda: list(tagger.tag_texts([b"x"])), "text 1: expected a text, found bytes"),  # type: ignore[list-item]
         (lambda: columned.tag_text("may"), "needs the column 'pos'"),
     ]
     for call, said in calls:

@@ -11,6 +11,7 @@ import miniature
 import numpy as np
 import pytest
 import torch
+from asked import task_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -187,7 +188,7 @@ def test_empty_targets_and_rows_without_frames() -> None:
 
 def test_targets_that_frames_can_hold_are_numbered_from_one() -> None:
     head = head_of()
-    assert head.target(example("7 3 7")) == [2, 1, 2] and head.gold(example("7 3")) == ("7", "3")
+    assert head.target(example("7 3 7")) == [2, 1, 2]
     assert head.target(example("", 0)) == []
     assert head.target(example("7 3", 2)) == [2, 1]
     assert head.target(example("7 7", 3)) == [2, 2] and head.target(example("3 7 7 7", 6)) == [1, 2, 2, 2]
@@ -229,10 +230,11 @@ def test_criterion_is_one_less_the_error_rate_and_never_below_zero() -> None:
     gold = [("7", "7", "3"), ("3",)]
     for kind, tags in ((CtcHead, DIGITS), (TrimHead, DIGITS), (WordLoopHead, plain("3.1", "7.1"))):
         head = head_of(kind, tags)
-        assert head.criterion(gold, gold) == 1
-        assert head.criterion(gold, [("7", "3"), ("3",)]) == 0.75
-        assert head.criterion(gold, [("3",) * 9, ()]) == 0
-        assert (head.gives, head.symbols() if kind is not WordLoopHead else ("3", "7")) == ("target", ("3", "7"))
+        task = task_for(head)
+        assert task.criterion(gold, gold) == 1
+        assert task.criterion(gold, [("7", "3"), ("3",)]) == 0.75
+        assert task.criterion(gold, [("3",) * 9, ()]) == 0
+        assert kind is WordLoopHead or head.symbols() == ("3", "7")
 
 
 # -- fitting a few rows ------------------------------------------------------------------------------------------------
@@ -276,7 +278,7 @@ def test_trimming_learns_its_frames_by_heart_and_still_never_says_a_symbol_twice
     distribution = head(states)
     assert distribution.best().path.tolist() == target.tolist(), "every frame is right"
     assert head.predicted(distribution) == [("7", "3"), ("3",), ("7",), ("7", "3", "7")]
-    assert head.criterion([head.gold(row) for row in given_rows], head.predicted(distribution)) == 1 - 3 / 8
+    assert task_for(head).criterion([row.target for row in given_rows], head.predicted(distribution)) == 1 - 3 / 8
 
 
 # -- what a frame's tag may be -----------------------------------------------------------------------------------------
@@ -285,9 +287,9 @@ def test_trimming_learns_its_frames_by_heart_and_still_never_says_a_symbol_twice
 def test_frame_heads_learn_tags_and_answer_for_targets() -> None:
     for kind in (TrimHead, WordLoopHead):
         head = head_of(kind)
-        assert issubclass(kind, FrameHead) and kind.asks == ("target", "tags")
+        assert issubclass(kind, FrameHead) and task_for(head).required_targets == ("target",)
         row = example("7", 3, "7 7 3")
-        assert (head.gold(row), head.target(row)) == (("7",), [1, 1, 0])
+        assert (task_for(head).gold(row), head.target(row)) == (("7",), [1, 1, 0])
         assert head.target(example("7", 2, "7 8")) is None and head.target(example("7", 2)) is None
 
 

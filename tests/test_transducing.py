@@ -503,7 +503,7 @@ def test_tokens_may_come_with_further_columns_or_in_a_mapping() -> None:
         model = Model.prepare(options, rows, PLAIN, seed=0)
         transducer, embedder = Transducer(model), Embedder(model)
         given = {"tokens": ["a", "b"], "pos": ["x", "y"]}
-        assert transducer.transduce(given).given == {"source": "ab"}
+        assert transducer.transduce(given).source == {"source": "ab"}
         assert transducer.transduce(given).log_prob == transducer.transduce(rows[0]).log_prob
         assert np.array_equal(embedder.embed([given]), embedder.embed(rows[:1]))
     with pytest.raises(DataError, match="sequence 1: expected a mapping with 'tokens', found token"):

@@ -61,12 +61,16 @@ def tag(
     from structseq.cli.reading import answering_options, refuse_own_source
     from structseq.data.textfile import writing
     from structseq.errors import ConfigError
-    from structseq.inference import Tagger, predictor_of
+    from structseq.inference import Embedder, Tagger, predictor_of
     from structseq.storage import load_model
 
     if text is not None and file != "-":
         raise ConfigError(f"--text and the file {file} cannot both be tagged; give one of them")
     predictor = predictor_of(load_model(model, trusted=trusted or []))
+    if isinstance(predictor, Embedder):
+        raise ConfigError("this model answers with vectors alone; use structseq embed")
+    if confidence and not predictor.has_confidence:
+        raise ConfigError("--confidence: tags of frames are written without; leave it out")
     data, encoding = answering_options(settings or [], predictor.model), "utf-8"
     if text is not None:
         chunks = _one_text(predictor, _decoded(text), format, confidence)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.data.rows import Axis
+from structseq.errors import ConfigError
 from structseq.heads.base import Head, Tunable
 from structseq.heads.classifying import Pooling, PoolingName
 from structseq.heads.tagging import COSTS, SCHEME, CrfHead
@@ -70,6 +71,8 @@ class JointHead(Tunable, Head):
     def build(
         cls, options: HeadOptions, in_width: int, tags: TagSet, *, labels: Sequence[str] = (), frames: int = 0
     ) -> Self:
+        if not labels:
+            raise ConfigError("head.type joint: expected labels of whole sequences, found none")
         own = options.beyond(HeadOptions)
         del own["scheme"]
         return cls(in_width, tags, labels=labels, **own)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from structseq.data.example import Example
 from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
@@ -21,6 +21,8 @@ class FrameTagger(Predictor):
         tagger = FrameTagger.load("frames")
         tagger.tag_audio("call.wav").tags
     """
+
+    has_confidence: ClassVar[bool] = False
 
     def tag(self, frames: Any) -> FrameTagging:
         """Tag frames (L, F), or an `Example` of them; raises `DataError` for anything else."""

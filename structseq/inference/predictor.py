@@ -50,6 +50,8 @@ class Predictor:
 
     look_ahead: ClassVar[int] = 256
     """Sequences that a stream is read ahead by."""
+    has_confidence: ClassVar[bool] = True
+    """Whether its answers may carry probabilities."""
 
     def __init__(
         self,
@@ -72,8 +74,8 @@ class Predictor:
         predictor = model.task.predictor
         if not any(kind.__name__ == predictor.rpartition(":")[2] for kind in cls.__mro__):
             raise ConfigError(
-                f"{cls.__name__}: this model is a {model.task.title} of {model.modality.sequences}; "
-                f"load it with {predictor}"
+                f"{cls.__name__}: expected a model of another task, found {model.task.title} of "
+                f"{model.modality.sequences}; use {predictor}"
             )
 
     @property
@@ -106,7 +108,7 @@ class Predictor:
         single = self.model.modality.single
         if isinstance(given, (str, bytes)):
             verb = call.removesuffix("_many")
-            raise DataError(f"{call}: expected {single}s, found a text; use {verb}_text, or {verb}_texts for many")
+            raise DataError(f"{call}: expected {single}s, found a text; use {verb}_text")
         return self._stream(given, lambda one, n: self.preprocessor.example(one, f"{single} {n}"), output, look_ahead)
 
     def _texts(self, texts: Iterable[str], call: str, output: OutputOptions, look_ahead: int) -> Iterator[Any]:

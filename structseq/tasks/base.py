@@ -105,7 +105,7 @@ class Task(ABC):
     noun:
         What an answer is made of, in the plural: tags, labels, symbols.
     title:
-        What a model for this task is called.
+        What a model for this task is called, with its article.
     """
 
     required_targets: ClassVar[tuple[str, ...]] = ()

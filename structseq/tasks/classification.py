@@ -22,7 +22,7 @@ class ClassificationTask(Task):
     """A label for each text or recording. It is a sequence of one plain tag, and scored as such."""
 
     required_targets = ("label",)
-    noun, title = "labels", "classifier"
+    noun, title = "labels", "a classifier"
 
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ class JointTask(TaggingTask):
 
     required_targets = ("tags", "label")
     comparable = False
-    title = "tagger that labels sentences too"
+    title = "a tagger that labels whole sequences too"
 
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ embedder.embed_{given}("...")"""
 class ReconstructionTask(Task):
     """The tokens or frames of the input; no example needs an answer."""
 
-    noun, title = "symbols", "autoencoder"
+    noun, title = "symbols", "an autoencoder"
 
     @classmethod
     def gold(cls, example: Example) -> Any:

@@ -31,7 +31,7 @@ class TaggingTask(Task):
 
     required_targets: ClassVar[tuple[str, ...]] = ("tags",)
     comparable = True
-    noun, title = "tags", "sequence tagger"
+    noun, title = "tags", "a sequence tagger"
 
     @classmethod
     def file_format(cls, file: str | Path, data: DataOptions) -> str:

@@ -29,7 +29,7 @@ class TransductionTask(Task):
     """Symbols from tokens or frames: a date from its description, digits from a recording."""
 
     required_targets = ("target",)
-    noun, title = "symbols", "transducer"
+    noun, title = "symbols", "a transducer"
 
     @classmethod
     def symbols(cls, options: Options) -> str:

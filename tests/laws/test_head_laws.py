@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from asked import task_for
 from torch import Tensor
 
 from structseq.data.example import Example
@@ -361,11 +362,11 @@ def test_the_readier_the_more_entities(name: str) -> None:
 def test_the_criterion_is_one_for_gold_and_less_for_anything_else(name: str, outer: str, inner: str) -> None:
     head = head_of(name, tag_set(outer, inner))
     gold = list(corpus(outer))
-    assert head.criterion(gold, gold) == 1.0
+    assert task_for(head).criterion(gold, gold) == 1.0
     other = [gold[1 - number] if number < 2 else tags for number, tags in enumerate(gold)]
     other = [(tags * 9)[: len(right)] for tags, right in zip(other, gold, strict=True)]
     assert other != gold
-    assert 0.0 <= head.criterion(gold, other) < 1.0
+    assert 0.0 <= task_for(head).criterion(gold, other) < 1.0
 
 
 @heads
