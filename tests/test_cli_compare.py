@@ -51,7 +51,7 @@ class Here:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("structseq.cli.comparing.Pool", Here)
+    monkeypatch.setattr("structseq.experiment.compare.Pool", Here)
 
 
 def words_of(folder: Path, output: Path, *more: object) -> list[str]:
@@ -193,7 +193,7 @@ def test_a_trial_that_fails_is_named_and_tried_again(
 
     words = words_of(home, tmp_path / "out", "--heads", "softmax,crf", *tiny(1))
     with monkeypatch.context() as patch:
-        patch.setattr("structseq.cli.comparing.Pool", Failing)
+        patch.setattr("structseq.experiment.compare.Pool", Failing)
         done = command(*words)
     told = "lstm + softmax, seed 0: the loss became nan at update 3; lower training.learning_rate"
     assert done.status == 1 and f"failed: {told}" in done.out
@@ -202,7 +202,7 @@ def test_a_trial_that_fails_is_named_and_tried_again(
     assert [system["name"] for system in found.systems] == ["lstm + crf"]
     assert [(trial["name"], trial["seed"]) for trial in found.failed] == [("lstm + softmax", 0)]
     assert "the loss became nan" in (tmp_path / "out" / "comparison.csv").read_text()
-    monkeypatch.setattr("structseq.cli.comparing.Pool", Here)
+    monkeypatch.setattr("structseq.experiment.compare.Pool", Here)
     assert command(*words).status == 0 and not comparison_in(tmp_path / "out").failed
 
 
@@ -251,7 +251,7 @@ def test_ctrl_c_says_how_to_go_on(
             yield Ended(work[1], "stopped")
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("structseq.cli.comparing.Pool", Stopping)
+    monkeypatch.setattr("structseq.experiment.compare.Pool", Stopping)
     out = tmp_path / "out"
     done = command(*words_of(home, out, "--heads", "crf,softmax", *tiny(1)))
     assert (done.status, done.out) == (130, "")
@@ -302,7 +302,7 @@ def test_where_nothing_was_learned_nothing_stays(
             yield Ended(work[0], "stopped")
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("structseq.cli.comparing.Pool", Stopping)
+    monkeypatch.setattr("structseq.experiment.compare.Pool", Stopping)
     done = command(*words_of(home, tmp_path / "out", *tiny(1)))
     assert (
         done.status == 130 and done.err.splitlines()[-1] == "stopped before anything was learned; nothing was written"

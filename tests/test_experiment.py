@@ -248,7 +248,7 @@ def test_a_stopped_trial_goes_on_to_the_same_weights(
             signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr("structseq.experiment.trial.fit", partial(fit, watch=watch))
+        patch.setattr("structseq.run.training_run.fit", partial(fit, watch=watch))
         stopped.run(miniature.corpus(), "BIO")
     assert stopped.record is None and len(stopped.epochs) == 1
     stopped.run(miniature.corpus(), "BIO")

@@ -236,7 +236,7 @@ def test_a_recording_may_have_a_label_or_a_label_and_tags(command: Command, tone
     cards = {head: (tmp_path / head / "README.md").read_text() for head in ("classify", "joint")}
     assert "audio-classification" in cards["classify"] and "classify_audio" in cards["classify"]
     (usage,) = re.findall(r"```python\n(.*?)```", cards["joint"], re.DOTALL)
-    usage = usage.replace("path/to/this/folder", str(tmp_path / "joint")).replace("recordings.jsonl", str(listed))
+    usage = usage.replace("path/to/this/folder", str(tmp_path / "joint")).replace('"..."', repr(records[0]["audio"]))
     exec(usage, {})
     described = command("describe", tmp_path / "classify").out
     assert "widths\n  frames  48\n" in described
@@ -506,7 +506,7 @@ def test_tokens_may_come_with_further_columns_or_in_a_mapping() -> None:
         assert transducer.transduce(given).source == {"source": "ab"}
         assert transducer.transduce(given).log_prob == transducer.transduce(rows[0]).log_prob
         assert np.array_equal(embedder.embed([given]), embedder.embed(rows[:1]))
-    with pytest.raises(DataError, match="sequence 1: expected a mapping with 'tokens', found token"):
+    with pytest.raises(DataError, match="sentence 1: expected a mapping with 'tokens', found token"):
         embedder.embed([{"token": ["a"]}])
     with pytest.raises(DataError, match="expected the column 'pos', which the model was trained with, found none"):
         transducer.transduce(["a", "b"])

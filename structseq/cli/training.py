@@ -85,14 +85,17 @@ def train(
     tokenizer_of(options.data.tokenizer)
     folder, command = RunFolder(output), shlex.join(["structseq", *context.obj])
     folder.check(resume=resume)
+
+    def identity() -> Identity:
+        return Identity.of_run(options, seed, files, init=init_from)
+
     with _terminated_like_interrupted():
         if folder.status == "finished":
-            folder.compare(Identity.of_run(options, seed, files, init=init_from))
+            folder.compare(identity())
             folder.tidy()
             say(f"{output}: this run is finished already; nothing was done")
             return
         prepared = prepare_corpus(options, read_corpus(options, files), seed=seed, names=files, say=say)
-        identity = Identity.of_run(options, seed, files, init=init_from)
         if resume and folder.status == "new":
             say(f"{output}: there is nothing to go on with; training begins")
         try:

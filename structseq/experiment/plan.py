@@ -117,7 +117,10 @@ class Plan:
                 "leave it out, and choose with --jobs how many trials run at once"
             )
         for system in self.systems:
-            self.options(system)
+            try:
+                self.options(system)
+            except ConfigError as problem:
+                raise ConfigError(f"{system.name}: {problem}") from None
 
     @property
     def systems(self) -> list[System]:

@@ -149,7 +149,7 @@ class Trial:
             Options.of(self.options),
             seed=self.seed,
             destination=Destination(
-                folder, self.identity, command=f"structseq compare ({self.system}, seed {self.seed})"
+                folder, lambda: self.identity, command=f"structseq compare ({self.system}, seed {self.seed})"
             ),
         )
         return [f"{doubt}; the weights may differ in their last bits" for doubt in folder.doubts]

@@ -31,7 +31,7 @@ class Destination:
     folder:
         It ends as the model folder; a run that was stopped resumes from it.
     identity:
-        What makes two runs the same.
+        Computes what makes two runs the same; it reads all files.
     command:
         The command line, for people.
     save_every:
@@ -39,7 +39,7 @@ class Destination:
     """
 
     folder: RunFolder
-    identity: Identity
+    identity: Callable[[], Identity]
     command: str = ""
     save_every: float = 60.0
 
@@ -110,7 +110,7 @@ def train_and_save(
     if destination is None:
         return _fitted(model, corpus, options, seed, None, show, say)
     folder = destination.folder
-    with folder.opened(destination.identity, command=destination.command):
+    with folder.opened(destination.identity(), command=destination.command):
         for doubt in folder.doubts:
             say(f"warning: {doubt}; the weights may differ in their last bits from those of an unbroken run")
         trained = _fitted(model, corpus, options, seed, destination, show, say)
