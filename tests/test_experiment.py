@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +247,9 @@ def test_a_stopped_trial_goes_on_to_the_same_weights(
             signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr("structseq.run.training_run.fit", partial(fit, watch=watch))
+        patch.setattr(
+            "structseq.run.training_run.fit", lambda *parts, **options: fit(*parts, **{**options, "watch": watch})
+        )
         stopped.run(miniature.corpus(), "BIO")
     assert stopped.record is None and len(stopped.epochs) == 1
     stopped.run(miniature.corpus(), "BIO")

@@ -95,7 +95,7 @@ def train(
             folder.tidy()
             say(f"{output}: this run is finished already; nothing was done")
             return
-        prepared = prepare_corpus(options, read_corpus(options, files), seed=seed, names=files, say=say)
+        prepared = prepare_corpus(options, read_corpus(options, files), seed=seed, names=files, describe=True, say=say)
         if resume and folder.status == "new":
             say(f"{output}: there is nothing to go on with; training begins")
         try:

@@ -87,6 +87,7 @@ def prepare_corpus(
     seed: int,
     names: Parts,
     hold: bool = True,
+    describe: bool = False,
     repair_option: str = OPTION,
     say: Say = silent,
 ) -> PreparedCorpus:
@@ -98,6 +99,8 @@ def prepare_corpus(
         What messages call its parts.
     hold:
         Whether a share of the training data is held out where there is no dev set.
+    describe:
+        Whether to say how large the training set is, and what its answers are.
     repair_option:
         How a repair of illegal tags is named, for messages.
     say:
@@ -116,7 +119,8 @@ def prepare_corpus(
     for remark in checked.remarks:
         say(f"{names.train}: {remark}")
     train, dev = list(checked.train), list(corpus.dev)
-    say(f"{names.train}: {modality_of(train).described(train)}; {checked.summary}")
+    if describe:
+        say(f"{names.train}: {modality_of(train).described(train)}; {checked.summary}")
     if not dev and hold:
         whole = len(train)
         train, dev = hold_out(train, options.training.validation_fraction, seed=seed)
