@@ -351,6 +351,7 @@ def test_ctrl_c_stops_all_politely(tmp_path: Path) -> None:
 
 PARENT = """
 import sys
+from functools import partial
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from errands import Errand
