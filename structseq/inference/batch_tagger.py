@@ -19,7 +19,8 @@ from structseq.inference.projection import Projection
 from structseq.model import Model
 from structseq.padded import Padded
 from structseq.structures.base import Distribution
-from structseq.structures.chain import EdgePattern, LinearChain
+from structseq.structures.chain import EdgePattern
+from structseq.structures.tags import TagDistribution
 from structseq.structures.triangular import TriangularChain
 from structseq.tasks.answers import Tagging, TextToken
 
@@ -90,7 +91,7 @@ class BatchTagger:
     def _answers(self, found: Distribution, output: OutputOptions) -> list[_Answer]:
         paths = self.model.head.decide(found)
         if not isinstance(found, TriangularChain):
-            assert isinstance(found, LinearChain)
+            assert isinstance(found, TagDistribution)
             return self._tagged(found, paths, output)
         labels, answers = paths[:, 0], self._tagged(found, paths[:, 1:], output)
         sure: list[float | None] = [None] * len(answers)
@@ -100,7 +101,7 @@ class BatchTagger:
         told = zip(answers, labels.tolist(), sure, strict=True)
         return [replace(answer, label=names[k], label_confidence=share) for answer, k, share in told]
 
-    def _tagged(self, chain: LinearChain | TriangularChain, decided: Tensor, output: OutputOptions) -> list[_Answer]:
+    def _tagged(self, chain: TagDistribution, decided: Tensor, output: OutputOptions) -> list[_Answer]:
         """Answers with the tags ``decided`` (B, T)."""
         paths, lengths = decided.cpu().numpy(), chain.lengths.tolist()
         tags = [self.tags.decode(path[:length]) for path, length in zip(paths.tolist(), lengths, strict=True)]
@@ -109,7 +110,7 @@ class BatchTagger:
         marginals = self._marginals(chain) if output.marginals and self.calibrated else unknown
         return list(map(_Answer, tags, confidence, marginals))
 
-    def _confidence(self, chain: LinearChain | TriangularChain, paths: Numbers) -> list[tuple[float, ...]]:
+    def _confidence(self, chain: TagDistribution, paths: Numbers) -> list[tuple[float, ...]]:
         lengths = chain.lengths.numpy()
         if self.tags.outer.plain:
             each = chain.marginals().cpu().numpy()
@@ -134,7 +135,7 @@ class BatchTagger:
         _, lasts = np.nonzero((kinds >= 0) & ~goes_on)
         return np.stack([rows, starts, lasts + 1, kinds[rows, starts]], 1)
 
-    def _marginals(self, chain: LinearChain | TriangularChain) -> list[tuple[dict[str, float], ...]]:
+    def _marginals(self, chain: TagDistribution) -> list[tuple[dict[str, float], ...]]:
         labels = self.marginals.labels
         rows = self.marginals.of(chain).tolist()
         return [

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from structseq.spans import Edges, Span, TagSet
-from structseq.structures.chain import EdgePattern, LinearChain
-from structseq.structures.triangular import TriangularChain
+from structseq.structures.chain import EdgePattern
+from structseq.structures.tags import TagDistribution
 
 
 class TagMarginals:
@@ -27,7 +27,7 @@ class TagMarginals:
         direct = tags.direct
         self.labels = tuple(dict.fromkeys(direct)) if direct is not None else tuple(self._patterns)
 
-    def of(self, chain: LinearChain | TriangularChain) -> NDArray[np.float64]:
+    def of(self, chain: TagDistribution) -> NDArray[np.float64]:
         """(B, T, labels), zero beyond each row's length."""
         inside = chain.marginals().double().cpu().numpy()
         if self.tags.direct is not None:
@@ -37,7 +37,7 @@ class TagMarginals:
             return inside @ summing
         return self._by_patterns(chain, inside.shape[1])
 
-    def _by_patterns(self, chain: LinearChain | TriangularChain, steps: int) -> NDArray[np.float64]:
+    def _by_patterns(self, chain: TagDistribution, steps: int) -> NDArray[np.float64]:
         lengths = chain.lengths.tolist()
         tokens = [(row, t) for row, length in enumerate(lengths) for t in range(length)]
         asked = [(row, t, t + 1, n) for row, t in tokens for n in range(len(self.labels))]
