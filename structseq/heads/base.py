@@ -14,7 +14,7 @@ from structseq.data.example import Example
 from structseq.data.rows import Axis
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
-from structseq.structures.base import Distribution, Structure
+from structseq.structures.base import Distribution
 
 # Gives each batch of held-out data as a distribution and its targets (None where unknown), anew at each call.
 HeldOut = Callable[[], Iterable[tuple[Distribution, list[Any | None]]]]
@@ -89,11 +89,9 @@ class Head(nn.Module, ABC):
         """(B, T) the numbers of each row's answer: the most probable one, unless the head decides otherwise."""
         return distribution.best().path
 
-    def predicted(self, distribution: Distribution) -> list[Any]:
-        """The answers that the head decides on, by name."""
-        assert isinstance(distribution, Structure)
-        lengths = distribution.lengths.tolist()
-        paths = self.decide(distribution).tolist()
+    def predicted(self, distribution: Any) -> list[Any]:
+        """The answers that the head decides on, by name; the distribution has the rows' ``lengths``."""
+        paths, lengths = self.decide(distribution).tolist(), distribution.lengths.tolist()
         return self.answers([path[:length] for path, length in zip(paths, lengths, strict=True)])
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import Field
@@ -119,10 +119,9 @@ class JointHead(Tunable, Head):
     def decide_by(self, way: float) -> None:
         self.slots.decide_by(way)
 
-    def predicted(self, distribution: Distribution) -> list[tuple[str, ...]]:
-        assert isinstance(distribution, TriangularChain)
-        paths = self.decide(distribution).tolist()
-        return self.answers([path[: 1 + n] for path, n in zip(paths, distribution.lengths.tolist(), strict=True)])
+    def predicted(self, distribution: Any) -> list[tuple[str, ...]]:
+        paths, lengths = self.decide(distribution).tolist(), distribution.lengths.tolist()
+        return self.answers([path[: 1 + n] for path, n in zip(paths, lengths, strict=True)])
 
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
         return [(self.labels[path[0]], *self.tags.decode(path[1:])) for path in paths]
