@@ -8,6 +8,7 @@ from structseq.heads.by_token import HmmHead, SoftmaxHead
 from structseq.heads.classifying import ClassifyHead
 from structseq.heads.generating import GenerateHead
 from structseq.heads.joint import JointHead
+from structseq.heads.segmental import SegmentsHead
 from structseq.heads.tagging import CrfHead
 from structseq.heads.tempered import PerceptronHead, SvmHead
 from structseq.heads.transcribing import CtcHead, TrimHead, WordLoopHead
@@ -17,6 +18,7 @@ TAGGERS: dict[str, type[Head]] = {
     "crf": CrfHead,
     "hmm": HmmHead,
     "perceptron": PerceptronHead,
+    "segments": SegmentsHead,
     "softmax": SoftmaxHead,
     "svm": SvmHead,
 }
@@ -43,6 +45,7 @@ __all__ = [
     "HmmHead",
     "JointHead",
     "PerceptronHead",
+    "SegmentsHead",
     "SoftmaxHead",
     "SvmHead",
     "TrimHead",

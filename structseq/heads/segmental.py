@@ -1,0 +1,201 @@
+"""Segments: entities scored as wholes, by a semi-Markov conditional random field (Sarawagi and Cohen 2004, "Semi-Markov
+conditional random fields for information extraction"; Kong, Dyer and Smith 2016, "Segmental recurrent neural
+networks")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from structseq.config import HeadOptions
+from structseq.data.example import Example
+from structseq.data.rows import Axis
+from structseq.errors import ConfigError
+from structseq.heads.base import Head, Tunable
+from structseq.heads.tagging import WAYS
+from structseq.padded import Padded
+from structseq.section import Count
+from structseq.spans import Span, TagSet
+from structseq.structures.base import Distribution
+from structseq.structures.segments import SemiMarkov
+from structseq.structures.tagged_segments import ALONE, FIRST, LAST, Forms, TaggedSegments
+
+# Segments of up to so many tokens share what is learned of their length; those longer than all do, too.
+LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
+# Width of a segment's vector
+WIDTH = 64
+
+
+class SegmentsHead(Tunable, Head):
+    """Tags whose entities are scored as wholes, trained by likelihood and decoded exactly.
+
+    A segment is an entity of at most ``longest`` tokens, or one token outside (O). It scores the sum of its tokens'
+    emissions, and a score of its first state, its last state and its length together (one hidden layer); neighbouring
+    segments score their types side by side. So the head learns how entities of a type begin, end and how long they are,
+    and which type follows which. Files in any scheme give the same segments. Plain tags are segments of one token, of
+    which a CRF learns the same faster.
+
+    An entity longer than ``longest`` is never answered, and `target` is None for a sentence that has one: training
+    leaves such sentences out with a warning.
+
+    Parameters
+    ----------
+    in_width:
+        H.
+    tags:
+        What to decide between.
+    longest:
+        Most tokens of an entity; None: of the longest one in the training data.
+
+    Raises
+    ------
+    ConfigError
+        For a ``longest`` below 1.
+    """
+
+    class Options(HeadOptions):
+        longest: Count | None = Field(
+            None, description="most tokens of an entity; of the longest in the training data if not given"
+        )
+
+    def __init__(self, in_width: int, tags: TagSet, *, longest: int | None = None) -> None:
+        super().__init__()
+        if longest is not None and longest < 1:
+            raise ConfigError(f"head.longest: expected a whole number from 1 on, found {longest}")
+        self.tags, self.given = tags, longest
+        self.names, self.forms = type_names(tags), forms_of(tags)
+        count = len(self.names)
+        self.emission = nn.Linear(in_width, count)
+        self.first, self.last = nn.Linear(in_width, WIDTH), nn.Linear(in_width, WIDTH, bias=False)
+        self.size = nn.Parameter(torch.zeros(len(LENGTHS) + 1, WIDTH))
+        self.whole = nn.Linear(WIDTH, count)
+        self.transitions = nn.Parameter(torch.zeros(count, count))
+        self.start, self.end = nn.Parameter(torch.zeros(count)), nn.Parameter(torch.zeros(count))
+        self.register_buffer("longest", torch.zeros((), dtype=torch.int64).fill_(longest or 0))  # 0: any length
+        self.register_buffer("outside_bias", torch.zeros(()))
+
+    def prepare(self, examples: Sequence[Example]) -> None:
+        if self.given is None:
+            sizes = [_longest(self.tags.outer.decode(example.tags)) for example in examples]
+            self.get_buffer("longest").fill_(max(sizes, default=1))
+
+    def target(self, example: Example) -> list[int] | None:
+        numbers, longest = self.tags.encode(example.tags), int(self.get_buffer("longest"))
+        if numbers is not None and longest and longest < _longest(self.tags.outer.decode(example.tags)):
+            return None
+        return numbers
+
+    def forward(self, states: Padded) -> TaggedSegments:
+        forms, steps = self.forms.to(states.values.device), states.values.shape[1]
+        most = 1 if self.tags.inner.plain else int(self.get_buffer("longest")) or steps
+        longest, types = max(1, min(most, steps)), forms.types
+        start, end = (
+            part[types].masked_fill(~legal, -torch.inf)
+            for part, legal in ((self.start, forms.start), (self.end, forms.end))
+        )
+        moves = self.transitions[types][:, types].masked_fill(~forms.moves, -torch.inf)
+        sizes = states.values.new_zeros(longest, len(types)).masked_fill(~forms.possible(longest), -torch.inf)
+        emissions = _in_full(self.emission(states.values))[:, :, types]  # (B, T, V)
+        segments = SemiMarkov.of_tokens(emissions, longest, moves, start, end, states.lengths, length_scores=sizes)
+        wholes = _in_full(self.whole(self._vectors(states, longest)))[..., types]
+        return TaggedSegments(segments.with_scores(segments.scores + wholes), forms)
+
+    def _vectors(self, states: Padded, longest: int) -> Tensor:
+        """(B, T, S, WIDTH) of the segment of s + 1 tokens that begins at t: its first state, its last one and its
+        length together."""
+        first, last = self.first(states.values), self.last(states.values)  # (B, T, WIDTH)
+        last = torch.cat([last, last.new_zeros(len(last), longest, WIDTH)], 1).unfold(1, longest, 1)
+        size = torch.bucketize(torch.arange(1, longest + 1), torch.tensor(LENGTHS)).to(first.device)
+        return torch.relu(first.unsqueeze(2) + last[:, : first.shape[1]].transpose(2, 3) + self.size[size])
+
+    def loss(self, states: Padded, target: Tensor) -> Tensor:
+        """(B,) -log_prob of the tags (B, T), in nats."""
+        return -self.forward(states).log_prob(target)
+
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        names = self.names
+        layers: dict[str, Sequence[Axis]] = {f"{layer}.weight": [names, None] for layer in ("emission", "whole")}
+        others: dict[str, Sequence[Axis]] = {name: [names] for name in ("emission.bias", "whole.bias", "start", "end")}
+        return {**layers, **others, "transitions": [names, names]}
+
+    # -- deciding -----------------------------------------------------------------------------------------------------
+
+    def decide(self, distribution: Distribution) -> Tensor:
+        """(B, T) the best tags when O scores ``outside_bias`` nats less than it was learned to, as of `TaggingHead`."""
+        bias = float(self.get_buffer("outside_bias"))
+        if bias and isinstance(distribution, TaggedSegments):
+            scores, *tables = distribution.weights
+            outside = torch.tensor([name == "O" for name in self.names])[self.forms.types]
+            distribution = distribution.with_weights((scores - bias * outside.to(scores), *tables))
+        return distribution.best().path
+
+    def decisions(self) -> Sequence[float]:
+        return WAYS if "O" in self.names and not self.tags.inner.plain else ()
+
+    def decide_by(self, way: float) -> None:
+        self.get_buffer("outside_bias").fill_(way)
+
+    def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
+        return [self.tags.decode(path) for path in paths]
+
+
+def type_names(tags: TagSet) -> tuple[str, ...]:
+    """What the segments of a tag set may be: O where it has that tag, then the entity types; or the plain tags."""
+    if tags.inner.plain:
+        return tags.labels
+    return (*(label for label in tags.labels if label == "O"), *tags.types)
+
+
+def forms_of(tags: TagSet) -> Forms:
+    """The forms of a tag set, without those that it lacks tags for.
+
+    O and plain tags have one form, of one token. An entity type has one, too, but two in IOB1 and IOE1, where an entity
+    that touches another of its type has a tag of its own.
+    """
+    count, number = len(tags.labels), {**tags.number, "": -1}
+    written = [(n, [number.get(tag, -1) for tag in form]) for n, form in _written(tags)]
+    kept = [(n, row) for n, row in written if row[ALONE] >= 0 or min(row[FIRST], row[LAST]) >= 0]
+    types, table = np.array([n for n, _ in kept]), np.array([row for _, row in kept])
+    single, longer = np.full(count, -1), np.full((count, count), -1)
+    for form, (alone, first, _, last) in enumerate(table):
+        if alone >= 0:
+            single[alone] = form
+        if min(first, last) >= 0:
+            longer[first, last] = form
+    opens, closes = (np.where(table[:, ALONE] >= 0, table[:, ALONE], table[:, side]) for side in (FIRST, LAST))
+    joins = np.logical_or.reduce([np.zeros((count, count), np.bool_), *(p.continues for p in tags.edges())])
+    legal = tags.inner.legal(tags.labels)
+    moves = (legal.transitions & ~joins)[np.ix_(closes, opens)]
+    parts = (table, types, legal.start[opens], moves, legal.end[closes], single, longer, joins)
+    return Forms(*map(torch.as_tensor, parts))
+
+
+def _written(tags: TagSet) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Each form: its type's number, and its tags alone, first, inner and last."""
+    names, inner = type_names(tags), tags.inner
+    lone = len(names) - len(tags.types)
+    yield from ((n, (name, "", "", "")) for n, name in enumerate(names[:lone]))
+    touching = (False,) if inner.name == "IO" else (False, True)
+    for n, label in enumerate(tags.types, lone):
+        forms: dict[tuple[str, ...], None] = {}
+        for before, after in product(touching, touching):
+            beside = [Span(0, 1, label)] * before
+            alone = inner.encode([*beside, Span(1, 2, label), *[Span(2, 3, label)] * after], 3)[1]
+            longer = inner.encode([*beside, Span(1, 4, label), *[Span(4, 5, label)] * after], 5)[1:4]
+            forms[alone, *longer] = None
+        yield from ((n, form) for form in forms)
+
+
+def _in_full(scores: Tensor) -> Tensor:
+    """In float32 or better, whatever autocast says of the product."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
+def _longest(spans: Sequence[Span]) -> int:
+    """Tokens of the longest of them, 1 where there is none."""
+    return max((span.end - span.start for span in spans), default=1)
