@@ -13,10 +13,10 @@ from structseq.encoders.base import Encoder
 from structseq.model import Model
 
 # gate -> tag -> mean opening
-Openings = Mapping[str, Mapping[str, float]]
+GateActivations = Mapping[str, Mapping[str, float]]
 
 
-def mean_openings(model: Model, examples: Sequence[Example]) -> Openings:
+def mean_gate_activations(model: Model, examples: Sequence[Example]) -> GateActivations:
     """The mean opening, 0 (shut) to 1 (open), of each gate over the tokens of each gold tag and the gate's units.
 
     ``openings["forget forwards"]["B-destination"]`` is one of them. Tags in the order of the model's own, those that

@@ -19,7 +19,7 @@ from commandline import Done, call, columns, python, sentences, tiny, write_corp
 
 from structseq import cli
 from structseq.errors import StructseqError
-from structseq.experiment import Comparison, Ended, Record, Trial
+from structseq.experiment import Comparison, Record, Trial, WorkResult
 from structseq.experiment.pool import reason_of
 
 Command = Callable[..., Done]
@@ -37,14 +37,14 @@ class Here:
     def __init__(self, jobs: int, *shared: Any) -> None:
         self.jobs, self.shared = jobs, shared
 
-    def run(self, work: Sequence[Any], *, tick: Callable[[list[Any]], None] | None = None) -> Iterator[Ended]:
+    def run(self, work: Sequence[Any], *, tick: Callable[[list[Any]], None] | None = None) -> Iterator[WorkResult]:
         for trial in work:
             if tick:
                 tick([trial])
             try:
-                yield Ended(trial, "done", "", tuple(trial.run(*self.shared)))
+                yield WorkResult(trial, "done", "", tuple(trial.run(*self.shared)))
             except StructseqError as problem:
-                yield Ended(trial, "failed", reason_of(problem))
+                yield WorkResult(trial, "failed", reason_of(problem))
             if tick:
                 tick([trial])
 
@@ -185,11 +185,11 @@ def test_a_trial_that_fails_is_named_and_tried_again(
     command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Failing(Here):
-        def run(self, work: Sequence[Trial], **options: Any) -> Iterator[Ended]:
+        def run(self, work: Sequence[Trial], **options: Any) -> Iterator[WorkResult]:
             yield from super().run([trial for trial in work if trial.head != "softmax"], **options)
             for trial in work:
                 if trial.head == "softmax":
-                    yield Ended(trial, "failed", "the loss became nan at update 3; lower training.learning_rate")
+                    yield WorkResult(trial, "failed", "the loss became nan at update 3; lower training.learning_rate")
 
     words = words_of(home, tmp_path / "out", "--heads", "softmax,crf", *tiny(1))
     with monkeypatch.context() as patch:
@@ -246,9 +246,9 @@ def test_ctrl_c_says_how_to_go_on(
     command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stopping(Here):
-        def run(self, work: Sequence[Any], **options: Any) -> Iterator[Ended]:
+        def run(self, work: Sequence[Any], **options: Any) -> Iterator[WorkResult]:
             yield next(super().run(work))
-            yield Ended(work[1], "stopped")
+            yield WorkResult(work[1], "stopped")
             raise KeyboardInterrupt
 
     monkeypatch.setattr("structseq.experiment.compare.Pool", Stopping)
@@ -298,8 +298,8 @@ def test_where_nothing_was_learned_nothing_stays(
     command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stopping(Here):
-        def run(self, work: Sequence[Any], **options: Any) -> Iterator[Ended]:
-            yield Ended(work[0], "stopped")
+        def run(self, work: Sequence[Any], **options: Any) -> Iterator[WorkResult]:
+            yield WorkResult(work[0], "stopped")
             raise KeyboardInterrupt
 
     monkeypatch.setattr("structseq.experiment.compare.Pool", Stopping)

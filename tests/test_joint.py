@@ -17,7 +17,7 @@ from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.errors import ConfigError, ModelFileError
 from structseq.evaluation import JointReport, evaluate_jointly
-from structseq.gate_activations import mean_openings
+from structseq.gate_activations import mean_gate_activations
 from structseq.heads.joint import JointHead
 from structseq.inference.rewriting import with_comment
 from structseq.model import Model
@@ -159,7 +159,7 @@ def test_it_learns_both(model: Model, corpus: Corpus) -> None:
     answers = list(model.predict(corpus.train))
     right = sum(answer == model.task.gold(example) for answer, example in zip(answers, corpus.train, strict=True))
     assert right / len(corpus.train) > 0.8
-    assert set(mean_openings(model, corpus.dev)), "its encoder has gates"
+    assert set(mean_gate_activations(model, corpus.dev)), "its encoder has gates"
 
 
 def test_stored_and_loaded_it_answers_the_same(model: Model, corpus: Corpus, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from structseq.data.charspans import CharSpan, align
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
-from structseq.data.formats import FORMATS, detect_format, read, read_passages, write
+from structseq.data.formats import FORMATS, detect_format, read, read_verbatim, write
 from structseq.data.tokenizer import Token, tokenize
 from structseq.errors import ConfigError, DataError
 from structseq.spans import Span
@@ -103,7 +103,7 @@ def test_options_of_every_reader_are_no_hindrance_to_labelled_texts(tmp_path: Pa
 
 def test_labelled_texts_are_not_rewritten_in_place() -> None:
     with pytest.raises(ConfigError, match="the labelled format cannot be rewritten in place"):
-        read_passages(io.BytesIO(b"label\ttext\npos\ta\n"))
+        read_verbatim(io.BytesIO(b"label\ttext\npos\ta\n"))
 
 
 def test_a_corpus_of_files(tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_conllu_fields() -> None:
 
 
 def retagged(content: str, format: str, tags: list[str], how: str, **options: Any) -> str:
-    passages = read_passages(io.BytesIO(content.encode()), format, **options)
-    return "".join(getattr(passage, how)(tags[: len(passage.example or ())]) for passage in passages)
+    blocks = read_verbatim(io.BytesIO(content.encode()), format, **options)
+    return "".join(getattr(block, how)(tags[: len(block.example or ())]) for block in blocks)
 
 
 def test_conllu_written_back() -> None:
@@ -180,11 +180,11 @@ def test_a_text_gets_its_tokens_beside_its_tags() -> None:
 
 
 def test_lines_of_tokens() -> None:
-    (first, second) = read_passages(io.BytesIO(COLUMNS.encode()))
+    (first, second) = read_verbatim(io.BytesIO(COLUMNS.encode()))
     assert [first.line_of(0), first.line_of(1), second.line_of(0)] == [2, 4, 8]
-    (word,) = read_passages(io.BytesIO(CONLLU.encode()))
+    (word,) = read_verbatim(io.BytesIO(CONLLU.encode()))
     assert [word.line_of(0), word.line_of(1)] == [3, 5]
-    records = list(read_passages(io.BytesIO(JSONL.encode())))
+    records = list(read_verbatim(io.BytesIO(JSONL.encode())))
     assert [record.line_of(0) for record in records] == [1, 2, 3]
     assert [record.example is None for record in records] == [False, True, False]
 

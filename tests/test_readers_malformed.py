@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from structseq.data.example import Example
-from structseq.data.formats import FORMATS, detect_format, read, read_passages, write
+from structseq.data.formats import FORMATS, detect_format, read, read_verbatim, write
 from structseq.errors import ConfigError, DataError, StructseqError
 
 GZ = gzip.compress(b"a\tO\n" * 1000, mtime=0)
@@ -192,7 +192,7 @@ CASES: dict[str, tuple[str, bytes | str, dict[str, Any], int | None, tuple[str, 
 
 
 @pytest.mark.parametrize(("name", "content", "options", "line", "words"), CASES.values(), ids=CASES)
-@pytest.mark.parametrize("reader", [read, read_passages])
+@pytest.mark.parametrize("reader", [read, read_verbatim])
 def test_malformed(
     name: str, content: bytes | str, options: dict[str, Any], line: int | None, words: tuple[str, ...], reader: Any,
     tmp_path: Path,
@@ -338,7 +338,7 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("options", "words"), OPTIONS, ids=[words for _, words in OPTIONS])
-@pytest.mark.parametrize("reader", [read, read_passages])
+@pytest.mark.parametrize("reader", [read, read_verbatim])
 def test_options_that_there_are_not(options: dict[str, Any], words: str, reader: Any, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a O\n")
     with pytest.raises(ConfigError) as caught:
@@ -358,13 +358,13 @@ def test_any_bytes_are_read_whole_or_refused_with_a_sentence(content: bytes, mar
     detect_format(io.BytesIO(content))
     for format in ("columns", "conllu", "jsonl"):
         try:
-            passages = list(read_passages(io.BytesIO(content), format))
+            blocks = list(read_verbatim(io.BytesIO(content), format))
         except StructseqError as error:
             assert str(error).startswith("<stream>")
         else:
             if content[:2] != b"\x1f\x8b":
-                assert "".join(passage.text for passage in passages).encode() == content
-            for one in (passage.example for passage in passages):
+                assert "".join(block.text for block in blocks).encode() == content
+            for one in (block.example for block in blocks):
                 assert one is None or "tags" not in one.targets or len(one.tags) == len(one)
     try:
         examples = list(read(io.BytesIO(content), "labelled"))

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from structseq.data.example import Example
-from structseq.data.formats import FORMATS, read, read_passages, write
+from structseq.data.formats import FORMATS, read, read_verbatim, write
 from structseq.data.textfile import peek
 from structseq.data.tokenizer import TOKENIZERS, tokenizer_of
 from structseq.errors import DataError
@@ -55,13 +55,13 @@ def corpora(draw: st.DrawFn, *, least: int = 1, further: bool = True, always_tag
 
 
 def written(corpus: list[Example], name: str, reading: dict[str, Any], **writing: Any) -> list[Example]:
-    """The corpus through a file, its bytes held to be kept by `read_passages` where the format has passages."""
+    """The corpus through a file, its bytes held to be kept by `read_verbatim` where the format has blocks."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / name
         write(file, corpus, **writing)
         format = {key: writing[key] for key in ("format",) if key in writing}
-        if file.is_file() and FORMATS[writing.get("format", "columns")].passages is not None:
-            whole = "".join(passage.text for passage in read_passages(file, **format, **reading))
+        if file.is_file() and FORMATS[writing.get("format", "columns")].blocks is not None:
+            whole = "".join(block.text for block in read_verbatim(file, **format, **reading))
             assert whole.encode() == peek(file, 1 << 30)
         assert [path.name for path in Path(folder).iterdir()] == [name]
         return list(read(file, **format, **reading))

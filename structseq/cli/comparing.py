@@ -14,8 +14,8 @@ from structseq.cli.arguments import Quiet, Settings
 from structseq.cli.entrypoint import remark
 
 if TYPE_CHECKING:
-    from structseq.experiment import Comparison, Ended, Trial
-    from structseq.experiment.compare import Tick, Told
+    from structseq.experiment import Comparison, Trial, WorkResult
+    from structseq.experiment.compare import OnResult, OnTick
     from structseq.run.corpus import Say
 
 # Exit status where a trial failed
@@ -95,7 +95,7 @@ def _page(comparison: Comparison, output: Path, say: Say) -> None:
 
 
 @contextmanager
-def showing(trials: int, done: int, *, quiet: bool) -> Iterator[tuple[Tick | None, Told]]:
+def showing(trials: int, done: int, *, quiet: bool) -> Iterator[tuple[OnTick | None, OnResult]]:
     """Within the block: what is called now and then with the running trials, and with every trial that ended."""
     if quiet:
         yield None, lambda ended, done: None
@@ -106,7 +106,7 @@ def showing(trials: int, done: int, *, quiet: bool) -> Iterator[tuple[Tick | Non
         yield None, lambda ended, done: remark("; ".join(_lines(ended, done, trials)))
 
 
-def _lines(ended: Ended, done: int, trials: int) -> list[str]:
+def _lines(ended: WorkResult, done: int, trials: int) -> list[str]:
     """What is told of a trial that ended."""
     trial: Trial = ended.work
     name = f"{trial.system}, seed {trial.seed}"
@@ -122,7 +122,7 @@ def _lines(ended: Ended, done: int, trials: int) -> list[str]:
 
 
 @contextmanager
-def _live(trials: int, done: int) -> Iterator[tuple[Tick, Told]]:
+def _live(trials: int, done: int) -> Iterator[tuple[OnTick, OnResult]]:
     """A bar over all trials, and a line for each that is running."""
     from rich.console import Console, Group
     from rich.live import Live
@@ -141,7 +141,7 @@ def _live(trials: int, done: int) -> Iterator[tuple[Tick, Told]]:
             table.add_row(*map(Text, _where(trial)))
         live.update(Group(table, bar) if running else bar, refresh=True)
 
-    def told(ended: Ended, done: int) -> None:
+    def told(ended: WorkResult, done: int) -> None:
         bar.update(task, completed=done)
         for line in _lines(ended, done, trials):
             console.print(Text(line))

@@ -27,7 +27,7 @@ def describe(
     from structseq.cli.reading import data_options
     from structseq.data.reading import read_examples
     from structseq.errors import ConfigError
-    from structseq.gate_activations import mean_openings
+    from structseq.gate_activations import mean_gate_activations
     from structseq.storage import load_model
     from structseq.storage.description import description
 
@@ -39,5 +39,5 @@ def describe(
         data = data_options(settings or [], stored.model.options.data)
         examples = read_examples(on, data)
         task.check_gold(examples, task.tags.outer, data)
-        gates, where = mean_openings(stored.model, examples), str(on)
+        gates, where = mean_gate_activations(stored.model, examples), str(on)
     print(description(model, stored, gates, where))

@@ -12,9 +12,9 @@ from itertools import chain
 from typing import Literal, TypeVar
 
 from structseq.data.block import COMMAS, Block, between_commas
-from structseq.data.capacity import Capacity
 from structseq.data.comments import BLANKS, Kind, Layout, is_boundary, is_plain_comment, is_surely_row, preamble
 from structseq.data.example import Example
+from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, Source, Target, name_of, read_lines, writing
 from structseq.errors import ConfigError, DataError
 
@@ -91,43 +91,43 @@ def write_columns(
     if separator not in ("tab", "space"):
         raise ConfigError(f"unknown separator {separator!r} to write; use 'tab' or 'space'")
     gap = "\t" if separator == "tab" else " "
-    capacity = Capacity("a column file", name_of(target), empty_sentences=False, blanks_in_metadata=False)
+    limits = FormatLimits("a column file", name_of(target), empty_sentences=False, blanks_in_metadata=False)
     with writing(target, encoding=encoding) as file:
         for number, example in enumerate(examples):
-            names = capacity.check(example)
-            rows = _rows(example, names, gap, capacity)
+            names = limits.check(example)
+            rows = _rows(example, names, gap, limits)
             fields = ["-DOCSTART-", *["-X-"] * (len(names) - 2), "O"][: max(len(names), 1)]
-            head = write_head(example, capacity, boundary=gap.join(fields) + "\n\n")
+            head = write_head(example, limits, boundary=gap.join(fields) + "\n\n")
             text = "".join([*head, *rows, "\n"])
             file.write(BOM + text if number == 0 and text[0] == BOM else text)
 
 
-def write_head(example: Example, capacity: Capacity, *, boundary: str) -> Iterator[str]:
+def write_head(example: Example, limits: FormatLimits, *, boundary: str) -> Iterator[str]:
     """What stands before the rows: a document boundary where the metadata do not say one, then the metadata."""
     said = any(key.split(" ")[0] == "newdoc" for key in example.metadata)
     if said and not example.starts_document:
-        raise capacity.refusal(example, "metadata 'newdoc' for a sentence that starts no document")
+        raise limits.refusal(example, "metadata 'newdoc' for a sentence that starts no document")
     if example.starts_document and not said:
         yield boundary
     for key, value in example.metadata.items():
         line = f"# {key}\n" if key == "newpar" and not value else f"# {key} = {value}".rstrip(BLANKS) + "\n"
         if not is_plain_comment(line):
-            raise capacity.refusal(example, f"the metadata key {key!r}")
+            raise limits.refusal(example, f"the metadata key {key!r}")
         yield line
 
 
-def _rows(example: Example, names: Sequence[str], gap: str, capacity: Capacity) -> list[str]:
+def _rows(example: Example, names: Sequence[str], gap: str, limits: FormatLimits) -> list[str]:
     """The rows, checked to be read as what they are."""
     columns = {**example.inputs, **example.targets}
     fields = [columns[name] for name in names]
     for name, column in zip(names, fields, strict=True):
-        capacity.check_column(example, name, column, may_be_empty=gap == "\t" and name not in ("tokens", "tags"))
+        limits.check_column(example, name, column, may_be_empty=gap == "\t" and name not in ("tokens", "tags"))
     rows = [gap.join(row) + "\n" for row in zip(*fields, strict=True)]
     for row in rows:
         if row[0] == "-" and is_boundary(row):
-            raise capacity.refusal(example, "the token -DOCSTART-, which is read as a document boundary")
+            raise limits.refusal(example, "the token -DOCSTART-, which is read as a document boundary")
     if "\t" not in rows[0] and is_plain_comment(rows[0]):
-        raise capacity.refusal(example, f"the row {rows[0]!r}, which is read as a comment; separate by tabs")
+        raise limits.refusal(example, f"the row {rows[0]!r}, which is read as a comment; separate by tabs")
     return rows
 
 

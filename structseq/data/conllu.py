@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from structseq.data.block import Block
-from structseq.data.capacity import Capacity
 from structseq.data.columns import check_columns, write_head
 from structseq.data.comments import BLANKS, preamble
 from structseq.data.example import Example
+from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, Source, Target, name_of, read_lines, writing
 from structseq.errors import ConfigError, DataError
 
@@ -186,24 +186,24 @@ def write_conllu(
     input without a field, a tab or line end in a token, ``|`` in a key's value.
     """
     places = {"tags": Field.of(field), **{name: Field.of(of) for name, of in (columns or {}).items()}}
-    capacity = Capacity("CoNLL-U", name_of(target), empty_sentences=False, blanks_in_metadata=False)
+    limits = FormatLimits("CoNLL-U", name_of(target), empty_sentences=False, blanks_in_metadata=False)
     with writing(target, encoding=encoding) as file:
         for example in examples:
-            names = capacity.check(example)
+            names = limits.check(example)
             without = [name for name in names if name not in ("tokens", *places)]
             if without:
-                raise capacity.refusal(example, f"the input {without[0]!r} without a field for it (columns=...)")
-            head = write_head(example, capacity, boundary="# newdoc\n")
-            file.write("".join([*head, *_rows(example, places, capacity)]))
+                raise limits.refusal(example, f"the input {without[0]!r} without a field for it (columns=...)")
+            head = write_head(example, limits, boundary="# newdoc\n")
+            file.write("".join([*head, *_rows(example, places, limits)]))
 
 
-def _rows(example: Example, places: Mapping[str, Field], capacity: Capacity) -> Iterator[str]:
+def _rows(example: Example, places: Mapping[str, Field], limits: FormatLimits) -> Iterator[str]:
     given = {**example.inputs, **example.targets}
     for name, column in given.items():
         bad = "\t\r\n|" if name != "tokens" and places[name].key else "\t\r\n"
         for value in column:
             if not value or value != value.strip(" ") or not frozenset(bad).isdisjoint(value):
-                raise capacity.refusal(example, f"the value {value[:60]!r} in {name}")
+                raise limits.refusal(example, f"the value {value[:60]!r} in {name}")
     for i, token in enumerate(example.tokens):
         row = [str(i + 1), token, *["_"] * (len(FIELDS) - 2)]
         for name, column in given.items():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from structseq.data import passages
+from structseq.data import verbatim
 from structseq.data.columns import read_columns, write_columns
 from structseq.data.conllu import read_conllu, write_conllu
 from structseq.data.example import Example
@@ -21,27 +21,27 @@ from structseq.data.jsonl import read_jsonl, write_jsonl
 from structseq.data.labelled import is_header, read_labelled, write_labelled
 from structseq.data.pairs import is_header as is_header_of_pairs
 from structseq.data.pairs import read_pairs, write_pairs
-from structseq.data.passages import Passage
 from structseq.data.recordings import is_list, read_recordings, write_recordings
 from structseq.data.textfile import GZIP, Source, Target, name_of, peek
 from structseq.data.threefile import is_threefile, read_threefile, write_threefile
+from structseq.data.verbatim import VerbatimBlock
 from structseq.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format: how it is read, written and, where that is possible, rewritten in place (see `Passage`)."""
+    """One format: how it is read, written and, where that is possible, rewritten in place (see `VerbatimBlock`)."""
 
     read: Callable[..., Iterator[Example]]
     write: Callable[..., None]
-    passages: Callable[..., Iterator[Passage]] | None
+    verbatim: Callable[..., Iterator[VerbatimBlock]] | None
     extensions: tuple[str, ...]
 
 
 FORMATS: Mapping[str, Format] = {
-    "columns": Format(read_columns, write_columns, passages.of_columns, (".conll", ".tsv", ".txt", ".bio", ".iob")),
-    "conllu": Format(read_conllu, write_conllu, passages.of_conllu, (".conllu",)),
-    "jsonl": Format(read_jsonl, write_jsonl, passages.of_jsonl, (".jsonl", ".ndjson", ".json")),
+    "columns": Format(read_columns, write_columns, verbatim.of_columns, (".conll", ".tsv", ".txt", ".bio", ".iob")),
+    "conllu": Format(read_conllu, write_conllu, verbatim.of_conllu, (".conllu",)),
+    "jsonl": Format(read_jsonl, write_jsonl, verbatim.of_jsonl, (".jsonl", ".ndjson", ".json")),
     "threefile": Format(read_threefile, write_threefile, None, ()),
     "labelled": Format(read_labelled, write_labelled, None, ()),
     "pairs": Format(read_pairs, write_pairs, None, ()),
@@ -67,10 +67,10 @@ def read(source: Source, format: str = "auto", **options: Any) -> Iterator[Examp
     return FORMATS[name].read(source, **_suited(name, options, to="read"))
 
 
-def read_passages(source: Source, format: str = "auto", **options: Any) -> Iterator[Passage]:
-    """A file as `Passage`: examples with the text around them, for writing it back with other tags; else as `read`."""
+def read_verbatim(source: Source, format: str = "auto", **options: Any) -> Iterator[VerbatimBlock]:
+    """A file as `VerbatimBlock`s: examples with the text around them, to write it back with other tags; else as `read`."""
     source, name = _told(source, format)
-    reader = FORMATS[name].passages
+    reader = FORMATS[name].verbatim
     if reader is None:
         raise ConfigError(f"the {name} format cannot be rewritten in place; read it and write it anew")
     return reader(source, **_suited(name, options, to="read"))

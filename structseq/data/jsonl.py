@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from structseq.data.capacity import JSON_LINE, Capacity
 from structseq.data.charspans import POLICIES, CharSpan, Misaligned, align
 from structseq.data.columns import check_columns
 from structseq.data.example import Example
+from structseq.data.format_limits import JSON_LINE, FormatLimits
 from structseq.data.record import Record, read_records
 from structseq.data.textfile import Source, Target, name_of, writing
 from structseq.data.tokenizer import Tokenizer, tokenizer_of
@@ -171,34 +171,34 @@ def write_jsonl(
     if layout not in ("tokens", "spans"):
         raise ConfigError(f"unknown layout {layout!r}; use 'tokens' or 'spans'")
     cut, named = tokenizer_of(tokenizer), scheme_of(scheme) if isinstance(scheme, str) else scheme
-    capacity = Capacity(JSON_LINE, name_of(target), inputs=layout == "tokens")
+    limits = FormatLimits(JSON_LINE, name_of(target), inputs=layout == "tokens")
     with writing(target, encoding=encoding) as file:
         for example in examples:
-            capacity.check(example, alike=False)
+            limits.check(example, alike=False)
             content: dict[str, Any]
             if layout == "spans":
-                content = _text_record(example, cut, named, capacity)
+                content = _text_record(example, cut, named, limits)
             else:
                 content = {**example.inputs, **example.targets}
             for key, value in example.metadata.items():
                 if key in _RESERVED or (key in content and content[key] != value):
-                    raise capacity.refusal(example, f"metadata under the key {key!r}")
+                    raise limits.refusal(example, f"metadata under the key {key!r}")
                 content[key] = value
             if example.starts_document:
                 content["starts_document"] = True
             file.write(json.dumps(content, ensure_ascii=False) + "\n")
 
 
-def _text_record(example: Example, cut: Tokenizer, scheme: Scheme, capacity: Capacity) -> dict[str, Any]:
+def _text_record(example: Example, cut: Tokenizer, scheme: Scheme, limits: FormatLimits) -> dict[str, Any]:
     text = example.metadata.get("text", " ".join(example.tokens))
     tokens = cut(text)
     if [token.text for token in tokens] != list(example.tokens):
-        raise capacity.refusal(example, f"tokens that the tokenizer does not cut from {text[:60]!r}")
+        raise limits.refusal(example, f"tokens that the tokenizer does not cut from {text[:60]!r}")
     if "tags" not in example.targets:
         return {"text": text}
     spans = scheme.decode(example.tags)
     if scheme.encode(spans, len(tokens)) != example.tags:
-        raise capacity.refusal(example, f"tags that {scheme.name} would write otherwise, as spans")
+        raise limits.refusal(example, f"tags that {scheme.name} would write otherwise, as spans")
     return {"text": text, "spans": [[tokens[s.start].start, tokens[s.end - 1].end, s.label] for s in spans]}
 
 

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from structseq.data.capacity import Capacity
 from structseq.data.example import Example
+from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, Source, Target, name_of, read_lines, writing
 from structseq.data.tokenizer import TOKENIZERS, Tokenizer, tokenizer_of
 from structseq.errors import DataError
@@ -171,47 +171,47 @@ def write_labelled(target: Target, examples: Iterable[Example], *, encoding: str
     a label, a label with spaces at its ends, a tab or line end anywhere, metadata that only some examples have, tokens
     that no tokenizer gives again, and tags or other targets, further inputs, document boundaries.
     """
-    capacity = Capacity("a labelled file", name_of(target), inputs=False, documents=False)
+    limits = FormatLimits("a labelled file", name_of(target), inputs=False, documents=False)
     cuts: Sequence[Tokenizer] = tuple(TOKENIZERS.values())
     names: tuple[str, ...] = ()
     with writing(target, encoding=encoding) as file:
         for example in examples:
-            values = _values(example, capacity)
+            values = _values(example, limits)
             if not names:
                 names = tuple(values)
                 file.write("\t".join(names) + "\n")
             if odd := sorted(set(names) ^ set(values)):
-                raise capacity.refusal(example, f"the metadata {odd[0][:60]!r} in some examples and not in others")
+                raise limits.refusal(example, f"the metadata {odd[0][:60]!r} in some examples and not in others")
             if set(values.values()) == set(names):
-                raise capacity.refusal(example, f"the names of its columns as {', '.join(values.values())[:60]!r}")
-            cuts = _cutting(example, values[TEXT], cuts, capacity)
+                raise limits.refusal(example, f"the names of its columns as {', '.join(values.values())[:60]!r}")
+            cuts = _cutting(example, values[TEXT], cuts, limits)
             file.write("\t".join([values[name] for name in names]) + "\n")
         if not names:
             file.write(f"{LABEL}\t{TEXT}\n")
 
 
-def _values(example: Example, capacity: Capacity) -> dict[str, str]:
+def _values(example: Example, limits: FormatLimits) -> dict[str, str]:
     """The example's fields by the names of their columns, checked to be read as what they are."""
-    capacity.check(example, alike=False)
+    limits.check(example, alike=False)
     if example.targets:
-        raise capacity.refusal(example, f"the target {next(iter(example.targets))!r}")
+        raise limits.refusal(example, f"the target {next(iter(example.targets))!r}")
     if LABEL not in example.metadata:
-        raise capacity.refusal(example, f"an example without {LABEL!r} in its metadata")
+        raise limits.refusal(example, f"an example without {LABEL!r} in its metadata")
     further = {name: value for name, value in example.metadata.items() if name not in (LABEL, TEXT)}
     text = example.metadata.get(TEXT, " ".join(example.tokens))
     values = {LABEL: example.metadata[LABEL], TEXT: text, **further}
     for name, value in values.items():
         if not name or not _SEPARATORS.isdisjoint(name + value):
-            raise capacity.refusal(example, f"an empty name, a tab or a line end in {name[:60]!r}: {value[:60]!r}")
+            raise limits.refusal(example, f"an empty name, a tab or a line end in {name[:60]!r}: {value[:60]!r}")
     if not values[LABEL] or values[LABEL] != values[LABEL].strip(" "):
-        raise capacity.refusal(example, f"the label {values[LABEL][:60]!r}, empty or with spaces at its ends")
+        raise limits.refusal(example, f"the label {values[LABEL][:60]!r}, empty or with spaces at its ends")
     return values
 
 
-def _cutting(example: Example, text: str, cuts: Sequence[Tokenizer], capacity: Capacity) -> Sequence[Tokenizer]:
+def _cutting(example: Example, text: str, cuts: Sequence[Tokenizer], limits: FormatLimits) -> Sequence[Tokenizer]:
     """Those of the tokenizers that give the example's tokens again; the file is read with one for all its texts."""
     kept = [cut for cut in cuts if tuple([token.text for token in cut(text)]) == example.tokens]
     if not kept:
         others = "" if len(cuts) == len(TOKENIZERS) else " as it cuts the texts before"
-        raise capacity.refusal(example, f"tokens that no tokenizer cuts from {text[:60]!r}{others}")
+        raise limits.refusal(example, f"tokens that no tokenizer cuts from {text[:60]!r}{others}")
     return kept

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from structseq.data.capacity import Capacity
 from structseq.data.example import Example
+from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, Source, Target, name_of, read_lines, writing
 from structseq.data.tokenizer import Tokenizer
 from structseq.errors import ConfigError, DataError
@@ -144,24 +144,24 @@ def write_pairs(
     Raises `DataError`, and leaves no file behind, for what cannot be read back: an example without a target, a symbol
     that the cut would not give again, tags or a label, further inputs.
     """
-    capacity = Capacity("a file of pairs", name_of(target), inputs=False, documents=False)
-    capacity.metadata, capacity.targets = frozenset(), frozenset({TARGET})
+    limits = FormatLimits("a file of pairs", name_of(target), inputs=False, documents=False)
+    limits.metadata, limits.targets = frozenset(), frozenset({TARGET})
     with writing(target, encoding=encoding) as file:
         file.write(f"{SOURCE}\t{TARGET}\n")
         for example in examples:
-            capacity.check(example, alike=False)
+            limits.check(example, alike=False)
             if TARGET not in example.targets:
-                raise capacity.refusal(example, "an example without a target")
-            sides = [_side(each, symbols, example, capacity) for each in (example.tokens, example.target)]
+                raise limits.refusal(example, "an example without a target")
+            sides = [_side(each, symbols, example, limits) for each in (example.tokens, example.target)]
             if _columns("\t".join(sides)) == (SOURCE, TARGET):
-                raise capacity.refusal(example, f"the pair {SOURCE!r}, {TARGET!r}, which is read as a header")
+                raise limits.refusal(example, f"the pair {SOURCE!r}, {TARGET!r}, which is read as a header")
             if not "".join(sides).strip(" "):
-                raise capacity.refusal(example, "a pair of nothing but white space")
+                raise limits.refusal(example, "a pair of nothing but white space")
             file.write("\t".join(sides) + "\n")
 
 
-def _side(side: tuple[str, ...], symbols: str, example: Example, capacity: Capacity) -> str:
+def _side(side: tuple[str, ...], symbols: str, example: Example, limits: FormatLimits) -> str:
     text = joined(side, symbols)
     if cut(text, symbols) != side or not {"\t", "\n", "\r"}.isdisjoint(text):
-        raise capacity.refusal(example, f"symbols that are no {symbols} of one line in {text[:60]!r}")
+        raise limits.refusal(example, f"symbols that are no {symbols} of one line in {text[:60]!r}")
     return text

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from structseq.data.example import Example
-from structseq.data.formats import detect_format, read, read_passages
+from structseq.data.formats import detect_format, read, read_verbatim
 from structseq.data.labels import with_labels
 from structseq.data.options import DataOptions
 from structseq.data.textfile import text_lines
@@ -81,9 +81,9 @@ def place_of(example: Example, position: int, data: DataOptions) -> tuple[str, i
     if not colon or not first.isdigit():
         return example.source or "the data", None
     try:
-        for passage in read_passages(file, data.format, **reader_options(data, tags=False)):
-            if passage.example is not None and passage.example.source == example.source:
-                return file, passage.line_of(position)
+        for block in read_verbatim(file, data.format, **reader_options(data, tags=False)):
+            if block.example is not None and block.example.source == example.source:
+                return file, block.line_of(position)
     except (DataError, ConfigError):  # a format that cannot be read so: its sentences are a line each
         pass
     return file, int(first)

@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
 
-from structseq.data.capacity import Capacity
 from structseq.data.example import Example
+from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, is_path, name_of, read_lines, writing
 from structseq.data.tokenizer import whitespace
 from structseq.errors import DataError
@@ -99,9 +99,9 @@ def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example],
     metadata other than the intent, document boundaries, further inputs.
     """
     folder = folder_of(target)
-    capacity = Capacity("the three-file layout", str(folder), False, False, True, frozenset({"intent"}), False)
+    limits = FormatLimits("the three-file layout", str(folder), False, False, True, frozenset({"intent"}), False)
     examples = list(examples)
-    columns = [_column(name, examples, capacity) for name in (TOKENS, TAGS, INTENT)]
+    columns = [_column(name, examples, limits) for name in (TOKENS, TAGS, INTENT)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -116,25 +116,25 @@ def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example],
             stale.unlink(missing_ok=True)
 
 
-def _column(name: str, examples: list[Example], capacity: Capacity) -> list[str] | None:
+def _column(name: str, examples: list[Example], limits: FormatLimits) -> list[str] | None:
     """The lines of one file; None where it is not to be written."""
     if name == INTENT:
         with_intent = [example for example in examples if "intent" in example.metadata]
         if with_intent and len(with_intent) < len(examples):
             without = next(example for example in examples if "intent" not in example.metadata)
-            raise capacity.refusal(without, "a sentence without intent beside others with one")
+            raise limits.refusal(without, "a sentence without intent beside others with one")
         lines = [example.metadata["intent"] for example in with_intent]
     elif name == TAGS:
-        lines = [_line(example, "tags", example.tags, capacity) for example in examples if "tags" in example.targets]
+        lines = [_line(example, "tags", example.tags, limits) for example in examples if "tags" in example.targets]
     else:
         for example in examples:
-            capacity.check(example)
-        lines = [_line(example, "tokens", example.tokens, capacity) for example in examples]
+            limits.check(example)
+        lines = [_line(example, "tokens", example.tokens, limits) for example in examples]
     if lines and lines[0][:1] == BOM:
         lines[0] = BOM + lines[0]  # the first is a byte order mark, the second the text's own
     return lines or None
 
 
-def _line(example: Example, name: str, column: tuple[str, ...], capacity: Capacity) -> str:
-    capacity.check_column(example, name, column)
+def _line(example: Example, name: str, column: tuple[str, ...], limits: FormatLimits) -> str:
+    limits.check_column(example, name, column)
     return " ".join(column)

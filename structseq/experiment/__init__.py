@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from structseq.experiment.folder import ExperimentFolder
 from structseq.experiment.plan import Choice, Plan, System, parse_choices, parse_seeds
-from structseq.experiment.pool import Ended, Pool
+from structseq.experiment.pool import Pool, WorkResult
 from structseq.experiment.results import Comparison
 from structseq.experiment.trial import Record, Trial
 
 __all__ = [
     "Choice",
     "Comparison",
-    "Ended",
     "ExperimentFolder",
     "Plan",
     "Pool",
     "Record",
     "System",
     "Trial",
+    "WorkResult",
     "parse_choices",
     "parse_seeds",
 ]

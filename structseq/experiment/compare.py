@@ -15,7 +15,7 @@ from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError
 from structseq.experiment.folder import ExperimentFolder
 from structseq.experiment.plan import Choice, Plan, Section, parse_choices, parse_seeds
-from structseq.experiment.pool import Ended, Pool
+from structseq.experiment.pool import Pool, WorkResult
 from structseq.experiment.results import Comparison
 from structseq.experiment.table import as_csv
 from structseq.experiment.trial import Trial
@@ -26,9 +26,9 @@ from structseq.run.identity import used_files
 from structseq.storage.entries import json_bytes
 
 # Called now and then with the running trials, and with every trial that ended and how many are done
-Tick = Callable[[list[Trial]], None]
-Told = Callable[[Ended, int], None]
-Show = Callable[[int, int], AbstractContextManager[tuple[Tick | None, Told]]]
+OnTick = Callable[[list[Trial]], None]
+OnResult = Callable[[WorkResult, int], None]
+Show = Callable[[int, int], AbstractContextManager[tuple[OnTick | None, OnResult]]]
 
 
 @dataclass

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any, Literal, Protocol
 
 from structseq.errors import StructseqError
-from structseq.run.stopping import Interrupted, stopping_politely
+from structseq.run.stopping import Interrupted, stop_on_request
 
 # Seconds between two looks at how far the running trials are
 TICK = 0.25
@@ -41,7 +41,7 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True)
-class Ended:
+class WorkResult:
     """How one piece of work ended.
 
     Attributes
@@ -66,7 +66,7 @@ class _Running:
     process: SpawnProcess
     receiver: connection.Connection
 
-    def ended(self, *, wanted: bool) -> Ended:
+    def ended(self, *, wanted: bool) -> WorkResult:
         """What it said before it ended, or what can be told from how; ``wanted``: whether it was asked to stop."""
         said: tuple[Status, str, tuple[str, ...]] | None = None
         with suppress(EOFError, OSError):
@@ -75,12 +75,12 @@ class _Running:
         self.process.join()
         self.receiver.close()
         if said is not None and said[0] == "done":
-            return Ended(self.work, *said)
+            return WorkResult(self.work, *said)
         if wanted:
-            return Ended(self.work, "stopped")
+            return WorkResult(self.work, "stopped")
         if said is not None and said[0] == "failed":
-            return Ended(self.work, *said)
-        return Ended(self.work, "failed", _died(self.process.exitcode or 0))
+            return WorkResult(self.work, *said)
+        return WorkResult(self.work, "failed", _died(self.process.exitcode or 0))
 
 
 class Pool:
@@ -101,28 +101,28 @@ class Pool:
 
     def run(
         self, work: Sequence[Work], *, tick: Callable[[list[Any]], None] | None = None
-    ) -> Generator[Ended, None, None]:
+    ) -> Generator[WorkResult, None, None]:
         """Yield how each piece of work ended, as it ends; ``tick`` is called now and then with what is running.
 
         Ctrl-C and SIGTERM stop all processes politely, each saving what it has; then `Interrupted` is raised. A second
         one ends them at once.
         """
         waiting = list(work)
-        with stopping_politely() as wish:
+        with stop_on_request() as request:
             try:
-                while (waiting or self.running) and not wish.stop:
-                    while waiting and len(self.running) < self.jobs and not wish.stop:
+                while (waiting or self.running) and not request.stop:
+                    while waiting and len(self.running) < self.jobs and not request.stop:
                         yield from self._start(waiting.pop(0))
                     if tick:
                         tick([running.work for running in self.running])
                     yield from self._ended(TICK)
-                if wish.stop:
+                if request.stop:
                     yield from self._stop()
                     raise Interrupted
             finally:
                 self._kill()
 
-    def _start(self, work: Any) -> Iterator[Ended]:
+    def _start(self, work: Any) -> Iterator[WorkResult]:
         """Start a process for it; where the system gives none, the work has failed."""
         context = multiprocessing.get_context("spawn")
         receiver, sender = context.Pipe(duplex=False)
@@ -131,20 +131,20 @@ class Pool:
             with _without_interrupts():
                 process.start()
         except OSError as problem:
-            yield Ended(work, "failed", f"no process could be started for it ({problem.strerror or problem})")
+            yield WorkResult(work, "failed", f"no process could be started for it ({problem.strerror or problem})")
         else:
             self.running.append(_Running(work, process, receiver))
         finally:
             sender.close()
 
-    def _ended(self, timeout: float) -> list[Ended]:
+    def _ended(self, timeout: float) -> list[WorkResult]:
         """Those that have ended, waiting for one no longer than ``timeout`` seconds."""
         connection.wait([running.process.sentinel for running in self.running], timeout)
         over = [running for running in self.running if not running.process.is_alive()]
         self.running = [running for running in self.running if running not in over]
         return [running.ended(wanted=self.stopping) for running in over]
 
-    def _stop(self) -> Iterator[Ended]:
+    def _stop(self) -> Iterator[WorkResult]:
         """Ask every process to save and stop, and wait for them."""
         self.stopping = True
         for running in self.running:

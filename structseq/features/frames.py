@@ -80,7 +80,7 @@ class FrameEncoder:
         return frames
 
 
-class Moments(NamedTuple):
+class FeatureStats(NamedTuple):
     """Of each of F features.
 
     Attributes
@@ -93,17 +93,17 @@ class Moments(NamedTuple):
     deviation: NDArray[np.float64]
 
     @staticmethod
-    def of(sequences: Sequence[NDArray[np.float32]], width: int) -> Moments:
+    def of(sequences: Sequence[NDArray[np.float32]], width: int) -> FeatureStats:
         """Over all frames (L, F) of all sequences, F being ``width``; mean 0 and deviation 1 where there are none.
 
-        >>> Moments.of([np.array([[1.0, 5.0]]), np.array([[3.0, 5.0]])], 2)
-        Moments(mean=array([2., 5.]), deviation=array([1., 1.]))
+        >>> FeatureStats.of([np.array([[1.0, 5.0]]), np.array([[3.0, 5.0]])], 2)
+        FeatureStats(mean=array([2., 5.]), deviation=array([1., 1.]))
         """
         count = sum(map(len, sequences))
         if not count:
-            return Moments(np.zeros(width), np.ones(width))
+            return FeatureStats(np.zeros(width), np.ones(width))
         mean = sum((each.sum(0, dtype=np.float64) for each in sequences), np.zeros(width)) / count
         squares = sum((np.square(each - mean).sum(0) for each in sequences), np.zeros(width))
         deviation = np.sqrt(squares / count)
         deviation[deviation <= 1e-6 * np.abs(mean)] = 1.0  # beneath the steps of float32 there is but rounding
-        return Moments(mean, deviation)
+        return FeatureStats(mean, deviation)

@@ -15,10 +15,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from structseq.config import HeadOptions
+from structseq.data.axis_names import Axis, axis_names
 from structseq.data.example import Example
-from structseq.data.rows import Axis, open_rows
 from structseq.errors import ConfigError
-from structseq.features.frames import Moments
+from structseq.features.frames import FeatureStats
 from structseq.heads.classifying import Pooling
 from structseq.heads.sequence import SequenceHead
 from structseq.padded import Padded
@@ -205,7 +205,7 @@ class AutoencodeHead(SequenceHead):
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         if self.frames:
             return {}
-        rows = open_rows(self.tags.labels)
+        rows = axis_names(self.tags.labels)
         return {
             "saying.embedding.weight": [rows, None],
             "saying.score.weight": [rows, None],
@@ -216,7 +216,9 @@ class AutoencodeHead(SequenceHead):
         """Count the longest sequence, and each feature's mean and deviation."""
         self.get_buffer("longest").fill_(max(map(len, examples), default=0))
         if self.frames:
-            mean, deviation = Moments.of([np.asarray(example.frames, np.float32) for example in examples], self.frames)
+            mean, deviation = FeatureStats.of(
+                [np.asarray(example.frames, np.float32) for example in examples], self.frames
+            )
             self.get_buffer("mean").copy_(torch.from_numpy(mean))
             self.get_buffer("deviation").copy_(torch.from_numpy(deviation))
 

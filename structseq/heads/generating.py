@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from structseq.config import HeadOptions
+from structseq.data.axis_names import Axis, axis_names
 from structseq.data.example import Example
-from structseq.data.rows import Axis, open_rows
 from structseq.errors import ConfigError
 from structseq.heads.sequence import SequenceHead
 from structseq.padded import Padded
@@ -235,7 +235,7 @@ class GenerateHead(SequenceHead):
         self.register_buffer("a_step", torch.zeros((), dtype=torch.float64))
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        rows = open_rows(self.tags.labels)
+        rows = axis_names(self.tags.labels)
         return {
             "decoder.embedding.weight": [rows, None],
             "decoder.score.weight": [rows, None],

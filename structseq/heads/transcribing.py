@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from structseq.config import HeadOptions
+from structseq.data.axis_names import Axis, axis_names
 from structseq.data.example import Example
-from structseq.data.rows import Axis, open_rows
 from structseq.errors import ConfigError
 from structseq.heads.base import Head, HeldOut
 from structseq.heads.by_token import HmmHead
@@ -75,7 +75,7 @@ class CtcHead(SequenceHead):
         return None if least > len(example) else numbers
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        rows = open_rows(self.tags.labels)  # the blank, then the symbols
+        rows = axis_names(self.tags.labels)  # the blank, then the symbols
         return {"emission.weight": [rows, None], "emission.bias": [rows]}
 
     def emissions(self, states: Padded) -> Tensor:

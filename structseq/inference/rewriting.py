@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from structseq.data.example import Example
-from structseq.data.formats import read_passages
+from structseq.data.formats import read_verbatim
 from structseq.data.jsonl import SPAN_KEYS, TAG_KEYS, keys_of
 from structseq.data.record import read_records
 from structseq.data.textfile import BOM, Source, one_line, text_lines
@@ -27,13 +27,13 @@ def tagged_columns(tagger: Tagger, source: Source, format: str, options: dict[st
     """The text of a column file or of CoNLL-U, with the predicted tag as its last column; of a model that gives
     sentences labels too, with a comment ``# predicted_label = ...`` more."""
     key, line = tagger.model.options.data.label, 1
-    passages = read_passages(source, format, **options)
-    for passage, tagging in _tagged(tagger, ((passage, passage.example) for passage in passages), confidence=False):
-        text = passage.text if tagging is None else passage.append(tagging.tags)
+    blocks = read_verbatim(source, format, **options)
+    for block, tagging in _tagged(tagger, ((block, block.example) for block in blocks), confidence=False):
+        text = block.text if tagging is None else block.append(tagging.tags)
         if tagging is not None and tagging.label is not None:
-            text = with_comment(text, passage.line_of(0) - line, f"# predicted_{key} = {one_line(tagging.label)}")
+            text = with_comment(text, block.line_of(0) - line, f"# predicted_{key} = {one_line(tagging.label)}")
         yield text
-        line += passage.text.count("\n")
+        line += block.text.count("\n")
 
 
 def with_comment(text: str, number: int, comment: str) -> str:

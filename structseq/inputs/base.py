@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from structseq.data.axis_names import Axis, axis_names
 from structseq.data.example import Example
 from structseq.data.modality import TOKENS
-from structseq.data.rows import Axis, open_rows
 from structseq.data.vocabulary import Vocabulary
 from structseq.dropout import LockedDropout
 from structseq.features.base import Feature, FeatureOptions
@@ -115,7 +115,7 @@ class Inputs(nn.Module):
             assert isinstance(feature, WordFeature)
             axes |= {f"features.{name}.{parameter}": own for parameter, own in feature.named_axes().items()}
         for place, known in enumerate(self.column_vocabularies.values()):
-            axes[f"column_embeddings.{place}.weight"] = [open_rows(known.items), None]
+            axes[f"column_embeddings.{place}.weight"] = [axis_names(known.items), None]
         return axes
 
     @property

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from structseq import compiling
-from structseq.data.rows import Axis, open_rows
+from structseq.data.axis_names import Axis, axis_names
 from structseq.features.base import FeatureOptions
 from structseq.features.characters import Characters, CharactersOptions
 from structseq.inputs.base import WordFeature
@@ -46,7 +46,7 @@ class CharacterCNN(WordFeature):
             nn.init.xavier_uniform_(weights.view(-1, weights.shape[-1]))
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        return {"embedding.weight": [["outside", *open_rows(self.vocabulary.items)], None]}
+        return {"embedding.weight": [["outside", *axis_names(self.vocabulary.items)], None]}
 
     def forward(self, index: Tensor) -> Tensor:
         lengths, characters = index[:, 0], index[:, 1:]

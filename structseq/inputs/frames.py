@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from structseq.data.axis_names import Axis
 from structseq.data.example import Example
 from structseq.data.modality import FRAMES
-from structseq.data.rows import Axis
 from structseq.dropout import LockedDropout
-from structseq.features.frames import FrameBatch, FrameEncoder, Moments
+from structseq.features.frames import FeatureStats, FrameBatch, FrameEncoder
 from structseq.padded import Padded
 
 
@@ -74,7 +74,7 @@ class FrameInputs(nn.Module):
         """
         if not self.normalise:
             return
-        mean, deviation = Moments.of([self.encoder.frames(example) for example in examples], self.in_width)
+        mean, deviation = FeatureStats.of([self.encoder.frames(example) for example in examples], self.in_width)
         self.mean.copy_(torch.from_numpy(mean))
         self.deviation.copy_(torch.from_numpy(deviation))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from structseq.data.rows import Axis, open_rows
+from structseq.data.axis_names import Axis, axis_names
 from structseq.features.affixes import Affixes, AffixOptions
 from structseq.features.base import FeatureOptions
 from structseq.features.vectors import Floats, Vectors
@@ -37,7 +37,7 @@ class WordEmbedding(WordFeature):
         self.register_buffer("replaced", replaced, persistent=False)
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        return {"embedding.weight": [open_rows(self.vocabulary.items), None]}
+        return {"embedding.weight": [axis_names(self.vocabulary.items), None]}
 
     def forward(self, index: Tensor) -> Tensor:
         if self.training:
@@ -67,7 +67,7 @@ class PretrainedVectors(WordFeature):
         self.embedding.weight.data[1:] = table / scale
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        return {"embedding.weight": [open_rows(self.vocabulary.items), None]}
+        return {"embedding.weight": [axis_names(self.vocabulary.items), None]}
 
     def forward(self, index: Tensor) -> Tensor:
         return self.embedding(index)
@@ -89,7 +89,7 @@ class AffixEmbedding(WordFeature):
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         tables = (("shape_embedding", self.shapes), ("affix_embedding", self.affixes))
-        return {f"{name}.weight": [open_rows(known.items), None] for name, known in tables}
+        return {f"{name}.weight": [axis_names(known.items), None] for name, known in tables}
 
     def forward(self, index: Tensor) -> Tensor:
         parts = []

@@ -14,7 +14,7 @@ from structseq.data.corpus import Corpus
 from structseq.errors import TrainingError
 from structseq.model import Model
 from structseq.run.folder import RunFolder
-from structseq.run.stopping import Interrupted, stopping_politely
+from structseq.run.stopping import Interrupted, stop_on_request
 from structseq.structures.chain import LinearChain
 from structseq.training import Progress, State, train
 
@@ -126,16 +126,16 @@ class _Fitting:
     def run(self, save_every: float) -> Outcome:
         state = self._begin()
         before = saved = time.perf_counter()
-        with stopping_politely() as wish:
+        with stop_on_request() as request:
             for progress in train(self.model, self.corpus, self.options, seed=self.seed, state=state):
                 now = time.perf_counter()
                 self.clock.add(now - before, progress.tokens)
                 before = now
                 self._tell(progress)
-                if progress.ends_epoch or wish.stop or now - saved >= save_every:
+                if progress.ends_epoch or request.stop or now - saved >= save_every:
                     self._save(progress)
                     before = saved = time.perf_counter()
-                if wish.stop:
+                if request.stop:
                     raise Interrupted
         return self._end()
 

@@ -15,31 +15,31 @@ class Interrupted(KeyboardInterrupt):
 
 
 @dataclass
-class Wish:
+class StopRequest:
     """Whether somebody wants training to stop."""
 
     stop: bool = False
 
 
 @contextmanager
-def stopping_politely() -> Iterator[Wish]:
-    """Within the block SIGINT and SIGTERM set `Wish.stop`; a second one interrupts at once.
+def stop_on_request() -> Iterator[StopRequest]:
+    """Within the block SIGINT and SIGTERM set `StopRequest.stop`; a second one interrupts at once.
 
-    Outside the main thread, where Python takes no signals, the wish is never set.
+    Outside the main thread, where Python takes no signals, the request is never set.
     """
-    wish = Wish()
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield wish
+        yield request
         return
 
     def note(number: int, frame: FrameType | None) -> None:
-        if wish.stop:
+        if request.stop:
             raise Interrupted
-        wish.stop = True
+        request.stop = True
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield wish
+        yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

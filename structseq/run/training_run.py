@@ -11,7 +11,7 @@ from typing import Any
 from structseq.config import Options
 from structseq.data.corpus import Corpus
 from structseq.errors import ConfigError, StructseqError
-from structseq.gate_activations import mean_openings
+from structseq.gate_activations import mean_gate_activations
 from structseq.model import Model
 from structseq.run.corpus import Parts, PreparedCorpus, Say, silent, warn_of_skipped
 from structseq.run.fitting import Outcome, Watch, fit, warm_up
@@ -164,6 +164,10 @@ def _scored(trained: Trained, corpus: Corpus) -> Trained:
             continue
         report = reports[name] = model.task.report(model, examples, entities=trained.entities)
         metrics[name] = report.to_dict()
-        if name == "dev" and "tags" in model.task.required_targets and (gates := mean_openings(model, examples)):
+        if (
+            name == "dev"
+            and "tags" in model.task.required_targets
+            and (gates := mean_gate_activations(model, examples))
+        ):
             metrics["gates"] = gates
     return Trained(model, trained.outcome, metrics, trained.entities, reports)

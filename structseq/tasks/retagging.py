@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from structseq.data.example import Example
-from structseq.data.formats import FORMATS, detect_format, read, read_passages, write
+from structseq.data.formats import FORMATS, detect_format, read, read_verbatim, write
 from structseq.data.options import DataOptions
 from structseq.data.reading import reader_options
 from structseq.data.textfile import Target, writing
@@ -35,7 +35,7 @@ def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | N
     retagging = _Retagging(data, scheme, wanted or scheme)
     own = detect_format(source) if data.format == "auto" else data.format
     into = own if target == str(source) else _format_of(target, own)
-    if into == own and FORMATS[into].passages is not None:
+    if into == own and FORMATS[into].verbatim is not None:
         with writing(target, encoding=data.encoding) as file:
             file.writelines(_rewritten(source, data, retagging))
     else:
@@ -73,8 +73,8 @@ class _Retagging:
 
 def _rewritten(source: Path, data: DataOptions, retagging: _Retagging) -> Iterator[str]:
     """The file's text, its tags alone rewritten."""
-    for passage in read_passages(source, data.format, **reader_options(data)):
-        yield passage.text if passage.example is None else passage.retag(retagging.tags(passage.example))
+    for block in read_verbatim(source, data.format, **reader_options(data)):
+        yield block.text if block.example is None else block.retag(retagging.tags(block.example))
 
 
 def _format_of(target: Target, own: str) -> str:

@@ -1,4 +1,4 @@
-"""Capacity: what a format can hold of an example; its writer refuses the rest in one sentence and loses nothing."""
+"""FormatLimits: what a format can hold of an example; its writer refuses the rest in one sentence and loses nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BLANKS = frozenset(" \t\r\n")
 
 
 @dataclass(slots=True)
-class Capacity:
+class FormatLimits:
     """What one file can hold; the first example says which columns all have.
 
     Attributes

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from structseq.data.example import Example
-from structseq.gate_activations import mean_openings
+from structseq.gate_activations import mean_gate_activations
 from structseq.padded import Padded
 
 EXAMPLES = [
@@ -21,7 +21,7 @@ EXAMPLES = [
 @pytest.mark.parametrize("encoder", [{}, {"layers": 2}, {"bidirectional": False}, {"type": "lstm_peephole"}])
 def test_openings_are_means_over_tokens_and_units(encoder: dict[str, object]) -> None:
     model = miniature.model({"encoder": encoder}).eval()
-    found = mean_openings(model, EXAMPLES)
+    found = mean_gate_activations(model, EXAMPLES)
     seen: dict[str, dict[str, list[float]]] = {}
     for example in EXAMPLES:
         if len(example):
@@ -47,4 +47,4 @@ def test_a_layers_gates_read_backwards_stand_at_their_own_steps() -> None:
 
 
 def test_networks_without_gates_have_no_openings() -> None:
-    assert mean_openings(miniature.model({"encoder": {"type": "elman"}}), EXAMPLES) == {}
+    assert mean_gate_activations(miniature.model({"encoder": {"type": "elman"}}), EXAMPLES) == {}

@@ -10,11 +10,11 @@ from typing import Any
 Axis = Sequence[Any] | None
 
 
-def open_rows(items: Iterable[str]) -> list[tuple[str, ...]]:
+def axis_names(items: Iterable[str]) -> list[tuple[str, ...]]:
     """Of a table whose number 0 stands for none of ``items`` (the unknown, the blank, the end), then for each of them;
     tuples, so that no string is taken for that one.
 
-    >>> open_rows(["7"])
+    >>> axis_names(["7"])
     [(), ('7',)]
     """
     return [(), *((item,) for item in items)]

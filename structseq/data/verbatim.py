@@ -1,4 +1,4 @@
-"""Passage: an example with the text that it was read from, to write the file back with other tags and all else kept."""
+"""VerbatimBlock: an example with the text that it was read from, to write the file back with other tags alone."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Tags = Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """One sentence, or what stands between two; the texts of all passages, joined, are the file.
+class VerbatimBlock:
+    """One sentence, or what stands between two; the texts of all blocks, joined, are the file.
 
     Attributes
     ----------
     text:
-        The passage as the file has it.
+        The block as the file has it.
     example:
         What it says; None where it holds no sentence (trailing comments, blank lines).
     append:
@@ -54,13 +54,13 @@ def of_columns(
     encoding: str = "utf-8",
     separator: Separator = "auto",
     comments: bool = True,
-) -> Iterator[Passage]:
-    """The passages of a column file; parameters as in `read_columns`."""
+) -> Iterator[VerbatimBlock]:
+    """The blocks of a column file; parameters as in `read_columns`."""
     further, gold = check_columns(columns), tag_column if tags else None
     for block in read_blocks(source, encoding=encoding, separator=separator, comments=comments):
         example = block.example(token_column, gold, further) if block.rows else None
         retag = partial(_retag_block, block, -1 if tag_column is None else tag_column)
-        yield Passage(block.text, example, block.append, retag, block.line_of)
+        yield VerbatimBlock(block.text, example, block.append, retag, block.line_of)
 
 
 def _retag_block(block: Block, column: int, tags: Tags) -> str:
@@ -74,28 +74,28 @@ def of_conllu(
     columns: Mapping[str, str | int] | None = None,
     tags: bool = True,
     encoding: str = "utf-8",
-) -> Iterator[Passage]:
-    """The passages of a CoNLL-U file; parameters as in `read_conllu`."""
+) -> Iterator[VerbatimBlock]:
+    """The blocks of a CoNLL-U file; parameters as in `read_conllu`."""
     gold = Field.of(field)
     further = {name: Field.of(of) for name, of in check_columns(columns).items()}
     predicted = Field.of("misc:Predicted")
     for block in read_conllu_blocks(source, encoding=encoding):
         example = example_of(block, gold if tags else None, further) if block.rows else None
         append, retag = (partial(_rewrite_field, block, into) for into in (predicted, gold))
-        yield Passage(block.text, example, append, retag, block.line_of)
+        yield VerbatimBlock(block.text, example, append, retag, block.line_of)
 
 
 def _rewrite_field(block: Block, field: Field, tags: Tags) -> str:
     return with_field(block, field, tags)
 
 
-def of_jsonl(source: Source, *, encoding: str = "utf-8", **options: Any) -> Iterator[Passage]:
-    """The passages of a JSON-lines file; parameters as in `read_jsonl`."""
+def of_jsonl(source: Source, *, encoding: str = "utf-8", **options: Any) -> Iterator[VerbatimBlock]:
+    """The blocks of a JSON-lines file; parameters as in `read_jsonl`."""
     keys = keys_of(**options)
     for record in read_records(source, encoding=encoding):
         example = None if record.values is None else keys.example(record)
         append, retag = partial(_append_to_record, record, keys), partial(_retag_record, record, keys)
-        yield Passage(record.text, example, append, retag, record.line_of)
+        yield VerbatimBlock(record.text, example, append, retag, record.line_of)
 
 
 def _append_to_record(record: Record, keys: Keys, tags: Tags) -> str:
