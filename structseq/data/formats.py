@@ -68,7 +68,7 @@ def read(source: Source, format: str = "auto", **options: Any) -> Iterator[Examp
 
 
 def read_verbatim(source: Source, format: str = "auto", **options: Any) -> Iterator[VerbatimBlock]:
-    """A file as `VerbatimBlock`s: examples with the text around them, to write it back with other tags; else as `read`."""
+    """A file as `VerbatimBlock`s, to write it back with other tags and all else kept; otherwise as `read`."""
     source, name = _told(source, format)
     reader = FORMATS[name].verbatim
     if reader is None:
