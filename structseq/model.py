@@ -68,7 +68,9 @@ class Model(nn.Module):
         self.encoder = build_encoder(options.encoder, self.inputs.width, tags=len(tags.labels))
         frames = self.widths.get("frames", 0)
         labels = self.vocabularies["labels"].items if "labels" in self.vocabularies else ()
-        self.head: Any = kind.build(options.head, self.encoder.width, tags, labels=labels, frames=frames)
+        self.head: Any = kind.build(
+            options.head, self.encoder.width, tags, encoder=options.encoder, labels=labels, frames=frames
+        )
         self.task: Task = task_of(kind)(tags, self.modality, labels=labels)
 
     @staticmethod
@@ -152,7 +154,7 @@ class Model(nn.Module):
     ) -> Iterator[tuple[str, ...]]:
         """The best answer for each example, in the order given."""
         found: list[tuple[str, ...]] = [()] * len(examples)
-        for rows, distribution in self._distributions(examples, sentences, tokens):
+        for rows, distribution in self.distributions(examples, sentences, tokens):
             for row, answer in zip(rows, self.head.predicted(distribution), strict=True):
                 found[row] = answer
         yield from found
@@ -163,7 +165,7 @@ class Model(nn.Module):
         """For each example its answer of its own length, and that answer's log-probability in nats (`Head.log_probs`;
         None where the head tells none), in the order given; ``table`` as in `Inputs.forward`, made anew where None."""
         found: list[tuple[tuple[str, ...], float | None]] = [((), None)] * len(examples)
-        for rows, distribution in self._distributions(examples, table=table):
+        for rows, distribution in self.distributions(examples, table=table):
             answers = self.head.predicted(distribution)
             sure = self.head.log_probs(distribution, answers)
             for place, row in enumerate(rows):
@@ -176,7 +178,7 @@ class Model(nn.Module):
         """As `answer`, for each example its ``k`` best answers (`Head.ranked`), by their log-probability where it is
         told: a search ranks by what it kept of it."""
         found: list[list[tuple[tuple[str, ...], float | None]]] = [[] for _ in examples]
-        for rows, distribution in self._distributions(examples, table=table):
+        for rows, distribution in self.distributions(examples, table=table):
             every = self.head.ranked(distribution, k, width)
             for rank in range(max(map(len, every), default=0)):
                 answers = [row[rank] if rank < len(row) else () for row in every]
@@ -209,7 +211,7 @@ class Model(nn.Module):
         """Learn on held-out ``examples`` how sure the head's scores are (`Head.calibrate`)."""
 
         def held_out() -> Iterator[tuple[Distribution, list[Any]]]:
-            for rows, distribution in self._distributions(examples):
+            for rows, distribution in self.distributions(examples):
                 yield distribution, [self.head.target(examples[row]) for row in rows]
 
         self.head.calibrate(held_out)
@@ -217,7 +219,7 @@ class Model(nn.Module):
     def log_probs(self, examples: Sequence[Example]) -> list[float]:
         """The log-probability of each example's gold answer, in nats; -inf where the head has no such answer."""
         found = [-math.inf] * len(examples)
-        for rows, distribution in self._distributions(examples):
+        for rows, distribution in self.distributions(examples):
             targets = [self.head.target(examples[row]) for row in rows]
             known = [place for place, target in enumerate(targets) if target is not None]
             padded = self.head.pad([target if target is not None else [] for target in targets])
@@ -235,7 +237,7 @@ class Model(nn.Module):
         if not ways or not examples:
             return
         answers: dict[float, list[tuple[str, ...]]] = {way: [()] * len(examples) for way in ways}
-        for rows, distribution in self._distributions(examples):
+        for rows, distribution in self.distributions(examples):
             for way in ways:
                 self.head.decide_by(way)
                 for row, answer in zip(rows, self.head.predicted(distribution), strict=True):
@@ -246,7 +248,7 @@ class Model(nn.Module):
         # Among equals the one nearest to neutral.
         self.head.decide_by(max(zip(smooth, ways, strict=True), key=lambda pair: (pair[0], -abs(pair[1])))[1])
 
-    def _distributions(
+    def distributions(
         self, examples: Sequence[Example], sentences: int = 64, tokens: int = 4096, table: Tensor | None = None
     ) -> Iterator[tuple[np.ndarray, Distribution]]:
         """Batches of similar length: the rows' numbers and their distribution."""

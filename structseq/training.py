@@ -129,6 +129,7 @@ class _Trainer:
         self.steps = len(self._batches(1))
         self.epochs = options.epochs or planned_epochs(self.steps)
         self.updates = self.steps * self.epochs
+        self.usual_decisions = sum(map(len, self.targets)) / self.steps if model.head.learns_length else None
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = _adamw(self.parameters, options)
         kind = model.head.averaging if options.average == "auto" else options.average
@@ -193,13 +194,15 @@ class _Trainer:
         batch = model.inputs.encode([self.examples[row] for row in rows])
         targets = [self.targets[row] for row in rows]
         target = model.head.pad(targets).to(self.device)
+        decisions = max(1, sum(map(len, targets)))
+        divisor = self.usual_decisions or decisions
         mixed = options.mixed_precision and self.device.type == "cuda"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed):
-            loss = model.loss(batch, target).sum() / max(1, sum(map(len, targets)))
+            loss = model.loss(batch, target).sum() / divisor
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = _clip(list(self.parameters.values()), options)
-        value = float(loss.detach())
+        value = float(loss.detach()) * (divisor / decisions)
         if not (np.isfinite(value) and np.isfinite(norm)):
             raise TrainingError(
                 f"the loss became {value} (gradient norm {norm}) at update {self.numbers['update'] + 1}; "

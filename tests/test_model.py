@@ -198,7 +198,8 @@ def test_a_forked_child_goes_on_answering(root: Path) -> None:
 
 @pytest.mark.parametrize("head", TAGGERS)
 def test_options_vocabularies_tags_and_weights_are_the_whole_model(head: str) -> None:
-    layers = {"head": {"type": head, "scheme": "BIOES"}, "data": {"columns": {"pos": 2}}}
+    inside = {"scheme": "BIOES"} if "scheme" in TAGGERS[head].Options.model_fields else {}
+    layers = {"head": {"type": head, **inside}, "data": {"columns": {"pos": 2}}}
     model = stirred(miniature.model(layers))
     twin = Model(Options.of(model.options.to_dict()), model.vocabularies, model.tags, model.widths)
     twin.load_state_dict(model.state_dict(), strict=True)

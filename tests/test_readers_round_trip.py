@@ -55,12 +55,12 @@ def corpora(draw: st.DrawFn, *, least: int = 1, further: bool = True, always_tag
 
 
 def written(corpus: list[Example], name: str, reading: dict[str, Any], **writing: Any) -> list[Example]:
-    """The corpus through a file, its bytes held to be kept by `read_verbatim` where the format has blocks."""
+    """The corpus through a file, its bytes held to be kept by `read_verbatim` where the format has such blocks."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / name
         write(file, corpus, **writing)
         format = {key: writing[key] for key in ("format",) if key in writing}
-        if file.is_file() and FORMATS[writing.get("format", "columns")].blocks is not None:
+        if file.is_file() and FORMATS[writing.get("format", "columns")].verbatim is not None:
             whole = "".join(block.text for block in read_verbatim(file, **format, **reading))
             assert whole.encode() == peek(file, 1 << 30)
         assert [path.name for path in Path(folder).iterdir()] == [name]

@@ -31,7 +31,7 @@ class DataOptions(Section):
     """How the files are read."""
 
     format: str = Field(
-        "auto", description="file format: auto, columns, conllu, jsonl, threefile, labelled, pairs, audio"
+        "auto", description="file format: auto, columns, conllu, jsonl, threefile, labelled, pairs, audio, text"
     )
     token_column: Whole = Field(0, description="column of the token, from 0; negative counts from the end")
     tag_column: Whole = Field(-1, description="column of the tag, from 0; negative counts from the end")

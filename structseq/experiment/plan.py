@@ -144,7 +144,7 @@ class Plan:
                 head = class_of("head", options.head.type)
                 tags = task_of(head).inventory(examples, scheme, options)
                 encoder = build_encoder(options.encoder, 1, tags=len(tags.labels))
-                head.build(options.head, encoder.width, tags)
+                head.build(options.head, encoder.width, tags, encoder=options.encoder)
             except (StructseqError, RuntimeError, OverflowError, TypeError, ValueError) as problem:
                 told = str(problem).partition("\n")[0] or type(problem).__name__
                 raise ConfigError(f"{system.name}: no model can be built with these options: {told}") from None

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from structseq.config import HeadOptions
+from structseq.config import EncoderOptions, HeadOptions
 from structseq.data.axis_names import Axis, axis_names
 from structseq.data.example import Example
 from structseq.errors import ConfigError
@@ -198,7 +198,14 @@ class AutoencodeHead(SequenceHead):
 
     @classmethod
     def build(
-        cls, options: HeadOptions, in_width: int, tags: TagSet, *, labels: Sequence[str] = (), frames: int = 0
+        cls,
+        options: HeadOptions,
+        in_width: int,
+        tags: TagSet,
+        *,
+        encoder: EncoderOptions,
+        labels: Sequence[str] = (),
+        frames: int = 0,
     ) -> Self:
         return cls(in_width, tags, frames=frames, **options.beyond(HeadOptions))
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from structseq.batch import pad_targets
-from structseq.config import HeadOptions
+from structseq.config import EncoderOptions, HeadOptions
 from structseq.data.axis_names import Axis
 from structseq.data.example import Example
 from structseq.padded import Padded
@@ -31,16 +31,27 @@ class Head(nn.Module, ABC):
         The question that it answers: a row of `structseq.tasks.TASKS`, or ``"package.module:Class"``.
     averaging:
         The weight averaging that suits its objective: ``"ema"`` or ``"mean"``.
+    learns_length:
+        Whether how long an answer is, is a part of it. Batches hold rows of one length: their losses are then divided
+        by what a batch has on average, not each by its own decisions, which would count short rows more.
     """
 
     Options: ClassVar[type[HeadOptions]] = HeadOptions
     task: ClassVar[str] = "tagging"
     averaging: ClassVar[str] = "ema"
+    learns_length: ClassVar[bool] = False
     tags: TagSet
 
     @classmethod
     def build(
-        cls, options: HeadOptions, in_width: int, tags: TagSet, *, labels: Sequence[str] = (), frames: int = 0
+        cls,
+        options: HeadOptions,
+        in_width: int,
+        tags: TagSet,
+        *,
+        encoder: EncoderOptions,
+        labels: Sequence[str] = (),
+        frames: int = 0,
     ) -> Self:
         """The head for states (B, T, ``in_width``).
 
@@ -48,6 +59,8 @@ class Head(nn.Module, ABC):
         ----------
         tags:
             What it answers with: tags, labels or symbols.
+        encoder:
+            How the states were made.
         labels:
             Of whole sequences, for a head that gives labels beside tags.
         frames:

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from structseq.config import HeadOptions
+from structseq.config import EncoderOptions, HeadOptions
 from structseq.data.axis_names import Axis
 from structseq.data.example import Example
 from structseq.errors import ConfigError
@@ -69,7 +69,14 @@ class JointHead(Tunable, Head):
 
     @classmethod
     def build(
-        cls, options: HeadOptions, in_width: int, tags: TagSet, *, labels: Sequence[str] = (), frames: int = 0
+        cls,
+        options: HeadOptions,
+        in_width: int,
+        tags: TagSet,
+        *,
+        encoder: EncoderOptions,
+        labels: Sequence[str] = (),
+        frames: int = 0,
     ) -> Self:
         if not labels:
             raise ConfigError("head.type joint: expected labels of whole sequences, found none")

@@ -96,7 +96,7 @@ class TokenPreprocessor(Preprocessor):
         raise ConfigError(f"{where}: this model reads texts, not recordings")
 
     def read(self, file: str, format: str | None, data: DataOptions, remark: Remark) -> Iterator[Example]:
-        known = ("text", "conll", *FORMATS)
+        known = ("conll", *FORMATS)
         if format is not None and format not in known:
             raise ConfigError(f"unknown --format {format!r}; known are {', '.join(known)}")
         source: Source = sys.stdin.buffer if file == "-" else file

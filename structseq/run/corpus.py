@@ -72,6 +72,7 @@ def read_corpus(options: Options, files: Parts) -> Corpus:
 def read_gold(path: str | Path, task: type[Task], options: Options) -> list[Example]:
     """A file to score a model on, its texts cut as the training data were."""
     named = options.data.model_copy(update={"format": named_format(path, options.data)})
+    named = named.model_copy(update={"format": task.corpus_format(path, named)})
     return _recut(read_examples(path, named, task.required_targets), task, options)
 
 

@@ -128,9 +128,10 @@ class Task(ABC):
         return options.data.symbols if options.data.format == "pairs" else None
 
     @classmethod
-    def corpus_format(cls, train: str | Path, data: DataOptions) -> str:
-        """The format to train by: the named one, or pairs, whose symbols are part of the model; else ``auto``."""
-        return "pairs" if data.format == "auto" and detect_format(train) == "pairs" else data.format
+    def corpus_format(cls, file: str | Path, data: DataOptions) -> str:
+        """The format to learn or score by: the named one, or pairs, whose symbols are part of the model; else
+        ``auto``."""
+        return "pairs" if data.format == "auto" and detect_format(file) == "pairs" else data.format
 
     @classmethod
     def file_format(cls, file: str | Path, data: DataOptions) -> str:
