@@ -375,4 +375,4 @@ def test_any_bytes_are_read_whole_or_refused_with_a_sentence(content: bytes, mar
 
 
 def test_every_format_is_tested_here() -> None:
-    assert set(FORMATS) == {"columns", "conllu", "jsonl", "threefile", "labelled", "pairs", "audio"}
+    assert set(FORMATS) == {"columns", "conllu", "jsonl", "threefile", "labelled", "pairs", "audio", "text"}

@@ -21,6 +21,7 @@ from structseq.data.jsonl import read_jsonl, write_jsonl
 from structseq.data.labelled import is_header, read_labelled, write_labelled
 from structseq.data.pairs import is_header as is_header_of_pairs
 from structseq.data.pairs import read_pairs, write_pairs
+from structseq.data.plaintext import read_text, write_text
 from structseq.data.recordings import is_list, read_recordings, write_recordings
 from structseq.data.textfile import GZIP, Source, Target, name_of, peek
 from structseq.data.threefile import is_threefile, read_threefile, write_threefile
@@ -46,6 +47,7 @@ FORMATS: Mapping[str, Format] = {
     "labelled": Format(read_labelled, write_labelled, None, ()),
     "pairs": Format(read_pairs, write_pairs, None, ()),
     "audio": Format(read_recordings, write_recordings, None, ()),
+    "text": Format(read_text, write_text, None, ()),
 }
 
 SAMPLE = 1 << 16  # bytes that a format is told by

@@ -8,6 +8,7 @@ from structseq.heads.by_token import HmmHead, SoftmaxHead
 from structseq.heads.classifying import ClassifyHead
 from structseq.heads.generating import GenerateHead
 from structseq.heads.joint import JointHead
+from structseq.heads.language_modelling import LanguageModelHead
 from structseq.heads.segmental import SegmentsHead
 from structseq.heads.tagging import CrfHead
 from structseq.heads.tempered import PerceptronHead, SvmHead
@@ -31,6 +32,7 @@ HEADS: dict[str, type[Head]] = {
     **TRANSCRIBERS,
     "generate": GenerateHead,
     "autoencode": AutoencodeHead,
+    "language_model": LanguageModelHead,
 }
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "GenerateHead",
     "HmmHead",
     "JointHead",
+    "LanguageModelHead",
     "PerceptronHead",
     "SegmentsHead",
     "SoftmaxHead",

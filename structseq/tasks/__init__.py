@@ -6,6 +6,7 @@ from structseq.section import resolve_class
 from structseq.tasks.base import Task
 from structseq.tasks.classification import ClassificationTask
 from structseq.tasks.joint import JointTask
+from structseq.tasks.language_modelling import LanguageModelTask
 from structseq.tasks.reconstruction import ReconstructionTask
 from structseq.tasks.tagging import TaggingTask
 from structseq.tasks.transduction import FrameTranscriptionTask, TranscriptionTask, TransductionTask
@@ -18,6 +19,7 @@ TASKS: dict[str, type[Task]] = {
     "transcription": TranscriptionTask,
     "frame_transcription": FrameTranscriptionTask,
     "reconstruction": ReconstructionTask,
+    "language_model": LanguageModelTask,
 }
 
 
@@ -32,6 +34,7 @@ __all__ = [
     "ClassificationTask",
     "FrameTranscriptionTask",
     "JointTask",
+    "LanguageModelTask",
     "ReconstructionTask",
     "TaggingTask",
     "Task",

@@ -1,0 +1,100 @@
+"""Perplexity: how many tokens a language model hesitates between, on average (Jelinek, Mercer, Bahl and Baker 1977,
+"Perplexity: a measure of the difficulty of speech recognition tasks")."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# For each direction of reading, the log-probability of each of L tokens and of the end, in nats
+TokenLogProbs = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class PerplexityReport:
+    """What `evaluate_perplexity` found.
+
+    Attributes
+    ----------
+    texts, tokens:
+        How many there are. Each text has one decision more than tokens: its end.
+    unknown:
+        Tokens outside the vocabulary. Each counts as the one unknown token.
+    perplexity:
+        By direction, over all tokens and ends: exp(-mean log p).
+    known:
+        The same without the unknown tokens.
+    """
+
+    texts: int
+    tokens: int
+    unknown: int
+    perplexity: Mapping[str, float]
+    known: Mapping[str, float]
+
+    @property
+    def criterion(self) -> float:
+        """1 / perplexity, the geometric mean of the directions."""
+        return math.exp(-sum(map(math.log, self.perplexity.values())) / len(self.perplexity))
+
+    def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
+        """Plain values for JSON; there are no single errors to list."""
+        return {"criterion": self.criterion, "score": "1 / perplexity", **asdict(self)}
+
+    def text(self, errors: int | None = 0) -> str:
+        """The report for a terminal."""
+        lines = [
+            f"{self.texts} texts, {self.tokens} tokens, {self.unknown} of them unknown "
+            f"({100 * self.unknown / max(1, self.tokens):.2f} %)",
+            "perplexity of a token, ends of texts counted, unknown tokens as one",
+        ]
+        for name, value in self.perplexity.items():
+            lines.append(f"  {name:<9}  {value:.2f} ({math.log2(value):.3f} bits), {self.known[name]:.2f} if known")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def mean_log_prob(found: Iterable[TokenLogProbs]) -> dict[str, float]:
+    """By direction, the mean over all tokens and ends, in nats; raises `ValueError` if there are none.
+
+    >>> mean_log_prob([{"forwards": [-1.0, -2.0]}, {"forwards": [-3.0]}])
+    {'forwards': -2.0}
+    """
+    every = list(found)
+    if not every:
+        raise ValueError("expected texts, found none")
+    decisions = sum(len(next(iter(each.values()))) for each in every)
+    return {name: math.fsum(value for each in every for value in each[name]) / decisions for name in every[0]}
+
+
+def evaluate_perplexity(
+    gold: Sequence[Sequence[str]], found: Sequence[TokenLogProbs], *, known: Collection[str]
+) -> PerplexityReport:
+    """Texts with the log-probabilities of their tokens and ends; ``known``: the model's vocabulary.
+
+    Raises `ValueError` if there are no texts, or lengths do not agree.
+
+    >>> found = {"forwards": [math.log(chance) for chance in (0.5, 0.125, 0.5)]}
+    >>> report = evaluate_perplexity([["a", "b"]], [found], known={"a"})
+    >>> report.unknown, round(report.perplexity["forwards"] ** 3), round(report.known["forwards"], 9)
+    (1, 32, 2.0)
+    """
+    for tokens, each in zip(gold, found, strict=True):
+        if {len(values) for values in each.values()} != {len(tokens) + 1}:
+            raise ValueError(f"expected {len(tokens) + 1} log-probabilities for {len(tokens)} tokens and their end")
+    kept = [
+        {
+            name: [value for token, value in zip(tokens, values, strict=False) if token in known] + [values[-1]]
+            for name, values in each.items()
+        }
+        for tokens, each in zip(gold, found, strict=True)
+    ]
+    perplexity, of_known = (
+        {name: math.exp(-mean) for name, mean in mean_log_prob(part).items()} for part in (found, kept)
+    )
+    unknown = sum(token not in known for tokens in gold for token in tokens)
+    return PerplexityReport(len(gold), sum(map(len, gold)), unknown, perplexity, of_known)

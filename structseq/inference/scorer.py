@@ -1,0 +1,105 @@
+"""Scorer: the predictor of a language model, which says how probable a text is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from structseq.data.example import Example
+from structseq.evaluation.perplexity import TokenLogProbs
+from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
+from structseq.model import Model
+from structseq.tasks.answers import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One text with its probability.
+
+    Attributes
+    ----------
+    tokens:
+        L strings.
+    unknown:
+        The places of those that the model does not know: their probability is that of any unknown token.
+    log_probs:
+        By direction (``forwards``, ``backwards``), L + 1 log-probabilities in nats: the tokens', then the end's.
+    source:
+        For a record: ``source``, the text.
+    """
+
+    tokens: tuple[str, ...]
+    unknown: tuple[int, ...]
+    log_probs: TokenLogProbs
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def log_prob(self) -> float:
+        """Of the whole text, in nats, in the model's first direction."""
+        return math.fsum(self._first)
+
+    @property
+    def perplexity(self) -> float:
+        """Of a token, the end counted: exp(-``log_prob`` / (L + 1))."""
+        return math.exp(-self.log_prob / len(self._first))
+
+    @property
+    def _first(self) -> Sequence[float]:
+        return next(iter(self.log_probs.values()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        score = {"log_prob": self.log_prob, "perplexity": self.perplexity}
+        each = {name: list(values) for name, values in self.log_probs.items()}
+        return {**self.source, **score, "tokens": list(self.tokens), "unknown": list(self.unknown), "log_probs": each}
+
+    def rows(self) -> list[Row]:
+        """For people: each token, the end, and the whole."""
+        names = [f"{token} (unknown)" if n in self.unknown else token for n, token in enumerate(self.tokens)]
+        rows: list[Row] = [([name], value) for name, value in zip([*names, "(end)"], self._first, strict=True)]
+        return [*rows, ([f"perplexity {self.perplexity:.2f}"], self.log_prob)]
+
+
+class Scorer(Predictor):
+    """A trained language model; see `Predictor` for how it is made, saved and shared.
+
+    Examples
+    --------
+    ::
+
+        scorer = Scorer.load("model")
+        scorer.score_text("a flight to Oslo").perplexity
+    """
+
+    def __init__(self, model: Model, **metadata: Any) -> None:
+        super().__init__(model, **metadata)
+        with torch.inference_mode():
+            self._table = model.inputs.word_table()  # of all known words, once
+
+    def score(self, tokens: Any) -> Score:
+        """The probability of a text, given as tokens; raises `DataError` for anything else."""
+        return self.answer([self.preprocessor.example(tokens, "score")])[0]
+
+    def score_text(self, text: str) -> Score:
+        """The probability of a text, cut as the training data were."""
+        return self.answer([self.preprocessor.text(text, "score_text")])[0]
+
+    def score_texts(self, texts: Iterable[str], *, look_ahead: int = 256) -> Iterator[Score]:
+        """The probabilities of a stream of texts, in order and in bounded memory.
+
+        An item that is no text raises `DataError` after the answers to all items before it.
+        """
+        return self._texts(texts, "score_texts", OutputOptions(), look_ahead)
+
+    def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Score]:
+        task: Any = self.model.task
+        found = task.answers(self.model, examples, self._table)
+        return [self._score(example, each) for example, each in zip(examples, found, strict=True)]
+
+    def _score(self, example: Example, log_probs: TokenLogProbs) -> Score:
+        unknown = tuple(n for n, token in enumerate(example.tokens) if token not in self.model.tags.number)
+        return Score(example.tokens, unknown, log_probs, self.preprocessor.source(example))

@@ -1,0 +1,134 @@
+"""Language modelling: the tokens themselves are the answer, each from those on one side of it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from structseq.config import Options
+from structseq.data.example import Example
+from structseq.data.formats import detect_format
+from structseq.data.options import DataOptions
+from structseq.data.plaintext import looks_like_columns
+from structseq.data.reading import named_format
+from structseq.errors import ConfigError, DataError
+from structseq.evaluation.perplexity import TokenLogProbs, evaluate_perplexity, mean_log_prob
+from structseq.spans import PLAIN, Scheme, TagSet
+from structseq.tasks.base import Card, Checked, Report, Task
+
+_USAGE = """\
+from structseq.inference.scorer import Scorer
+
+scorer = Scorer.load("path/to/this/folder")
+scorer.score_text("...").perplexity"""
+
+
+class LanguageModelTask(Task):
+    """The next token, forwards and backwards; no example needs an answer."""
+
+    noun, title = "tokens", "a language model"
+
+    @classmethod
+    def check_options(cls, options: Options) -> None:
+        """Raises `ConfigError` for an encoder whose states know the token that they are to predict."""
+        encoder = options.encoder
+        if encoder.bidirectional and (encoder.attends or encoder.layers + encoder.attention > 1):
+            raise ConfigError(
+                "encoder.bidirectional: attention, and layers above the first, know a token before it is predicted; "
+                "set encoder.layers=1 (and encoder.attention=0), or encoder.bidirectional=false"
+            )
+        if options.data.format == "pairs":
+            raise ConfigError("data.format: a language model reads texts, not pairs; give a file with a text a line")
+
+    @classmethod
+    def symbols(cls, options: Options) -> str | None:
+        return "characters" if _units(options) == "characters" else None
+
+    @classmethod
+    def file_format(cls, file: str | Path, data: DataOptions) -> str:
+        """``text`` where a file looks like nothing else; raises `DataError` for what may be columns instead."""
+        if data.format not in ("auto", "text"):
+            return named_format(file, data)
+        name = detect_format(file)
+        if name != "columns" or Path(str(file).removesuffix(".gz")).suffix in (".conll", ".bio", ".iob"):
+            return "pairs" if name == "pairs" else "auto"
+        if data.format == "auto" and looks_like_columns(file, encoding=data.encoding):
+            raise DataError(
+                "expected a text on each line, found what may be columns (tabs, or blank lines between rows of one "
+                "width); say which it is with --set data.format=text or data.format=columns",
+                file=file,
+            )
+        return "text"
+
+    @classmethod
+    def corpus_format(cls, file: str | Path, data: DataOptions) -> str:
+        return cls.file_format(file, data)
+
+    @classmethod
+    def gold(cls, example: Example) -> tuple[str, ...]:
+        return example.tokens
+
+    @classmethod
+    def check_corpus(
+        cls, train: Sequence[Example], others: Sequence[Example], data: DataOptions, *, repair_option: str
+    ) -> Checked:
+        return Checked(train, summary="no answers asked for")
+
+    @classmethod
+    def inventory(cls, examples: Sequence[Example], scheme: Scheme, options: Options) -> TagSet:
+        """The tokens that occur ``head.min_count`` times."""
+        counts, least = Counter(token for each in examples for token in each.tokens), _least(options)
+        if _units(options) == "characters" and (long := next((token for token in counts if len(token) > 1), None)):
+            raise DataError(
+                f"head.units: expected texts to cut into characters, found the token {long[:60]!r}; give a file with "
+                "a text a line, or leave head.units out"
+            )
+        kept = [token for token, count in counts.items() if count >= least]
+        if not kept:
+            raise DataError(f"expected tokens that occur {least} times, found none; lower head.min_count")
+        return TagSet.of([kept], PLAIN)
+
+    @classmethod
+    def unseen(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
+        """None: there is an unknown token."""
+        return {}
+
+    @property
+    def predictor(self) -> str:
+        return "structseq.inference.scorer:Scorer"
+
+    def answers(self, model: Any, examples: Sequence[Example], table: Any = None) -> list[TokenLogProbs]:
+        """The log-probabilities of each example's own tokens and end; ``table`` as in `Inputs.forward`."""
+        found: list[TokenLogProbs] = [{}] * len(examples)
+        for rows, distribution in model.distributions(examples, table=table):
+            targets = [model.head.target(examples[row]) for row in rows]
+            each = distribution.token_log_probs(model.head.pad(targets))
+            values = {name: part.double().tolist() for name, part in each.items()}
+            for place, row in enumerate(rows):
+                found[row] = {name: part[place][: len(targets[place])] for name, part in values.items()}
+        return found
+
+    def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
+        """1 / perplexity: the geometric mean of all tokens' and ends' probabilities, both ways."""
+        means = mean_log_prob(answers)
+        return math.exp(sum(means.values()) / len(means))
+
+    def report(self, model: Any, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()) -> Report:
+        gold = [self.gold(example) for example in examples]
+        return evaluate_perplexity(gold, self.answers(model, examples), known=self.tags.number)
+
+    def card(self) -> Card:
+        return Card("text-generation", "perplexity", "Language model", "each text its probability", _USAGE)
+
+
+def _units(options: Options) -> str:
+    units: str = getattr(options.head, "units", "words")  # a head from outside may have no such option
+    return units
+
+
+def _least(options: Options) -> int:
+    least: int = getattr(options.head, "min_count", 1)
+    return least
