@@ -22,7 +22,6 @@ from structseq.encoders.base import Backwards, Bidirectional, Encoder, Stack
 from structseq.features.counting import count_vocabularies
 from structseq.heads import HEADS
 from structseq.heads.base import Head, Tunable
-from structseq.heads.sequence import SequenceHead
 from structseq.inputs.build import build_inputs, count_further
 from structseq.inputs.tokens import PretrainedVectors
 from structseq.padded import Padded
@@ -112,7 +111,7 @@ class Model(nn.Module):
     @property
     def output_symbols(self) -> Sequence[str]:
         """What its answers are made of."""
-        symbols: Sequence[str] = self.head.symbols() if isinstance(self.head, SequenceHead) else self.tags.labels
+        symbols: Sequence[str] = self.head.symbols()
         return symbols
 
     @contextmanager
@@ -215,18 +214,6 @@ class Model(nn.Module):
                 yield distribution, [self.head.target(examples[row]) for row in rows]
 
         self.head.calibrate(held_out)
-
-    def log_probs(self, examples: Sequence[Example]) -> list[float]:
-        """The log-probability of each example's gold answer, in nats; -inf where the head has no such answer."""
-        found = [-math.inf] * len(examples)
-        for rows, distribution in self.distributions(examples):
-            targets = [self.head.target(examples[row]) for row in rows]
-            known = [place for place, target in enumerate(targets) if target is not None]
-            padded = self.head.pad([target if target is not None else [] for target in targets])
-            each = distribution.log_prob(padded).double().tolist()
-            for place in known:
-                found[rows[place]] = each[place]
-        return found
 
     def tune(self, examples: Sequence[Example]) -> None:
         """Choose on held-out ``examples`` how the head decides (`Tunable.decisions`), by the task's criterion.

@@ -174,6 +174,27 @@ def test_there_is_no_room_without_a_noun() -> None:
     assert not [file for file in files() if file.stem in nameless]
 
 
+def rooms_and_files() -> str:
+    """A line for every room and file: the first sentence of its docstring."""
+    lines, room = [], ""
+    for file in sorted(files(), key=lambda file: (len(file.parents), str(file))):
+        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        sentence = " ".join(text.partition("\n\n")[0].split())
+        name = file.relative_to(PACKAGE)
+        if str(name.parent) != room:
+            room = str(name.parent)
+            lines.append(f"\n**`{room}/`** {sentence}\n" if file.name == "__init__.py" else f"\n**`{room}/`**\n")
+        if file.name != "__init__.py":
+            lines.append(f"- `{file.name}`: {sentence}")
+    return "\n".join(lines).strip()
+
+
+def test_the_document_has_a_line_for_every_room_and_file() -> None:
+    """If this fails: ``python tests/test_architecture.py`` writes the lines anew."""
+    listed = re.search(r"<!-- rooms -->\n(.*?)\n<!-- end of rooms -->", DOCUMENT, re.DOTALL)
+    assert listed and listed[1] == rooms_and_files()
+
+
 @pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_every_file_opens_with_its_purpose(file: Path) -> None:
     tree = ast.parse(file.read_text(encoding="utf-8"))
@@ -206,3 +227,9 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
     call = "from structseq.__main__ import main\nsys.argv = ['structseq', '--help']\n"
     loaded = loaded_by(call + "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code")
     assert not loaded & {"torch", "numpy", "sklearn"}
+
+
+if __name__ == "__main__":
+    listed = f"<!-- rooms -->\n{rooms_and_files()}\n<!-- end of rooms -->"
+    renewed = re.sub(r"<!-- rooms -->.*?<!-- end of rooms -->", lambda _: listed, DOCUMENT, flags=re.DOTALL)
+    (ROOT / "docs" / "architecture.md").write_text(renewed, encoding="utf-8")

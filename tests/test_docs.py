@@ -3,7 +3,8 @@
 The blocks of one document share a namespace and an empty folder with small corpora in it: `train.conll`, `dev.conll`,
 `test.conll`, and `tones/` with recordings of digits made of tones. Documents run from top to bottom, so that a shell
 line's model serves a later block.
-A block that must not run says so after its language: ```python no-run.
+A block that must not run says so after its language: ```python no-run. One that is a module of the reader's own names
+its file, ```python file NAME.py, and is written there.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make = [sys.executable, ROOT / "corpora" / "digits" / "generate.py", "--output", tmp_path / "tones"]
     subprocess.run([*make, "--strings", "12"], check=True, capture_output=True)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     return tmp_path
 
@@ -83,7 +85,9 @@ def test_examples_run(document: Path, folder: Path, capsys: pytest.CaptureFixtur
     namespace: dict[str, object] = {"__name__": "__main__"}
     for block in runnable(document):
         place = f"{document.name}:{block.line}"
-        if block.language == "python":
+        if block.remark.startswith("file "):
+            (folder / block.remark.removeprefix("file ")).write_text(block.code, encoding="utf-8")
+        elif block.language == "python":
             # Newlines in front, so that a traceback names the document's own line.
             exec(compile("\n" * (block.line - 1) + block.code, str(document), "exec"), namespace)
         for line in shell_lines(block) if block.language == "console" else ():

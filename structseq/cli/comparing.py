@@ -22,31 +22,42 @@ if TYPE_CHECKING:
 FAILED = 1
 
 
+Train = Annotated[Path, typer.Argument(metavar="TRAIN", help="The data to learn from.")]
+Dev = Annotated[Path, typer.Option("--dev", metavar="FILE", help="The data to choose the best epoch by.")]
+Output = Annotated[
+    Path,
+    typer.Option("--output", "-o", metavar="DIR", help="Folder for all trials; new, or of the same comparison."),
+]
+Test = Annotated[
+    Path | None, typer.Option("--test", metavar="FILE", help="What systems are ranked on; dev where not given.")
+]
+Encoders = Annotated[
+    str | None,
+    typer.Option("--encoders", metavar="NAMES", help="For example lstm,elman,lstm[layers=2;width=100]."),
+]
+Heads = Annotated[
+    str | None, typer.Option("--heads", metavar="NAMES", help="For example crf,softmax,crf[scheme=BIOES].")
+]
+Seeds = Annotated[str, typer.Option("--seeds", metavar="NUMBERS", help="For example 0,1,2.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", metavar="N", min=1, help="Trials at once, each on one thread; all cores if not given."),
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="TOML", help="A file of options for all trials, TOML or JSON.")
+]
+
+
 def compare(
-    train: Annotated[Path, typer.Argument(metavar="TRAIN", help="The data to learn from.")],
-    dev: Annotated[Path, typer.Option("--dev", metavar="FILE", help="The data to choose the best epoch by.")],
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder for all trials; new, or of the same comparison."),
-    ],
-    test: Annotated[
-        Path | None, typer.Option("--test", metavar="FILE", help="What systems are ranked on; dev where not given.")
-    ] = None,
-    encoders: Annotated[
-        str | None,
-        typer.Option("--encoders", metavar="NAMES", help="For example lstm,elman,lstm[layers=2;width=100]."),
-    ] = None,
-    heads: Annotated[
-        str | None, typer.Option("--heads", metavar="NAMES", help="For example crf,softmax,crf[scheme=BIOES].")
-    ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", metavar="NUMBERS", help="For example 0,1,2.")] = "0",
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", metavar="N", min=1, help="Trials at once, each on one thread; all cores if not given."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="TOML", help="A file of options for all trials, TOML or JSON.")
-    ] = None,
+    train: Train,
+    dev: Dev,
+    output: Output,
+    test: Test = None,
+    encoders: Encoders = None,
+    heads: Heads = None,
+    seeds: Seeds = "0",
+    jobs: Jobs = None,
+    config: Config = None,
     settings: Settings = None,
     quiet: Quiet = False,
 ) -> int:

@@ -11,28 +11,30 @@ import typer
 from structseq.cli.arguments import InputFile, ModelFolder, Settings, Trusted
 from structseq.cli.entrypoint import remark
 
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format", metavar="NAME", help="Format of FILE, text for one a line; found from it where not given."
+    ),
+]
+Text = Annotated[str | None, typer.Option("--text", metavar="STRING", help="Read this text instead of a file.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="File to write, an array where it ends in .npy, else JSON records; standard output where not given.",
+    ),
+]
+
 
 def embed(
     model: ModelFolder,
     file: InputFile = "-",
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format", metavar="NAME", help="Format of FILE, text for one a line; found from it where not given."
-        ),
-    ] = None,
-    text: Annotated[
-        str | None, typer.Option("--text", metavar="STRING", help="Read this text instead of a file.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="File to write, an array where it ends in .npy, else JSON records; standard output where not given.",
-        ),
-    ] = None,
+    format: Format = None,
+    text: Text = None,
+    output: Output = None,
     settings: Settings = None,
     trusted: Trusted = None,
 ) -> None:

@@ -21,33 +21,37 @@ if TYPE_CHECKING:
 FORMATS = ("conll", "conllu", "jsonl", "text")
 
 
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="Format of FILE: conll, jsonl, text; labelled, pairs, threefile, audio where the model answers whole "
+        "sequences. Found from FILE where not given; of standard input conll, or text without tags.",
+    ),
+]
+Text = Annotated[str | None, typer.Option("--text", metavar="STRING", help="Tag this text instead of a file.")]
+Confidence = Annotated[
+    bool | None,
+    typer.Option(
+        "--confidence/--no-confidence", help="Whether spans carry their exact probability; on, except for conll."
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="OUT", help="File to write, whole or not at all; standard output where not given."
+    ),
+]
+
+
 def tag(
     model: ModelFolder,
     file: InputFile = "-",
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help="Format of FILE: conll, jsonl, text; labelled, pairs, threefile, audio where the model answers whole "
-            "sequences. Found from FILE where not given; of standard input conll, or text without tags.",
-        ),
-    ] = None,
-    text: Annotated[
-        str | None, typer.Option("--text", metavar="STRING", help="Tag this text instead of a file.")
-    ] = None,
-    confidence: Annotated[
-        bool | None,
-        typer.Option(
-            "--confidence/--no-confidence", help="Whether spans carry their exact probability; on, except for conll."
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="OUT", help="File to write, whole or not at all; standard output where not given."
-        ),
-    ] = None,
+    format: Format = None,
+    text: Text = None,
+    confidence: Confidence = None,
+    output: Output = None,
     settings: Settings = None,
     trusted: Trusted = None,
 ) -> None:
@@ -97,25 +101,23 @@ def _decoded(text: str) -> str:
 
 
 def _one_text(predictor: Predictor, text: str, format: str | None, confidence: bool | None) -> Iterator[str]:
-    """What was found in a text, a line each; or as one record, where a format is named."""
+    """What was found in a text, a line each; or one JSON record, if a format is named."""
     from structseq.data.textfile import one_line
-    from structseq.inference import OutputOptions, Tagger
-    from structseq.inference.rewriting import text_record
+    from structseq.inference import OutputOptions
 
-    example = predictor.preprocessor.text(text, "--text")
-    (answer,) = predictor.answer([example], OutputOptions(confidence is not False))
-    tagged = isinstance(predictor, Tagger)
-    if format == "jsonl" or (format is not None and not tagged):
-        yield text_record(answer) if tagged else _record(answer)
+    (answer,) = predictor.answer([predictor.preprocessor.text(text, "--text")], OutputOptions(confidence is not False))
+    if format is not None:
+        yield _line(answer.text_record())
         return
-    if tagged:
-        yield f"{one_line(text)}\n"
-    indent = "  " if tagged else ""
+    heading = answer.heading()
     rows = [[*cells, "" if sure is None else f"{sure:.4f}"] for cells, sure in answer.rows()]
     rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in rows if len(row) > n) for n in range(max(map(len, rows), default=0))]
+    if heading is not None:
+        yield f"{one_line(heading)}\n"
     for row in rows:
-        yield indent + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)).rstrip() + "\n"
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)).rstrip()
+        yield f"{line}\n" if heading is None else f"  {line}\n"
 
 
 def _tagged(
@@ -162,10 +164,10 @@ def _records(
 
     examples = predictor.preprocessor.read(file, format, data, remark)
     for _, answer in predictor.answer_many(examples, OutputOptions(confidence is not False)):
-        yield _record(answer)
+        yield _line(answer.to_dict())
 
 
-def _record(answer: Any) -> str:
+def _line(record: dict[str, Any]) -> str:
     from json import dumps
 
-    return dumps(answer.to_dict(), ensure_ascii=False) + "\n"
+    return dumps(record, ensure_ascii=False) + "\n"

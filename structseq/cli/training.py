@@ -6,6 +6,7 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -16,44 +17,52 @@ from structseq.cli.arguments import Quiet, Settings, Trusted
 from structseq.cli.entrypoint import remark
 
 if TYPE_CHECKING:
-    from structseq.run import RunFolder
+    from structseq.config import Options
+    from structseq.run import Destination, Parts, RunFolder, Start
+
+
+Train = Annotated[Path, typer.Argument(metavar="TRAIN", help="The data to learn from.")]
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the model; new or empty.")]
+Dev = Annotated[
+    Path | None,
+    typer.Option(
+        "--dev",
+        metavar="FILE",
+        help="The data to choose the best epoch by; without it a share of TRAIN is held out.",
+    ),
+]
+Test = Annotated[Path | None, typer.Option("--test", metavar="FILE", help="Scored once, when all is decided.")]
+Config = Annotated[Path | None, typer.Option("--config", metavar="TOML", help="A file of options, TOML or JSON.")]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="N", min=0, max=2**63 - 1, help="Decides everything that is drawn.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")]
+InitFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--init-from",
+        metavar="MODEL",
+        help="Start from this model's words and weights, as far as inputs, tags and widths match.",
+    ),
+]
+SaveEvery = Annotated[
+    float,
+    typer.Option("--save-every", metavar="SECONDS", min=0, help="Seconds between checkpoints within an epoch."),
+]
 
 
 def train(
     context: typer.Context,
-    train: Annotated[Path, typer.Argument(metavar="TRAIN", help="The data to learn from.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the model; new or empty.")],
-    dev: Annotated[
-        Path | None,
-        typer.Option(
-            "--dev",
-            metavar="FILE",
-            help="The data to choose the best epoch by; without it a share of TRAIN is held out.",
-        ),
-    ] = None,
-    test: Annotated[
-        Path | None, typer.Option("--test", metavar="FILE", help="Scored once, when all is decided.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="TOML", help="A file of options, TOML or JSON.")
-    ] = None,
+    train: Train,
+    output: Output,
+    dev: Dev = None,
+    test: Test = None,
+    config: Config = None,
     settings: Settings = None,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, max=2**63 - 1, help="Decides everything that is drawn.")
-    ] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False,
-    init_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--init-from",
-            metavar="MODEL",
-            help="Start from this model's words and weights, as far as inputs, tags and widths match.",
-        ),
-    ] = None,
-    save_every: Annotated[
-        float,
-        typer.Option("--save-every", metavar="SECONDS", min=0, help="Seconds between checkpoints within an epoch."),
-    ] = 60.0,
+    seed: Seed = 0,
+    resume: Resume = False,
+    init_from: InitFrom = None,
+    save_every: SaveEvery = 60.0,
     quiet: Quiet = False,
     trusted: Trusted = None,
 ) -> None:
@@ -61,24 +70,9 @@ def train(
 
     After any interruption the same command with --resume goes on, to the same weights as without it.
     """
-    from structseq.cli.progress import showing
     from structseq.config import Options, load_options, parse_settings
     from structseq.data.tokenizer import tokenizer_of
-    from structseq.run import (
-        Destination,
-        Identity,
-        Parts,
-        RunFolder,
-        Start,
-        prepare_corpus,
-        read_corpus,
-        train_and_save,
-        with_format,
-    )
-
-    def say(message: str) -> None:
-        if not quiet:
-            remark(message)
+    from structseq.run import Destination, Identity, Parts, RunFolder, Start, with_format
 
     options = Options.of(load_options(config) if config else {}, parse_settings(settings or []))
     options, files = with_format(options, train), Parts(train, dev, test)
@@ -93,28 +87,46 @@ def train(
         if folder.status == "finished":
             folder.compare(identity())
             folder.tidy()
-            say(f"{output}: this run is finished already; nothing was done")
+            _say(f"{output}: this run is finished already; nothing was done", quiet=quiet)
             return
-        prepared = prepare_corpus(options, read_corpus(options, files), seed=seed, names=files, describe=True, say=say)
         if resume and folder.status == "new":
-            say(f"{output}: there is nothing to go on with; training begins")
+            _say(f"{output}: there is nothing to resume; training begins", quiet=quiet)
+        start = Start(init_from, trusted or []) if init_from else None
         try:
-            trained = train_and_save(
-                prepared,
-                options,
-                seed=seed,
-                destination=Destination(folder, identity, command, save_every),
-                start=Start(init_from, trusted or []) if init_from else None,
-                names=files,
-                show=lambda: showing(quiet=quiet),
-                say=say,
-            )
+            _train(options, files, Destination(folder, identity, command, save_every), start, seed, quiet=quiet)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_how_to_go_on(folder, command, resume=resume)) from None
-        sources = {"dev": dev or f"held out of {train}", "test": test}
-        texts = [f"{name} ({sources[name]})\n\n{report.text()}\n" for name, report in trained.reports.items()]
-        print(*texts, sep="\n", end="", flush=True)
-        say(f"{output}: the model is finished")
+
+
+def _train(
+    options: Options, files: Parts, destination: Destination, start: Start | None, seed: int, *, quiet: bool
+) -> None:
+    """Train, save, and print the reports."""
+    from structseq.cli.progress import showing
+    from structseq.run import prepare_corpus, read_corpus, train_and_save
+
+    say = partial(_say, quiet=quiet)
+    corpus = read_corpus(options, files)
+    prepared = prepare_corpus(options, corpus, seed=seed, names=files, describe=True, say=say)
+    trained = train_and_save(
+        prepared,
+        options,
+        seed=seed,
+        destination=destination,
+        start=start,
+        names=files,
+        show=lambda: showing(quiet=quiet),
+        say=say,
+    )
+    sources = {"dev": files.dev or f"held out of {files.train}", "test": files.test}
+    texts = [f"{name} ({sources[name]})\n\n{report.text()}\n" for name, report in trained.reports.items()]
+    print(*texts, sep="\n", end="", flush=True)
+    say(f"{destination.folder.path}: the model is finished")
+
+
+def _say(message: str, *, quiet: bool) -> None:
+    if not quiet:
+        remark(message)
 
 
 def _how_to_go_on(folder: RunFolder, command: str, *, resume: bool) -> str:

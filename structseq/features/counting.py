@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from structseq.data.example import Example
+from structseq.data.modality import FRAMES, modality_of
 from structseq.data.vocabulary import Vocabulary
 from structseq.features.affixes import Affixes, AffixOptions
 from structseq.features.base import Feature
@@ -49,7 +50,7 @@ def count_vocabularies(
 ) -> Counted:
     """Count for the house's own features; ``columns`` are the names of further input columns, and ``known`` words are
     counted too."""
-    if any("frames" in example.inputs for example in examples):
+    if modality_of(examples) is FRAMES:
         return Counted({}, {"frames": examples[0].frames.shape[1]})
     counted = Counter(word for example in examples for word in example.tokens)
     counted.update(dict(zip(known.items, known.counts, strict=True)) if known is not None else {})

@@ -111,6 +111,10 @@ class Head(nn.Module, ABC):
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
         """Answers by name, from their numbers."""
 
+    def symbols(self) -> Sequence[str]:
+        """What its answers are made of."""
+        return self.tags.labels
+
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         """The names along the axes of each parameter whose entries belong to tags, labels or symbols."""
         return {}

@@ -21,10 +21,6 @@ class SequenceHead(Head):
 
     task = "transduction"
 
-    def symbols(self) -> Sequence[str]:
-        """What its answers are made of."""
-        return self.tags.labels
-
     def target(self, example: Example) -> list[int] | None:
         """Numbers of the gold symbols, from 1; None where one is unknown."""
         return self.numbers(example.target)

@@ -76,13 +76,7 @@ def tagged_records(tagger: Tagger, source: Source, options: dict[str, Any], *, c
 def tagged_texts(tagger: Tagger, source: Source, encoding: str, *, confidence: bool) -> Iterator[str]:
     """A JSON record for each line of text."""
     for tagging in tagger.tag_texts(text_lines(source, encoding=encoding), confidence=confidence):
-        yield text_record(tagging)
-
-
-def text_record(tagging: Tagging) -> str:
-    """The answer to a text as a line of JSON."""
-    record = {"text": tagging.text, "tokens": list(tagging.tokens), **tagging.record()}
-    return json.dumps(record, ensure_ascii=False) + "\n"
+        yield json.dumps(tagging.text_record(), ensure_ascii=False) + "\n"
 
 
 def _tagged(

@@ -13,11 +13,11 @@ from structseq.data.example import Example
 from structseq.evaluation.perplexity import TokenLogProbs
 from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
 from structseq.model import Model
-from structseq.tasks.answers import Row
+from structseq.tasks.answers import Answer, Row
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class Score(Answer):
     """One text with its probability.
 
     Attributes

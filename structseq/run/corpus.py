@@ -97,7 +97,7 @@ def prepare_corpus(
     Parameters
     ----------
     names:
-        What messages call its parts.
+        Names of its parts, for messages.
     hold:
         Whether a share of the training data is held out where there is no dev set.
     describe:
@@ -130,11 +130,17 @@ def prepare_corpus(
             "best epoch by (training.validation_fraction)"
         )
     for name, part in ((names.dev or names.train, dev), (names.test, corpus.test)):
-        if unseen := task.unseen(train, part):
-            listed = ", ".join(f"{each} ({count})" for each, count in list(unseen.items())[:NAMES])
-            more = f" and {len(unseen) - NAMES} more" if len(unseen) > NAMES else ""
-            say(f"warning: {name}: {task.noun} that training does not have, counted as misses: {listed}{more}")
+        _warn_of_unseen(task, train, part, name, say)
     return PreparedCorpus(Corpus(tuple(train), tuple(dev), corpus.test), checked.scheme)
+
+
+def _warn_of_unseen(
+    task: type[Task], train: Sequence[Example], part: Sequence[Example], name: str | Path | None, say: Say
+) -> None:
+    if unseen := task.unseen(train, part):
+        listed = ", ".join(f"{each} ({count})" for each, count in list(unseen.items())[:NAMES])
+        more = f" and {len(unseen) - NAMES} more" if len(unseen) > NAMES else ""
+        say(f"warning: {name}: {task.noun} that training does not have, counted as misses: {listed}{more}")
 
 
 def warn_of_skipped(model: Model, examples: Sequence[Example], name: str | Path, say: Say) -> None:

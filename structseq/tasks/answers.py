@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,28 @@ Style = Literal["structseq", "hf"]
 
 # A line for people: what was found, and its probability (or log-probability) if there is one
 Row = tuple[list[str], float | None]
+
+
+class Answer(ABC):
+    """What a predictor gives for one sequence."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+
+    @abstractmethod
+    def rows(self) -> list[Row]:
+        """For people: lines of cells, each with its probability (or log-probability) if there is one."""
+
+    def text_record(self) -> dict[str, Any]:
+        """What JSON holds of the answer to a text."""
+        return self.to_dict()
+
+    def heading(self) -> str | None:
+        """For people: a line above the rows, which are then indented; None for none."""
+        return None
 
 
 class TextToken(str):
@@ -64,7 +87,7 @@ class TaggedSpan:
 
 
 @dataclass(frozen=True)
-class Tagging:
+class Tagging(Answer):
     """One sentence, tagged.
 
     Attributes
@@ -154,8 +177,14 @@ class Tagging:
         record |= {"start_token": span.start, "end_token": span.end, "label": span.label}
         return record if span.confidence is None else {**record, "confidence": span.confidence}
 
+    def heading(self) -> str | None:
+        return self.text
+
+    def text_record(self) -> dict[str, Any]:
+        return {"text": self.text, "tokens": list(self.tokens), **self.record()}
+
     def rows(self) -> list[Row]:
-        """For people: the label, then each span (or token) and its tag."""
+        """The label, then each span (or token) and its tag."""
         rows: list[Row] = [] if self.label is None else [([self.label], self.label_confidence)]
         if self.scheme.plain:
             units = [[token, tag] for token, tag in zip(self.tokens, self.tags, strict=True)]
@@ -165,7 +194,7 @@ class Tagging:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameTagging:
+class FrameTagging(Answer):
     """One recording with a tag for each step.
 
     Attributes
@@ -183,12 +212,14 @@ class FrameTagging:
     source: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
         return {**self.source, **({} if self.label is None else {"label": self.label}), "tags": list(self.tags)}
+
+    def rows(self) -> list[Row]:
+        return [([tag], None) for tag in self.tags]
 
 
 @dataclass(frozen=True, slots=True)
-class Classification:
+class Classification(Answer):
     """One text, or recording, with its label.
 
     Attributes
@@ -215,7 +246,6 @@ class Classification:
     audio: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
         if self.tokens is None:
             source: dict[str, Any] = {} if self.audio is None else {"audio": self.audio}
         else:
@@ -224,12 +254,11 @@ class Classification:
         return {**source, "label": self.label, **sure}
 
     def rows(self) -> list[Row]:
-        """For people: the label."""
         return [([self.label], self.confidence)]
 
 
 @dataclass(frozen=True, slots=True)
-class Transduction:
+class Transduction(Answer):
     """One answer of its own length.
 
     Attributes
@@ -250,10 +279,8 @@ class Transduction:
     source: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
         sure = {} if self.log_prob is None else {"log_prob": self.log_prob}
         return {**self.source, "answer": self.text, **sure}
 
     def rows(self) -> list[Row]:
-        """For people: the answer."""
         return [([self.text], self.log_prob)]

@@ -48,10 +48,6 @@ class Answering(Protocol):
         """What its answers are made of."""
         ...
 
-    def log_probs(self, examples: Sequence[Example]) -> list[float]:
-        """The log-probability of each example's gold answer, in nats; -inf where the model has no such answer."""
-        ...
-
 
 class Checked(NamedTuple):
     """A training set that is fit to learn from.
