@@ -143,7 +143,7 @@ def test_a_finished_run_says_so_and_does_nothing(
     words = [word.replace("epochs=12", "epochs=1") for word in words if word != "--quiet"]
     out = tmp_path / "model"
     done = call(capsys, *words, out, "--resume")
-    assert done.status == 0 and f"{out}: there is nothing to go on with; training begins" in done.err
+    assert done.status == 0 and f"{out}: there is nothing to resume; training begins" in done.err
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     again = call(capsys, *words, out, "--resume")
     assert (again.status, again.out) == (0, "")
