@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from results import append, read_results, spread
 from table import markdown, write_json
 
-from structseq.config import Options
+from structseq.config import Options, parse_settings
 from structseq.data.audio import frames_of, samples_of
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
-from structseq.data.options import AudioOptions, parse_settings
+from structseq.data.options import AudioOptions
 from structseq.errors import DataError
 from structseq.spans import PLAIN
 

@@ -31,6 +31,7 @@ from structseq.errors import ConfigError
 from structseq.heads import HEADS, TRANSCRIBERS
 from structseq.model import Model
 from structseq.spans import PLAIN, scheme_of
+from structseq.tasks import task_of
 from structseq.training import train
 
 WORDS = [f"w{number}" for number in range(300)]
@@ -69,9 +70,8 @@ def models() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def compared(name: str, options: dict[str, Any], rows: int, repeats: int) -> dict[str, Any]:
     examples = examples_for(name, rows)
-    scheme = scheme_of("BIO") if "tags" in kind_of(options).asks and "trim" not in name else PLAIN
-    if name in TRANSCRIBERS:
-        scheme = PLAIN
+    tagged = "tags" in task_of(HEADS[options.get("head", {}).get("type", "crf")]).required_targets
+    scheme = scheme_of("BIO") if tagged else PLAIN
     made = Model.prepare(Options.of(options), examples, scheme, seed=0)
     few, found = examples[:6], {"model": name}
     losses, gradients, answers = {}, {}, {}
@@ -119,10 +119,6 @@ def trained(model: Model, examples: list[Example], device: str, repeats: int) ->
 def alike(answer: Any) -> Any:
     """An answer that can be compared: frames to two places."""
     return np.round(answer, 2).tolist() if isinstance(answer, np.ndarray) else answer
-
-
-def kind_of(options: dict[str, Any]) -> Any:
-    return HEADS[options.get("head", {}).get("type", "crf")]
 
 
 def examples_for(name: str, rows: int) -> list[Example]:

@@ -112,7 +112,7 @@ def trained(
     assert last is not None
     seconds = round(perf_counter() - started, 1)
     scores = {
-        part: scored(gold[part], list(model.predict(learned[part])), joint="label" in model.head.asks) for part in parts
+        part: scored(gold[part], list(model.predict(learned[part])), joint="label" in model.task.required_targets) for part in parts
     }
     return {"seconds": seconds, "best_epoch": last.best_epoch, "parts": scores}
 
