@@ -19,6 +19,7 @@ from structseq.cli.describing import describe
 from structseq.cli.embedding import embed
 from structseq.cli.entrypoint import run_safely
 from structseq.cli.evaluating import evaluate
+from structseq.cli.options import options
 from structseq.cli.tagging import tag
 from structseq.cli.training import train
 
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (check, convert, train, evaluate, tag, embed, describe, compare):
+for command in (check, convert, train, evaluate, tag, embed, describe, compare, options):
     app.command(cls=Command)(command)
 
 
