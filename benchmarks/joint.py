@@ -111,9 +111,8 @@ def trained(
             print(f"{folder.name}, seed {seed}: {told}", file=sys.stderr, flush=True)
     assert last is not None
     seconds = round(perf_counter() - started, 1)
-    scores = {
-        part: scored(gold[part], list(model.predict(learned[part])), joint="label" in model.task.required_targets) for part in parts
-    }
+    joint = "label" in model.task.required_targets
+    scores = {part: scored(gold[part], list(model.predict(learned[part])), joint=joint) for part in parts}
     return {"seconds": seconds, "best_epoch": last.best_epoch, "parts": scores}
 
 
