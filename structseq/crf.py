@@ -13,7 +13,7 @@ from torch import Tensor
 
 from structseq.structures.base import Ranked
 from structseq.structures.chain import LinearChain
-from structseq.structures.constraints import checked_tables, counted, fault_of
+from structseq.structures.constraints import Tables, checked_tables, counted, fault_of
 
 if TYPE_CHECKING:
     from structseq.spans import Legal
@@ -43,11 +43,6 @@ class CRF(torchcrf.CRF):
         Booleans start (K,), transitions (K, K) [from, to], end (K,), as `Scheme.legal` returns them. What they forbid
         has probability exactly 0, in training and decoding. Not part of the state dict. None allows everything.
 
-    Raises
-    ------
-    ValueError
-        For a number of tags below 1, or constraints of another type or shape.
-
     Examples
     --------
     Hard constraints from a tagging scheme: I-x never begins a row and never follows O.
@@ -76,11 +71,7 @@ class CRF(torchcrf.CRF):
     """
 
     def __init__(
-        self,
-        num_tags: int,
-        batch_first: bool = False,
-        *,
-        constraints: Legal | tuple[Any, Any, Any] | None = None,
+        self, num_tags: int, batch_first: bool = False, *, constraints: Legal | tuple[Any, Any, Any] | None = None
     ) -> None:
         super().__init__(num_tags, batch_first)
         tables = (None, None, None) if constraints is None else checked_tables(constraints, num_tags)
@@ -94,7 +85,7 @@ class CRF(torchcrf.CRF):
         return f"CRF(num_tags={self.num_tags}, constraints={legal} of {self.num_tags**2} transitions)"
 
     @property
-    def constraints(self) -> tuple[Tensor, Tensor, Tensor] | None:
+    def constraints(self) -> Tables | None:
         """Booleans start (K,), transitions (K, K) [from, to], end (K,); None if everything is legal."""
         if self.legal_start is None:
             return None
@@ -102,12 +93,7 @@ class CRF(torchcrf.CRF):
         return self.legal_start.bool(), self.legal_transitions.bool(), self.legal_end.bool()
 
     def chain(
-        self,
-        emissions: Tensor,
-        lengths: Tensor,
-        legal: tuple[Tensor, Tensor, Tensor] | None = None,
-        *,
-        allowed: Tensor | None = None,
+        self, emissions: Tensor, lengths: Tensor, legal: Tables | None = None, *, allowed: Tensor | None = None
     ) -> LinearChain:
         """The distribution over tag sequences for ``emissions`` (B, T, K), rows first, with ``lengths`` (B,).
 
@@ -121,43 +107,35 @@ class CRF(torchcrf.CRF):
                 end = torch.where(tables[2], end, -torch.inf)
         return LinearChain(emissions, transitions, start, end, lengths, allowed=allowed)
 
-    # -- methods of the distribution ----------------------------------------------------------------------------------
-
     def forward(
-        self,
-        emissions: Tensor,
-        tags: Tensor,
-        mask: Tensor | None = None,
-        reduction: str = "sum",
-        *,
+        self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, reduction: str = "sum", *,
         allowed: Tensor | None = None,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """Log-likelihood of ``tags`` (B, T) given ``emissions`` (B, T, K), in nats, never positive.
 
         ``reduction``: ``none`` returns (B,); ``sum``, ``mean`` (over rows) and ``token_mean`` (over unmasked steps) a
         scalar. Raises ValueError if the constraints or ``allowed`` forbid ``tags`` (`log_prob` returns -inf), and
         IndexError for an unmasked tag out of range.
         """
-        chain, order = self._chain(emissions, mask, allowed, tags)
+        likelihood = self.log_prob(emissions, tags, mask, allowed=allowed)
         if reduction not in REDUCTIONS:
             raise ValueError(f"invalid reduction: {reduction}")
-        likelihood = self._log_prob(chain, order, tags, mask)
         if allowed is not None or self.legal_start is not None:
-            self._require_possible(likelihood, tags, mask, allowed)
+            found = likelihood.detach().cpu().numpy()
+            if not np.isfinite(found).all():
+                permitted = None if allowed is None else self._laid(allowed)
+                _require_possible(found, *self._arrays(tags, mask), self._legal(), permitted)
         if reduction == "none":
             return likelihood
         if reduction == "mean":
             return likelihood.mean()
         total = likelihood.sum()
-        return total if reduction == "sum" else total / chain.lengths.sum().clamp(min=1)
+        if reduction == "sum":
+            return total
+        return total / max(tags.numel() if mask is None else int(mask.bool().sum()), 1)
 
     def decode(
-        self,
-        emissions: Tensor,
-        mask: Tensor | None = None,
-        *,
-        allowed: Tensor | None = None,
-        method: str = "viterbi",
+        self, emissions: Tensor, mask: Tensor | None = None, *, allowed: Tensor | None = None, method: str = "viterbi"
     ) -> list[list[int]]:
         """For each row of ``emissions`` (B, T, K) the list of its unmasked steps' tags.
 
@@ -181,7 +159,16 @@ class CRF(torchcrf.CRF):
     ) -> Tensor:
         """(B,) log-probability of each row's ``tags`` (B, T), in nats; -inf if they are forbidden."""
         chain, order = self._chain(emissions, mask, allowed, tags)
-        return self._log_prob(chain, order, tags, mask)
+        target = self._laid(tags)
+        if order is not None:
+            target = target.to(order.device).gather(1, order)
+        if not chain.fast:
+            _require_known(*self._arrays(tags, mask), self.num_tags)
+        try:
+            return chain.log_prob(target)
+        except IndexError:
+            _require_known(*self._arrays(tags, mask), self.num_tags)  # names the caller's own steps
+            raise
 
     def marginals(
         self, emissions: Tensor, mask: Tensor | None = None, *, allowed: Tensor | None = None, edges: bool = False
@@ -207,14 +194,9 @@ class CRF(torchcrf.CRF):
         return self._chain(emissions, mask, allowed)[0].entropy()
 
     def sample(
-        self,
-        emissions: Tensor,
-        mask: Tensor | None = None,
-        *,
-        n: int = 1,
-        generator: torch.Generator | None = None,
-        allowed: Tensor | None = None,
-    ) -> Tensor:
+        self, emissions: Tensor, mask: Tensor | None = None, *, n: int = 1,
+        generator: torch.Generator | None = None, allowed: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """(n, B, T) independently drawn tag sequences, 0 at masked steps; reproducible by ``generator``.
 
         Raises ValueError if no sequence is possible, and for ``n`` below 1.
@@ -247,17 +229,9 @@ class CRF(torchcrf.CRF):
         that the other follows, an end score the share that end a row. Without emissions the layer is then a bigram
         model of the tags (requested in pytorch-crf's issue 39, where it halved a user's validation loss).
 
-        Parameters
-        ----------
-        sequences:
-            Rows of tag numbers, 0 to K - 1; empty ones are ignored.
-        smoothing:
-            Above 0; added to every count that the constraints permit.
-
-        Raises
-        ------
-        ValueError
-            If a row is not a sequence of tag numbers, if the constraints forbid it, or if all are empty.
+        ``sequences`` are rows of tag numbers, 0 to K - 1; empty ones are ignored. ``smoothing``, above 0, is added to
+        every count that the constraints permit. Raises ValueError if a row is not a sequence of tag numbers, if the
+        constraints forbid it, or if all are empty.
 
         Examples
         --------
@@ -286,8 +260,6 @@ class CRF(torchcrf.CRF):
                 parameter.copy_(torch.from_numpy(np.log(share)))
         return self
 
-    # -- helpers ------------------------------------------------------------------------------------------------------
-
     def _chain(
         self, emissions: Tensor, mask: Tensor | None, allowed: Tensor | None, tags: Tensor | None = None
     ) -> tuple[LinearChain, Tensor | None]:
@@ -310,18 +282,6 @@ class CRF(torchcrf.CRF):
             allowed = None if allowed is None else allowed.to(scores.device).gather(1, every)
         return self.chain(scores, lengths, allowed=allowed), order
 
-    def _log_prob(self, chain: LinearChain, order: Tensor | None, tags: Tensor, mask: Tensor | None) -> Tensor:
-        target = self._laid(tags)
-        if order is not None:
-            target = target.to(order.device).gather(1, order)
-        if not chain.fast:
-            self._require_known(tags, mask)
-        try:
-            return chain.log_prob(target)
-        except IndexError:
-            self._require_known(tags, mask)  # names the caller's own steps
-            raise
-
     def _laid(self, values: Tensor) -> Tensor:
         """Exchanges the layouts (B, T, ...) and the caller's."""
         return values if self.batch_first else values.transpose(0, 1)
@@ -334,35 +294,36 @@ class CRF(torchcrf.CRF):
     def _legal(self) -> list[np.ndarray] | None:
         return None if self.constraints is None else [table.cpu().numpy() for table in self.constraints]
 
-    def _require_known(self, tags: Tensor, mask: Tensor | None) -> None:
-        """Raise IndexError if an unmasked tag is out of range."""
+    def _arrays(self, tags: Tensor, mask: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+        """Tags and where they are not masked, both (B, T)."""
         known = self._array(tags)
-        wrong = (known < 0) | (known >= self.num_tags)
-        if mask is not None:
-            wrong &= self._array(mask.bool())
-        if wrong.any():
-            row, step = np.argwhere(wrong)[0].tolist()
-            raise IndexError(
-                f"expected tags from 0 to {self.num_tags - 1}, found {known[row, step]} in row {row} at step {step}; "
-                "give it a tag or mask the step"
-            )
+        return known, np.ones(known.shape, bool) if mask is None else self._array(mask.bool())
 
-    def _require_possible(self, likelihood: Tensor, tags: Tensor, mask: Tensor | None, allowed: Tensor | None) -> None:
-        """Raise ValueError if constraints or ``allowed`` forbid ``tags``."""
-        found = likelihood.detach()
-        if found.numel() == 0 or float(found.min()) > -torch.inf:  # false for NaN too
-            return
-        known, legal = self._array(tags), self._legal()
-        real = np.ones(known.shape, bool) if mask is None else self._array(mask.bool())
-        for row in (~torch.isfinite(found)).nonzero().squeeze(1).tolist():
-            steps = np.flatnonzero(real[row])
-            permitted = None if allowed is None else self._laid(allowed)[row].cpu().numpy()
-            fault = fault_of(known[row, steps].tolist(), steps.tolist(), legal, permitted)
-            if fault is not None:
-                raise ValueError(
-                    f"expected tags that constraints and allowed permit, found in row {row} {fault}; "
-                    "correct the tags, mask the step or permit the move"
-                )
+
+def _require_known(known: np.ndarray, real: np.ndarray, tags: int) -> None:
+    """Raise IndexError if an unmasked tag is out of range."""
+    wrong = real & ((known < 0) | (known >= tags))
+    if wrong.any():
+        row, step = np.argwhere(wrong)[0].tolist()
+        raise IndexError(
+            f"expected tags from 0 to {tags - 1}, found {known[row, step]} in row {row} at step {step}; "
+            "give it a tag or mask the step"
+        )
+
+
+def _require_possible(
+    likelihood: np.ndarray, known: np.ndarray, real: np.ndarray, legal: list[np.ndarray] | None, allowed: Any
+) -> None:
+    """Raise ValueError if constraints or ``allowed`` (B, T, K) forbid the tags of a row."""
+    for row in np.flatnonzero(~np.isfinite(likelihood)).tolist():
+        steps = np.flatnonzero(real[row])
+        permitted = None if allowed is None else allowed[row].cpu().numpy()
+        fault = fault_of(known[row, steps].tolist(), steps.tolist(), legal, permitted)
+        if fault is not None:
+            raise ValueError(
+                f"expected tags that constraints and allowed permit, found in row {row} {fault}; "
+                "correct the tags, mask the step or permit the move"
+            )
 
 
 def _require_arguments(

@@ -51,7 +51,8 @@ class Ctc(Searched):
     for each label, one more between equal labels) has probability 0 and gradient 0.
 
     `best` and `beam` are approximate: the best sequence needs a sum over its paths inside a maximum, so this is not a
-    `Structure`. Their exact probability is `log_prob`, which uses `Alignments`.
+    `Structure`. Their exact probability is `log_prob`, which uses `Alignments`. Raises ValueError if a shape, a type, a
+    length or a label does not fit.
 
     Parameters
     ----------
@@ -60,11 +61,6 @@ class Ctc(Searched):
         exactly 0, gradient exactly 0.
     lengths: (B,)
         True number of frames of each row; what lies beyond is never read.
-
-    Raises
-    ------
-    ValueError
-        If a shape, a type, a length or a label does not fit.
 
     Examples
     --------
@@ -97,8 +93,6 @@ class Ctc(Searched):
         never = torch.isneginf(scores).all(-1, keepdim=True)  # frames without a possible label
         return torch.where(never, -torch.inf, torch.where(never, 0.0, scores).log_softmax(-1))
 
-    # -- exact --------------------------------------------------------------------------------------------------------
-
     def alignments(self, target: Tensor, target_lengths: Tensor | None = None) -> Alignments:
         """The distribution over the frame paths of each row that read ``target`` (B, U)."""
         return Alignments(self.log_probs, self.lengths, target, target_lengths, blank=self.blank)
@@ -123,8 +117,6 @@ class Ctc(Searched):
         """(B, T, K) probability that a frame has a label: its softmax; zero in the padding."""
         found = self.log_probs.detach().exp()
         return torch.where(real_steps(found, self.lengths).unsqueeze(2), found, 0.0)
-
-    # -- searched -----------------------------------------------------------------------------------------------------
 
     def best(self) -> Ranked:
         return self.best_path()
@@ -165,9 +157,6 @@ class Ctc(Searched):
             for rank, (log_prob, labels) in enumerate(answers[:k]):
                 path[row, rank, : len(labels)], score[row, rank] = torch.tensor(labels, dtype=torch.int64), log_prob
         return Ranked(path.to(self.scores.device), score.to(self.scores))
-
-
-# -- the search -------------------------------------------------------------------------------------------------------
 
 
 class _Prefixes:

@@ -125,18 +125,11 @@ class Ranked(NamedTuple):
 
 
 class Distribution(ABC):
-    """A probability distribution over answers for each row of a batch.
+    """A probability distribution over answers for each row of a batch."""
 
-    Attributes
-    ----------
-    exact:
-        Names of the methods whose results are exact.
-    calibrated:
-        Whether the scores were learned as log-probabilities. If not (margin losses), confidences are reported only
-        after a temperature was fitted on held-out data.
-    """
-
-    exact: frozenset[str] = frozenset({"log_prob", "best"})
+    exact: frozenset[str] = frozenset({"log_prob", "best"})  # names of the methods whose results are exact
+    # Whether the scores were learned as log-probabilities. If not (margin losses), confidences are reported only after
+    # a temperature was fitted on held-out data.
     calibrated: bool = True
 
     @abstractmethod

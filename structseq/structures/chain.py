@@ -10,16 +10,7 @@ import torch
 from torch import Tensor
 
 from structseq.structures import vectorised
-from structseq.structures.base import (
-    LogSum,
-    Ranked,
-    Semiring,
-    Structure,
-    draw,
-    lengths_of,
-    only_allowed,
-    require_count,
-)
+from structseq.structures.base import LogSum, Ranked, Semiring, Structure, draw, lengths_of, only_allowed, require_count
 from structseq.structures.forward_backward import (
     LogPartition,
     LogProb,
@@ -50,18 +41,18 @@ class TagDistribution(Protocol):
 
     def marginals(self) -> Tensor:
         """(B, T, K) probability that a token has a tag; zero beyond each row's length."""
-        ...
 
     def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
         """(S,) float64 probability of each span (row, start, end, index of its pattern): that it begins, continues and
         ends there as its pattern says."""
-        ...
 
 
 class LinearChain(Structure):
     """A distribution over tag sequences y, p(y) proportional to exp(score(y)).
 
     score(y) = start[y_1] + sum_t scores[t, y_t] + sum_t transitions[y_{t-1}, y_t] + end[y_L]
+
+    Raises ValueError if a shape or a type does not fit.
 
     Parameters
     ----------
@@ -77,11 +68,6 @@ class LinearChain(Structure):
     calibrated:
         False if the scores were learned with a margin loss.
 
-    Raises
-    ------
-    ValueError
-        If a shape or a type does not fit.
-
     Examples
     --------
     >>> scores = torch.tensor([[[2.0, 0.0], [0.0, 1.0]]])
@@ -95,16 +81,9 @@ class LinearChain(Structure):
     exact = Structure.exact | {"edge_marginals", "span_probabilities"}
 
     def __init__(
-        self,
-        scores: Tensor,
-        transitions: Tensor,
-        start: Tensor,
-        end: Tensor,
-        lengths: Tensor,
-        *,
-        allowed: Tensor | None = None,
-        calibrated: bool = True,
-    ) -> None:
+        self, scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor, *,
+        allowed: Tensor | None = None, calibrated: bool = True,
+    ) -> None:  # fmt: skip
         if scores.dim() != 3 or not scores.is_floating_point():
             raise ValueError(
                 f"scores: expected floating-point numbers of shape (rows, steps, tags), "
@@ -127,15 +106,13 @@ class LinearChain(Structure):
 
     @property
     def fast(self) -> bool:
-        """Whether the compiled kernels can be used: see `forward_backward.serves`."""
+        """Whether the compiled kernels can be used."""
         return serves(self.scores)
 
     @property
     def tables(self) -> tuple[Tensor, Tensor, Tensor]:
         """Transitions (1|B, 1|T-1, K, K) [from, to], start and end (1|B, K)."""
         return table_of(self.transitions), edge_of(self.start), edge_of(self.end)
-
-    # -- the definition -----------------------------------------------------------------------------------------------
 
     @property
     def weights(self) -> tuple[Tensor, ...]:
@@ -187,8 +164,6 @@ class LinearChain(Structure):
         last = tags.gather(1, (self.lengths.to(tags.device) - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
         edges = start.expand(rows, -1)[row, tags[:, 0]] + end.expand(rows, -1)[row, last]
         return total + torch.where(real[:, 0], edges, torch.zeros_like(edges))
-
-    # -- the same, fast -----------------------------------------------------------------------------------------------
 
     def log_partition(self) -> Tensor:
         if self.scores.numel() == 0:

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+Tables = tuple[Tensor, Tensor, Tensor]
 
-def checked_tables(constraints: Any, tags: int) -> tuple[Tensor, Tensor, Tensor]:
+
+def checked_tables(constraints: Any, tags: int) -> Tables:
     """Checked copies of the constraints."""
     names = ("start", "transitions", "end")
     triple = isinstance(constraints, (tuple, list)) and len(constraints) == 3

@@ -43,20 +43,13 @@ class Chain(Protocol):
 
     @property
     def tables(self) -> tuple[Tensor, Tensor, Tensor]: ...
-
     @property
     def weights(self) -> tuple[Tensor, ...]: ...
-
     def with_weights(self, weights: tuple[Tensor, ...]) -> Chain: ...
-
     def float64_rows(self, rows: Tensor) -> Chain: ...
-
     def posteriors(self) -> Posteriors: ...
-
     def arrays(self) -> list[np.ndarray]: ...
-
     def path_score(self, target: Tensor) -> Tensor: ...
-
     def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor: ...
 
 
@@ -179,83 +172,51 @@ def _in_logarithms(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
     return marginals, log_z, transitions
 
 
-class _Buffers(NamedTuple):
-    """Arrays that one call of the kernels fills."""
-
-    exponents: np.ndarray
-    alphas: np.ndarray
-    arrivals: np.ndarray
-    scales: np.ndarray
-    marginals: np.ndarray
-    log_z: np.ndarray
-    alive: np.ndarray
-
-    @staticmethod
-    def of(scores: np.ndarray, transitions: np.ndarray, start: np.ndarray, end: np.ndarray) -> _Buffers:
-        rows, steps, tags = scores.shape
-        width, number = -(-tags // LANES) * LANES, scores.dtype
-        # In one piece, for one call of exp; `kernels.split` takes it apart.
-        size = width * (rows * steps + transitions.shape[0] * transitions.shape[1] * width + len(start) + len(end))
-        alphas, arrivals = np.empty((2, rows, steps, width), number)
-        return _Buffers(
-            np.empty(size, number), alphas, arrivals, np.empty((rows, steps + 1), number),
-            np.empty(scores.shape, number), np.empty(rows), np.empty(rows, bool),
-        )  # fmt: skip
-
-    def started(self, chain: Chain) -> tuple[Any, ...]:
-        """Takes the exponentials; returns the arguments of `kernels.solved` after the chain's arrays and lengths."""
-        from structseq.structures import kernels
-
-        lengths = chain.lengths.numpy()
-        forbidden = kernels.shifted(*chain.arrays(), lengths, self.exponents, self.log_z)
-        np.exp(self.exponents, out=self.exponents)
-        return (forbidden, self.exponents, *_LIMITS[chain.scores.dtype], *self[1:])
-
-    def scaled(self, chain: Chain) -> Scaled:
-        from structseq.structures import kernels
-
-        scores, *tables = chain.arrays()
-        weights, factors, start, end = kernels.split.py_func(self.exponents, *scores.shape, *tables)
-        return Scaled(weights, factors, start, end, self.alphas, self.arrivals, self.scales, self.alive)
-
-
 def _compiled(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
+    """Variables, marginals (B, T, K) and log Z (B,) by the kernels."""
     from structseq.structures import kernels
 
-    arrays = chain.arrays()
-    buffers = _Buffers.of(*arrays)
-    kernels.solved(*arrays, chain.lengths.numpy(), *buffers.started(chain))
-    return buffers.scaled(chain), torch.from_numpy(buffers.marginals), torch.from_numpy(buffers.log_z)
+    scores, transitions, start, end = arrays = chain.arrays()
+    (rows, steps, tags), number, lengths = scores.shape, scores.dtype, chain.lengths.numpy()
+    width = -(-tags // LANES) * LANES
+    # In one piece, for one call of exp; `kernels.split` takes it apart.
+    size = width * (rows * steps + transitions.shape[0] * transitions.shape[1] * width + len(start) + len(end))
+    exponents, (alphas, arrivals) = np.empty(size, number), np.empty((2, rows, steps, width), number)
+    scales, marginals = np.empty((rows, steps + 1), number), np.empty(scores.shape, number)
+    log_z, alive = np.empty(rows), np.empty(rows, bool)
+    forbidden = kernels.shifted(*arrays, lengths, exponents, log_z)
+    np.exp(exponents, out=exponents)
+    limits = _LIMITS[chain.scores.dtype]
+    written = (alphas, arrivals, scales, marginals, log_z, alive)
+    kernels.solved(*arrays, lengths, forbidden, exponents, *limits, *written)
+    weights, factors, opening, closing = kernels.split.py_func(exponents, rows, steps, tags, transitions, start, end)
+    scaled = Scaled(weights, factors, opening, closing, alphas, arrivals, scales, alive)
+    return scaled, torch.from_numpy(marginals), torch.from_numpy(log_z)
 
 
 def _learned(chain: Chain, target: Tensor) -> tuple[Tensor, list[Tensor]] | None:
     """(B,) log p of paths and its gradients for an upstream gradient of 1; None if a row needs higher precision."""
     from structseq.structures import kernels
 
-    scores, transitions, *_ = arrays = chain.arrays()
     total = path_scores(chain, target).numpy()
-    buffers, lengths = _Buffers.of(*arrays), chain.lengths.numpy()
-    kernels.solved(*arrays, lengths, *buffers.started(chain))
-    if not buffers.alive.all():
+    scaled, marginals, log_z = _compiled(chain)
+    if not scaled.alive.all():
         return None
-    few = transitions.shape[:2] == (1, 1) and buffers.alphas.shape[2] <= FEW
+    scores, transitions, _, _ = chain.arrays()
+    few = transitions.shape[:2] == (1, 1) and scaled.alphas.shape[2] <= FEW
     shapes = (chain.transitions.shape, chain.start.shape, chain.end.shape)
     tables = [np.zeros(shape, scores.dtype) for shape in shapes]
     found = [np.empty(scores.shape, scores.dtype), *tables]
     seen = (found[0], table_of(tables[0]), edge_of(tables[1]), edge_of(tables[2]))
-    scaled = buffers.scaled(chain)
-    kernels.likelihood_back(
-        buffers.marginals, scaled.alphas, scaled.arrivals, scaled.factors, few, target.numpy(), lengths, *seen
-    )
+    used = (scaled.alphas, scaled.arrivals, scaled.factors, few, target.numpy(), chain.lengths.numpy())
+    kernels.likelihood_back(marginals.numpy(), *used, *seen)
     gradients = [torch.from_numpy(part) for part in found]
     if not few:
-        known = Posteriors(buffers.marginals, buffers.log_z, scaled, _NONE, buffers.log_z, chain.lengths)
-        counts = known.expected_transitions(
-            torch.ones(len(target), dtype=chain.scores.dtype), table_of(tables[0]).shape
-        )
+        known = Posteriors(marginals, log_z, scaled, _NONE, log_z, chain.lengths)
+        counts = known.expected_transitions(torch.ones(len(target), dtype=chain.scores.dtype), seen[1].shape)
         gradients[1] -= counts.view(gradients[1].shape)
     # NumPy, because torch takes ten times as long for so little.
-    return torch.from_numpy(np.minimum(total - buffers.log_z, 0).astype(scores.dtype)), gradients
+    return torch.from_numpy(np.minimum(total - log_z.numpy(), 0).astype(scores.dtype)), gradients
 
 
 def _by_torch(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:

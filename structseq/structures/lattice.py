@@ -50,7 +50,8 @@ class Alignments(Structure):
 
     A path goes through the states of `Lattice`: it stays, takes the next state, or skips a blank between two different
     labels. Ties go to the path whose last state is lowest, then the state before it, and so on, in `ranked` too.
-    Recursions run in logarithms and float64. Time and memory are O(B T (K + U)).
+    Recursions run in logarithms and float64. Time and memory are O(B T (K + U)). Raises ValueError if a shape, a type,
+    a length or a label does not fit.
 
     Parameters
     ----------
@@ -63,11 +64,6 @@ class Alignments(Structure):
     target_lengths: (B,)
         By default the number of labels that are not blank.
 
-    Raises
-    ------
-    ValueError
-        If a shape, a type, a length or a label does not fit.
-
     Examples
     --------
     >>> scores = torch.tensor([[[0.1, 0.9], [0.5, 0.5], [0.2, 0.8]]]).log()
@@ -77,13 +73,7 @@ class Alignments(Structure):
     """
 
     def __init__(
-        self,
-        scores: Tensor,
-        lengths: Tensor,
-        target: Tensor,
-        target_lengths: Tensor | None = None,
-        *,
-        blank: int = 0,
+        self, scores: Tensor, lengths: Tensor, target: Tensor, target_lengths: Tensor | None = None, *, blank: int = 0
     ) -> None:
         require_frames(scores, blank)
         self.scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
@@ -92,8 +82,6 @@ class Alignments(Structure):
         self.blank = blank
         with torch.inference_mode(False):  # gradients are taken through it in any mode
             self.lattice = Lattice.of(self.target.to(scores.device), self.target_lengths, blank)
-
-    # -- the definition -----------------------------------------------------------------------------------------------
 
     @property
     def weights(self) -> tuple[Tensor, ...]:
@@ -149,8 +137,6 @@ class Alignments(Structure):
             raise ValueError("expected alignments of the same targets and the same blank, found others")
         return found
 
-    # -- the same, fast -----------------------------------------------------------------------------------------------
-
     def log_partition(self) -> Tensor:
         if self.scores.numel() == 0:
             return super().log_partition()
@@ -188,8 +174,6 @@ class Alignments(Structure):
         labels = self.lattice.labels.unsqueeze(1).expand(-1, steps, -1)
         occupancies = torch.zeros_like(scores).scatter_add_(2, labels, shares.to(scores.dtype))
         return log_z.to(scores.dtype), occupancies
-
-    # -- parts --------------------------------------------------------------------------------------------------------
 
     def _states(self, scores: Tensor) -> Tensor:
         """(B, T, S) float64 scores of each frame in each state."""
@@ -265,9 +249,6 @@ def _scan(each: Tensor, lattice: Lattice) -> Tensor:
         torch.logaddexp(here, one, out=behind)
         torch.logaddexp(behind, jumped, out=behind)
     return arrivals.permute(2, 0, 1)
-
-
-# -- shapes -----------------------------------------------------------------------------------------------------------
 
 
 def require_frames(scores: Tensor, blank: int) -> None:

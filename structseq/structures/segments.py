@@ -36,7 +36,7 @@ class SemiMarkov(Structure):
     `marginals` (B, T, S, K) are the probabilities that a segment of s + 1 tokens with label k begins at t;
     `minimum_risk` maximises the expected number of right segments. Ties go to the lowest label of the first segment,
     then to the shortest first segment, then to the second segment likewise, in `ranked` too. Recursions run in float64.
-    Time and memory are O(B T K (S + K)).
+    Time and memory are O(B T K (S + K)). Raises ValueError if a shape or a type does not fit.
 
     Parameters
     ----------
@@ -51,11 +51,6 @@ class SemiMarkov(Structure):
         True length of each row in tokens.
     calibrated:
         False if the scores were learned with a margin loss.
-
-    Raises
-    ------
-    ValueError
-        If a shape or a type does not fit.
 
     Examples
     --------
@@ -72,15 +67,9 @@ class SemiMarkov(Structure):
     exact = Structure.exact | {"tag_marginals"}
 
     def __init__(
-        self,
-        scores: Tensor,
-        transitions: Tensor,
-        start: Tensor,
-        end: Tensor,
-        lengths: Tensor,
-        *,
+        self, scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor, *,
         calibrated: bool = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if scores.dim() != 4 or not scores.is_floating_point() or 0 in scores.shape[2:]:
             raise ValueError(
                 f"scores: expected floating-point numbers of shape (rows, steps, lengths, labels) with at least one "
@@ -97,17 +86,9 @@ class SemiMarkov(Structure):
 
     @classmethod
     def of_tokens(
-        cls,
-        emissions: Tensor,
-        max_length: int,
-        transitions: Tensor,
-        start: Tensor,
-        end: Tensor,
-        lengths: Tensor,
-        *,
-        length_scores: Tensor | None = None,
-        calibrated: bool = True,
-    ) -> SemiMarkov:
+        cls, emissions: Tensor, max_length: int, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor, *,
+        length_scores: Tensor | None = None, calibrated: bool = True,
+    ) -> SemiMarkov:  # fmt: skip
         """Segments of at most ``max_length`` tokens, scored by the sum of their tokens' ``emissions`` (B, T, K) plus
         ``length_scores`` (S, K) or (B, S, K).
 
@@ -129,8 +110,6 @@ class SemiMarkov(Structure):
             scores = scores + _table(length_scores, "length_scores", rows, (max_length, tags)).unsqueeze(1)
         at_least = torch.promote_types(emissions.dtype, torch.float32)
         return cls(scores.to(at_least), transitions, start, end, lengths, calibrated=calibrated)
-
-    # -- the definition -----------------------------------------------------------------------------------------------
 
     @property
     def weights(self) -> tuple[Tensor, ...]:

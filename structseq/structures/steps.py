@@ -26,16 +26,13 @@ class Stepper(Protocol):
 
     def begin(self) -> tuple[Tensor, State]:
         """Log-probabilities (B, K + 1) of each row's first symbol, and the state."""
-        ...
 
     def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
         """Log-probabilities (N, K + 1) after ``symbols`` (N,) of N hypotheses for ``rows`` (N,), and the state."""
-        ...
 
     def along(self, target: Tensor) -> Tensor:
         """(B, U + 1, K + 1) log-probabilities before each symbol of ``target`` (B, U) and after the last;
         differentiable."""
-        ...
 
 
 class Steps(Searched):
@@ -46,12 +43,8 @@ class Steps(Searched):
     where the end has probability 1 after ``longest`` (B,) symbols, so that the probabilities of all sequences sum to 1.
     A sequence (target or answer) is (.., U) int64, padded with 0, the end.
 
-    `log_prob` is exact. `best` (greedy) and `beam` may miss the most probable sequence; their scores are exact.
-
-    Raises
-    ------
-    ValueError
-        If shapes or types do not fit, or a target has symbols after its end.
+    `log_prob` is exact. `best` (greedy) and `beam` may miss the most probable sequence; their scores are exact. Raises
+    ValueError if shapes or types do not fit, or a target has symbols after its end.
 
     Examples
     --------

@@ -112,8 +112,6 @@ class TaggedSegments(Distribution):
         """(B, T, S, V) probabilities of segments."""
         return self.segments.marginals()
 
-    # -- tags and segments --------------------------------------------------------------------------------------------
-
     def _codes(self, tags: Tensor) -> tuple[Tensor, Tensor]:
         """The segmentations (B, T) of ``tags`` (B, T), in the format of `SemiMarkov`, and (B,) which rows have one; the
         others are arbitrary."""

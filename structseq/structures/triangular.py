@@ -27,7 +27,7 @@ class TriangularChain(Distribution):
 
     Every label has its own chain, so that label and tags depend on each other. All methods are exact: sums over y are
     those of the chains, and the sum over z is enumerated. An answer is (B, 1 + T): the label's number, then the tags',
-    0 beyond each row's length.
+    0 beyond each row's length. Raises ValueError if numbers of rows, lengths or a target do not fit.
 
     Parameters
     ----------
@@ -35,16 +35,6 @@ class TriangularChain(Distribution):
         Scores of the labels in nats. ``-inf`` forbids. Half precision is computed in float32.
     tags:
         Chains of B N rows: row b N + z is row b's tags under label z; lengths must not depend on z.
-
-    Attributes
-    ----------
-    lengths:
-        (B,) number of tags of each row, without the label.
-
-    Raises
-    ------
-    ValueError
-        If numbers of rows or lengths do not fit; in `log_prob` and `score`, if a target does not.
 
     Examples
     --------
@@ -55,12 +45,7 @@ class TriangularChain(Distribution):
     ([[1, 0]], [0.285, 0.715])
     """
 
-    exact = frozenset(
-        {
-            "log_prob", "best", "log_partition", "label_marginals", "marginals", "span_probabilities", "ranked",
-            "sample", "entropy",
-        }
-    )  # fmt: skip
+    exact = (LinearChain.exact - {"edge_marginals", "kl", "minimum_risk"}) | {"label_marginals"}
 
     def __init__(self, labels: Tensor, tags: LinearChain) -> None:
         if labels.dim() != 2 or not labels.is_floating_point() or not labels.shape[1]:
@@ -78,13 +63,11 @@ class TriangularChain(Distribution):
             raise ValueError(f"tags: expected the same length under all labels of a row, found {lengths.tolist()}")
         self.labels, self.tags = labels.to(torch.promote_types(labels.dtype, torch.float32)), tags
         self.calibrated = tags.calibrated
-        self.lengths = lengths[:, 0]
+        self.lengths = lengths[:, 0]  # without the label
 
     def with_tags(self, tags: LinearChain) -> TriangularChain:
         """The same labels with other chains."""
         return TriangularChain(self.labels, tags)
-
-    # -- sums ---------------------------------------------------------------------------------------------------------
 
     @property
     def label_scores(self) -> Tensor:
@@ -135,8 +118,6 @@ class TriangularChain(Distribution):
         own = torch.where(torch.isneginf(shares), 0.0, shares)
         return (shares.exp() * (self.tags.entropy().view(self.labels.shape) - own)).sum(1)
 
-    # -- answers ------------------------------------------------------------------------------------------------------
-
     def score(self, target: Tensor) -> Tensor:
         """(B,) unnormalised log-score of answers (B, 1 + T)."""
         self._require_shape(target)
@@ -169,8 +150,6 @@ class TriangularChain(Distribution):
         chosen = (torch.arange(len(self.labels), device=label.device) * self.labels.shape[1] + label).flatten()
         path = self.tags.select(chosen).sample(1, generator)[0]
         return torch.cat([label.unsqueeze(2), path.view(*label.shape, path.shape[1])], 2)
-
-    # -- parts --------------------------------------------------------------------------------------------------------
 
     def _under(self, label: Tensor) -> LinearChain:
         """Each row's chain under its ``label`` (B,)."""
