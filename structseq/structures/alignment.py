@@ -57,10 +57,9 @@ class Ctc(Searched):
     Parameters
     ----------
     scores: (B, T, K)
-        Of K labels, including the blank, in nats. Half precision is computed in float32. ``-inf`` forbids: probability
-        exactly 0, gradient exactly 0.
+        Of K labels, including the blank, in nats. Half precision is computed in float32. ``-inf`` forbids.
     lengths: (B,)
-        True number of frames of each row; what lies beyond is never read.
+        Number of frames of each row; what lies beyond is never read.
 
     Examples
     --------

@@ -151,9 +151,11 @@ class Searched(Distribution):
 
 
 class Structure(Distribution):
-    """An exact dynamic programme over weights, the first of which are scores (B, T, ...).
+    """An exact dynamic programme over weights, the first of which are ``scores`` (B, T, ...) in nats.
 
-    A subclass writes `weights`, `with_weights`, `score` and `recursion`; also `_path` if its answers are not tags.
+    ``lengths`` (B,) are the rows' true lengths; what lies beyond is never read. Half precision is computed in float32.
+    A weight of -inf forbids: probability exactly 0, gradient exactly 0. A subclass writes `weights`, `with_weights`,
+    `score` and `recursion`; also `_path` if its answers are not tags.
     """
 
     exact = frozenset(
@@ -211,8 +213,11 @@ class Structure(Distribution):
     def ranked(self, k: int) -> Ranked:
         """The ``k`` best answers, best first: path (B, k, T) and score (B, k); path 0 and score -inf if fewer exist."""
         require_count(k, "k")
-        if self.scores.numel() == 0:
-            return nothing_ranked(self.scores.shape[0], k, self.scores)
+        if self.scores.numel() == 0:  # one empty answer of score 0
+            score = self.scores.new_full((len(self.scores), k), -torch.inf)
+            score[:, :1] = 0
+            shape = (len(self.scores), k, self.scores.shape[1])
+            return Ranked(torch.zeros(shape, dtype=torch.int64, device=score.device), score)
         with torch.inference_mode(False), torch.enable_grad():
             parts = self._leaves()
             totals = self.recursion(KBest(k), parts)  # (k, B)
@@ -307,8 +312,6 @@ class Structure(Distribution):
         """The same structure where only parts that are ``allowed`` (boolean, shaped as the scores) are possible."""
         return self.with_scores(only_allowed(self.scores, allowed))
 
-    # -- helpers ------------------------------------------------------------------------------------------------------
-
     def _real(self) -> Tensor:
         return real_steps(self.scores, self.lengths)
 
@@ -337,8 +340,7 @@ class Structure(Distribution):
 
 
 class Independent(Structure):
-    """An independent softmax at every position, over scores (B, T, K) in nats; half precision is computed in
-    float32."""
+    """An independent softmax at every position, over scores (B, T, K)."""
 
     def __init__(self, scores: Tensor, lengths: Tensor) -> None:
         self.scores, self.lengths = scores.to(torch.promote_types(scores.dtype, torch.float32)), lengths
@@ -407,11 +409,14 @@ def lengths_of(lengths: Tensor, rows: int, most: int, name: str = "lengths") -> 
     return known.long().contiguous()
 
 
-def nothing_ranked(rows: int, k: int, like: Tensor) -> Ranked:
-    """The result of `Structure.ranked` for empty rows: one answer of score 0."""
-    scores = torch.full((rows, k), -torch.inf, dtype=like.dtype, device=like.device)
-    scores[:, :1] = 0
-    return Ranked(torch.zeros(rows, k, like.shape[1], dtype=torch.int64, device=like.device), scores)
+def table_for(values: Tensor, name: str, rows: int, shape: tuple[int, ...]) -> Tensor:
+    """(1|B, *shape) from values for all rows or for each; raises ValueError for another shape or type."""
+    table = values.unsqueeze(0) if values.dim() == len(shape) else values
+    if table.shape[1:] != shape or table.shape[0] not in (1, rows):
+        raise ValueError(f"{name}: expected {shape} or {(rows, *shape)}, found {tuple(values.shape)}")
+    if not values.is_floating_point():
+        raise ValueError(f"{name}: expected floating-point numbers, found {values.dtype}")
+    return table
 
 
 def _finite(part: Tensor) -> Tensor:

@@ -10,7 +10,17 @@ import torch
 from torch import Tensor
 
 from structseq.structures import vectorised
-from structseq.structures.base import LogSum, Ranked, Semiring, Structure, draw, lengths_of, only_allowed, require_count
+from structseq.structures.base import (
+    LogSum,
+    Ranked,
+    Semiring,
+    Structure,
+    draw,
+    lengths_of,
+    only_allowed,
+    require_count,
+    table_for,
+)
 from structseq.structures.forward_backward import (
     LogPartition,
     LogProb,
@@ -57,16 +67,10 @@ class LinearChain(Structure):
     Parameters
     ----------
     scores: (B, T, K)
-        Emission scores in nats. Half precision is computed in float32.
     transitions: (K, K) [from, to], or (B, K, K) for each row, or (B, T-1, K, K) for each step too (B may be 1)
     start, end: (K,), or (B, K) for each row
-        ``-inf`` forbids: probability exactly 0, gradient exactly 0.
-    lengths: (B,)
-        True length of each row; what lies beyond is never read.
     allowed: (B, T, K)
         Booleans: tags that are possible at a position; None allows all.
-    calibrated:
-        False if the scores were learned with a margin loss.
 
     Examples
     --------
@@ -96,8 +100,8 @@ class LinearChain(Structure):
         )
         self.lengths = lengths_of(lengths, rows, steps)
         _require_table(self.transitions, rows, steps, tags)
-        _require_edge(self.start, "start", rows, tags)
-        _require_edge(self.end, "end", rows, tags)
+        table_for(self.start, "start", rows, (tags,))
+        table_for(self.end, "end", rows, (tags,))
         self.calibrated = calibrated
         if allowed is not None:
             self.scores = only_allowed(self.scores, allowed)
@@ -348,12 +352,6 @@ def _require_table(transitions: Tensor, rows: int, steps: int, tags: int) -> Non
             f"transitions: expected ({tags}, {tags}), ({rows}, {tags}, {tags}) or "
             f"({rows}, {max(steps - 1, 0)}, {tags}, {tags}), found {shape}"
         )
-
-
-def _require_edge(values: Tensor, name: str, rows: int, tags: int) -> None:
-    shape = tuple(values.shape)
-    if shape != (tags,) and shape not in ((1, tags), (rows, tags)):
-        raise ValueError(f"{name}: expected ({tags},) or ({rows}, {tags}), found {shape}")
 
 
 _LOG_SUM = LogSum()

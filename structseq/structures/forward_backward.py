@@ -85,7 +85,12 @@ class Posteriors(NamedTuple):
                 return self.expected_transitions(upstream, shape)
         scaled, tags = self.scaled, shape[-1]
         if shape[:2] == (1, 1) and isinstance(scaled.alphas, np.ndarray) and scaled.alphas.shape[2] <= FEW:
-            found = self._few(upstream, tags)
+            from structseq.structures import kernels
+
+            out = np.empty((1, 1, tags, tags), scaled.alphas.dtype)
+            parts = (scaled.alphas, scaled.arrivals, scaled.factors[0, 0], self.lengths.numpy())
+            kernels.expected_transitions(upstream.contiguous().numpy(), *parts, out[0, 0])
+            found = torch.from_numpy(out)
         else:
             found = self._many(upstream, shape)
         if len(self.dead):
@@ -94,20 +99,8 @@ class Posteriors(NamedTuple):
             found = found.index_add(0, rows, lost)
         return found
 
-    def _few(self, upstream: Tensor, tags: int) -> Tensor:
-        """(1, 1, K, K) for one table of at most `FEW` tags."""
-        from structseq.structures import kernels
-
-        scaled = self.scaled
-        out = np.empty((1, 1, tags, tags), scaled.alphas.dtype)
-        kernels.expected_transitions(
-            upstream.contiguous().numpy(), scaled.alphas, scaled.arrivals, scaled.factors[0, 0], self.lengths.numpy(),
-            out[0, 0],
-        )  # fmt: skip
-        return torch.from_numpy(out)
-
     def _many(self, upstream: Tensor, shape: torch.Size) -> Tensor:
-        """The same by matrix products, for tables of any shape."""
+        """`expected_transitions` by matrix products, without dead rows."""
         scaled, tags = self.scaled, shape[-1]
         alphas, factors = torch.as_tensor(scaled.alphas), torch.as_tensor(scaled.factors)
         arrivals = torch.as_tensor(scaled.arrivals) * upstream[:, None, None]

@@ -22,9 +22,6 @@ compiling.find_cache()
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
-# -- the scaled recursion ----------------------------------------------------------------------------------------------
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def shifted(scores, transitions, start, end, lengths, exponents, shift):  # type: ignore[no-untyped-def]
     """Writes scores (B,T,K), transitions, start and end, less their maxima, to exponents (see `split`), with -inf as
@@ -360,9 +357,6 @@ def backward_scaled(  # type: ignore[no-untyped-def]
                     _onward(arrivals[b, t - 1], turned[b, t - 1 if turned.shape[1] > 1 else 0], betas[b])
 
 
-# -- logarithms, for rows outside the range of the scaled recursion ----------------------------------------------------
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def log_domain(scores, transitions, start, end, lengths, log_z, marginals, edges):  # type: ignore[no-untyped-def]
     """Forward-backward in logarithms and float64: writes log_z (B,), marginals (B,T,K) and edges (B,S,K,K), the
@@ -417,9 +411,6 @@ def _log_sum(left, right):  # type: ignore[no-untyped-def]
     for k in range(left.shape[0]):
         total += np.exp(left[k] + right[k] - top)
     return top + np.log(total)
-
-
-# -- scores of paths ---------------------------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True)
@@ -506,9 +497,6 @@ def likelihood_back(  # type: ignore[no-untyped-def]
     if few:
         expected_transitions(-ones, alphas, arrivals, factors[0, 0], lengths, for_transitions[0, 0])
     path_scores_back(ones, tags, lengths, for_scores, for_transitions, for_start, for_end)
-
-
-# -- the best ----------------------------------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -672,9 +660,6 @@ def _enter(scores, places, score, place):  # type: ignore[no-untyped-def]
     scores[at] = score
     places[at] = place
     return True
-
-
-# -- spans -------------------------------------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -56,9 +56,6 @@ class Alignments(Structure):
     Parameters
     ----------
     scores: (B, T, K)
-        In nats. Half precision is computed in float32. ``-inf`` forbids.
-    lengths: (B,)
-        True number of frames; what lies beyond is never read.
     target: (B, U)
         Labels, padded with the blank.
     target_lengths: (B,)

@@ -1,13 +1,4 @@
-"""Training objectives, to be minimised: (Structure, target) -> (B,).
-
-| objective | what it compares with the target's score | source |
-|---|---|---|
-| `negative_log_likelihood` | all answers, by log-sum-exp | Lafferty, McCallum and Pereira 2001 |
-| `perceptron` | the best answer | Collins 2002, section 2 |
-| `structured_svm` | the best answer, costs added | Tsochantaridis et al. 2005 |
-| `softmax_margin` | all answers, costs added | Gimpel and Smith 2010 |
-| `partial_likelihood` | all answers, several of them right | Tsuboi et al. 2008 |
-"""
+"""Training objectives, to be minimised: (Structure, target) -> (B,)."""
 
 from __future__ import annotations
 

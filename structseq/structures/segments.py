@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from structseq.structures.base import Semiring, Structure, lengths_of, real_steps, require_count
+from structseq.structures.base import Semiring, Structure, lengths_of, real_steps, require_count, table_for
 
 
 class Segment(NamedTuple):
@@ -41,16 +41,11 @@ class SemiMarkov(Structure):
     Parameters
     ----------
     scores: (B, T, S, K)
-        Score in nats of the segment of s + 1 tokens that begins at t with label k. Half precision is computed in
-        float32. Segments that exceed their row are impossible; their scores are not read.
+        Score of the segment of s + 1 tokens that begins at t with label k. Scores of segments that exceed their row are
+        not read.
     transitions: (K, K) [from, to], or (B, K, K) for each row (B may be 1)
         Between the labels of neighbouring segments.
     start, end: (K,), or (B, K) for each row
-        ``-inf`` forbids, here and everywhere: probability exactly 0, gradient exactly 0.
-    lengths: (B,)
-        True length of each row in tokens.
-    calibrated:
-        False if the scores were learned with a margin loss.
 
     Examples
     --------
@@ -79,9 +74,9 @@ class SemiMarkov(Structure):
         at_least = torch.promote_types(scores.dtype, torch.float32)
         self.scores = scores.to(at_least)
         self.lengths = lengths_of(lengths, rows, steps)
-        self.transitions = _table(transitions, "transitions", rows, (tags, tags)).to(at_least)
-        self.start = _table(start, "start", rows, (tags,)).to(at_least)
-        self.end = _table(end, "end", rows, (tags,)).to(at_least)
+        self.transitions = table_for(transitions, "transitions", rows, (tags, tags)).to(at_least)
+        self.start = table_for(start, "start", rows, (tags,)).to(at_least)
+        self.end = table_for(end, "end", rows, (tags,)).to(at_least)
         self.calibrated = calibrated
 
     @classmethod
@@ -107,7 +102,7 @@ class SemiMarkov(Structure):
         windows = torch.cat([known, known.new_zeros(rows, max_length, tags)], 1).unfold(1, max_length, 1)[:, :steps]
         scores = windows.cumsum(3).transpose(2, 3)  # (B, T, S, K)
         if length_scores is not None:
-            scores = scores + _table(length_scores, "length_scores", rows, (max_length, tags)).unsqueeze(1)
+            scores = scores + table_for(length_scores, "length_scores", rows, (max_length, tags)).unsqueeze(1)
         at_least = torch.promote_types(emissions.dtype, torch.float32)
         return cls(scores.to(at_least), transitions, start, end, lengths, calibrated=calibrated)
 
@@ -266,14 +261,3 @@ def _heads(path: Tensor, lengths: Tensor, tags: int, longest: int | None = None)
             f"label at the first token of each and -1 at the others, found {path[row, : int(lengths[row])].tolist()}"
         )
     return begins, heads
-
-
-def _table(values: Tensor, name: str, rows: int, shape: tuple[int, ...]) -> Tensor:
-    """(1|B, *shape) from values for all rows or for each."""
-    table = values.unsqueeze(0) if values.dim() == len(shape) else values
-    if table.shape[1:] != shape or table.shape[0] not in (1, rows):
-        each = (rows, *shape)
-        raise ValueError(f"{name}: expected {shape} or {each}, found {tuple(values.shape)}")
-    if not values.is_floating_point():
-        raise ValueError(f"{name}: expected floating-point numbers, found {values.dtype}")
-    return table

@@ -96,16 +96,13 @@ class TaggedSegments(Distribution):
         this segment, of the pattern's type (`TagSet.patterns`)."""
         if not len(spans):
             return torch.zeros(0, dtype=torch.float64)
-        own = torch.stack([self._own(pattern) for pattern in patterns])  # (P, V)
+        tag = self.forms.tags.amax(1).cpu()  # (V,) a tag of each form
+        own = torch.stack([torch.as_tensor(np.asarray(pattern.first))[tag] for pattern in patterns])  # (P, V)
         row, start, end, kind = torch.as_tensor(spans, dtype=torch.int64).T
         shares, size = self._shares.double().cpu(), end - start
         longest = shares.shape[2]
         found = (shares[row, start, size.clamp(max=longest) - 1] * own[kind]).sum(1)
         return torch.where(size <= longest, found, 0.0).clamp(max=1)
-
-    def _own(self, pattern: EdgePattern) -> Tensor:
-        """(V,) which forms have the pattern's type."""
-        return torch.as_tensor(np.asarray(pattern.first))[self.forms.tags.amax(1).cpu()]
 
     @cached_property
     def _shares(self) -> Tensor:
