@@ -66,8 +66,8 @@ MUTANTS = (
     Mutant(
         "sum for max in Viterbi",
         "vectorised.py",
-        "gained, source = ((here - top.unsqueeze(1)).unsqueeze(2) + at(moves, t - 1)).max(1)",
-        "every = (here - top.unsqueeze(1)).unsqueeze(2) + at(moves, t - 1)\n"
+        "gained, source = ((here - top.unsqueeze(1)).unsqueeze(2) + at(transitions, t - 1)).max(1)",
+        "every = (here - top.unsqueeze(1)).unsqueeze(2) + at(transitions, t - 1)\n"
         "        gained, source = every.logsumexp(1), every.argmax(1)",
         among="vectorised",
     ),
@@ -81,8 +81,8 @@ MUTANTS = (
     Mutant(
         "transitions added twice",
         "kernels.py",
-        "total += table[t - 1 if moves.shape[1] > 1 else 0, tags[b, t - 1], tags[b, t]]",
-        "total += 2 * table[t - 1 if moves.shape[1] > 1 else 0, tags[b, t - 1], tags[b, t]]",
+        "total += table[t - 1 if transitions.shape[1] > 1 else 0, tags[b, t - 1], tags[b, t]]",
+        "total += 2 * table[t - 1 if transitions.shape[1] > 1 else 0, tags[b, t - 1], tags[b, t]]",
         among="compiled",
     ),
     Mutant(
@@ -165,8 +165,8 @@ MUTANTS = (
     Mutant(
         "no fall back to wider numbers",
         "forward_backward.py",
-        "        dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)\n        moves = log_z\n",
-        "        dead = _NONE\n        moves = log_z\n",
+        "        dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)\n        transitions = log_z\n",
+        "        dead = _NONE\n        transitions = log_z\n",
         among="nats",
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""What compiled kernels need: whether Numba can be had, and a cache folder that can be written."""
+"""Requirements of compiled kernels: Numba, and a writable cache folder."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from functools import cache
 
 @cache
 def available() -> bool:
-    """Whether Numba can be had here; without it torch answers everything."""
+    """Whether Numba is installed; without it torch computes everything."""
     return importlib.util.find_spec("numba") is not None
 
 
 @cache
 def find_cache() -> None:
-    """See to it that Numba has a folder for compiled code; call it before the first kernel is defined.
+    """Give Numba a writable cache folder; call it before the first kernel is defined.
 
-    Numba caches beside the module or in the user's cache folder, and raises at decoration where it can write neither.
-    A folder of the process's own then costs one compilation a start, never a failure.
+    Numba caches beside the module or in the user's cache folder, and raises if it can write to neither. Then a
+    temporary folder is used, at the cost of one compilation in each process.
     """
     beside, home = os.path.dirname(os.path.abspath(__file__)), os.path.expanduser("~")
     if "NUMBA_CACHE_DIR" not in os.environ and not os.access(beside, os.W_OK) and not os.access(home, os.W_OK):

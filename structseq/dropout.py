@@ -1,4 +1,4 @@
-"""Dropout: masks drawn cheaply, and locked dropout."""
+"""Fast dropout masks, and locked dropout."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LEVELS = 1 << 16
 def dropout_mask(shape: Sequence[int], rate: float, *, device: torch.device | None = None) -> Tensor:
     """A float32 mask of ``shape``: 0 with probability ``rate``, else 1 / (1 - ``rate``).
 
-    Each element is decided by 16 random bits, four to a drawn number, so that ``rate`` is kept to 1/65536: on a CPU a
-    fifth of the time of `torch.nn.functional.dropout`, which draws 64 bits for each.
+    Each element takes 16 random bits (``rate`` is rounded to 1/65536), which on a CPU needs a fifth of the time of
+    `torch.nn.functional.dropout`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Padded: the only batch layout in the house. Real content on the left, rows in the caller's order."""
+"""Padded: a batch of rows of unequal length, padded on the right. The only batch layout in the package."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class Padded:
     Attributes
     ----------
     values: (B, T, ...)
-        Row b is real in ``values[b, :lengths[b]]``; what lies beyond is anything and must never be read as content.
+        Row b is ``values[b, :lengths[b]]``; the padding may hold anything.
     lengths: (B,) int64 on the CPU
-        True length L of each row; 0 is allowed. Kept on the CPU: the host decides on shapes.
+        True length L of each row; may be 0.
     """
 
     values: Tensor
     lengths: Tensor
 
     def mask(self) -> Tensor:
-        """(B, T) boolean on the values' device, True where real."""
+        """(B, T) booleans on the values' device, True within each row's length."""
         steps = torch.arange(self.values.shape[1], device=self.values.device)
         return steps < self.lengths.to(self.values.device).unsqueeze(1)
 
     def with_values(self, values: Tensor) -> Padded:
-        """The same rows with other content, (B, T, ...)."""
+        """The same lengths with other values (B, T, ...)."""
         return Padded(values, self.lengths)
 
     @property

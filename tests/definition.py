@@ -21,13 +21,13 @@ class Definition(LinearChain):
     score = LinearChain.path_score
 
     def with_weights(self, weights: tuple[Tensor, ...]) -> Definition:
-        scores, moves, start, end = weights
-        return Definition(scores, moves, start, end, self.lengths)
+        return Definition(*weights, self.lengths)
 
     def edge_marginals(self) -> Tensor:
         rows, steps, _ = self.scores.shape
-        moves = self.moves.expand(rows, max(steps - 1, 0), -1, -1)
-        return self.with_weights((self.scores, moves, self.first, self.last))._gradients(LogSum())[1]
+        transitions, start, end = self.tables
+        transitions = transitions.expand(rows, max(steps - 1, 0), -1, -1)
+        return self.with_weights((self.scores, transitions, start, end))._gradients(LogSum())[1]
 
     @property
     def fast(self) -> bool:

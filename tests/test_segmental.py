@@ -22,8 +22,8 @@ from structseq.heads.segmental import LENGTHS, SegmentsHead
 from structseq.inference import Tagger
 from structseq.padded import Padded
 from structseq.spans import SCHEMES, Scheme, Span, TagSet, convert, scheme_of
+from structseq.structures.chain import TagDistribution
 from structseq.structures.tagged_segments import TaggedSegments
-from structseq.structures.tags import TagDistribution
 from structseq.training import learnable, train
 
 WIDTH = 3

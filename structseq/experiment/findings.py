@@ -29,7 +29,8 @@ def learned_transitions(model: Model) -> dict[str, Any] | None:
     with torch.inference_mode():
         states = next(model.parameters()).new_zeros(1, 1, model.encoder.width)  # a head may have no weights
         chain = model.head.chain(Padded(states, torch.tensor([1])))
-    moves, start, end = (table.cpu() for table in (chain.moves[0, 0], chain.first[0], chain.last[0]))
+    transitions, start, end = (table.cpu() for table in chain.tables)
+    moves, start, end = transitions[0, 0], start[0], end[0]
     legal = moves[moves.isfinite()]
     if not len(legal) or bool((legal == legal[0]).all()):
         return None

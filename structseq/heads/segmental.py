@@ -98,7 +98,7 @@ class SegmentsHead(Tunable, Head):
             part[types].masked_fill(~legal, -torch.inf)
             for part, legal in ((self.start, forms.start), (self.end, forms.end))
         )
-        moves = self.transitions[types][:, types].masked_fill(~forms.moves, -torch.inf)
+        moves = self.transitions[types][:, types].masked_fill(~forms.transitions, -torch.inf)
         sizes = states.values.new_zeros(longest, len(types)).masked_fill(~forms.possible(longest), -torch.inf)
         emissions = _in_full(self.emission(states.values))[:, :, types]  # (B, T, V)
         segments = SemiMarkov.of_tokens(emissions, longest, moves, start, end, states.lengths, length_scores=sizes)

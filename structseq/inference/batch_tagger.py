@@ -19,8 +19,7 @@ from structseq.inference.projection import Projection
 from structseq.model import Model
 from structseq.padded import Padded
 from structseq.structures.base import Distribution
-from structseq.structures.chain import EdgePattern
-from structseq.structures.tags import TagDistribution
+from structseq.structures.chain import EdgePattern, TagDistribution
 from structseq.structures.triangular import TriangularChain
 from structseq.tasks.answers import Tagging, TextToken
 

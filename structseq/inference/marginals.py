@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from structseq.spans import Edges, Span, TagSet
-from structseq.structures.chain import EdgePattern
-from structseq.structures.tags import TagDistribution
+from structseq.structures.chain import EdgePattern, TagDistribution
 
 
 class TagMarginals:

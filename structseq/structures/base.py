@@ -1,12 +1,10 @@
-"""Distributions over answers: what every head returns, and the recursion from which their verbs are derived.
+"""Distributions over answers, which every head returns; exact ones are derived from one recursion over semirings.
 
-A `Structure` is an exact dynamic programme. It writes `score` and one recursion over a semiring; every other verb
-follows from that recursion by differentiation: the gradient of log Z with respect to a score is that score's marginal,
-the gradient of the maximum marks the best path, a gradient drawn at random instead of spread is a sample, and the
-derivative along a direction of the weights is an expectation, from which entropy and divergence are made (Goodman 1999,
-"Semiring parsing"; Li and Eisner 2009, "First- and second-order expectation semirings"; Eisner 2016, "Inside-outside
-and forward-backward algorithms are just backprop"). A fast kernel is an override of a derived verb, and the tests hold
-it to the derivation.
+A `Structure` writes `score` and one recursion over a semiring. Every other verb follows by differentiation: the
+gradient of log Z is the marginals, the gradient of the maximum marks the best path, a randomly drawn gradient is a
+sample, and a directional derivative is an expectation, which gives entropy and divergence (Goodman 1999, "Semiring
+parsing"; Li and Eisner 2009, "First- and second-order expectation semirings"; Eisner 2016, "Inside-outside and
+forward-backward algorithms are just backprop"). Fast kernels override derived verbs; tests compare the two.
 """
 
 from __future__ import annotations
@@ -19,28 +17,27 @@ from torch import Tensor
 
 
 class Semiring(ABC):
-    """How a recursion adds alternatives up; steps of one path always add (log domain).
+    """How a recursion sums alternatives; steps of one path always add (log domain).
 
-    A recursion writes ``semiring.lift(first)`` once, then adds weights to what it has and calls ``sum`` over a
-    dimension counted from the end, because a semiring may keep several values where the recursion sees one.
+    A recursion calls `lift` once, then adds weights and calls `sum` over negative dimensions, because a semiring may
+    keep several values in leading dimensions.
     """
 
     def lift(self, values: Tensor) -> Tensor:
-        """Values as this semiring keeps them."""
+        """Convert log-scores to this semiring's values."""
         return values
 
     @abstractmethod
     def sum(self, values: Tensor, dim: int) -> Tensor:
-        """Combine alternatives along ``dim`` (negative); where every alternative is -inf the answer is -inf with
-        gradient zero."""
+        """Sum alternatives along ``dim`` (negative). If all are -inf, the result is -inf with gradient zero."""
 
 
 class LogSum(Semiring):
-    """Total probability of all paths: log-sum-exp, in nats."""
+    """Log-sum-exp in nats: total probability of all paths."""
 
     def sum(self, values: Tensor, dim: int) -> Tensor:
         highest = values.detach().amax(dim, keepdim=True)
-        # A column of -inf alone would give NaN (inf - inf): shift it by 0 and let log(0) be masked.
+        # inf - inf would be NaN: shift a column of only -inf by 0 and mask log(0).
         highest = torch.where(torch.isneginf(highest), torch.zeros_like(highest), highest)
         total = (values - highest).exp().sum(dim)
         dead = total == 0
@@ -52,13 +49,13 @@ class Best(Semiring):
     """Score of the single best path; ties go to the lowest index."""
 
     def sum(self, values: Tensor, dim: int) -> Tensor:
-        # gather, not amax: amax spreads its gradient over ties, and a best path is one path.
+        # gather, because the gradient of amax is spread over ties.
         chosen = values.detach().argmax(dim, keepdim=True)
         return values.gather(dim, chosen).squeeze(dim)
 
 
 class KBest(Semiring):
-    """Scores of the k best paths, best first, along a new dimension 0; -inf where there are fewer (Huang and Chiang
+    """Scores of the k best paths along a new dimension 0, best first; -inf if there are fewer (Huang and Chiang
     2005)."""
 
     def __init__(self, k: int) -> None:
@@ -69,15 +66,17 @@ class KBest(Semiring):
         return torch.cat([values.unsqueeze(0), rest])
 
     def sum(self, values: Tensor, dim: int) -> Tensor:
-        # Alternatives first, ranks within them: a stable sort breaks ties by the lowest index, then the lower rank.
+        # A stable sort breaks ties by the lowest index, then by the lower rank.
         every = values.movedim(dim, 0).flatten(0, 1)
         order = every.detach().argsort(dim=0, descending=True, stable=True)
         return every.gather(0, order[: self.k])
 
 
 class Sampled(Semiring):
-    """Total probability as `LogSum`, whose gradient goes to one alternative, drawn by its share of the total (Eisner
-    2016, section 7): the gradient of log Z marks a sampled path, and each back-propagation draws anew."""
+    """`LogSum` whose gradient goes to one alternative, drawn by its share of the total (Eisner 2016, section 7).
+
+    The gradient of log Z marks a sampled path; each back-propagation draws again.
+    """
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
         self.generator = generator
@@ -102,22 +101,23 @@ class _DrawnSum(torch.autograd.Function):
 
 
 def draw(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """One index of the last dimension for each (..., K), with probability softmax(logits); what is -inf is never drawn
-    (0 where all is). Float64 inside, one uniform number a draw."""
+    """Draw an index of the last dimension of (..., K) with probability softmax(logits), in float64.
+
+    An index whose logit is -inf is never drawn; if all are, the result is 0.
+    """
     share = torch.nan_to_num(torch.softmax(logits.double(), -1)).cumsum(-1)
     device = generator.device if generator is not None else logits.device
     chance = torch.rand(logits.shape[:-1], generator=generator, dtype=torch.float64, device=device).to(logits.device)
-    # Strictly above: an alternative of probability zero shares its bound with the one before it and cannot be hit.
+    # right=True: an alternative of probability zero has the same bound as the one before it and is never chosen.
     chosen = torch.searchsorted(share, (chance * share[..., -1]).unsqueeze(-1), right=True).squeeze(-1)
     last = (logits.shape[-1] - 1 - torch.isfinite(logits).flip(-1).to(torch.int8).argmax(-1)).clamp(min=0)
     return torch.minimum(chosen, last)
 
 
 class Ranked(NamedTuple):
-    """Answers and their scores: ``path`` (B, T) int64 with 0 beyond each row's length (the blank, where it is a label
-    sequence of `Ctc`), and its ``score`` (B,).
+    """Answers ``path`` (B, T) int64 and their ``score`` (B,); of `Structure.ranked` (B, k, T) and (B, k), best first.
 
-    Of `Structure.ranked` they are (B, k, T) and (B, k), best first; where a row has fewer answers the score is -inf.
+    Beyond a row's length the path is 0 (the blank in a label sequence of `Ctc`). A missing answer has score -inf.
     """
 
     path: Tensor
@@ -125,18 +125,11 @@ class Ranked(NamedTuple):
 
 
 class Distribution(ABC):
-    """A probability distribution over answers, one for each row of a batch.
+    """A probability distribution over answers for each row of a batch."""
 
-    Attributes
-    ----------
-    exact:
-        Names of the verbs whose answers are exact rather than approximate.
-    calibrated:
-        Whether the scores were learned as log-probabilities. A margin's were not, and then no confidence is reported
-        until a temperature has been fitted on held-out data.
-    """
-
-    exact: frozenset[str] = frozenset({"log_prob", "best"})
+    exact: frozenset[str] = frozenset({"log_prob", "best"})  # names of the methods whose results are exact
+    # Whether the scores were learned as log-probabilities. If not (margin losses), confidences are reported only after
+    # a temperature was fitted on held-out data.
     calibrated: bool = True
 
     @abstractmethod
@@ -149,18 +142,20 @@ class Distribution(ABC):
 
 
 class Searched(Distribution):
-    """A distribution over sequences of their own length, whose best ones are searched for."""
+    """A distribution over sequences of any length, whose best ones are found by beam search."""
 
     @abstractmethod
     def beam(self, width: int, k: int = 1) -> Ranked:
-        """The ``k`` best answers that a search finds which keeps ``width`` beginnings: path (B, k, U), 0 (or the blank)
-        beyond each end, and score (B, k), best first; -inf where fewer were found."""
+        """The ``k`` best answers of a beam search of ``width``: path (B, k, U), 0 (or the blank) beyond each end, and
+        score (B, k), best first; -inf if fewer were found."""
 
 
 class Structure(Distribution):
-    """An exact dynamic programme over weights, the first of which are scores (B, T, ...).
+    """An exact dynamic programme over weights, the first of which are ``scores`` (B, T, ...) in nats.
 
-    A member writes `weights`, `with_weights`, `score` and `recursion`, and `_path` where an answer is no tag sequence.
+    ``lengths`` (B,) are the rows' true lengths; what lies beyond is never read. Half precision is computed in float32.
+    A weight of -inf forbids: probability exactly 0, gradient exactly 0. A subclass writes `weights`, `with_weights`,
+    `score` and `recursion`; also `_path` if its answers are not tags.
     """
 
     exact = frozenset(
@@ -170,19 +165,16 @@ class Structure(Distribution):
     scores: Tensor
     lengths: Tensor
 
-    # -- what a member writes -----------------------------------------------------------------------------------------
+    # -- written by subclasses ----------------------------------------------------------------------------------------
 
     @property
     @abstractmethod
     def weights(self) -> tuple[Tensor, ...]:
-        """Every weight that a path adds up, the scores first; each with the rows first, B of them or one for all.
-
-        ``-inf`` forbids.
-        """
+        """All weights that a path sums, scores first; each has rows first, B or one for all. ``-inf`` forbids."""
 
     @abstractmethod
     def with_weights(self, weights: tuple[Tensor, ...]) -> Self:
-        """The same structure over other weights, shaped as `weights` (where those have one row they may have B)."""
+        """The same structure over other weights, shaped as `weights` (one row may become B)."""
 
     @abstractmethod
     def score(self, target: Tensor) -> Tensor:
@@ -190,29 +182,28 @@ class Structure(Distribution):
 
     @abstractmethod
     def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor:
-        """(..., B) the sum over all answers, in ``semiring``, of their scores under ``weights``; nothing to answer
-        sums to 0."""
+        """(..., B) the sum over all answers, in ``semiring``, of their scores under ``weights``; 0 for an empty row."""
 
     def _path(self, marks: Tensor) -> Tensor:
         """(B, T) the answer whose parts are marked with 1 in ``marks``, shaped as the scores."""
         return marks.argmax(-1)
 
-    # -- what follows -------------------------------------------------------------------------------------------------
+    # -- derived ------------------------------------------------------------------------------------------------------
 
     def log_partition(self) -> Tensor:
-        """(B,) log of the sum over all answers of exp(score), in nats; 0 for an empty row, -inf for a row without any
-        possible answer."""
+        """(B,) log of the sum over all answers of exp(score), in nats; 0 for an empty row, -inf if no answer is
+        possible."""
         return self.recursion(LogSum(), self.weights)
 
     def log_prob(self, target: Tensor) -> Tensor:
         log_z = self.log_partition()
-        # A row in which nothing is possible gives every answer probability 0, not NaN.
+        # If nothing is possible, every answer has probability 0, not NaN.
         found = self.score(target) - torch.where(torch.isneginf(log_z), torch.zeros_like(log_z), log_z)
-        return found - torch.relu(found.detach())  # what rounding put above 0
+        return found - torch.relu(found.detach())  # rounding may exceed 0
 
     def marginals(self) -> Tensor:
-        """Probability of each scored part, shaped as the scores (for tags (B, T, K): that position t bears tag k); zero
-        beyond each row's length."""
+        """Probability of each scored part, shaped as the scores (for tags (B, T, K): position t has tag k); zero beyond
+        each row's length."""
         return self._gradients(LogSum())[0]
 
     def best(self) -> Ranked:
@@ -220,11 +211,13 @@ class Structure(Distribution):
         return Ranked(self._path(marks), self.recursion(Best(), self._detached()))
 
     def ranked(self, k: int) -> Ranked:
-        """The ``k`` best answers of each row, best first: path (B, k, T) and score (B, k), -inf and 0 where there are
-        fewer."""
+        """The ``k`` best answers, best first: path (B, k, T) and score (B, k); path 0 and score -inf if fewer exist."""
         require_count(k, "k")
-        if self.scores.numel() == 0:
-            return nothing_ranked(self.scores.shape[0], k, self.scores)
+        if self.scores.numel() == 0:  # one empty answer of score 0
+            score = self.scores.new_full((len(self.scores), k), -torch.inf)
+            score[:, :1] = 0
+            shape = (len(self.scores), k, self.scores.shape[1])
+            return Ranked(torch.zeros(shape, dtype=torch.int64, device=score.device), score)
         with torch.inference_mode(False), torch.enable_grad():
             parts = self._leaves()
             totals = self.recursion(KBest(k), parts)  # (k, B)
@@ -236,7 +229,7 @@ class Structure(Distribution):
         return Ranked(torch.stack(paths, 1), totals.detach().T.contiguous())
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """(n, B, T) answers drawn independently, 0 beyond each row's length; reproducible by ``generator``."""
+        """(n, B, T) independently drawn answers, 0 beyond each row's length; reproducible by ``generator``."""
         require_count(n, "n")
         if self.scores.numel() == 0:
             return torch.zeros(n, *self.scores.shape[:2], dtype=torch.int64, device=self.scores.device)
@@ -255,10 +248,10 @@ class Structure(Distribution):
         return (self._log_z() - self.expected(tuple(_finite(part) for part in self.weights))).to(self.scores.dtype)
 
     def kl(self, other: Structure) -> Tensor:
-        """(B,) Kullback-Leibler divergence of ``other`` from this distribution, in nats: the mean under this one of
-        log p - log q; inf where ``other`` forbids what this one allows, 0 for a row in which nothing is possible.
+        """(B,) Kullback-Leibler divergence KL(this || ``other``) in nats.
 
-        Raises ValueError where the two are not of one kind and shape.
+        inf if ``other`` forbids what this one allows; 0 for a row without possible answers. Raises ValueError if types,
+        shapes or lengths differ.
         """
         mine, theirs = self.weights, other.weights
         shapes = [part.shape[1:] for part in mine], [part.shape[1:] for part in theirs]
@@ -277,9 +270,9 @@ class Structure(Distribution):
         return torch.where(nothing, 0.0, divergence).to(self.scores.dtype)
 
     def expected(self, values: tuple[Tensor, ...]) -> Tensor:
-        """(B,) float64: the mean, over answers, of the ``values`` (shaped as `weights`) of their parts, added up.
+        """(B,) float64 expectation of the sum of ``values`` (shaped as `weights`) over an answer's parts.
 
-        It is the derivative of log Z along ``values`` (Li and Eisner 2009, section 4), so it can be differentiated.
+        Computed as the derivative of log Z along ``values`` (Li and Eisner 2009, section 4); differentiable.
         """
         learned = torch.is_grad_enabled() and any(part.requires_grad for part in (*self.weights, *values))
         rows = self.scores.shape[0]
@@ -290,7 +283,7 @@ class Structure(Distribution):
             moved = []
             for part, value in zip(self.weights, values, strict=True):
                 part, value = (part, value) if learned else (part.detach().clone(), value.detach().clone())
-                # Only where the part is possible: its gradient is then exactly 0 where it is not.
+                # Masked, so that the gradient of an impossible part is exactly 0.
                 never = torch.isneginf(part)
                 along = amount.view(-1, *[1] * (part.dim() - 1)) * torch.where(never, 0.0, value.double())
                 moved.append(torch.where(never, -torch.inf, part.double() + along))
@@ -299,11 +292,8 @@ class Structure(Distribution):
         return mean
 
     def minimum_risk(self) -> Ranked:
-        """The possible answer that is right in most parts on average: minimum Bayes risk under a loss that counts wrong
-        parts (for tags: posterior decoding, Rabiner 1989, section III.B, over legal sequences only).
-
-        Its ``score`` is the expected number of right parts.
-        """
+        """The possible answer with the highest expected number of right parts, which is its ``score``: minimum Bayes
+        risk under Hamming loss (posterior decoding, Rabiner 1989, section III.B, over legal sequences only)."""
         shares = self.marginals()
         scores, *others = self._detached()
         scores = torch.where(torch.isneginf(scores), -torch.inf, shares)
@@ -319,15 +309,11 @@ class Structure(Distribution):
         return self.with_weights((scores, *self.weights[1:]))
 
     def within(self, allowed: Tensor) -> Self:
-        """The same structure where only what is ``allowed`` (boolean, shaped as the scores) is possible."""
-        if allowed.dtype != torch.bool or allowed.shape != self.scores.shape:
-            raise ValueError(
-                f"allowed: expected booleans of shape {tuple(self.scores.shape)}, "
-                f"found {allowed.dtype} of shape {tuple(allowed.shape)}"
-            )
-        return self.with_scores(torch.where(allowed.to(self.scores.device), self.scores, -torch.inf))
+        """The same structure where only parts that are ``allowed`` (boolean, shaped as the scores) are possible."""
+        return self.with_scores(only_allowed(self.scores, allowed))
 
-    # -- differentiation at a zero ------------------------------------------------------------------------------------
+    def _real(self) -> Tensor:
+        return real_steps(self.scores, self.lengths)
 
     def _log_z(self) -> Tensor:
         """(B,) log Z in float64, 0 for a row without any possible answer."""
@@ -338,7 +324,7 @@ class Structure(Distribution):
         return tuple(part.detach() for part in self.weights)
 
     def _leaves(self) -> tuple[Tensor, ...]:
-        """Copies of the weights that ask for gradients: the caller's tensors stay untouched."""
+        """Copies of the weights that require gradients."""
         return tuple(part.detach().clone().requires_grad_() for part in self.weights)
 
     def _gradients(self, semiring: Semiring) -> tuple[Tensor, ...]:
@@ -354,15 +340,7 @@ class Structure(Distribution):
 
 
 class Independent(Structure):
-    """Softmax as a structure: every position is decided on its own.
-
-    Parameters
-    ----------
-    scores: (B, T, K)
-        In nats. Half precision is computed in float32.
-    lengths: (B,)
-        True length of each row; what lies beyond is never read.
-    """
+    """An independent softmax at every position, over scores (B, T, K)."""
 
     def __init__(self, scores: Tensor, lengths: Tensor) -> None:
         self.scores, self.lengths = scores.to(torch.promote_types(scores.dtype, torch.float32)), lengths
@@ -370,16 +348,12 @@ class Independent(Structure):
     def log_prob(self, target: Tensor) -> Tensor:
         if self.scores.dtype == torch.float64:
             return super().log_prob(target)
-        # Of a long row two large numbers nearly cancel.
+        # In a long row two large numbers nearly cancel.
         return self.with_scores(self.scores.double()).log_prob(target).to(self.scores.dtype)
-
-    def _real(self) -> Tensor:
-        steps = torch.arange(self.scores.shape[1], device=self.scores.device)
-        return steps < self.lengths.to(self.scores.device).unsqueeze(1)
 
     @property
     def weights(self) -> tuple[Tensor, ...]:
-        # Padding is replaced before any arithmetic: a NaN times a zero mask would still be a NaN.
+        # Padding is replaced first: NaN times a zero mask is NaN.
         return (torch.where(self._real().unsqueeze(-1), self.scores, torch.zeros_like(self.scores)),)
 
     def with_weights(self, weights: tuple[Tensor, ...]) -> Independent:
@@ -401,15 +375,31 @@ class Independent(Structure):
 
 
 def require_count(number: int, name: str) -> None:
-    """Raise ValueError unless ``number`` is a whole number from 1 on."""
+    """Raise ValueError unless ``number`` is a whole number of at least 1."""
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ValueError(f"{name}: expected a whole number from 1 on, found {number!r}")
 
 
-def lengths_of(lengths: Tensor, rows: int, most: int, name: str = "lengths") -> Tensor:
-    """(B,) int64 on the CPU, side by side in memory, as the compiled kernels read them.
+def real_steps(values: Tensor, lengths: Tensor) -> Tensor:
+    """(B, T) which steps of ``values`` (B, T, ...) are within their row, on the values' device."""
+    steps = torch.arange(values.shape[1], device=values.device)
+    return steps < lengths.to(values.device).unsqueeze(1)
 
-    Raises ValueError where there are not ``rows`` whole numbers from 0 to ``most``.
+
+def only_allowed(scores: Tensor, allowed: Tensor) -> Tensor:
+    """``scores`` with -inf where not ``allowed``; raises ValueError unless these are booleans of the same shape."""
+    if allowed.dtype != torch.bool or allowed.shape != scores.shape:
+        raise ValueError(
+            f"allowed: expected booleans of shape {tuple(scores.shape)}, "
+            f"found {allowed.dtype} of shape {tuple(allowed.shape)}"
+        )
+    return torch.where(allowed.to(scores.device), scores, -torch.inf)
+
+
+def lengths_of(lengths: Tensor, rows: int, most: int, name: str = "lengths") -> Tensor:
+    """Lengths (B,) as contiguous int64 on the CPU.
+
+    Raises ValueError unless they are ``rows`` whole numbers from 0 to ``most``.
     """
     known = lengths.cpu()
     whole = not (known.is_floating_point() or known.is_complex() or known.dtype == torch.bool)
@@ -419,11 +409,14 @@ def lengths_of(lengths: Tensor, rows: int, most: int, name: str = "lengths") -> 
     return known.long().contiguous()
 
 
-def nothing_ranked(rows: int, k: int, like: Tensor) -> Ranked:
-    """The one answer of rows in which there is nothing to answer, as `Structure.ranked` gives it."""
-    scores = torch.full((rows, k), -torch.inf, dtype=like.dtype, device=like.device)
-    scores[:, :1] = 0
-    return Ranked(torch.zeros(rows, k, like.shape[1], dtype=torch.int64, device=like.device), scores)
+def table_for(values: Tensor, name: str, rows: int, shape: tuple[int, ...]) -> Tensor:
+    """(1|B, *shape) from values for all rows or for each; raises ValueError for another shape or type."""
+    table = values.unsqueeze(0) if values.dim() == len(shape) else values
+    if table.shape[1:] != shape or table.shape[0] not in (1, rows):
+        raise ValueError(f"{name}: expected {shape} or {(rows, *shape)}, found {tuple(values.shape)}")
+    if not values.is_floating_point():
+        raise ValueError(f"{name}: expected floating-point numbers, found {values.dtype}")
+    return table
 
 
 def _finite(part: Tensor) -> Tensor:

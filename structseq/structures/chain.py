@@ -1,17 +1,26 @@
-"""LinearChain: tag sequences scored by emissions, transitions, and start and end scores (Lafferty, McCallum and
-Pereira 2001)."""
+"""LinearChain: a linear-chain CRF's distribution over tag sequences (Lafferty, McCallum and Pereira 2001)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from structseq.structures import vectorised
-from structseq.structures.base import LogSum, Ranked, Semiring, Structure, draw, lengths_of, require_count
+from structseq.structures.base import (
+    LogSum,
+    Ranked,
+    Semiring,
+    Structure,
+    draw,
+    lengths_of,
+    only_allowed,
+    require_count,
+    table_for,
+)
 from structseq.structures.forward_backward import (
     LogPartition,
     LogProb,
@@ -25,38 +34,43 @@ from structseq.structures.forward_backward import (
 
 
 class EdgePattern(NamedTuple):
-    """Which edges open, continue and close a thing: all boolean; (K,) or (K, K) [from, to]. Made by `Scheme.edges`."""
+    """Which tags and transitions begin, continue and end a span, as booleans. Made by `Scheme.edges`."""
 
-    first: Any
-    begins: Any
-    continues: Any
-    ends: Any
-    last: Any
+    first: Any  # (K,) at the first token of a sentence
+    begins: Any  # (K, K) [from, to]
+    continues: Any  # (K, K)
+    ends: Any  # (K, K)
+    last: Any  # (K,) at the last token of a sentence
+
+
+@runtime_checkable
+class TagDistribution(Protocol):
+    """A distribution over tag sequences with probabilities of tags and spans."""
+
+    lengths: Tensor  # (B,)
+
+    def marginals(self) -> Tensor:
+        """(B, T, K) probability that a token has a tag; zero beyond each row's length."""
+
+    def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
+        """(S,) float64 probability of each span (row, start, end, index of its pattern): that it begins, continues and
+        ends there as its pattern says."""
 
 
 class LinearChain(Structure):
-    """A distribution over tag sequences; p(y) is proportional to exp(score(y)).
+    """A distribution over tag sequences y, p(y) proportional to exp(score(y)).
 
     score(y) = start[y_1] + sum_t scores[t, y_t] + sum_t transitions[y_{t-1}, y_t] + end[y_L]
+
+    Raises ValueError if a shape or a type does not fit.
 
     Parameters
     ----------
     scores: (B, T, K)
-        Emission scores in nats. Half precision is computed in float32.
     transitions: (K, K) [from, to], or (B, K, K) for each row, or (B, T-1, K, K) for each step too (B may be 1)
     start, end: (K,), or (B, K) for each row
-        ``-inf`` forbids: probability exactly 0, gradient exactly 0.
-    lengths: (B,)
-        True length of each row; what lies beyond is never read.
     allowed: (B, T, K)
-        Booleans: tags that may stand at a position; None allows all.
-    calibrated:
-        False when the scores were learned by a margin and are no log-probabilities.
-
-    Raises
-    ------
-    ValueError
-        Where a shape or a type does not fit.
+        Booleans: tags that are possible at a position; None allows all.
 
     Examples
     --------
@@ -71,16 +85,9 @@ class LinearChain(Structure):
     exact = Structure.exact | {"edge_marginals", "span_probabilities"}
 
     def __init__(
-        self,
-        scores: Tensor,
-        transitions: Tensor,
-        start: Tensor,
-        end: Tensor,
-        lengths: Tensor,
-        *,
-        allowed: Tensor | None = None,
-        calibrated: bool = True,
-    ) -> None:
+        self, scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor, *,
+        allowed: Tensor | None = None, calibrated: bool = True,
+    ) -> None:  # fmt: skip
         if scores.dim() != 3 or not scores.is_floating_point():
             raise ValueError(
                 f"scores: expected floating-point numbers of shape (rows, steps, tags), "
@@ -93,75 +100,58 @@ class LinearChain(Structure):
         )
         self.lengths = lengths_of(lengths, rows, steps)
         _require_table(self.transitions, rows, steps, tags)
-        _require_edge(self.start, "start", rows, tags)
-        _require_edge(self.end, "end", rows, tags)
+        table_for(self.start, "start", rows, (tags,))
+        table_for(self.end, "end", rows, (tags,))
         self.calibrated = calibrated
         if allowed is not None:
-            if allowed.dtype != torch.bool or allowed.shape != scores.shape:
-                raise ValueError(
-                    f"allowed: expected booleans of shape {tuple(scores.shape)}, "
-                    f"found {allowed.dtype} of shape {tuple(allowed.shape)}"
-                )
-            self.scores = torch.where(allowed.to(scores.device), self.scores, -torch.inf)
+            self.scores = only_allowed(self.scores, allowed)
         self._posteriors: Posteriors | None = None
         self._arrays: list[np.ndarray] | None = None
 
     @property
     def fast(self) -> bool:
-        """Whether the compiled kernels serve: float32 or float64 on the CPU, at least one step, Numba at hand."""
+        """Whether the compiled kernels can be used."""
         return serves(self.scores)
 
     @property
-    def moves(self) -> Tensor:
-        """(1|B, 1|T-1, K, K) [from, to]."""
-        return table_of(self.transitions)
-
-    @property
-    def first(self) -> Tensor:
-        """(1|B, K) start scores."""
-        return edge_of(self.start)
-
-    @property
-    def last(self) -> Tensor:
-        """(1|B, K) end scores."""
-        return edge_of(self.end)
-
-    # -- the definition -----------------------------------------------------------------------------------------------
+    def tables(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Transitions (1|B, 1|T-1, K, K) [from, to], start and end (1|B, K)."""
+        return table_of(self.transitions), edge_of(self.start), edge_of(self.end)
 
     @property
     def weights(self) -> tuple[Tensor, ...]:
-        """Scores (B, T, K), moves (1|B, 1|T-1, K, K), start and end (1|B, K), what belongs to padding replaced."""
-        # Replaced before any arithmetic: a NaN times a zero mask would still be a NaN.
-        real, moves = self._real(), self.moves
+        """Scores (B, T, K) and `tables`, 0 in the padding."""
+        # Padding is replaced first: NaN times a zero mask is NaN.
+        real, (transitions, start, end) = self._real(), self.tables
         scores = torch.where(real.unsqueeze(-1), self.scores, torch.zeros_like(self.scores))
-        if moves.shape[0] * moves.shape[1] > 1:
-            used = real[:, 1:] if moves.shape[1] > 1 else real[:, 1:].any(1, keepdim=True)
-            used = used if moves.shape[0] > 1 else used.any(0, keepdim=True)
-            moves = torch.where(used[:, :, None, None], moves, torch.zeros_like(moves))
-        return scores, moves, self.first, self.last
+        if transitions.shape[0] * transitions.shape[1] > 1:
+            used = real[:, 1:] if transitions.shape[1] > 1 else real[:, 1:].any(1, keepdim=True)
+            used = used if transitions.shape[0] > 1 else used.any(0, keepdim=True)
+            transitions = torch.where(used[:, :, None, None], transitions, torch.zeros_like(transitions))
+        return scores, transitions, start, end
 
     def with_weights(self, weights: tuple[Tensor, ...]) -> LinearChain:
-        scores, moves, start, end = weights
-        return LinearChain(scores, moves, start, end, self.lengths, calibrated=self.calibrated)
+        scores, transitions, start, end = weights
+        return LinearChain(scores, transitions, start, end, self.lengths, calibrated=self.calibrated)
 
     def with_scores(self, scores: Tensor) -> LinearChain:
         return self.with_weights((scores, self.transitions, self.start, self.end))
 
     def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor:
-        scores, moves, start, end = weights
+        scores, transitions, start, end = weights
         nothing = semiring.lift(scores.new_zeros(scores.shape[0]))
         if scores.shape[1] == 0:
             return nothing + scores.flatten(1).sum(1)  # 0, and differentiable
         real = self._real()
         prefix = semiring.lift(start + scores[:, 0])  # (.., B, K)
         for t in range(1, scores.shape[1]):
-            onward = semiring.sum(prefix.unsqueeze(-1) + vectorised.at(moves, t - 1), -2) + scores[:, t]
+            onward = semiring.sum(prefix.unsqueeze(-1) + vectorised.at(transitions, t - 1), -2) + scores[:, t]
             prefix = torch.where(real[:, t].unsqueeze(1), onward, prefix)
         total = semiring.sum(prefix + end, -1)
         return torch.where(real[:, 0], total, nothing)
 
     def path_score(self, target: Tensor) -> Tensor:
-        """(B,) score of each row's ``target``, by torch's own operations; what `score` computes faster where it can."""
+        """(B,) score of each row's ``target`` by torch operations; `score` uses kernels if it can."""
         real = self._real()
         tags = target.to(self.scores.device).masked_fill(~real, 0)
         each = self.scores.gather(-1, tags.unsqueeze(-1)).squeeze(-1)  # (B, T)
@@ -171,14 +161,13 @@ class LinearChain(Structure):
             return total
         row = torch.arange(rows, device=tags.device)
         step = torch.arange(steps - 1, device=tags.device)
-        table = self.moves.expand(rows, max(steps - 1, self.moves.shape[1]), -1, -1)
-        moves = table[row.unsqueeze(1), step, tags[:, :-1], tags[:, 1:]]  # (B, T-1)
-        total = total + torch.where(real[:, 1:], moves, torch.zeros_like(moves)).sum(1)
+        table, start, end = self.tables
+        table = table.expand(rows, max(steps - 1, table.shape[1]), -1, -1)
+        used = table[row.unsqueeze(1), step, tags[:, :-1], tags[:, 1:]]  # (B, T-1)
+        total = total + torch.where(real[:, 1:], used, torch.zeros_like(used)).sum(1)
         last = tags.gather(1, (self.lengths.to(tags.device) - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
-        edges = self.first.expand(rows, -1)[row, tags[:, 0]] + self.last.expand(rows, -1)[row, last]
+        edges = start.expand(rows, -1)[row, tags[:, 0]] + end.expand(rows, -1)[row, last]
         return total + torch.where(real[:, 0], edges, torch.zeros_like(edges))
-
-    # -- the same, fast -----------------------------------------------------------------------------------------------
 
     def log_partition(self) -> Tensor:
         if self.scores.numel() == 0:
@@ -190,38 +179,36 @@ class LinearChain(Structure):
         self._require_shape(target)
         if not self.fast:
             return self.path_score(target)
-        total: Tensor = PathScore.apply(
-            self, target.long().contiguous(), self.scores, self.moves, self.first, self.last
-        )
+        total: Tensor = PathScore.apply(self, target.long().contiguous(), self.scores, *self.tables)
         return total
 
     def log_prob(self, target: Tensor) -> Tensor:
         self._require_shape(target)
         if not self.fast:
             return super().log_prob(target)
-        found: Tensor = LogProb.apply(
-            self, target.long().contiguous(), self.scores, self.transitions, self.start, self.end
-        )
+        weights = self.scores, self.transitions, self.start, self.end
+        found: Tensor = LogProb.apply(self, target.long().contiguous(), *weights)
         return found
 
     def marginals(self) -> Tensor:
         return super().marginals() if self.scores.numel() == 0 else self.posteriors().marginals
 
     def edge_marginals(self) -> Tensor:
-        """(B, T-1, K, K) probability that positions t and t + 1 bear tags i and k; zero beyond each row's length."""
+        """(B, T-1, K, K) probability that positions t and t + 1 have tags i and k; zero beyond each row's length."""
         rows, steps, tags = self.scores.shape
         if steps < 2 or rows == 0 or tags == 0:
             return self.scores.new_zeros(rows, max(steps - 1, 0), tags, tags)
-        moves = self.moves.expand(rows, steps - 1, -1, -1)
-        found = self.with_weights((self.scores, moves, self.first, self.last)).posteriors()
-        return found.expected_moves(found.marginals.new_ones(rows), moves.shape)
+        transitions, start, end = self.tables
+        transitions = transitions.expand(rows, steps - 1, -1, -1)
+        found = self.with_weights((self.scores, transitions, start, end)).posteriors()
+        return found.expected_transitions(found.marginals.new_ones(rows), transitions.shape)
 
     def best(self) -> Ranked:
         if self.scores.numel() == 0:
             return super().best()
         if not self.fast:
-            scores, moves, start, end = self._detached()
-            return vectorised.viterbi(scores, moves, start, end, self.lengths)
+            scores, transitions, start, end = self._detached()
+            return vectorised.viterbi(scores, transitions, start, end, self.lengths)
         from structseq.structures import kernels
 
         arrays = self.arrays()
@@ -236,31 +223,30 @@ class LinearChain(Structure):
         from structseq.structures import kernels
 
         rows, steps, _ = self.scores.shape
-        arrays = [p.detach().double().contiguous().numpy() for p in (self.scores, self.moves, self.first, self.last)]
+        arrays = [part.detach().double().contiguous().numpy() for part in (self.scores, *self.tables)]
         paths, found = torch.empty(rows, k, steps, dtype=torch.int64), torch.empty(rows, k, dtype=torch.float64)
         kernels.ranked(*arrays, self.lengths.numpy(), paths.numpy(), found.numpy())
         return Ranked(paths, found.to(self.scores.dtype))
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """(n, B, T) tag sequences drawn independently, 0 beyond each row's length; reproducible by ``generator``.
-
-        Forward filtering, backward sampling (Chib 1996; Scott 2002, section 3), in logarithms and float64.
-        """
+        """(n, B, T) independently drawn tag sequences, 0 beyond each row's length, by forward filtering and backward
+        sampling (Chib 1996; Scott 2002, section 3) in float64; reproducible by ``generator``."""
         require_count(n, "n")
         rows, steps, _ = self.scores.shape
         paths = torch.zeros(n, rows, steps, dtype=torch.int64, device=self.scores.device)
         if self.scores.numel() == 0:
             return paths
         with torch.no_grad():
-            scores, moves, start, end = (part.detach().double() for part in self.weights)
+            scores, transitions, start, end = (part.detach().double() for part in self.weights)
             prefix = [start + scores[:, 0]]  # of (B, K)
             for t in range(1, steps):
-                prefix.append(_LOG_SUM.sum(prefix[-1].unsqueeze(2) + vectorised.at(moves, t - 1), -2) + scores[:, t])
+                into = vectorised.at(transitions, t - 1)
+                prefix.append(_LOG_SUM.sum(prefix[-1].unsqueeze(2) + into, -2) + scores[:, t])
             lengths = self.lengths.to(scores.device)
             for t in range(steps - 1, -1, -1):
                 logits = (prefix[t] + end).expand(n, -1, -1)
                 if t + 1 < steps:
-                    into = vectorised.at(moves, t).transpose(1, 2).expand(rows, -1, -1)  # (B, K to, K from)
+                    into = vectorised.at(transitions, t).transpose(1, 2).expand(rows, -1, -1)  # (B, K to, K from)
                     onward = prefix[t] + into[torch.arange(rows, device=scores.device), paths[:, :, t + 1]]
                     logits = torch.where((lengths - 1 > t).view(1, -1, 1), onward, logits)
                 paths[:, :, t] = torch.where(t < lengths, draw(logits, generator), 0)
@@ -271,18 +257,18 @@ class LinearChain(Structure):
         if learned or self.scores.numel() == 0:
             return super().expected(values)
         rows = self.scores.shape[0]
-        chain = self.rows(torch.arange(rows))
-        if values[1].shape[1] > chain.moves.shape[1]:  # worth something else at each step: counted at each step
-            moves = chain.moves.expand(-1, values[1].shape[1], -1, -1)
-            chain = chain.with_weights((chain.scores, moves, chain.start, chain.end))
+        chain = self.float64_rows(torch.arange(rows))
+        if values[1].shape[1] > chain.transitions.shape[1]:  # values differ by step: so must the counts
+            transitions = chain.transitions.expand(-1, values[1].shape[1], -1, -1)
+            chain = chain.with_weights((chain.scores, transitions, chain.start, chain.end))
         found = chain.posteriors()
         ones = found.log_z.new_ones(rows)
         place = (torch.arange(rows, device=self.scores.device), (self.lengths - 1).clamp(min=0).to(self.scores.device))
         counts = (
-            found.marginals, found.expected_moves(ones, chain.moves.shape),
+            found.marginals, found.expected_transitions(ones, chain.transitions.shape),
             found.marginals[:, 0], found.marginals[place],
         )  # fmt: skip
-        # What never happens counts for nothing, whatever its value.
+        # 0 times an infinite value is 0.
         parts = [
             torch.where(count > 0, count * value.detach().double(), 0.0).flatten(1).sum(1)
             for count, value in zip(counts, values, strict=True)
@@ -290,15 +276,15 @@ class LinearChain(Structure):
         return torch.stack(parts).sum(0)
 
     def arrays(self) -> list[np.ndarray]:
-        """Scores, moves, start and end as the kernels read them."""
+        """Scores and `tables` as the kernels read them."""
         if self._arrays is None:
             parts = (self.scores, self.transitions, self.start, self.end)
-            scores, moves, start, end = (part.detach().contiguous().numpy() for part in parts)
-            self._arrays = [scores, table_of(moves), edge_of(start), edge_of(end)]
+            scores, transitions, start, end = (part.detach().contiguous().numpy() for part in parts)
+            self._arrays = [scores, table_of(transitions), edge_of(start), edge_of(end)]
         return self._arrays
 
     def posteriors(self) -> Posteriors:
-        """One forward-backward, kept for the verbs that share it."""
+        """The result of forward-backward, computed once."""
         if self._posteriors is None:
             self._posteriors = posteriors(self)
         return self._posteriors
@@ -306,11 +292,10 @@ class LinearChain(Structure):
     def span_probabilities(
         self, spans: Sequence[tuple[int, int, int, int]] | np.ndarray, patterns: Sequence[EdgePattern]
     ) -> Tensor:
-        """Exact posterior probability of each span (row, start, end, kind); ``kind`` indexes ``patterns``.
+        """(S,) float64 exact posterior probability of each span (row, start, end, kind); ``kind`` indexes ``patterns``.
 
-        It is the total probability of all tag sequences whose edges open the thing at ``start``, continue it to
-        ``end`` and close it there, neighbours included: P(the reading of the sequence holds exactly this span).
-        Returns (S,) float64.
+        It is the total probability of all tag sequences that begin a span at ``start``, continue it and end it at
+        ``end``. Raises IndexError for a span outside its row.
         """
         if not len(spans):
             return torch.zeros(0, dtype=torch.float64)
@@ -323,64 +308,40 @@ class LinearChain(Structure):
             found = tuple(place[~inside][0].tolist())
             raise IndexError(f"expected a span (row, start, end, kind) within its row, found {found}")
         if not self.fast:
-            return self._derived_span_probabilities(place.tolist(), patterns)
+            return _derived_span_probabilities(self, place.tolist(), patterns)
         from structseq.structures import kernels
 
         scaled = self.posteriors().scaled
         stacked = [np.stack([np.asarray(getattr(p, name)) for p in patterns]) for name in EdgePattern._fields]
-        first, begins, continues, closes, final = stacked
         out = np.zeros(len(spans))
-        known = [np.asarray(getattr(scaled, n)) for n in ("alphas", "arrivals", "weights", "scales", "factors", "last")]
+        known = (scaled.alphas, scaled.arrivals, scaled.weights, scaled.scales, scaled.factors, scaled.end_factors)
         kernels.span_probabilities(
-            *known, self.lengths.numpy(), *np.ascontiguousarray(place.T), first, begins, continues, closes, final, out
+            *map(np.asarray, known), self.lengths.numpy(), *np.ascontiguousarray(place.T), *stacked, out
         )
         dead = ~np.asarray(scaled.alive)[place[:, 0]]
         if dead.any():
-            out[dead] = self._derived_span_probabilities(place[dead].tolist(), patterns).numpy()
+            out[dead] = _derived_span_probabilities(self, place[dead].tolist(), patterns).numpy()
         return torch.from_numpy(np.clip(out, 0.0, 1.0))
 
-    def _derived_span_probabilities(
-        self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]
-    ) -> Tensor:
-        """The definition, in logarithms and float64: spans of one row share the sums before and behind them."""
-        device = self.scores.device
-        tables = [EdgePattern(*(torch.as_tensor(part, device=device) for part in pattern)) for pattern in patterns]
-        found: dict[int, _RowSums] = {}
-        answers = []
-        with torch.no_grad():
-            for row, start, end, kind in spans:
-                if row not in found:
-                    found[row] = _RowSums.of(self.rows(torch.tensor([row])))
-                answers.append(found[row].span(start, end, tables[kind]))
-        return torch.stack(answers).exp().cpu()
-
-    def chosen(self, rows: Tensor) -> LinearChain:
-        """The chain of these ``rows`` (R,), in that order and as often as they are named; differentiable, and tables
-        that all rows share stay shared (`rows` gives each its own, for computing in float64)."""
-        moves, start, end = (
+    def select(self, rows: Tensor) -> LinearChain:
+        """The chain of ``rows`` (R,), in that order, repeats allowed; differentiable. Shared tables stay shared."""
+        transitions, start, end = (
             part[rows] if part.dim() > dims and part.shape[0] > 1 else part
             for part, dims in ((self.transitions, 2), (self.start, 1), (self.end, 1))
         )
-        return LinearChain(self.scores[rows], moves, start, end, self.lengths[rows.cpu()], calibrated=self.calibrated)
+        lengths = self.lengths[rows.cpu()]
+        return LinearChain(self.scores[rows], transitions, start, end, lengths, calibrated=self.calibrated)
 
-    def rows(self, chosen: Tensor) -> LinearChain:
-        """The chain of the rows ``chosen`` (R,), each with tables of its own, in float64 and without gradients."""
-        parts = [part.detach() for part in (self.scores, self.moves, self.first, self.last)]
-        own = [part.expand(len(self.scores), *part.shape[1:])[chosen].double() for part in parts]
-        scores, moves, start, end = own
-        return LinearChain(scores, moves, start, end, self.lengths[chosen.cpu()], calibrated=self.calibrated)
-
-    def into(self, step: int) -> Tensor:
-        """(K, K) moves into ``step`` of the first row."""
-        return vectorised.at(self.moves, step - 1)[0]
+    def float64_rows(self, rows: Tensor) -> LinearChain:
+        """The chain of ``rows`` (R,) in float64, detached, with tables for each row."""
+        parts = [part.detach() for part in (self.scores, *self.tables)]
+        own = [part.expand(len(self.scores), *part.shape[1:])[rows].double() for part in parts]
+        scores, transitions, start, end = own
+        return LinearChain(scores, transitions, start, end, self.lengths[rows.cpu()], calibrated=self.calibrated)
 
     def _require_shape(self, target: Tensor) -> None:
         if target.shape != self.scores.shape[:2]:
             raise ValueError(f"expected a target of shape {tuple(self.scores.shape[:2])}, found {tuple(target.shape)}")
-
-    def _real(self) -> Tensor:
-        steps = torch.arange(self.scores.shape[1], device=self.scores.device)
-        return steps < self.lengths.to(self.scores.device).unsqueeze(1)
 
 
 def _require_table(transitions: Tensor, rows: int, steps: int, tags: int) -> None:
@@ -393,19 +354,29 @@ def _require_table(transitions: Tensor, rows: int, steps: int, tags: int) -> Non
         )
 
 
-def _require_edge(values: Tensor, name: str, rows: int, tags: int) -> None:
-    shape = tuple(values.shape)
-    if shape != (tags,) and shape not in ((1, tags), (rows, tags)):
-        raise ValueError(f"{name}: expected ({tags},) or ({rows}, {tags}), found {shape}")
-
-
 _LOG_SUM = LogSum()
 
 
-class _RowSums(NamedTuple):
-    """Log sums over the paths of one row, in float64: up to each step, and from each step on."""
+def _derived_span_probabilities(
+    chain: LinearChain, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]
+) -> Tensor:
+    """`LinearChain.span_probabilities` in logarithms and float64; spans of one row share its forward-backward."""
+    device = chain.scores.device
+    tables = [EdgePattern(*(torch.as_tensor(part, device=device) for part in pattern)) for pattern in patterns]
+    found: dict[int, _RowSums] = {}
+    answers = []
+    with torch.no_grad():
+        for row, start, end, kind in spans:
+            if row not in found:
+                found[row] = _RowSums.of(chain.float64_rows(torch.tensor([row])))
+            answers.append(found[row].span(start, end, tables[kind]))
+    return torch.stack(answers).exp().cpu()
 
-    chain: LinearChain  # the row's own, B = 1
+
+class _RowSums(NamedTuple):
+    """Forward and backward log sums of one row, in float64."""
+
+    chain: LinearChain  # B = 1
     before: list[Tensor]  # (K,) for each step: all paths that end there in a tag, its score included
     behind: list[Tensor]  # (K,) for each step: all that follows a tag, its score not included
     total: Tensor  # () log Z
@@ -413,27 +384,32 @@ class _RowSums(NamedTuple):
     @staticmethod
     def of(chain: LinearChain) -> _RowSums:
         scores = chain.scores[0, : int(chain.lengths[0])]
-        before, behind = [chain.first[0] + scores[0]], [chain.last[0]]
+        before, behind = [chain.start[0] + scores[0]], [chain.end[0]]
         for t in range(1, len(scores)):
-            before.append(_LOG_SUM.sum(before[-1].unsqueeze(1) + chain.into(t), -2) + scores[t])
+            before.append(_LOG_SUM.sum(before[-1].unsqueeze(1) + _into(chain, t), -2) + scores[t])
         for t in range(len(scores) - 1, 0, -1):
-            behind.append(_LOG_SUM.sum(chain.into(t) + (scores[t] + behind[-1]), -1))
-        return _RowSums(chain, before, behind[::-1], _LOG_SUM.sum(before[-1] + chain.last[0], -1))
+            behind.append(_LOG_SUM.sum(_into(chain, t) + (scores[t] + behind[-1]), -1))
+        return _RowSums(chain, before, behind[::-1], _LOG_SUM.sum(before[-1] + chain.end[0], -1))
 
     def span(self, start: int, end: int, pattern: EdgePattern) -> Tensor:
-        """() log-probability that a thing opens at ``start``, goes on to ``end`` and closes there."""
-        scores, into = self.chain.scores[0], self.chain.into
+        """() log-probability of a span from ``start`` up to ``end``."""
+        scores = self.chain.scores[0]
         if start == 0:
             here = self.before[0].masked_fill(~pattern.first, -torch.inf)
         else:
-            opening = into(start).masked_fill(~pattern.begins, -torch.inf)
+            opening = _into(self.chain, start).masked_fill(~pattern.begins, -torch.inf)
             here = _LOG_SUM.sum(self.before[start - 1].unsqueeze(1) + opening, -2) + scores[start]
         for t in range(start + 1, end):
-            onward = into(t).masked_fill(~pattern.continues, -torch.inf)
+            onward = _into(self.chain, t).masked_fill(~pattern.continues, -torch.inf)
             here = _LOG_SUM.sum(here.unsqueeze(1) + onward, -2) + scores[t]
         if end == len(self.before):
-            closed = here + self.chain.last[0].masked_fill(~pattern.last, -torch.inf)
+            closed = here + self.chain.end[0].masked_fill(~pattern.last, -torch.inf)
         else:
-            leaving = into(end).masked_fill(~pattern.ends, -torch.inf)
+            leaving = _into(self.chain, end).masked_fill(~pattern.ends, -torch.inf)
             closed = (here.unsqueeze(1) + leaving + (scores[end] + self.behind[end])).flatten()
         return _LOG_SUM.sum(closed, -1) - self.total
+
+
+def _into(chain: LinearChain, step: int) -> Tensor:
+    """(K, K) transitions of the first row into ``step``."""
+    return vectorised.at(chain.transitions, step - 1)[0]

@@ -1,15 +1,13 @@
-"""The chain's hot recursions, compiled for the CPU with Numba: scaled forward-backward, Viterbi, k best, spans.
+"""Compiled CPU kernels of the chain (Numba): scaled forward-backward, Viterbi, k best, spans.
 
-Forward-backward runs in the exp domain with one division a step (Rabiner 1989, section V.A): about K^2 multiply-adds a
-step and K exponentials, instead of K^2 exponentials in the log domain. All rows take a step together, so that a few
-lines of the table of factors stay in the nearest cache while every sentence uses them. Where a row's numbers come near
-the ends of their type, so that mass that matters could have been rounded to nothing, the kernel says so and the caller
-answers that row again in float64, and in the end with `log_domain`. Kernels are serial and release the GIL: many Python
-threads may call them at once, a forked child keeps working, and results are bit-identical from run to run. Importing
-this module imports Numba; nobody does so before the first call.
+Forward-backward runs in the exp domain with one division a step (Rabiner 1989, section V.A): about K^2 multiply-adds
+and K exponentials a step, instead of K^2 exponentials. All rows take a step together, so that some lines of the factors
+stay in the cache while every row uses them. If a row's numbers come near the limits of their type, the kernel reports
+it, and the caller repeats that row in float64, finally with `log_domain`. Kernels are serial, release the GIL, work
+after a fork and give the same bits in every run. Importing this module imports Numba, so it is imported at first use.
 
-**W** is K rounded up to a whole number of vector registers; what lies between holds factor 0. Tables of moves have
-shape (R, S, ..): R is 1 or B, S is 1 or T-1. Edge scores have shape (Q, K): Q is 1 or B.
+**W** is K rounded up to whole vector registers, padded with factor 0. Transitions have shape (R, S, K, K) [from, to]: R
+is 1 or B, S is 1 or T-1. Start and end scores have shape (Q, K): Q is 1 or B.
 """
 
 from __future__ import annotations
@@ -21,37 +19,30 @@ from structseq import compiling
 
 compiling.find_cache()
 
-
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
-# -- the scaled recursion ----------------------------------------------------------------------------------------------
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
-def shifted(scores, moves, start, end, lengths, exponents, shift):  # type: ignore[no-untyped-def]
-    """Scores less their maximum, ready for one exponential; padding becomes -inf and is never looked at.
-
-    scores (B,T,K), moves (R,S,K,K) [from,to], start and end (Q,K). Writes to exponents, laid end to end (see `parted`),
-    and to shift (B,) float64 what log Z has lost. Returns how many real scores are -inf.
-    """
+def shifted(scores, transitions, start, end, lengths, exponents, shift):  # type: ignore[no-untyped-def]
+    """Writes scores (B,T,K), transitions, start and end, less their maxima, to exponents (see `split`), with -inf as
+    padding, and the sum of the maxima to shift (B,) float64. Returns how many real scores are -inf."""
     rows, steps, tags = scores.shape
-    weights, factors, first, last = parted(exponents, rows, steps, tags, moves, start, end)
+    weights, factors, start_factors, end_factors = split(exponents, rows, steps, tags, transitions, start, end)
     width = weights.shape[2]
     zero = scores.dtype.type(0)
-    move_tops = np.empty(moves.shape[:2], scores.dtype)
-    for r in range(moves.shape[0]):
-        for s in range(moves.shape[1]):
+    transition_tops = np.empty(transitions.shape[:2], scores.dtype)
+    for r in range(transitions.shape[0]):
+        for s in range(transitions.shape[1]):
             top = -np.inf + zero
             for i in range(tags):
-                top = max(top, _highest(moves[r, s, i]))
-            move_tops[r, s] = top if np.isfinite(top) else zero
+                top = max(top, _highest(transitions[r, s, i]))
+            transition_tops[r, s] = top if np.isfinite(top) else zero
             factors[r, s] = -np.inf
             for i in range(tags):
                 for k in range(tags):
-                    factors[r, s, i, k] = moves[r, s, i, k] - move_tops[r, s]
-    opened = _shift_edges(start, first)
-    closed = _shift_edges(end, last)
+                    factors[r, s, i, k] = transitions[r, s, i, k] - transition_tops[r, s]
+    opened = _shift_edges(start, start_factors)
+    closed = _shift_edges(end, end_factors)
     forbidden = 0
     for b in range(rows):
         length = lengths[b]
@@ -64,7 +55,8 @@ def shifted(scores, moves, start, end, lengths, exponents, shift):  # type: igno
                 top = zero
             lost += top
             if t > 0:
-                lost += move_tops[b if moves.shape[0] > 1 else 0, t - 1 if moves.shape[1] > 1 else 0]
+                r, s = b if transitions.shape[0] > 1 else 0, t - 1 if transitions.shape[1] > 1 else 0
+                lost += transition_tops[r, s]
             for k in range(tags):
                 weights[b, t, k] = scores[b, t, k] - top
             for k in range(tags):
@@ -77,38 +69,37 @@ def shifted(scores, moves, start, end, lengths, exponents, shift):  # type: igno
 
 
 @njit(cache=True, nogil=True)
-def parted(exponents, rows, steps, tags, moves, start, end):  # type: ignore[no-untyped-def]
-    """weights (B,T,W), factors (R,S,W,W), first and last (Q,W), as they lie in one piece of memory."""
+def split(exponents, rows, steps, tags, transitions, start, end):  # type: ignore[no-untyped-def]
+    """Views of one piece of memory: weights (B,T,W), factors (R,S,W,W), start_factors and end_factors (Q,W)."""
     width = -(-tags // 16) * 16
     a = rows * steps * width
-    b = a + moves.shape[0] * moves.shape[1] * width * width
+    b = a + transitions.shape[0] * transitions.shape[1] * width * width
     c = b + len(start) * width
     weights = exponents[:a].reshape((rows, steps, width))
-    factors = exponents[a:b].reshape((moves.shape[0], moves.shape[1], width, width))
-    first = exponents[b:c].reshape((len(start), width))
-    return weights, factors, first, exponents[c:].reshape((len(end), width))
+    factors = exponents[a:b].reshape((transitions.shape[0], transitions.shape[1], width, width))
+    start_factors = exponents[b:c].reshape((len(start), width))
+    return weights, factors, start_factors, exponents[c:].reshape((len(end), width))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def solved(  # type: ignore[no-untyped-def]
-    scores, moves, start, end, lengths, forbidden, exponents, least, most, alphas, arrivals, scales, marginals, log_z,
-    alive,
+    scores, transitions, start, end, lengths, forbidden, exponents, least, most, alphas, arrivals, scales, marginals,
+    log_z, alive,
 ):  # fmt: skip
-    """Forward and backward, `forward_scaled` and `backward_scaled`, over exponentials of what `shifted` wrote.
-
-    log_z comes with the shift in it and gets the rest added.
-    """
+    """`forward_scaled` and `backward_scaled` on the exponentials of what `shifted` wrote; log_z holds the shift."""
     rows, steps, tags = scores.shape
-    weights, factors, first, last = parted(exponents, rows, steps, tags, moves, start, end)
+    weights, factors, start_factors, end_factors = split(exponents, rows, steps, tags, transitions, start, end)
     width = weights.shape[2]
-    if forbidden > 0 or moves.shape[0] * moves.shape[1] != 1 or len(start) > 1:
+    if forbidden > 0 or transitions.shape[0] * transitions.shape[1] != 1 or len(start) > 1:
         reached = np.empty((rows, steps, tags), np.bool_)
-        reach(scores, moves, start, lengths, reached)
+        reach(scores, transitions, start, lengths, reached)
     else:
         found = np.empty((min(steps, 2 * tags + 2), tags), np.bool_)
-        known = reach_all(moves[0, 0], start[0], found)
+        known = reach_all(transitions[0, 0], start[0], found)
         reached = found[:known].copy().reshape((1, known, tags))
-    forward_scaled(weights, factors, first, last, tags, reached, lengths, least, alphas, scales, log_z, alive)
+    forward_scaled(
+        weights, factors, start_factors, end_factors, tags, reached, lengths, least, alphas, scales, log_z, alive
+    )
     turned = np.empty_like(factors)
     for r in range(factors.shape[0]):
         for s in range(factors.shape[1]):
@@ -116,12 +107,12 @@ def solved(  # type: ignore[no-untyped-def]
                 for k in range(width):
                     turned[r, s, i, k] = factors[r, s, k, i]
     betas = np.empty((rows, width), weights.dtype)
-    backward_scaled(weights, turned, last, lengths, most, alphas, scales, alive, betas, marginals, arrivals)
+    backward_scaled(weights, turned, end_factors, lengths, most, alphas, scales, alive, betas, marginals, arrivals)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _shift_edges(values, out):  # type: ignore[no-untyped-def]
-    """out (Q,W) = values (Q,K) less their maximum; returns the maxima (Q,)."""
+    """out (Q,W) = values (Q,K) less each row's maximum; returns the maxima (Q,)."""
     tops = np.empty(len(values), values.dtype)
     for q in range(len(values)):
         top = _highest(values[q])
@@ -134,7 +125,7 @@ def _shift_edges(values, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def _highest(values):  # type: ignore[no-untyped-def]
-    """The maximum, in four strands: one alone would wait for itself at every step."""
+    """The maximum, in four independent chains, which the processor runs in parallel."""
     whole = values.shape[0] - values.shape[0] % 4
     a = b = c = d = values[0]
     for k in range(0, whole, 4):
@@ -150,8 +141,8 @@ def _highest(values):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def reach(scores, moves, start, lengths, reached):  # type: ignore[no-untyped-def]
-    """Which tags a possible path leads to: reached (B,T,K) bool, from scores (B,T,K), moves (R,S,K,K), start (Q,K)."""
+def reach(scores, transitions, start, lengths, reached):  # type: ignore[no-untyped-def]
+    """Writes reached (B,T,K) bool: the tags that a possible path leads to."""
     rows, _, tags = scores.shape
     for b in range(rows):
         reached[b] = False
@@ -161,21 +152,22 @@ def reach(scores, moves, start, lengths, reached):  # type: ignore[no-untyped-de
                 for k in range(tags):
                     here[k] = start[b if start.shape[0] > 1 else 0, k] != -np.inf
             else:
-                move = moves[b if moves.shape[0] > 1 else 0, t - 1 if moves.shape[1] > 1 else 0]
+                r, s = b if transitions.shape[0] > 1 else 0, t - 1 if transitions.shape[1] > 1 else 0
+                matrix = transitions[r, s]
                 for i in range(tags):
                     if reached[b, t - 1, i]:
                         for k in range(tags):
-                            here[k] |= move[i, k] != -np.inf
+                            here[k] |= matrix[i, k] != -np.inf
             for k in range(tags):
                 here[k] &= scores[b, t, k] != -np.inf
 
 
 @njit(cache=True, nogil=True)
-def reach_all(moves, start, reached):  # type: ignore[no-untyped-def]
-    """Which tags a possible path leads to at step 0, 1, .. where scores forbid nothing: reached (N,K), moves (K,K).
+def reach_all(transitions, start, reached):  # type: ignore[no-untyped-def]
+    """Writes reached (N,K): the tags that a possible path leads to at steps 0, 1, .. if no score forbids any.
 
-    Returns how many steps were written; the last holds for all later ones. Where the tags reached alternate without
-    end, every one of them counts at every later step.
+    Returns how many steps were written; the last is valid for all later ones. If the reached tags alternate for ever,
+    it is their union.
     """
     most, tags = reached.shape
     for k in range(tags):
@@ -187,7 +179,7 @@ def reach_all(moves, start, reached):  # type: ignore[no-untyped-def]
         for i in range(tags):
             if reached[t - 1, i]:
                 for k in range(tags):
-                    reached[t, k] |= moves[i, k] != -np.inf
+                    reached[t, k] |= transitions[i, k] != -np.inf
         for k in range(tags):
             same &= reached[t, k] == reached[t - 1, k]
         if same:
@@ -200,7 +192,7 @@ def reach_all(moves, start, reached):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
 def _onward(mass, factors, out):  # type: ignore[no-untyped-def]
-    """out = mass @ factors, (W,) and (W,W), for one row: one pass over ``out`` for eight lines of ``factors``."""
+    """out = mass @ factors, (W,) and (W,W); each pass over ``out`` takes eight lines of ``factors``."""
     for k in range(out.shape[0]):
         out[k] = 0
     for i in range(0, factors.shape[0], 8):
@@ -220,15 +212,14 @@ def _eight(mass, factors, i, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", no_cpython_wrapper=True)
 def forward_scaled(  # type: ignore[no-untyped-def]
-    weights, factors, first, last, tags, reached, lengths, least, alphas, scales, log_z, alive
+    weights, factors, start_factors, end_factors, tags, reached, lengths, least, alphas, scales, log_z, alive
 ):
-    """Scaled forward variables, and log Z without the shifts that were taken out; in float32 or float64.
+    """Scaled forward variables in float32 or float64.
 
-    weights (B,T,W), factors (R,S,W,W), first and last (Q,W): exponentials of what `shifted` wrote;  reached (1|B,N,K):
-    whether any possible path leads to a tag at step t (the last of N holds for all later steps). Writes alphas (B,T,W),
-    each step summing to 1 and padding 0, scales (B,T+1) and alive (B,), and adds to log_z (B,) float64. A row is not
-    alive where a tag that can be reached has less than ``least`` of the mass, so that rounding to zero might take
-    something away that matters later.
+    weights (B,T,W), factors (R,S,W,W), start_factors and end_factors (Q,W): exponentials of what `shifted` wrote;
+    reached (1|B,N,K) from `reach` or `reach_all`. Writes alphas (B,T,W), which sum to 1 at each step and are 0 in the
+    padding, scales (B,T+1) and alive (B,), and adds to log_z (B,) float64. A row is not alive if a reachable tag has
+    less than ``least`` of the mass: it could be rounded to zero although it matters later.
     """
     rows, _, width = weights.shape
     products = np.ones(rows)
@@ -241,7 +232,7 @@ def forward_scaled(  # type: ignore[no-untyped-def]
         if t == 0:
             for b in range(rows):
                 for k in range(width):
-                    alphas[b, 0, k] = first[b if first.shape[0] > 1 else 0, k]
+                    alphas[b, 0, k] = start_factors[b if start_factors.shape[0] > 1 else 0, k]
         elif factors.shape[0] == 1:
             _all_onward(alphas, t - 1, factors[0, t - 1 if factors.shape[1] > 1 else 0], t, lengths, alive)
         else:
@@ -260,7 +251,7 @@ def forward_scaled(  # type: ignore[no-untyped-def]
             little = tags - width
             for k in range(width):
                 here[k] *= inverse
-                little += not here[k] >= least  # of the width - tags in between all are
+                little += not here[k] >= least  # always true of the width - tags elements of padding
             if little != 0:
                 known = reached[b if reached.shape[0] > 1 else 0, min(t, reached.shape[1] - 1)]
                 for k in range(tags):
@@ -269,7 +260,7 @@ def forward_scaled(  # type: ignore[no-untyped-def]
             if not total > 0:
                 alive[b] = False
             scales[b, t] = total
-            # One logarithm for many steps, as long as their product cannot leave float64.
+            # One logarithm for many steps, while their product fits float64.
             if 1e-100 < total < 1e100:
                 products[b] *= total
             else:
@@ -281,7 +272,7 @@ def forward_scaled(  # type: ignore[no-untyped-def]
         length = lengths[b]
         if alive[b] and length > 0:
             total = least * 0
-            final = last[b if last.shape[0] > 1 else 0]
+            final = end_factors[b if end_factors.shape[0] > 1 else 0]
             for k in range(width):
                 total += alphas[b, length - 1, k] * final[k]
             alive[b] = total > least
@@ -293,7 +284,7 @@ def forward_scaled(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
 def _all_onward(alphas, before, factors, t, lengths, alive):  # type: ignore[no-untyped-def]
-    """alphas[:, t] = alphas[:, before] @ factors, eight lines of ``factors`` at a time for all rows that go on."""
+    """alphas[:, t] = alphas[:, before] @ factors for all rows that reach t, eight lines of ``factors`` at a time."""
     for b in range(alphas.shape[0]):
         if alive[b] and t < lengths[b]:
             for k in range(alphas.shape[2]):
@@ -306,14 +297,13 @@ def _all_onward(alphas, before, factors, t, lengths, alive):  # type: ignore[no-
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", no_cpython_wrapper=True)
 def backward_scaled(  # type: ignore[no-untyped-def]
-    weights, turned, last, lengths, most, alphas, scales, alive, betas, marginals, arrivals
+    weights, turned, end_factors, lengths, most, alphas, scales, alive, betas, marginals, arrivals
 ):
-    """Posterior tag probabilities and what edge posteriors are made of, from `forward_scaled`.
+    """Marginals (B,T,K) and arrivals (B,T,W), from the results of `forward_scaled`.
 
-    turned (R,S,W,W) are its factors [to,from]; betas (B,W) is room to work in. Writes marginals (B,T,K), and arrivals
-    (B,T,W) = weight * beta / scale of the step behind, so that the posterior of edge (i, k) out of step t is
-    alphas[t,i] * factors[i,k] * arrivals[t,k]. Rows that are not alive, and steps beyond a row's length, get 0; a row
-    whose backward variables exceed ``most`` is taken out of ``alive``.
+    turned (R,S,W,W) are the factors [to,from]; betas (B,W) is work space. arrivals[t] is weight * beta / scale of step
+    t + 1, so that the posterior of transition (i, k) out of step t is alphas[t,i] * factors[i,k] * arrivals[t,k]. Rows
+    that are not alive and padding get 0. A row whose backward variables exceed ``most`` becomes not alive.
     """
     rows, _, width = weights.shape
     tags = marginals.shape[2]
@@ -331,7 +321,7 @@ def backward_scaled(  # type: ignore[no-untyped-def]
             if t == lengths[b] - 1:
                 inverse = 1 / scales[b, t + 1]
                 for k in range(width):
-                    beta[k] = last[b if last.shape[0] > 1 else 0, k] * inverse
+                    beta[k] = end_factors[b if end_factors.shape[0] > 1 else 0, k] * inverse
             for k in range(tags):
                 marginals[b, t, k] = alphas[b, t, k] * beta[k]
             inverse = 1 / scales[b, t]
@@ -367,17 +357,10 @@ def backward_scaled(  # type: ignore[no-untyped-def]
                     _onward(arrivals[b, t - 1], turned[b, t - 1 if turned.shape[1] > 1 else 0], betas[b])
 
 
-# -- logarithms, for what the scaled recursion cannot hold -------------------------------------------------------------
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
-def log_domain(scores, moves, start, end, lengths, log_z, marginals, edges):  # type: ignore[no-untyped-def]
-    """Forward-backward in logarithms and float64.
-
-    scores (B,T,K), moves (R,S,K,K) [from,to], start and end (Q,K). Writes log_z (B,), marginals (B,T,K) and edges
-    (B,S,K,K), the expected number of each move (for S of T-1 at each step). A row without a possible path has log_z
-    -inf and zeros.
-    """
+def log_domain(scores, transitions, start, end, lengths, log_z, marginals, edges):  # type: ignore[no-untyped-def]
+    """Forward-backward in logarithms and float64: writes log_z (B,), marginals (B,T,K) and edges (B,S,K,K), the
+    expected number of each transition. A row without a possible path gets log_z -inf and zeros."""
     rows, steps, tags = scores.shape
     alpha = np.empty((steps, tags))
     beta = np.empty(tags)
@@ -389,13 +372,13 @@ def log_domain(scores, moves, start, end, lengths, log_z, marginals, edges):  # 
         log_z[b] = 0
         if length == 0:
             continue
-        table = moves[b if moves.shape[0] > 1 else 0]
+        table = transitions[b if transitions.shape[0] > 1 else 0]
         for k in range(tags):
             alpha[0, k] = start[b if start.shape[0] > 1 else 0, k] + scores[b, 0, k]
         for t in range(1, length):
-            move = table[t - 1 if moves.shape[1] > 1 else 0]
+            matrix = table[t - 1 if transitions.shape[1] > 1 else 0]
             for k in range(tags):
-                alpha[t, k] = scores[b, t, k] + _log_sum(alpha[t - 1], move[:, k])
+                alpha[t, k] = scores[b, t, k] + _log_sum(alpha[t - 1], matrix[:, k])
         beta[:] = end[b if end.shape[0] > 1 else 0]
         total = _log_sum(alpha[length - 1], beta)
         log_z[b] = total
@@ -406,7 +389,7 @@ def log_domain(scores, moves, start, end, lengths, log_z, marginals, edges):  # 
                 marginals[b, t, k] = np.exp(alpha[t, k] + beta[k] - total)
                 onward[k] = scores[b, t, k] + beta[k]
             if t > 0:
-                s = t - 1 if moves.shape[1] > 1 else 0
+                s = t - 1 if transitions.shape[1] > 1 else 0
                 for i in range(tags):
                     for k in range(tags):
                         edges[b, s, i, k] += np.exp(alpha[t - 1, i] + table[s, i, k] + onward[k] - total)
@@ -415,7 +398,7 @@ def log_domain(scores, moves, start, end, lengths, log_z, marginals, edges):  # 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _log_sum(left, right):  # type: ignore[no-untyped-def]
-    """log sum exp(left + right); -inf where every term is, no number where one is none."""
+    """log sum exp(left + right); -inf if every term is, NaN if one is."""
     top = -np.inf
     for k in range(left.shape[0]):
         term = left[k] + right[k]
@@ -430,16 +413,10 @@ def _log_sum(left, right):  # type: ignore[no-untyped-def]
     return top + np.log(total)
 
 
-# -- given paths -------------------------------------------------------------------------------------------------------
-
-
 @njit(cache=True, nogil=True)
-def path_scores(scores, moves, start, end, tags, lengths, out):  # type: ignore[no-untyped-def]
-    """Scores of given paths, (B,) float64: scores (B,T,K), moves (R,S,K,K), start and end (Q,K), tags (B,T).
-
-    Compiled code does not look where it reads: returns the number of the first row that holds a tag out of range, B
-    where all are well.
-    """
+def path_scores(scores, transitions, start, end, tags, lengths, out):  # type: ignore[no-untyped-def]
+    """Writes out (B,) float64: the scores of paths tags (B,T). Returns the first row with a tag out of range, else
+    B."""
     rows, _, known = scores.shape
     for b in range(rows):
         length = lengths[b]
@@ -447,11 +424,11 @@ def path_scores(scores, moves, start, end, tags, lengths, out):  # type: ignore[
             if tags[b, t] < 0 or tags[b, t] >= known:
                 return b
         total = 0.0
-        table = moves[b if moves.shape[0] > 1 else 0]
+        table = transitions[b if transitions.shape[0] > 1 else 0]
         for t in range(length):
             total += scores[b, t, tags[b, t]]
             if t > 0:
-                total += table[t - 1 if moves.shape[1] > 1 else 0, tags[b, t - 1], tags[b, t]]
+                total += table[t - 1 if transitions.shape[1] > 1 else 0, tags[b, t - 1], tags[b, t]]
         if length > 0:
             total += start[b if start.shape[0] > 1 else 0, tags[b, 0]]
             total += end[b if end.shape[0] > 1 else 0, tags[b, length - 1]]
@@ -460,15 +437,15 @@ def path_scores(scores, moves, start, end, tags, lengths, out):  # type: ignore[
 
 
 @njit(cache=True, nogil=True)
-def path_scores_back(upstream, tags, lengths, for_scores, for_moves, for_start, for_end):  # type: ignore[no-untyped-def]
-    """Adds upstream (B,) wherever `path_scores` read."""
+def path_scores_back(upstream, tags, lengths, for_scores, for_transitions, for_start, for_end):  # type: ignore[no-untyped-def]
+    """Adds upstream (B,) to the gradient of each weight that `path_scores` reads."""
     for b in range(for_scores.shape[0]):
         length = lengths[b]
-        table = for_moves[b if for_moves.shape[0] > 1 else 0]
+        table = for_transitions[b if for_transitions.shape[0] > 1 else 0]
         for t in range(length):
             for_scores[b, t, tags[b, t]] += upstream[b]
             if t > 0:
-                table[t - 1 if for_moves.shape[1] > 1 else 0, tags[b, t - 1], tags[b, t]] += upstream[b]
+                table[t - 1 if for_transitions.shape[1] > 1 else 0, tags[b, t - 1], tags[b, t]] += upstream[b]
         if length > 0:
             for_start[b if for_start.shape[0] > 1 else 0, tags[b, 0]] += upstream[b]
             for_end[b if for_end.shape[0] > 1 else 0, tags[b, length - 1]] += upstream[b]
@@ -476,8 +453,8 @@ def path_scores_back(upstream, tags, lengths, for_scores, for_moves, for_start, 
 
 @njit(cache=True, nogil=True)
 def expected_back(upstream, marginals, lengths, for_scores, for_start, for_end):  # type: ignore[no-untyped-def]
-    """Writes upstream (B,) * marginals (B,T,K) to for_scores, and adds its first and last step to for_start and
-    for_end (Q,K)."""
+    """Writes upstream (B,) * marginals (B,T,K) to for_scores, and adds its first and last step to for_start and for_end
+    (Q,K)."""
     rows, steps, tags = marginals.shape
     for b in range(rows):
         for t in range(steps):
@@ -490,10 +467,10 @@ def expected_back(upstream, marginals, lengths, for_scores, for_start, for_end):
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def expected_moves(upstream, alphas, arrivals, factors, lengths, out):  # type: ignore[no-untyped-def]
-    """Expected number of each move, rows weighted by upstream (B,), added up: out (K,K), for one table of few tags.
+def expected_transitions(upstream, alphas, arrivals, factors, lengths, out):  # type: ignore[no-untyped-def]
+    """Writes out (K,K): expected number of each transition, rows weighted by upstream (B,) and summed.
 
-    alphas and arrivals (B,T,W), factors (W,W); where tags are many a product of matrices is faster.
+    alphas and arrivals (B,T,W), factors (W,W). For many tags a matrix product is faster.
     """
     width, tags = factors.shape[0], out.shape[0]
     total = np.zeros((tags, width), factors.dtype)
@@ -511,27 +488,24 @@ def expected_moves(upstream, alphas, arrivals, factors, lengths, out):  # type: 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def likelihood_back(  # type: ignore[no-untyped-def]
-    marginals, alphas, arrivals, factors, few, tags, lengths, for_scores, for_moves, for_start, for_end
+    marginals, alphas, arrivals, factors, few, tags, lengths, for_scores, for_transitions, for_start, for_end
 ):
-    """Gradients of log p of paths ``tags`` (B,T), each row counting once; moves only where they are ``few``, and then
-    for one table: what the paths use less what `expected_back` and `expected_moves` count."""
+    """Gradients of log p of paths ``tags`` (B,T) for upstream 1: weights used minus the counts of `expected_back` and,
+    if ``few``, `expected_transitions`."""
     ones = np.ones(len(tags), marginals.dtype)
     expected_back(-ones, marginals, lengths, for_scores, for_start, for_end)
     if few:
-        expected_moves(-ones, alphas, arrivals, factors[0, 0], lengths, for_moves[0, 0])
-    path_scores_back(ones, tags, lengths, for_scores, for_moves, for_start, for_end)
-
-
-# -- the best ----------------------------------------------------------------------------------------------------------
+        expected_transitions(-ones, alphas, arrivals, factors[0, 0], lengths, for_transitions[0, 0])
+    path_scores_back(ones, tags, lengths, for_scores, for_transitions, for_start, for_end)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _eight_best(gained, moves, i, out):  # type: ignore[no-untyped-def]
-    """out = max(out, gained[i:i+8] + moves[i:i+8]): eight lines of ``moves`` in one pass over ``out``."""
+def _eight_best(gained, transitions, i, out):  # type: ignore[no-untyped-def]
+    """out = max(out, gained[i:i+8] + transitions[i:i+8]) in one pass over ``out``."""
     g0, g1, g2, g3 = gained[i], gained[i + 1], gained[i + 2], gained[i + 3]
     g4, g5, g6, g7 = gained[i + 4], gained[i + 5], gained[i + 6], gained[i + 7]
-    f0, f1, f2, f3 = moves[i], moves[i + 1], moves[i + 2], moves[i + 3]
-    f4, f5, f6, f7 = moves[i + 4], moves[i + 5], moves[i + 6], moves[i + 7]
+    f0, f1, f2, f3 = transitions[i], transitions[i + 1], transitions[i + 2], transitions[i + 3]
+    f4, f5, f6, f7 = transitions[i + 4], transitions[i + 5], transitions[i + 6], transitions[i + 7]
     for k in range(out.shape[0]):
         v0, v1, v2, v3 = g0 + f0[k], g1 + f1[k], g2 + f2[k], g3 + f3[k]
         v4, v5, v6, v7 = g4 + f4[k], g5 + f5[k], g6 + f6[k], g7 + f7[k]
@@ -547,7 +521,7 @@ def _eight_best(gained, moves, i, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def _first_of(values, top):  # type: ignore[no-untyped-def]
-    """The lowest place at which ``top`` stands, without a branch; 0 where it stands nowhere."""
+    """The lowest index of ``top``, without a branch; 0 if it is absent."""
     nowhere = values.shape[0]
     place = nowhere
     for k in range(nowhere):
@@ -556,27 +530,24 @@ def _first_of(values, top):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def viterbi(scores, table, start, end, lengths, paths, best):  # type: ignore[no-untyped-def]
-    """Best path of each row, ties to the lowest tag; scores run relative to each step's maximum so that length costs
-    no digits.
+def viterbi(scores, transitions, start, end, lengths, paths, best):  # type: ignore[no-untyped-def]
+    """Best path of each row, ties to the lowest tag: writes paths (B,T) int64, 0 beyond the length, and best (B,)
+    float64.
 
-    scores (B,T,K), table (R,S,K,K) [from,to], start and end (Q,K). Writes paths (B,T) int64 (0 beyond the length) and
-    best (B,) float64. Forbidden is -inf.
-
-    Forwards only the best score of each tag is kept, which needs no comparison of places; where it came from is worked
-    out again for the one path that wins.
+    Scores are relative to each step's maximum, so that precision does not depend on length. The forward pass keeps
+    only the best score of each tag; back-pointers are recomputed along the best path.
     """
     rows, steps, tags = scores.shape
     width = -(-tags // 16) * 16
-    several, stepwise = table.shape[0] > 1, table.shape[1] > 1
-    moves = np.full((table.shape[0], table.shape[1], width, width), -np.inf, scores.dtype)
-    turned = np.full((table.shape[0], table.shape[1], tags, width), -np.inf, scores.dtype)
-    for r in range(table.shape[0]):
-        for s in range(table.shape[1]):
+    several, stepwise = transitions.shape[0] > 1, transitions.shape[1] > 1
+    padded = np.full((transitions.shape[0], transitions.shape[1], width, width), -np.inf, scores.dtype)
+    turned = np.full((transitions.shape[0], transitions.shape[1], tags, width), -np.inf, scores.dtype)
+    for r in range(transitions.shape[0]):
+        for s in range(transitions.shape[1]):
             for i in range(tags):
                 for k in range(tags):
-                    moves[r, s, i, k] = table[r, s, i, k]
-                    turned[r, s, k, i] = table[r, s, i, k]
+                    padded[r, s, i, k] = transitions[r, s, i, k]
+                    turned[r, s, k, i] = transitions[r, s, i, k]
     here = np.full((rows, width), -np.inf, scores.dtype)
     gained = np.empty((rows, steps, width), scores.dtype)
     longest = 0
@@ -594,8 +565,8 @@ def viterbi(scores, table, start, end, lengths, paths, best):  # type: ignore[no
             for i in range(0, width, 8):
                 for b in range(rows):
                     if t < lengths[b]:
-                        move = moves[b if several else 0, t - 1 if stepwise else 0]
-                        _eight_best(gained[b, t - 1], move, i, here[b])
+                        matrix = padded[b if several else 0, t - 1 if stepwise else 0]
+                        _eight_best(gained[b, t - 1], matrix, i, here[b])
         for b in range(rows):
             if t < lengths[b]:
                 row = here[b]
@@ -623,7 +594,7 @@ def viterbi(scores, table, start, end, lengths, paths, best):  # type: ignore[no
 
 @njit(cache=True, nogil=True, inline="always")
 def _set_back(here, gained):  # type: ignore[no-untyped-def]
-    """gained = here less its maximum, which is returned; ``here`` starts again from -inf."""
+    """gained = here less its maximum, which is returned; ``here`` is reset to -inf."""
     top = _highest(here)
     if top == -np.inf:
         top = here.dtype.type(0)
@@ -634,13 +605,9 @@ def _set_back(here, gained):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def ranked(scores, moves, start, end, lengths, paths, found):  # type: ignore[no-untyped-def]
+def ranked(scores, transitions, start, end, lengths, paths, found):  # type: ignore[no-untyped-def]
     """The k best paths of each row, best first, ties to the lowest tag from the end (Huang and Chiang 2005, algorithm
-    1).
-
-    scores (B,T,K), moves (R,S,K,K), start and end (Q,K), all float64. Writes paths (B,k,T) int64 and found (B,k)
-    float64, -inf and 0 where there are fewer paths.
-    """
+    1): writes paths (B,k,T) int64 and found (B,k), 0 and -inf if there are fewer. All scores are float64."""
     rows, steps, tags = scores.shape
     k = found.shape[1]
     held = np.empty((steps, tags, k))
@@ -656,11 +623,12 @@ def ranked(scores, moves, start, end, lengths, paths, found):  # type: ignore[no
             held[0, x] = -np.inf
             held[0, x, 0] = start[b if start.shape[0] > 1 else 0, x] + scores[b, 0, x]
         for t in range(1, length):
-            move = moves[b if moves.shape[0] > 1 else 0, t - 1 if moves.shape[1] > 1 else 0]
+            r, s = b if transitions.shape[0] > 1 else 0, t - 1 if transitions.shape[1] > 1 else 0
+            matrix = transitions[r, s]
             for x in range(tags):
                 held[t, x] = -np.inf
                 for i in range(tags):
-                    gained = move[i, x] + scores[b, t, x]
+                    gained = matrix[i, x] + scores[b, t, x]
                     for r in range(k):
                         if not _enter(held[t, x], back[t, x], held[t - 1, i, r] + gained, i * k + r):
                             break
@@ -680,7 +648,7 @@ def ranked(scores, moves, start, end, lengths, paths, found):  # type: ignore[no
 
 @njit(cache=True, nogil=True, inline="always")
 def _enter(scores, places, score, place):  # type: ignore[no-untyped-def]
-    """Puts a score into a list, best first, behind its equals; False where it is too low for it."""
+    """Inserts a score into a list sorted from the best, behind its equals; False if it is too low."""
     k = scores.shape[0]
     if not score > scores[k - 1]:
         return False
@@ -694,33 +662,13 @@ def _enter(scores, places, score, place):  # type: ignore[no-untyped-def]
     return True
 
 
-# -- spans -------------------------------------------------------------------------------------------------------------
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def span_probabilities(  # type: ignore[no-untyped-def]
-    alphas,
-    arrivals,
-    weights,
-    scales,
-    factors,
-    last,
-    lengths,
-    rows,
-    starts,
-    ends,
-    kinds,
-    first,
-    begins,
-    continues,
-    closes,
-    final,
-    out,
-):
-    """Probability of each span (row, start, end, kind) under boolean edge patterns, one pattern a kind.
-
-    first, final (N,K); begins, continues, closes (N,K,K) [from,to]; see `Scheme.edges`. Writes out (S,) float64.
-    """
+    alphas, arrivals, weights, scales, factors, end_factors, lengths, rows, starts, ends, kinds, first, begins,
+    continues, closes, final, out,
+):  # fmt: skip
+    """Writes out (S,) float64: the probability of each span (row, start, end, kind); kind is an index of the stacked
+    fields of `EdgePattern`, first and final (N,K), begins, continues and closes (N,K,K)."""
     tags = first.shape[1]
     here = np.empty(tags, np.float64)
     there = np.empty(tags, np.float64)
@@ -732,22 +680,22 @@ def span_probabilities(  # type: ignore[no-untyped-def]
             if i == 0 and first[x, k]:
                 here[k] = alphas[b, 0, k]
         if i > 0:
-            move = table[i - 1 if factors.shape[1] > 1 else 0]
+            matrix = table[i - 1 if factors.shape[1] > 1 else 0]
             for p in range(tags):
                 for k in range(tags):
                     if begins[x, p, k]:
-                        here[k] += alphas[b, i - 1, p] * move[p, k]
+                        here[k] += alphas[b, i - 1, p] * matrix[p, k]
             for k in range(tags):
                 here[k] *= weights[b, i, k] / scales[b, i]
         for t in range(i + 1, j):
-            move = table[t - 1 if factors.shape[1] > 1 else 0]
+            matrix = table[t - 1 if factors.shape[1] > 1 else 0]
             for k in range(tags):
                 there[k] = 0.0
             for p in range(tags):
                 if here[p] != 0:
                     for k in range(tags):
                         if continues[x, p, k]:
-                            there[k] += here[p] * move[p, k]
+                            there[k] += here[p] * matrix[p, k]
             for k in range(tags):
                 here[k] = there[k] * weights[b, t, k] / scales[b, t]
         total = 0.0
@@ -755,10 +703,10 @@ def span_probabilities(  # type: ignore[no-untyped-def]
             if here[k] != 0:
                 if j == lengths[b]:
                     if final[x, k]:
-                        total += here[k] * last[b if last.shape[0] > 1 else 0, k] / scales[b, j]
+                        total += here[k] * end_factors[b if end_factors.shape[0] > 1 else 0, k] / scales[b, j]
                 else:
-                    move = table[j - 1 if factors.shape[1] > 1 else 0]
+                    matrix = table[j - 1 if factors.shape[1] > 1 else 0]
                     for n in range(tags):
                         if closes[x, k, n]:
-                            total += here[k] * move[k, n] * arrivals[b, j - 1, n]
+                            total += here[k] * matrix[k, n] * arrivals[b, j - 1, n]
         out[s] = total

@@ -1,5 +1,7 @@
-"""SemiMarkov: labelled segmentations scored segment by segment (Sarawagi and Cohen 2004, "Semi-Markov conditional
-random fields for information extraction")."""
+"""SemiMarkov: a distribution over labelled segmentations (Sarawagi and Cohen 2004).
+
+"Semi-Markov conditional random fields for information extraction".
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from structseq.structures.base import Semiring, Structure, lengths_of, require_count
+from structseq.structures.base import Semiring, Structure, lengths_of, real_steps, require_count, table_for
 
 
 class Segment(NamedTuple):
-    """Tokens from ``start`` up to, not including, ``end``, and their one label."""
+    """Tokens from ``start`` up to, not including, ``end``, and their label."""
 
     start: int
     end: int
@@ -21,42 +23,29 @@ class Segment(NamedTuple):
 
 
 class SemiMarkov(Structure):
-    """A distribution over segmentations: rows cut without gaps into segments of 1 to S tokens with one label each.
+    """A distribution over segmentations of each row into labelled segments of 1 to S tokens.
 
     score(y) = start[y_1] + sum_i scores[t_i, l_i - 1, y_i] + sum_i transitions[y_{i-1}, y_i] + end[y_n]
 
-    where the i-th of n segments begins at token t_i, is l_i tokens long and bears the label y_i. A segment may follow
-    one with its own label unless ``transitions`` forbids it.
+    where the i-th of n segments begins at token t_i, is l_i tokens long and has the label y_i.
 
-    A segmentation, as a target and as an answer, is (B, T) int64: ``(length - 1) * K + label`` at the first token of
-    each segment, -1 at its other tokens; beyond a row's length a target may hold anything and an answer holds 0.
-    `path_of` and `segments_of` translate. Where a row has no answer (its score is then -inf), its path is 0.
+    A segmentation (target or answer) is (B, T) int64: ``(length - 1) * K + label`` at the first token of each segment,
+    -1 at its other tokens, 0 in the padding of an answer. `path_of` and `segments_of` convert. A row without possible
+    answer has path 0 and score -inf.
 
-    `marginals` (B, T, S, K) are probabilities of segments: that one of s + 1 tokens labelled k begins at t. So an
-    entity's exact probability is a look-up. `minimum_risk` is the segmentation with most right segments on average.
-    Where several segmentations are equally good, the lowest label of the first segment wins, then the shortest first
-    segment, then the same of the second, and so on; `ranked` keeps that order too.
-
-    Recursions run in float64: a row's length costs no digits. Time and memory are O(B T K (S + K)).
+    `marginals` (B, T, S, K) are the probabilities that a segment of s + 1 tokens with label k begins at t;
+    `minimum_risk` maximises the expected number of right segments. Ties go to the lowest label of the first segment,
+    then to the shortest first segment, then to the second segment likewise, in `ranked` too. Recursions run in float64.
+    Time and memory are O(B T K (S + K)). Raises ValueError if a shape or a type does not fit.
 
     Parameters
     ----------
     scores: (B, T, S, K)
-        Score in nats of the segment of s + 1 tokens that begins at t with label k. Half precision is computed in
-        float32. What would reach beyond its row's length is impossible, whatever stands there, and never read.
+        Score of the segment of s + 1 tokens that begins at t with label k. Scores of segments that exceed their row are
+        not read.
     transitions: (K, K) [from, to], or (B, K, K) for each row (B may be 1)
         Between the labels of neighbouring segments.
     start, end: (K,), or (B, K) for each row
-        ``-inf`` forbids, here and everywhere: probability exactly 0, gradient exactly 0.
-    lengths: (B,)
-        True length of each row in tokens.
-    calibrated:
-        False when the scores were learned by a margin and are no log-probabilities.
-
-    Raises
-    ------
-    ValueError
-        Where a shape or a type does not fit.
 
     Examples
     --------
@@ -73,15 +62,9 @@ class SemiMarkov(Structure):
     exact = Structure.exact | {"tag_marginals"}
 
     def __init__(
-        self,
-        scores: Tensor,
-        transitions: Tensor,
-        start: Tensor,
-        end: Tensor,
-        lengths: Tensor,
-        *,
+        self, scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor, *,
         calibrated: bool = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if scores.dim() != 4 or not scores.is_floating_point() or 0 in scores.shape[2:]:
             raise ValueError(
                 f"scores: expected floating-point numbers of shape (rows, steps, lengths, labels) with at least one "
@@ -91,28 +74,20 @@ class SemiMarkov(Structure):
         at_least = torch.promote_types(scores.dtype, torch.float32)
         self.scores = scores.to(at_least)
         self.lengths = lengths_of(lengths, rows, steps)
-        self.moves = _table(transitions, "transitions", rows, (tags, tags)).to(at_least)
-        self.first = _table(start, "start", rows, (tags,)).to(at_least)
-        self.last = _table(end, "end", rows, (tags,)).to(at_least)
+        self.transitions = table_for(transitions, "transitions", rows, (tags, tags)).to(at_least)
+        self.start = table_for(start, "start", rows, (tags,)).to(at_least)
+        self.end = table_for(end, "end", rows, (tags,)).to(at_least)
         self.calibrated = calibrated
 
     @classmethod
     def of_tokens(
-        cls,
-        emissions: Tensor,
-        max_length: int,
-        transitions: Tensor,
-        start: Tensor,
-        end: Tensor,
-        lengths: Tensor,
-        *,
-        length_scores: Tensor | None = None,
-        calibrated: bool = True,
-    ) -> SemiMarkov:
-        """Segments of at most ``max_length`` tokens that score the sum of their tokens' emissions (B, T, K), and
-        ``length_scores`` (S, K), or (B, S, K), beside it.
+        cls, emissions: Tensor, max_length: int, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor, *,
+        length_scores: Tensor | None = None, calibrated: bool = True,
+    ) -> SemiMarkov:  # fmt: skip
+        """Segments of at most ``max_length`` tokens, scored by the sum of their tokens' ``emissions`` (B, T, K) plus
+        ``length_scores`` (S, K) or (B, S, K).
 
-        An emission of -inf forbids every segment of that label over that token. Raises ValueError as the class does.
+        An emission of -inf forbids all segments of that label over that token.
         """
         require_count(max_length, "max_length")
         if emissions.dim() != 3 or not emissions.is_floating_point():
@@ -121,46 +96,47 @@ class SemiMarkov(Structure):
                 f"found {emissions.dtype} of shape {tuple(emissions.shape)}"
             )
         rows, steps, tags = emissions.shape
-        real = torch.arange(steps) < lengths_of(lengths, rows, steps).unsqueeze(1)
-        known = torch.where(real.to(emissions.device).unsqueeze(2), emissions.double(), 0.0)  # (B, T, K)
-        # Prefix sums of each window on its own, in float64: no difference of two large sums, and -inf stays -inf.
+        real = real_steps(emissions, lengths_of(lengths, rows, steps))
+        known = torch.where(real.unsqueeze(2), emissions.double(), 0.0)  # (B, T, K)
+        # A prefix sum for each window: no difference of large sums, and -inf stays -inf.
         windows = torch.cat([known, known.new_zeros(rows, max_length, tags)], 1).unfold(1, max_length, 1)[:, :steps]
         scores = windows.cumsum(3).transpose(2, 3)  # (B, T, S, K)
         if length_scores is not None:
-            scores = scores + _table(length_scores, "length_scores", rows, (max_length, tags)).unsqueeze(1)
+            scores = scores + table_for(length_scores, "length_scores", rows, (max_length, tags)).unsqueeze(1)
         at_least = torch.promote_types(emissions.dtype, torch.float32)
         return cls(scores.to(at_least), transitions, start, end, lengths, calibrated=calibrated)
 
-    # -- the definition -----------------------------------------------------------------------------------------------
-
     @property
     def weights(self) -> tuple[Tensor, ...]:
-        """Scores (B, T, S, K) with -inf where a segment would leave its row, moves (1|B, K, K), start and end
+        """Scores (B, T, S, K), -inf for segments that exceed their row, transitions (1|B, K, K), start and end
         (1|B, K)."""
-        # Replaced before any arithmetic: a NaN times a zero mask would still be a NaN.
-        return torch.where(self._fits(), self.scores, -torch.inf), self.moves, self.first, self.last
+        steps, longest = self.scores.shape[1:3]
+        last = torch.arange(steps).unsqueeze(1) + torch.arange(longest)  # (T, S) a segment's last token
+        fits = (last < self.lengths.view(-1, 1, 1)).unsqueeze(3).to(self.scores.device)
+        # Replaced first: NaN times a zero mask is NaN.
+        return torch.where(fits, self.scores, -torch.inf), self.transitions, self.start, self.end
 
     def with_weights(self, weights: tuple[Tensor, ...]) -> SemiMarkov:
-        scores, moves, start, end = weights
-        return SemiMarkov(scores, moves, start, end, self.lengths, calibrated=self.calibrated)
+        scores, transitions, start, end = weights
+        return SemiMarkov(scores, transitions, start, end, self.lengths, calibrated=self.calibrated)
 
     def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor:
-        scores, moves, start, end = (part.double() for part in weights)
+        scores, transitions, start, end = (part.double() for part in weights)
         rows, steps, longest, _ = scores.shape
         if steps == 0:
-            # A sum of nothing: 0, and a loss of empty rows alone can still be differentiated.
+            # The sum is 0, but keeps the result differentiable.
             return semiring.lift(scores.sum((1, 2, 3))).to(weights[0].dtype)
         lengths, ending = self.lengths.to(scores.device).unsqueeze(1), set(self.lengths.tolist())
         closed = semiring.lift(end.expand(rows, -1))  # (.., B, K) what follows a row's last segment
         never = torch.full_like(closed, -torch.inf)
-        # From right to left. ahead[.., s, k]: all that may follow a segment labelled k that begins at t and ends
-        # before t + s + 1; nothing may beyond a row's length.
+        # From right to left. ahead[.., s, k]: all that may follow a segment with label k that begins at t and has
+        # s + 1 tokens; -inf beyond a row's length.
         ahead = torch.stack([torch.where(lengths == steps, closed, never)] + [never] * (longest - 1), -2)
-        # unbind, not scores[:, t], whose gradient would be a tensor of the size of all scores for each step.
+        # unbind makes one gradient tensor, not one of this size for each step.
         each = scores.unbind(1)
         for t in range(steps - 1, 0, -1):
             begun = semiring.sum(each[t] + ahead, -2)  # (.., B, K) all that begins at t with label k
-            onward = semiring.sum(moves + begun.unsqueeze(-2), -1)  # (.., B, K) all that follows label k before t
+            onward = semiring.sum(transitions + begun.unsqueeze(-2), -1)  # (.., B, K) all that follows label k before t
             if t in ending:
                 onward = torch.where(lengths == t, closed, onward)
             ahead = torch.cat([onward.unsqueeze(-2), ahead[..., :-1, :]], -2)
@@ -170,12 +146,12 @@ class SemiMarkov(Structure):
     def score(self, target: Tensor) -> Tensor:
         """(B,) unnormalised log-score of each row's ``target`` (B, T).
 
-        Raises ValueError where ``target`` is no segmentation of its row into segments of at most S tokens.
+        Raises ValueError if ``target`` is not a segmentation of its row into segments of at most S tokens.
         """
         return self._score(target).to(self.scores.dtype)
 
     def log_prob(self, target: Tensor) -> Tensor:
-        # In float64 up to the end: a difference of two large numbers. Rounding can leave it above 0 by a last digit.
+        # A difference of two large numbers: subtract in float64.
         return (self._score(target) - self._log_z()).clamp(max=0).to(self.scores.dtype)
 
     def _score(self, target: Tensor) -> Tensor:
@@ -189,14 +165,14 @@ class SemiMarkov(Structure):
         target, lengths = target.to(self.scores.device), self.lengths.to(self.scores.device)
         begins, heads = _heads(target, lengths, tags, longest)
         code = target.long().masked_fill(~begins, 0)  # (B, T)
-        label = (code % tags).gather(1, heads)  # (B, T) of the segment over each token; padding repeats the last one
+        label = (code % tags).gather(1, heads)  # (B, T) of the segment over each token
         row = torch.arange(rows, device=target.device)
         each = self.scores.flatten(2).gather(2, code.unsqueeze(2)).squeeze(2).double()
         total = total + torch.where(begins, each, 0.0).sum(1)
-        moves = self.moves.expand(rows, -1, -1)[row.unsqueeze(1), label[:, :-1], label[:, 1:]].double()  # (B, T-1)
-        total = total + torch.where(begins[:, 1:], moves, 0.0).sum(1)
-        first, last = (part.expand(rows, -1).double() for part in (self.first, self.last))
-        edges = first[row, label[:, 0]] + last[row, label[:, -1]]
+        used = self.transitions.expand(rows, -1, -1)[row.unsqueeze(1), label[:, :-1], label[:, 1:]]  # (B, T-1)
+        total = total + torch.where(begins[:, 1:], used.double(), 0.0).sum(1)
+        start, end = (part.expand(rows, -1).double() for part in (self.start, self.end))
+        edges = start[row, label[:, 0]] + end[row, label[:, -1]]
         return total + torch.where(lengths > 0, edges, 0.0)
 
     def _path(self, marks: Tensor) -> Tensor:
@@ -205,37 +181,20 @@ class SemiMarkov(Structure):
         inside = self._real() & begins.any(1, keepdim=True)
         return torch.where(begins, code, torch.where(inside, -1, 0))
 
-    # -- what only segments answer ------------------------------------------------------------------------------------
-
     def tag_marginals(self) -> Tensor:
-        """(B, T, K) probability that token t lies in a segment labelled k; zero beyond each row's length."""
+        """(B, T, K) probability that token t lies in a segment with label k; zero beyond each row's length."""
         shares = self.marginals()
         steps, longest = shares.shape[1:3]
-        # (B, T, S, K) that a segment begins at t and goes on for at least s more tokens. Sums of what is never
-        # negative, no differences: what is impossible stays exactly 0.
+        # (B, T, S, K) a segment begins at t and has more than s tokens. Sums keep the impossible at exactly 0.
         covering = shares.flip(2).cumsum(2).flip(2)
         found = torch.zeros_like(covering[:, :, 0])
         for s in range(min(steps, longest)):
             found[:, s:] += covering[:, : steps - s, s]
         return found.clamp(max=1)
 
-    def _real(self) -> Tensor:
-        """(B, T) which tokens are within their row."""
-        steps = torch.arange(self.scores.shape[1], device=self.scores.device)
-        return steps < self.lengths.to(self.scores.device).unsqueeze(1)
-
-    def _fits(self) -> Tensor:
-        """(B, T, S, 1) which segments end within their row."""
-        steps, longest = self.scores.shape[1:3]
-        last = torch.arange(steps).unsqueeze(1) + torch.arange(longest)  # (T, S) a segment's last token
-        fits = (last < self.lengths.view(-1, 1, 1)).unsqueeze(3)
-        return fits.to(self.scores.device)
-
 
 def segments_of(path: Tensor, lengths: Tensor, tags: int) -> list[list[Segment]]:
-    """The segments of each row from a path (B, T) over ``tags`` labels, as `SemiMarkov` writes it.
-
-    Raises ValueError where a row is no segmentation.
+    """The segments of each row of a `SemiMarkov` path (B, T) over ``tags`` labels; raises ValueError if invalid.
 
     >>> [tuple(segment) for segment in segments_of(torch.tensor([[4, -1, 0, 0]]), torch.tensor([3]), tags=3)[0]]
     [(0, 2, 1), (2, 3, 0)]
@@ -253,10 +212,9 @@ def segments_of(path: Tensor, lengths: Tensor, tags: int) -> list[list[Segment]]
 
 
 def path_of(segments: Sequence[Sequence[tuple[int, int, int]]], steps: int, tags: int) -> Tensor:
-    """(B, ``steps``) path over ``tags`` labels, as `SemiMarkov` reads it, from each row's segments (start, end, label)
-    in order.
+    """(B, ``steps``) `SemiMarkov` path over ``tags`` labels from each row's segments (start, end, label) in order.
 
-    Raises ValueError where a row's segments leave a gap, overlap, are empty, reach beyond ``steps`` or bear no label.
+    Raises ValueError for gaps, overlaps, empty segments, ends beyond ``steps`` and unknown labels.
 
     >>> path_of([[(0, 2, 1), (2, 3, 0)]], steps=4, tags=3).tolist()
     [[4, -1, 0, 0]]
@@ -277,19 +235,17 @@ def path_of(segments: Sequence[Sequence[tuple[int, int, int]]], steps: int, tags
 
 
 def _heads(path: Tensor, lengths: Tensor, tags: int, longest: int | None = None) -> tuple[Tensor, Tensor]:
-    """Where segments begin, (B, T) booleans, and for each token the place where its segment begins, (B, T).
+    """(B, T) booleans where segments begin, and (B, T) each token's index of its segment's first token.
 
-    Raises ValueError where a row of ``path`` (B, T) is no segmentation of its ``lengths`` into segments of at most
-    ``longest`` tokens.
+    Raises ValueError if ``path`` (B, T) is not a segmentation of ``lengths`` into segments of at most ``longest``.
     """
     if path.is_floating_point() or path.is_complex() or path.dtype == torch.bool:
         raise ValueError(f"expected a segmentation of integers, found {path.dtype}")
     path = path.long()
-    token = torch.arange(path.shape[1], device=path.device).expand(path.shape)
-    real = token < lengths.unsqueeze(1)
+    token, real = torch.arange(path.shape[1], device=path.device).expand(path.shape), real_steps(path, lengths)
     begins = real & (path >= 0)
     heads = torch.where(begins, token, 0).cummax(1).values if path.numel() else token
-    # Token by token: the end of the segment that lies over it, according to where that began.
+    # (B, T) the end of each token's segment
     until = heads + path.gather(1, heads).clamp(min=-1) // tags + 1
     before = torch.cat([torch.zeros_like(until[:, :1]), until[:, :-1]], 1)
     right = torch.where(begins, before == token, (path == -1) & (token < until))
@@ -305,14 +261,3 @@ def _heads(path: Tensor, lengths: Tensor, tags: int, longest: int | None = None)
             f"label at the first token of each and -1 at the others, found {path[row, : int(lengths[row])].tolist()}"
         )
     return begins, heads
-
-
-def _table(values: Tensor, name: str, rows: int, shape: tuple[int, ...]) -> Tensor:
-    """(1|B, *shape) from values for all rows or for each."""
-    table = values.unsqueeze(0) if values.dim() == len(shape) else values
-    if table.shape[1:] != shape or table.shape[0] not in (1, rows):
-        each = (rows, *shape)
-        raise ValueError(f"{name}: expected {shape} or {each}, found {tuple(values.shape)}")
-    if not values.is_floating_point():
-        raise ValueError(f"{name}: expected floating-point numbers, found {values.dtype}")
-    return table

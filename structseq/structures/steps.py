@@ -1,5 +1,7 @@
-"""Steps: symbol sequences drawn one symbol after the other, each knowing all before it (Sutskever, Vinyals and Le 2014,
-"Sequence to sequence learning with neural networks", equation 1), and the search for the best of them."""
+"""Steps: autoregressive distributions over symbol sequences, and beam search (Sutskever, Vinyals and Le 2014).
+
+"Sequence to sequence learning with neural networks", equation 1.
+"""
 
 from __future__ import annotations
 
@@ -10,37 +12,27 @@ from torch import Tensor
 
 from structseq.structures.base import Ranked, Searched, draw, require_count
 
-# What a stepper remembers of some hypotheses: tensors with one row for each
+# The network's state for some hypotheses: tensors with one row each
 State = tuple[Tensor, ...]
 
 END = 0
 
 
 class Stepper(Protocol):
-    """What a network knows of the next symbol; symbols are numbered from 1, and 0 is the end.
+    """The network that predicts the next symbol; symbols are numbered from 1, and 0 is the end."""
 
-    Attributes
-    ----------
-    rows, choices:
-        B, and K + 1.
-    """
-
-    rows: int
-    choices: int
+    rows: int  # B
+    choices: int  # K + 1
 
     def begin(self) -> tuple[Tensor, State]:
-        """Before the first symbol of each row: log-probabilities (B, K + 1), and what is remembered."""
-        ...
+        """Log-probabilities (B, K + 1) of each row's first symbol, and the state."""
 
     def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
-        """After one symbol more of each of N hypotheses: ``symbols`` (N,), the ``rows`` (N,) that they answer;
-        log-probabilities (N, K + 1) of the next."""
-        ...
+        """Log-probabilities (N, K + 1) after ``symbols`` (N,) of N hypotheses for ``rows`` (N,), and the state."""
 
     def along(self, target: Tensor) -> Tensor:
-        """(B, U + 1, K + 1) log-probabilities before each symbol of ``target`` (B, U) and behind the last: `begin` and
-        `onward` in one go, differentiable."""
-        ...
+        """(B, U + 1, K + 1) log-probabilities before each symbol of ``target`` (B, U) and after the last;
+        differentiable."""
 
 
 class Steps(Searched):
@@ -48,24 +40,11 @@ class Steps(Searched):
 
     p(y) = prod_u p(y_u | y_1 .. y_u-1, row) p(end | y, row)
 
-    where the end is sure behind ``longest`` symbols, so that the probabilities of all sequences add up to 1. A
-    sequence, as a target and as an answer, is (.., U) int64 with 0, the end, beyond its last symbol, and needs no
-    lengths.
+    where the end has probability 1 after ``longest`` (B,) symbols, so that the probabilities of all sequences sum to 1.
+    A sequence (target or answer) is (.., U) int64, padded with 0, the end.
 
-    `log_prob` is exact. `best` is greedy, the most probable symbol at each step, and may miss the most probable
-    sequence; `beam` searches wider and may miss it too. What both answer has its exact log-probability.
-
-    Parameters
-    ----------
-    stepper:
-        The network.
-    longest: (B,)
-        At most so many symbols in each row's answer.
-
-    Raises
-    ------
-    ValueError
-        Where shapes or types do not fit, or a target goes on behind its end.
+    `log_prob` is exact. `best` (greedy) and `beam` may miss the most probable sequence; their scores are exact. Raises
+    ValueError if shapes or types do not fit, or a target has symbols after its end.
 
     Examples
     --------
@@ -90,18 +69,18 @@ class Steps(Searched):
         self.stepper, self.longest = stepper, longest.cpu().long()
 
     def log_prob(self, target: Tensor) -> Tensor:
-        """(B,) in nats; -inf for a target longer than its row's answers may be."""
+        """(B,) in nats; -inf for a target longer than ``longest``."""
         target, lengths = self._checked(target)
         steps = self.stepper.along(target)  # (B, U + 1, K + 1)
         device = steps.device
         place = torch.arange(target.shape[1] + 1)
-        # The end is said once, behind the last symbol, and said for nothing where it is sure.
-        said = (place < lengths.unsqueeze(1)) | (
+        # The end counts once, after the last symbol, unless its probability is 1 there.
+        counted = (place < lengths.unsqueeze(1)) | (
             (place == lengths.unsqueeze(1)) & (lengths < self.longest).unsqueeze(1)
         )
         symbols = torch.nn.functional.pad(target, (0, 1)).to(device)
         each = steps.gather(2, symbols.unsqueeze(2)).squeeze(2)
-        total = torch.where(said.to(device), each, 0.0).sum(1)
+        total = torch.where(counted.to(device), each, 0.0).sum(1)
         return torch.where((lengths <= self.longest).to(device), total, -torch.inf)
 
     def best(self) -> Ranked:
@@ -109,23 +88,26 @@ class Steps(Searched):
         return Ranked(found.path[:, 0], found.score[:, 0])
 
     def beam(self, width: int, k: int = 1, *, length_power: float = 0.0) -> Ranked:
-        """The ``k`` best sequences that a search finds which keeps ``width`` hypotheses after each symbol, finished
-        ones among them (Graves 2012, section 2.5, without its prefixes).
+        """The ``k`` best sequences of a beam search of ``width``, finished hypotheses included (Graves 2012, section
+        2.5, without its prefixes).
 
-        ``path`` (B, k, U) has 0 beyond each end, and ``score`` (B, k) is the exact log-probability, -inf where fewer
-        were found. With ``length_power`` above 0 hypotheses are ordered by their score over ((5 + length) / 6) to that
-        power (Wu et al. 2016, equation 14), which favours longer ones; a score stays what it is. Of equals the one
-        whose beginning stood higher comes first, then the one that ends, then the lower symbol. A beam as wide as there
-        are sequences finds all of them, in order.
+        ``path`` (B, k, U) is padded with 0; ``score`` (B, k) is the exact log-probability, -inf if fewer were found.
+        With ``length_power`` above 0 hypotheses are ordered by score / ((5 + length) / 6) ** power (Wu et al. 2016,
+        equation 14), which favours longer ones. Ties go to the better prefix, then to the end, then to the lower
+        symbol. A beam as wide as the number of sequences finds them all, in order.
         """
         require_count(width, "width")
         require_count(k, "k")
         with torch.no_grad():
             found = _searched(self, width, k, length_power)
-        return _told(found, k)
+        path = found.path.masked_fill((found.score == -torch.inf).unsqueeze(2), END)[:, :k]
+        longest = int((path != END).sum(2).max()) if path.numel() else 0
+        missing = k - path.shape[1]
+        path = torch.nn.functional.pad(path[:, :, :longest], (0, 0, 0, missing), value=END)
+        return Ranked(path, torch.nn.functional.pad(found.score[:, :k], (0, missing), value=-torch.inf))
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """(n, B, U) answers drawn independently, 0 beyond each end; reproducible by ``generator``."""
+        """(n, B, U) independently drawn answers, padded with 0; reproducible by ``generator``."""
         require_count(n, "n")
         with torch.no_grad():
             rows = torch.arange(self.stepper.rows).repeat(n)
@@ -161,17 +143,17 @@ class Steps(Searched):
 
 
 class _Beam(NamedTuple):
-    """W hypotheses of each row, best first, on the CPU; what is not there has the score -inf."""
+    """W hypotheses of each row, best first, on the CPU; missing ones have score -inf."""
 
     path: Tensor  # (B, W, U) symbols so far
     score: Tensor  # (B, W) float64
-    length: Tensor  # (B, W) symbols, the end not counted
-    going: Tensor  # (B, W) which may still grow
-    place: Tensor  # (B, W) of those that grow: their row in what the network gave last
+    length: Tensor  # (B, W) number of symbols, without the end
+    going: Tensor  # (B, W) which are unfinished
+    place: Tensor  # (B, W) the row of each unfinished one in the network's last output
 
     @staticmethod
     def empty(rows: int, width: int) -> _Beam:
-        """Before the first symbol: one hypothesis, which is empty."""
+        """Before the first symbol: one empty hypothesis."""
         score = torch.full((rows, width), -torch.inf, dtype=torch.float64)
         score[:, 0] = 0.0
         place = torch.arange(rows).unsqueeze(1).expand(rows, width)
@@ -179,13 +161,13 @@ class _Beam(NamedTuple):
         return _Beam(path, score, torch.zeros_like(place), score == 0, place)
 
     def onward(self, each: Tensor, power: float) -> tuple[_Beam, Tensor]:
-        """The best W after one symbol more, of log-probabilities (B, W, K + 1); and that symbol (B, W)."""
+        """The best W after one more symbol with log-probabilities (B, W, K + 1), and that symbol (B, W)."""
         choices = each.shape[2]
         grown = torch.where(self.going.unsqueeze(2), self.score.unsqueeze(2) + each, -torch.inf)
-        grown[..., END] = torch.where(self.going, grown[..., END], self.score)  # what has ended stays as it is
+        grown[..., END] = torch.where(self.going, grown[..., END], self.score)  # finished ones stay
         length = self.length.unsqueeze(2) + (torch.arange(choices) != END)
         ordered = (grown / ((5 + length) / 6) ** power).flatten(1) if power else grown.flatten(1)
-        if self.score.shape[1] == 1:  # of equals the first, as below, without ordering a whole vocabulary
+        if self.score.shape[1] == 1:  # the same without sorting the vocabulary
             chosen = ordered.argmax(dim=1, keepdim=True)
         else:
             chosen = ordered.argsort(dim=1, descending=True, stable=True)[:, : self.score.shape[1]]
@@ -193,30 +175,24 @@ class _Beam(NamedTuple):
         path = self.path.gather(1, parent.unsqueeze(2).expand(-1, -1, self.path.shape[2]))
         score = grown.flatten(1).gather(1, chosen)
         going = self.going.gather(1, parent) & (symbol != END) & (score > -torch.inf)
-        found = _Beam(
-            torch.cat([path, symbol.unsqueeze(2)], 2),
-            score,
-            length.flatten(1).gather(1, chosen),
-            going,
-            self.place.gather(1, parent),
-        )
-        return found, symbol
+        path, length = torch.cat([path, symbol.unsqueeze(2)], 2), length.flatten(1).gather(1, chosen)
+        return _Beam(path, score, length, going, self.place.gather(1, parent)), symbol
 
 
 def _searched(steps: Steps, width: int, k: int, power: float) -> _Beam:
-    """The beam when the first ``k`` of each row are found: when nothing that is asked for can grow any more."""
+    """The beam when the first ``k`` hypotheses of each row are final."""
     stepper, beam = steps.stepper, _Beam.empty(steps.stepper.rows, width)
     logits, state = stepper.begin()
     step, device = 0, logits.device
     owner = beam.place
-    # Without a length power nothing overtakes what has ended: growing only costs.
-    asked = width if power else k
-    while beam.going[:, :asked].any():
+    # Without a length power, growing only lowers a score: lower ranks cannot overtake.
+    needed = width if power else k
+    while beam.going[:, :needed].any():
         each = logits.double().cpu()[beam.place]  # (B, W, K + 1)
         sure = (steps.longest == step).view(-1, 1, 1)
         end = (torch.arange(each.shape[2]) == END).expand_as(each)
         beam, symbol = beam.onward(torch.where(sure, torch.where(end, 0.0, -torch.inf), each), power)
-        if beam.going[:, :asked].any():
+        if beam.going[:, :needed].any():
             alive = beam.place[beam.going].to(device)
             kept = tuple(part[alive] for part in state)
             logits, state = stepper.onward(symbol[beam.going].to(device), owner[beam.going].to(device), kept)
@@ -225,12 +201,3 @@ def _searched(steps: Steps, width: int, k: int, power: float) -> _Beam:
             beam = beam._replace(place=place)
         step += 1
     return beam
-
-
-def _told(beam: _Beam, k: int) -> Ranked:
-    """The first ``k``; fewer are filled up with what is not there."""
-    path = beam.path.masked_fill((beam.score == -torch.inf).unsqueeze(2), END)[:, :k]
-    longest = int((path != END).sum(2).max()) if path.numel() else 0
-    missing = k - path.shape[1]
-    path = torch.nn.functional.pad(path[:, :, :longest], (0, 0, 0, missing), value=END)
-    return Ranked(path, torch.nn.functional.pad(beam.score[:, :k], (0, missing), value=-torch.inf))

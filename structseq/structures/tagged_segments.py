@@ -1,4 +1,4 @@
-"""TaggedSegments: segmentations in terms of tags, so that a tagger reads them as any other tag sequences."""
+"""TaggedSegments: `SemiMarkov` as a distribution over tag sequences, so that a tagger can use it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from structseq.structures.base import Distribution, Ranked
+from structseq.structures.base import Distribution, Ranked, real_steps
 from structseq.structures.chain import EdgePattern
 from structseq.structures.segments import SemiMarkov
 
-# Columns of `Forms.tags`: the tag of a segment's only token, or of its first, its inner and its last ones
+# Columns of `Forms.tags`: the tags of a segment's only, first, inner and last token
 ALONE, FIRST, INNER, LAST = range(4)
 
 
 class Forms(NamedTuple):
-    """How segments are written as tags.
+    """How segments are written as tags: a form is one way to write segments of one type.
 
-    A form is one way to write segments of one type. V forms, K tags; -1 stands for a tag or a form that does not exist.
+    V forms, K tags; -1 for a tag or form that does not exist.
     """
 
-    tags: Tensor  # (V, 4) the tags' numbers
-    types: Tensor  # (V,) the types' numbers
+    tags: Tensor  # (V, 4) numbers of tags
+    types: Tensor  # (V,) numbers of types
     start: Tensor  # (V,) booleans: forms that may begin a sequence
-    moves: Tensor  # (V, V) [from, to] booleans: forms that may follow each other
+    transitions: Tensor  # (V, V) [from, to] booleans: forms that may follow each other
     end: Tensor  # (V,) booleans: forms that may end a sequence
-    single: Tensor  # (K,) the form of a segment of this one tag
+    single: Tensor  # (K,) the form of a segment of one token with this tag
     longer: Tensor  # (K, K) the form of a longer segment with this first and this last tag
     joins: Tensor  # (K, K) booleans: the second tag continues the segment of the first
 
@@ -37,28 +37,16 @@ class Forms(NamedTuple):
         return Forms(*(part.to(device) for part in self))
 
     def possible(self, longest: int) -> Tensor:
-        """(S, V) booleans: the forms that a segment of s + 1 tokens can have."""
+        """(S, V) booleans: possible forms of a segment of s + 1 tokens."""
         length = torch.arange(1, longest + 1, device=self.tags.device).unsqueeze(1)
         alone, first, inner, last = (self.tags >= 0).unbind(1)
         return torch.where(length == 1, alone, first & last & (inner | (length == 2)))
 
 
 class TaggedSegments(Distribution):
-    """A distribution over tag sequences, each of which stands for one segmentation: `SemiMarkov` in terms of tags.
+    """The distribution over tag sequences of ``segments``, whose labels are indices of ``forms``.
 
-    A tag sequence that stands for no possible segmentation has probability 0. All verbs are exact.
-
-    Parameters
-    ----------
-    segments:
-        Their labels are numbers of forms.
-    forms:
-        How they are written.
-
-    Attributes
-    ----------
-    lengths:
-        (B,) true length of each row.
+    A tag sequence that is not a possible segmentation has probability 0. All methods are exact.
     """
 
     exact = frozenset({"log_prob", "best", "log_partition", "marginals", "span_probabilities"})
@@ -66,17 +54,15 @@ class TaggedSegments(Distribution):
     def __init__(self, segments: SemiMarkov, forms: Forms) -> None:
         self.segments, self.forms = segments, forms.to(segments.scores.device)
         self.lengths = segments.lengths
-        self._token = torch.arange(segments.scores.shape[1], device=segments.scores.device)  # (T,) places
-        # (B, T) which tokens are within their row
-        self._real = self._token < self.lengths.to(self._token.device).unsqueeze(1)
+        self._token = torch.arange(segments.scores.shape[1], device=segments.scores.device)  # (T,)
+        self._real = real_steps(segments.scores, self.lengths)
 
     @property
     def weights(self) -> tuple[Tensor, ...]:
-        """Those of `SemiMarkov`: scores (B, T, S, V) first."""
+        """`SemiMarkov.weights`: scores (B, T, S, V) first."""
         return self.segments.weights
 
     def with_weights(self, weights: tuple[Tensor, ...]) -> TaggedSegments:
-        """The same over other weights."""
         return TaggedSegments(self.segments.with_weights(weights), self.forms)
 
     def log_partition(self) -> Tensor:
@@ -93,7 +79,7 @@ class TaggedSegments(Distribution):
 
     def marginals(self) -> Tensor:
         shares, (rows, steps, longest, forms) = self._shares, self._shares.shape
-        # (B, T, S, V) a segment begins at t and has more than s tokens. Sums only: the impossible stays exactly 0.
+        # (B, T, S, V) a segment begins at t and has more than s tokens. Sums keep the impossible at exactly 0.
         covering = shares.flip(2).cumsum(2).flip(2)
         found = shares.new_zeros(rows, steps, 4, forms)
         found[:, :, ALONE] = shares[:, :, 0]
@@ -106,34 +92,26 @@ class TaggedSegments(Distribution):
         return table.index_add(2, tags, found.flatten(2)).clamp(max=1)
 
     def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
-        """(S,) float64 probability of each span (row, start, end, number of its pattern): that the answer has exactly
-        this segment, of the type whose entities the pattern is of (`TagSet.patterns`); a look-up.
-
-        Raises `ConfigError` for a pattern of something else.
-        """
+        """(S,) float64 probability of each span (row, start, end, index of its pattern): that the answer has exactly
+        this segment, of the pattern's type (`TagSet.patterns`)."""
         if not len(spans):
             return torch.zeros(0, dtype=torch.float64)
-        own = torch.stack([self._own(pattern) for pattern in patterns])  # (P, V)
+        tag = self.forms.tags.amax(1).cpu()  # (V,) a tag of each form
+        own = torch.stack([torch.as_tensor(np.asarray(pattern.first))[tag] for pattern in patterns])  # (P, V)
         row, start, end, kind = torch.as_tensor(spans, dtype=torch.int64).T
         shares, size = self._shares.double().cpu(), end - start
         longest = shares.shape[2]
         found = (shares[row, start, size.clamp(max=longest) - 1] * own[kind]).sum(1)
         return torch.where(size <= longest, found, 0.0).clamp(max=1)
 
-    def _own(self, pattern: EdgePattern) -> Tensor:
-        """(V,) which forms are of the type whose entities open, continue and close as the pattern says."""
-        return torch.as_tensor(np.asarray(pattern.first))[self.forms.tags.amax(1).cpu()]
-
     @cached_property
     def _shares(self) -> Tensor:
         """(B, T, S, V) probabilities of segments."""
         return self.segments.marginals()
 
-    # -- tags and segments --------------------------------------------------------------------------------------------
-
     def _codes(self, tags: Tensor) -> tuple[Tensor, Tensor]:
-        """The segmentations (B, T) that ``tags`` (B, T) stand for, as `SemiMarkov` reads them, and (B,) for which rows
-        there is one; the others get one of the right shape."""
+        """The segmentations (B, T) of ``tags`` (B, T), in the format of `SemiMarkov`, and (B,) which rows have one; the
+        others are arbitrary."""
         forms, steps = self.forms, len(self._token)
         tags = tags.masked_fill(~self._real, 0)
         joined = torch.zeros_like(self._real)
@@ -141,7 +119,7 @@ class TaggedSegments(Distribution):
         begins, closes = self._real & ~joined, self._real.clone()
         closes[:, :-1] &= ~joined[:, 1:]
         last = torch.where(closes, self._token, steps).flip(1).cummin(1).values.flip(1).clamp(max=max(steps - 1, 0))
-        size = last - self._token  # (B, T) tokens from here to the last one of the segment, less one
+        size = last - self._token  # (B, T) number of later tokens of the segment
         form = torch.where(size == 0, forms.single[tags], forms.longer[tags, tags.gather(1, last)])
         fits = (form >= 0) & (size < self.segments.scores.shape[2])
         possible = (fits | ~begins).all(1)

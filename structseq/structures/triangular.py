@@ -1,6 +1,8 @@
-"""TriangularChain: a label and a tag sequence, scored together (Jeong and Lee 2008, "Triangular-chain conditional
-random fields"; with a network's scores Xu and Sarikaya 2013, "Convolutional neural network based triangular CRF for
-joint intent detection and slot filling")."""
+"""TriangularChain: a joint distribution over a label and a tag sequence.
+
+Jeong and Lee 2008, "Triangular-chain conditional random fields"; with a network's scores Xu and Sarikaya 2013,
+"Convolutional neural network based triangular CRF for joint intent detection and slot filling".
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from torch import Tensor
 from structseq.structures.base import Distribution, Ranked, draw, require_count
 from structseq.structures.chain import EdgePattern, LinearChain
 
-# A label less probable than this adds nothing to a probability in float64 that is told in float32.
+# Less probable labels do not change a probability in float32.
 NEVER = 1e-12
 
 
@@ -23,27 +25,16 @@ class TriangularChain(Distribution):
 
     score(z, y) = labels[z] + the score of y in the chain of z
 
-    Every label has a chain of its own, so that the tags know the label and the label knows the tags: what is improbable
-    beside all good taggings is no probable label. Sums over y are the chains', the sum over z is written out; all verbs
-    are exact. An answer is (B, 1 + T): the label's number, then the tags', 0 beyond each row's length.
+    Every label has its own chain, so that label and tags depend on each other. All methods are exact: sums over y are
+    those of the chains, and the sum over z is enumerated. An answer is (B, 1 + T): the label's number, then the tags',
+    0 beyond each row's length. Raises ValueError if numbers of rows, lengths or a target do not fit.
 
     Parameters
     ----------
     labels: (B, N)
-        Scores of the labels in nats. ``-inf`` forbids. Computed in float32 or better.
+        Scores of the labels in nats. ``-inf`` forbids. Half precision is computed in float32.
     tags:
-        Chains of B N rows: row b N + z holds row b's tags under label z, all of one length.
-
-    Attributes
-    ----------
-    lengths:
-        (B,) how many tags each row has; an answer has one number more, the label's.
-
-    Raises
-    ------
-    ValueError
-        Where the numbers of rows, or the lengths under the labels of a row, do not fit; of `log_prob` and `score`,
-        where a target does not.
+        Chains of B N rows: row b N + z is row b's tags under label z; lengths must not depend on z.
 
     Examples
     --------
@@ -54,12 +45,7 @@ class TriangularChain(Distribution):
     ([[1, 0]], [0.285, 0.715])
     """
 
-    exact = frozenset(
-        {
-            "log_prob", "best", "log_partition", "label_marginals", "marginals", "span_probabilities", "ranked",
-            "sample", "entropy",
-        }
-    )  # fmt: skip
+    exact = (LinearChain.exact - {"edge_marginals", "kl", "minimum_risk"}) | {"label_marginals"}
 
     def __init__(self, labels: Tensor, tags: LinearChain) -> None:
         if labels.dim() != 2 or not labels.is_floating_point() or not labels.shape[1]:
@@ -77,32 +63,30 @@ class TriangularChain(Distribution):
             raise ValueError(f"tags: expected the same length under all labels of a row, found {lengths.tolist()}")
         self.labels, self.tags = labels.to(torch.promote_types(labels.dtype, torch.float32)), tags
         self.calibrated = tags.calibrated
-        self.lengths = lengths[:, 0]
+        self.lengths = lengths[:, 0]  # without the label
 
     def with_tags(self, tags: LinearChain) -> TriangularChain:
-        """The same labels over other chains."""
+        """The same labels with other chains."""
         return TriangularChain(self.labels, tags)
-
-    # -- sums ---------------------------------------------------------------------------------------------------------
 
     @property
     def label_scores(self) -> Tensor:
-        """(B, N) log of the total of all answers with each label: `labels` and the chains' log Z."""
+        """(B, N) log of the total of all answers with each label: `labels` plus the chains' log Z."""
         return self.labels + self.tags.log_partition().view(self.labels.shape)
 
     def log_partition(self) -> Tensor:
-        """(B,) log of the sum over all answers of exp(score), in nats; -inf for a row without any possible answer."""
+        """(B,) log of the sum over all answers of exp(score), in nats; -inf if no answer is possible."""
         return self.label_scores.logsumexp(1)
 
     def log_prob(self, target: Tensor) -> Tensor:
-        """(B,) of answers (B, 1 + T): log p(z) + log p(y | z), so that no two large numbers cancel."""
+        """(B,) log-probability of answers (B, 1 + T), as log p(z) + log p(y | z), which avoids cancellation."""
         self._require_shape(target)
         label = target[:, :1].to(self.labels.device)
         shares = _log_softmax(self.label_scores).gather(1, label).squeeze(1)
         return shares + self._under(label.squeeze(1)).log_prob(target[:, 1:])
 
     def label_marginals(self) -> Tensor:
-        """(B, N) probability of each label, all tags added up; 0 where nothing is possible."""
+        """(B, N) marginal probability of each label; 0 if no answer is possible."""
         return self._label_shares
 
     @cached_property
@@ -110,11 +94,11 @@ class TriangularChain(Distribution):
         return _log_softmax(self.label_scores.detach()).exp()
 
     def marginals(self) -> Tensor:
-        """(B, T, K) probability that a position bears a tag, all labels added up; zero beyond each row's length."""
+        """(B, T, K) marginal probability that a position has a tag; zero beyond each row's length."""
         return torch.einsum("bn,bntk->btk", self.label_marginals(), self._apart(self.tags.marginals()))
 
     def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
-        """(S,) float64, as `LinearChain.span_probabilities`, all labels added up."""
+        """(S,) float64, as `LinearChain.span_probabilities`, summed over labels."""
         if not len(spans):
             return torch.zeros(0, dtype=torch.float64)
         place, (rows, count) = np.asarray(spans, np.int64), self.labels.shape
@@ -129,12 +113,10 @@ class TriangularChain(Distribution):
         return torch.from_numpy(np.bincount(span, found, len(place)).clip(0.0, 1.0))
 
     def entropy(self) -> Tensor:
-        """(B,) in nats: of the label, and of the tags under each, weighted by its probability."""
+        """(B,) in nats: entropy of the label plus the expected entropy of the tags given the label."""
         shares = _log_softmax(self.label_scores)
         own = torch.where(torch.isneginf(shares), 0.0, shares)
         return (shares.exp() * (self.tags.entropy().view(self.labels.shape) - own)).sum(1)
-
-    # -- answers ------------------------------------------------------------------------------------------------------
 
     def score(self, target: Tensor) -> Tensor:
         """(B,) unnormalised log-score of answers (B, 1 + T)."""
@@ -143,14 +125,14 @@ class TriangularChain(Distribution):
         return self.labels.gather(1, label).squeeze(1) + self._under(label.squeeze(1)).score(target[:, 1:])
 
     def best(self) -> Ranked:
-        """The most probable answer; of equal ones that of the lowest label."""
+        """The most probable answer; ties go to the lowest label."""
         found = self.tags.best()
         score, label = (self.labels.detach() + found.score.view(self.labels.shape)).max(1)
         path = self._apart(found.path)[torch.arange(len(label), device=label.device), label]
         return Ranked(torch.cat([label.unsqueeze(1), path], 1), score)
 
     def ranked(self, k: int) -> Ranked:
-        """The ``k`` best answers, best first: path (B, k, 1 + T) and score (B, k), -inf and 0 where there are fewer."""
+        """The ``k`` best answers, best first: path (B, k, 1 + T) and score (B, k), 0 and -inf if there are fewer."""
         require_count(k, "k")
         found = self.tags.ranked(k)
         score = (self.labels.detach().unsqueeze(2) + self._apart(found.score)).flatten(1)  # (B, N k)
@@ -162,19 +144,17 @@ class TriangularChain(Distribution):
         return Ranked(path.masked_fill(torch.isneginf(score).unsqueeze(2), 0), score)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """(n, B, 1 + T) answers drawn independently; reproducible by ``generator``."""
+        """(n, B, 1 + T) independently drawn answers; reproducible by ``generator``."""
         require_count(n, "n")
         label = draw(self.label_scores.detach().expand(n, -1, -1), generator)  # (n, B)
         chosen = (torch.arange(len(self.labels), device=label.device) * self.labels.shape[1] + label).flatten()
-        path = self.tags.chosen(chosen).sample(1, generator)[0]
+        path = self.tags.select(chosen).sample(1, generator)[0]
         return torch.cat([label.unsqueeze(2), path.view(*label.shape, path.shape[1])], 2)
-
-    # -- parts --------------------------------------------------------------------------------------------------------
 
     def _under(self, label: Tensor) -> LinearChain:
         """Each row's chain under its ``label`` (B,)."""
         rows = torch.arange(len(self.labels), device=label.device)
-        return self.tags.chosen(rows * self.labels.shape[1] + label)
+        return self.tags.select(rows * self.labels.shape[1] + label)
 
     def _apart(self, values: Tensor) -> Tensor:
         """(B, N, ...) from (B N, ...)."""
@@ -192,6 +172,6 @@ class TriangularChain(Distribution):
 
 
 def _log_softmax(scores: Tensor) -> Tensor:
-    """(B, N) log of each one's share; -inf, and no NaN, in a row in which nothing is possible."""
+    """(B, N) log-softmax; -inf, not NaN, in a row of -inf."""
     never = torch.isneginf(scores).all(1, keepdim=True)
     return torch.where(never, -torch.inf, torch.where(never, 0.0, scores).log_softmax(1))

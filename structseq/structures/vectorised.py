@@ -1,7 +1,6 @@
-"""The chain's recursions by torch's own operations, all rows at once: for GPUs, and where Numba is not to be had.
+"""The chain's recursions by torch operations, all rows at once: for GPUs, or without Numba.
 
-The same scaled forward-backward as in `kernels`, with the same shapes and meanings (W is K here), so that what follows
-from it is written once.
+The scaled forward-backward has the shapes and meanings of `kernels`, with W = K.
 """
 
 from __future__ import annotations
@@ -9,28 +8,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from structseq.structures.base import Ranked
+from structseq.structures.base import Ranked, real_steps
 
 
 def at(table: Tensor, step: int) -> Tensor:
-    """(1|B, K, K) moves into ``step`` + 1 from a table (1|B, 1|T-1, K, K)."""
+    """(1|B, K, K) transitions into ``step`` + 1 from a table (1|B, 1|T-1, K, K)."""
     return table[:, step if table.shape[1] > 1 else 0]
 
 
 def forward_scaled(
-    weights: Tensor, factors: Tensor, first: Tensor, last: Tensor, reached: Tensor, lengths: Tensor, least: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Scaled forward variables: alphas (B,T,K), scales (B,T+1), log Z (B,) float64 less the shifts, alive (B,).
-
-    weights (B,T,K), factors (R,S,K,K), first and last (Q,K) are exponentials; reached (1|B,T,K) says which tags a
-    possible path leads to.
-    """
+    weights: Tensor, factors: Tensor, start_factors: Tensor, end_factors: Tensor, reached: Tensor, lengths: Tensor,
+    least: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Scaled forward variables: alphas (B,T,K), scales (B,T+1), log Z (B,) float64 less the shifts, alive (B,)."""
     rows, steps, _ = weights.shape
-    lengths = lengths.to(weights.device)
-    real = torch.arange(steps, device=weights.device) < lengths.unsqueeze(1)  # (B, T)
+    lengths, real = lengths.to(weights.device), real_steps(weights, lengths)
     alphas: list[Tensor] = []
     totals: list[Tensor] = []
-    here = first.expand(rows, -1)
+    here = start_factors.expand(rows, -1)
     for t in range(steps):
         if t > 0:
             here = (alphas[-1].unsqueeze(1) @ at(factors, t - 1)).squeeze(1)
@@ -43,8 +38,8 @@ def forward_scaled(
     scales = torch.cat([*totals, torch.ones_like(totals[0])], 1)
     lost = (~(every >= least) & reached).any(2) | ~(scales[:, :steps] > 0)
     final = every[torch.arange(rows, device=weights.device), (lengths - 1).clamp(min=0)]
-    closing = (final * last).sum(1)
-    # An empty row has nothing to lose, and a scale of 1.
+    closing = (final * end_factors).sum(1)
+    # An empty row has scale 1.
     closing = torch.where(lengths > 0, closing, torch.ones_like(closing))
     alive = ~(lost & real).any(1) & (closing > least)
     scales = torch.where(torch.cat([real, real[:, :1] & False], 1), scales, torch.ones_like(scales))
@@ -54,14 +49,14 @@ def forward_scaled(
 
 
 def backward_scaled(
-    weights: Tensor, factors: Tensor, last: Tensor, lengths: Tensor, most: float, alphas: Tensor, scales: Tensor,
-    alive: Tensor,
+    weights: Tensor, factors: Tensor, end_factors: Tensor, lengths: Tensor, most: float, alphas: Tensor,
+    scales: Tensor, alive: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Marginals (B,T,K), arrivals (B,T,K) out of each step, and which rows are still alive."""
+    """Marginals (B,T,K), arrivals (B,T,K) out of each step, and which rows are still alive (B,)."""
     rows, steps, tags = weights.shape
     lengths = lengths.to(weights.device)
     beta = weights.new_zeros(rows, tags)
-    closed = last / scales.gather(1, lengths.unsqueeze(1))
+    closed = end_factors / scales.gather(1, lengths.unsqueeze(1))
     marginals, arrivals = [], [weights.new_zeros(rows, tags)]
     highest = weights.new_zeros(rows)
     for t in range(steps - 1, -1, -1):
@@ -74,32 +69,28 @@ def backward_scaled(
             arrivals.append(torch.where(inside, weights[:, t] * arrival, 0.0))
             beta = (at(factors, t - 1) @ arrivals[-1].unsqueeze(2)).squeeze(2)
     alive = alive & (highest < most)
-    real = (torch.arange(steps, device=weights.device) < lengths.unsqueeze(1)) & alive.unsqueeze(1)
-    kept = real.unsqueeze(2)
+    kept = (real_steps(weights, lengths) & alive.unsqueeze(1)).unsqueeze(2)
     every = torch.stack(marginals[::-1], 1)
     onward = torch.stack(arrivals[::-1], 1)
     return torch.where(kept, every, 0.0), torch.where(kept, onward, 0.0), alive
 
 
-def reach(scores: Tensor, moves: Tensor, start: Tensor) -> Tensor:
-    """(1|B, T, K) which tags a possible path leads to, from scores (B,T,K), moves (R,S,K,K) and start (Q,K)."""
-    if not any(bool(torch.isneginf(part).any()) for part in (scores, moves, start)):
+def reach(scores: Tensor, transitions: Tensor, start: Tensor) -> Tensor:
+    """(1|B, T, K) the tags that a possible path leads to."""
+    if not any(bool(torch.isneginf(part).any()) for part in (scores, transitions, start)):
         return torch.ones(1, 1, scores.shape[2], dtype=torch.bool, device=scores.device)
-    open_moves, possible = (~torch.isneginf(moves)).to(torch.float32), ~torch.isneginf(scores)
+    legal, possible = (~torch.isneginf(transitions)).to(torch.float32), ~torch.isneginf(scores)
     here = ~torch.isneginf(start) & possible[:, 0]
     found = [here]
     for t in range(1, scores.shape[1]):
-        onward = (here.to(torch.float32).unsqueeze(1) @ at(open_moves, t - 1)).squeeze(1) > 0
+        onward = (here.to(torch.float32).unsqueeze(1) @ at(legal, t - 1)).squeeze(1) > 0
         here = onward & possible[:, t]
         found.append(here)
     return torch.stack(found, 1)
 
 
-def viterbi(scores: Tensor, moves: Tensor, start: Tensor, end: Tensor, lengths: Tensor) -> Ranked:
-    """Best path of each row, ties to the lowest tag: scores (B,T,K), moves (R,S,K,K), start and end (Q,K).
-
-    Scores run relative to each step's maximum, so that length costs no digits; what was taken out is kept in float64.
-    """
+def viterbi(scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor) -> Ranked:
+    """Best path of each row, ties to the lowest tag. Scores are relative to each step's maximum, summed in float64."""
     rows, steps, _ = scores.shape
     lengths = lengths.to(scores.device)
     here = start + scores[:, 0]
@@ -109,14 +100,14 @@ def viterbi(scores: Tensor, moves: Tensor, start: Tensor, end: Tensor, lengths: 
         inside = t < lengths
         top = here.amax(1)
         top = torch.where(torch.isneginf(top), torch.zeros_like(top), top)
-        gained, source = ((here - top.unsqueeze(1)).unsqueeze(2) + at(moves, t - 1)).max(1)
+        gained, source = ((here - top.unsqueeze(1)).unsqueeze(2) + at(transitions, t - 1)).max(1)
         back.append(source)
         here = torch.where(inside.unsqueeze(1), gained + scores[:, t], here)
         offset = offset + torch.where(inside, top, torch.zeros_like(top))
     best, tag = (here + end).max(1)
     paths = [torch.where(lengths == steps, tag, 0)]
     for t in range(steps - 2, -1, -1):
-        # A row that ends here starts from its last tag; one that ended before has none yet.
+        # Padding gets 0; a row starts at its last tag.
         onward = back[t].gather(1, paths[-1].unsqueeze(1)).squeeze(1)
         paths.append(torch.where(lengths - 1 == t, tag, torch.where(lengths - 1 > t, onward, 0)))
     total = torch.where(lengths > 0, offset + best, 0.0)
