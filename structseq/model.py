@@ -19,10 +19,10 @@ from structseq.data.vocabulary import Vocabulary
 from structseq.dropout import LockedDropout
 from structseq.encoders import ENCODERS, SelfAttention
 from structseq.encoders.base import Backwards, Bidirectional, Encoder, Stack
-from structseq.features.counting import count_vocabularies
+from structseq.features.encoding import count_vocabularies
 from structseq.heads import HEADS
 from structseq.heads.base import Head, Tunable
-from structseq.inputs.build import build_inputs, count_further
+from structseq.inputs import build_inputs, count_further
 from structseq.inputs.tokens import PretrainedVectors
 from structseq.padded import Padded
 from structseq.section import resolve_class

@@ -1,5 +1,4 @@
-"""Inputs: tokens -> (B, T, F). What depends on a word's spelling alone is computed once per distinct word of a
-batch."""
+"""Inputs: tokens -> (B, T, F). Word features are computed once per distinct word of a batch."""
 
 from __future__ import annotations
 
@@ -22,17 +21,17 @@ from structseq.padded import Padded
 
 
 class WordFeature(nn.Module, ABC):
-    """A vector of each word, made of the integers that its `Feature` gives.
+    """Turns the integers that a `Feature` gives for each word into a vector.
 
-    The integers of all known words are computed once, their vectors at each batch. A model makes a feature of its own
-    section ``inputs.features.NAME`` as ``kind(kind.Index(options, vocabularies), options)``.
+    The integers of all known words are computed once, their vectors at each batch. For its section
+    ``inputs.features.NAME``, a model calls ``kind(kind.Index(options, vocabularies), options)``.
 
     Attributes
     ----------
     Options:
-        The options of that section.
+        The class of that section.
     Index:
-        The `Feature`, which counts the vocabularies and turns words into integers.
+        The class of its `Feature`.
     feature, width:
         An instance of ``Index``, and the length of a vector.
     """
@@ -46,7 +45,7 @@ class WordFeature(nn.Module, ABC):
         self.feature, self.width = feature, width
 
     def index(self, words: Sequence[str]) -> Tensor:
-        """(D, ...) int64: what `forward` needs of each of D words."""
+        """(D, ...) int64: the input of `forward` for D words."""
         return torch.from_numpy(self.feature.index(words))
 
     @abstractmethod
@@ -54,25 +53,25 @@ class WordFeature(nn.Module, ABC):
         """(D, width) vectors of D words."""
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        """Of each parameter whose entries stand for words, or parts of them, the names along its axes."""
+        """The names along the axes of each parameter whose entries belong to words or parts of words."""
         return {}
 
 
 class Inputs(nn.Module):
-    """Word features, side by side, and further columns; locked dropout on the whole.
+    """Vectors of word features and of further columns, side by side, under locked dropout.
 
     Parameters
     ----------
     encoder:
-        Knows the words and columns of the training data.
+        Holds the words and columns of the training data.
     features:
         Word features by name.
     column_width:
         Width of each column's vector.
     dropout:
-        Locked dropout (Gal and Ghahramani 2016): one mask for all steps of a row.
+        Rate of the locked dropout (Gal and Ghahramani 2016): one mask for all steps of a row.
     word_dropout:
-        Probability that all of a token's input vanishes in training.
+        Probability that the whole vector of a token is set to 0 in training.
     """
 
     modality = TOKENS
@@ -89,7 +88,7 @@ class Inputs(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.features = nn.ModuleDict(features)
-        # In the order of the names: a column may have any name, and a module may not.
+        # A list in the order of the names, since a column's name may not be valid as a module's.
         self.column_embeddings = nn.ModuleList(
             nn.Embedding(len(known), column_width) for known in encoder.columns.values()
         )
@@ -106,10 +105,10 @@ class Inputs(nn.Module):
         return self.encoder.columns
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Everything is counted already: the vocabularies."""
+        """Nothing to count: `FrameInputs` needs it."""
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        """As of `WordFeature`, of all features and columns."""
+        """`WordFeature.named_axes` of all features, and the names of columns."""
         axes: dict[str, Sequence[Axis]] = {}
         for name, feature in self.features.items():
             assert isinstance(feature, WordFeature)
@@ -124,17 +123,17 @@ class Inputs(nn.Module):
         return dict(zip(self.column_vocabularies, self.column_embeddings, strict=True))
 
     def encode(self, examples: Sequence[Example]) -> TokenBatch:
-        """Numbers for a batch of examples; cheap enough to be done anew each time."""
+        """Numbers for a batch of examples."""
         return self.encoder.encode(examples)
 
     def encode_tokens(
         self, sentences: Sequence[Sequence[str]], columns: Mapping[str, Sequence[Sequence[str]]] | None = None
     ) -> TokenBatch:
-        """The same for bare lists of tokens, with further columns by name."""
+        """Numbers for a batch of token lists, with further columns by name."""
         return self.encoder.encode_tokens(sentences, columns)
 
     def word_vectors(self, ids: Tensor, oov_words: Sequence[str]) -> Tensor:
-        """(D, word_width) for D distinct word numbers, in increasing order: known words first, then all other words."""
+        """(D, word_width) vectors of D distinct word numbers, in order: known words, then all ``oov_words``."""
         known = ids[: len(ids) - len(oov_words)]
         parts = []
         for name, feature in self.features.items():
@@ -146,17 +145,15 @@ class Inputs(nn.Module):
         return torch.cat(parts, -1) if parts else torch.zeros(len(ids), 0, device=self._device())
 
     def word_table(self) -> Tensor:
-        """(V, word_width) vectors of all known words, for tagging: computed once, then looked up."""
+        """(V, word_width) vectors of all known words, which `forward` then looks up."""
         with torch.inference_mode():
             every = torch.arange(len(self.encoder.words), device=self._device())
-            return (
-                torch.cat([self.word_vectors(part, ()) for part in every.split(4096)])
-                if len(every)
-                else torch.zeros(0, self.word_width, device=self._device())
-            )
+            if not len(every):
+                return torch.zeros(0, self.word_width, device=every.device)
+            return torch.cat([self.word_vectors(part, ()) for part in every.split(4096)])
 
     def forward(self, batch: TokenBatch, table: Tensor | None = None) -> Padded:
-        """(B, T, F) input vectors; with ``table`` (of `word_table`) known words are looked up instead of computed."""
+        """(B, T, F) input vectors; with ``table`` (of `word_table`), known words are looked up instead of computed."""
         lengths = torch.from_numpy(batch.lengths)
         if table is not None:
             vectors = self._looked_up(batch, table)
@@ -185,7 +182,7 @@ class Inputs(nn.Module):
 
 
 def _stack(above: Tensor, below: Tensor) -> Tensor:
-    """Two index tables one over the other; where one is wider the other is padded with 0."""
+    """Two index tables concatenated; the narrower one is padded with 0."""
     if above.dim() == 2 and above.shape[1] != below.shape[1]:
         width = max(above.shape[1], below.shape[1])
         above, below = (nn.functional.pad(part, (0, width - part.shape[1])) for part in (above, below))
