@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
 from structseq.batch import pad_targets
@@ -16,7 +17,7 @@ from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
 from structseq.structures.base import Distribution
 
-# Gives each batch of held-out data as a distribution and its targets (None where unknown), anew at each call.
+# Each call yields the batches of held-out data: a distribution and its targets (None if unknown).
 HeldOut = Callable[[], Iterable[tuple[Distribution, list[Any | None]]]]
 
 
@@ -28,12 +29,12 @@ class Head(nn.Module, ABC):
     Options:
         Its options in the ``head`` section; by default its constructor takes them by keyword.
     task:
-        The question that it answers: a row of `structseq.tasks.TASKS`, or ``"package.module:Class"``.
+        A row of `structseq.tasks.TASKS`, or ``"package.module:Class"``.
     averaging:
         The weight averaging that suits its objective: ``"ema"`` or ``"mean"``.
     learns_length:
-        Whether how long an answer is, is a part of it. Batches hold rows of one length: their losses are then divided
-        by what a batch has on average, not each by its own decisions, which would count short rows more.
+        Whether the length of an answer is learned too. The loss of a batch is then divided by the average number of
+        decisions in a batch instead of its own, since a batch has rows of one length and short rows would count more.
     """
 
     Options: ClassVar[type[HeadOptions]] = HeadOptions
@@ -58,27 +59,27 @@ class Head(nn.Module, ABC):
         Parameters
         ----------
         tags:
-            What it answers with: tags, labels or symbols.
+            The tags, labels or symbols of its answers.
         encoder:
-            How the states were made.
+            Options of the encoder of these states.
         labels:
-            Of whole sequences, for a head that gives labels beside tags.
+            Labels of whole sequences, for a head that gives them beside tags.
         frames:
             Width of the input's frames; 0 for tokens.
         """
         own = options.beyond(HeadOptions)
-        own.pop("scheme", None)  # the tags are in it already
+        own.pop("scheme", None)  # the tag set has it
         return cls(in_width, tags, **own)
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Count on the training examples what the head needs to know of them; most need nothing."""
+        """Count on the training examples what the head needs; most heads need nothing."""
 
     def calibrate(self, held_out: HeldOut) -> None:
-        """Learn on held-out data how sure the scores are. Heads trained by likelihood know already."""
+        """Fit confidences on held-out data; heads trained by likelihood need nothing."""
 
     @abstractmethod
     def forward(self, states: Padded) -> Distribution:
-        """The distribution to answer from."""
+        """The distribution over answers of each row."""
 
     @abstractmethod
     def loss(self, states: Padded, target: Tensor) -> Tensor:
@@ -86,33 +87,33 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def target(self, example: Example) -> Any | None:
-        """The gold answer as the loss takes it; None where this head has no such answer (a tag that training lacks)."""
+        """The gold answer as the loss takes it; None if the head cannot give it (for example, an unknown tag)."""
 
     def pad(self, targets: Sequence[Any]) -> Tensor:
-        """The targets of a batch as one tensor: (B, U) numbers, 0 beyond each one's end."""
+        """(B, U) the targets of a batch, 0 beyond each one's end."""
         return pad_targets(targets, max(map(len, targets), default=0))
 
     def embed(self, states: Padded) -> Tensor:
-        """(B, width) one vector for each sequence: the mean of its states, unless the head learned a better one."""
+        """(B, width) one vector for each sequence: by default the mean of its states."""
         real = states.mask().unsqueeze(-1)
         count = states.lengths.to(states.values.device).clamp(min=1).unsqueeze(1)
         return states.values.masked_fill(~real, 0.0).sum(1) / count
 
     def decide(self, distribution: Distribution) -> Tensor:
-        """(B, T) the numbers of each row's answer: the most probable one, unless the head decides otherwise."""
+        """(B, T) the numbers of each row's answer: by default of the most probable one."""
         return distribution.best().path
 
     def predicted(self, distribution: Any) -> list[Any]:
-        """The answers that the head decides on, by name; the distribution has the rows' ``lengths``."""
+        """The answers by name; the distribution has the rows' ``lengths``."""
         paths, lengths = self.decide(distribution).tolist(), distribution.lengths.tolist()
         return self.answers([path[:length] for path, length in zip(paths, lengths, strict=True)])
 
-    @abstractmethod
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
         """Answers by name, from their numbers."""
+        return [self.tags.decode(path) for path in paths]
 
     def symbols(self) -> Sequence[str]:
-        """What its answers are made of."""
+        """The symbols of its answers."""
         return self.tags.labels
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
@@ -121,12 +122,17 @@ class Head(nn.Module, ABC):
 
 
 class Tunable(ABC):
-    """A head that can decide in several ways; the best one is chosen on held-out data."""
+    """A head with several ways to decide; the best one is chosen on held-out data."""
 
     @abstractmethod
     def decisions(self) -> Sequence[float]:
-        """The ways of deciding, the neutral 0 among them; empty where there is no choice."""
+        """The ways to decide, with the neutral 0; empty if there is no choice."""
 
     @abstractmethod
     def decide_by(self, way: float) -> None:
-        """Decide so from now on; ``way`` is one of `decisions`."""
+        """Decide in this way from now on, one of `decisions`."""
+
+
+def full_precision(scores: Tensor) -> Tensor:
+    """The scores in float32 or better; autocast may have computed them in less."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))

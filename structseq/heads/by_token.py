@@ -17,13 +17,13 @@ from structseq.structures.chain import LinearChain
 
 
 def cross_entropy(emissions: Tensor, states: Padded, target: Tensor) -> Tensor:
-    """(B,) -log softmax of the right tags, added up over each row's tokens; in nats."""
+    """(B,) -log softmax of the target tags, summed over each row's tokens; in nats."""
     target = target.masked_fill(~states.mask(), -100)
     return nn.functional.cross_entropy(emissions.transpose(1, 2), target, ignore_index=-100, reduction="none").sum(1)
 
 
 class SoftmaxHead(TaggingHead):
-    """Each tag on its own in training; the best legal sequence in answering."""
+    """Tags independent in training; the answer is the best legal sequence."""
 
     def chain(self, states: Padded) -> LinearChain:
         scores = self.emissions(states).log_softmax(-1)
@@ -35,12 +35,11 @@ class SoftmaxHead(TaggingHead):
 
 
 class HmmHead(TemperedHead):
-    """The hybrid of network and hidden Markov model (Bourlard and Morgan 1994, chapter 7): the network's posteriors
-    divided by the tags' priors stand for emission probabilities, transitions are counted on the training data, Viterbi
-    decodes.
+    """The hybrid of network and hidden Markov model (Bourlard and Morgan 1994, chapter 7): emission probabilities are
+    the network's posteriors over the tags' priors, transitions are counted on the training data, Viterbi decodes.
 
-    p(x_t | y) is proportional to p(y | x_t) / p(y); the network sees the whole sentence, so that its evidence is
-    counted more than once and the product is no calibrated posterior until a temperature is fitted.
+    p(x_t | y) is proportional to p(y | x_t) / p(y). The network reads the whole sentence at each step, so that evidence
+    counts more than once; a temperature must be fitted before the product is a calibrated posterior.
     """
 
     def __init__(self, in_width: int, tags: TagSet, **options: Any) -> None:
@@ -53,7 +52,7 @@ class HmmHead(TemperedHead):
         paths = [path for path in map(self.target, examples) if path]
         priors, start, moves, end = counts(paths, len(self.tags.labels))
         first, between, last = (part.double() for part in self.legal)
-        # One more than seen of everything legal (Laplace); ending is one of the ways to go on.
+        # Laplace's counts: one more of everything legal; the end counts as a transition.
         onward = torch.cat([(moves + 1) * between, ((end + 1) * last).unsqueeze(1)], 1)
         onward = onward / onward.sum(1, keepdim=True).clamp(min=1)
         opening = (start + 1) * first
@@ -80,7 +79,7 @@ class HmmHead(TemperedHead):
 
 
 def counts(paths: Sequence[Sequence[int]], tags: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """How often each tag stands anywhere (K,), first (K,), before each other (K, K), and last (K,); float64."""
+    """Counts of tags (K,), first tags (K,), transitions (K, K) and last tags (K,); float64."""
     each, start, end = torch.zeros(3, tags, dtype=torch.float64)
     moves = torch.zeros(tags * tags, dtype=torch.float64)
     for path in paths:

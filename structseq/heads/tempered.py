@@ -1,4 +1,4 @@
-"""Heads whose scores are no log-probabilities until a temperature is fitted: perceptron and structured SVM."""
+"""Heads whose confidences need a fitted temperature: perceptron and structured SVM."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from structseq.spans.tagset import TagSet
 from structseq.structures import objectives
 from structseq.structures.chain import LinearChain
 
-# Between these the temperature is looked for.
+# Bounds of the temperature
 COLDEST, HOTTEST = 1e-3, 1e3
 
 
 class TemperedHead(TaggingHead):
-    """A head whose chain is right in order but not in size: its confidences are those of exp(score / temperature), the
-    temperature fitted by likelihood on held-out data (Platt 2000; Guo et al. 2017, section 4.2).
+    """A head whose probabilities are those of exp(score / temperature), with the temperature fitted by likelihood on
+    held-out data (Platt 2000; Guo et al. 2017, section 4.2).
 
-    No answer moves by it. Until it is fitted the distribution says that it is not calibrated.
+    The temperature changes no answer. Until it is fitted, the distribution is marked as not calibrated.
     """
 
     def __init__(self, in_width: int, tags: TagSet, **options: Any) -> None:
@@ -46,7 +46,7 @@ class TemperedHead(TaggingHead):
 
 
 def _with_targets(chain: LinearChain, targets: list[Any | None]) -> tuple[LinearChain, Tensor, Tensor]:
-    """A chain, a target for each of its rows, and the rows whose target is known."""
+    """The chain, targets (B, T), and the rows whose target is known."""
     table = torch.zeros(chain.scores.shape[:2], dtype=torch.int64)
     for row, target in zip(table, targets, strict=True):
         if target is not None:
@@ -55,11 +55,11 @@ def _with_targets(chain: LinearChain, targets: list[Any | None]) -> tuple[Linear
 
 
 def fitted_temperature(known: list[tuple[LinearChain, Tensor, Tensor]]) -> float:
-    """The temperature that makes targets (B, T) most probable, over the rows named, by Brent's bounded search.
+    """The temperature that maximises the likelihood of targets (B, T) on the given rows, by Brent's bounded search.
 
-    The likelihood is concave in 1 / temperature, so there is one best one.
+    The likelihood is concave in 1 / temperature, so the maximum is unique.
     """
-    from scipy.optimize import minimize_scalar  # half a second, which tagging does not need
+    from scipy.optimize import minimize_scalar  # its import takes half a second, and tagging does not need it
 
     def loss(exponent: float) -> float:
         temperature = math.exp(exponent)
@@ -72,7 +72,7 @@ def fitted_temperature(known: list[tuple[LinearChain, Tensor, Tensor]]) -> float
 
 
 class PerceptronHead(TemperedHead, ChainHead):
-    """The scores of a CRF trained as a structured perceptron (Collins 2002), averaged over updates."""
+    """A chain trained as a structured perceptron (Collins 2002), averaged over updates."""
 
     averaging = "mean"
 
@@ -81,7 +81,7 @@ class PerceptronHead(TemperedHead, ChainHead):
 
 
 class SvmHead(TemperedHead, CrfHead):
-    """The scores of a CRF trained as a structured support vector machine (Tsochantaridis et al. 2005)."""
+    """A chain trained as a structured support vector machine (Tsochantaridis et al. 2005)."""
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
         return objectives.structured_svm(self.chain(states), target, self.mistakes)
