@@ -1,4 +1,4 @@
-"""Jordan's network: what the network answered is its memory."""
+"""Jordan's network: its output is its memory."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ ACTIVATIONS = ("tanh", "logistic", "linear")
 
 
 class Jordan(Recurrent):
-    """The output layer's activations are the memory (Jordan 1986); the output layer is part of the encoder.
+    """The output of the last step is the memory (Jordan 1986); the output layer is part of the encoder.
 
     h_t = tanh(W x_t + R y_{t-1} + b),  y_t = a(V h_t + c);  the states are y.
 
-    With as many outputs as there are tags and a head that reads them as they are (``head.projection="none"``), the
-    memory is what the head is taught to answer.
+    With ``outputs="tags"`` and ``head.projection="none"``, the memory holds the scores of the tags.
 
     Parameters
     ----------
     in_width, width, recurrent_dropout:
         As in `Recurrent`; ``width`` is that of h.
     outputs:
-        Width of y, and so of the states; ``width`` where None.
+        Width of y, and so of the states; None takes ``width``.
     activation:
         a: ``"tanh"``, ``"logistic"`` or ``"linear"``.
     """
@@ -76,8 +75,7 @@ class Jordan(Recurrent):
 
 
 class _Unroll(torch.autograd.Function):
-    """All steps, and back-propagation through them written out: two products a step each way, the weights' own
-    gradients in one product each."""
+    """All steps and their back-propagation: two products a step; the gradient of each weight matrix is one product."""
 
     @staticmethod
     def forward(ctx: Any, shares: Tensor, recurrent: Tensor, out: Tensor, bias: Tensor, activation: str) -> Tensor:
@@ -113,7 +111,7 @@ class _Unroll(torch.autograd.Function):
 
 
 def _slope(outputs: Tensor, activation: str) -> Tensor | None:
-    """The activation's derivative, from its values; None where it is 1."""
+    """The activation's derivative, from its values; None if it is 1."""
     if activation == "linear":
         return None
     return 1 - outputs.square() if activation == "tanh" else outputs * (1 - outputs)

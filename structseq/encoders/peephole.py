@@ -1,4 +1,4 @@
-"""LSTM with peepholes: the gates see the cell."""
+"""LSTM with peepholes: the gates read the cell."""
 
 from __future__ import annotations
 
@@ -18,28 +18,22 @@ Saved = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class PeepholeLSTM(Recurrent):
-    """Long short-term memory whose gates also see the cell (Gers and Schmidhuber 2000; Gers, Schraudolph and
-    Schmidhuber 2002, section 3).
+    """Long short-term memory whose gates also read the cell (Gers, Schraudolph and Schmidhuber 2002, section 3).
 
     With z, z_i, z_f, z_o linear in (x_t, a_{t-1}), f logistic, g and h the hyperbolic tangent::
 
         c' = g(z) f(z_i + p_i c) + c f(z_f + p_f c),   a = h(c') f(z_o + p_o c')
 
-    The states are a. Each peephole joins a cell to its own gates alone.
+    The states are a. Each cell has peepholes to its own gates only.
 
-    Parameters
-    ----------
-    in_width, width, recurrent_dropout:
-        As in `Recurrent`.
-    activation:
-        g and h: ``"tanh"`` or ``"linear"``.
+    Parameters are those of `Recurrent`, and ``activation`` of g and h: ``"tanh"`` or ``"linear"``.
 
     Attributes
     ----------
     input:
         F to 4H, the gates in the order input, forget, cell, output.
     peepholes:
-        (3, H) p_i, p_f, p_o; 0 at first, when it is an ordinary LSTM.
+        (3, H) p_i, p_f, p_o; 0 at first.
     """
 
     class Options(EncoderOptions):
@@ -76,7 +70,7 @@ class PeepholeLSTM(Recurrent):
         return {"input": i, "forget": f, "output": o}
 
     def cells(self, inputs: Padded) -> Tensor:
-        """(B, T, H) what the cells hold after each step."""
+        """(B, T, H) the cells after each step."""
         return self._steps(inputs)[1].transpose(0, 1)
 
     def _steps(self, inputs: Padded) -> Saved:
@@ -86,7 +80,7 @@ class PeepholeLSTM(Recurrent):
 
 
 def unroll(shares: Tensor, recurrent: Tensor, peepholes: Tensor, linear: bool) -> Saved:
-    """The gates as they opened (T, B, 4H), the cells (T, B, H), h of the cells, and the states."""
+    """The gates (T, B, 4H), the cells (T, B, H), h of the cells, and the states."""
     width = recurrent.shape[1]
     gates, back = shares.clone(), recurrent.T
     cells, squashed, states = (shares.new_empty(*shares.shape[:2], width) for _ in range(3))
@@ -111,7 +105,7 @@ def unroll(shares: Tensor, recurrent: Tensor, peepholes: Tensor, linear: bool) -
 
 
 class _Unroll(torch.autograd.Function):
-    """All steps, and back-propagation through them written out."""
+    """All steps and their back-propagation."""
 
     @staticmethod
     def forward(ctx: Any, shares: Tensor, recurrent: Tensor, peepholes: Tensor, linear: bool) -> Tensor:
@@ -146,8 +140,7 @@ class _Unroll(torch.autograd.Function):
 
 
 def _slopes(gates: Tensor, cells: Tensor, squashed: Tensor, linear: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """For all steps: of c' by what goes into the input gate, forget gate and cell (T, B, 3, H); of a by what goes into
-    the output gate (T, B, H), and by c' (T, B, H)."""
+    """For all steps, the derivatives of c' by z_i, z_f and z (T, B, 3, H), of a by z_o (T, B, H), and of a by c'."""
     i, f, g, o = gates.chunk(4, -1)
     before = nn.functional.pad(cells, (0, 0, 0, 0, 1, 0))[:-1]
     three = torch.stack([g * i * (1 - i), before * f * (1 - f), i if linear else i * (1 - g.square())], 2)
