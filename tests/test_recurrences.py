@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from structseq.encoders import ENCODERS, GRU, LSTM, SCRN, Clockwork, Elman, Jordan, PeepholeLSTM, SelfAttention
-from structseq.encoders.attention import rotated
+from structseq.encoders.attention import rotary
 from structseq.encoders.base import Encoder
 from structseq.errors import ConfigError
 from structseq.padded import Padded
@@ -299,7 +299,7 @@ def test_contexts_that_are_none(context: int, decay: float) -> None:
 def test_attention_sees_how_far_apart_two_steps_are_and_not_where_they_stand() -> None:
     torch.manual_seed(0)
     queries, keys = torch.randn(2, 8, dtype=torch.float64)
-    steps = rotated(queries.expand(1, 1, 40, 8)), rotated(keys.expand(1, 1, 40, 8))
+    steps = rotary(queries.expand(1, 1, 40, 8)), rotary(keys.expand(1, 1, 40, 8))
     scores = steps[0] @ steps[1].transpose(-1, -2)
     for apart in (0, 1, 7, -5):
         diagonal = scores[0, 0].diagonal(apart)

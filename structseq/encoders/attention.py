@@ -91,7 +91,7 @@ class SelfAttention(Encoder):
             return states
         parts = self.queries_keys_values(states).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         queries, keys, values = parts  # (B, heads, T, d) each
-        queries, keys = rotated(queries), rotated(keys)
+        queries, keys = rotary(queries), rotary(keys)
         seen = None
         if mask is not None and not self.causal:  # no padding lies before a real step
             seen = mask.clone()
@@ -103,7 +103,7 @@ class SelfAttention(Encoder):
         return attended.transpose(1, 2).flatten(2)
 
 
-def rotated(vectors: Tensor) -> Tensor:
+def rotary(vectors: Tensor) -> Tensor:
     """(B, heads, T, d) each pair of neighbouring numbers rotated by the step times its angle; an odd last one stays."""
     steps, width = vectors.shape[-2:]
     pairs = width // 2
