@@ -63,11 +63,6 @@ class Jordan(Recurrent):
         nn.init.orthogonal_(self.output.weight)
         nn.init.orthogonal_(self.memory)
 
-    @property
-    def recurrent(self) -> Tensor:
-        """(H, outputs) R."""
-        return self.memory
-
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
         shares = self.input(values.transpose(0, 1))  # (T, B, H)
         outputs: Tensor = _Unroll.apply(shares, recurrent, self.output.weight, self.output.bias, self.activation)

@@ -55,11 +55,6 @@ class PeepholeLSTM(Recurrent):
             # The forget gate starts open (Jozefowicz, Zaremba and Sutskever 2015, section 2.3).
             self.input.bias[width : 2 * width] = 1.0
 
-    @property
-    def recurrent(self) -> Tensor:
-        """(4H, H) weights from the state before."""
-        return self.memory
-
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
         shares = self.input(values.transpose(0, 1))  # (T, B, 4H)
         states: Tensor = _Unroll.apply(shares, recurrent, self.peepholes, self.linear)

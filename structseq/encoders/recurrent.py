@@ -42,9 +42,9 @@ class Recurrent(Encoder):
         self.in_width, self.width, self.recurrent_dropout = in_width, width, recurrent_dropout
 
     @property
-    @abstractmethod
     def recurrent(self) -> Tensor:
-        """The weights through which the memory acts on the next step."""
+        """The weights from the last step's memory: by default the parameter ``memory``."""
+        return self.get_parameter("memory")
 
     @abstractmethod
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:

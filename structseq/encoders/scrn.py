@@ -64,11 +64,6 @@ class SCRN(Recurrent):
             # Its values lie around 1/2; the bias subtracts their mean, so that no unit starts saturated.
             self.input.bias.copy_(-0.5 * self.memory.sum(1))
 
-    @property
-    def recurrent(self) -> Tensor:
-        """(H, H) R."""
-        return self.memory
-
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
         steps = values.transpose(0, 1)
         context = _Decay.apply(self.slow(steps) * (1 - self.context_decay), self.context_decay)  # (T, B, context)

@@ -20,9 +20,8 @@ from structseq.data.axis_names import Axis, axis_names
 from structseq.data.example import Example
 from structseq.errors import ConfigError
 from structseq.features.frames import FeatureStats
-from structseq.heads.base import full_precision
+from structseq.heads.base import SequenceHead, full_precision
 from structseq.heads.classifying import Pooling
-from structseq.heads.sequence import SequenceHead
 from structseq.padded import Padded
 from structseq.section import Count
 from structseq.spans.tagset import TagSet

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.errors import ConfigError
-from structseq.heads.by_token import cross_entropy
-from structseq.heads.tagging import PROJECTION
+from structseq.heads.tagging import PROJECTION, cross_entropy
 from structseq.heads.tempered import TemperedHead
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet

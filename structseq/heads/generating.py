@@ -19,8 +19,7 @@ from structseq.config import HeadOptions
 from structseq.data.axis_names import Axis, axis_names
 from structseq.data.example import Example
 from structseq.errors import ConfigError
-from structseq.heads.base import full_precision
-from structseq.heads.sequence import SequenceHead
+from structseq.heads.base import SequenceHead, full_precision
 from structseq.padded import Padded
 from structseq.section import Count
 from structseq.spans.tagset import TagSet

@@ -1,4 +1,4 @@
-"""Tagging heads: one tag a token, always a legal sequence; their common base, and the CRF."""
+"""Tagging heads: one tag a token, always a legal sequence; their common base, softmax and the CRF."""
 
 from __future__ import annotations
 
@@ -111,6 +111,18 @@ class TaggingHead(Tunable, Head):
         return full_precision(self.emission(states.values))
 
 
+class SoftmaxHead(TaggingHead):
+    """Tags independent in training; the answer is the best legal sequence."""
+
+    def chain(self, states: Padded) -> LinearChain:
+        scores = self.emissions(states).log_softmax(-1)
+        start, moves, end = (scores.new_zeros(part.shape).masked_fill(~part, -torch.inf) for part in self.legal)
+        return LinearChain(scores, moves, start, end, states.lengths)
+
+    def loss(self, states: Padded, target: Tensor) -> Tensor:
+        return cross_entropy(self.emissions(states), states, target)
+
+
 class ChainHead(TaggingHead):
     """A tagging head that learns transition scores too (`structseq.CRF`)."""
 
@@ -168,3 +180,9 @@ def cost_table(tags: TagSet, costs: Mapping[str, float]) -> Tensor:
             raise ConfigError(f"head.costs: expected a cost from 0 on for {name!r}, found {cost}")
     each = torch.tensor([float(costs.get(tags.kind(label), 1.0)) for label in tags.labels])
     return each.unsqueeze(1) * (1 - torch.eye(len(tags.labels)))
+
+
+def cross_entropy(emissions: Tensor, states: Padded, target: Tensor) -> Tensor:
+    """(B,) -log softmax of the target tags, summed over each row's tokens; in nats."""
+    target = target.masked_fill(~states.mask(), -100)
+    return nn.functional.cross_entropy(emissions.transpose(1, 2), target, ignore_index=-100, reduction="none").sum(1)

@@ -14,10 +14,9 @@ from structseq.config import HeadOptions
 from structseq.data.axis_names import Axis, axis_names
 from structseq.data.example import Example
 from structseq.errors import ConfigError
-from structseq.heads.base import Head, HeldOut, full_precision
-from structseq.heads.by_token import HmmHead
-from structseq.heads.sequence import SequenceHead
+from structseq.heads.base import Head, HeldOut, SequenceHead, full_precision
 from structseq.heads.tagging import COSTS, PROJECTION, CrfHead, TaggingHead
+from structseq.heads.tempered import HmmHead
 from structseq.padded import Padded
 from structseq.section import Count
 from structseq.spans.tagset import TagSet
@@ -179,7 +178,7 @@ class WordLoopHead(FrameHead, HmmHead):
         last = {word: max(state for other, state in parts if other == word) for word, _ in parts}
         begins = torch.tensor([state <= 1 for _, state in parts])
         ends = torch.tensor([state == last[word] for word, state in parts])
-        moves = [[one == other or _next(one) == other for other in parts] for one in parts]
+        moves = [[other in ((word, state), (word, state + 1)) for other in parts] for word, state in parts]
         self.get_buffer("legal_start").copy_(begins)
         self.get_buffer("legal_transitions").copy_(torch.tensor(moves) | (ends.unsqueeze(1) & begins))
         super().prepare(examples)
@@ -201,7 +200,11 @@ class WordLoopHead(FrameHead, HmmHead):
     def _parts(self) -> list[tuple[str | None, int]]:
         """For each tag its word (None for silence) and its state number."""
         states = self.get_buffer("state").tolist()
-        return [_part(tag, state) for tag, state in zip(self.tags.labels, states, strict=True)]
+        words = [
+            None if state == SILENCE else tag if state == WHOLE else tag.rpartition(".")[0]
+            for tag, state in zip(self.tags.labels, states, strict=True)
+        ]
+        return list(zip(words, states, strict=True))
 
     def _allows(self, path: Sequence[int]) -> bool:
         numbers = torch.as_tensor(path)
@@ -235,15 +238,3 @@ def read_words(parts: Iterable[tuple[str | None, int]]) -> tuple[str, ...]:
             words.append(word)
         before = word, state
     return tuple(words)
-
-
-def _part(tag: str, state: int) -> tuple[str | None, int]:
-    if state == SILENCE:
-        return None, SILENCE
-    return (tag if state == WHOLE else tag.rpartition(".")[0]), state
-
-
-def _next(part: tuple[str | None, int]) -> tuple[str | None, int] | None:
-    """The next state of the word."""
-    word, state = part
-    return None if word is None else (word, state + 1)
