@@ -26,16 +26,9 @@ class SelfAttention(Encoder):
     Rotary embedding of q and k (Su et al. 2024, section 3.2) makes weights depend on the distance of two steps. The
     weights of all pairs are never in memory at once (Rabe and Staats 2021).
 
-    Parameters
-    ----------
-    in_width, width:
-        F and H.
-    recurrent_dropout:
-        Rate of the locked dropout on what each of the two parts adds.
-    attention_heads:
-        A divisor of ``width``; None takes 4, or fewer if each head would have an odd width.
-    causal:
-        Whether a step attends only to itself and earlier steps.
+    ``recurrent_dropout`` is the rate of the locked dropout on what each of the two parts adds. ``attention_heads`` must
+    divide ``width``; None takes 4, or fewer if each head would have an odd width. With ``causal``, a step attends only
+    to itself and earlier steps.
     """
 
     class Options(EncoderOptions):

@@ -22,8 +22,7 @@ class Clockwork(Recurrent):
     h_t = tanh(W x_t + R h_{t-1} + b) for the units of modules whose period divides t (t from 0), h_{t-1} for the
     others. R is block-triangular: a module reads itself and the slower ones.
 
-    Parameters are those of `Recurrent`, and ``periods`` of the modules in steps, rising. Modules have equally many
-    units; the first ones take the remainder.
+    The units are divided evenly among the modules; the first ones take the remainder.
     """
 
     class Options(EncoderOptions):

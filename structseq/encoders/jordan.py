@@ -22,16 +22,8 @@ class Jordan(Recurrent):
 
     h_t = tanh(W x_t + R y_{t-1} + b),  y_t = a(V h_t + c);  the states are y.
 
-    With ``outputs="tags"`` and ``head.projection="none"``, the memory holds the scores of the tags.
-
-    Parameters
-    ----------
-    in_width, width, recurrent_dropout:
-        As in `Recurrent`; ``width`` is that of h.
-    outputs:
-        Width of y, and so of the states; None takes ``width``.
-    activation:
-        a: ``"tanh"``, ``"logistic"`` or ``"linear"``.
+    h is ``width`` wide; y is ``outputs`` wide, or ``width`` if None. With ``outputs="tags"`` and
+    ``head.projection="none"``, the memory holds the scores of the tags.
     """
 
     class Options(EncoderOptions):

@@ -24,9 +24,7 @@ class PeepholeLSTM(Recurrent):
 
         c' = g(z) f(z_i + p_i c) + c f(z_f + p_f c),   a = h(c') f(z_o + p_o c')
 
-    The states are a. Each cell has peepholes to its own gates only.
-
-    Parameters are those of `Recurrent`, and ``activation`` of g and h: ``"tanh"`` or ``"linear"``.
+    The states are a. Each cell has peepholes to its own gates only. With ``activation="linear"``, g and h are linear.
 
     Attributes
     ----------

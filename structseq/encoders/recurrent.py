@@ -22,12 +22,7 @@ from structseq.padded import Padded
 class Recurrent(Encoder):
     """An encoder with a memory that reads a row from its first step on, starting with zeros.
 
-    Parameters
-    ----------
-    in_width, width:
-        F and H.
-    recurrent_dropout:
-        Dropout on `recurrent`, drawn once a batch (Merity, Keskar and Socher 2018, "weight-dropped LSTM").
+    ``recurrent_dropout`` applies to `recurrent`, drawn once a batch (Merity et al. 2018, "weight-dropped LSTM").
 
     Attributes
     ----------
@@ -105,10 +100,7 @@ class Fused(Recurrent):
 
 
 class Elman(Fused):
-    """The simple recurrent network (Elman 1990): h_t = tanh(W x_t + R h_{t-1} + b).
-
-    Parameters are those of `Recurrent`, and ``activation``: ``"tanh"`` or ``"relu"``.
-    """
+    """The simple recurrent network (Elman 1990): h_t = tanh(W x_t + R h_{t-1} + b)."""
 
     class Options(EncoderOptions):
         activation: Literal["tanh", "relu"] = Field("tanh", description="of the hidden layer")

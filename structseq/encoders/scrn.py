@@ -20,16 +20,8 @@ class SCRN(Recurrent):
 
     s_t = (1 - alpha) B x_t + alpha s_{t-1},   h_t = f(A x_t + P s_t + R h_{t-1} + b),   f logistic
 
-    The states are h and s side by side, ``width + context`` wide.
-
-    Parameters
-    ----------
-    in_width, width, recurrent_dropout:
-        As in `Recurrent`; ``width`` is that of h.
-    context:
-        Number of slow units; 40 in the paper's main experiments.
-    context_decay:
-        alpha, 0.95 in the paper: a slow unit remembers about 1 / (1 - alpha) steps.
+    The states are h and s side by side, ``width + context`` wide. alpha is ``context_decay``: a slow unit remembers
+    about 1 / (1 - alpha) steps. The defaults are those of the paper's main experiments.
     """
 
     class Options(EncoderOptions):

@@ -101,18 +101,10 @@ class TokenBatch:
 
 @dataclass(frozen=True, slots=True)
 class TokenEncoder:
-    """Turns sentences into a `TokenBatch`.
+    """Turns sentences into a `TokenBatch`."""
 
-    Parameters
-    ----------
-    words:
-        Each distinct word of the training data.
-    columns:
-        Open vocabularies of further input columns (part of speech, gazetteer flags) by name.
-    """
-
-    words: Vocabulary
-    columns: Mapping[str, Vocabulary] = field(default_factory=dict)
+    words: Vocabulary  # each distinct word of the training data
+    columns: Mapping[str, Vocabulary] = field(default_factory=dict)  # open ones of further input columns, by name
 
     @staticmethod
     def of(vocabularies: Mapping[str, Vocabulary]) -> TokenEncoder:

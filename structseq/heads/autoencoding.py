@@ -52,15 +52,9 @@ class Normals(Distribution):
 class TokenDecoder(nn.Module):
     """A recurrent network that generates symbols; each step reads the vector and the symbol before.
 
-    Parameters
-    ----------
-    choices:
-        K + 1: the symbols, and the end, number 0, whose vector also stands for the beginning.
-    vector, width, embedding:
-        Widths of the vector, of the state, and of a symbol.
-    word_dropout:
-        Probability in training that the symbol before is hidden (Bowman et al. 2016, "Generating sentences from a
-        continuous space", section 3.1).
+    ``choices`` is K + 1: the symbols, and the end, number 0, whose vector also stands for the beginning. With
+    probability ``word_dropout``, training hides the symbol before (Bowman et al. 2016, "Generating sentences from a
+    continuous space", section 3.1).
     """
 
     def __init__(self, choices: int, *, vector: int, width: int, embedding: int, word_dropout: float) -> None:
@@ -130,20 +124,8 @@ class FrameDecoder(nn.Module):
 class AutoencodeHead(SequenceHead):
     """One vector for a sequence, learned by reconstruction: of tokens by `TokenDecoder`, of frames by `FrameDecoder`.
 
-    With dropout on the inputs it is a denoising autoencoder (Chung et al. 2016, section 2.3).
-
-    Parameters
-    ----------
-    in_width:
-        H.
-    tags:
-        The known words, as plain tags; none for frames.
-    frames:
-        Numbers in a frame, F; 0 for tokens.
-    bottleneck, decoder, embedding:
-        Widths of the vector, of the decoder's state, and of a word in the decoder (64 if None; not for frames).
-    dropout:
-        The decoder's word dropout (0.5 if None; not for frames).
+    With dropout on the inputs it is a denoising autoencoder (Chung et al. 2016, section 2.3). ``frames`` is F, or 0 for
+    tokens, whose ``tags`` are the known words; ``embedding`` and ``dropout`` are for tokens only.
     """
 
     class Options(HeadOptions):
@@ -228,9 +210,6 @@ class AutoencodeHead(SequenceHead):
         assert self.saying is not None
         longest = torch.full((len(vectors),), 2 * int(self.get_buffer("longest")))
         return Steps(TokenStepper(self.saying, vectors), longest)
-
-    def loss(self, states: Padded, target: Tensor) -> Tensor:
-        return -self.forward(states).log_prob(target)
 
     def predicted(self, distribution: Distribution) -> list[Any]:
         """Tokens; or frames (L, F) in the units of the input."""

@@ -28,7 +28,7 @@ class Head(nn.Module, ABC):
     Attributes
     ----------
     Options:
-        Its options in the ``head`` section; by default its constructor takes them by keyword.
+        Its options in the ``head`` section. The constructor takes H, the tag set and, by keyword, these options.
     task:
         A row of `structseq.tasks.TASKS`, or ``"package.module:Class"``.
     averaging:
@@ -82,9 +82,9 @@ class Head(nn.Module, ABC):
     def forward(self, states: Padded) -> Distribution:
         """The distribution over answers of each row."""
 
-    @abstractmethod
     def loss(self, states: Padded, target: Tensor) -> Tensor:
-        """(B,) training loss of each row; in nats where the objective is a likelihood."""
+        """(B,) training loss of each row: by default -log_prob of the target, in nats."""
+        return -self.forward(states).log_prob(target)
 
     @abstractmethod
     def target(self, example: Example) -> Any | None:

@@ -23,13 +23,8 @@ PoolingName = Literal["attention", "last", "max", "mean"]
 class Pooling(nn.Module):
     """States (B, T, H) -> one vector a row (B, width); zeros for a row without steps.
 
-    Parameters
-    ----------
-    kind:
-        ``"last"``: the first and the last state side by side, the ends of the two directions; ``"mean"``; ``"max"`` of
-        each unit; ``"attention"``: a mean weighted by softmax(v tanh(W h + b)) (Yang et al. 2016, section 2.2).
-    in_width:
-        H.
+    last: the first and the last state side by side, which are the ends of the two directions; mean; max: of each unit;
+    attention: a mean weighted by softmax(v tanh(W h + b)) (Yang et al. 2016, section 2.2).
     """
 
     def __init__(self, kind: PoolingName, in_width: int) -> None:

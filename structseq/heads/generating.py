@@ -32,17 +32,12 @@ REACH = 3
 
 
 class Attention(nn.Module):
-    """Weights over the places of a memory, by how well each one fits a query.
+    """Softmax weights over the places m (H wide) of a memory, by a score of each with the query q (D wide).
 
-    Parameters
-    ----------
-    kind:
-        ``"additive"``: v tanh(W q + U m) (Bahdanau et al. 2015, appendix A.1.2); ``"dot"``: q U m / sqrt(D) (Luong et
-        al. 2015, equation 8, "general", scaled as by Vaswani et al. 2017, section 3.2.1); ``"location"``: v tanh(W q +
-        U m + F w), where w are the last step's weights of this place and those around it (Chorowski et al. 2015,
-        equations 8 and 9).
-    query_width, memory_width:
-        D and H.
+    additive: v tanh(W q + U m) (Bahdanau et al. 2015, appendix A.1.2)
+    dot: q U m / sqrt(D) (Luong et al. 2015, equation 8, "general", scaled as by Vaswani et al. 2017, section 3.2.1)
+    location: v tanh(W q + U m + F w), w the last weights of this place and its neighbours (Chorowski et al. 2015,
+    equations 8 and 9)
     """
 
     def __init__(self, kind: str, query_width: int, memory_width: int) -> None:
@@ -83,12 +78,7 @@ class Decoder(nn.Module):
     s_u = LSTM(s_u-1, [E y_u-1; a_u-1]),  c_u = attention(s_u, states) states,  a_u = tanh(W [s_u; c_u]),
     p(y_u) = softmax(V a_u)   (Luong et al. 2015, equations 5 and 6, and section 3.3, "input feeding")
 
-    Parameters
-    ----------
-    choices:
-        K + 1: the symbols, and the end, number 0, whose vector also stands for the beginning.
-    memory_width, width, embedding:
-        H, and the widths of the state and of a symbol's vector.
+    ``choices`` is K + 1: the symbols, and the end, number 0, whose vector also stands for the beginning.
     """
 
     def __init__(
@@ -173,19 +163,6 @@ class GenerateHead(SequenceHead):
 
     The most symbols of an answer are twice those of the longest training answer or, if more, twice the source's steps
     times the symbols per step that 99 of 100 training answers do not exceed.
-
-    Parameters
-    ----------
-    in_width, tags:
-        H, and the symbols, as plain tags.
-    attention:
-        As in `Attention`.
-    decoder, embedding:
-        Widths of the decoder's state, and of a symbol's vector.
-    dropout:
-        Rate for symbols' vectors, and for the input of the output layer.
-    beam:
-        Hypotheses kept in the search (`Steps.beam`); 1: the most probable symbol at each step.
     """
 
     class Options(HeadOptions):
@@ -234,9 +211,6 @@ class GenerateHead(SequenceHead):
         longest, a_step = int(self.get_buffer("longest")), float(self.get_buffer("a_step"))
         most = (2 * a_step * states.lengths.double()).ceil().long().clamp(min=2 * longest)
         return Steps(DecoderStepper(self.decoder, states), most)
-
-    def loss(self, states: Padded, target: Tensor) -> Tensor:
-        return -self.forward(states).log_prob(target)
 
     def attended(self, states: Padded, target: Tensor) -> Tensor:
         """(B, U + 1, T) attention weights before each symbol of ``target`` (B, U) and before its end."""

@@ -28,15 +28,6 @@ class JointHead(Tunable, Head):
     """A label and tags under one conditional random field, a triangular chain (Jeong and Lee 2008): the pooled states
     score the labels, each state scores its tags, and a table scores each pair of label and tag. Trained by the
     likelihood of both together; the answer is the most probable pair.
-
-    Parameters
-    ----------
-    in_width, tags, costs:
-        As in `CrfHead`.
-    labels:
-        The labels of sentences.
-    pooling:
-        As in `Pooling`.
     """
 
     class Options(HeadOptions):

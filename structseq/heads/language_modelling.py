@@ -37,8 +37,7 @@ class NextTokens(Distribution):
     Parameters
     ----------
     contexts:
-        By direction, (B, T + 1, H) the states that predict each token and the end. `log_prob` and `best` are those of
-        the first direction.
+        By direction, (B, T + 1, H) the states that predict each token and the end; `log_prob` and `best` use the first.
     lengths: (B,)
         L + 1.
     score:
@@ -89,14 +88,7 @@ class LanguageModelHead(Head):
     Trained by the mean of the directions' cross entropies. All rare tokens share one number, the unknown (Mikolov et
     al. 2010, "Recurrent neural network based language model", section 2).
 
-    Parameters
-    ----------
-    in_width:
-        H; with two directions, the first half is the forward one.
-    tags:
-        The vocabulary, as plain tags.
-    directions:
-        How the encoder reads: forwards, backwards, or both in this order.
+    ``directions`` says how the encoder reads: forwards, backwards, or both in this order, with half of H for each.
     """
 
     class Options(HeadOptions):

@@ -39,13 +39,6 @@ class SegmentsHead(Tunable, Head):
 
     An entity longer than ``longest`` is never answered, and `target` is None for a sentence that has one: training
     leaves such sentences out with a warning.
-
-    Parameters
-    ----------
-    in_width, tags:
-        H, and the tags.
-    longest:
-        Most tokens of an entity, from 1 on; None takes the longest one in the training data.
     """
 
     class Options(HeadOptions):
@@ -101,10 +94,6 @@ class SegmentsHead(Tunable, Head):
         last = torch.cat([last, last.new_zeros(len(last), longest, WIDTH)], 1).unfold(1, longest, 1)
         size = torch.bucketize(torch.arange(1, longest + 1), torch.tensor(LENGTHS)).to(first.device)
         return torch.relu(first.unsqueeze(2) + last[:, : first.shape[1]].transpose(2, 3) + self.size[size])
-
-    def loss(self, states: Padded, target: Tensor) -> Tensor:
-        """(B,) -log_prob of the tags (B, T), in nats."""
-        return -self.forward(states).log_prob(target)
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         names = self.names

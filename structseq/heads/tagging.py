@@ -36,12 +36,7 @@ OUTSIDE_BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 class TaggingHead(Tunable, Head):
     """A linear layer to K emission scores and a linear chain over them, under the scheme's legal transitions.
 
-    Parameters
-    ----------
-    in_width, tags:
-        H, and the K tags.
-    projection:
-        ``"linear"``, or ``"none"`` if the states are the emission scores: then H must be K.
+    With ``projection="none"``, the states are the emission scores: then H must be K.
     """
 
     class Options(HeadOptions):

@@ -31,15 +31,6 @@ class CtcHead(SequenceHead):
     """Connectionist temporal classification: scores of the blank (number 0) and K symbols at each frame, trained by the
     likelihood of the answer over all its alignments.
 
-    Parameters
-    ----------
-    in_width, tags:
-        H, and the symbols, as plain tags.
-    beam:
-        Prefixes kept in the search (`Ctc.beam`); 1 or None: the best path.
-
-    Examples
-    --------
     >>> from structseq.spans import PLAIN
     >>> head = CtcHead(2, TagSet(("3", "7"), PLAIN, PLAIN))
     >>> head.target(Example({"tokens": ("a", "b", "c")}, {"target": ("7", "7")}))
@@ -88,14 +79,9 @@ class CtcHead(SequenceHead):
         scores = self.emissions(states)
         if not scores.numel():  # torch refuses empty scores; the empty answer has probability 1
             return scores.sum((1, 2))
-        found = nn.functional.ctc_loss(
-            scores.double().log_softmax(-1).transpose(0, 1),
-            target,
-            states.lengths,
-            (target != 0).sum(1).cpu(),
-            reduction="none",
-            zero_infinity=True,
-        )
+        logits, sizes = scores.double().log_softmax(-1).transpose(0, 1), (target != 0).sum(1).cpu()
+        ctc_loss = nn.functional.ctc_loss
+        found = ctc_loss(logits, target, states.lengths, sizes, reduction="none", zero_infinity=True)
         return found.to(scores.dtype)
 
     def decide(self, distribution: Distribution) -> Tensor:

@@ -60,18 +60,7 @@ class WordFeature(nn.Module, ABC):
 class Inputs(nn.Module):
     """Vectors of word features and of further columns, side by side, under locked dropout.
 
-    Parameters
-    ----------
-    encoder:
-        Holds the words and columns of the training data.
-    features:
-        Word features by name.
-    column_width:
-        Width of each column's vector.
-    dropout:
-        Rate of the locked dropout (Gal and Ghahramani 2016): one mask for all steps of a row.
-    word_dropout:
-        Probability that the whole vector of a token is set to 0 in training.
+    ``encoder`` holds the words and columns of the training data; the rates are those of `InputOptions`.
     """
 
     modality = TOKENS

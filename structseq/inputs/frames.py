@@ -17,20 +17,10 @@ from structseq.padded import Padded
 
 
 class FrameInputs(nn.Module):
-    """The inputs of a model that reads frames; `structseq.inputs.base.Inputs` reads tokens.
+    """The inputs of a model that reads frames of ``in_width`` F numbers; `structseq.inputs.base.Inputs` reads tokens.
 
-    Parameters
-    ----------
-    in_width:
-        Numbers in a frame, F.
-    normalise:
-        Scale each number to mean 0 and deviation 1 over the training frames, as `prepare` counts them.
-    convolution, window:
-        Channels of a convolution over time (0: none) that keeps the number of steps, with ReLU, and its width in steps.
-    dropout:
-        Rate of the locked dropout (Gal and Ghahramani 2016): one mask for all steps of a row.
-    mask_time, mask_features:
-        Longest stretch of steps, and widest band of features, set to 0 in each row in training.
+    The other parameters are those of `FrameOptions`, and the rate of the locked dropout. The convolution keeps the
+    number of steps and ends in ReLU; masks set one stretch of steps and one band of features of each row to 0.
     """
 
     modality = FRAMES
