@@ -34,17 +34,15 @@ from structseq.tasks import Task, task_of
 class Model(nn.Module):
     """Inputs, an encoder and a head, for one task. Options, vocabularies, tags, widths and weights are the whole model.
 
-    Attributes
+    Parameters
     ----------
     vocabularies:
         Counts of the training data, by name: ``words``, ``characters``, ``shapes``, ``affixes``, ``vectors``,
-        ``column.NAME``, ``feature.NAME.OWN``, ``labels``.
-    widths:
-        ``frames`` or ``vectors``: the length of one, if the model reads any.
+        ``column.NAME``, ``feature.NAME.OWN``, ``labels``; of those, a model of frames has ``labels`` only.
     tags:
         The tags, labels or symbols of its answers; none if answers are frames.
-    inputs:
-        `Inputs` for tokens, `FrameInputs` for frames.
+    widths:
+        ``frames`` or ``vectors``: the length of one, if the model reads any.
     """
 
     def __init__(
@@ -129,7 +127,7 @@ class Model(nn.Module):
                 layer.concurrent = False
 
     def states(self, batch: Any, table: Tensor | None = None) -> Padded:
-        """(B, T, H): the encoder's states; ``table`` as in `Inputs.forward`."""
+        """(B, T, H) states of the encoder; ``table`` as in `Inputs.forward`."""
         states: Padded = self.encoder(self.inputs(batch, table))
         return states
 
@@ -145,7 +143,7 @@ class Model(nn.Module):
     def predict(
         self, examples: Sequence[Example], *, sentences: int = 64, tokens: int = 4096
     ) -> Iterator[tuple[str, ...]]:
-        """The best answer for each example, in the order given."""
+        """The best answer for each example, in order."""
         found: list[tuple[str, ...]] = [()] * len(examples)
         for rows, distribution in self.distributions(examples, sentences, tokens):
             for row, answer in zip(rows, self.head.predicted(distribution), strict=True):

@@ -29,42 +29,22 @@ class State:
 
 @dataclass(frozen=True)
 class Progress:
-    """The state of training after an update.
-
-    Attributes
-    ----------
-    epoch, epochs, update:
-        Counted from 1; ``epochs`` is the maximum, ``update`` counts over the whole run.
-    step, steps:
-        The update within this epoch, from 1, and the updates of an epoch.
-    loss:
-        Mean loss a token of this update (of the epoch, if `ends_epoch`); in nats for a likelihood.
-    tokens:
-        Tokens in this update.
-    learning_rate, gradient_norm:
-        The rate used; the gradient's norm before clipping.
-    dev_score:
-        The task's criterion on dev, 0..1, with averaged weights; None within an epoch, and without a dev set.
-    best_score, best_epoch:
-        The best so far.
-    finished:
-        Why training ends here, as a sentence; else None.
-    """
+    """The state of training after an update; epochs, updates and steps are counted from 1."""
 
     epoch: int
-    epochs: int
-    update: int
-    step: int
-    steps: int
-    loss: float
-    tokens: int
+    epochs: int  # the maximum
+    update: int  # of the whole run
+    step: int  # the update within this epoch
+    steps: int  # updates of an epoch
+    loss: float  # mean a token of this update, or of the epoch that it ends; in nats for a likelihood
+    tokens: int  # in this update
     learning_rate: float
-    gradient_norm: float
+    gradient_norm: float  # before clipping
     ends_epoch: bool = False
-    dev_score: float | None = None
+    dev_score: float | None = None  # the task's criterion, 0..1, of averaged weights; None without a dev set
     best_score: float | None = None
     best_epoch: int = 0
-    finished: str | None = None
+    finished: str | None = None  # why training ends here, as a sentence
     _trainer: Any = field(default=None, repr=False, compare=False)
 
     def state(self) -> State:
@@ -81,15 +61,9 @@ def train(
     over ``corpus.dev`` (without a dev set, all epochs are run). The same model, corpus, options, seed, machine and
     number of threads give the same weights to the last bit, also if resumed from a saved ``state``.
 
-    Raises
-    ------
-    DataError
-        Nothing to learn from.
-    TrainingError
-        The loss is not finite, or ``state`` is another model's.
+    Raises `DataError` if there is nothing to learn from, and `TrainingError` if the loss is not finite or ``state`` is
+    another model's.
 
-    Examples
-    --------
     ::
 
         for progress in train(model, corpus, options, seed=0):

@@ -22,19 +22,13 @@ Run = Callable[[Padded], Padded]
 class Encoder(nn.Module, ABC):
     """Turns a sequence of inputs into a sequence of states.
 
-    A row's states depend on that row alone, not on other rows of the batch nor on its padding.
-
-    Attributes
-    ----------
-    in_width, width:
-        F and H.
-    Options:
-        Its options in the ``encoder`` section. The constructor takes those beyond `EncoderOptions` by keyword.
+    A row's states depend on that row alone, not on other rows of the batch nor on its padding. The constructor takes
+    the ``Options`` beyond `EncoderOptions` by keyword.
     """
 
     Options: ClassVar[type[EncoderOptions]] = EncoderOptions
-    in_width: int
-    width: int
+    in_width: int  # F
+    width: int  # H
 
     @abstractmethod
     def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
@@ -78,14 +72,11 @@ class Backwards(Encoder):
 class Bidirectional(Encoder):
     """Two encoders, the second reading each row from its own end; states side by side (Schuster and Paliwal 1997).
 
-    Attributes
-    ----------
-    concurrent:
-        Whether the directions run on two threads, with the same results to the last bit. They wait for each other once
-        a layer, not once a step. `Model.on_threads` switches it.
+    If ``concurrent``, the directions run on two threads, with the same results to the last bit. They wait for each
+    other once a layer, not once a step.
     """
 
-    concurrent: bool = False
+    concurrent: bool = False  # set by `Model.on_threads`
 
     def __init__(self, forwards: Encoder, backwards: Encoder) -> None:
         super().__init__()
@@ -115,8 +106,8 @@ class Bidirectional(Encoder):
 
 def _mirrored(encoder: Encoder, inputs: Padded) -> dict[str, Tensor]:
     """The gates of an encoder that reads each row from its own end, in the order of the rows' steps."""
-    turned = reverse(inputs)
-    return {name: reverse(turned.with_values(gate)).values for name, gate in encoder.gates(turned).items()}
+    backwards = reverse(inputs)
+    return {name: reverse(inputs.with_values(gate)).values for name, gate in encoder.gates(backwards).items()}
 
 
 def _drawn(encoder: Encoder) -> Run:

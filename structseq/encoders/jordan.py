@@ -85,11 +85,11 @@ class _Unroll(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         hidden, outputs, recurrent, out = ctx.saved_tensors
-        given = upstream[0].contiguous()
+        gradients = upstream[0].contiguous()
         slope, bend = 1 - hidden.square(), _slope(outputs, ctx.activation)
         into_hidden, into_outputs = torch.empty_like(hidden), torch.empty_like(outputs)
         for t in range(len(hidden) - 1, -1, -1):
-            d = given[t] if t + 1 == len(hidden) else torch.addmm(given[t], into_hidden[t + 1], recurrent)
+            d = gradients[t] if t + 1 == len(hidden) else torch.addmm(gradients[t], into_hidden[t + 1], recurrent)
             d = torch.mul(d, bend[t], out=into_outputs[t]) if bend is not None else into_outputs[t].copy_(d)
             torch.mm(d, out, out=into_hidden[t]).mul_(slope[t])
         to_recurrent = into_hidden[1:].flatten(0, 1).T @ outputs[:-1].flatten(0, 1)

@@ -25,13 +25,6 @@ class PeepholeLSTM(Recurrent):
         c' = g(z) f(z_i + p_i c) + c f(z_f + p_f c),   a = h(c') f(z_o + p_o c')
 
     The states are a. Each cell has peepholes to its own gates only. With ``activation="linear"``, g and h are linear.
-
-    Attributes
-    ----------
-    input:
-        F to 4H, the gates in the order input, forget, cell, output.
-    peepholes:
-        (3, H) p_i, p_f, p_o; 0 at first.
     """
 
     class Options(EncoderOptions):
@@ -42,9 +35,9 @@ class PeepholeLSTM(Recurrent):
         if activation not in ("tanh", "linear"):
             raise ConfigError(f"encoder.activation: expected tanh or linear for lstm_peephole, found {activation!r}")
         self.linear = activation == "linear"
-        self.input = nn.Linear(in_width, 4 * width)
+        self.input = nn.Linear(in_width, 4 * width)  # the gates in the order input, forget, cell, output
         self.memory = nn.Parameter(torch.empty(4 * width, width))
-        self.peepholes = nn.Parameter(torch.zeros(3, width))
+        self.peepholes = nn.Parameter(torch.zeros(3, width))  # p_i, p_f, p_o
         nn.init.xavier_uniform_(self.input.weight)
         nn.init.zeros_(self.input.bias)
         with torch.no_grad():
@@ -111,13 +104,13 @@ class _Unroll(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         gates, cells, squashed, states, recurrent, peepholes = ctx.saved_tensors
-        given, (p_i, p_f, p_o) = upstream[0].contiguous(), peepholes
+        gradients, (p_i, p_f, p_o) = upstream[0].contiguous(), peepholes
         to_three, to_output, to_cell = _slopes(gates, cells, squashed, ctx.linear)
         width = recurrent.shape[1]
         into = torch.empty_like(gates)  # (T, B, 4H) gradients of what goes into the gates
         carried: Tensor | None = None
         for t in range(len(gates) - 1, -1, -1):
-            d_state = given[t] if t + 1 == len(gates) else torch.addmm(given[t], into[t + 1], recurrent)
+            d_state = gradients[t] if t + 1 == len(gates) else torch.addmm(gradients[t], into[t + 1], recurrent)
             three, d_o = into[t, :, : 3 * width], into[t, :, 3 * width :]
             torch.mul(d_state, to_output[t], out=d_o)
             d_cell = torch.mul(d_state, to_cell[t]).addcmul_(d_o, p_o)

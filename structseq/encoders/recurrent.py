@@ -23,14 +23,9 @@ class Recurrent(Encoder):
     """An encoder with a memory that reads a row from its first step on, starting with zeros.
 
     ``recurrent_dropout`` applies to `recurrent`, drawn once a batch (Merity et al. 2018, "weight-dropped LSTM").
-
-    Attributes
-    ----------
-    mixes:
-        Whether `run` supports autocast; otherwise it gets full precision.
     """
 
-    mixes: bool = False
+    mixes: bool = False  # whether `run` supports autocast; otherwise it gets full precision
 
     def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0) -> None:
         super().__init__()

@@ -30,12 +30,8 @@ class FeatureOptions(Section):
 class Feature(ABC):
     """Turns words into integers, each word from its spelling alone.
 
-    Parameters
-    ----------
-    options:
-        The feature's section.
-    vocabularies:
-        What `count` returned, and ``words``: each distinct word of the training data with its count.
+    It is built from its section and from the vocabularies of `count`, with ``words`` added: the distinct words of the
+    training data and their counts.
     """
 
     @abstractmethod

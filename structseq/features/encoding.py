@@ -23,22 +23,11 @@ COLUMN = "column."
 
 
 class Counted(NamedTuple):
-    """Counts of the training data.
-
-    Attributes
-    ----------
-    vocabularies:
-        By name: ``words``, ``characters``, ``shapes``, ``affixes``, ``column.NAME``, and ``vectors`` if options name a
-        file; none for frames.
-    widths:
-        ``frames`` or ``vectors``: the length of one.
-    vectors: (V, width) float32
-        The pretrained vectors of the file, unchanged.
-    """
+    """Counts of the training data, as `structseq.model.Model` needs them."""
 
     vocabularies: dict[str, Vocabulary]
     widths: dict[str, int]
-    vectors: Floats | None = None
+    vectors: Floats | None = None  # (V, width) the pretrained vectors of the file, unchanged
 
 
 def count_vocabularies(
@@ -80,23 +69,12 @@ def build_features(options: OwnFeatureOptions, vocabularies: Mapping[str, Vocabu
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """Sentences as numbers, padded on the right with 0.
+    """Sentences as int64 numbers, padded on the right with 0."""
 
-    Attributes
-    ----------
-    ids: (B, T) int64
-        Number of each token's word: below V a known word, from V on ``oov_words[id - V]``.
-    oov_words:
-        The distinct words of this batch that are not in the training data (out of vocabulary).
-    columns:
-        (B, T) int64 for each further input column.
-    lengths: (B,) int64
-    """
-
-    ids: Numbers
-    oov_words: tuple[str, ...]
-    columns: Mapping[str, Numbers]
-    lengths: Numbers
+    ids: Numbers  # (B, T), below V a known word, from V on oov_words[id - V]
+    oov_words: tuple[str, ...]  # distinct words of this batch that are not in the training data
+    columns: Mapping[str, Numbers]  # (B, T) for each further input column
+    lengths: Numbers  # (B,)
 
 
 @dataclass(frozen=True, slots=True)

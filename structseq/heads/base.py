@@ -35,7 +35,7 @@ class Head(nn.Module, ABC):
         The weight averaging that suits its objective: ``"ema"`` or ``"mean"``.
     learns_length:
         Whether the length of an answer is learned too. The loss of a batch is then divided by the average number of
-        decisions in a batch instead of its own, since a batch has rows of one length and short rows would count more.
+        decisions in a batch instead of its own, so that short rows do not count more.
     """
 
     Options: ClassVar[type[HeadOptions]] = HeadOptions
@@ -55,18 +55,10 @@ class Head(nn.Module, ABC):
         labels: Sequence[str] = (),
         frames: int = 0,
     ) -> Self:
-        """The head for states (B, T, ``in_width``).
+        """The head for states (B, T, ``in_width``) of an encoder with these options.
 
-        Parameters
-        ----------
-        tags:
-            The tags, labels or symbols of its answers.
-        encoder:
-            Options of the encoder of these states.
-        labels:
-            Labels of whole sequences, for a head that gives them beside tags.
-        frames:
-            Width of the input's frames; 0 for tokens.
+        ``tags`` holds the tags, labels or symbols of its answers; ``labels`` are those of whole sequences, for a head
+        that gives them beside tags; ``frames`` is the width of frames, 0 for tokens.
         """
         own = options.beyond(HeadOptions)
         own.pop("scheme", None)  # the tag set has it

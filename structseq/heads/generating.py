@@ -118,11 +118,11 @@ class DecoderStepper:
         return self._log_probs(state[2]), state
 
     def along(self, target: Tensor) -> Tensor:
-        return self._log_probs(torch.stack([state[2] for state in self._walked(target)], 1))
+        return self._log_probs(torch.stack([state[2] for state in self._unrolled(target)], 1))
 
     def attended(self, target: Tensor) -> Tensor:
         """(B, U + 1, T) attention weights before each symbol of ``target`` and before its end."""
-        return torch.stack([state[3] for state in self._walked(target)], 1)
+        return torch.stack([state[3] for state in self._unrolled(target)], 1)
 
     def _initial(self) -> State:
         """From the mean and the maximum of each unit of the states."""
@@ -134,7 +134,7 @@ class DecoderStepper:
         hidden, cell = torch.tanh(self.decoder.first(torch.cat([mean, highest], 1))).chunk(2, 1)
         return hidden, cell, torch.zeros_like(hidden), torch.zeros_like(self.memory[:, :, 0])
 
-    def _walked(self, target: Tensor) -> list[State]:
+    def _unrolled(self, target: Tensor) -> list[State]:
         """The state before each symbol of ``target`` and before its end."""
         symbols = nn.functional.pad(target, (1, 0)).to(self.memory.device)  # the beginning, then the symbols
         vectors = self.decoder.dropout(self.decoder.embedding(symbols))
@@ -213,7 +213,7 @@ class GenerateHead(SequenceHead):
         return Steps(DecoderStepper(self.decoder, states), most)
 
     def attended(self, states: Padded, target: Tensor) -> Tensor:
-        """(B, U + 1, T) attention weights before each symbol of ``target`` (B, U) and before its end."""
+        """`DecoderStepper.attended` for these states."""
         return DecoderStepper(self.decoder, states).attended(target)
 
     def decide(self, distribution: Distribution) -> Tensor:

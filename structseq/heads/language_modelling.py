@@ -34,14 +34,8 @@ class NextTokens(Distribution):
     Contexts come from one text, and probabilities hold for that text only. A target is (B, T + 1): numbers of the
     tokens, then the end, 0 beyond.
 
-    Parameters
-    ----------
-    contexts:
-        By direction, (B, T + 1, H) the states that predict each token and the end; `log_prob` and `best` use the first.
-    lengths: (B,)
-        L + 1.
-    score:
-        The layer from a context to scores of the vocabulary.
+    ``contexts`` are, by direction, (B, T + 1, H) the states that predict each token and the end; `log_prob` and `best`
+    use the first direction. ``lengths`` (B,) are L + 1. ``score`` is the layer to scores of the vocabulary.
     """
 
     def __init__(self, contexts: Mapping[str, Tensor], lengths: Tensor, score: nn.Module) -> None:

@@ -142,8 +142,8 @@ class WordLoopHead(FrameHead, HmmHead):
     first state of any word. It begins with a first state or silence, and may end anywhere, because a recording may be
     cut off. Legal transitions have the counts of the training data.
 
-    Two equal words in a row are told apart by their states, or by silence between them; a word of one state that is
-    repeated without silence is one word.
+    Two equal words in a row differ by their states, or by silence between them; a word of one state that is repeated
+    without silence is one word.
     """
 
     def __init__(self, in_width: int, tags: TagSet, **options: Any) -> None:
@@ -158,8 +158,8 @@ class WordLoopHead(FrameHead, HmmHead):
         return tuple(sorted({word for word, _ in self._parts() if word is not None}))
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        said = {symbol for example in examples for symbol in example.target}
-        self.get_buffer("state").copy_(torch.tensor([state_of(tag, said) for tag in self.tags.labels]))
+        words = {symbol for example in examples for symbol in example.target}
+        self.get_buffer("state").copy_(torch.tensor([state_of(tag, words) for tag in self.tags.labels]))
         parts = self._parts()
         last = {word: max(state for other, state in parts if other == word) for word, _ in parts}
         begins = torch.tensor([state <= 1 for _, state in parts])

@@ -23,22 +23,13 @@ from structseq.padded import Padded
 class WordFeature(nn.Module, ABC):
     """Turns the integers that a `Feature` gives for each word into a vector.
 
-    The integers of all known words are computed once, their vectors at each batch. For its section
-    ``inputs.features.NAME``, a model calls ``kind(kind.Index(options, vocabularies), options)``.
-
-    Attributes
-    ----------
-    Options:
-        The class of that section.
-    Index:
-        The class of its `Feature`.
-    feature, width:
-        An instance of ``Index``, and the length of a vector.
+    The integers of all known words are computed once, their vectors at each batch. For a section
+    ``inputs.features.NAME`` of class ``Options``, a model calls ``kind(kind.Index(options, vocabularies), options)``.
     """
 
     Options: ClassVar[type[FeatureOptions]] = FeatureOptions
     Index: ClassVar[type[Feature]]
-    width: int
+    width: int  # of a vector
 
     def __init__(self, feature: Feature, width: int) -> None:
         super().__init__()
@@ -90,7 +81,7 @@ class Inputs(nn.Module):
 
     @property
     def column_vocabularies(self) -> Mapping[str, Vocabulary]:
-        """Of further input columns, by name."""
+        """The vocabularies of further input columns, by name."""
         return self.encoder.columns
 
     def prepare(self, examples: Sequence[Example]) -> None:
@@ -143,28 +134,22 @@ class Inputs(nn.Module):
 
     def forward(self, batch: TokenBatch, table: Tensor | None = None) -> Padded:
         """(B, T, F) input vectors; with ``table`` (of `word_table`), known words are looked up instead of computed."""
-        lengths = torch.from_numpy(batch.lengths)
-        if table is not None:
-            vectors = self._looked_up(batch, table)
-        else:
+        places = batch.ids
+        if table is None:
             distinct, places = np.unique(batch.ids, return_inverse=True)
-            device = self._device()
-            words = self.word_vectors(torch.from_numpy(distinct).to(device), batch.oov_words)
-            vectors = nn.functional.embedding(torch.from_numpy(places.reshape(batch.ids.shape)).to(device), words)
-        parts = [vectors]
-        for name, layer in self.columns.items():
+            table = self.word_vectors(torch.from_numpy(distinct).to(self._device()), batch.oov_words)
+        elif batch.oov_words:
+            numbers = torch.arange(len(batch.oov_words), device=table.device)
+            table = torch.cat([table, self.word_vectors(numbers, batch.oov_words)])
+        rows = torch.from_numpy(places.reshape(batch.ids.shape)).to(table.device)
+        parts = [vectors := nn.functional.embedding(rows, table)]
+        for name, layer in zip(self.encoder.columns, self.column_embeddings, strict=True):
             parts.append(layer(torch.from_numpy(batch.columns[name]).to(vectors.device)))
         vectors = torch.cat(parts, -1) if len(parts) > 1 else vectors
         if self.training and self.word_dropout:
             kept = torch.rand(vectors.shape[:2], device=vectors.device) >= self.word_dropout
             vectors = vectors * kept.unsqueeze(-1)
-        return self.dropout(Padded(vectors, lengths))
-
-    def _looked_up(self, batch: TokenBatch, table: Tensor) -> Tensor:
-        if batch.oov_words:
-            numbers = torch.arange(len(batch.oov_words), device=table.device)
-            table = torch.cat([table, self.word_vectors(numbers, batch.oov_words)])
-        return nn.functional.embedding(torch.from_numpy(batch.ids).to(table.device), table)
+        return self.dropout(Padded(vectors, torch.from_numpy(batch.lengths)))
 
     def _device(self) -> torch.device:
         return next((p.device for p in self.parameters()), torch.device("cpu"))

@@ -18,7 +18,7 @@ from structseq.inputs.base import WordFeature
 
 
 class WordEmbedding(WordFeature):
-    """A trained vector for each frequent word; in training, rare words stand in for the unknown.
+    """A trained vector for each frequent word; in training, rare words also train the unknown.
 
     A word counted n times is replaced by the unknown with probability rate / (rate + n), drawn once a batch
     (Kiperwasser and Goldberg 2016, section 4.2).
