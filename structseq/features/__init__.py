@@ -1,1 +1,1 @@
-"""Features: tokens and frames -> numbers, in NumPy alone, the same for training and inference with or without torch."""
+"""Features: tokens and frames -> numbers, in NumPy alone, for training and inference."""

@@ -1,4 +1,4 @@
-"""Transcribing heads: CTC (Graves et al. 2006), trimming, and the HMM hybrid over words (Bourlard and Morgan 1994)."""
+"""Transcribing heads: CTC (Graves et al. 2006), trimming, and the HMM hybrid (Bourlard and Morgan 1994)."""
 
 from __future__ import annotations
 
