@@ -1,4 +1,4 @@
-"""Batches of similar length under a token budget, in an order that one seed decides."""
+"""Batches of similar length under a token budget, and padded targets."""
 
 from __future__ import annotations
 
@@ -12,25 +12,20 @@ from torch import Tensor
 def batches(
     lengths: Sequence[int], *, sentences: int, tokens: int, rng: np.random.Generator | None = None
 ) -> list[np.ndarray]:
-    """Row numbers grouped into batches: at most ``sentences`` rows and ``tokens`` steps, padding included.
+    """Row numbers grouped into batches of at most ``sentences`` rows and ``tokens`` steps, with padding.
 
-    Rows of equal length stand together, so that padding is next to nothing; which of them share a batch, and the order
-    of the batches, is drawn from ``rng`` (None keeps the given order among equals, and the longest batch comes first).
-    A row longer than the budget is a batch of its own.
+    Rows are sorted by length, longest first. ``rng`` shuffles rows of equal length, and the batches; None keeps the
+    order. A row longer than the budget is a batch of its own.
     """
     sizes = np.asarray(lengths, dtype=np.int64)
     order = np.arange(len(sizes)) if rng is None else rng.permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
     groups: list[np.ndarray] = []
-    place = 0
-    while place < len(order):
-        longest = max(int(sizes[order[place]]), 1)
-        size = max(1, min(sentences, tokens // longest))
-        groups.append(order[place : place + size])
-        place += size
-    if rng is None:
-        return groups
-    return [groups[i] for i in rng.permutation(len(groups))]
+    while len(order):
+        size = max(1, min(sentences, tokens // max(int(sizes[order[0]]), 1)))
+        groups.append(order[:size])
+        order = order[size:]
+    return groups if rng is None else [groups[i] for i in rng.permutation(len(groups))]
 
 
 def pad_targets(targets: Sequence[Sequence[int]], steps: int) -> Tensor:

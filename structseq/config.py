@@ -20,8 +20,8 @@ from structseq.data.options import DataOptions
 from structseq.data.record import reject_duplicate_keys
 from structseq.errors import ConfigError
 from structseq.features.base import FeatureOptions
-from structseq.features.counting import OwnFeatureOptions
 from structseq.features.frames import FrameOptions
+from structseq.features.words import OwnFeatureOptions
 from structseq.section import Count, Section, Whole, option_names, resolve_class
 
 # Where the classes are found that a section's ``type`` may name; read when such a section is checked.

@@ -1,4 +1,4 @@
-"""How far an encoder's gates are open over each tag: a look at what a gated memory does with what."""
+"""How far an encoder's gates are open at each gold tag."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from structseq.data.example import Example
 from structseq.encoders.base import Encoder
 from structseq.model import Model
 
-# gate -> tag -> mean opening
+# gate -> tag -> mean activation
 GateActivations = Mapping[str, Mapping[str, float]]
 
 
 def mean_gate_activations(model: Model, examples: Sequence[Example]) -> GateActivations:
-    """The mean opening, 0 (shut) to 1 (open), of each gate over the tokens of each gold tag and the gate's units.
+    """The mean of each gate, 0 (closed) to 1 (open), over the tokens of each gold tag and the gate's units.
 
-    ``openings["forget forwards"]["B-destination"]`` is one of them. Tags in the order of the model's own, those that
-    the examples do not bear left out; where there are no gates (an Elman network), no rows.
+    For example ``found["forget forwards"]["B-destination"]``. Tags are those of the examples, in the model's order.
+    An encoder without gates (Elman) gives no rows.
     """
     tags = sorted({tag for example in examples for tag in example.tags})
     number = {tag: k for k, tag in enumerate(tags)}
@@ -30,17 +30,18 @@ def mean_gate_activations(model: Model, examples: Sequence[Example]) -> GateActi
         chosen = [examples[row] for row in rows]
         gold = np.concatenate([np.array([number[tag] for tag in example.tags], np.int64) for example in chosen])
         counts += np.bincount(gold, minlength=len(tags))
-        for name, opened in _openings(model, chosen).items():
-            found = np.bincount(gold, opened, minlength=len(tags))
+        for name, activations in _token_activations(model, chosen).items():
+            found = np.bincount(gold, activations, minlength=len(tags))
             sums[name] = sums[name] + found if name in sums else found
-    order = _in_the_models_order(model, tags)
+    place = {label: k for k, label in enumerate(model.tags.labels)}
+    order = sorted(tags, key=lambda tag: (place.get(tag, len(place)), tag))
     return {
         name: {tag: float(total[number[tag]] / counts[number[tag]]) for tag in order} for name, total in sums.items()
     }
 
 
-def _openings(model: Model, examples: Sequence[Example]) -> dict[str, np.ndarray]:
-    """Each gate's mean over its units at every token of the examples, one after another."""
+def _token_activations(model: Model, examples: Sequence[Example]) -> dict[str, np.ndarray]:
+    """Each gate's mean over its units at every token of the examples, as one row."""
     encoder = model.encoder
     assert isinstance(encoder, Encoder)
     model.eval()
@@ -48,8 +49,3 @@ def _openings(model: Model, examples: Sequence[Example]) -> dict[str, np.ndarray
         inputs = model.inputs(model.inputs.encode(examples))
         mask = inputs.mask()
         return {name: gate.mean(-1)[mask].double().cpu().numpy() for name, gate in encoder.gates(inputs).items()}
-
-
-def _in_the_models_order(model: Model, tags: Sequence[str]) -> list[str]:
-    place = {label: k for k, label in enumerate(model.tags.labels)}
-    return sorted(tags, key=lambda tag: (place.get(tag, len(place)), tag))

@@ -1,4 +1,4 @@
-"""Model: inputs, encoder and head, the only place where the three meet."""
+"""Model: inputs, encoder and head, built from options."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from structseq.data.vocabulary import Vocabulary
 from structseq.dropout import LockedDropout
 from structseq.encoders import ENCODERS, SelfAttention
 from structseq.encoders.base import Backwards, Bidirectional, Encoder, Stack
-from structseq.features.counting import count_vocabularies
+from structseq.features.encoding import count_vocabularies
 from structseq.heads import HEADS
 from structseq.heads.base import Head, Tunable
-from structseq.inputs.build import build_inputs, count_further
+from structseq.inputs import build_inputs, count_further
 from structseq.inputs.tokens import PretrainedVectors
 from structseq.padded import Padded
 from structseq.section import resolve_class
@@ -32,24 +32,17 @@ from structseq.tasks import Task, task_of
 
 
 class Model(nn.Module):
-    """An encoder between inputs and a head, for one task.
+    """Inputs, an encoder and a head, for one task. Options, vocabularies, tags, widths and weights are the whole model.
 
-    Attributes
+    Parameters
     ----------
-    options:
-        What it was built from.
     vocabularies:
-        Everything counted on the training data, by name: ``words``, ``characters``, ``shapes``, ``affixes``,
-        ``vectors``, ``column.NAME``, ``feature.NAME.OWN``, ``labels``. Options, vocabularies, tags, widths and weights
-        are the whole model.
-    widths:
-        ``frames`` or ``vectors``: how many numbers one of them is; neither where it reads none.
+        Counts of the training data, by name: ``words``, ``characters``, ``shapes``, ``affixes``, ``vectors``,
+        ``column.NAME``, ``feature.NAME.OWN``, ``labels``; of those, a model of frames has ``labels`` only.
     tags:
-        The tags, labels or symbols of its answers; none for a model whose answers are frames.
-    inputs:
-        `Inputs` for tokens, `FrameInputs` for frames; ``modality`` is which.
-    task:
-        What it answers.
+        The tags, labels or symbols of its answers; none if answers are frames.
+    widths:
+        ``frames`` or ``vectors``: the length of one, if the model reads any.
     """
 
     def __init__(
@@ -76,9 +69,9 @@ class Model(nn.Module):
     def prepare(
         options: Options, examples: Sequence[Example], scheme: Scheme, *, seed: int, known: Vocabulary | None = None
     ) -> Model:
-        """A fresh model for these training examples; ``seed`` decides its first weights, whatever was drawn before.
+        """A new model for these training examples; ``seed`` alone decides its first weights.
 
-        ``known``: further words with their counts, as those of a model whose weights it will take.
+        ``known`` adds words with their counts, for example of a model whose weights it will take.
         """
         vocabularies, widths, vectors = count_vocabularies(options.inputs, options.data.columns, examples, known)
         vocabularies |= count_further(options.inputs, vocabularies)
@@ -99,27 +92,26 @@ class Model(nn.Module):
 
     @property
     def modality(self) -> Modality:
-        """What a step of its input is."""
+        """What a step of the input is: tokens or frames."""
         modality: Modality = self.inputs.modality
         return modality
 
     @property
     def symbols(self) -> str | None:
-        """The symbols that texts are cut into (``data.symbols``); None where a tokenizer cuts them."""
+        """The symbols of input texts (``data.symbols``); None if a tokenizer splits them."""
         return self.task.symbols(self.options)
 
     @property
     def output_symbols(self) -> Sequence[str]:
-        """What its answers are made of."""
+        """The symbols of its answers."""
         symbols: Sequence[str] = self.head.symbols()
         return symbols
 
     @contextmanager
     def on_threads(self, threads: int) -> Iterator[None]:
-        """Compute on so many threads: the two directions of a layer at once from 2 on, torch's own threads for the
-        rest.
+        """Compute on this number of threads; from 2 on, the two directions of a layer run at the same time.
 
-        The results do not depend on whether ``threads`` is 1 or 2. Not for a model that several threads share.
+        Results are the same for 1 and 2 threads. Not for a model that several threads share.
         """
         layers = [module for module in self.modules() if isinstance(module, Bidirectional)]
         outside = torch.get_num_threads()
@@ -135,7 +127,7 @@ class Model(nn.Module):
                 layer.concurrent = False
 
     def states(self, batch: Any, table: Tensor | None = None) -> Padded:
-        """(B, T, H): the encoder's states; ``table`` as in `Inputs.forward`."""
+        """(B, T, H) states of the encoder; ``table`` as in `Inputs.forward`."""
         states: Padded = self.encoder(self.inputs(batch, table))
         return states
 
@@ -145,13 +137,13 @@ class Model(nn.Module):
         return distribution
 
     def loss(self, batch: Any, target: Tensor) -> Tensor:
-        """(B,) the head's loss of each row; target as of `Head.pad`."""
+        """(B,) the head's loss of each row; ``target`` from `Head.pad`."""
         return self.head.loss(self.states(batch), target)
 
     def predict(
         self, examples: Sequence[Example], *, sentences: int = 64, tokens: int = 4096
     ) -> Iterator[tuple[str, ...]]:
-        """The best answer for each example, in the order given."""
+        """The best answer for each example, in order."""
         found: list[tuple[str, ...]] = [()] * len(examples)
         for rows, distribution in self.distributions(examples, sentences, tokens):
             for row, answer in zip(rows, self.head.predicted(distribution), strict=True):
@@ -161,8 +153,8 @@ class Model(nn.Module):
     def answer(
         self, examples: Sequence[Example], table: Tensor | None = None
     ) -> list[tuple[tuple[str, ...], float | None]]:
-        """For each example its answer of its own length, and that answer's log-probability in nats (`Head.log_probs`;
-        None where the head tells none), in the order given; ``table`` as in `Inputs.forward`, made anew where None."""
+        """For each example, in order, its answer of its own length and that answer's log-probability in nats, or None
+        (`SequenceHead.log_probs`); ``table`` as in `Inputs.forward`, computed if None."""
         found: list[tuple[tuple[str, ...], float | None]] = [((), None)] * len(examples)
         for rows, distribution in self.distributions(examples, table=table):
             answers = self.head.predicted(distribution)
@@ -174,8 +166,8 @@ class Model(nn.Module):
     def ranked(
         self, examples: Sequence[Example], k: int, *, width: int, table: Tensor | None = None
     ) -> list[list[tuple[tuple[str, ...], float | None]]]:
-        """As `answer`, for each example its ``k`` best answers (`Head.ranked`), by their log-probability where it is
-        told: a search ranks by what it kept of it."""
+        """For each example its ``k`` best answers (`SequenceHead.ranked`), as in `answer`, ordered by log-probability:
+        a search orders them by a lower bound of it."""
         found: list[list[tuple[tuple[str, ...], float | None]]] = [[] for _ in examples]
         for rows, distribution in self.distributions(examples, table=table):
             every = self.head.ranked(distribution, k, width)
@@ -191,15 +183,14 @@ class Model(nn.Module):
 
     @property
     def embedding_width(self) -> int:
-        """Width of the vectors that `embed` gives."""
+        """Width of the vectors of `embed`."""
         weights = next(self.encoder.parameters(), torch.zeros(0))
         with torch.inference_mode():
             one = Padded(weights.new_zeros(1, 1, self.encoder.width), torch.ones(1, dtype=torch.int64))
             return self.head.embed(one).shape[1]
 
     def embed(self, examples: Sequence[Example], table: Tensor | None = None) -> np.ndarray:
-        """(N, width) float32: one vector for each example (`Head.embed`), in the order given; ``table`` as in
-        `answer`."""
+        """(N, width) float32: one vector for each example (`Head.embed`); ``table`` as in `answer`."""
         found: list[np.ndarray] = [np.zeros(0, np.float32)] * len(examples)
         for rows, states in self._states(examples, 64, 4096, table):
             for row, vector in zip(rows, self.head.embed(states).float().cpu().numpy(), strict=True):
@@ -207,7 +198,7 @@ class Model(nn.Module):
         return np.stack(found) if found else np.zeros((0, self.embedding_width), np.float32)
 
     def calibrate(self, examples: Sequence[Example]) -> None:
-        """Learn on held-out ``examples`` how sure the head's scores are (`Head.calibrate`)."""
+        """Fit the head's confidences on held-out ``examples`` (`Head.calibrate`)."""
 
         def held_out() -> Iterator[tuple[Distribution, list[Any]]]:
             for rows, distribution in self.distributions(examples):
@@ -216,9 +207,9 @@ class Model(nn.Module):
         self.head.calibrate(held_out)
 
     def tune(self, examples: Sequence[Example]) -> None:
-        """Choose on held-out ``examples`` how the head decides (`Tunable.decisions`), by the task's criterion.
+        """Choose among the head's `Tunable.decisions` by the task's criterion on held-out ``examples``.
 
-        Neighbouring ways share their scores (weights 1/4, 1/2, 1/4), so that one lucky sentence does not decide.
+        Scores of neighbouring ways are averaged (weights 1/4, 1/2, 1/4), so that one lucky sentence does not decide.
         """
         ways = self.head.decisions() if isinstance(self.head, Tunable) else ()
         if not ways or not examples:
@@ -232,7 +223,7 @@ class Model(nn.Module):
         gold = [self.task.gold(example) for example in examples]
         scores = np.pad([self.task.criterion(gold, answers[way]) for way in ways], 1, mode="edge")
         smooth = np.round(scores[:-2] / 4 + scores[1:-1] / 2 + scores[2:] / 4, 6).tolist()
-        # Among equals the one nearest to neutral.
+        # A tie goes to the way nearest to the neutral 0.
         self.head.decide_by(max(zip(smooth, ways, strict=True), key=lambda pair: (pair[0], -abs(pair[1])))[1])
 
     def distributions(
@@ -240,8 +231,7 @@ class Model(nn.Module):
     ) -> Iterator[tuple[np.ndarray, Distribution]]:
         """Batches of similar length: the rows' numbers and their distribution."""
         for rows, states in self._states(examples, sentences, tokens, table):
-            distribution: Distribution = self.head(states)
-            yield rows, distribution
+            yield rows, self.head(states)
 
     def _states(
         self, examples: Sequence[Example], sentences: int, tokens: int, table: Tensor | None = None
@@ -255,7 +245,7 @@ class Model(nn.Module):
 
 
 def build_encoder(options: EncoderOptions, in_width: int, *, tags: int | None = None) -> Encoder:
-    """A stack of layers, each read both ways if so asked; ``tags`` is what ``encoder.outputs="tags"`` stands for."""
+    """A stack of layers; ``tags`` is the value of ``encoder.outputs="tags"``."""
     kind: type[Encoder] = resolve_class(ENCODERS, options.type, "encoder.type")
     own = options.beyond(EncoderOptions)
     heads = {} if options.attention_heads is None else {"attention_heads": options.attention_heads}
@@ -265,14 +255,8 @@ def build_encoder(options: EncoderOptions, in_width: int, *, tags: int | None = 
     for depth in range(options.layers + options.attention):
         width = layers[-1].width if layers else in_width
         below = depth < options.layers
-        layers.append(_layer(kind if below else SelfAttention, own if below else heads, width, options))
+        layer = kind if below else SelfAttention
+        every: dict[str, Any] = {"recurrent_dropout": options.recurrent_dropout, **(own if below else heads)}
+        one = (layer.both_ways if options.bidirectional else layer)(width, options.width, **every)
+        layers.append(Backwards(one) if options.backwards else one)
     return Stack(layers, LockedDropout(options.dropout))
-
-
-def _layer(kind: type[Encoder], own: Mapping[str, Any], in_width: int, options: EncoderOptions) -> Encoder:
-    """One layer in the direction asked for."""
-    every: dict[str, Any] = {"recurrent_dropout": options.recurrent_dropout, **own}
-    if options.bidirectional:
-        return kind.both_ways(in_width, options.width, **every)
-    one = kind(in_width, options.width, **every)
-    return Backwards(one) if options.backwards else one

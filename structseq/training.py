@@ -1,5 +1,4 @@
-"""Training as a generator: it yields after every update, and whoever consumes it logs, saves, shows and stops in
-ordinary code."""
+"""Training as a generator that yields after every update; its caller logs, saves and stops."""
 
 from __future__ import annotations
 
@@ -22,15 +21,7 @@ from structseq.model import Model
 
 @dataclass(frozen=True)
 class State:
-    """Everything needed to go on from a point in training, as plain values and tensors.
-
-    Attributes
-    ----------
-    numbers:
-        JSON-able: epoch, update, scores and so on.
-    tensors:
-        Weights, averages, the optimiser's moments, the best weights, the random state.
-    """
+    """Everything needed to resume training: plain numbers, and tensors (weights, averages, moments, random state)."""
 
     numbers: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -38,48 +29,26 @@ class State:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands after an update.
-
-    Attributes
-    ----------
-    epoch, epochs, update:
-        Counted from 1; ``epochs`` is how many there will be at most, ``update`` counts over the whole run.
-    step, steps:
-        Update within this epoch, from 1, and how many an epoch has.
-    loss:
-        Mean loss a token of this update (of the epoch, where `ends_epoch`); in nats for a likelihood.
-    tokens:
-        Tokens learned from in this update.
-    learning_rate, gradient_norm:
-        The rate used; the gradient's norm before clipping.
-    ends_epoch:
-        Whether the dev set was scored after this update.
-    dev_score:
-        The task's criterion on dev, 0..1, with averaged weights; None where there is no dev set or no epoch ended.
-    best_score, best_epoch:
-        The best so far.
-    finished:
-        Why training ends here, as a sentence; None while it goes on.
-    """
+    """The state of training after an update; epochs, updates and steps are counted from 1."""
 
     epoch: int
-    epochs: int
-    update: int
-    step: int
-    steps: int
-    loss: float
-    tokens: int
+    epochs: int  # the maximum
+    update: int  # of the whole run
+    step: int  # the update within this epoch
+    steps: int  # updates of an epoch
+    loss: float  # mean a token of this update, or of the epoch that it ends; in nats for a likelihood
+    tokens: int  # in this update
     learning_rate: float
-    gradient_norm: float
+    gradient_norm: float  # before clipping
     ends_epoch: bool = False
-    dev_score: float | None = None
+    dev_score: float | None = None  # the task's criterion, 0..1, of averaged weights; None without a dev set
     best_score: float | None = None
     best_epoch: int = 0
-    finished: str | None = None
+    finished: str | None = None  # why training ends here, as a sentence
     _trainer: Any = field(default=None, repr=False, compare=False)
 
     def state(self) -> State:
-        """A copy of everything needed to go on from here; call it before taking the next item."""
+        """A copy of everything needed to resume from here; call it before the next update."""
         return self._trainer.state()
 
 
@@ -89,18 +58,12 @@ def train(
     """Train ``model`` on ``corpus.train``, yielding after every update; at the end the model holds the best weights.
 
     AdamW with linear warm-up and decay, clipped gradients, averaged weights, early stopping on the task's criterion
-    over ``corpus.dev`` (without a dev set all epochs are run). The same model, corpus, options, seed, machine and
-    number of threads give the same weights to the last bit, and so does a run that goes on from a saved ``state``.
+    over ``corpus.dev`` (without a dev set, all epochs are run). The same model, corpus, options, seed, machine and
+    number of threads give the same weights to the last bit, also if resumed from a saved ``state``.
 
-    Raises
-    ------
-    DataError
-        Nothing to learn from.
-    TrainingError
-        The loss is no number any more, or ``state`` is another model's.
+    Raises `DataError` if there is nothing to learn from, and `TrainingError` if the loss is not finite or ``state`` is
+    another model's.
 
-    Examples
-    --------
     ::
 
         for progress in train(model, corpus, options, seed=0):
@@ -116,7 +79,7 @@ def train(
 
 
 class _Trainer:
-    """What `train` keeps between two updates."""
+    """The state of `train` between two updates."""
 
     def __init__(self, model: Model, corpus: Corpus, options: TrainingOptions, seed: int) -> None:
         self.model, self.options, self.seed = model, options, seed
@@ -132,17 +95,15 @@ class _Trainer:
         self.usual_decisions = sum(map(len, self.targets)) / self.steps if model.head.learns_length else None
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = _adamw(self.parameters, options)
-        kind = model.head.averaging if options.average == "auto" else options.average
-        self.averaging = kind
-        self.average = {} if kind == "none" else {n: p.detach().clone() for n, p in self.parameters.items()}
+        self.averaging = model.head.averaging if options.average == "auto" else options.average
+        averaged = {} if self.averaging == "none" else self.parameters
+        self.average = {name: p.detach().clone() for name, p in averaged.items()}
         self.best = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.numbers: dict[str, Any] = {
             "epoch": 1, "step": 0, "update": 0, "best_score": None, "best_epoch": 0, "waited": 0, "loss_sum": 0.0,
-            "decision_sum": 0, "seed": seed, "steps": self.steps, "averaging": kind,
+            "decision_sum": 0, "seed": seed, "steps": self.steps, "averaging": self.averaging,
         }  # fmt: skip
         self.random = _initial_random_state(seed)
-
-    # -- the loop -----------------------------------------------------------------------------------------------------
 
     def run(self) -> Iterator[Progress]:
         while (finished := self._finished()) is None:
@@ -153,7 +114,7 @@ class _Trainer:
         self.model.eval()
         if self.dev:
             with self.model.on_threads(self.threads):
-                self.model.calibrate(self.dev)  # first: what tuning moves is counted in calibrated nats
+                self.model.calibrate(self.dev)  # first, because tuning adds a bias in calibrated nats
                 if self.options.tune_decision:
                     self.model.tune(self.dev)
         if not self.numbers["update"]:
@@ -172,23 +133,20 @@ class _Trainer:
         numbers["loss_sum"] += loss * max(1, decisions)
         numbers["decision_sum"] += decisions
         self._average()
-        common = {
-            "epoch": numbers["epoch"], "epochs": self.epochs, "update": numbers["update"],
-            "step": numbers["step"], "steps": self.steps,
-            "tokens": tokens, "learning_rate": rate, "gradient_norm": norm, "_trainer": self,
-        }  # fmt: skip
-        if numbers["step"] < self.steps:
-            return Progress(loss=loss, best_score=numbers["best_score"], best_epoch=numbers["best_epoch"], **common)
-        mean = numbers["loss_sum"] / max(1, numbers["decision_sum"])
-        score = self._judge()
-        numbers.update(epoch=numbers["epoch"] + 1, step=0, loss_sum=0.0, decision_sum=0)
+        place = {key: numbers[key] for key in ("epoch", "update", "step")}
+        ends_epoch, score = numbers["step"] == self.steps, None
+        if ends_epoch:
+            loss = numbers["loss_sum"] / max(1, numbers["decision_sum"])
+            score = self._judge()
+            numbers.update(epoch=numbers["epoch"] + 1, step=0, loss_sum=0.0, decision_sum=0)
         return Progress(
-            loss=mean, ends_epoch=True, dev_score=score, best_score=numbers["best_score"],
-            best_epoch=numbers["best_epoch"], finished=self._finished(), **common,
+            **place, epochs=self.epochs, steps=self.steps, loss=loss, tokens=tokens, learning_rate=rate,
+            gradient_norm=norm, ends_epoch=ends_epoch, dev_score=score, best_score=numbers["best_score"],
+            best_epoch=numbers["best_epoch"], finished=self._finished() if ends_epoch else None, _trainer=self,
         )  # fmt: skip
 
     def _step(self, rows: np.ndarray) -> tuple[float, float, int]:
-        """One update on the examples ``rows``: mean loss a decision (a token, or a sentence), gradient norm, tokens."""
+        """One update on the examples ``rows``; returns mean loss a decision, gradient norm, tokens."""
         model, options = self.model, self.options
         model.train()
         batch = model.inputs.encode([self.examples[row] for row in rows])
@@ -223,7 +181,7 @@ class _Trainer:
         if not self.average:
             return
         n = self.numbers["update"]
-        # Polynomial-decay averaging (Shamir and Zhang 2013): a mean of all updates that favours the late ones.
+        # Polynomial-decay averaging (Shamir and Zhang 2013): a mean of all updates with more weight on late ones
         polynomial, exponential = 4 / (n + 3), 1 - min(self.options.average_decay, (1 + n) / (10 + n))
         share = polynomial if self.averaging == "mean" else exponential
         with torch.no_grad():
@@ -240,30 +198,27 @@ class _Trainer:
             with self._with_weights(judged), self.model.on_threads(self.threads):
                 score = score_examples(self.model, self.dev)
         best = numbers["best_score"]
-        # A tie keeps the earlier epoch; but where nothing was ever found the later weights know more.
+        # A tie keeps the earlier epoch, but at score 0 the later weights have learned more.
         if score is None or best is None or score > best or score == best == 0:
             numbers["best_score"], numbers["best_epoch"], numbers["waited"] = score, numbers["epoch"], 0
             for name, kept in self.best.items():
                 kept.copy_(judged[name])
-        elif score > 0:  # CTC answers nothing for many passes before it learns, often after a first chance hit
+        elif score > 0:  # not while it is 0: CTC scores 0 for many epochs before it learns
             numbers["waited"] += 1
         return score
 
     def _finished(self) -> str | None:
-        numbers, options = self.numbers, self.options
-        done = numbers["epoch"] - 1
+        numbers, patience = self.numbers, self.options.patience
         best = f"best epoch {numbers['best_epoch']}"
-        if numbers["step"] == 0 and done >= self.epochs:
+        if numbers["step"] == 0 and numbers["epoch"] > self.epochs:
             return f"stopped: all {self.epochs} epochs done, {best}"
-        if self.dev and numbers["step"] == 0 and numbers["waited"] >= options.patience:
-            return f"stopped: no better dev score for {options.patience} epochs, {best}"
+        if self.dev and numbers["step"] == 0 and numbers["waited"] >= patience:
+            return f"stopped: no better dev score for {patience} epochs, {best}"
         return None
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         rng = np.random.default_rng([self.seed, epoch])
         return batches(self.lengths, sentences=self.options.batch_sentences, tokens=self.options.batch_tokens, rng=rng)
-
-    # -- weights and state --------------------------------------------------------------------------------------------
 
     @contextmanager
     def _with_weights(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
@@ -310,7 +265,7 @@ class _Trainer:
         self.random = {kind: tensors[f"random.{kind}"].clone() for kind in self.random}
 
     def _refuse_foreign(self, state: State) -> None:
-        """A checkpoint must be of this model, corpus, seed and averaging, and whole."""
+        """Raise `TrainingError` for a checkpoint of another model, corpus, seed or averaging, and for a damaged one."""
         for key, own in self.numbers.items():
             if key not in state.numbers:
                 raise TrainingError(f"the checkpoint is damaged: expected a number {key}, found none")
@@ -324,7 +279,7 @@ class _Trainer:
         expected |= {f"average.{name}": value for name, value in self.average.items()}
         expected |= {f"random.{kind}": value for kind, value in self.random.items()}
         for name, p in self.parameters.items():
-            # A parameter that never had a gradient has no moments; one that has any has all.
+            # A parameter that never had a gradient has no moments, else all of them.
             moments = {f"adamw.exp_avg.{name}": p, f"adamw.exp_avg_sq.{name}": p, f"adamw.step.{name}": torch.zeros(())}
             expected |= moments if moments.keys() & state.tensors.keys() else {}
         for name, value in expected.items():
@@ -340,17 +295,17 @@ class _Trainer:
 
 
 def planned_epochs(steps: int) -> int:
-    """Passes where the user names none: 20, and more (up to 100) where an epoch of ``steps`` updates is short."""
+    """The default number of epochs: 20, or up to 100 if an epoch has few updates (``steps``)."""
     return max(20, min(100, -(-2500 // steps)))
 
 
 def threads_of(options: TrainingOptions) -> int:
-    """The CPU threads of a run; torch's own count is what the user or the container allows."""
+    """The CPU threads of a run: by default 2, or 1 if torch may use only one."""
     return options.threads or min(2, torch.get_num_threads())
 
 
 def learnable(model: Model, examples: Any) -> tuple[list[Example], list[Any]]:
-    """The examples that can be learned from, and their targets: not empty, and such as the head can answer with."""
+    """The examples that are not empty and whose answer the head can give, and their targets."""
     pairs = [(example, model.head.target(example)) for example in examples if len(example)]
     kept = [(example, target) for example, target in pairs if target is not None]
     if not pairs:
@@ -366,7 +321,7 @@ def score_examples(model: Model, examples: list[Example]) -> float:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that ``name`` stands for; ``auto`` takes a GPU where there is one."""
+    """The device of this name; ``auto`` takes a GPU if there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -374,12 +329,12 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         raise ConfigError(f"training.device: expected auto, cpu or cuda, found {name!r}") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"training.device: {name} was asked for, and torch finds no GPU; use auto or cpu")
+        raise ConfigError(f"training.device: expected a GPU for {name}, and torch finds none; use auto or cpu")
     return device
 
 
 def _adamw(parameters: Mapping[str, Tensor], options: TrainingOptions) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019); matrices decay, biases and embeddings do not."""
+    """AdamW (Loshchilov and Hutter 2019), with weight decay for matrices, not for biases and embeddings."""
     decayed = [p for name, p in parameters.items() if p.dim() > 1 and "embedding" not in name]
     others = [p for name, p in parameters.items() if p.dim() <= 1 or "embedding" in name]
     groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -387,7 +342,7 @@ def _adamw(parameters: Mapping[str, Tensor], options: TrainingOptions) -> torch.
 
 
 def _clip(parameters: list[Tensor], options: TrainingOptions) -> float:
-    """Clip gradients in place as told; the norm before clipping."""
+    """Clip gradients in place as the options say; returns the norm before clipping."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
     if options.clip and options.clip_by == "norm" and norm > options.clip:
@@ -407,7 +362,7 @@ def _initial_random_state(seed: int) -> dict[str, Tensor]:
 
 @contextmanager
 def _randomness(trainer: _Trainer) -> Iterator[None]:
-    """Run with the trainer's own random state; the caller's is untouched."""
+    """Run with the trainer's random state, and restore the caller's."""
     outside = torch.get_rng_state()
     cuda = trainer.device.type == "cuda"
     outside_cuda = torch.cuda.get_rng_state(trainer.device) if cuda else None

@@ -14,7 +14,7 @@ from commandline import call, tiny
 from structseq import ConfigError, Corpus, Embedder, Example, Transducer
 from structseq.config import Options
 from structseq.evaluation import evaluate_reconstruction
-from structseq.heads.autoencoding import AutoencodeHead, Drawing, Normals, Saying, Spoken
+from structseq.heads.autoencoding import AutoencodeHead, FrameDecoder, Normals, TokenDecoder, TokenStepper
 from structseq.model import Model
 from structseq.padded import Padded
 from structseq.spans import PLAIN, TagSet
@@ -71,8 +71,8 @@ def test_normals_are_those_of_torch() -> None:
 
 def test_saying_again_is_a_distribution_stepped_or_in_one_go() -> None:
     torch.manual_seed(0)
-    saying = Saying(3, vector=4, width=5, embedding=3, forgetting=0.5).double().eval()
-    spoken = Spoken(saying, torch.randn(2, 4).double())
+    saying = TokenDecoder(3, vector=4, width=5, embedding=3, word_dropout=0.5).double().eval()
+    spoken = TokenStepper(saying, torch.randn(2, 4).double())
     target = torch.tensor([[1, 2, 2], [2, 0, 0]])
     along = spoken.along(target)
     logits, state = spoken.begin()
@@ -106,7 +106,7 @@ def test_padding_changes_nothing_and_every_parameter_learns(width: int) -> None:
 
 @pytest.mark.parametrize("option", ["embedding", "dropout"])
 def test_options_of_words_are_refused_where_there_are_none(option: str) -> None:
-    with pytest.raises(ConfigError, match=f"head.{option}: an autoencoder of frames says no words"):
+    with pytest.raises(ConfigError, match=f"head.{option}: an autoencoder of frames has no words"):
         AutoencodeHead(4, TAGS, frames=3, **{option: 0.5 if option == "dropout" else 3})
 
 
@@ -180,7 +180,7 @@ def test_from_the_command_line_and_as_a_start_for_a_tagger(tmp_path: Path, capsy
 
 def test_in_mixed_precision_places_are_still_told_apart() -> None:
     torch.manual_seed(0)
-    drawing = Drawing(3, vector=4, width=5)
+    drawing = FrameDecoder(3, vector=4, width=5)
     vectors, lengths = torch.randn(1, 4).bfloat16(), torch.tensor([1500])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = drawing(vectors, lengths, 1500)

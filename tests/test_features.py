@@ -19,9 +19,8 @@ from hypothesis import strategies as st
 from structseq.config import Options
 from structseq.data.example import Example
 from structseq.data.vocabulary import Vocabulary
-from structseq.features.affixes import Affixes, AffixOptions, word_shape
-from structseq.features.counting import build_features, count_vocabularies
-from structseq.features.encoding import TokenEncoder
+from structseq.features.encoding import TokenEncoder, build_features, count_vocabularies
+from structseq.features.words import Affixes, AffixOptions, word_shape
 from structseq.model import Model
 
 ROOT = Path(__file__).parents[1]
@@ -42,8 +41,7 @@ ALONE = """
 import json, sys
 from structseq.config import InputOptions
 from structseq.data.vocabulary import Vocabulary
-from structseq.features.counting import build_features
-from structseq.features.encoding import TokenEncoder
+from structseq.features.encoding import TokenEncoder, build_features
 told = json.load(sys.stdin)
 vocabularies = {name: Vocabulary(items, counts, open=open) for name, (items, counts, open) in told["known"].items()}
 words = sorted({word for sentence in told["sentences"] for word in sentence})

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from structseq.data.example import Example
 from structseq.errors import ConfigError
-from structseq.heads.generating import KINDS, REACH, Decoding, GenerateHead
+from structseq.heads.generating import KINDS, REACH, DecoderStepper, GenerateHead
 from structseq.padded import Padded
 from structseq.spans import PLAIN, TagSet
 
@@ -86,7 +86,7 @@ def plain_decoder(made: GenerateHead, memory: np.ndarray, said: list[int]) -> tu
 
 def test_it_says_what_a_plain_loop_over_the_equations_says(made: GenerateHead) -> None:
     rows = states()
-    along, attended = Decoding(made.decoder, rows).along(TARGET), made.attended(rows, TARGET)
+    along, attended = DecoderStepper(made.decoder, rows).along(TARGET), made.attended(rows, TARGET)
     log_prob = made(rows).log_prob(TARGET).detach()
     for row, length in enumerate(LENGTHS):
         said = [symbol for symbol in TARGET[row].tolist() if symbol]
@@ -98,7 +98,7 @@ def test_it_says_what_a_plain_loop_over_the_equations_says(made: GenerateHead) -
 
 
 def test_stepping_and_going_along_are_the_same(made: GenerateHead) -> None:
-    decoding = Decoding(made.decoder, states())
+    decoding = DecoderStepper(made.decoder, states())
     along = decoding.along(TARGET)
     logits, state = decoding.begin()
     for step in range(3):
@@ -108,7 +108,7 @@ def test_stepping_and_going_along_are_the_same(made: GenerateHead) -> None:
 
 
 def test_hypotheses_of_rows_in_any_order_and_number(made: GenerateHead) -> None:
-    decoding = Decoding(made.decoder, states())
+    decoding = DecoderStepper(made.decoder, states())
     _, state = decoding.begin()
     rows, symbols = torch.tensor([2, 0, 0, 1]), torch.tensor([3, 1, 2, 1])
     found, _ = decoding.onward(symbols, rows, tuple(part[rows] for part in state))

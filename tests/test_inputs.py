@@ -20,14 +20,11 @@ from structseq.data.example import Example
 from structseq.data.vocabulary import Vocabulary
 from structseq.dropout import LockedDropout, dropout_mask
 from structseq.errors import DataError
-from structseq.features.affixes import Affixes, AffixOptions
 from structseq.features.base import Feature
-from structseq.features.characters import Characters, CharactersOptions
 from structseq.features.encoding import TokenEncoder
-from structseq.features.words import EmbeddingOptions, Words
+from structseq.features.words import Affixes, AffixOptions, Characters, CharactersOptions, EmbeddingOptions, Words
 from structseq.inputs.base import Inputs, WordFeature
-from structseq.inputs.characters import CharacterCNN
-from structseq.inputs.tokens import AffixEmbedding, WordEmbedding
+from structseq.inputs.tokens import AffixEmbedding, CharacterCNN, WordEmbedding
 from structseq.padded import Padded
 
 WORDS = ["to", "Taipei", "from", "on", "November", "2nd"]

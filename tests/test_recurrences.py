@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from structseq.encoders import ENCODERS, GRU, LSTM, SCRN, Clockwork, Elman, Jordan, PeepholeLSTM, SelfAttention
-from structseq.encoders.attention import turned
+from structseq.encoders.attention import rotary
 from structseq.encoders.base import Encoder
 from structseq.errors import ConfigError
 from structseq.padded import Padded
@@ -156,7 +156,7 @@ def attention(encoder: Encoder, inputs: Tensor) -> Tensor:
 
 
 def rotated(vectors: Tensor, step: int) -> Tensor:
-    """Pairs of neighbours as complex numbers, turned by the step times 10,000^(-2 j / d)."""
+    """Pairs of neighbours as complex numbers, rotated by the step times 10,000^(-2 j / d)."""
     width = vectors.shape[-1] // 2 * 2
     speeds = 10_000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / max(width, 1))
     pairs = torch.view_as_complex(vectors[..., :width].contiguous().unflatten(-1, (-1, 2)))
@@ -299,7 +299,7 @@ def test_contexts_that_are_none(context: int, decay: float) -> None:
 def test_attention_sees_how_far_apart_two_steps_are_and_not_where_they_stand() -> None:
     torch.manual_seed(0)
     queries, keys = torch.randn(2, 8, dtype=torch.float64)
-    steps = turned(queries.expand(1, 1, 40, 8)), turned(keys.expand(1, 1, 40, 8))
+    steps = rotary(queries.expand(1, 1, 40, 8)), rotary(keys.expand(1, 1, 40, 8))
     scores = steps[0] @ steps[1].transpose(-1, -2)
     for apart in (0, 1, 7, -5):
         diagonal = scores[0, 0].diagonal(apart)

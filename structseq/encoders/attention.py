@@ -1,4 +1,4 @@
-"""Self-attention with positions, alone or on top of a recurrent encoder; memory linear in length."""
+"""Self-attention with rotary positions, alone or on top of a recurrent encoder; memory linear in length."""
 
 from __future__ import annotations
 
@@ -13,37 +13,22 @@ from structseq.errors import ConfigError
 from structseq.padded import Padded
 from structseq.section import Count
 
-# Of the angles by which positions turn; Su et al. 2024, section 3.2.2.
+# Base of the rotary angles (Su et al. 2024, section 3.2.2)
 BASE = 10_000.0
 
 
 class SelfAttention(Encoder):
-    """A block of self-attention and a layer for each step on its own, each added to what came in (Vaswani et al. 2017,
-    section 3), normalised before (Xiong et al. 2020).
+    """A transformer block (Vaswani et al. 2017, section 3) with layer normalisation first (Xiong et al. 2020).
 
     a = x + O softmax(q k^T / sqrt(d)) v with q, k, v linear in norm(x), d their width;  the states are
     norm(a + W' gelu(W norm(a) + b) + b').
 
-    Positions enter by turning q and k (rotary embedding, Su et al. 2024, section 3.2), so that a weight depends on
-    how far two steps are apart, whatever the length. The weights of all pairs are never in memory at once
-    (Rabe and Staats 2021).
+    Rotary embedding of q and k (Su et al. 2024, section 3.2) makes weights depend on the distance of two steps. The
+    weights of all pairs are never in memory at once (Rabe and Staats 2021).
 
-    Parameters
-    ----------
-    in_width, width:
-        F and H.
-    recurrent_dropout:
-        Locked dropout on what each of the two parts adds.
-    attention_heads:
-        Parts of the width that attend on their own; a divisor of ``width``. 4 where None, or fewer where each would
-        not have an even width.
-    causal:
-        Whether a step sees itself and what stands before it alone.
-
-    Raises
-    ------
-    ConfigError
-        ``attention_heads`` does not divide ``width``.
+    ``recurrent_dropout`` is the rate of the locked dropout on what each of the two parts adds. ``attention_heads`` must
+    divide ``width``; None takes 4, or fewer if each head would have an odd width. With ``causal``, a step attends only
+    to itself and earlier steps.
     """
 
     class Options(EncoderOptions):
@@ -76,14 +61,14 @@ class SelfAttention(Encoder):
 
     @classmethod
     def both_ways(cls, in_width: int, width: int, **options: object) -> Encoder:
-        """One block of twice the width that sees both sides at once."""
+        """One block of twice the width that attends to both sides."""
         return cls(in_width, 2 * width, causal=False, **options)  # type: ignore[arg-type]
 
     def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
         values, mask = inputs.values, None
         if not inputs.full:
             mask = inputs.mask().to(values.device)
-            values = values.masked_fill(~mask.unsqueeze(-1), 0.0)  # whatever stands in the padding
+            values = values.masked_fill(~mask.unsqueeze(-1), 0.0)
         states = self.entry(values)
         states = states + self._dropped(inputs, self.attended(self._attend(self.norms[0](states), mask)))
         wide = nn.functional.gelu(self.widen(self.norms[1](states)))
@@ -94,16 +79,16 @@ class SelfAttention(Encoder):
         return states.values
 
     def _attend(self, states: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, T, H) from states (B, T, H) and, for rows of many lengths, what is real (B, T)."""
+        """(B, T, H) from states (B, T, H); ``mask`` (B, T) is None if no row is padded."""
         if not states.numel():
             return states
         parts = self.queries_keys_values(states).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         queries, keys, values = parts  # (B, heads, T, d) each
-        queries, keys = turned(queries), turned(keys)
+        queries, keys = rotary(queries), rotary(keys)
         seen = None
-        if mask is not None and not self.causal:  # a real step's past holds no padding
+        if mask is not None and not self.causal:  # no padding lies before a real step
             seen = mask.clone()
-            seen[:, 0] = True  # so that a row without any step has something to attend to
+            seen[:, 0] = True  # so that softmax is defined for an empty row
             seen = seen[:, None, None, :]
         attended = nn.functional.scaled_dot_product_attention(
             queries, keys, values, attn_mask=seen, is_causal=self.causal
@@ -111,9 +96,8 @@ class SelfAttention(Encoder):
         return attended.transpose(1, 2).flatten(2)
 
 
-def turned(vectors: Tensor) -> Tensor:
-    """(B, heads, T, d) each pair of neighbouring numbers turned by the step times its own angle; an odd last one
-    stays."""
+def rotary(vectors: Tensor) -> Tensor:
+    """(B, heads, T, d) each pair of neighbouring numbers rotated by the step times its angle; an odd last one stays."""
     steps, width = vectors.shape[-2:]
     pairs = width // 2
     speeds = BASE ** (-torch.arange(pairs, dtype=torch.float64, device=vectors.device) / max(pairs, 1))

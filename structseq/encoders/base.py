@@ -1,4 +1,4 @@
-"""Encoder: (B, T, F) -> (B, T', H); and how encoders are made bidirectional and deep."""
+"""Encoder: (B, T, F) -> (B, T', H); bidirectional and stacked encoders."""
 
 from __future__ import annotations
 
@@ -22,41 +22,32 @@ Run = Callable[[Padded], Padded]
 class Encoder(nn.Module, ABC):
     """Turns a sequence of inputs into a sequence of states.
 
-    A row's states depend on that row alone: not on its neighbours in the batch, and not on what lies in its padding.
-
-    Attributes
-    ----------
-    in_width, width:
-        F and H.
-    Options:
-        Its options in the ``encoder`` section. What a kind declares beyond `EncoderOptions`, its constructor takes by
-        keyword.
+    A row's states depend on that row alone, not on other rows of the batch nor on its padding. The constructor takes
+    the ``Options`` beyond `EncoderOptions` by keyword.
     """
 
     Options: ClassVar[type[EncoderOptions]] = EncoderOptions
-    in_width: int
-    width: int
+    in_width: int  # F
+    width: int  # H
 
     @abstractmethod
     def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
-        """States (B, T', H) with their own lengths, for inputs (B, T, F); ``drawn`` is an answer of `draw`, None draws
-        anew."""
+        """States (B, T', H) with their own lengths, for inputs (B, T, F); ``drawn`` is a result of `draw`, or None."""
 
     def draw(self) -> Tensor | None:
-        """The random numbers of one pass, for encoders that need any within their recurrence; None for the others.
+        """The random numbers of one pass, for encoders whose recurrence needs any; None for the others.
 
-        Two directions that run at the same time must not draw at the same time: their random numbers are drawn before.
+        They are drawn before two directions run at the same time, so that their order is fixed.
         """
         return None
 
     def gates(self, inputs: Padded) -> dict[str, Tensor]:
-        """How far each gate is open, 0 to 1, by name: (B, T, H) each; without gates, nothing. Padding holds
-        anything."""
+        """How far each gate is open, 0 to 1, by name: (B, T, H) each; empty without gates. Padding is undefined."""
         return {}
 
     @classmethod
     def both_ways(cls, in_width: int, width: int, **options: Any) -> Encoder:
-        """A layer of this kind, ``width`` units a direction, in which every step knows both sides."""
+        """A bidirectional layer of this class, with ``width`` units a direction."""
         return Bidirectional(cls(in_width, width, **options), cls(in_width, width, **options))
 
 
@@ -79,18 +70,13 @@ class Backwards(Encoder):
 
 
 class Bidirectional(Encoder):
-    """Two encoders of one kind, the second reading each row from its own end; states side by side (Schuster and
-    Paliwal 1997).
+    """Two encoders, the second reading each row from its own end; states side by side (Schuster and Paliwal 1997).
 
-    Attributes
-    ----------
-    concurrent:
-        Whether the two directions run on two threads. They share nothing until their states meet, so the results are
-        the same to the last bit, and there is one meeting a layer instead of a barrier a step: a busy neighbour core
-        costs little. `Model.on_threads` switches it.
+    If ``concurrent``, the directions run on two threads, with the same results to the last bit. They wait for each
+    other once a layer, not once a step.
     """
 
-    concurrent: bool = False
+    concurrent: bool = False  # set by `Model.on_threads`
 
     def __init__(self, forwards: Encoder, backwards: Encoder) -> None:
         super().__init__()
@@ -108,9 +94,8 @@ class Bidirectional(Encoder):
 
     def gates(self, inputs: Padded) -> dict[str, Tensor]:
         there, back = self.forwards.gates(inputs), _mirrored(self.backwards, inputs)
-        return {f"{name} forwards": gate for name, gate in there.items()} | {
-            f"{name} backwards": gate for name, gate in back.items()
-        }
+        sides = {"forwards": there, "backwards": back}
+        return {f"{name} {side}": gate for side, own in sides.items() for name, gate in own.items()}
 
     def _both_at_once(self, runs: tuple[Run, Run], inputs: Padded) -> tuple[Tensor, Tensor]:
         if not torch.is_grad_enabled():
@@ -120,9 +105,9 @@ class Bidirectional(Encoder):
 
 
 def _mirrored(encoder: Encoder, inputs: Padded) -> dict[str, Tensor]:
-    """The gates of an encoder that reads each row from its own end, in the rows' order."""
-    turned = reverse(inputs)
-    return {name: reverse(turned.with_values(gate)).values for name, gate in encoder.gates(turned).items()}
+    """The gates of an encoder that reads each row from its own end, in the order of the rows' steps."""
+    backwards = reverse(inputs)
+    return {name: reverse(inputs.with_values(gate)).values for name, gate in encoder.gates(backwards).items()}
 
 
 def _drawn(encoder: Encoder) -> Run:
@@ -136,11 +121,11 @@ def _from_the_end(run: Run, inputs: Padded) -> Padded:
 
 
 class _TwoDirections(torch.autograd.Function):
-    """Both directions at once, forwards and in back-propagation; each is differentiated on the thread that runs it."""
+    """Both directions at once, in the forward pass and in back-propagation."""
 
     @staticmethod
     def forward(ctx: Any, runs: Any, inputs: Padded, parameters: Any, values: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
-        # Each direction gets its own leaf, so that the two graphs are apart and can be walked at the same time.
+        # Each direction gets its own leaf, so that the two graphs are separate.
         leaves = [values.detach().requires_grad_() for _ in runs]
         jobs = [partial(_values, run, inputs.with_values(leaf), True) for run, leaf in zip(runs, leaves, strict=True)]
         outputs = concurrently(*jobs)
@@ -166,7 +151,7 @@ def _values(run: Run, inputs: Padded, gradients: bool) -> Tensor:
 
 
 def concurrently(here: Callable[[], Any], beside: Callable[[], Any]) -> list[Any]:
-    """Both answers: the first computed on this thread, the second on another with the same number of torch threads."""
+    """Both results: the first job on this thread, the second on another with the same number of torch threads."""
     answer = _helper().submit(_as_here, torch.get_num_threads(), beside)
     try:
         first = here()
@@ -176,19 +161,19 @@ def concurrently(here: Callable[[], Any], beside: Callable[[], Any]) -> list[Any
 
 
 def _as_here(threads: int, job: Callable[[], Any]) -> Any:
-    torch.set_num_threads(threads)  # counted for each thread by the OpenMP runtime
+    torch.set_num_threads(threads)  # OpenMP keeps it for each thread
     return job()
 
 
 @cache
 def _helper() -> ThreadPoolExecutor:
-    """One thread for the other direction, started on first use and forgotten by a forked child."""
+    """One thread for the second direction, started on first use; a forked child starts its own."""
     os.register_at_fork(after_in_child=_helper.cache_clear)
     return ThreadPoolExecutor(1, thread_name_prefix="structseq-direction")
 
 
 class Stack(Encoder):
-    """Encoders one on top of another, with locked dropout on each one's output."""
+    """Encoders one on top of another, with dropout on the output of each."""
 
     def __init__(self, layers: Sequence[Encoder], dropout: nn.Module) -> None:
         super().__init__()
@@ -212,14 +197,10 @@ class Stack(Encoder):
 
 
 def reverse(states: Padded) -> Padded:
-    """Each row's real steps in reverse order; padding stays where it is. (B, T, H) -> (B, T, H)."""
+    """(B, T, H) -> (B, T, H): each row's real steps in reverse order, then its padding."""
     if states.full:
         return states.with_values(states.values.flip(1))
-    return states.with_values(states.values.gather(1, _mirror(states).unsqueeze(-1).expand_as(states.values)))
-
-
-def _mirror(states: Padded) -> Tensor:
-    """(B, T) where each step of the reversed row comes from."""
     lengths = states.lengths.to(states.values.device).unsqueeze(1)
     steps = torch.arange(states.values.shape[1], device=states.values.device).unsqueeze(0)
-    return torch.where(steps < lengths, lengths - 1 - steps, steps)
+    sources = torch.where(steps < lengths, lengths - 1 - steps, steps)  # (B, T)
+    return states.with_values(states.values.gather(1, sources.unsqueeze(-1).expand_as(states.values)))

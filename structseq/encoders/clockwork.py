@@ -1,4 +1,4 @@
-"""Clockwork network: modules that move at their own pace."""
+"""Clockwork network: modules of units, each updated with its own period."""
 
 from __future__ import annotations
 
@@ -17,30 +17,19 @@ from structseq.section import Count
 
 
 class Clockwork(Recurrent):
-    """A hidden layer in modules, each with a period; only the modules that are due move (Koutnik, Greff, Gomez and
-    Schmidhuber 2014, section 3).
+    """A hidden layer in modules, each updated with its own period (Koutnik et al. 2014, section 3).
 
     h_t = tanh(W x_t + R h_{t-1} + b) for the units of modules whose period divides t (t from 0), h_{t-1} for the
-    others. R is block-triangular: a module hears itself and the slower ones.
+    others. R is block-triangular: a module reads itself and the slower ones.
 
-    Parameters
-    ----------
-    in_width, width, recurrent_dropout:
-        As in `Recurrent`.
-    periods:
-        Of the modules, in steps, rising; the units are shared out evenly, the first modules taking what is left over.
+    The units are divided evenly among the modules; the first ones take the remainder.
     """
 
     class Options(EncoderOptions):
         periods: tuple[Count, ...] = Field((1, 2, 4, 8), description="the modules' periods in steps, rising")
 
     def __init__(
-        self,
-        in_width: int,
-        width: int,
-        *,
-        recurrent_dropout: float = 0.0,
-        periods: Sequence[int] = (1, 2, 4, 8),
+        self, in_width: int, width: int, *, recurrent_dropout: float = 0.0, periods: Sequence[int] = (1, 2, 4, 8)
     ) -> None:
         super().__init__(in_width, width, recurrent_dropout=recurrent_dropout)
         if not periods or any(a >= b for a, b in zip((0, *periods), periods, strict=False)) or len(periods) > width:
@@ -54,7 +43,7 @@ class Clockwork(Recurrent):
         self.input = nn.Linear(in_width, width)
         nn.init.xavier_uniform_(self.input.weight)
         nn.init.zeros_(self.input.bias)
-        # One row of blocks a module: its own and the slower modules' columns.
+        # One row of blocks a module, with the columns of itself and the slower ones.
         self.memory = nn.ParameterList(
             nn.init.orthogonal_(torch.empty(size, width - start))
             for size, start in zip(sizes, self.starts, strict=False)
@@ -62,7 +51,7 @@ class Clockwork(Recurrent):
 
     @property
     def recurrent(self) -> Tensor:
-        """(H, H) R, 0 where a module does not hear a faster one."""
+        """(H, H) R, 0 from faster modules."""
         pad = nn.functional.pad
         return torch.cat([pad(row, (start, 0)) for row, start in zip(self.memory, self.starts, strict=False)])
 
@@ -73,14 +62,14 @@ class Clockwork(Recurrent):
 
 
 class _Clock:
-    """Which units move when."""
+    """Which units are updated at a step."""
 
     def __init__(self, periods: Sequence[int], starts: Sequence[int], device: torch.device) -> None:
         self.periods, self.starts, self.device = periods, starts, device
         self.known: dict[tuple[bool, ...], tuple[int, Tensor | None]] = {}
 
     def at(self, t: int) -> tuple[int, Tensor | None]:
-        """The first so many units, among them all that are due, and (None where all of them are) those that are."""
+        """The number of units up to the last one due, and a mask of those due among them (None: all)."""
         due = tuple(t % period == 0 for period in self.periods)
         if due not in self.known:
             slowest = max((m + 1 for m, moves in enumerate(due) if moves), default=0)
@@ -92,7 +81,7 @@ class _Clock:
 
 
 class _Unroll(torch.autograd.Function):
-    """All steps, and back-propagation through them written out; a step's product has the due units' rows alone."""
+    """All steps and their back-propagation; a step multiplies by the rows up to the last unit due."""
 
     @staticmethod
     def forward(ctx: Any, shares: Tensor, recurrent: Tensor, periods: Sequence[int], starts: Sequence[int]) -> Tensor:
@@ -134,7 +123,7 @@ class _Unroll(torch.autograd.Function):
 
 
 def _to_recurrent(into: Tensor, states: Tensor, clock: _Clock) -> Tensor:
-    """(H, H) the gradient of R, each module's rows from the steps at which it moved."""
+    """(H, H) the gradient of R; a module's rows come from the steps that updated it."""
     gradient = states.new_zeros(states.shape[-1], states.shape[-1])
     for period, start, end in zip(clock.periods, clock.starts, clock.starts[1:], strict=False):
         moved, before = into[period::period, :, start:end], states[period - 1 : -1 : period, :, start:]

@@ -1,4 +1,4 @@
-"""Jordan's network: what the network answered is its memory."""
+"""Jordan's network: its output is its memory."""
 
 from __future__ import annotations
 
@@ -18,21 +18,12 @@ ACTIVATIONS = ("tanh", "logistic", "linear")
 
 
 class Jordan(Recurrent):
-    """The output layer's activations are the memory (Jordan 1986); the output layer is part of the encoder.
+    """The output of the last step is the memory (Jordan 1986); the output layer is part of the encoder.
 
     h_t = tanh(W x_t + R y_{t-1} + b),  y_t = a(V h_t + c);  the states are y.
 
-    With as many outputs as there are tags and a head that reads them as they are (``head.projection="none"``), the
-    memory is what the head is taught to answer.
-
-    Parameters
-    ----------
-    in_width, width, recurrent_dropout:
-        As in `Recurrent`; ``width`` is that of h.
-    outputs:
-        Width of y, and so of the states; ``width`` where None.
-    activation:
-        a: ``"tanh"``, ``"logistic"`` or ``"linear"``.
+    h is ``width`` wide; y is ``outputs`` wide, or ``width`` if None. With ``outputs="tags"`` and
+    ``head.projection="none"``, the memory holds the scores of the tags.
     """
 
     class Options(EncoderOptions):
@@ -64,11 +55,6 @@ class Jordan(Recurrent):
         nn.init.orthogonal_(self.output.weight)
         nn.init.orthogonal_(self.memory)
 
-    @property
-    def recurrent(self) -> Tensor:
-        """(H, outputs) R."""
-        return self.memory
-
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
         shares = self.input(values.transpose(0, 1))  # (T, B, H)
         outputs: Tensor = _Unroll.apply(shares, recurrent, self.output.weight, self.output.bias, self.activation)
@@ -76,8 +62,7 @@ class Jordan(Recurrent):
 
 
 class _Unroll(torch.autograd.Function):
-    """All steps, and back-propagation through them written out: two products a step each way, the weights' own
-    gradients in one product each."""
+    """All steps and their back-propagation: two products a step; the gradient of each weight matrix is one product."""
 
     @staticmethod
     def forward(ctx: Any, shares: Tensor, recurrent: Tensor, out: Tensor, bias: Tensor, activation: str) -> Tensor:
@@ -100,11 +85,11 @@ class _Unroll(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         hidden, outputs, recurrent, out = ctx.saved_tensors
-        given = upstream[0].contiguous()
+        gradients = upstream[0].contiguous()
         slope, bend = 1 - hidden.square(), _slope(outputs, ctx.activation)
         into_hidden, into_outputs = torch.empty_like(hidden), torch.empty_like(outputs)
         for t in range(len(hidden) - 1, -1, -1):
-            d = given[t] if t + 1 == len(hidden) else torch.addmm(given[t], into_hidden[t + 1], recurrent)
+            d = gradients[t] if t + 1 == len(hidden) else torch.addmm(gradients[t], into_hidden[t + 1], recurrent)
             d = torch.mul(d, bend[t], out=into_outputs[t]) if bend is not None else into_outputs[t].copy_(d)
             torch.mm(d, out, out=into_hidden[t]).mul_(slope[t])
         to_recurrent = into_hidden[1:].flatten(0, 1).T @ outputs[:-1].flatten(0, 1)
@@ -113,7 +98,7 @@ class _Unroll(torch.autograd.Function):
 
 
 def _slope(outputs: Tensor, activation: str) -> Tensor | None:
-    """The activation's derivative, from its values; None where it is 1."""
+    """The activation's derivative, from its values; None if it is 1."""
     if activation == "linear":
         return None
     return 1 - outputs.square() if activation == "tanh" else outputs * (1 - outputs)

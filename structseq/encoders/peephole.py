@@ -1,4 +1,4 @@
-"""LSTM with peepholes: the gates see the cell."""
+"""LSTM with peepholes: the gates read the cell."""
 
 from __future__ import annotations
 
@@ -18,28 +18,13 @@ Saved = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class PeepholeLSTM(Recurrent):
-    """Long short-term memory whose gates also see the cell (Gers and Schmidhuber 2000; Gers, Schraudolph and
-    Schmidhuber 2002, section 3).
+    """Long short-term memory whose gates also read the cell (Gers, Schraudolph and Schmidhuber 2002, section 3).
 
     With z, z_i, z_f, z_o linear in (x_t, a_{t-1}), f logistic, g and h the hyperbolic tangent::
 
         c' = g(z) f(z_i + p_i c) + c f(z_f + p_f c),   a = h(c') f(z_o + p_o c')
 
-    The states are a. Each peephole joins a cell to its own gates alone.
-
-    Parameters
-    ----------
-    in_width, width, recurrent_dropout:
-        As in `Recurrent`.
-    activation:
-        g and h: ``"tanh"`` or ``"linear"``.
-
-    Attributes
-    ----------
-    input:
-        F to 4H, the gates in the order input, forget, cell, output.
-    peepholes:
-        (3, H) p_i, p_f, p_o; 0 at first, when it is an ordinary LSTM.
+    The states are a. Each cell has peepholes to its own gates only. With ``activation="linear"``, g and h are linear.
     """
 
     class Options(EncoderOptions):
@@ -50,9 +35,9 @@ class PeepholeLSTM(Recurrent):
         if activation not in ("tanh", "linear"):
             raise ConfigError(f"encoder.activation: expected tanh or linear for lstm_peephole, found {activation!r}")
         self.linear = activation == "linear"
-        self.input = nn.Linear(in_width, 4 * width)
+        self.input = nn.Linear(in_width, 4 * width)  # the gates in the order input, forget, cell, output
         self.memory = nn.Parameter(torch.empty(4 * width, width))
-        self.peepholes = nn.Parameter(torch.zeros(3, width))
+        self.peepholes = nn.Parameter(torch.zeros(3, width))  # p_i, p_f, p_o
         nn.init.xavier_uniform_(self.input.weight)
         nn.init.zeros_(self.input.bias)
         with torch.no_grad():
@@ -60,11 +45,6 @@ class PeepholeLSTM(Recurrent):
                 nn.init.orthogonal_(gate)
             # The forget gate starts open (Jozefowicz, Zaremba and Sutskever 2015, section 2.3).
             self.input.bias[width : 2 * width] = 1.0
-
-    @property
-    def recurrent(self) -> Tensor:
-        """(4H, H) weights from the state before."""
-        return self.memory
 
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
         shares = self.input(values.transpose(0, 1))  # (T, B, 4H)
@@ -76,7 +56,7 @@ class PeepholeLSTM(Recurrent):
         return {"input": i, "forget": f, "output": o}
 
     def cells(self, inputs: Padded) -> Tensor:
-        """(B, T, H) what the cells hold after each step."""
+        """(B, T, H) the cells after each step."""
         return self._steps(inputs)[1].transpose(0, 1)
 
     def _steps(self, inputs: Padded) -> Saved:
@@ -86,7 +66,7 @@ class PeepholeLSTM(Recurrent):
 
 
 def unroll(shares: Tensor, recurrent: Tensor, peepholes: Tensor, linear: bool) -> Saved:
-    """The gates as they opened (T, B, 4H), the cells (T, B, H), h of the cells, and the states."""
+    """The gates (T, B, 4H), the cells (T, B, H), h of the cells, and the states."""
     width = recurrent.shape[1]
     gates, back = shares.clone(), recurrent.T
     cells, squashed, states = (shares.new_empty(*shares.shape[:2], width) for _ in range(3))
@@ -111,7 +91,7 @@ def unroll(shares: Tensor, recurrent: Tensor, peepholes: Tensor, linear: bool) -
 
 
 class _Unroll(torch.autograd.Function):
-    """All steps, and back-propagation through them written out."""
+    """All steps and their back-propagation."""
 
     @staticmethod
     def forward(ctx: Any, shares: Tensor, recurrent: Tensor, peepholes: Tensor, linear: bool) -> Tensor:
@@ -124,13 +104,13 @@ class _Unroll(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         gates, cells, squashed, states, recurrent, peepholes = ctx.saved_tensors
-        given, (p_i, p_f, p_o) = upstream[0].contiguous(), peepholes
+        gradients, (p_i, p_f, p_o) = upstream[0].contiguous(), peepholes
         to_three, to_output, to_cell = _slopes(gates, cells, squashed, ctx.linear)
         width = recurrent.shape[1]
         into = torch.empty_like(gates)  # (T, B, 4H) gradients of what goes into the gates
         carried: Tensor | None = None
         for t in range(len(gates) - 1, -1, -1):
-            d_state = given[t] if t + 1 == len(gates) else torch.addmm(given[t], into[t + 1], recurrent)
+            d_state = gradients[t] if t + 1 == len(gates) else torch.addmm(gradients[t], into[t + 1], recurrent)
             three, d_o = into[t, :, : 3 * width], into[t, :, 3 * width :]
             torch.mul(d_state, to_output[t], out=d_o)
             d_cell = torch.mul(d_state, to_cell[t]).addcmul_(d_o, p_o)
@@ -146,8 +126,7 @@ class _Unroll(torch.autograd.Function):
 
 
 def _slopes(gates: Tensor, cells: Tensor, squashed: Tensor, linear: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """For all steps: of c' by what goes into the input gate, forget gate and cell (T, B, 3, H); of a by what goes into
-    the output gate (T, B, H), and by c' (T, B, H)."""
+    """For all steps, the derivatives of c' by z_i, z_f and z (T, B, 3, H), of a by z_o (T, B, H), and of a by c'."""
     i, f, g, o = gates.chunk(4, -1)
     before = nn.functional.pad(cells, (0, 0, 0, 0, 1, 0))[:-1]
     three = torch.stack([g * i * (1 - i), before * f * (1 - f), i if linear else i * (1 - g.square())], 2)

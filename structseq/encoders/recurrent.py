@@ -1,4 +1,4 @@
-"""Recurrent encoders: what they share, and those on torch's fused kernels (Elman, LSTM, GRU)."""
+"""Recurrent encoders: their common base, and those on torch's fused kernels (Elman, LSTM, GRU)."""
 
 from __future__ import annotations
 
@@ -20,37 +20,25 @@ from structseq.padded import Padded
 
 
 class Recurrent(Encoder):
-    """An encoder with a memory, one direction: reads a row from its first step on, starting from an empty memory.
+    """An encoder with a memory that reads a row from its first step on, starting with zeros.
 
-    Parameters
-    ----------
-    in_width, width:
-        F and H.
-    recurrent_dropout:
-        Dropout on `recurrent`, drawn once a batch (Merity, Keskar and Socher 2018, "weight-dropped LSTM").
-
-    Attributes
-    ----------
-    mixes:
-        Whether `run` may be computed in the mixed precision that is switched on around it; otherwise it gets full
-        precision, since a loop of its own writes each step into memory of one type.
+    ``recurrent_dropout`` applies to `recurrent`, drawn once a batch (Merity et al. 2018, "weight-dropped LSTM").
     """
 
-    mixes: bool = False
+    mixes: bool = False  # whether `run` supports autocast; otherwise it gets full precision
 
     def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0) -> None:
         super().__init__()
         self.in_width, self.width, self.recurrent_dropout = in_width, width, recurrent_dropout
 
     @property
-    @abstractmethod
     def recurrent(self) -> Tensor:
-        """The weights through which the memory acts on the next step."""
+        """The weights from the last step's memory: by default the parameter ``memory``."""
+        return self.get_parameter("memory")
 
     @abstractmethod
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
-        """(B, T, H) states of inputs (B, T, F), B and T at least 1, with ``recurrent`` in the place of its
-        namesake."""
+        """(B, T, H) states of inputs (B, T, F), B and T at least 1, with these ``recurrent`` weights."""
 
     def draw(self) -> Tensor | None:
         if not self.training or not self.recurrent_dropout:
@@ -71,7 +59,7 @@ class Recurrent(Encoder):
 
 
 class Fused(Recurrent):
-    """A network that torch has a kernel for."""
+    """A network with a fused kernel in torch."""
 
     mixes = True
 
@@ -91,12 +79,12 @@ class Fused(Recurrent):
         if recurrent is kernel.weight_hh_l0:
             states: Tensor = kernel(values)[0]
             return states
-        with _laid_out_anew() if values.is_cuda else nullcontext():
+        with _allow_scattered_weights() if values.is_cuda else nullcontext():
             replaced: Tensor = torch.func.functional_call(kernel, {"weight_hh_l0": recurrent}, (values,))[0]
         return replaced
 
     def _start(self) -> None:
-        """Glorot's weights for the input, orthogonal ones for each gate's memory, no biases."""
+        """Initialise: Glorot for the input, orthogonal for each gate's recurrent weights, biases 0."""
         to_gates, recurrent, *biases = self.kernel.parameters()
         nn.init.xavier_uniform_(to_gates)
         with torch.no_grad():
@@ -107,17 +95,7 @@ class Fused(Recurrent):
 
 
 class Elman(Fused):
-    """The simple recurrent network: the hidden layer's output is the memory (Elman 1990).
-
-    h_t = tanh(W x_t + R h_{t-1} + b)
-
-    Parameters
-    ----------
-    in_width, width, recurrent_dropout:
-        As in `Recurrent`.
-    activation:
-        ``"tanh"`` or ``"relu"``.
-    """
+    """The simple recurrent network (Elman 1990): h_t = tanh(W x_t + R h_{t-1} + b)."""
 
     class Options(EncoderOptions):
         activation: Literal["tanh", "relu"] = Field("tanh", description="of the hidden layer")
@@ -138,8 +116,6 @@ class LSTM(Fused):
     """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers, Schmidhuber and Cummins 2000).
 
     c_t = f_t * c_{t-1} + i_t * tanh(g_t),  h_t = o_t * tanh(c_t);  i, f, o = logistic and g = linear in (x_t, h_{t-1}).
-
-    Parameters are those of `Recurrent`.
     """
 
     def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0) -> None:
@@ -155,21 +131,14 @@ class LSTM(Fused):
         return self.lstm
 
     def gates(self, inputs: Padded) -> dict[str, Tensor]:
-        opened = self._opened(inputs)
-        i, f, _, o = opened.sigmoid().chunk(4, -1)
+        i, f, _, o = gate_inputs(self.lstm, inputs.values, self(inputs).values).sigmoid().chunk(4, -1)
         return {"input": i, "forget": f, "output": o}
-
-    def _opened(self, inputs: Padded) -> Tensor:
-        """(B, T, 4H) what goes into the gates, in torch's order i f g o."""
-        return into_gates(self.lstm, inputs.values, self(inputs).values)
 
 
 class GRU(Fused):
-    """Gated recurrent unit (Cho et al. 2014, section 2.3), with the reset after the product, as torch's kernel has it.
+    """Gated recurrent unit (Cho et al. 2014, section 2.3), with the reset after the product, as in torch's kernel.
 
     h_t = z_t * h_{t-1} + (1 - z_t) * tanh(W x_t + b + r_t * (R h_{t-1} + b'));  r, z = logistic in (x_t, h_{t-1}).
-
-    Parameters are those of `Recurrent`.
     """
 
     def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0) -> None:
@@ -182,21 +151,20 @@ class GRU(Fused):
         return self.gru
 
     def gates(self, inputs: Padded) -> dict[str, Tensor]:
-        r, z, _ = into_gates(self.gru, inputs.values, self(inputs).values).chunk(3, -1)
+        r, z, _ = gate_inputs(self.gru, inputs.values, self(inputs).values).chunk(3, -1)
         return {"reset": r.sigmoid(), "update": z.sigmoid()}
 
 
 @contextmanager
-def _laid_out_anew() -> Iterator[None]:
-    """GPUs want a network's weights in one piece, and torch warns where some were replaced: it is meant so. Not for
-    several threads, which the directions on a CPU are."""
+def _allow_scattered_weights() -> Iterator[None]:
+    """Silence torch's warning on GPUs that replaced weights are not contiguous; not safe with several threads."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
         yield
 
 
-def into_gates(kernel: nn.RNNBase, values: Tensor, states: Tensor) -> Tensor:
-    """(B, T, gates H) W x_t + R h_{t-1} + both biases, for inputs (B, T, F) and the kernel's states (B, T, H)."""
+def gate_inputs(kernel: nn.RNNBase, values: Tensor, states: Tensor) -> Tensor:
+    """(B, T, gates H) W x_t + R h_{t-1} + biases, in torch's gate order, for inputs (B, T, F) and states (B, T, H)."""
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     inputs, recurrent, bias, other = (kernel.get_parameter(name) for name in names)
     before = nn.functional.pad(states, (0, 0, 1, 0))[:, :-1]

@@ -20,16 +20,8 @@ class SCRN(Recurrent):
 
     s_t = (1 - alpha) B x_t + alpha s_{t-1},   h_t = f(A x_t + P s_t + R h_{t-1} + b),   f logistic
 
-    The states are h and s side by side: the paper's output layer reads both.
-
-    Parameters
-    ----------
-    in_width, width, recurrent_dropout:
-        As in `Recurrent`; ``width`` is that of h, and the states are ``width + context`` wide.
-    context:
-        Number of slow units; 40 in the paper's main experiments.
-    context_decay:
-        alpha, 0.95 in the paper: a context unit remembers about 1 / (1 - alpha) steps.
+    The states are h and s side by side, ``width + context`` wide. alpha is ``context_decay``: a slow unit remembers
+    about 1 / (1 - alpha) steps. The defaults are those of the paper's main experiments.
     """
 
     class Options(EncoderOptions):
@@ -61,13 +53,8 @@ class SCRN(Recurrent):
         # The logistic's slope is 1/4 at most.
         nn.init.orthogonal_(self.memory, gain=4.0)
         with torch.no_grad():
-            # Its values lie around 1/2: the bias takes their mean away, so that no unit starts saturated.
+            # Its values lie around 1/2; the bias subtracts their mean, so that no unit starts saturated.
             self.input.bias.copy_(-0.5 * self.memory.sum(1))
-
-    @property
-    def recurrent(self) -> Tensor:
-        """(H, H) R."""
-        return self.memory
 
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
         steps = values.transpose(0, 1)
@@ -93,7 +80,7 @@ class _Decay(torch.autograd.Function):
 
 
 def decayed(added: Tensor, alpha: float, steps: range, neighbour: int) -> Tensor:
-    """``added`` (T, ...), each of ``steps`` with ``alpha`` times its neighbour's sum added."""
+    """``added`` (T, ...); to each of ``steps``, ``alpha`` times its neighbour's sum is added."""
     sums = added.clone(memory_format=torch.contiguous_format)
     for t in steps:
         sums[t].add_(sums[t + neighbour], alpha=alpha)
@@ -101,7 +88,7 @@ def decayed(added: Tensor, alpha: float, steps: range, neighbour: int) -> Tensor
 
 
 class _Unroll(torch.autograd.Function):
-    """h_t = logistic(u_t + R h_{t-1}) for u (T, B, H), and back-propagation through the steps written out."""
+    """h_t = logistic(u_t + R h_{t-1}) for u (T, B, H), and its back-propagation."""
 
     @staticmethod
     def forward(ctx: Any, shares: Tensor, recurrent: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ Numbers = NDArray[np.int64]
 
 
 class FeatureOptions(Section):
-    """A further word feature: which one. A kind adds its own options."""
+    """Options of a further word feature; each class adds its own."""
 
     type: str = Field(description='a row of the word features table, or "package.module:Class"')
 
@@ -28,14 +28,10 @@ class FeatureOptions(Section):
 
 
 class Feature(ABC):
-    """What is known of a word from its spelling, as integers.
+    """Turns words into integers, each word from its spelling alone.
 
-    Parameters
-    ----------
-    options:
-        The feature's section.
-    vocabularies:
-        What `count` returned, and ``words``: each distinct word of the training data with its count.
+    It is built from its section and from the vocabularies of `count`, with ``words`` added: the distinct words of the
+    training data and their counts.
     """
 
     @abstractmethod
@@ -43,9 +39,9 @@ class Feature(ABC):
 
     @classmethod
     def count(cls, options: Any, words: Vocabulary) -> dict[str, Vocabulary]:
-        """The vocabularies that it needs, by name, counted on the distinct words of the training data."""
+        """The vocabularies of the feature, by name, counted on the distinct words of the training data."""
         return {}
 
     @abstractmethod
     def index(self, words: Sequence[str]) -> Numbers:
-        """(D, ...) integers of D words; where the second axis is as long as the longest word needs, padding is 0."""
+        """(D, ...) integers of D words. If the second axis depends on the longest word, padding is 0."""

@@ -1,73 +1,104 @@
-"""Sentences -> the numbers of their words and further columns, padded to one table."""
+"""Sentences -> numbers: vocabularies counted on the training data, and batches padded to one table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 
 from structseq.data.example import Example
+from structseq.data.modality import FRAMES, modality_of
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import DataError
-from structseq.features.base import Numbers
+from structseq.features.base import Feature, Numbers
+from structseq.features.vectors import Floats, Vectors, read_vectors
+from structseq.features.words import Affixes, Characters, OwnFeatureOptions, Words
 
-# How the vocabulary of a further column is named: column.NAME
+# The vocabulary of a further column is named column.NAME
 COLUMN = "column."
+
+
+class Counted(NamedTuple):
+    """Counts of the training data, as `structseq.model.Model` needs them."""
+
+    vocabularies: dict[str, Vocabulary]
+    widths: dict[str, int]
+    vectors: Floats | None = None  # (V, width) the pretrained vectors of the file, unchanged
+
+
+def count_vocabularies(
+    options: OwnFeatureOptions, columns: Iterable[str], examples: Sequence[Example], known: Vocabulary | None = None
+) -> Counted:
+    """Count the vocabularies of the built-in features and of further input ``columns``; ``known`` words are added."""
+    if modality_of(examples) is FRAMES:
+        return Counted({}, {"frames": examples[0].frames.shape[1]})
+    counted = Counter(word for example in examples for word in example.tokens)
+    counted.update(dict(zip(known.items, known.counts, strict=True)) if known is not None else {})
+    words = Vocabulary.count(counted, open=False)
+    vocabularies = {
+        "words": words,
+        **Characters.count(options.characters, words),
+        **Affixes.count(options.affixes, words),
+    }
+    for name in columns:
+        vocabularies[COLUMN + name] = Vocabulary.count(Counter(v for e in examples for v in column_of(e, name)))
+    if not options.words.vectors:
+        return Counted(vocabularies, {})
+    listed, table = read_vectors(options.words.vectors)
+    vocabularies["vectors"] = Vocabulary(listed, open=True)
+    return Counted(vocabularies, {"vectors": table.shape[1]}, table)
+
+
+def build_features(options: OwnFeatureOptions, vocabularies: Mapping[str, Vocabulary]) -> dict[str, Feature]:
+    """The built-in features of a model that reads tokens, by name, in the order of their vectors."""
+    found: dict[str, Feature] = {}
+    if options.words.on:
+        found["words"] = Words(options.words, vocabularies)
+    if "vectors" in vocabularies:
+        found["vectors"] = Vectors(options.words, vocabularies)
+    if options.characters.on:
+        found["characters"] = Characters(options.characters, vocabularies)
+    if options.affixes.on:
+        found["affixes"] = Affixes(options.affixes, vocabularies)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """Sentences as numbers, padded on the right with 0.
+    """Sentences as int64 numbers, padded on the right with 0."""
 
-    Attributes
-    ----------
-    ids: (B, T) int64
-        Number of each token's word: below V a known word, from V on ``oov_words[id - V]``.
-    oov_words:
-        The distinct words of this batch that training never saw (out of vocabulary).
-    columns:
-        (B, T) int64 for each further input column.
-    lengths: (B,) int64
-    """
-
-    ids: Numbers
-    oov_words: tuple[str, ...]
-    columns: Mapping[str, Numbers]
-    lengths: Numbers
+    ids: Numbers  # (B, T), below V a known word, from V on oov_words[id - V]
+    oov_words: tuple[str, ...]  # distinct words of this batch that are not in the training data
+    columns: Mapping[str, Numbers]  # (B, T) for each further input column
+    lengths: Numbers  # (B,)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenEncoder:
-    """Turns sentences into a `TokenBatch`.
+    """Turns sentences into a `TokenBatch`."""
 
-    Parameters
-    ----------
-    words:
-        Each distinct word of the training data.
-    columns:
-        Open vocabularies of further input columns (part of speech, gazetteer flags) by name.
-    """
-
-    words: Vocabulary
-    columns: Mapping[str, Vocabulary] = field(default_factory=dict)
+    words: Vocabulary  # each distinct word of the training data
+    columns: Mapping[str, Vocabulary] = field(default_factory=dict)  # open ones of further input columns, by name
 
     @staticmethod
     def of(vocabularies: Mapping[str, Vocabulary]) -> TokenEncoder:
-        """That of a model."""
+        """The encoder of a model with these vocabularies."""
         columns = {n.removeprefix(COLUMN): known for n, known in vocabularies.items() if n.startswith(COLUMN)}
         return TokenEncoder(vocabularies["words"], columns)
 
     def encode(self, examples: Sequence[Example]) -> TokenBatch:
-        """Numbers of a batch of examples; raises `DataError` where an input column is missing."""
+        """Numbers of a batch of examples; raises `DataError` if an input column is missing."""
         columns = {name: [column_of(example, name) for example in examples] for name in self.columns}
         return self.encode_tokens([example.tokens for example in examples], columns)
 
     def encode_tokens(
         self, sentences: Sequence[Sequence[str]], columns: Mapping[str, Sequence[Sequence[str]]] | None = None
     ) -> TokenBatch:
-        """The same for bare lists of tokens, with further columns by name."""
+        """Numbers of a batch of token lists, with further columns by name."""
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
         words = list(chain.from_iterable(sentences))
         numbers = np.array(self.words.numbers(words, unknown=-1), np.int64)
@@ -87,7 +118,7 @@ class TokenEncoder:
 
 
 def column_of(example: Example, name: str) -> tuple[str, ...]:
-    """The values of an input column; raises `DataError` where the example has none of that name."""
+    """The values of an input column; raises `DataError` if the example has none of that name."""
     try:
         return example.inputs[name]
     except KeyError:
@@ -96,7 +127,7 @@ def column_of(example: Example, name: str) -> tuple[str, ...]:
 
 
 def _pad(flat: Numbers, lengths: Numbers) -> Numbers:
-    """(B, T) from all rows laid end to end."""
+    """(B, T) from all rows, one after another."""
     longest = int(lengths.max()) if len(lengths) else 0
     if len(flat) == len(lengths) * longest:
         return flat.reshape(len(lengths), longest)

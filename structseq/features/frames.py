@@ -1,4 +1,4 @@
-"""Frames, steps that are numbers already, as of recordings: checked, padded, and their mean and deviation."""
+"""Frames (such as those of recordings): checked, padded, and their mean and deviation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from structseq.section import Section, Whole
 
 
 class FrameOptions(Section):
-    """What is done with frames before the encoder."""
+    """Preprocessing of frames before the encoder."""
 
     normalise: bool = Field(True, description="mean 0 and deviation 1 of each feature over the training frames")
     convolution: Whole = Field(0, ge=0, description="channels of a convolution over time; 0 turns it off")
@@ -27,16 +27,10 @@ class FrameOptions(Section):
 
 @dataclass(frozen=True, slots=True)
 class FrameBatch:
-    """Sequences of frames, padded on the right with 0.
+    """Sequences of frames, padded on the right with 0."""
 
-    Attributes
-    ----------
-    values: (B, T, F) float32
-    lengths: (B,) int64
-    """
-
-    values: NDArray[np.float32]
-    lengths: NDArray[np.int64]
+    values: NDArray[np.float32]  # (B, T, F)
+    lengths: NDArray[np.int64]  # (B,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +51,12 @@ class FrameEncoder:
     def frames(self, example: Example) -> NDArray[np.float32]:
         """(L, F) float32.
 
-        Raises `DataError`, with where the example is from, for one made of tokens, for frames that are no table of
-        numbers (L, F), of another width than the model's, or not finite.
+        Raises `DataError` for an example of tokens, and for frames of another shape or width than the model's, or not
+        finite.
         """
         where = f" at {example.source}" if example.source else ""
         try:
-            with np.errstate(over="ignore"):  # what float32 cannot hold is found below
+            with np.errstate(over="ignore"):  # infinities are found below
                 frames = np.asarray(example.frames, np.float32)
         except (TypeError, ValueError) as error:
             if isinstance(error, DataError):
@@ -81,20 +75,14 @@ class FrameEncoder:
 
 
 class FeatureStats(NamedTuple):
-    """Of each of F features.
-
-    Attributes
-    ----------
-    mean, deviation: (F,) float64
-        A feature that is always the same has deviation 1, so that it can be divided by.
-    """
+    """Mean and deviation of each of F features, (F,) float64; a constant feature has deviation 1."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
 
     @staticmethod
     def of(sequences: Sequence[NDArray[np.float32]], width: int) -> FeatureStats:
-        """Over all frames (L, F) of all sequences, F being ``width``; mean 0 and deviation 1 where there are none.
+        """Over all frames (L, ``width``) of all sequences; mean 0 and deviation 1 without frames.
 
         >>> FeatureStats.of([np.array([[1.0, 5.0]]), np.array([[3.0, 5.0]])], 2)
         FeatureStats(mean=array([2., 5.]), deviation=array([1., 1.]))
@@ -105,5 +93,5 @@ class FeatureStats(NamedTuple):
         mean = sum((each.sum(0, dtype=np.float64) for each in sequences), np.zeros(width)) / count
         squares = sum((np.square(each - mean).sum(0) for each in sequences), np.zeros(width))
         deviation = np.sqrt(squares / count)
-        deviation[deviation <= 1e-6 * np.abs(mean)] = 1.0  # beneath the steps of float32 there is but rounding
+        deviation[deviation <= 1e-6 * np.abs(mean)] = 1.0  # smaller deviations are rounding of float32
         return FeatureStats(mean, deviation)

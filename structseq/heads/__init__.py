@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from structseq.heads.autoencoding import AutoencodeHead
 from structseq.heads.base import Head
-from structseq.heads.by_token import HmmHead, SoftmaxHead
 from structseq.heads.classifying import ClassifyHead
 from structseq.heads.generating import GenerateHead
 from structseq.heads.joint import JointHead
 from structseq.heads.language_modelling import LanguageModelHead
 from structseq.heads.segmental import SegmentsHead
-from structseq.heads.tagging import CrfHead
-from structseq.heads.tempered import PerceptronHead, SvmHead
+from structseq.heads.tagging import CrfHead, SoftmaxHead
+from structseq.heads.tempered import HmmHead, PerceptronHead, SvmHead
 from structseq.heads.transcribing import CtcHead, TrimHead, WordLoopHead
 
 # A tag for each token
@@ -36,21 +35,7 @@ HEADS: dict[str, type[Head]] = {
 }
 
 __all__ = [
-    "HEADS",
-    "TAGGERS",
-    "TRANSCRIBERS",
-    "AutoencodeHead",
-    "ClassifyHead",
-    "CrfHead",
-    "CtcHead",
-    "GenerateHead",
-    "HmmHead",
-    "JointHead",
-    "LanguageModelHead",
-    "PerceptronHead",
-    "SegmentsHead",
-    "SoftmaxHead",
-    "SvmHead",
-    "TrimHead",
+    "HEADS", "TAGGERS", "TRANSCRIBERS", "AutoencodeHead", "ClassifyHead", "CrfHead", "CtcHead", "GenerateHead",
+    "HmmHead", "JointHead", "LanguageModelHead", "PerceptronHead", "SegmentsHead", "SoftmaxHead", "SvmHead", "TrimHead",
     "WordLoopHead",
-]
+]  # fmt: skip

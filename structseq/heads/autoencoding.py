@@ -1,7 +1,8 @@
-"""Autoencoding: a sequence becomes one vector, and a decoder says the sequence again from that vector alone, so that
-the vector must hold what matters; nothing needs a label. Of text: Dai and Le 2015, "Semi-supervised sequence learning".
-Of speech: Chung, Wu, Shen, Lee and Lee 2016, "Audio Word2Vec: Unsupervised learning of audio segment representations
-using sequence-to-sequence autoencoder"."""
+"""Autoencoding: a sequence becomes one vector, and a decoder reconstructs the sequence from that vector alone.
+
+Of text: Dai and Le 2015, "Semi-supervised sequence learning". Of speech: Chung et al. 2016, "Audio Word2Vec:
+Unsupervised learning of audio segment representations using sequence-to-sequence autoencoder".
+"""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from structseq.config import EncoderOptions, HeadOptions
+from structseq.config import HeadOptions
 from structseq.data.axis_names import Axis, axis_names
 from structseq.data.example import Example
 from structseq.errors import ConfigError
 from structseq.features.frames import FeatureStats
+from structseq.heads.base import SequenceHead, full_precision
 from structseq.heads.classifying import Pooling
-from structseq.heads.sequence import SequenceHead
 from structseq.padded import Padded
 from structseq.section import Count
 from structseq.spans.tagset import TagSet
@@ -29,15 +30,9 @@ from structseq.structures.steps import END, State, Steps
 
 
 class Normals(Distribution):
-    """Independent normal distributions of variance 1: of each row's frames, given their means.
+    """Independent normal distributions of variance 1 for each row's frames, with means (B, T, F) and lengths (B,).
 
     log p(x) = -1/2 sum_t sum_f ((x_tf - mean_tf)^2 + log 2 pi)
-
-    Parameters
-    ----------
-    mean: (B, T, F)
-    lengths: (B,)
-        What lies beyond is never read.
     """
 
     def __init__(self, mean: Tensor, lengths: Tensor) -> None:
@@ -54,23 +49,17 @@ class Normals(Distribution):
         return Ranked(self.mean, self.log_prob(self.mean))
 
 
-class Saying(nn.Module):
-    """A recurrent network that says symbols from a vector, which it reads at each step beside the symbol before.
+class TokenDecoder(nn.Module):
+    """A recurrent network that generates symbols; each step reads the vector and the symbol before.
 
-    Parameters
-    ----------
-    choices:
-        K + 1: the symbols, and the end, number 0, whose vector stands for the beginning.
-    vector, width, embedding:
-        Widths of the vector, of the state, and of a symbol.
-    forgetting:
-        Probability in training that the symbol before is not told, so that it must be known from the vector (Bowman et
-        al. 2016, "Generating sentences from a continuous space", section 3.1).
+    ``choices`` is K + 1: the symbols, and the end, number 0, whose vector also stands for the beginning. With
+    probability ``word_dropout``, training hides the symbol before (Bowman et al. 2016, "Generating sentences from a
+    continuous space", section 3.1).
     """
 
-    def __init__(self, choices: int, *, vector: int, width: int, embedding: int, forgetting: float) -> None:
+    def __init__(self, choices: int, *, vector: int, width: int, embedding: int, word_dropout: float) -> None:
         super().__init__()
-        self.choices, self.forgetting = choices, forgetting
+        self.choices, self.word_dropout = choices, word_dropout
         self.embedding = nn.Embedding(choices, embedding)
         self.first = nn.Linear(vector, 2 * width)
         self.lstm = nn.LSTM(embedding + vector, width, batch_first=True)
@@ -78,19 +67,18 @@ class Saying(nn.Module):
 
     def run(self, symbols: Tensor, vector: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, State]:
         """Log-probabilities (N, U, K + 1) after each of ``symbols`` (N, U), and the state (hidden, cell, vector)."""
-        told = self.embedding(symbols)
-        if self.training and self.forgetting:
-            told = told * (torch.rand(told.shape[:2], device=told.device) >= self.forgetting).unsqueeze(2)
+        before = self.embedding(symbols)
+        if self.training and self.word_dropout:
+            before = before * (torch.rand(before.shape[:2], device=before.device) >= self.word_dropout).unsqueeze(2)
         beside = vector.unsqueeze(1).expand(-1, symbols.shape[1], -1)
-        found, (hidden, cell) = self.lstm(torch.cat([told, beside], 2), tuple(part.unsqueeze(0) for part in state))
-        scores = self.score(found)
-        return scores.to(torch.promote_types(scores.dtype, torch.float32)).log_softmax(-1), (hidden[0], cell[0], vector)
+        found, (hidden, cell) = self.lstm(torch.cat([before, beside], 2), tuple(part.unsqueeze(0) for part in state))
+        return full_precision(self.score(found)).log_softmax(-1), (hidden[0], cell[0], vector)
 
 
-class Spoken:
-    """The `Stepper` of a batch of vectors (B, D)."""
+class TokenStepper:
+    """The `Stepper` of `TokenDecoder` for a batch of vectors (B, D)."""
 
-    def __init__(self, saying: Saying, vectors: Tensor) -> None:
+    def __init__(self, saying: TokenDecoder, vectors: Tensor) -> None:
         self.saying, self.vectors = saying, vectors
         self.rows, self.choices = len(vectors), saying.choices
 
@@ -113,9 +101,8 @@ class Spoken:
         return self.saying.run(symbols, self.vectors, self._initial())[0]
 
 
-class Drawing(nn.Module):
-    """A recurrent network that draws frames from a vector, all at once: each step reads the vector, where in the
-    sequence it is, and how long that is."""
+class FrameDecoder(nn.Module):
+    """A recurrent network from a vector to frames; each step reads the vector, its position and the length."""
 
     def __init__(self, frames: int, *, vector: int, width: int) -> None:
         super().__init__()
@@ -126,35 +113,19 @@ class Drawing(nn.Module):
         """(B, T, F) from vectors (B, D)."""
         if not steps or not len(vectors):
             return vectors.new_zeros(len(vectors), steps, self.frame.out_features)
-        with torch.autocast(vectors.device.type, enabled=False):  # eight bits cannot tell the places of a row apart
+        with torch.autocast(vectors.device.type, enabled=False):  # bfloat16 is too coarse for positions
             vectors = vectors.to(self.frame.weight)
             long = lengths.to(vectors).clamp(min=1).view(-1, 1, 1)
             place = torch.arange(steps, device=vectors.device).to(vectors).view(1, -1, 1) / long
-            told = torch.cat([place, long.log().expand(-1, steps, -1)], 2)
-            return self.frame(self.lstm(torch.cat([vectors.unsqueeze(1).expand(-1, steps, -1), told], 2))[0])
+            where = torch.cat([place, long.log().expand(-1, steps, -1)], 2)
+            return self.frame(self.lstm(torch.cat([vectors.unsqueeze(1).expand(-1, steps, -1), where], 2))[0])
 
 
 class AutoencodeHead(SequenceHead):
-    """One vector for a sequence, the bottleneck, learned by saying the sequence again; of tokens by `Saying`, of frames
-    by `Drawing`. Dropout on the inputs makes it a denoising autoencoder (Chung et al. 2016, section 2.3).
+    """One vector for a sequence, learned by reconstruction: of tokens by `TokenDecoder`, of frames by `FrameDecoder`.
 
-    Parameters
-    ----------
-    in_width:
-        H.
-    tags:
-        The known words, as plain tags; none where frames are read.
-    frames:
-        Numbers in a frame, F; 0 where tokens are read.
-    bottleneck, decoder, embedding:
-        Width of the vector, of the decoder's state, and of a word's vector in the decoder.
-    dropout:
-        Probability that the decoder is not told the word before (0.5 where not given); see `Saying`.
-
-    Raises
-    ------
-    ConfigError
-        For ``embedding`` (64 where not given) or ``dropout`` where frames are read.
+    With dropout on the inputs it is a denoising autoencoder (Chung et al. 2016, section 2.3). ``frames`` is F, or 0 for
+    tokens, whose ``tags`` are the known words; ``embedding`` and ``dropout`` are for tokens only.
     """
 
     class Options(HeadOptions):
@@ -181,56 +152,40 @@ class AutoencodeHead(SequenceHead):
         super().__init__()
         for name, value in (("embedding", embedding), ("dropout", dropout)):
             if frames and value is not None:
-                raise ConfigError(f"head.{name}: an autoencoder of frames says no words; leave it out")
+                raise ConfigError(f"head.{name}: an autoencoder of frames has no words; leave it out")
         embedding, dropout = 64 if embedding is None else embedding, 0.5 if dropout is None else dropout
         self.tags, self.frames = tags, frames
         self.pooling = Pooling("last", in_width)
         self.bottleneck = nn.Linear(self.pooling.width, bottleneck)
-        self.drawing = Drawing(frames, vector=bottleneck, width=decoder) if frames else None
-        self.saying = (
-            None
-            if frames
-            else Saying(1 + len(tags.labels), vector=bottleneck, width=decoder, embedding=embedding, forgetting=dropout)
-        )
+        widths = {"vector": bottleneck, "width": decoder}
+        self.drawing = FrameDecoder(frames, **widths) if frames else None
+        choices = 1 + len(tags.labels)
+        self.saying = None if frames else TokenDecoder(choices, **widths, embedding=embedding, word_dropout=dropout)
         self.register_buffer("longest", torch.zeros((), dtype=torch.int64))
         self.register_buffer("mean", torch.zeros(frames))
         self.register_buffer("deviation", torch.ones(frames))
 
     @classmethod
-    def build(
-        cls,
-        options: HeadOptions,
-        in_width: int,
-        tags: TagSet,
-        *,
-        encoder: EncoderOptions,
-        labels: Sequence[str] = (),
-        frames: int = 0,
-    ) -> Self:
+    def build(cls, options: HeadOptions, in_width: int, tags: TagSet, *, frames: int = 0, **_: Any) -> Self:
         return cls(in_width, tags, frames=frames, **options.beyond(HeadOptions))
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         if self.frames:
             return {}
         rows = axis_names(self.tags.labels)
-        return {
-            "saying.embedding.weight": [rows, None],
-            "saying.score.weight": [rows, None],
-            "saying.score.bias": [rows],
-        }
+        weights = {f"saying.{layer}.weight": [rows, None] for layer in ("embedding", "score")}
+        return {**weights, "saying.score.bias": [rows]}
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Count the longest sequence, and each feature's mean and deviation."""
         self.get_buffer("longest").fill_(max(map(len, examples), default=0))
         if self.frames:
-            mean, deviation = FeatureStats.of(
-                [np.asarray(example.frames, np.float32) for example in examples], self.frames
-            )
-            self.get_buffer("mean").copy_(torch.from_numpy(mean))
-            self.get_buffer("deviation").copy_(torch.from_numpy(deviation))
+            stats = FeatureStats.of([np.asarray(example.frames, np.float32) for example in examples], self.frames)
+            for name, value in stats._asdict().items():
+                self.get_buffer(name).copy_(torch.from_numpy(value))
 
     def target(self, example: Example) -> Any | None:
-        """Numbers of the tokens, from 1 (None where one is unknown); or the frames, normalised."""
+        """Numbers of the tokens, from 1 (None if one is unknown); or the normalised frames."""
         if self.frames:
             mean, deviation = (self.get_buffer(name).cpu().numpy() for name in ("mean", "deviation"))
             return (np.asarray(example.frames, np.float32) - mean) / deviation
@@ -254,14 +209,10 @@ class AutoencodeHead(SequenceHead):
             return Normals(self.drawing(vectors, states.lengths, states.values.shape[1]), states.lengths)
         assert self.saying is not None
         longest = torch.full((len(vectors),), 2 * int(self.get_buffer("longest")))
-        return Steps(Spoken(self.saying, vectors), longest)
-
-    def loss(self, states: Padded, target: Tensor) -> Tensor:
-        """(B,) -log_prob of the sequence, in nats."""
-        return -self.forward(states).log_prob(target)
+        return Steps(TokenStepper(self.saying, vectors), longest)
 
     def predicted(self, distribution: Distribution) -> list[Any]:
-        """Tokens; or frames (L, F) in the user's own units."""
+        """Tokens; or frames (L, F) in the units of the input."""
         if isinstance(distribution, Normals):
             found = distribution.mean * self.get_buffer("deviation") + self.get_buffer("mean")
             lengths = distribution.lengths.tolist()

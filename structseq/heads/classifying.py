@@ -1,4 +1,4 @@
-"""Many to one: the states of a whole sequence pooled into one vector, and a categorical answer from it."""
+"""Classification: the states of a sequence pooled into one vector, and one label from it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.errors import ConfigError
-from structseq.heads.by_token import cross_entropy
-from structseq.heads.tagging import PROJECTION
+from structseq.heads.tagging import PROJECTION, cross_entropy
 from structseq.heads.tempered import TemperedHead
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
@@ -22,16 +21,10 @@ PoolingName = Literal["attention", "last", "max", "mean"]
 
 
 class Pooling(nn.Module):
-    """States (B, T, H) into one vector a row (B, width); a row without steps gives zeros.
+    """States (B, T, H) -> one vector a row (B, width); zeros for a row without steps.
 
-    Parameters
-    ----------
-    kind:
-        ``"last"``: the first and the last state side by side, so that both directions of a bidirectional encoder have
-        read everything; ``"mean"``; ``"max"``, of each unit over the steps; ``"attention"``: a mean weighted by
-        softmax(v tanh(W h + b)), learned (Yang et al. 2016, section 2.2).
-    in_width:
-        H.
+    last: the first and the last state side by side, which are the ends of the two directions; mean; max: of each unit;
+    attention: a mean weighted by softmax(v tanh(W h + b)) (Yang et al. 2016, section 2.2).
     """
 
     def __init__(self, kind: PoolingName, in_width: int) -> None:
@@ -59,7 +52,7 @@ class Pooling(nn.Module):
         return (self.weights(states) * values).sum(1)
 
     def weights(self, states: Padded) -> Tensor:
-        """(B, T, 1) how much each step counts in attention pooling; 0 in the padding, each row's sum 1."""
+        """(B, T, 1) weights of attention pooling; each row sums to 1, and padding has 0."""
         real = states.mask().unsqueeze(-1)
         scores = self.weight(torch.tanh(self.looked_at(states.values.masked_fill(~real, 0.0))))
         lowest = torch.finfo(scores.dtype).min
@@ -69,17 +62,8 @@ class Pooling(nn.Module):
 class ClassifyHead(TemperedHead):
     """One label for a whole sequence: pooled states, a linear layer, softmax; trained by cross entropy.
 
-    The answer is a sequence of one name, so that all that is known of chains holds of it: probabilities, samples,
-    ranked answers. Confidences are those of a temperature fitted on dev (Guo et al. 2017, section 4.2).
-
-    Parameters
-    ----------
-    in_width:
-        H.
-    tags:
-        The labels, as plain tags.
-    pooling:
-        See `Pooling`.
+    The answer is a chain of one step, with the labels as plain tags, so that all methods of chains apply. Confidences
+    use a temperature fitted on dev (Guo et al. 2017, section 4.2).
     """
 
     class Options(HeadOptions):
@@ -103,7 +87,7 @@ class ClassifyHead(TemperedHead):
         return vectors
 
     def pooled(self, states: Padded) -> Padded:
-        """(B, 1, width): a row of one step for every row."""
+        """(B, 1, width): each row as one step."""
         vectors: Tensor = self.pooling(states)
         return Padded(vectors.unsqueeze(1), torch.ones(len(vectors), dtype=torch.int64))
 

@@ -1,7 +1,9 @@
-"""Generating: a decoder that says the answer symbol by symbol and looks back at the encoder's states by attention
-(Bahdanau, Cho and Bengio 2015, "Neural machine translation by jointly learning to align and translate"; Luong, Pham and
-Manning 2015, "Effective approaches to attention-based neural machine translation"; Chorowski, Bahdanau, Serdyuk, Cho
-and Bengio 2015, "Attention-based models for speech recognition")."""
+"""Generating: a decoder that writes the answer symbol by symbol, with attention to the encoder's states.
+
+Sources: Bahdanau, Cho and Bengio 2015, "Neural machine translation by jointly learning to align and translate"; Luong,
+Pham and Manning 2015, "Effective approaches to attention-based neural machine translation"; Chorowski et al. 2015,
+"Attention-based models for speech recognition".
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from structseq.config import HeadOptions
 from structseq.data.axis_names import Axis, axis_names
 from structseq.data.example import Example
 from structseq.errors import ConfigError
-from structseq.heads.sequence import SequenceHead
+from structseq.heads.base import SequenceHead, full_precision
 from structseq.padded import Padded
 from structseq.section import Count
 from structseq.spans.tagset import TagSet
@@ -25,22 +27,17 @@ from structseq.structures.base import Distribution
 from structseq.structures.steps import END, State, Steps
 
 KINDS = ("additive", "dot", "location")
-# How many places to either side of where the step before looked "location" knows of
+# Radius, in places, of the window over the last weights that "location" reads
 REACH = 3
 
 
 class Attention(nn.Module):
-    """How well each place of a memory fits a query, made into weights.
+    """Softmax weights over the places m (H wide) of a memory, by a score of each with the query q (D wide).
 
-    Parameters
-    ----------
-    kind:
-        ``"additive"``: v tanh(W q + U m) (Bahdanau et al. 2015, appendix A.1.2); ``"dot"``: q U m / sqrt(D) (Luong et
-        al. 2015, equation 8, "general", scaled as by Vaswani et al. 2017, section 3.2.1); ``"location"``: v tanh(W q +
-        U m + F w), where w are the weights that the step before gave to this place and those around it (Chorowski et
-        al. 2015, equations 8 and 9): whoever knows where it looked can go on from there, however long the memory.
-    query_width, memory_width:
-        Of a query, D, and of a place, H.
+    additive: v tanh(W q + U m) (Bahdanau et al. 2015, appendix A.1.2)
+    dot: q U m / sqrt(D) (Luong et al. 2015, equation 8, "general", scaled as by Vaswani et al. 2017, section 3.2.1)
+    location: v tanh(W q + U m + F w), w the last weights of this place and its neighbours (Chorowski et al. 2015,
+    equations 8 and 9)
     """
 
     def __init__(self, kind: str, query_width: int, memory_width: int) -> None:
@@ -55,8 +52,10 @@ class Attention(nn.Module):
             self.around = nn.Linear(2 * REACH + 1, query_width, bias=False)
 
     def forward(self, query: Tensor, keys: Tensor, real: Tensor, before: Tensor) -> Tensor:
-        """(N, T) weights of each place, which add up to 1; 0 where a place is not ``real`` (N, T), and everywhere in a
-        row without one. query (N, D), keys (N, T, D) from `key`, and the weights ``before`` (N, T)."""
+        """(N, T) weights that sum to 1 over the ``real`` (N, T) places of a row; 0 elsewhere.
+
+        query (N, D), keys (N, T, D) made by `key`, ``before`` (N, T) the last step's weights.
+        """
         if not keys.shape[1]:
             return before
         scores = self._scores(query, keys, before)
@@ -74,21 +73,12 @@ class Attention(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A recurrent network over the symbols said so far, with an attention to the encoder's states, in which each step
-    knows what the one before it looked at.
+    """A recurrent network over the symbols so far, with attention to the encoder's states and input feeding.
 
     s_u = LSTM(s_u-1, [E y_u-1; a_u-1]),  c_u = attention(s_u, states) states,  a_u = tanh(W [s_u; c_u]),
     p(y_u) = softmax(V a_u)   (Luong et al. 2015, equations 5 and 6, and section 3.3, "input feeding")
 
-    Parameters
-    ----------
-    choices:
-        K + 1: the symbols, and the end, which is number 0. Its vector stands for the beginning, for behind the end
-        nothing is said.
-    memory_width:
-        H.
-    width, embedding:
-        Of the state, and of a symbol's vector.
+    ``choices`` is K + 1: the symbols, and the end, number 0, whose vector also stands for the beginning.
     """
 
     def __init__(
@@ -105,17 +95,10 @@ class Decoder(nn.Module):
         self.score = nn.Linear(width, choices)
 
 
-class Decoding:
-    """A decoder before one batch of states: the `Stepper` of its answers.
+class DecoderStepper:
+    """The `Stepper` of a decoder for one batch of states (B, T, H).
 
-    What it remembers of a hypothesis is s, the LSTM's cell, a, and where it looked.
-
-    Parameters
-    ----------
-    decoder:
-        The network.
-    states:
-        (B, T, H) what it looks at; padding is never read.
+    The state of a hypothesis is s, the LSTM's cell, a, and the attention weights.
     """
 
     def __init__(self, decoder: Decoder, states: Padded) -> None:
@@ -132,18 +115,17 @@ class Decoding:
     def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
         places = (self.keys[rows], self.memory[rows], self.real[rows])
         state = self._step(self.decoder.embedding(symbols), state, places)
-        return self._told(state[2]), state
+        return self._log_probs(state[2]), state
 
     def along(self, target: Tensor) -> Tensor:
-        return self._told(torch.stack([state[2] for state in self._walked(target)], 1))
+        return self._log_probs(torch.stack([state[2] for state in self._unrolled(target)], 1))
 
     def attended(self, target: Tensor) -> Tensor:
-        """(B, U + 1, T) how much the decoder looks at each state before each symbol of ``target`` and before its
-        end."""
-        return torch.stack([state[3] for state in self._walked(target)], 1)
+        """(B, U + 1, T) attention weights before each symbol of ``target`` and before its end."""
+        return torch.stack([state[3] for state in self._unrolled(target)], 1)
 
     def _initial(self) -> State:
-        """From the mean and the highest value of each number of the states."""
+        """From the mean and the maximum of each unit of the states."""
         real = self.real.unsqueeze(2)
         mean = self.memory.sum(1) / real.sum(1).clamp(min=1)
         lowest = torch.finfo(mean.dtype).min
@@ -152,9 +134,9 @@ class Decoding:
         hidden, cell = torch.tanh(self.decoder.first(torch.cat([mean, highest], 1))).chunk(2, 1)
         return hidden, cell, torch.zeros_like(hidden), torch.zeros_like(self.memory[:, :, 0])
 
-    def _walked(self, target: Tensor) -> list[State]:
-        """The state before each symbol of ``target`` and before its end, as `begin` and `onward` would reach it."""
-        symbols = nn.functional.pad(target, (1, 0)).to(self.memory.device)  # the beginning, then what was said
+    def _unrolled(self, target: Tensor) -> list[State]:
+        """The state before each symbol of ``target`` and before its end."""
+        symbols = nn.functional.pad(target, (1, 0)).to(self.memory.device)  # the beginning, then the symbols
         vectors = self.decoder.dropout(self.decoder.embedding(symbols))
         state, found, places = self._initial(), [], (self.keys, self.memory, self.real)
         for vector in vectors.unbind(1):
@@ -163,7 +145,7 @@ class Decoding:
         return found
 
     def _step(self, vector: Tensor, state: State, places: tuple[Tensor, Tensor, Tensor]) -> State:
-        """One symbol on, of which ``vector`` (N, E) is what it was; ``places`` to look at: keys, memory, real."""
+        """The state after a symbol with this ``vector`` (N, E); ``places``: keys, memory, real."""
         decoder, (keys, memory, real), (hidden, cell, looked, weights) = self.decoder, places, state
         hidden, cell = decoder.cell(torch.cat([vector, looked], 1), (hidden, cell))
         weights = decoder.attention(hidden, keys, real, weights)
@@ -171,37 +153,16 @@ class Decoding:
         looked = torch.tanh(decoder.looked(torch.cat([hidden, context], 1)))
         return hidden, cell, looked, weights
 
-    def _told(self, looked: Tensor) -> Tensor:
+    def _log_probs(self, looked: Tensor) -> Tensor:
         """Log-probabilities (.., K + 1) from a (.., D)."""
-        scores: Tensor = self.decoder.score(self.decoder.dropout(looked))
-        return scores.to(torch.promote_types(scores.dtype, torch.float32)).log_softmax(-1)
+        return full_precision(self.decoder.score(self.decoder.dropout(looked))).log_softmax(-1)
 
 
 class GenerateHead(SequenceHead):
-    """A sequence of symbols of its own length, said by a decoder that looks at the states (`Decoder`); trained on the
-    right symbols before each (teacher forcing). An answer has at most twice as many
-    symbols as the longest of the training data, or, of a long source, twice as many for each of its steps as 99 of 100
-    answers there had; behind them its end is sure.
+    """A sequence of symbols of its own length, written by a `Decoder` and trained with teacher forcing.
 
-    Parameters
-    ----------
-    in_width:
-        H.
-    tags:
-        The symbols, as plain tags.
-    attention:
-        See `Attention`.
-    decoder, embedding:
-        Width of the decoder's state, and of a symbol's vector.
-    dropout:
-        On symbols' vectors, and on what each step knows.
-    beam:
-        How many hypotheses are kept in answering (`Steps.beam`); 1: the most probable symbol at each step.
-
-    Raises
-    ------
-    ConfigError
-        For a ``beam`` below 1, or an attention that there is not.
+    The most symbols of an answer are twice those of the longest training answer or, if more, twice the source's steps
+    times the symbols per step that 99 of 100 training answers do not exceed.
     """
 
     class Options(HeadOptions):
@@ -236,14 +197,11 @@ class GenerateHead(SequenceHead):
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         rows = axis_names(self.tags.labels)
-        return {
-            "decoder.embedding.weight": [rows, None],
-            "decoder.score.weight": [rows, None],
-            "decoder.score.bias": [rows],
-        }
+        weights = {f"decoder.{layer}.weight": [rows, None] for layer in ("embedding", "score")}
+        return {**weights, "decoder.score.bias": [rows]}
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Count the longest answer, and how many symbols 99 of 100 have at most for each step of their source."""
+        """Count the longest answer, and the 99th percentile of symbols per step of the source."""
         counts = [(len(example.target), len(example)) for example in examples]
         rates = sorted(symbols / steps for symbols, steps in counts if steps)
         self.get_buffer("longest").fill_(max((symbols for symbols, _ in counts), default=0))
@@ -252,17 +210,12 @@ class GenerateHead(SequenceHead):
     def forward(self, states: Padded) -> Steps:
         longest, a_step = int(self.get_buffer("longest")), float(self.get_buffer("a_step"))
         most = (2 * a_step * states.lengths.double()).ceil().long().clamp(min=2 * longest)
-        return Steps(Decoding(self.decoder, states), most)
-
-    def loss(self, states: Padded, target: Tensor) -> Tensor:
-        """(B,) -log_prob of the targets (B, U), in nats."""
-        return -self.forward(states).log_prob(target)
+        return Steps(DecoderStepper(self.decoder, states), most)
 
     def attended(self, states: Padded, target: Tensor) -> Tensor:
-        """(B, U + 1, T) how much the decoder looks at each state in saying ``target`` (B, U) and its end."""
-        return Decoding(self.decoder, states).attended(target)
+        """`DecoderStepper.attended` for these states."""
+        return DecoderStepper(self.decoder, states).attended(target)
 
     def decide(self, distribution: Distribution) -> Tensor:
-        """(B, U) the answer's numbers, 0 beyond its end."""
         assert isinstance(distribution, Steps)
         return distribution.beam(self.beam).path[:, 0]

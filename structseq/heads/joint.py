@@ -1,4 +1,4 @@
-"""Joint intent and slots: one encoder, and a label for the sentence and a tag for each token decided together."""
+"""Joint intent and slots: a label for the sentence and a tag for each token, decided together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from structseq.config import EncoderOptions, HeadOptions
+from structseq.config import HeadOptions
 from structseq.data.axis_names import Axis
 from structseq.data.example import Example
 from structseq.errors import ConfigError
@@ -25,22 +25,9 @@ from structseq.structures.triangular import TriangularChain
 
 
 class JointHead(Tunable, Head):
-    """A label for the sentence and tags under one conditional random field, a triangular chain (Jeong and Lee 2008):
-    the pooled states score the labels, each state scores its tags, and a table says how well every tag goes with every
-    label. Trained by the likelihood of both together; answered with the most probable pair.
-
-    Parameters
-    ----------
-    in_width:
-        H.
-    tags:
-        What to tag with.
-    labels:
-        What the sentence's label may be.
-    costs:
-        Of the tags' mistakes; see `CrfHead`.
-    pooling:
-        See `structseq.heads.classifying.Pooling`.
+    """A label and tags under one conditional random field, a triangular chain (Jeong and Lee 2008): the pooled states
+    score the labels, each state scores its tags, and a table scores each pair of label and tag. Trained by the
+    likelihood of both together; the answer is the most probable pair.
     """
 
     class Options(HeadOptions):
@@ -64,20 +51,10 @@ class JointHead(Tunable, Head):
         self.pooling = Pooling(pooling, in_width)
         self.label = nn.Linear(self.pooling.width, len(self.labels))
         self.slots = CrfHead(in_width, tags, costs=costs)
-        # (N, K) what a label adds to the score of a tag
-        self.suits = nn.Parameter(torch.zeros(len(self.labels), len(tags.labels)))
+        self.suits = nn.Parameter(torch.zeros(len(self.labels), len(tags.labels)))  # (N, K) added to a tag's score
 
     @classmethod
-    def build(
-        cls,
-        options: HeadOptions,
-        in_width: int,
-        tags: TagSet,
-        *,
-        encoder: EncoderOptions,
-        labels: Sequence[str] = (),
-        frames: int = 0,
-    ) -> Self:
+    def build(cls, options: HeadOptions, in_width: int, tags: TagSet, *, labels: Sequence[str] = (), **_: Any) -> Self:
         if not labels:
             raise ConfigError("head.type joint: expected labels of whole sequences, found none")
         own = options.beyond(HeadOptions)
@@ -99,7 +76,7 @@ class JointHead(Tunable, Head):
         return TriangularChain(labels, self.slots.crf.chain(scores.flatten(0, 1), lengths, self.slots.legal))
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
-        """(B,) -log_prob of label and tags (B, 1 + T), in nats; with costs, under scores to which they are added."""
+        """(B,) -log_prob of label and tags (B, 1 + T), in nats; with costs, of cost-augmented scores."""
         found, mistakes = self.forward(states), self.slots.mistakes
         if mistakes is not None:
             tags = target[:, 1:].repeat_interleave(len(self.labels), 0)
@@ -113,10 +90,8 @@ class JointHead(Tunable, Head):
         label: dict[str, Sequence[Axis]] = {"label.weight": [self.labels, None], "label.bias": [self.labels]}
         return {**slots, **label, "suits": [self.labels, self.tags.labels]}
 
-    # -- deciding -----------------------------------------------------------------------------------------------------
-
     def decide(self, distribution: Distribution) -> Tensor:
-        """(B, 1 + T) label, then tags: the best pair where O scores as much less as `decide_by` told."""
+        """(B, 1 + T) label, then tags: the best pair after O lost the bias of `decide_by`."""
         assert isinstance(distribution, TriangularChain)
         return distribution.with_tags(self.slots.biased(distribution.tags)).best().path
 

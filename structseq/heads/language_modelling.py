@@ -1,5 +1,4 @@
-"""Language modelling: the next token from those before it, forwards and backwards, as states to start other models from
-(Peters, Ammar, Bhagavatula and Power 2017, "Semi-supervised sequence tagging with bidirectional language models")."""
+"""Language modelling: the next token from those before it, forwards and backwards (Peters et al. 2017)."""
 
 from __future__ import annotations
 
@@ -13,37 +12,30 @@ from torch import Tensor, nn
 from structseq.config import EncoderOptions, HeadOptions
 from structseq.data.axis_names import Axis
 from structseq.data.example import Example
-from structseq.heads.base import Head
+from structseq.heads.base import Head, full_precision
 from structseq.padded import Padded
 from structseq.section import Count
 from structseq.spans.tagset import TagSet
 from structseq.structures.base import Distribution, Ranked
 
-# Numbers that stand for no token of the vocabulary: the end of a text (either one), and every rare token
+# Numbers of the end of a text (either one), and of all rare tokens
 END, UNKNOWN = 0, 1
 NAMES = ("<end>", "<unknown>")
-# Steps whose scores over the whole vocabulary are in memory at once
+# Steps whose scores (over the whole vocabulary) are in memory at once
 CHUNK = 1024
 
 
 class NextTokens(Distribution):
-    """Over texts x, one token after the other, either way.
+    """A distribution over texts x, token by token, in one or both directions.
 
     forwards:   p(x) = p(end | x_1 .. x_L) prod_t p(x_t | x_1 .. x_t-1)
     backwards:  p(x) = p(end | x_1 .. x_L) prod_t p(x_t | x_t+1 .. x_L)
 
-    What each step is predicted from was read from one text: it is the language model's probability for that text alone.
-    A target is (B, T + 1): numbers of the tokens, the end behind them, 0 beyond.
+    Contexts come from one text, and probabilities hold for that text only. A target is (B, T + 1): numbers of the
+    tokens, then the end, 0 beyond.
 
-    Parameters
-    ----------
-    contexts:
-        By direction, (B, T + 1, H) what each token, and the end behind them, is predicted from. `log_prob` and `best`
-        are those of the first direction.
-    lengths: (B,)
-        L + 1.
-    score:
-        From a context to scores of the vocabulary.
+    ``contexts`` are, by direction, (B, T + 1, H) the states that predict each token and the end; `log_prob` and `best`
+    use the first direction. ``lengths`` (B,) are L + 1. ``score`` is the layer to scores of the vocabulary.
     """
 
     def __init__(self, contexts: Mapping[str, Tensor], lengths: Tensor, score: nn.Module) -> None:
@@ -52,29 +44,28 @@ class NextTokens(Distribution):
         self.real = Padded(self.first, lengths).mask()
 
     def token_log_probs(self, target: Tensor) -> dict[str, Tensor]:
-        """By direction, (B, T + 1) the tokens' and the end's log-probabilities in nats; 0 beyond."""
+        """By direction, (B, T + 1) log-probabilities of the tokens and the end in nats; 0 beyond."""
         return {name: self._steps(context, target)[0] for name, context in self.contexts.items()}
 
     def log_prob(self, target: Tensor) -> Tensor:
         return self._steps(self.first, target)[0].sum(1)
 
     def best(self) -> Ranked:
-        """The most probable token at each step, given those that were read: (B, T + 1), the last behind the text."""
+        """(B, T + 1) the most probable token at each step, given the true tokens before it."""
         scores, path = self._steps(self.first)
         return Ranked(path, scores.sum(1))
 
     def _steps(self, context: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(B, T + 1) log-probabilities, of ``target`` or the best numbers, and these numbers; 0 beyond.
+        """(B, T + 1) log-probabilities of ``target`` (if None, of the best numbers), and these numbers; 0 beyond.
 
-        The real steps alone, a piece at a time: a vocabulary is wide.
+        Computed for real steps only, in pieces, because a vocabulary is wide.
         """
         pieces = context[self.real].split(CHUNK)
         right = None if target is None else target.to(self.real.device)[self.real].unsqueeze(1)
         numbers = [None] * len(pieces) if right is None else right.split(CHUNK)
         found = []
         for piece, chosen in zip(pieces, numbers, strict=True):
-            scores = self.score(piece)
-            each = scores.to(torch.promote_types(scores.dtype, torch.float32)).log_softmax(-1)
+            each = full_precision(self.score(piece)).log_softmax(-1)
             chosen = each.argmax(-1, keepdim=True) if chosen is None else chosen
             found.append((each.gather(1, chosen), chosen))
         values, chosen = (torch.cat(parts) for parts in zip(*found, strict=True))
@@ -83,20 +74,15 @@ class NextTokens(Distribution):
 
 
 class LanguageModelHead(Head):
-    """The next token from the state before it, by a linear layer and softmax, one for both directions (Peters et al.
-    2018, "Deep contextualized word representations", section 3.1). A learned vector is the state before a text.
+    """The next token from the state before it, by a linear layer and softmax that both directions share (Peters et al.
+    2018, "Deep contextualized word representations", section 3.1). The state before a text is a learned vector. Its
+    encoder may start other models (Peters et al. 2017, "Semi-supervised sequence tagging with bidirectional language
+    models").
 
-    Trained by the mean of both directions' cross entropies. Rare tokens are one, the unknown (Mikolov et al. 2010,
-    "Recurrent neural network based language model", section 2), so that it has been seen in training.
+    Trained by the mean of the directions' cross entropies. All rare tokens share one number, the unknown (Mikolov et
+    al. 2010, "Recurrent neural network based language model", section 2).
 
-    Parameters
-    ----------
-    in_width:
-        H; of two directions each has half, the first forwards.
-    tags:
-        The vocabulary, as plain tags.
-    directions:
-        How the encoder reads: forwards, backwards, or both in this order.
+    ``directions`` says how the encoder reads: forwards, backwards, or both in this order, with half of H for each.
     """
 
     class Options(HeadOptions):
@@ -113,16 +99,7 @@ class LanguageModelHead(Head):
         self.score = nn.Linear(in_width // len(self.directions), len(NAMES) + len(tags.labels))
 
     @classmethod
-    def build(
-        cls,
-        options: HeadOptions,
-        in_width: int,
-        tags: TagSet,
-        *,
-        encoder: EncoderOptions,
-        labels: Sequence[str] = (),
-        frames: int = 0,
-    ) -> Self:
+    def build(cls, options: HeadOptions, in_width: int, tags: TagSet, *, encoder: EncoderOptions, **_: Any) -> Self:
         one = ("backwards",) if encoder.backwards else ("forwards",)
         return cls(in_width, tags, directions=("forwards", "backwards") if encoder.bidirectional else one)
 
@@ -148,21 +125,16 @@ class LanguageModelHead(Head):
         found = self.forward(states).token_log_probs(target)
         return -torch.stack([each.sum(1) for each in found.values()]).mean(0)
 
-    def predicted(self, distribution: Distribution) -> list[Any]:
-        assert isinstance(distribution, NextTokens)
-        paths, lengths = self.decide(distribution).tolist(), distribution.lengths.tolist()
-        return self.answers([path[:length] for path, length in zip(paths, lengths, strict=True)])
-
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-        """Tokens, or `NAMES` for what is none."""
+        """Tokens, or `NAMES` for the end and the unknown."""
         names = (*NAMES, *self.tags.labels)
         return [tuple([names[number] for number in path]) for path in paths]
 
 
 def before(states: Padded, start: Tensor, direction: str) -> Tensor:
-    """(B, T + 1, H) the state before each token, in the order of reading, and before the end behind it.
+    """(B, T + 1, H) the state read just before each token in this direction, and before the end.
 
-    ``start`` (H,) is the state before anything was read.
+    ``start`` (H,) is the state before the first token read.
 
     >>> states = Padded(torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([3]))
     >>> [before(states, torch.zeros(1), way).flatten().tolist() for way in ("forwards", "backwards")]
@@ -173,7 +145,7 @@ def before(states: Padded, start: Tensor, direction: str) -> Tensor:
     if direction == "forwards":
         return torch.cat([first, values], 1)
     steps, lengths = torch.arange(values.shape[1] + 1, device=values.device), states.lengths.to(values.device)
-    # The start stands behind each row's last state; then the row is turned by one step.
+    # The start behind each row's last state; then the row is shifted by one step.
     values = torch.where((steps == lengths.unsqueeze(1)).unsqueeze(2), first, nn.functional.pad(values, (0, 0, 0, 1)))
     turned = (steps + 1) % (lengths.unsqueeze(1) + 1)
     return values[torch.arange(len(values), device=values.device).unsqueeze(1), turned]

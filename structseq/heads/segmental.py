@@ -1,6 +1,4 @@
-"""Segments: entities scored as wholes, by a semi-Markov conditional random field (Sarawagi and Cohen 2004, "Semi-Markov
-conditional random fields for information extraction"; Kong, Dyer and Smith 2016, "Segmental recurrent neural
-networks")."""
+"""Segments: entities scored as wholes by a semi-Markov CRF (Sarawagi and Cohen 2004; Kong, Dyer and Smith 2016)."""
 
 from __future__ import annotations
 
@@ -16,8 +14,8 @@ from structseq.config import HeadOptions
 from structseq.data.axis_names import Axis
 from structseq.data.example import Example
 from structseq.errors import ConfigError
-from structseq.heads.base import Head, Tunable
-from structseq.heads.tagging import WAYS
+from structseq.heads.base import Head, Tunable, full_precision
+from structseq.heads.tagging import OUTSIDE_BIASES
 from structseq.padded import Padded
 from structseq.section import Count
 from structseq.spans import Span, TagSet
@@ -25,7 +23,7 @@ from structseq.structures.base import Distribution
 from structseq.structures.segments import SemiMarkov
 from structseq.structures.tagged_segments import ALONE, FIRST, LAST, Forms, TaggedSegments
 
-# Segments of up to so many tokens share what is learned of their length; those longer than all do, too.
+# Upper bounds of the length classes; each class has a learned vector
 LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 # Width of a segment's vector
 WIDTH = 64
@@ -34,28 +32,13 @@ WIDTH = 64
 class SegmentsHead(Tunable, Head):
     """Tags whose entities are scored as wholes, trained by likelihood and decoded exactly.
 
-    A segment is an entity of at most ``longest`` tokens, or one token outside (O). It scores the sum of its tokens'
-    emissions, and a score of its first state, its last state and its length together (one hidden layer); neighbouring
-    segments score their types side by side. So the head learns how entities of a type begin, end and how long they are,
-    and which type follows which. Files in any scheme give the same segments. Plain tags are segments of one token, of
-    which a CRF learns the same faster.
+    A segment is an entity of at most ``longest`` tokens, or one token outside (O). Its score is the sum of its tokens'
+    emissions and a score of its first state, last state and length together (one hidden layer); neighbouring segments
+    add a transition score of their types. Files in any scheme give the same segments. For plain tags, segments have one
+    token; a CRF learns the same faster.
 
     An entity longer than ``longest`` is never answered, and `target` is None for a sentence that has one: training
     leaves such sentences out with a warning.
-
-    Parameters
-    ----------
-    in_width:
-        H.
-    tags:
-        What to decide between.
-    longest:
-        Most tokens of an entity; None: of the longest one in the training data.
-
-    Raises
-    ------
-    ConfigError
-        For a ``longest`` below 1.
     """
 
     class Options(HeadOptions):
@@ -67,7 +50,7 @@ class SegmentsHead(Tunable, Head):
         super().__init__()
         if longest is not None and longest < 1:
             raise ConfigError(f"head.longest: expected a whole number from 1 on, found {longest}")
-        self.tags, self.given = tags, longest
+        self.tags, self.limit = tags, longest
         self.names, self.forms = type_names(tags), forms_of(tags)
         count = len(self.names)
         self.emission = nn.Linear(in_width, count)
@@ -80,7 +63,7 @@ class SegmentsHead(Tunable, Head):
         self.register_buffer("outside_bias", torch.zeros(()))
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        if self.given is None:
+        if self.limit is None:
             sizes = [_longest(self.tags.outer.decode(example.tags)) for example in examples]
             self.get_buffer("longest").fill_(max(sizes, default=1))
 
@@ -100,22 +83,17 @@ class SegmentsHead(Tunable, Head):
         )
         moves = self.transitions[types][:, types].masked_fill(~forms.transitions, -torch.inf)
         sizes = states.values.new_zeros(longest, len(types)).masked_fill(~forms.possible(longest), -torch.inf)
-        emissions = _in_full(self.emission(states.values))[:, :, types]  # (B, T, V)
+        emissions = full_precision(self.emission(states.values))[:, :, types]  # (B, T, V)
         segments = SemiMarkov.of_tokens(emissions, longest, moves, start, end, states.lengths, length_scores=sizes)
-        wholes = _in_full(self.whole(self._vectors(states, longest)))[..., types]
+        wholes = full_precision(self.whole(self._vectors(states, longest)))[..., types]
         return TaggedSegments(segments.with_scores(segments.scores + wholes), forms)
 
     def _vectors(self, states: Padded, longest: int) -> Tensor:
-        """(B, T, S, WIDTH) of the segment of s + 1 tokens that begins at t: its first state, its last one and its
-        length together."""
+        """(B, T, S, WIDTH) the hidden layer for the segment of s + 1 tokens that begins at t."""
         first, last = self.first(states.values), self.last(states.values)  # (B, T, WIDTH)
         last = torch.cat([last, last.new_zeros(len(last), longest, WIDTH)], 1).unfold(1, longest, 1)
         size = torch.bucketize(torch.arange(1, longest + 1), torch.tensor(LENGTHS)).to(first.device)
         return torch.relu(first.unsqueeze(2) + last[:, : first.shape[1]].transpose(2, 3) + self.size[size])
-
-    def loss(self, states: Padded, target: Tensor) -> Tensor:
-        """(B,) -log_prob of the tags (B, T), in nats."""
-        return -self.forward(states).log_prob(target)
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         names = self.names
@@ -123,10 +101,8 @@ class SegmentsHead(Tunable, Head):
         others: dict[str, Sequence[Axis]] = {name: [names] for name in ("emission.bias", "whole.bias", "start", "end")}
         return {**layers, **others, "transitions": [names, names]}
 
-    # -- deciding -----------------------------------------------------------------------------------------------------
-
     def decide(self, distribution: Distribution) -> Tensor:
-        """(B, T) the best tags when O scores ``outside_bias`` nats less than it was learned to, as of `TaggingHead`."""
+        """(B, T) the best tags after O lost ``outside_bias`` nats, as in `TaggingHead.decide`."""
         bias = float(self.get_buffer("outside_bias"))
         if bias and isinstance(distribution, TaggedSegments):
             scores, *tables = distribution.weights
@@ -135,27 +111,24 @@ class SegmentsHead(Tunable, Head):
         return distribution.best().path
 
     def decisions(self) -> Sequence[float]:
-        return WAYS if "O" in self.names and not self.tags.inner.plain else ()
+        return OUTSIDE_BIASES if "O" in self.names and not self.tags.inner.plain else ()
 
     def decide_by(self, way: float) -> None:
         self.get_buffer("outside_bias").fill_(way)
 
-    def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-        return [self.tags.decode(path) for path in paths]
-
 
 def type_names(tags: TagSet) -> tuple[str, ...]:
-    """What the segments of a tag set may be: O where it has that tag, then the entity types; or the plain tags."""
+    """The types of segments: O if the tag set has it, then the entity types; or the plain tags."""
     if tags.inner.plain:
         return tags.labels
     return (*(label for label in tags.labels if label == "O"), *tags.types)
 
 
 def forms_of(tags: TagSet) -> Forms:
-    """The forms of a tag set, without those that it lacks tags for.
+    """The forms of a tag set, without those that need a tag it lacks.
 
-    O and plain tags have one form, of one token. An entity type has one, too, but two in IOB1 and IOE1, where an entity
-    that touches another of its type has a tag of its own.
+    O and plain tags have one form, of one token. An entity type has one form, but two in IOB1 and IOE1, where an entity
+    next to another of its type has a tag of its own.
     """
     count, number = len(tags.labels), {**tags.number, "": -1}
     written = [(n, [number.get(tag, -1) for tag in form]) for n, form in _written(tags)]
@@ -176,7 +149,7 @@ def forms_of(tags: TagSet) -> Forms:
 
 
 def _written(tags: TagSet) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Each form: its type's number, and its tags alone, first, inner and last."""
+    """Each form: the number of its type, and its tags if alone, first, inner and last."""
     names, inner = type_names(tags), tags.inner
     lone = len(names) - len(tags.types)
     yield from ((n, (name, "", "", "")) for n, name in enumerate(names[:lone]))
@@ -191,11 +164,6 @@ def _written(tags: TagSet) -> Iterator[tuple[int, tuple[str, ...]]]:
         yield from ((n, form) for form in forms)
 
 
-def _in_full(scores: Tensor) -> Tensor:
-    """In float32 or better, whatever autocast says of the product."""
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))
-
-
 def _longest(spans: Sequence[Span]) -> int:
-    """Tokens of the longest of them, 1 where there is none."""
+    """Tokens of the longest span, 1 without spans."""
     return max((span.end - span.start for span in spans), default=1)

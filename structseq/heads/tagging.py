@@ -1,4 +1,4 @@
-"""Tagging heads: one tag a token, always a legal sequence. What they share, and the CRF."""
+"""Tagging heads: one tag a token, always a legal sequence; their common base, softmax and the CRF."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from structseq.crf import CRF
 from structseq.data.axis_names import Axis
 from structseq.data.example import Example
 from structseq.errors import ConfigError
-from structseq.heads.base import Head, Tunable
+from structseq.heads.base import Head, Tunable, full_precision
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
 from structseq.structures import objectives
@@ -29,21 +29,14 @@ SCHEME: Any = Field(
 PROJECTION: Any = Field("linear", description="from states to scores; none: the states are the scores, one a tag")
 COSTS: Any = Field({}, description="cost of a mistake where this type, tag or O is right; 1 for all others")
 
-# What O may score less in deciding, in nats; the neutral 0 among them.
-WAYS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+# Candidates for the bias against O in deciding, in nats
+OUTSIDE_BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
 
 class TaggingHead(Tunable, Head):
     """A linear layer to K emission scores and a linear chain over them, under the scheme's legal transitions.
 
-    Parameters
-    ----------
-    in_width:
-        H.
-    tags:
-        What to decide between.
-    projection:
-        ``"linear"``, or ``"none"`` where the states are the emission scores themselves: H must be K.
+    With ``projection="none"``, the states are the emission scores: then H must be K.
     """
 
     class Options(HeadOptions):
@@ -69,22 +62,22 @@ class TaggingHead(Tunable, Head):
         self.register_buffer("outside_bias", torch.zeros(()))
 
     def decide(self, distribution: Distribution) -> Tensor:
-        """The best path when O scores ``outside_bias`` nats less than it was learned to.
+        """The best path after O lost ``outside_bias`` nats.
 
-        Likelihood makes a tagger of rare things cautious: what is 45 % an entity is left out, although F1 would gain.
-        The bias moves the decision alone; probabilities and confidences stay those of the distribution.
+        A tagger trained by likelihood leaves out what is an entity with probability 0.45, although F1 would gain. The
+        bias changes decisions only; probabilities and confidences stay those of the distribution.
         """
         return (self.biased(distribution) if isinstance(distribution, LinearChain) else distribution).best().path
 
     def biased(self, chain: LinearChain) -> LinearChain:
-        """The chain that decisions are made by."""
+        """The chain that `decide` reads, with the bias."""
         bias = float(self.get_buffer("outside_bias"))
         if bias == 0:
             return chain
         return chain.with_scores(chain.scores - bias * self.get_buffer("outside").to(chain.scores.dtype))
 
     def decisions(self) -> Sequence[float]:
-        return WAYS if bool(self.get_buffer("outside").any()) else ()
+        return OUTSIDE_BIASES if bool(self.get_buffer("outside").any()) else ()
 
     def decide_by(self, way: float) -> None:
         self.get_buffer("outside_bias").fill_(way)
@@ -96,7 +89,7 @@ class TaggingHead(Tunable, Head):
 
     @abstractmethod
     def chain(self, states: Padded) -> LinearChain:
-        """The legal sequences by their learned scores."""
+        """The learned scores of all legal tag sequences."""
 
     def forward(self, states: Padded) -> LinearChain:
         return self.chain(states)
@@ -104,21 +97,29 @@ class TaggingHead(Tunable, Head):
     def target(self, example: Example) -> list[int] | None:
         return self.tags.encode(example.tags)
 
-    def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-        return [self.tags.decode(path) for path in paths]
-
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         labels = self.tags.labels
         return {"emission.weight": [labels, None], "emission.bias": [labels]}
 
     def emissions(self, states: Padded) -> Tensor:
-        """(B, T, K) in float32 or better, whatever autocast says of the product."""
-        scores: Tensor = self.emission(states.values)
-        return scores.to(torch.promote_types(scores.dtype, torch.float32))
+        """(B, T, K) emission scores."""
+        return full_precision(self.emission(states.values))
+
+
+class SoftmaxHead(TaggingHead):
+    """Tags independent in training; the answer is the best legal sequence."""
+
+    def chain(self, states: Padded) -> LinearChain:
+        scores = self.emissions(states).log_softmax(-1)
+        start, moves, end = (scores.new_zeros(part.shape).masked_fill(~part, -torch.inf) for part in self.legal)
+        return LinearChain(scores, moves, start, end, states.lengths)
+
+    def loss(self, states: Padded, target: Tensor) -> Tensor:
+        return cross_entropy(self.emissions(states), states, target)
 
 
 class ChainHead(TaggingHead):
-    """A tagging head that learns a score for each transition too (`structseq.CRF`)."""
+    """A tagging head that learns transition scores too (`structseq.CRF`)."""
 
     def __init__(self, in_width: int, tags: TagSet, *, projection: str = "linear") -> None:
         super().__init__(in_width, tags, projection=projection)
@@ -136,12 +137,8 @@ class ChainHead(TaggingHead):
 class CrfHead(ChainHead):
     """Conditional random field, trained by likelihood over the legal sequences; with costs, by softmax-margin.
 
-    Parameters
-    ----------
-    in_width, tags, projection:
-        As in `TaggingHead`.
-    costs:
-        What it costs to answer wrongly where an entity of a type, a tag, or O is right, by name; 1 for all others.
+    Parameters are those of `TaggingHead`, and ``costs``: the cost of a mistake where this entity type, tag or O is
+    right, by name; 1 for all others.
     """
 
     class Options(TaggingHead.Options):
@@ -155,7 +152,7 @@ class CrfHead(ChainHead):
 
     @property
     def mistakes(self) -> Tensor | None:
-        """(K, K) [right, answered] what each mistake costs; None where nothing was said of costs."""
+        """(K, K) [right, answered] the cost of each mistake; None without the option ``costs``."""
         return self._buffers["cost_table"]
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
@@ -165,8 +162,7 @@ class CrfHead(ChainHead):
 
 
 def cost_table(tags: TagSet, costs: Mapping[str, float]) -> Tensor:
-    """(K, K) [right, answered] cost of each mistake: that named for the right tag's type (or tag), else 1; 0 for a
-    right answer.
+    """(K, K) [right, answered] the cost named for the right tag or its type, else 1; 0 on the diagonal.
 
     Raises `ConfigError` for an unknown name, and for a cost below 0.
     """
@@ -179,3 +175,9 @@ def cost_table(tags: TagSet, costs: Mapping[str, float]) -> Tensor:
             raise ConfigError(f"head.costs: expected a cost from 0 on for {name!r}, found {cost}")
     each = torch.tensor([float(costs.get(tags.kind(label), 1.0)) for label in tags.labels])
     return each.unsqueeze(1) * (1 - torch.eye(len(tags.labels)))
+
+
+def cross_entropy(emissions: Tensor, states: Padded, target: Tensor) -> Tensor:
+    """(B,) -log softmax of the target tags, summed over each row's tokens; in nats."""
+    target = target.masked_fill(~states.mask(), -100)
+    return nn.functional.cross_entropy(emissions.transpose(1, 2), target, ignore_index=-100, reduction="none").sum(1)

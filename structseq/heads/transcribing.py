@@ -1,5 +1,4 @@
-"""Transcribing heads: the answer is shorter than the frames it is read from. CTC (Graves et al. 2006), trimming without
-a blank, and the acoustic hybrid with a hidden Markov model over a loop of words (Bourlard and Morgan 1994)."""
+"""Transcribing heads: CTC (Graves et al. 2006), trimming, and the HMM hybrid (Bourlard and Morgan 1994)."""
 
 from __future__ import annotations
 
@@ -15,42 +14,28 @@ from structseq.config import HeadOptions
 from structseq.data.axis_names import Axis, axis_names
 from structseq.data.example import Example
 from structseq.errors import ConfigError
-from structseq.heads.base import Head, HeldOut
-from structseq.heads.by_token import HmmHead
-from structseq.heads.sequence import SequenceHead
+from structseq.heads.base import Head, HeldOut, SequenceHead, full_precision
 from structseq.heads.tagging import COSTS, PROJECTION, CrfHead, TaggingHead
+from structseq.heads.tempered import HmmHead
 from structseq.padded import Padded
 from structseq.section import Count
 from structseq.spans.tagset import TagSet
 from structseq.structures.alignment import Ctc, trim
 from structseq.structures.base import Distribution
 
-# States of `WordLoopHead` that are no part of a word in parts.
+# State numbers in `WordLoopHead` of a word with one state, and of silence
 WHOLE, SILENCE = 0, -1
 
 
 class CtcHead(SequenceHead):
-    """A linear layer to scores of the blank and K symbols at each frame, and connectionist temporal classification.
+    """Connectionist temporal classification: scores of the blank (number 0) and K symbols at each frame, trained by the
+    likelihood of the answer over all its alignments.
 
-    Trained by the likelihood of the whole answer, wherever in the frames it is said. Inside, a symbol's number is that
-    of its label and one more; 0 is the blank.
-
-    Parameters
-    ----------
-    in_width:
-        H.
-    tags:
-        The symbols, as plain tags.
-    beam:
-        How many prefixes are kept in answering (`Ctc.beam`); 1, and where none is given, the best path.
-
-    Examples
-    --------
     >>> from structseq.spans import PLAIN
     >>> head = CtcHead(2, TagSet(("3", "7"), PLAIN, PLAIN))
     >>> head.target(Example({"tokens": ("a", "b", "c")}, {"target": ("7", "7")}))
     [2, 2]
-    >>> head.target(Example({"tokens": ("a", "b")}, {"target": ("7", "7")}))  # a blank must stand between
+    >>> head.target(Example({"tokens": ("a", "b")}, {"target": ("7", "7")}))  # a blank must lie between
     >>> head.answers([[2, 2, 0], [0, 0, 0]])
     [('7', '7'), ()]
     """
@@ -68,8 +53,8 @@ class CtcHead(SequenceHead):
         self.emission = nn.Linear(in_width, 1 + len(tags.labels))
 
     def target(self, example: Example) -> list[int] | None:
-        """Numbers of the gold symbols, from 1; None where one is unknown, or where the steps are too few: one for each
-        symbol and one more between two equal ones."""
+        """Numbers of the gold symbols, from 1; None if one is unknown or the steps are too few (one a symbol, and one
+        more between two equal ones)."""
         numbers = super().target(example)
         least = len(example.target) + sum(one == other for one, other in pairwise(example.target))
         return None if least > len(example) else numbers
@@ -79,44 +64,34 @@ class CtcHead(SequenceHead):
         return {"emission.weight": [rows, None], "emission.bias": [rows]}
 
     def emissions(self, states: Padded) -> Tensor:
-        """(B, T, 1 + K) scores in float32 or better; what padding holds reaches neither them nor a gradient."""
-        scores: Tensor = self.emission(states.values.masked_fill(~states.mask().unsqueeze(-1), 0.0))
-        return scores.to(torch.promote_types(scores.dtype, torch.float32))
+        """(B, T, 1 + K) scores; padding is masked, so that NaN in it reaches no gradient."""
+        return full_precision(self.emission(states.values.masked_fill(~states.mask().unsqueeze(-1), 0.0)))
 
     def forward(self, states: Padded) -> Ctc:
         return Ctc(self.emissions(states), states.lengths)
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
-        """(B,) -log_prob of the targets (B, U), in nats; 0 with gradient 0 where the frames cannot hold one.
+        """(B,) -log_prob of the targets (B, U), in nats; 0 with gradient 0 if a target needs more frames.
 
-        It is torch's own recursion, in half to three quarters of the time of `Ctc.log_prob`, and in float64: in float32
+        By torch's recursion, in half to three quarters of the time of `Ctc.log_prob`; in float64, because in float32
         its gradient is wrong by 1e-4 after 100 frames.
         """
         scores = self.emissions(states)
-        if not scores.numel():  # which torch refuses: only the empty answer is possible, and it is sure
+        if not scores.numel():  # torch refuses empty scores; the empty answer has probability 1
             return scores.sum((1, 2))
-        found = nn.functional.ctc_loss(
-            scores.double().log_softmax(-1).transpose(0, 1),
-            target,
-            states.lengths,
-            (target != 0).sum(1).cpu(),
-            reduction="none",
-            zero_infinity=True,
-        )
+        logits, sizes = scores.double().log_softmax(-1).transpose(0, 1), (target != 0).sum(1).cpu()
+        ctc_loss = nn.functional.ctc_loss
+        found = ctc_loss(logits, target, states.lengths, sizes, reduction="none", zero_infinity=True)
         return found.to(scores.dtype)
 
     def decide(self, distribution: Distribution) -> Tensor:
-        """(B, T) the answer's numbers, 0 beyond its end."""
         if isinstance(distribution, Ctc) and self.beam is not None and self.beam > 1:
             return distribution.beam(self.beam).path[:, 0]
         return distribution.best().path
 
 
-# -- one tag a frame in training, a shorter answer ---------------------------------------------------------------------
-
-
 class FrameHead(SequenceHead, TaggingHead):
-    """A head that learns a tag for each frame and answers with the symbols that the best frame path reads."""
+    """A head that learns a tag for each frame, and answers with the symbols of the best frame path."""
 
     class Options(HeadOptions):
         projection: Literal["linear", "none"] = PROJECTION
@@ -125,26 +100,26 @@ class FrameHead(SequenceHead, TaggingHead):
     predicted = Head.predicted
 
     def target(self, example: Example) -> list[int] | None:
-        """Numbers of the frames' tags; None where one is unknown, or where they were never tagged."""
+        """Numbers of the frames' tags; None if one is unknown or there are none."""
         return self.tags.encode(example.targets["tags"]) if "tags" in example.targets else None
 
     def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float] | None:
-        """None: many frame paths read as one answer, and their sum is not computed."""
+        """None: an answer has many frame paths, and their sum is not computed."""
         return None
 
 
 class TrimHead(FrameHead, CrfHead):
-    """A tag for each frame, under a conditional random field, and repeats made one (`trim`), without a blank.
+    """A CRF over frames whose repeated tags become one symbol (`trim`), without a blank; a baseline for `CtcHead`.
 
-    It is there for comparison: it cannot answer the same symbol twice in a row. The field learns that tags stay; each
-    frame on its own would waver between two and say both again and again, which hides what trimming itself costs.
+    It cannot answer the same symbol twice in a row. The CRF keeps neighbouring frames on one tag; independent frames
+    would alternate between tags and repeat symbols.
     """
 
     class Options(FrameHead.Options):
         costs: dict[str, float] = COSTS
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Raises `ConfigError` where the frames bear tags that no target says."""
+        """Raises `ConfigError` if frames have tags that are in no target."""
         foreign = sorted(set(self.tags.labels) - {symbol for example in examples for symbol in example.target})
         if foreign:
             raise ConfigError(
@@ -161,21 +136,21 @@ class TrimHead(FrameHead, CrfHead):
 class WordLoopHead(FrameHead, HmmHead):
     """The acoustic hybrid: posteriors of the frames' tags over their priors, and Viterbi over a loop of words.
 
-    What the tags are is read from the training data: a tag that some target says is a word; where "7" is said, "7.1",
-    "7.2", ... are the states that it goes through, each of them for a frame or more; every other tag is silence, which
-    says nothing. A path stays in a state or takes the word's next, from a word's last state to the first of any word or
-    to silence, and from silence to the first of any word. It begins with a word's first state or with silence, and ends
-    anywhere: a recording may be cut off. Within that, moves are counted on the training data.
+    A tag that is in a target of the training data is a word; if "7" is a word, "7.1", "7.2", ... are its states in
+    order, each lasting one frame or more; every other tag is silence. A path stays in a state or moves to the word's
+    next one; from a word's last state it moves to the first state of any word or to silence, and from silence to the
+    first state of any word. It begins with a first state or silence, and may end anywhere, because a recording may be
+    cut off. Legal transitions have the counts of the training data.
 
-    Two equal words in a row are told apart by their states, or by silence between them: where a word has one state and
-    there is no silence, they are one.
+    Two equal words in a row differ by their states, or by silence between them; a word of one state that is repeated
+    without silence is one word.
     """
 
     def __init__(self, in_width: int, tags: TagSet, **options: Any) -> None:
         super().__init__(in_width, tags, **options)
-        # (K,) the number of a tag's state within its word, from 1; or `WHOLE`; or `SILENCE`
+        # (K,) the number of a tag's state in its word, from 1; or `WHOLE`; or `SILENCE`
         self.register_buffer("state", torch.zeros(len(tags.labels), dtype=torch.int64))
-        # Registered anew, to be stored: the tags' names alone no longer say what is legal.
+        # Registered again, so that they are stored: the tags' names do not determine what is legal.
         for name in ("legal_start", "legal_transitions"):
             self.register_buffer(name, self.get_buffer(name))
 
@@ -183,20 +158,19 @@ class WordLoopHead(FrameHead, HmmHead):
         return tuple(sorted({word for word, _ in self._parts() if word is not None}))
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        said = {symbol for example in examples for symbol in example.target}
-        self.get_buffer("state").copy_(torch.tensor([state_of(tag, said) for tag in self.tags.labels]))
+        words = {symbol for example in examples for symbol in example.target}
+        self.get_buffer("state").copy_(torch.tensor([state_of(tag, words) for tag in self.tags.labels]))
         parts = self._parts()
         last = {word: max(state for other, state in parts if other == word) for word, _ in parts}
         begins = torch.tensor([state <= 1 for _, state in parts])
         ends = torch.tensor([state == last[word] for word, state in parts])
-        moves = [[one == other or _next(one) == other for other in parts] for one in parts]
+        moves = [[other in ((word, state), (word, state + 1)) for other in parts] for word, state in parts]
         self.get_buffer("legal_start").copy_(begins)
         self.get_buffer("legal_transitions").copy_(torch.tensor(moves) | (ends.unsqueeze(1) & begins))
         super().prepare(examples)
 
     def calibrate(self, held_out: HeldOut) -> None:
-        """By the frame paths that the loop allows: a word said in fewer frames than it has states leaves one out, and
-        no temperature makes that possible."""
+        """Fit the temperature on the frame paths that the loop allows; a word of fewer frames than states is not."""
 
         def allowed() -> Iterator[tuple[Distribution, list[Any | None]]]:
             for distribution, targets in held_out():
@@ -205,14 +179,18 @@ class WordLoopHead(FrameHead, HmmHead):
         super().calibrate(allowed)
 
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-        """The words that frame paths go through; one begins where the word changes or its state's number falls."""
+        """The words of frame paths; one begins where the word changes or its state number falls."""
         parts = self._parts()
         return [read_words([parts[number] for number in path]) for path in paths]
 
     def _parts(self) -> list[tuple[str | None, int]]:
-        """For each tag the word that it is of, None for silence, and which state of it."""
+        """For each tag its word (None for silence) and its state number."""
         states = self.get_buffer("state").tolist()
-        return [_part(tag, state) for tag, state in zip(self.tags.labels, states, strict=True)]
+        words = [
+            None if state == SILENCE else tag if state == WHOLE else tag.rpartition(".")[0]
+            for tag, state in zip(self.tags.labels, states, strict=True)
+        ]
+        return list(zip(words, states, strict=True))
 
     def _allows(self, path: Sequence[int]) -> bool:
         numbers = torch.as_tensor(path)
@@ -220,22 +198,21 @@ class WordLoopHead(FrameHead, HmmHead):
         return bool(start[numbers[0]] & moves[numbers[:-1], numbers[1:]].all())
 
 
-def state_of(tag: str, said: Collection[str]) -> int:
-    """Which state of its word a tag is, from 1; `WHOLE` where it is the word; `SILENCE` where ``said`` has no such
-    word.
+def state_of(tag: str, words: Collection[str]) -> int:
+    """The state number of a tag, from 1; `WHOLE` if it is a word; `SILENCE` if ``words`` has no such word.
 
     >>> [state_of(tag, {"7", "a.2"}) for tag in ("7", "7.3", "a.2", "sil", "8.1", ".5")]
     [0, 3, 0, -1, -1, -1]
     """
-    if tag in said:
+    if tag in words:
         return WHOLE
     word, _, number = tag.rpartition(".")
     numbered = number.isascii() and number.isdigit() and int(number) > 0
-    return int(number) if numbered and word in said else SILENCE
+    return int(number) if numbered and word in words else SILENCE
 
 
 def read_words(parts: Iterable[tuple[str | None, int]]) -> tuple[str, ...]:
-    """The words of a path of (word, state), silence being (None, ..).
+    """The words of a path of (word, state) pairs; silence is (None, ..).
 
     >>> read_words([("7", 1), ("7", 2), ("7", 2), ("7", 1), (None, -1), ("3", 0), ("3", 0), (None, -1), ("3", 0)])
     ('7', '7', '3', '3')
@@ -247,15 +224,3 @@ def read_words(parts: Iterable[tuple[str | None, int]]) -> tuple[str, ...]:
             words.append(word)
         before = word, state
     return tuple(words)
-
-
-def _part(tag: str, state: int) -> tuple[str | None, int]:
-    if state == SILENCE:
-        return None, SILENCE
-    return (tag if state == WHOLE else tag.rpartition(".")[0]), state
-
-
-def _next(part: tuple[str | None, int]) -> tuple[str | None, int] | None:
-    """What follows within a word."""
-    word, state = part
-    return None if word is None else (word, state + 1)

@@ -1,13 +1,76 @@
-"""Word features by name, as ``inputs.features.NAME.type`` gives it: one class and one row each."""
+"""Word features by name (``inputs.features.NAME.type``), and the inputs of a model built from its options."""
 
 from __future__ import annotations
 
-from structseq.inputs.base import WordFeature
-from structseq.inputs.characters import CharacterCNN
-from structseq.inputs.tokens import AffixEmbedding, WordEmbedding
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import nn
+
+from structseq.config import InputOptions
+from structseq.data.vocabulary import Vocabulary
+from structseq.errors import ConfigError
+from structseq.features.base import FeatureOptions
+from structseq.features.encoding import TokenEncoder, build_features
+from structseq.features.vectors import Vectors
+from structseq.inputs.base import Inputs, WordFeature
+from structseq.inputs.frames import FrameInputs
+from structseq.inputs.tokens import AffixEmbedding, CharacterCNN, PretrainedVectors, WordEmbedding
+from structseq.section import resolve_class
 
 FEATURES: dict[str, type[WordFeature]] = {
     "words": WordEmbedding,
     "characters": CharacterCNN,
     "affixes": AffixEmbedding,
 }
+# The vocabularies of a feature in ``inputs.features`` are named feature.NAME.OWN
+FURTHER = "feature."
+
+
+def count_further(options: InputOptions, vocabularies: Mapping[str, Vocabulary]) -> dict[str, Vocabulary]:
+    """The vocabularies of the features in ``inputs.features``, as ``feature.NAME.OWN``; none for frames."""
+    return {
+        f"{FURTHER}{name}.{own}": counted
+        for name, kind, section in _further(options)
+        if "words" in vocabularies
+        for own, counted in kind.Index.count(section, vocabularies["words"]).items()
+    }
+
+
+def build_inputs(
+    options: InputOptions, vocabularies: Mapping[str, Vocabulary], widths: Mapping[str, int]
+) -> Inputs | FrameInputs:
+    """Frame inputs, or word features and columns.
+
+    Raises `ConfigError` if every input is turned off, and for a feature with an unusable name or class.
+    """
+    if "frames" in widths:
+        return FrameInputs(widths["frames"], dropout=options.dropout, **options.frames.model_dump())
+    encoder, features = TokenEncoder.of(vocabularies), dict[str, WordFeature]()
+    for name, feature in build_features(options, vocabularies).items():
+        if isinstance(feature, Vectors):
+            features[name] = PretrainedVectors(feature, widths["vectors"], tune=options.words.tune_vectors)
+        else:
+            kind: Any = FEATURES[name]
+            features[name] = kind(feature, getattr(options, name))
+    for name, kind, section in _further(options):
+        prefix = f"{FURTHER}{name}."
+        own = {key.removeprefix(prefix): known for key, known in vocabularies.items() if key.startswith(prefix)}
+        features[name] = kind(kind.Index(section, {**own, "words": encoder.words}), section)
+    if not features and not encoder.columns:
+        raise ConfigError("inputs: every kind of input is turned off; leave words, characters, affixes or a column on")
+    rates = {"dropout": options.dropout, "word_dropout": options.word_dropout}
+    return Inputs(encoder, features, column_width=options.column_width, **rates)
+
+
+def _further(options: InputOptions) -> Iterator[tuple[str, Any, FeatureOptions]]:
+    """Name, class and options of each feature in ``inputs.features``."""
+    for name, section in options.features.items():
+        place = f"inputs.features.{name}"
+        if not name.isidentifier() or name in (*FEATURES, "vectors") or hasattr(nn.ModuleDict(), name):
+            raise ConfigError(f"{place}: expected a word as name, and one that is not taken; choose another name")
+        kind = resolve_class(FEATURES, section.type, f"{place}.type")
+        if not (issubclass(kind, WordFeature) and hasattr(kind, "Index")):
+            raise ConfigError(f"{place}.type {section.type}: expected a WordFeature with an Index")
+        if section.on:
+            yield name, kind, section

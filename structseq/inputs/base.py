@@ -1,5 +1,4 @@
-"""Inputs: tokens -> (B, T, F). What depends on a word's spelling alone is computed once per distinct word of a
-batch."""
+"""Inputs: tokens -> (B, T, F). Word features are computed once per distinct word of a batch."""
 
 from __future__ import annotations
 
@@ -22,31 +21,22 @@ from structseq.padded import Padded
 
 
 class WordFeature(nn.Module, ABC):
-    """A vector of each word, made of the integers that its `Feature` gives.
+    """Turns the integers that a `Feature` gives for each word into a vector.
 
-    The integers of all known words are computed once, their vectors at each batch. A model makes a feature of its own
-    section ``inputs.features.NAME`` as ``kind(kind.Index(options, vocabularies), options)``.
-
-    Attributes
-    ----------
-    Options:
-        The options of that section.
-    Index:
-        The `Feature`, which counts the vocabularies and turns words into integers.
-    feature, width:
-        An instance of ``Index``, and the length of a vector.
+    The integers of all known words are computed once, their vectors at each batch. For a section
+    ``inputs.features.NAME`` of class ``Options``, a model calls ``kind(kind.Index(options, vocabularies), options)``.
     """
 
     Options: ClassVar[type[FeatureOptions]] = FeatureOptions
     Index: ClassVar[type[Feature]]
-    width: int
+    width: int  # of a vector
 
     def __init__(self, feature: Feature, width: int) -> None:
         super().__init__()
         self.feature, self.width = feature, width
 
     def index(self, words: Sequence[str]) -> Tensor:
-        """(D, ...) int64: what `forward` needs of each of D words."""
+        """(D, ...) int64: the input of `forward` for D words."""
         return torch.from_numpy(self.feature.index(words))
 
     @abstractmethod
@@ -54,25 +44,14 @@ class WordFeature(nn.Module, ABC):
         """(D, width) vectors of D words."""
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        """Of each parameter whose entries stand for words, or parts of them, the names along its axes."""
+        """The names along the axes of each parameter whose entries belong to words or parts of words."""
         return {}
 
 
 class Inputs(nn.Module):
-    """Word features, side by side, and further columns; locked dropout on the whole.
+    """Vectors of word features and of further columns, side by side, under locked dropout.
 
-    Parameters
-    ----------
-    encoder:
-        Knows the words and columns of the training data.
-    features:
-        Word features by name.
-    column_width:
-        Width of each column's vector.
-    dropout:
-        Locked dropout (Gal and Ghahramani 2016): one mask for all steps of a row.
-    word_dropout:
-        Probability that all of a token's input vanishes in training.
+    ``encoder`` holds the words and columns of the training data; the rates are those of `InputOptions`.
     """
 
     modality = TOKENS
@@ -89,7 +68,7 @@ class Inputs(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.features = nn.ModuleDict(features)
-        # In the order of the names: a column may have any name, and a module may not.
+        # A list in the order of the names, since a column's name may not be valid as a module's.
         self.column_embeddings = nn.ModuleList(
             nn.Embedding(len(known), column_width) for known in encoder.columns.values()
         )
@@ -102,14 +81,14 @@ class Inputs(nn.Module):
 
     @property
     def column_vocabularies(self) -> Mapping[str, Vocabulary]:
-        """Of further input columns, by name."""
+        """The vocabularies of further input columns, by name."""
         return self.encoder.columns
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Everything is counted already: the vocabularies."""
+        """Nothing to count: `FrameInputs` needs it."""
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        """As of `WordFeature`, of all features and columns."""
+        """`WordFeature.named_axes` of all features, and the names of columns."""
         axes: dict[str, Sequence[Axis]] = {}
         for name, feature in self.features.items():
             assert isinstance(feature, WordFeature)
@@ -124,17 +103,17 @@ class Inputs(nn.Module):
         return dict(zip(self.column_vocabularies, self.column_embeddings, strict=True))
 
     def encode(self, examples: Sequence[Example]) -> TokenBatch:
-        """Numbers for a batch of examples; cheap enough to be done anew each time."""
+        """Numbers for a batch of examples."""
         return self.encoder.encode(examples)
 
     def encode_tokens(
         self, sentences: Sequence[Sequence[str]], columns: Mapping[str, Sequence[Sequence[str]]] | None = None
     ) -> TokenBatch:
-        """The same for bare lists of tokens, with further columns by name."""
+        """Numbers for a batch of token lists, with further columns by name."""
         return self.encoder.encode_tokens(sentences, columns)
 
     def word_vectors(self, ids: Tensor, oov_words: Sequence[str]) -> Tensor:
-        """(D, word_width) for D distinct word numbers, in increasing order: known words first, then all other words."""
+        """(D, word_width) vectors of D distinct word numbers, in order: known words, then all ``oov_words``."""
         known = ids[: len(ids) - len(oov_words)]
         parts = []
         for name, feature in self.features.items():
@@ -146,46 +125,38 @@ class Inputs(nn.Module):
         return torch.cat(parts, -1) if parts else torch.zeros(len(ids), 0, device=self._device())
 
     def word_table(self) -> Tensor:
-        """(V, word_width) vectors of all known words, for tagging: computed once, then looked up."""
+        """(V, word_width) vectors of all known words, which `forward` then looks up."""
         with torch.inference_mode():
             every = torch.arange(len(self.encoder.words), device=self._device())
-            return (
-                torch.cat([self.word_vectors(part, ()) for part in every.split(4096)])
-                if len(every)
-                else torch.zeros(0, self.word_width, device=self._device())
-            )
+            if not len(every):
+                return torch.zeros(0, self.word_width, device=every.device)
+            return torch.cat([self.word_vectors(part, ()) for part in every.split(4096)])
 
     def forward(self, batch: TokenBatch, table: Tensor | None = None) -> Padded:
-        """(B, T, F) input vectors; with ``table`` (of `word_table`) known words are looked up instead of computed."""
-        lengths = torch.from_numpy(batch.lengths)
-        if table is not None:
-            vectors = self._looked_up(batch, table)
-        else:
+        """(B, T, F) input vectors; with ``table`` (of `word_table`), known words are looked up instead of computed."""
+        places = batch.ids
+        if table is None:
             distinct, places = np.unique(batch.ids, return_inverse=True)
-            device = self._device()
-            words = self.word_vectors(torch.from_numpy(distinct).to(device), batch.oov_words)
-            vectors = nn.functional.embedding(torch.from_numpy(places.reshape(batch.ids.shape)).to(device), words)
-        parts = [vectors]
-        for name, layer in self.columns.items():
+            table = self.word_vectors(torch.from_numpy(distinct).to(self._device()), batch.oov_words)
+        elif batch.oov_words:
+            numbers = torch.arange(len(batch.oov_words), device=table.device)
+            table = torch.cat([table, self.word_vectors(numbers, batch.oov_words)])
+        rows = torch.from_numpy(places.reshape(batch.ids.shape)).to(table.device)
+        parts = [vectors := nn.functional.embedding(rows, table)]
+        for name, layer in zip(self.encoder.columns, self.column_embeddings, strict=True):
             parts.append(layer(torch.from_numpy(batch.columns[name]).to(vectors.device)))
         vectors = torch.cat(parts, -1) if len(parts) > 1 else vectors
         if self.training and self.word_dropout:
             kept = torch.rand(vectors.shape[:2], device=vectors.device) >= self.word_dropout
             vectors = vectors * kept.unsqueeze(-1)
-        return self.dropout(Padded(vectors, lengths))
-
-    def _looked_up(self, batch: TokenBatch, table: Tensor) -> Tensor:
-        if batch.oov_words:
-            numbers = torch.arange(len(batch.oov_words), device=table.device)
-            table = torch.cat([table, self.word_vectors(numbers, batch.oov_words)])
-        return nn.functional.embedding(torch.from_numpy(batch.ids).to(table.device), table)
+        return self.dropout(Padded(vectors, torch.from_numpy(batch.lengths)))
 
     def _device(self) -> torch.device:
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
 
 def _stack(above: Tensor, below: Tensor) -> Tensor:
-    """Two index tables one over the other; where one is wider the other is padded with 0."""
+    """Two index tables concatenated; the narrower one is padded with 0."""
     if above.dim() == 2 and above.shape[1] != below.shape[1]:
         width = max(above.shape[1], below.shape[1])
         above, below = (nn.functional.pad(part, (0, width - part.shape[1])) for part in (above, below))

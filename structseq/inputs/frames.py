@@ -1,5 +1,4 @@
-"""Frames: steps that are numbers already, as of recordings, made ready for the encoder: normalised, masked in training
-(Park et al. 2019, SpecAugment, section 2), seen through a convolution over time."""
+"""Frame inputs: normalised, masked in training (SpecAugment, Park et al. 2019, section 2), convolved over time."""
 
 from __future__ import annotations
 
@@ -18,23 +17,10 @@ from structseq.padded import Padded
 
 
 class FrameInputs(nn.Module):
-    """The twin of `structseq.inputs.base.Inputs` for examples that are made of frames.
+    """The inputs of a model that reads frames of ``in_width`` F numbers; `structseq.inputs.base.Inputs` reads tokens.
 
-    Parameters
-    ----------
-    in_width:
-        Numbers in a frame, F.
-    normalise:
-        Bring each number to mean 0 and deviation 1 over the training frames, which `prepare` counts; both are stored
-        with the model.
-    convolution:
-        Channels of a convolution over time, with rectified outputs and as many steps as before; 0: none.
-    window:
-        Steps that the convolution sees at once.
-    dropout:
-        Locked dropout (Gal and Ghahramani 2016): one mask for all steps of a row.
-    mask_time, mask_features:
-        In training, one stretch of up to so many steps, and one band of up to so many features, of each row is 0.
+    The other parameters are those of `FrameOptions`, and the rate of the locked dropout. The convolution keeps the
+    number of steps and ends in ReLU; masks set one stretch of steps and one band of features of each row to 0.
     """
 
     modality = FRAMES
@@ -64,14 +50,11 @@ class FrameInputs(nn.Module):
         self.register_buffer("deviation", torch.ones(in_width))
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        """Numbers have no names."""
+        """None: features of frames have no names."""
         return {}
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Count mean and deviation over the frames of the training data; a number that is always the same keeps 1.
-
-        Raises `DataError` as `encode` does.
-        """
+        """Count mean and deviation of the training frames; raises `DataError` as `encode` does."""
         if not self.normalise:
             return
         mean, deviation = FeatureStats.of([self.encoder.frames(example) for example in examples], self.in_width)
@@ -83,10 +66,10 @@ class FrameInputs(nn.Module):
         return self.encoder.encode(examples)
 
     def word_table(self) -> None:
-        """There are no words to look up."""
+        """None: frames need no table."""
 
     def forward(self, batch: FrameBatch, table: None = None) -> Padded:
-        """(B, T, width) input vectors; ``table`` is that of `word_table`, as for tokens."""
+        """(B, T, width) input vectors."""
         frames = Padded(torch.from_numpy(batch.values).to(self.mean.device), torch.from_numpy(batch.lengths))
         if self.normalise:
             frames = frames.with_values((frames.values - self.mean) / self.deviation)
@@ -104,7 +87,7 @@ class FrameInputs(nn.Module):
         return frames.with_values(frames.values.masked_fill(masked.to(frames.values.device), 0.0))
 
     def _convolved(self, frames: Padded, convolution: nn.Conv1d) -> Padded:
-        """(B, T, F) -> (B, T, channels): beyond its ends each row is 0, however far it is padded."""
+        """(B, T, F) -> (B, T, channels); beyond its ends each row counts as 0."""
         window = convolution.kernel_size[0]
         values = frames.values.masked_fill(~frames.mask().unsqueeze(2), 0.0).transpose(1, 2)  # (B, F, T)
         if not values.numel():
@@ -114,7 +97,7 @@ class FrameInputs(nn.Module):
 
 
 def _stretches(lengths: Tensor, columns: int, longest: int) -> Tensor:
-    """(B, columns) True on one stretch of each row, 0 to ``longest`` long, anywhere within the row's length."""
+    """(B, columns) True on one random stretch of each row, 0 to ``longest`` long, within the row's length."""
     drawn = torch.rand(2, len(lengths), dtype=torch.float64)
     widths = (drawn[0] * (longest + 1)).long().minimum(lengths)
     starts = (drawn[1] * (lengths - widths + 1)).long()

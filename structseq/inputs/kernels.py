@@ -1,8 +1,6 @@
 """The character convolution's maximum over windows, compiled for the CPU with Numba.
 
-The maximum picks one window a filter, so only that window carries a gradient: forwards each window is added up and
-compared once, backwards nothing but the picked windows is touched. Serial, without the GIL. Importing this module
-imports Numba.
+Only the window of the maximum has a gradient. Serial, without the GIL. Importing this module imports Numba.
 """
 
 from __future__ import annotations
@@ -17,10 +15,10 @@ compiling.find_cache()
 
 @njit(cache=True, nogil=True)
 def highest_windows(tables, characters, lengths, highest, places):  # type: ignore[no-untyped-def]
-    """For each word and filter the highest answer over all windows, and where it was found; 0 and -1 for an empty word.
+    """For each word and filter, the maximum over all windows and its place; 0 and -1 for an empty word.
 
-    tables (W,V,N): what filter n answers to character v at window position w; characters (D,C); lengths (D,).
-    Writes highest (D,N) and places (D,N). A window is centred on its place and sees row 0 outside the word.
+    tables (W,V,N): output of filter n for character v at window position w; characters (D,C); lengths (D,).
+    Writes highest (D,N) and places (D,N). A window is centred on its place; outside the word it reads row 0.
     """
     window, _, filters = tables.shape
     before = (window - 1) // 2
@@ -40,7 +38,7 @@ def highest_windows(tables, characters, lengths, highest, places):  # type: igno
                 for n in range(filters):
                     answer[n] += row[n]
             for n in range(filters):
-                # What is no number wins and stays, so that diverged weights show.
+                # NaN wins and stays, so that diverged weights show.
                 better = not answer[n] <= top[n] and top[n] == top[n]
                 top[n] = answer[n] if better else top[n]
                 where[n] = place if better else where[n]
@@ -48,7 +46,7 @@ def highest_windows(tables, characters, lengths, highest, places):  # type: igno
 
 @njit(cache=True, nogil=True)
 def highest_windows_back(upstream, characters, lengths, places, for_tables):  # type: ignore[no-untyped-def]
-    """Adds to for_tables (W,V,N) the gradient upstream (D,N) of the picked windows."""
+    """Adds to for_tables (W,V,N) the gradient upstream (D,N) of the windows at ``places``."""
     window, _, filters = for_tables.shape
     before = (window - 1) // 2
     for d in range(characters.shape[0]):

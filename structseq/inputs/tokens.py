@@ -1,25 +1,27 @@
-"""Word features: embeddings with a trained unknown, pretrained vectors, word shape and affixes."""
+"""Word features: embeddings with a trained unknown, pretrained vectors, word shape and affixes, characters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+from structseq import compiling
 from structseq.data.axis_names import Axis, axis_names
-from structseq.features.affixes import Affixes, AffixOptions
 from structseq.features.base import FeatureOptions
 from structseq.features.vectors import Floats, Vectors
-from structseq.features.words import EmbeddingOptions, Words
+from structseq.features.words import Affixes, AffixOptions, Characters, CharactersOptions, EmbeddingOptions, Words
 from structseq.inputs.base import WordFeature
 
 
 class WordEmbedding(WordFeature):
-    """A trained vector for each frequent word; in training, rare words stand in for the unknown.
+    """A trained vector for each frequent word; in training, rare words also train the unknown.
 
     A word counted n times is replaced by the unknown with probability rate / (rate + n), drawn once a batch
-    (Kiperwasser and Goldberg 2016, section 4.2), so that the unknown's vector is trained on what rare words do.
+    (Kiperwasser and Goldberg 2016, section 4.2).
     """
 
     class Options(EmbeddingOptions, FeatureOptions):
@@ -47,9 +49,9 @@ class WordEmbedding(WordFeature):
 
 
 class PretrainedVectors(WordFeature):
-    """Vectors learned elsewhere; words of the tagged text that training never saw find theirs too.
+    """Pretrained vectors, also of words that are not in the training data.
 
-    They are zeros until `fill`, or a saved model, gives them their values; the unknown's stays zero.
+    They are zeros until `fill` or a saved model sets them; that of the unknown stays zero.
     """
 
     def __init__(self, feature: Vectors, width: int, *, tune: bool = False) -> None:
@@ -58,10 +60,7 @@ class PretrainedVectors(WordFeature):
         self.embedding = nn.Embedding.from_pretrained(torch.zeros(len(self.vocabulary), width), freeze=not tune)
 
     def fill(self, vectors: Floats) -> None:
-        """Take the vectors (V - 1, width) of the vocabulary's words.
-
-        They are scaled so that their mean square is 1/width, that of trained embeddings, whatever the source's was.
-        """
+        """Take vectors (V - 1, width) of the vocabulary's words, scaled to mean square 1/width as trained ones have."""
         table = torch.from_numpy(vectors)
         scale = table.square().mean().sqrt().clamp(min=1e-8) * self.width**0.5
         self.embedding.weight.data[1:] = table / scale
@@ -74,7 +73,7 @@ class PretrainedVectors(WordFeature):
 
 
 class AffixEmbedding(WordFeature):
-    """Trained vectors of a word's shape, and of its first and last characters, side by side."""
+    """Trained vectors of a word's shape and of its affixes, side by side."""
 
     class Options(AffixOptions, FeatureOptions):
         """Further shapes and affixes."""
@@ -98,3 +97,87 @@ class AffixEmbedding(WordFeature):
         if self.affix_embedding is not None:
             parts.append(self.affix_embedding(index[:, 1:]).flatten(1))
         return torch.cat(parts, -1) if parts else index.new_zeros(len(index), 0, dtype=torch.float32)
+
+
+class CharacterCNN(WordFeature):
+    """A convolution over characters, the maximum over the word, ReLU (Ma and Hovy 2016, section 2.1).
+
+    Each filter's output for each character and window position is computed once a batch; windows then add table rows.
+    Row 0 of ``embedding`` is "outside the word", row 1 the unknown character, then the vocabulary's own.
+    """
+
+    class Options(CharactersOptions, FeatureOptions):
+        """A further convolution over characters."""
+
+    Index = Characters
+
+    def __init__(self, feature: Characters, options: CharactersOptions) -> None:
+        super().__init__(feature, options.width)
+        self.vocabulary, windows = feature.vocabulary, options.windows
+        self.embedding = nn.Embedding(len(self.vocabulary) + 1, options.embedding)
+        shares = [self.width // len(windows) + (i < self.width % len(windows)) for i in range(len(windows))]
+        # With more windows than filters, some windows get no filter.
+        self.filters = nn.ParameterList(
+            torch.empty(window, options.embedding, n) for window, n in zip(windows, shares, strict=True) if n
+        )
+        self.bias = nn.Parameter(torch.zeros(self.width))
+        bound = (3 / options.embedding) ** 0.5
+        nn.init.uniform_(self.embedding.weight, -bound, bound)
+        for weights in self.filters:
+            nn.init.xavier_uniform_(weights.view(-1, weights.shape[-1]))
+
+    def named_axes(self) -> dict[str, Sequence[Axis]]:
+        return {"embedding.weight": [["outside", *axis_names(self.vocabulary.items)], None]}
+
+    def forward(self, index: Tensor) -> Tensor:
+        lengths, characters = index[:, 0], index[:, 1:]
+        best = torch.cat([self._highest(characters, lengths, weights) for weights in self.filters], -1)
+        return torch.relu(best + self.bias)
+
+    def _highest(self, characters: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:
+        """(D, n) each filter's maximum over a word's windows; 0 for a word without characters."""
+        tables = torch.einsum("ve,wen->wvn", self.embedding.weight, weights)  # (W, V, n)
+        if tables.device.type == "cpu" and tables.dtype == torch.float32 and compiling.available():
+            highest: Tensor = _HighestWindows.apply(tables, characters, lengths)
+            return highest
+        return highest_windows(tables, characters, lengths)
+
+
+def highest_windows(tables: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
+    """(D, n) the maximum over windows by torch's own operations: tables (W, V, n), characters (D, C), lengths (D,)."""
+    window, rows, filters = tables.shape
+    longest = max(characters.shape[1], 1)
+    before = (window - 1) // 2
+    padded = nn.functional.pad(characters, (before, window - 1 - before + longest - characters.shape[1]))
+    bags = padded.unfold(1, window, 1) + torch.arange(window, device=characters.device) * rows
+    answers = nn.functional.embedding_bag(bags.reshape(-1, window), tables.reshape(-1, filters), mode="sum")
+    outside = (torch.arange(longest, device=characters.device) >= lengths.unsqueeze(1)).unsqueeze(-1)
+    highest = answers.view(-1, longest, filters).masked_fill(outside, -torch.inf).amax(1)
+    return torch.where(lengths.unsqueeze(1) > 0, highest, torch.zeros_like(highest))
+
+
+class _HighestWindows(torch.autograd.Function):
+    """`highest_windows` by the compiled kernels; ties go to the first window."""
+
+    @staticmethod
+    def forward(ctx: Any, tables: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
+        from structseq.inputs import kernels
+
+        tables, characters, lengths = tables.contiguous(), characters.contiguous(), lengths.contiguous()
+        highest = torch.empty(len(characters), tables.shape[2])
+        places = torch.empty(highest.shape, dtype=torch.int64)
+        arrays = [part.detach().numpy() for part in (tables, characters, lengths, highest, places)]
+        kernels.highest_windows(*arrays)
+        ctx.save_for_backward(characters, lengths, places)
+        ctx.shape = tables.shape
+        return highest
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        from structseq.inputs import kernels
+
+        for_tables = torch.zeros(ctx.shape)
+        characters, lengths, places = (part.numpy() for part in ctx.saved_tensors)
+        kernels.highest_windows_back(upstream.contiguous().numpy(), characters, lengths, places, for_tables.numpy())
+        return for_tables, None, None

@@ -14,7 +14,7 @@ from structseq.config import Options, outside_classes
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ConfigError, ModelFileError
 from structseq.files import standing
-from structseq.inputs.build import FURTHER
+from structseq.inputs import FURTHER
 from structseq.model import Model
 from structseq.storage.assembly import assemble
 from structseq.storage.configuration import WEIGHTS, Configuration, VocabularyFile, read_configuration, tag_set
