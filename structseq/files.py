@@ -64,7 +64,7 @@ def sweep(folder: Path) -> None:
 def new_folder(folder: Path, last: str) -> Iterator[Path]:
     """An empty folder; when the block ends, its entries take the place of their namesakes in ``folder``.
 
-    ``folder`` counts as whole while it has the entry ``last``, which goes first and comes last; in between, `standing`
+    ``folder`` counts as whole while it has the entry ``last``, which goes first and comes last; in between, `current_folder`
     finds the old entries set aside. Entries without a namesake stay. If the block raises, ``folder`` is as it was.
     ``folder`` itself is never renamed: it may be where a disk is mounted.
     """
@@ -83,7 +83,7 @@ def new_folder(folder: Path, last: str) -> Iterator[Path]:
             _remove(new)
 
 
-def standing(folder: Path, last: str) -> Path:
+def current_folder(folder: Path, last: str) -> Path:
     """``folder``, or its old entries where a kill left them set aside."""
     return folder / OLD if (folder / OLD).exists() and not (folder / last).exists() else folder
 
@@ -96,7 +96,7 @@ def recover(folder: Path, last: str) -> None:
 
 def _recover(folder: Path, last: str) -> None:
     _remove(folder / NEW)
-    if standing(folder, last) != folder:
+    if current_folder(folder, last) != folder:
         _copy(folder / OLD, folder / NEW)
         _move(folder / NEW, folder, last)
         _remove(folder / NEW)

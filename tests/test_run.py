@@ -24,7 +24,7 @@ from structseq.heads import HEADS
 from structseq.model import Model
 from structseq.run import Identity, Interrupted, RunFolder, fit, hold_out, transfer
 from structseq.run.identity import digest
-from structseq.run.journal import Journal
+from structseq.run.folder import Journal
 from structseq.run.transfer import described, named_axes
 from structseq.spans import PLAIN, scheme_of
 from structseq.tasks import task_of

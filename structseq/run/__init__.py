@@ -11,7 +11,7 @@ from structseq.run.fitting import Outcome, Watch, fit, warm_up
 from structseq.run.folder import RunFolder
 from structseq.run.identity import Identity
 from structseq.run.split import hold_out
-from structseq.run.stopping import Interrupted
+from structseq.run.fitting import Interrupted
 from structseq.run.training_run import Destination, Start, Trained, train_and_save
 from structseq.run.transfer import described, transfer
 

@@ -1,10 +1,14 @@
-"""fit: train a model to the end, with a journal, checkpoints and polite stopping where a folder is given."""
+"""fit: train a model to the end, with a journal, checkpoints and stop on request if there is a folder."""
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from types import FrameType
 from typing import Any
 
 import torch
@@ -14,17 +18,51 @@ from structseq.data.corpus import Corpus
 from structseq.errors import TrainingError
 from structseq.model import Model
 from structseq.run.folder import RunFolder
-from structseq.run.stopping import Interrupted, stop_on_request
 from structseq.structures.chain import LinearChain
 from structseq.training import Progress, State, train
 
-# Called after every update; the second value is the journal's record where an epoch ended.
+# Called after every update; the second value is the journal's record of an epoch that ended, or None.
 Watch = Callable[[Progress, Mapping[str, Any] | None], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM stopped training after an update; in a folder, everything is saved."""
+
+
+@dataclass
+class StopRequest:
+    """Whether a signal asked training to stop."""
+
+    stop: bool = False
+
+
+@contextmanager
+def stop_on_request() -> Iterator[StopRequest]:
+    """Within the block SIGINT and SIGTERM set `StopRequest.stop`; a second signal raises `Interrupted` at once.
+
+    Outside the main thread, where Python handles no signals, nothing sets it.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if request.stop:
+            raise Interrupted
+        request.stop = True
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass
 class Clock:
-    """Time and tokens of a run, over kills and resumptions; ``epoch_`` since the last epoch's end."""
+    """Time and tokens of a run over all its processes; ``epoch_`` counts since the last epoch ended."""
 
     seconds: float = 0.0
     tokens: int = 0
@@ -39,10 +77,9 @@ class Clock:
 
     def end_epoch(self) -> dict[str, float]:
         """Seconds and tokens per second of the epoch that ended."""
-        rate = self.epoch_tokens / self.epoch_seconds
-        told = {"seconds": round(self.epoch_seconds, 3), "tokens_per_second": round(rate, 1)}
+        seconds, tokens = self.epoch_seconds, self.epoch_tokens
         self.epoch_seconds, self.epoch_tokens = 0.0, 0
-        return told
+        return {"seconds": round(seconds, 3), "tokens_per_second": round(tokens / seconds, 1)}
 
 
 @dataclass(frozen=True)
@@ -51,12 +88,10 @@ class Outcome:
 
     Attributes
     ----------
-    epochs, updates:
-        How many were made.
     best_epoch, best_score:
         The epoch whose weights the model holds, and its dev score 0..1 (None without a dev set).
     seconds, tokens:
-        Spent in training, and learned from, over all of the run's processes.
+        Time spent in training, and tokens trained on, over all of the run's processes.
     reason:
         Why it ended, as a sentence.
     """
@@ -88,26 +123,27 @@ def fit(
     Parameters
     ----------
     folder:
-        An opened `RunFolder`: the run goes on from its last checkpoint, if there is one, and ends bit-identical to an
-        unbroken one on the same machine and number of threads. None keeps everything in memory.
+        An opened `RunFolder`: training resumes from its last checkpoint and ends with the same bits as an unbroken run
+        on the same machine and number of threads. None keeps everything in memory.
     save_every:
-        Seconds of training after which a checkpoint is written within an epoch; every epoch's end has one.
+        Seconds between checkpoints within an epoch; the end of every epoch has one too.
     watch:
         Called after every update with its `Progress` and, at an epoch's end, the journal's record.
 
     Raises
     ------
     Interrupted
-        After Ctrl-C or SIGTERM, when the update under way is done and saved.
+        After Ctrl-C or SIGTERM, once the current update is done and saved.
     TrainingError
-        The loss diverged, the folder cannot be written, or its checkpoint is another model's.
+        If the loss diverged, the folder cannot be written, or its checkpoint is another model's.
     """
     warm_up()
-    return _Fitting(model, corpus, options or model.options.training, seed, folder, watch).run(save_every)
+    run = _Fitting(model, corpus, options or model.options.training, seed, folder, watch)
+    return run.run(save_every)
 
 
 class _Fitting:
-    """What `fit` keeps between two updates."""
+    """The state of `fit` between two updates."""
 
     def __init__(
         self,
@@ -124,29 +160,31 @@ class _Fitting:
         self.outcome: Outcome | None = None
 
     def run(self, save_every: float) -> Outcome:
-        state = self._begin()
+        state = self._resume(self.folder) if self.folder else None
         before = saved = time.perf_counter()
         with stop_on_request() as request:
             for progress in train(self.model, self.corpus, self.options, seed=self.seed, state=state):
                 now = time.perf_counter()
                 self.clock.add(now - before, progress.tokens)
                 before = now
-                self._tell(progress)
+                self._record(progress)
                 if progress.ends_epoch or request.stop or now - saved >= save_every:
                     self._save(progress)
                     before = saved = time.perf_counter()
                 if request.stop:
                     raise Interrupted
-        return self._end()
+        if self.outcome is None:
+            raise TrainingError("training ended without saying why; this is a fault of structseq")
+        if self.folder:
+            self.folder.journal.write("end", **self.outcome.to_dict() | {"update": self.outcome.updates})
+        return self.outcome
 
-    def _begin(self) -> State | None:
-        """Where the last process left off; None at the beginning."""
-        found = self.folder.load() if self.folder else None
-        if self.folder is None:
-            return None
+    def _resume(self, folder: RunFolder) -> State | None:
+        """The state of the last checkpoint; None if the run begins."""
+        found = folder.load()
         if found is None:
-            self.folder.journal.cut(-1)
-            self.folder.journal.write("start", update=0, seed=self.seed)
+            folder.journal.cut(-1)
+            folder.journal.write("start", update=0, seed=self.seed)
             return None
         numbers, tensors = found
         try:
@@ -156,13 +194,13 @@ class _Fitting:
             state = State(numbers["training"], tensors)
             update = state.numbers["update"]
         except (KeyError, TypeError):
-            message = f"{self.folder.checkpoint}: is no checkpoint of a training run; remove it to start afresh"
+            message = f"{folder.checkpoint}: is no checkpoint of a training run; remove it to start afresh"
             raise TrainingError(message) from None
-        self.folder.journal.cut(update)
-        self.folder.journal.write("resume", update=update, epoch=state.numbers["epoch"])
+        folder.journal.cut(update)
+        folder.journal.write("resume", update=update, epoch=state.numbers["epoch"])
         return state
 
-    def _tell(self, progress: Progress) -> None:
+    def _record(self, progress: Progress) -> None:
         record: dict[str, Any] | None = None
         if progress.ends_epoch:
             record = {
@@ -181,25 +219,17 @@ class _Fitting:
             self.watch(progress, record)
 
     def _save(self, progress: Progress) -> None:
-        if self.folder is None:
-            return
-        state = progress.state()
-        outcome = self.outcome.to_dict() if self.outcome else None
-        clock = {field.name: getattr(self.clock, field.name) for field in fields(self.clock)}
-        self.folder.save({"training": state.numbers, "clock": clock, "outcome": outcome}, state.tensors)
-
-    def _end(self) -> Outcome:
-        if self.outcome is None:
-            raise TrainingError("training ended without saying why; this is a fault of structseq")
         if self.folder:
-            self.folder.journal.write("end", **self.outcome.to_dict() | {"update": self.outcome.updates})
-        return self.outcome
+            state = progress.state()
+            outcome = self.outcome and self.outcome.to_dict()
+            numbers = {"training": state.numbers, "clock": asdict(self.clock), "outcome": outcome}
+            self.folder.save(numbers, state.tensors)
 
 
 def warm_up() -> None:
-    """Compile the chain's recursions, or read them from the cache, and let torch load what its optimisers want.
+    """Compile the chain's recursions, or read them from the cache, and load torch's optimisers.
 
-    So that the first update's time is its own.
+    The first update then takes no longer than the others.
     """
     scores = torch.zeros(1, 2, 2, requires_grad=True)
     zeros = torch.zeros(2)

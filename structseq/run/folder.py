@@ -23,10 +23,10 @@ from typing import Any, Literal
 from torch import Tensor
 
 from structseq.errors import TrainingError
-from structseq.files import LOCK, leftover, lock, recover, standing, sweep, write_file
+from structseq.files import LOCK, leftover, lock, recover, current_folder, sweep, write_file
 from structseq.model import Model
 from structseq.run.identity import Identity
-from structseq.run.journal import Journal, now, unwritable
+from structseq.run.folder import Journal, now, unwritable
 from structseq.storage import load_checkpoint, model_files, save_checkpoint, write_model
 from structseq.storage.entries import json_bytes
 
@@ -63,7 +63,7 @@ class RunFolder:
             return "new"
         if not self.path.is_dir():
             return "foreign"
-        config = standing(self.path, "config.json") / "config.json"
+        config = current_folder(self.path, "config.json") / "config.json"
         if config.exists():
             return "finished" if _json(config).get("model_type") == "structseq" else "foreign"
         if (self.work / "run.json").exists():
