@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from types import FrameType
 from typing import Any
 
@@ -138,8 +139,7 @@ def fit(
         If the loss diverged, the folder cannot be written, or its checkpoint is another model's.
     """
     warm_up()
-    run = _Fitting(model, corpus, options or model.options.training, seed, folder, watch)
-    return run.run(save_every)
+    return _Fitting(model, corpus, options or model.options.training, seed, folder, watch).run(save_every)
 
 
 class _Fitting:
@@ -226,10 +226,11 @@ class _Fitting:
             self.folder.save(numbers, state.tensors)
 
 
+@cache
 def warm_up() -> None:
-    """Compile the chain's recursions, or read them from the cache, and load torch's optimisers.
+    """Compile the chain's recursions, or read them from the disk, and load torch's optimisers, before the first update.
 
-    The first update then takes no longer than the others.
+    Only the first call in a process does anything.
     """
     scores = torch.zeros(1, 2, 2, requires_grad=True)
     zeros = torch.zeros(2)

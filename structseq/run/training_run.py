@@ -1,10 +1,10 @@
-"""train_and_save: a prepared corpus to a trained, scored and saved model."""
+"""train_and_save: from a prepared corpus to a trained, scored and saved model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +17,21 @@ from structseq.run.corpus import Parts, PreparedCorpus, Say, silent, warn_of_ski
 from structseq.run.fitting import Outcome, Watch, fit, warm_up
 from structseq.run.folder import RunFolder
 from structseq.run.identity import Identity
-from structseq.run.transfer import described, transfer
+from structseq.run.transfer import format_transfer, transfer
 from structseq.storage import load_model
 from structseq.tasks.base import Entities, Report
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a run is saved.
+    """Where a run is saved: ``folder`` becomes the model folder.
 
     Attributes
     ----------
-    folder:
-        It ends as the model folder; a run that was stopped resumes from it.
     identity:
-        Computes what makes two runs the same; it reads all files.
+        Computes the run's identity; it reads all files.
     command:
-        The command line, for people.
+        The command line, kept in run.json for people.
     save_every:
         Seconds between checkpoints within an epoch.
     """
@@ -46,7 +44,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Start:
-    """A model whose words and weights a run starts from, and classes from outside that it may import."""
+    """The model folder whose vocabulary and weights a run starts from, and the outside classes it may import."""
 
     model: Path
     trusted: Collection[str] = ()
@@ -58,14 +56,12 @@ class Trained:
 
     Attributes
     ----------
-    outcome:
-        How training ended.
     metrics:
-        The outcome, and where the model is saved its scores on dev and test.
+        The outcome; with a destination, also the scores on dev and test.
     entities:
         (text, label) of the training data's entities.
     reports:
-        On dev and test, where the model is saved.
+        With a destination: by part, dev and test.
     """
 
     model: Model
@@ -91,14 +87,14 @@ def train_and_save(
     Parameters
     ----------
     show:
-        Makes the context in which progress is shown; it gives what is called after every update.
+        Makes the context that shows progress; it returns the `Watch` that is called after every update.
     names, say:
-        As of `structseq.run.prepare_corpus`.
+        As in `structseq.run.prepare_corpus`.
 
     Raises
     ------
     Interrupted
-        After Ctrl-C or SIGTERM, when the current update is done and saved.
+        After Ctrl-C or SIGTERM, once the current update is done and saved.
     ConfigError
         If no model can be built with the options.
     TrainingError
@@ -108,13 +104,13 @@ def train_and_save(
     model = _build(prepared, options, seed, start, say)
     warn_of_skipped(model, corpus.train, (names or Parts("the training data")).train, say)
     if destination is None:
-        return _fitted(model, corpus, options, seed, None, show, say)
+        return _fit(model, corpus, options, seed, show, say)
     folder = destination.folder
     with folder.opened(destination.identity(), command=destination.command):
         for doubt in folder.doubts:
             say(f"warning: {doubt}; the weights may differ in their last bits from those of an unbroken run")
-        trained = _fitted(model, corpus, options, seed, destination, show, say)
-        trained = _scored(trained, corpus)
+        trained = _fit(model, corpus, options, seed, show, say, folder=folder, save_every=destination.save_every)
+        trained = _score(trained, corpus)
         folder.finish(model, tokenizer=options.data.tokenizer, metrics=trained.metrics, entities=trained.entities)
     return trained
 
@@ -122,8 +118,8 @@ def train_and_save(
 def _build(prepared: PreparedCorpus, options: Options, seed: int, start: Start | None, say: Say) -> Model:
     source = load_model(start.model, trusted=start.trusted).model if start else None
     try:
-        known = source.vocabularies.get("words") if source else None
-        model = Model.prepare(options, prepared.corpus.train, prepared.scheme, seed=seed, known=known)
+        words = source.vocabularies.get("words") if source else None
+        model = Model.prepare(options, prepared.corpus.train, prepared.scheme, seed=seed, known=words)
     except StructseqError:
         raise
     except (RuntimeError, OverflowError, TypeError, ValueError) as problem:
@@ -135,39 +131,34 @@ def _build(prepared: PreparedCorpus, options: Options, seed: int, start: Start |
         if other:
             what = ", ".join(f"{name} {theirs[name]!r}, here {ours[name]!r}" for name in other)
             say(f"warning: {start.model} reads other {model.modality.name}: {what}")
-        say(f"{start.model}: {described(transfer(source, model))}")
+        say(f"{start.model}: {format_transfer(transfer(source, model))}")
     return model
 
 
-def _fitted(
+def _fit(
     model: Model,
     corpus: Corpus,
     options: Options,
     seed: int,
-    destination: Destination | None,
     show: Callable[[], AbstractContextManager[Watch | None]],
     say: Say,
+    **saving: Any,
 ) -> Trained:
-    warm_up()  # before the bar appears, which would seem not to move
-    saving = {"folder": destination.folder, "save_every": destination.save_every} if destination else {}
+    warm_up()  # before the progress bar appears, which would seem stuck
     with show() as watch:
-        outcome = fit(model, corpus, options.training, seed=seed, watch=watch, **saving)  # type: ignore[arg-type]
+        outcome = fit(model, corpus, options.training, seed=seed, watch=watch, **saving)
     say(f"{outcome.reason}; {outcome.seconds:.1f} s of training")
     return Trained(model, outcome, {"training": outcome.to_dict()}, model.task.entities(corpus.train))
 
 
-def _scored(trained: Trained, corpus: Corpus) -> Trained:
-    """With reports on dev and test, and what the gates of the encoder do over the tags of dev."""
+def _score(trained: Trained, corpus: Corpus) -> Trained:
+    """With reports on dev and test, and the mean activations of the encoder's gates on dev."""
     model, metrics, reports = trained.model, dict(trained.metrics), {}
     for name, examples in (("dev", corpus.dev), ("test", corpus.test)):
         if not examples:
             continue
-        report = reports[name] = model.task.report(model, examples, entities=trained.entities)
-        metrics[name] = report.to_dict()
-        if (
-            name == "dev"
-            and "tags" in model.task.required_targets
-            and (gates := mean_gate_activations(model, examples))
-        ):
-            metrics["gates"] = gates
-    return Trained(model, trained.outcome, metrics, trained.entities, reports)
+        reports[name] = model.task.report(model, examples, entities=trained.entities)
+        metrics[name] = reports[name].to_dict()
+        if name == "dev" and "tags" in model.task.required_targets:
+            metrics |= {"gates": gates} if (gates := mean_gate_activations(model, examples)) else {}
+    return replace(trained, metrics=metrics, reports=reports)

@@ -88,9 +88,7 @@ def load_model(folder: str | Path, *, trusted: Collection[str] = ()) -> StoredMo
     model = _assemble(options, vocabularies, tags, config.widths, tensors, folder)
     metrics, provenance = (read_object(folder / f"{name}.json") for name in ("metrics", "provenance"))
     path = folder / "entities.jsonl"
-    return StoredModel(
-        model, config.tokenizer, metrics, provenance, parse_entities(read_text(path), path), version
-    )
+    return StoredModel(model, config.tokenizer, metrics, provenance, parse_entities(read_text(path), path), version)
 
 
 def _options(table: Mapping[str, Any], path: Path, trusted: Collection[str]) -> Options:
