@@ -1,8 +1,8 @@
-"""Options of a training run, as TOML, JSON or keyword arguments; checked before anything is read or written.
+"""Options of a training run, from TOML, JSON or keyword arguments; checked before anything is read or written.
 
-The sections of this page are common to all runs. An encoder, a head and a word feature declare further options in their
-class (`Options`); the table's ``type`` names the class, which is imported when its section is checked. `docs/recipe.md`
-says how the defaults were chosen.
+The sections here are common to all runs. Encoders, heads and word features declare further options in their class
+(`Options`), which the section's ``type`` names and which is imported when the section is checked. `docs/recipe.md`
+explains the defaults.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from structseq.features.counting import OwnFeatureOptions
 from structseq.features.frames import FrameOptions
 from structseq.section import Count, Section, Whole, option_names, resolve_class
 
-# Where the classes are found that a section's ``type`` may name; read when such a section is checked.
+# Module and name of the table of classes that a section's ``type`` may name; imported when the section is checked.
 TABLES = {
     "encoder": ("structseq.encoders", "ENCODERS"),
     "head": ("structseq.heads", "HEADS"),
@@ -33,7 +33,7 @@ TABLES = {
 
 
 class InputOptions(OwnFeatureOptions):
-    """What a token, or a frame, is turned into before the encoder."""
+    """How a token, or a frame, becomes a vector for the encoder."""
 
     frames: FrameOptions = FrameOptions()
     column_width: Whole = Field(20, ge=1, description="width of the vector of each further column")
@@ -54,10 +54,10 @@ class InputOptions(OwnFeatureOptions):
 
 
 class EncoderOptions(Section):
-    """The network that reads the sequence: what every kind has. A kind adds its own in ``Encoder.Options``."""
+    """The network that reads the sequence: options of all encoders. A class adds its own in ``Encoder.Options``."""
 
     attends: ClassVar[bool] = False
-    """Whether its layers are self-attention without any on top."""
+    """Whether its own layers are self-attention."""
 
     type: str = Field("lstm", description='a row of the encoders table, or "package.module:Class"')
     width: Whole = Field(200, ge=1, description="units a direction")
@@ -84,7 +84,7 @@ class EncoderOptions(Section):
 
 
 class HeadOptions(Section):
-    """The structured layer. A kind adds its own options in ``Head.Options``."""
+    """The structured layer. A class adds its own options in ``Head.Options``."""
 
     type: str = Field("crf", description='a row of the heads table, or "package.module:Class"')
 
@@ -96,7 +96,7 @@ class TrainingOptions(Section):
         0, ge=0, description="passes over the training data at most; 0: 20, and more where there is little data"
     )
     patience: Whole = Field(
-        10, ge=1, description="stop after so many passes without a better dev score; passes that score 0 do not count"
+        10, ge=1, description="stop after this many passes without a better dev score; passes that score 0 do not count"
     )
     batch_sentences: Whole = Field(32, ge=1, description="sentences a batch at most")
     batch_tokens: Whole = Field(
@@ -116,11 +116,11 @@ class TrainingOptions(Section):
     average_decay: float = Field(0.998, gt=0, lt=1, description="decay of the exponential moving average, an update")
     tune_decision: bool = Field(True, description="choose on dev, at the end, how readily entities are answered")
     validation_fraction: float = Field(
-        0.1, gt=0, lt=1, description="share held out of the training data where no dev set is given"
+        0.1, gt=0, lt=1, description="share of the training data that is held out if there is no dev set"
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
-    threads: Whole = Field(0, ge=0, description="CPU threads; 0: two where they can be had. 1 and 2 give the same bits")
-    mixed_precision: bool = Field(True, description="bfloat16 where a GPU is there; never in a structured recursion")
+    threads: Whole = Field(0, ge=0, description="CPU threads; 0: two if available. 1 and 2 give the same bits")
+    mixed_precision: bool = Field(True, description="bfloat16 on a GPU; never in a structured recursion")
 
 
 class Options(Section):
@@ -140,12 +140,7 @@ class Options(Section):
 
     @staticmethod
     def of(*layers: Mapping[str, Any]) -> Options:
-        """Options from nested tables; a later layer overrides an earlier one.
-
-        Raises
-        ------
-        ConfigError
-            For an unknown key (with the nearest known one), a wrong type or a value out of range.
+        """Options from nested tables; a later layer overrides an earlier one. Raises as `Section.checked` does.
 
         >>> Options.of({"encoder": {"layers": 2}}).encoder.layers
         2
@@ -157,20 +152,17 @@ class Options(Section):
 
 
 def typed_section(section: str, values: Any, place: str) -> Section:
-    """A section whose ``type`` names the class that declares its options.
+    """A section whose ``type`` names the class that declares its options; ``place`` is its dotted name in messages.
 
-    ``place`` is its dotted name, for messages. Raises `ConfigError` as `Section.checked` does, for an unknown class,
-    and for an option that belongs to another class.
+    Raises `ConfigError` as `Section.checked` does, for an unknown class, and for an option of another class.
     """
     if isinstance(values, Section):
         return values
     common = COMMON[section]
-    if not isinstance(values, Mapping):
-        return common.checked(values, prefix=place)
-    name = values.get("type", common.model_fields["type"].default)
-    table = table_of(section)
+    name = values.get("type", common.model_fields["type"].default) if isinstance(values, Mapping) else None
     if not isinstance(name, str):
         return common.checked(values, prefix=place)
+    table = table_of(section)
     kind = getattr(resolve_class(table, name, f"{place}.type"), "Options", None)
     if not (isinstance(kind, type) and issubclass(kind, common)):
         raise ConfigError(f"{place}.type {name}: expected a class with options of its own, as one of {section}s has")
@@ -183,7 +175,7 @@ def typed_section(section: str, values: Any, place: str) -> Section:
 
 
 def table_of(section: str) -> Mapping[str, Any]:
-    """The classes that ``type`` may name in a section, by name."""
+    """The classes that the ``type`` of a section may name, by name."""
     module, name = TABLES[section]
     table: Mapping[str, Any] = getattr(importlib.import_module(module), name)
     return table
@@ -193,7 +185,7 @@ COMMON: Mapping[str, type[Section]] = {"encoder": EncoderOptions, "head": HeadOp
 
 
 def outside_classes(table: Mapping[str, Any]) -> dict[str, str]:
-    """The classes from outside that nested options name, ``"module:Class"`` by option; nothing is imported or checked.
+    """The classes from outside, ``"module:Class"`` by option, in nested options; imports and checks nothing.
 
     >>> outside_classes({"encoder": {"type": "lstm"}, "head": {"type": "my_module:MyHead"}})
     {'head.type': 'my_module:MyHead'}
@@ -208,15 +200,14 @@ def outside_classes(table: Mapping[str, Any]) -> dict[str, str]:
 
 
 def load_options(path: str | Path) -> dict[str, Any]:
-    """The nested table of a TOML or JSON file (by extension), unchecked; `Options.of` checks it."""
+    """The nested table of a TOML or .json file; `Options.of` checks it."""
     path = Path(path)
     try:
         content = path.read_text(encoding="utf-8")
-        table = (
-            json.loads(content, object_pairs_hook=reject_duplicate_keys)
-            if path.suffix == ".json"
-            else tomllib.loads(content)
-        )
+        if path.suffix == ".json":
+            table = json.loads(content, object_pairs_hook=reject_duplicate_keys)
+        else:
+            table = tomllib.loads(content)
     except OSError as problem:
         raise ConfigError(f"{path}: cannot be read ({problem.strerror}); name a TOML or JSON file of options") from None
     except (ValueError, RecursionError) as problem:
@@ -235,29 +226,24 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     table: dict[str, Any] = {}
     seen: set[str] = set()
     for setting in settings:
-        key, equals, raw = setting.partition("=")
-        key = key.strip()
+        key, equals, raw = (part.strip() for part in setting.partition("="))
         if not equals or not key:
             raise ConfigError(f"--set {setting}: expected key=value, for example encoder.layers=2")
         if key in seen:
             raise ConfigError(f"--set {key} is given twice; give it once")
         seen.add(key)
-        nested: Any = _toml_value(raw.strip())
+        try:
+            value = tomllib.loads(f"value = {raw}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = raw
         for part in reversed(key.split(".")):
-            nested = {part: nested}
-        table = merge(table, nested)
+            value = {part: value}
+        table = merge(table, value)
     return table
 
 
-def _toml_value(raw: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
-        return raw
-
-
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested tables joined; where both have a value, that of ``above``."""
+    """Nested tables merged; values of ``above`` override those of ``below``."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -266,22 +252,11 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def option_list() -> list[str]:
-    """The dotted names of all options, those of every encoder and head of the tables too."""
+    """The dotted names of all options, including those of every encoder and head in the tables."""
     names: list[str] = []
-    for name in option_names(Options):
-        section = name.partition(".")[0]
-        names.append(name)
-        if section in TABLES and name == _last_common(section):
-            names += _own_options(section)
-    return names
-
-
-def _last_common(section: str) -> str:
-    return list(option_names(COMMON[section], f"{section}."))[-1]
-
-
-def _own_options(section: str) -> list[str]:
-    """What the classes of a table declare beyond the common options, each name once."""
-    common = COMMON[section].model_fields
-    found = (name for kind in table_of(section).values() for name in kind.Options.model_fields if name not in common)
-    return [f"{section}.{name}" for name in dict.fromkeys(found)]
+    for section, field in Options.model_fields.items():
+        names += option_names(field.annotation, f"{section}.")  # type: ignore[arg-type]
+        if section in COMMON:
+            kinds = [kind.Options for kind in table_of(section).values()]
+            names += (f"{section}.{name}" for kind in kinds for name in kind.model_fields)
+    return list(dict.fromkeys(names))

@@ -16,7 +16,19 @@ from typing import Any
 import pytest
 
 from structseq.errors import TrainingError
-from structseq.files import LOCK, NEW, OLD, leftover, lock, new_file, new_folder, recover, current_folder, sweep, write_file
+from structseq.files import (
+    LOCK,
+    NEW,
+    OLD,
+    current_folder,
+    leftover,
+    lock,
+    new_file,
+    new_folder,
+    recover,
+    sweep,
+    write_file,
+)
 
 # Runs the code once for every change that it makes to the disk, each time in a child that is killed before it.
 KILLED = """

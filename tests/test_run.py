@@ -23,8 +23,8 @@ from structseq.errors import DataError, ModelFileError, StructseqError, Training
 from structseq.heads import HEADS
 from structseq.model import Model
 from structseq.run import Identity, Interrupted, RunFolder, fit, hold_out, transfer
-from structseq.run.identity import digest
 from structseq.run.folder import Journal
+from structseq.run.identity import digest
 from structseq.run.transfer import format_transfer, named_axes
 from structseq.spans import PLAIN, scheme_of
 from structseq.tasks import task_of

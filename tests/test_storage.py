@@ -34,8 +34,7 @@ from structseq.storage import (
     saving,
     write_model,
 )
-from structseq.storage.entries import checksum, entity_lines, parse_entities
-from structseq.storage.entries import read_vocabulary, vocabulary_text
+from structseq.storage.entries import checksum, entity_lines, parse_entities, read_vocabulary, vocabulary_text
 
 TINY: dict[str, Any] = {
     "inputs": {

@@ -130,7 +130,7 @@ def _migrate(content: Table, options: Table, version: int, path: Path) -> None:
 
 
 def _from_1(config: Table, options: Table, folder: Path) -> None:
-    """Version 1 kept a width as a vocabulary of one entry, and wrote every option of encoders and heads for all types."""
+    """Version 1 kept widths as vocabularies of one entry, and wrote the options of all encoders and heads."""
     config["widths"] = {}
     for name in ("frames", "vectors"):
         if config["vocabularies"].pop(f"{name}.width", None) is not None:
