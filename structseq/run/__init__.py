@@ -7,11 +7,20 @@ with its state in a `RunFolder` or in memory.
 from __future__ import annotations
 
 from structseq.run.corpus import Parts, PreparedCorpus, hold_out, prepare_corpus, read_corpus, read_gold, with_format
-from structseq.run.fitting import Interrupted, Outcome, Watch, fit, warm_up
 from structseq.run.folder import RunFolder
 from structseq.run.identity import Identity
-from structseq.run.training_run import Destination, Start, Trained, train_and_save
-from structseq.run.transfer import format_transfer, transfer
+from structseq.run.training_run import (
+    Destination,
+    Interrupted,
+    Outcome,
+    Start,
+    Trained,
+    Watch,
+    fit,
+    train_and_save,
+    warm_up,
+)
+from structseq.run.transfer import transfer
 
 __all__ = [
     "Destination",
@@ -25,7 +34,6 @@ __all__ = [
     "Trained",
     "Watch",
     "fit",
-    "format_transfer",
     "hold_out",
     "prepare_corpus",
     "read_corpus",

@@ -1,25 +1,36 @@
-"""train_and_save: from a prepared corpus to a trained, scored and saved model."""
+"""Training: `fit` a model with checkpoints and stop on request; `train_and_save` also scores and saves it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from structseq.config import Options
+import torch
+
+from structseq.config import Options, TrainingOptions
 from structseq.data.corpus import Corpus
-from structseq.errors import ConfigError, StructseqError
+from structseq.errors import ConfigError, StructseqError, TrainingError
 from structseq.gate_activations import mean_gate_activations
 from structseq.model import Model
 from structseq.run.corpus import Parts, PreparedCorpus, Say, silent, warn_of_skipped
-from structseq.run.fitting import Outcome, Watch, fit, warm_up
 from structseq.run.folder import RunFolder
 from structseq.run.identity import Identity
 from structseq.run.transfer import format_transfer, transfer
 from structseq.storage import load_model
+from structseq.structures.chain import LinearChain
 from structseq.tasks.base import Entities, Report
+from structseq.training import Progress, State, train
+
+# Called after every update; the second value is the journal's record of an epoch that ended, or None.
+Watch = Callable[[Progress, Mapping[str, Any] | None], None]
 
 
 @dataclass(frozen=True)
@@ -162,3 +173,220 @@ def _score(trained: Trained, corpus: Corpus) -> Trained:
         if name == "dev" and "tags" in model.task.required_targets:
             metrics |= {"gates": gates} if (gates := mean_gate_activations(model, examples)) else {}
     return replace(trained, metrics=metrics, reports=reports)
+
+
+# -- fit ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Clock:
+    """Time and tokens of a run over all its processes; ``epoch_`` counts since the last epoch ended."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+    epoch_seconds: float = 0.0
+    epoch_tokens: int = 0
+
+    def add(self, seconds: float, tokens: int) -> None:
+        self.seconds += seconds
+        self.epoch_seconds += seconds
+        self.tokens += tokens
+        self.epoch_tokens += tokens
+
+    def end_epoch(self) -> dict[str, float]:
+        """Seconds and tokens per second of the epoch that ended."""
+        seconds, tokens = self.epoch_seconds, self.epoch_tokens
+        self.epoch_seconds, self.epoch_tokens = 0.0, 0
+        return {"seconds": round(seconds, 3), "tokens_per_second": round(tokens / seconds, 1)}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes
+    ----------
+    best_epoch, best_score:
+        The epoch whose weights the model holds, and its dev score 0..1 (None without a dev set).
+    seconds, tokens:
+        Time spent in training, and tokens trained on, over all of the run's processes.
+    reason:
+        Why it ended, as a sentence.
+    """
+
+    epochs: int
+    updates: int
+    best_epoch: int
+    best_score: float | None
+    seconds: float
+    tokens: int
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def fit(
+    model: Model,
+    corpus: Corpus,
+    options: TrainingOptions | None = None,
+    *,
+    seed: int = 0,
+    folder: RunFolder | None = None,
+    save_every: float = 60.0,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Train ``model`` to the end; it then holds the best weights.
+
+    Parameters
+    ----------
+    folder:
+        An opened `RunFolder`: training resumes from its last checkpoint and ends with the same bits as an unbroken run
+        on the same machine and number of threads. None keeps everything in memory.
+    save_every:
+        Seconds between checkpoints within an epoch; the end of every epoch has one too.
+    watch:
+        Called after every update with its `Progress` and, at an epoch's end, the journal's record.
+
+    Raises
+    ------
+    Interrupted
+        After Ctrl-C or SIGTERM, once the current update is done and saved.
+    TrainingError
+        If the loss diverged, the folder cannot be written, or its checkpoint is another model's.
+    """
+    warm_up()
+    return _Fitting(model, corpus, options or model.options.training, seed, folder, watch).run(save_every)
+
+
+@dataclass
+class _Fitting:
+    """The state of `fit` between two updates."""
+
+    model: Model
+    corpus: Corpus
+    options: TrainingOptions
+    seed: int
+    folder: RunFolder | None
+    watch: Watch | None
+    clock: Clock = field(default_factory=Clock)
+    outcome: Outcome | None = None
+
+    def run(self, save_every: float) -> Outcome:
+        state = self._resume(self.folder) if self.folder else None
+        before = saved = time.perf_counter()
+        with stop_on_request() as request:
+            for progress in train(self.model, self.corpus, self.options, seed=self.seed, state=state):
+                now = time.perf_counter()
+                self.clock.add(now - before, progress.tokens)
+                before = now
+                self._record(progress)
+                if progress.ends_epoch or request.stop or now - saved >= save_every:
+                    self._save(progress)
+                    before = saved = time.perf_counter()
+                if request.stop:
+                    raise Interrupted
+        if self.outcome is None:
+            raise TrainingError("training ended without saying why; this is a fault of structseq")
+        if self.folder:
+            self.folder.journal.write("end", **self.outcome.to_dict() | {"update": self.outcome.updates})
+        return self.outcome
+
+    def _resume(self, folder: RunFolder) -> State | None:
+        """The state of the last checkpoint; None if the run begins."""
+        found = folder.load()
+        if found is None:
+            folder.journal.cut(-1)
+            folder.journal.write("start", update=0, seed=self.seed)
+            return None
+        numbers, tensors = found
+        try:
+            self.clock = Clock(**numbers["clock"])
+            if numbers["outcome"] is not None:
+                self.outcome = Outcome(**numbers["outcome"])
+            state = State(numbers["training"], tensors)
+            update = state.numbers["update"]
+        except (KeyError, TypeError):
+            message = f"{folder.checkpoint}: is no checkpoint of a training run; remove it to start afresh"
+            raise TrainingError(message) from None
+        folder.journal.cut(update)
+        folder.journal.write("resume", update=update, epoch=state.numbers["epoch"])
+        return state
+
+    def _record(self, progress: Progress) -> None:
+        record: dict[str, Any] | None = None
+        if progress.ends_epoch:
+            record = {
+                "epoch": progress.epoch, "epochs": progress.epochs, "loss": progress.loss, "dev": progress.dev_score,
+                "best": progress.best_score, "best_epoch": progress.best_epoch,
+                "learning_rate": progress.learning_rate, **self.clock.end_epoch(),
+            }  # fmt: skip
+            if self.folder:
+                record = self.folder.journal.write("epoch", update=progress.update, **record)
+        if progress.finished:
+            self.outcome = Outcome(
+                progress.epoch, progress.update, progress.best_epoch, progress.best_score,
+                round(self.clock.seconds, 3), self.clock.tokens, progress.finished,
+            )  # fmt: skip
+        if self.watch:
+            self.watch(progress, record)
+
+    def _save(self, progress: Progress) -> None:
+        if self.folder:
+            state = progress.state()
+            outcome = self.outcome and self.outcome.to_dict()
+            numbers = {"training": state.numbers, "clock": asdict(self.clock), "outcome": outcome}
+            self.folder.save(numbers, state.tensors)
+
+
+@cache
+def warm_up() -> None:
+    """Compile the chain's recursions, or read them from the disk, and load torch's optimisers, before the first update.
+
+    Only the first call in a process does anything.
+    """
+    scores = torch.zeros(1, 2, 2, requires_grad=True)
+    zeros = torch.zeros(2)
+    chain = LinearChain(scores, torch.zeros(2, 2), zeros, zeros, torch.tensor([2]))
+    path = chain.best().path
+    chain.log_prob(path).sum().backward()
+    chain.score(path).sum().backward()
+    torch.optim.AdamW([scores])
+
+
+# -- stop on request ---------------------------------------------------------------------------------------------------
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM stopped training after an update; in a folder, everything is saved."""
+
+
+@dataclass
+class StopRequest:
+    """Whether a signal asked training to stop."""
+
+    stop: bool = False
+
+
+@contextmanager
+def stop_on_request() -> Iterator[StopRequest]:
+    """Within the block SIGINT and SIGTERM set `StopRequest.stop`; a second signal raises `Interrupted` at once.
+
+    Outside the main thread, where Python handles no signals, nothing sets it.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if request.stop:
+            raise Interrupted
+        request.stop = True
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
