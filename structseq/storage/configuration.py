@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from structseq.data.tokenizer import TOKENIZERS
 from structseq.errors import ModelFileError, StructseqError
 from structseq.spans import TagSet, scheme_of
-from structseq.storage.entries import read_object, read_text
+from structseq.storage.entries import damaged, read_object, read_text
 
 FORMAT_VERSION = 2
 MODEL_TYPE = "structseq"
@@ -104,7 +104,7 @@ def _version(content: Table, path: Path) -> int:
             f'{path}: expected "model_type": "{MODEL_TYPE}", found {kind!r}; this is another program\'s model'
         )
     if not isinstance(version, int) or isinstance(version, bool) or version < min(MIGRATIONS):
-        raise ModelFileError(f"{path}: expected a format_version, found {version!r}; the file is damaged")
+        raise damaged(path, "a format_version", repr(version))
     if version > FORMAT_VERSION:
         raise ModelFileError(
             f"{path}: expected format_version {FORMAT_VERSION} or older, found {version}; install a newer structseq"
@@ -117,9 +117,7 @@ def _migrate(content: Table, options: Table, version: int, path: Path) -> None:
         for step in range(version, FORMAT_VERSION):
             MIGRATIONS[step](content, options, path.parent)
     except (KeyError, TypeError, AttributeError, ValueError) as problem:
-        raise ModelFileError(
-            f"{path}: expected what format_version {version} holds, found an error at {problem}; the file is damaged"
-        ) from None
+        raise damaged(path, f"what format_version {version} holds", f"an error at {problem}") from None
     content["format_version"] = FORMAT_VERSION
     warnings.warn(
         f"{path}: format_version {version} is older than {FORMAT_VERSION}; it is read, and saving the model again "
@@ -151,15 +149,10 @@ def tag_set(configuration: Configuration, path: Path) -> TagSet:
     names = configuration.id2label
     gap = next((number for number in range(len(names)) if str(number) not in names), None)
     if gap is not None or not (names or "frames" in configuration.widths):
-        raise ModelFileError(
-            f"{path}: expected id2label to number the tags from 0 without a gap, found no {gap or 0}; "
-            "the file is damaged"
-        )
+        raise damaged(path, "id2label to number the tags from 0 without a gap", f"no {gap or 0}")
     labels = tuple(names[str(number)] for number in range(len(names)))
     if configuration.label2id != {label: number for number, label in enumerate(labels)}:
-        raise ModelFileError(
-            f"{path}: expected label2id to be id2label turned round, found otherwise; the file is damaged"
-        )
+        raise damaged(path, "label2id to be the inverse of id2label", "another table")
     try:
         tags = TagSet(labels, scheme_of(configuration.scheme.outer), scheme_of(configuration.scheme.inner))
         tags.inner.legal(labels)

@@ -23,6 +23,11 @@ from structseq.errors import DataError, ModelFileError
 from structseq.files import write_file
 
 
+def damaged(where: Path | str, expected: str, found: str) -> ModelFileError:
+    """The error for a file with other content than it should have; ``where`` is its path, perhaps with a line."""
+    return ModelFileError(f"{where}: expected {expected}, found {found}; the file is damaged")
+
+
 def read_entry(path: Path) -> bytes:
     """The file's bytes. Raises `ModelFileError` if it is missing or cannot be read."""
     if not path.exists():
@@ -40,8 +45,7 @@ def read_text(path: Path, content: bytes | None = None) -> str:
     try:
         return (read_entry(path) if content is None else content).decode("utf-8")
     except UnicodeDecodeError as problem:
-        place = f"an error at byte {problem.start}"
-        raise ModelFileError(f"{path}: expected UTF-8, found {place}; the file is damaged") from None
+        raise damaged(path, "UTF-8", f"an error at byte {problem.start}") from None
 
 
 def checksum(content: bytes) -> str:
@@ -57,7 +61,7 @@ def read_object(path: Path) -> dict[str, Any]:
     value = parse_json(read_text(path), str(path))
     if not isinstance(value, dict):
         kind = {list: "a list", str: "a string", type(None): "null"}.get(type(value), "a number or a truth value")
-        raise ModelFileError(f"{path}: expected a JSON object, found {kind}; the file is damaged or foreign")
+        raise damaged(path, "a JSON object", kind)
     return value
 
 
@@ -66,9 +70,9 @@ def parse_json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise ModelFileError(f"{where}: expected JSON, found brackets too deep to read; the file is damaged") from None
+        raise damaged(where, "JSON", "brackets too deep to read") from None
     except ValueError as problem:
-        raise ModelFileError(f"{where}: expected JSON, found an error: {problem}; the file is damaged") from None
+        raise damaged(where, "JSON", f"an error: {problem}") from None
 
 
 def json_bytes(value: Any, *, indent: int | None = 2) -> bytes:
@@ -95,8 +99,7 @@ def parse_entities(content: str, path: Path) -> frozenset[tuple[str, str]]:
             case {"text": str(text), "label": str(label)}:
                 entities.add((text, label))
             case _:
-                wanted = '{"text": ..., "label": ...}'
-                raise ModelFileError(f"{path}:{number}: expected {wanted}, found {line[:60]!r}")
+                raise damaged(f"{path}:{number}", '{"text": ..., "label": ...}', repr(line[:60]))
     return frozenset(entities)
 
 
@@ -124,21 +127,19 @@ def read_vocabulary(text: str, *, path: Path, open: bool, size: int) -> Vocabula
     """
     lines = text.split("\n")
     if lines.pop() != "" or len(lines) != size:
-        raise ModelFileError(f"{path}: expected {size} whole lines, found {len(lines)}; the file is cut or damaged")
+        raise damaged(path, f"{size} whole lines", f"{len(lines)}")
     items, counts = [], []
     for number, line in enumerate(lines, start=1):
         found = _LINE.fullmatch(line)
         if found is None:
-            raise ModelFileError(f"{path}:{number}: expected an entry, a tab and its count, found {line[:60]!r}")
+            raise damaged(f"{path}:{number}", "an entry, a tab and its count", repr(line[:60]))
         items.append(_ESCAPE.sub(_unescape, found[1]) if "\\" in found[1] else found[1])
         counts.append(int(found[2]))
     try:
         return Vocabulary(items, counts, open=open)
     except DataError:
         twice, _ = Counter(items).most_common(1)[0]
-        raise ModelFileError(
-            f"{path}: expected different entries, found {twice!r} twice; the file is damaged"
-        ) from None
+        raise damaged(path, "different entries", f"{twice!r} twice") from None
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -23,6 +23,7 @@ from structseq.spans import TagSet
 from structseq.storage.configuration import WEIGHTS, Configuration, VocabularyFile, read_configuration, tag_set
 from structseq.storage.entries import (
     checksum,
+    damaged,
     parse_entities,
     read_entry,
     read_object,
@@ -109,23 +110,19 @@ def _check_vocabularies(config: Configuration, path: Path) -> None:
     needed = set[str]() if "frames" in config.widths else {"words", "characters", "shapes", "affixes"}
     missing = needed - config.vocabularies.keys()
     if missing:
-        raise ModelFileError(f"{path}: expected a vocabulary {min(missing)!r}, found none; the file is damaged")
+        raise damaged(path, f"a vocabulary {min(missing)!r}", "none")
     for name, entry in config.vocabularies.items():
         if entry.open == (name in ("words", "labels")) and not name.startswith(FURTHER):
-            wanted = "false" if entry.open else "true"
-            raise ModelFileError(f"{path}: expected vocabularies.{name}.open to be {wanted}; the file is damaged")
+            wanted, other = ("false", "true") if entry.open else ("true", "false")
+            raise damaged(path, f"vocabularies.{name}.open to be {wanted}", other)
     if ("vectors" in config.vocabularies) != ("vectors" in config.widths):
-        raise ModelFileError(
-            f"{path}: expected vectors in both vocabularies and widths, or in none of the two; the file is damaged"
-        )
+        raise damaged(path, "vectors in both vocabularies and widths, or in none of the two", "them in one")
 
 
 def _read_vocabulary(folder: Path, name: str, entry: VocabularyFile) -> Vocabulary:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", entry.file):
-        raise ModelFileError(
-            f"{folder / 'config.json'}: expected vocabularies.{name}.file to name a file in vocabulary/, "
-            f"found {entry.file!r}; the file is damaged"
-        )
+        wanted = f"vocabularies.{name}.file to name a file in vocabulary/"
+        raise damaged(folder / "config.json", wanted, repr(entry.file))
     path = folder / "vocabulary" / entry.file
     content = read_entry(path)
     vocabulary = read_vocabulary(read_text(path, content), path=path, open=entry.open, size=entry.size)
@@ -135,9 +132,7 @@ def _read_vocabulary(folder: Path, name: str, entry: VocabularyFile) -> Vocabula
 
 def _check_sum(path: Path, content: bytes, expected: str) -> None:
     if checksum(content) != expected:
-        raise ModelFileError(
-            f"{path}: expected the content whose SHA-256 config.json holds, found other content; the file is damaged"
-        )
+        raise damaged(path, "the content whose SHA-256 config.json holds", "other content")
 
 
 # -- the model from what was read --------------------------------------------------------------------------------------
