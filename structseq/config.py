@@ -38,9 +38,7 @@ class InputOptions(OwnFeatureOptions):
     frames: FrameOptions = FrameOptions()
     column_width: Whole = Field(20, ge=1, description="width of the vector of each further column")
     dropout: float = Field(0.5, ge=0, lt=1, description="locked dropout on the encoder's input")
-    word_dropout: float = Field(
-        0.0, ge=0, lt=1, description="probability that a whole token's input vanishes in training"
-    )
+    word_dropout: float = Field(0.0, ge=0, lt=1, description="probability of hiding a token's whole input in training")
     features: dict[str, SerializeAsAny[FeatureOptions]] = Field(
         {}, description="further word features by name: features.NAME.type, and the options of its class"
     )
@@ -68,7 +66,10 @@ class EncoderOptions(Section):
     attention_heads: Count | None = Field(None, description="self-attention: parts of the width, each with weights")
     dropout: float = Field(0.5, ge=0, lt=1, description="locked dropout on each layer's output")
     recurrent_dropout: float = Field(
-        0.3, ge=0, lt=1, description="dropout on the recurrent weights, once a batch; attention: on what it adds"
+        0.3,
+        ge=0,
+        lt=1,
+        description="dropout on the recurrent weights, once a batch; in self-attention on what a layer adds",
     )
 
     @model_validator(mode="after")
@@ -92,32 +93,24 @@ class HeadOptions(Section):
 class TrainingOptions(Section):
     """Optimisation."""
 
-    epochs: Whole = Field(
-        0, ge=0, description="passes over the training data at most; 0: 20, and more where there is little data"
-    )
+    epochs: Whole = Field(0, ge=0, description="passes over the data at most; 0: 20, or more if there is little data")
     patience: Whole = Field(
         10, ge=1, description="stop after this many passes without a better dev score; passes that score 0 do not count"
     )
     batch_sentences: Whole = Field(32, ge=1, description="sentences a batch at most")
     batch_tokens: Whole = Field(
-        2000, ge=1, description="tokens a batch at most, padding included; one longer sentence is a batch"
+        2000, ge=1, description="tokens a batch at most, with padding; a longer sentence is a batch"
     )
     learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak rate")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled decay")
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all updates in which the rate rises to its peak")
-    final_rate: float = Field(
-        0.05, ge=0, le=1, description="share of the peak rate at the last update; the decay is linear"
-    )
+    final_rate: float = Field(0.05, ge=0, le=1, description="share of the peak rate at the end of the linear decay")
     clip: float = Field(1.0, ge=0, description="gradient clipping; 0 turns it off")
     clip_by: Literal["norm", "value"] = Field("norm", description="clip the gradient's norm, or each of its values")
-    average: Literal["auto", "none", "ema", "mean"] = Field(
-        "auto", description="weight averaging; auto: the head's own"
-    )
+    average: Literal["auto", "none", "ema", "mean"] = Field("auto", description="weight averaging; auto: the head's")
     average_decay: float = Field(0.998, gt=0, lt=1, description="decay of the exponential moving average, an update")
     tune_decision: bool = Field(True, description="choose on dev, at the end, how readily entities are answered")
-    validation_fraction: float = Field(
-        0.1, gt=0, lt=1, description="share of the training data that is held out if there is no dev set"
-    )
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of training data held out without a dev set")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
     threads: Whole = Field(0, ge=0, description="CPU threads; 0: two if available. 1 and 2 give the same bits")
     mixed_precision: bool = Field(True, description="bfloat16 on a GPU; never in a structured recursion")

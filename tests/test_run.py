@@ -1,4 +1,4 @@
-"""A run's rooms one by one: journal, identity, folder, holding out, transfer, and fit with and without a folder."""
+"""The parts of a run: journal, identity, folder, held-out data, transfer, and fit with and without a folder."""
 
 from __future__ import annotations
 

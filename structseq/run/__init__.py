@@ -9,17 +9,7 @@ from __future__ import annotations
 from structseq.run.corpus import Parts, PreparedCorpus, hold_out, prepare_corpus, read_corpus, read_gold, with_format
 from structseq.run.folder import RunFolder
 from structseq.run.identity import Identity
-from structseq.run.training_run import (
-    Destination,
-    Interrupted,
-    Outcome,
-    Start,
-    Trained,
-    Watch,
-    fit,
-    train_and_save,
-    warm_up,
-)
+from structseq.run.training_run import Destination, Interrupted, Outcome, Start, Trained, Watch, fit, train_and_save
 from structseq.run.transfer import transfer
 
 __all__ = [
@@ -40,6 +30,5 @@ __all__ = [
     "read_gold",
     "train_and_save",
     "transfer",
-    "warm_up",
     "with_format",
 ]

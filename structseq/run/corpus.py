@@ -96,6 +96,9 @@ def prepare_corpus(
 ) -> PreparedCorpus:
     """The corpus with legal tags in one scheme, and with a dev set.
 
+    Raises `DataError`, with file and line, if an answer cannot be learned, and `ConfigError` if the options do not suit
+    the task.
+
     Parameters
     ----------
     names:
@@ -108,13 +111,6 @@ def prepare_corpus(
         How messages name the option that repairs illegal tags.
     say:
         Called with each message to the user, one sentence each.
-
-    Raises
-    ------
-    DataError
-        With file and line, if an answer cannot be learned.
-    ConfigError
-        If the options do not suit the task.
     """
     task = task_of_options(options)
     task.check_options(options)

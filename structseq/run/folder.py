@@ -81,17 +81,12 @@ class Journal:
 
 
 class RunFolder:
-    """The output folder of one training run.
-
-    Attributes
-    ----------
-    doubts:
-        After `opened`: what may keep a resumed run from being bit-identical, one sentence each.
-    """
+    """The output folder of one training run; `opened` fills ``doubts``, as of `Identity.doubts`, if it resumes."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.work = self.path / "run"
+        self.checkpoint = self.work / "checkpoint.safetensors"
         self.journal = Journal(self.path / "log.jsonl")
         self.doubts: list[str] = []
 
@@ -117,14 +112,13 @@ class RunFolder:
         if status == "foreign":
             what = "holds files that are not a training run" if self.path.is_dir() else "is a file, not a folder"
             raise TrainingError(f"{self.path}: {what}; choose a new or empty folder for --output")
-        if status == "finished" and not resume:
-            raise TrainingError(
-                f"{self.path}: holds a finished model; choose another --output, or remove the folder first"
-            )
-        if status == "unfinished" and not resume:
-            raise TrainingError(
-                f"{self.path}: holds an unfinished run; go on with --resume, or remove the folder to start afresh"
-            )
+        if resume or status == "new":
+            return
+        if status == "finished":
+            what = "holds a finished model; choose another --output, or remove the folder first"
+        else:
+            what = "holds an unfinished run; go on with --resume, or remove the folder to start afresh"
+        raise TrainingError(f"{self.path}: {what}")
 
     def compare(self, identity: Identity) -> None:
         """Raise `TrainingError` if the run, finished or not, began with other data, options or seed."""
@@ -169,10 +163,6 @@ class RunFolder:
         """Wait while another process trains here: if its parent was killed, it saves its work and releases the lock."""
         with lock(self.path / LOCK):
             pass
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.work / "checkpoint.safetensors"
 
     def save(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Replace the last checkpoint, whole or not at all."""

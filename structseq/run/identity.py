@@ -24,14 +24,8 @@ LIBRARIES = ("structseq", "torch", "numpy", "numba")
 class Identity:
     """Everything that the weights of a run depend on.
 
-    Attributes
-    ----------
-    options:
-        All options, resolved, as nested plain values.
-    data:
-        The path and the SHA-256 of each part (train, dev, test, vectors, init).
-    threads, versions, machine:
-        Weights are bit-identical only if these are too; a difference is a warning, not an error.
+    Options are resolved, as nested plain values; ``data`` has the path and the SHA-256 of each part (train, dev, test,
+    vectors, init). A difference in threads, versions or machine is a warning, not an error: it may change last bits.
     """
 
     options: Mapping[str, Any]

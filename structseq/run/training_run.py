@@ -35,16 +35,9 @@ Watch = Callable[[Progress, Mapping[str, Any] | None], None]
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a run is saved: ``folder`` becomes the model folder.
+    """Where a run is saved: ``folder`` becomes the model folder, with a checkpoint every ``save_every`` seconds.
 
-    Attributes
-    ----------
-    identity:
-        Computes the run's identity; it reads all files.
-    command:
-        The command line, kept in run.json for people.
-    save_every:
-        Seconds between checkpoints within an epoch.
+    ``identity`` reads all files; ``command`` is the command line, kept in run.json for people.
     """
 
     folder: RunFolder
@@ -63,16 +56,9 @@ class Start:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model.
+    """A trained model, with (text, label) of the training data's entities.
 
-    Attributes
-    ----------
-    metrics:
-        The outcome; with a destination, also the scores on dev and test.
-    entities:
-        (text, label) of the training data's entities.
-    reports:
-        With a destination: by part, dev and test.
+    If it was saved, ``metrics`` has the scores on dev and test beside the outcome, and ``reports`` their reports.
     """
 
     model: Model
@@ -95,21 +81,14 @@ def train_and_save(
 ) -> Trained:
     """Train a fresh model on ``prepared``; with a ``destination``, score it on dev and test and save it.
 
+    Raises as `fit` does, and `ConfigError` if no model can be built with the options.
+
     Parameters
     ----------
     show:
         Makes the context that shows progress; it returns the `Watch` that is called after every update.
     names, say:
         As in `structseq.run.prepare_corpus`.
-
-    Raises
-    ------
-    Interrupted
-        After Ctrl-C or SIGTERM, once the current update is done and saved.
-    ConfigError
-        If no model can be built with the options.
-    TrainingError
-        If the loss diverged, or the folder cannot be written or belongs to another run.
     """
     corpus = prepared.corpus
     model = _build(prepared, options, seed, start, say)
@@ -202,16 +181,9 @@ class Clock:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """How a run ended, and why, as a sentence; time and tokens of training are over all of the run's processes.
 
-    Attributes
-    ----------
-    best_epoch, best_score:
-        The epoch whose weights the model holds, and its dev score 0..1 (None without a dev set).
-    seconds, tokens:
-        Time spent in training, and tokens trained on, over all of the run's processes.
-    reason:
-        Why it ended, as a sentence.
+    The model holds the weights of ``best_epoch``, with ``best_score`` on dev, 0 to 1 (None without a dev set).
     """
 
     epochs: int
@@ -238,6 +210,9 @@ def fit(
 ) -> Outcome:
     """Train ``model`` to the end; it then holds the best weights.
 
+    Raises `Interrupted` after Ctrl-C or SIGTERM, once the current update is done and saved; and `TrainingError` if the
+    loss diverged, the folder cannot be written, or its checkpoint is another model's.
+
     Parameters
     ----------
     folder:
@@ -247,13 +222,6 @@ def fit(
         Seconds between checkpoints within an epoch; the end of every epoch has one too.
     watch:
         Called after every update with its `Progress` and, at an epoch's end, the journal's record.
-
-    Raises
-    ------
-    Interrupted
-        After Ctrl-C or SIGTERM, once the current update is done and saved.
-    TrainingError
-        If the loss diverged, the folder cannot be written, or its checkpoint is another model's.
     """
     warm_up()
     return _Fitting(model, corpus, options or model.options.training, seed, folder, watch).run(save_every)

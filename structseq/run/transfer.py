@@ -38,7 +38,8 @@ def transfer(source: Model, target: Model) -> list[Transferred]:
         unnamed = [None] * parameter.dim()
         axes[name] = given_axes.get(name, unnamed), wanted_axes.get(name, unnamed)
     foreign = {_layer(name) for name, parameter in wanted.items() if not _fits(given.get(name), parameter, *axes[name])}
-    if _parts(source) != _parts(target):  # the first layer's inputs are in another order
+    parts = [(*model.inputs.features, *model.inputs.column_vocabularies) for model in (source, target)]
+    if parts[0] != parts[1]:  # the first layer's inputs are in another order
         foreign.add("encoder.layers.0")
     with torch.no_grad():
         return [
@@ -60,11 +61,6 @@ def _by_column(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
     return {names.get(name, name): value for name, value in values.items()}
 
 
-def _parts(model: Model) -> Sequence[str]:
-    """The parts of a step's input vector, in order."""
-    return (*model.inputs.features, *model.inputs.column_vocabularies)
-
-
 def _layer(name: str) -> str:
     """The encoder layer of a parameter, both directions together; elsewhere its module."""
     return ".".join(name.split(".")[:3]) if name.startswith("encoder.layers.") else name.rpartition(".")[0]
@@ -72,25 +68,19 @@ def _layer(name: str) -> str:
 
 def _fits(source: Tensor | None, target: Tensor, source_axes: Sequence[Axis], target_axes: Sequence[Axis]) -> bool:
     """Whether along each axis both have names, or neither has and the lengths agree."""
-    return (
-        source is not None
-        and source.dim() == target.dim()
-        and all(
-            (old is None) == (new is None) and (old is not None or source.shape[n] == target.shape[n])
-            for n, (old, new) in enumerate(zip(source_axes, target_axes, strict=True))
-        )
-    )
+    if source is None or source.dim() != target.dim():
+        return False
+    axes = zip(source_axes, target_axes, source.shape, target.shape, strict=True)
+    return all((old is None) == (new is None) and (old is not None or was == now) for old, new, was, now in axes)
 
 
 def _copy(source: Tensor, target: Tensor, source_axes: Sequence[Axis], target_axes: Sequence[Axis]) -> int:
     """Copy the entries that both have; returns their number along the first axis."""
     places: list[tuple[list[int], list[int]]] = []
-    for n, (old, new) in enumerate(zip(source_axes, target_axes, strict=True)):
-        if old is None or new is None:
-            places.append((list(range(target.shape[n])), list(range(target.shape[n]))))
-            continue
-        number = {name: place for place, name in enumerate(old)}
-        shared = [(number[name], place) for place, name in enumerate(new) if name in number]
+    for size, old, new in zip(target.shape, source_axes, target_axes, strict=True):
+        number = {name: place for place, name in enumerate(range(size) if old is None else old)}
+        names = enumerate(range(size) if new is None else new)
+        shared = [(number[name], place) for place, name in names if name in number]
         places.append(([a for a, _ in shared], [b for _, b in shared]))
     theirs, ours = (
         torch.meshgrid(*(torch.tensor(side[way], dtype=torch.int64) for side in places), indexing="ij")

@@ -74,10 +74,7 @@ def read_configuration(folder: Path) -> tuple[Configuration, Table, int]:
         raise ModelFileError(f"{folder}: expected a model folder, found {found}; name the folder that training wrote")
     path = folder / "config.json"
     if not path.exists():
-        raise ModelFileError(
-            f"{path}: expected this file in a structseq model folder, found none; "
-            "name the folder of a finished training run"
-        )
+        raise ModelFileError(f"{path}: expected this file, found none; name the folder of a finished training run")
     content = read_object(path)
     version = _version(content, path)
     options = read_object(folder / "options.json")

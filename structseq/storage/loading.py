@@ -37,20 +37,9 @@ _MISMATCH = "weights and options.json are of different models, or of an earlier 
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """The content of a model folder.
+    """The content of a model folder: as `structseq.storage.save_model` takes it, and its version before any migration.
 
-    Attributes
-    ----------
-    model:
-        On the CPU, in evaluation mode.
-    tokenizer:
-        Name and version of the tokenizer for its texts.
-    metrics, provenance:
-        As they were saved.
-    entities:
-        (text, label) of every entity of the training data, for scoring seen and unseen ones apart.
-    format_version:
-        The folder's own, before any migration.
+    The model is on the CPU, in evaluation mode.
     """
 
     model: Model
@@ -64,18 +53,13 @@ class StoredModel:
 def load_model(folder: str | Path, *, trusted: Collection[str] = ()) -> StoredModel:
     """Read a model folder; allocates nothing larger than its files, and leaves the random state alone.
 
-    A folder of an older format version is read with a warning.
+    Raises `ModelFileError` if the folder is foreign, damaged, incomplete or too new; warns if it is older.
 
     Parameters
     ----------
     trusted:
         Names ``"package.module:Class"`` of the encoders, heads and word features from outside that may be imported. A
         folder that names another one is refused, because importing executes code.
-
-    Raises
-    ------
-    ModelFileError
-        If the folder is foreign, damaged, incomplete or too new.
     """
     folder = current_folder(Path(folder), "config.json")
     config, table, version = read_configuration(folder)

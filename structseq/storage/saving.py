@@ -16,38 +16,6 @@ from structseq.storage.configuration import FORMAT_VERSION, MODEL_TYPE, WEIGHTS
 from structseq.storage.entries import checksum, entity_lines, json_bytes, read_object, tensor_bytes, vocabulary_text
 from structseq.tasks.base import code
 
-_CARD = """\
----
-library_name: structseq
-pipeline_tag: {task}
-tags:
-- {task}
-- sequence-labelling
-- structseq
-metrics:
-- {metric}
----
-
-# {title}
-
-A structseq model: {encoder} encoder ({layers} layer(s), width {width}), {head} head, {parameters:,} trained numbers.
-It gives {answers}; {steps}.
-
-```python
-{usage}
-```
-
-{what}: {tags}
-
-## Scores
-
-{scores}
-
-## Provenance
-
-{provenance}
-"""
-
 
 def save_model(
     folder: str | Path,
@@ -60,6 +28,8 @@ def save_model(
 ) -> None:
     """Write a model folder; an older model in it is replaced only when the new one is complete.
 
+    Raises `ModelFileError` if ``folder`` holds other things than a model, or cannot be written.
+
     Parameters
     ----------
     tokenizer:
@@ -68,11 +38,6 @@ def save_model(
         JSON-able: scores, and where the model comes from.
     entities:
         (text, label) of the training data's entities.
-
-    Raises
-    ------
-    ModelFileError
-        If ``folder`` holds something else than a model, or cannot be written.
     """
     check_destination(folder)
     files = model_files(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
@@ -170,25 +135,42 @@ def _vocabulary_files(vocabularies: Mapping[str, Vocabulary]) -> tuple[dict[str,
 def _model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     """README.md: Markdown with front matter."""
     tags, encoder, task = model.tags, model.options.encoder, model.task.card()
+    ways = "bidirectional " if encoder.bidirectional else "backwards " if encoder.backwards else ""
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     cut = f"a text is cut into {model.symbols}" if model.symbols else f"tokens are made from text by `{tokenizer}`"
-    return _CARD.format(
-        task=task.pipeline_tag,
-        title=task.title,
-        answers=task.answers,
-        usage=task.usage,
-        metric=task.metric,
-        encoder=("bidirectional " if encoder.bidirectional else "backwards " if encoder.backwards else "")
-        + code(encoder.type),
-        layers=encoder.layers,
-        width=encoder.width,
-        head=code(model.options.head.type),
-        parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        steps="its steps are frames of recordings" if model.modality is FRAMES else cut,
-        what="Types" if tags.types else model.task.noun.capitalize(),
-        tags=", ".join(code(name) for name in tags.types or tags.labels) or "none",
-        scores=_table(metrics),
-        provenance=_table(provenance),
-    )
+    return f"""\
+---
+library_name: structseq
+pipeline_tag: {task.pipeline_tag}
+tags:
+- {task.pipeline_tag}
+- sequence-labelling
+- structseq
+metrics:
+- {task.metric}
+---
+
+# {task.title}
+
+A structseq model: {ways}{code(encoder.type)} encoder ({encoder.layers} layer(s), width {encoder.width}), \
+{code(model.options.head.type)} head, {parameters:,} trained numbers.
+It gives {task.answers}; {"its steps are frames of recordings" if model.modality is FRAMES else cut}.
+
+```python
+{task.usage}
+```
+
+{"Types" if tags.types else model.task.noun.capitalize()}: \
+{", ".join(code(name) for name in tags.types or tags.labels) or "none"}
+
+## Scores
+
+{_table(metrics)}
+
+## Provenance
+
+{_table(provenance)}
+"""
 
 
 def _table(values: Mapping[str, Any]) -> str:
