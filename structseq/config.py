@@ -1,8 +1,7 @@
 """Options of a training run, from TOML, JSON or keyword arguments; checked before anything is read or written.
 
-The sections here are common to all runs. Encoders, heads and word features declare further options in their class
-(`Options`), which the section's ``type`` names and which is imported when the section is checked. `docs/recipe.md`
-explains the defaults.
+The sections here are common to all runs; the class that ``type`` names, of an encoder, a head or a word feature,
+declares more in its `Options`, and is imported when the section is checked. `docs/recipe.md` explains the defaults.
 """
 
 from __future__ import annotations
@@ -145,7 +144,7 @@ class Options(Section):
 
 
 def typed_section(section: str, values: Any, place: str) -> Section:
-    """A section whose ``type`` names the class that declares its options; ``place`` is its dotted name in messages.
+    """A section whose ``type`` names the class that declares its options; ``place`` is its dotted name.
 
     Raises `ConfigError` as `Section.checked` does, for an unknown class, and for an option of another class.
     """

@@ -1,7 +1,7 @@
 """The exceptions; every message says where, what was expected, what was found and what to do.
 
-    StructseqError              every error that this package raises on purpose
-    ├── DataError               a data file (file, line), or a sequence from Python
+    StructseqError
+    ├── DataError               a data file, or a sequence from Python
     ├── ConfigError             an option
     ├── ModelFileError          a model folder
     └── TrainingError           a training run
@@ -42,7 +42,7 @@ class ConfigError(StructseqError, ValueError):
 
 
 class ModelFileError(StructseqError):
-    """A model folder that is truncated, foreign, damaged, or of a version too new to read."""
+    """A model folder that is damaged, foreign, or of a version too new to read."""
 
 
 class TrainingError(StructseqError):

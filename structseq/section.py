@@ -32,7 +32,7 @@ class Section(BaseModel):
         prefix:
             The section's own name, for messages: ``"data"``.
         known:
-            The names to suggest for an unknown option; by default the section's own.
+            Names to suggest for an unknown option; by default the section's own.
         """
         try:
             return cls.model_validate(values)
@@ -47,7 +47,7 @@ class Section(BaseModel):
         return {name: getattr(self, name) for name in type(self).model_fields if name in declared}
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, for JSON and TOML."""
+        """Nested plain values."""
         return self.model_dump(mode="json")
 
 

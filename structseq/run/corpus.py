@@ -42,14 +42,14 @@ class Parts:
 
 @dataclass(frozen=True)
 class PreparedCorpus:
-    """A corpus that a model can be trained on, with the scheme of its tags."""
+    """A corpus ready for training, with its tag scheme."""
 
     corpus: Corpus
     scheme: Scheme
 
 
 def task_of_options(options: Options) -> type[Task]:
-    """The task of the head that the options name."""
+    """The task of the options' head."""
     return task_of(resolve_class(table_of("head"), options.head.type, "head.type"))
 
 
@@ -99,18 +99,9 @@ def prepare_corpus(
     Raises `DataError`, with file and line, if an answer cannot be learned, and `ConfigError` if the options do not suit
     the task.
 
-    Parameters
-    ----------
-    names:
-        Names of its parts, for messages.
-    hold:
-        Hold out a share of the training data if there is no dev set.
-    describe:
-        Report the size of the training set and the kinds of its answers.
-    repair_option:
-        How messages name the option that repairs illegal tags.
-    say:
-        Called with each message to the user, one sentence each.
+    Each message to the user is a call of ``say``; ``names`` and ``repair_option`` are the names in it of the parts, and
+    of the option that repairs illegal tags. With ``describe`` the first says how large the training set is. With
+    ``hold`` a share of the training data becomes the dev set if there is none.
     """
     task = task_of_options(options)
     task.check_options(options)

@@ -7,8 +7,7 @@ While it runs::
     OUTPUT/run/checkpoint.safetensors   the last checkpoint; replaced whole or not at all
     OUTPUT/.lock                        held by the process that trains
 
-When it is finished OUTPUT is the model folder, with the journal in it, and ``run`` is gone. After a kill at any moment
-``--resume`` can continue.
+When it is finished OUTPUT is the model folder, with the journal. After a kill at any moment ``--resume`` continues.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Journal:
         self.path = Path(path)
 
     def write(self, event: str, *, update: int, **values: Any) -> dict[str, Any]:
-        """Append one record and sync it to the disk; returns the record."""
+        """Append one record, synced to the disk, and return it."""
         record = {"event": event, "update": update, "time": _now(), **values}
         with _writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -202,7 +201,7 @@ class RunFolder:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty if there is none."""
+    """The JSON object in a file; empty if there is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -211,7 +210,6 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _now() -> str:
-    """The time in UTC, to the second, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -24,8 +24,8 @@ LIBRARIES = ("structseq", "torch", "numpy", "numba")
 class Identity:
     """Everything that the weights of a run depend on.
 
-    Options are resolved, as nested plain values; ``data`` has the path and the SHA-256 of each part (train, dev, test,
-    vectors, init). A difference in threads, versions or machine is a warning, not an error: it may change last bits.
+    ``data`` has the path and the SHA-256 of each part (train, dev, test, vectors, init). Other threads, versions or
+    machines are only a warning: they may change the last bits.
     """
 
     options: Mapping[str, Any]
@@ -43,7 +43,7 @@ class Identity:
 
     @staticmethod
     def of_run(options: Options, seed: int, files: Parts, *, init: Path | None = None) -> Identity:
-        """The identity of one training run; ``init`` is the model folder that it starts from."""
+        """The identity of one training run, which may start from the model folder ``init``."""
         used = used_files(options, files) | ({"init": init} if init else {})
         return Identity.of(options.to_dict(), seed, used, threads=threads_of(options.training))
 

@@ -216,8 +216,8 @@ def fit(
     Parameters
     ----------
     folder:
-        An opened `RunFolder`: training resumes from its last checkpoint and ends with the same bits as an unbroken run
-        on the same machine and number of threads. None keeps everything in memory.
+        An opened `RunFolder`: training resumes from its last checkpoint, and ends with the same bits as an unbroken run
+        on the same machine and number of threads.
     save_every:
         Seconds between checkpoints within an epoch; the end of every epoch has one too.
     watch:
@@ -309,10 +309,7 @@ class _Fitting:
 
 @cache
 def warm_up() -> None:
-    """Compile the chain's recursions, or read them from the disk, and load torch's optimisers, before the first update.
-
-    Only the first call in a process does anything.
-    """
+    """Compile the chain's recursions, or read them from the disk, and load torch's optimisers, once in a process."""
     scores = torch.zeros(1, 2, 2, requires_grad=True)
     zeros = torch.zeros(2)
     chain = LinearChain(scores, torch.zeros(2, 2), zeros, zeros, torch.tensor([2]))

@@ -28,7 +28,7 @@ def transfer(source: Model, target: Model) -> list[Transferred]:
     """Copy the weights of ``source`` into ``target``: words' vectors by word, tags' scores by tag, the rest by shape.
 
     Frozen parameters (pretrained vectors) and entries without a counterpart keep their values. If one parameter of a
-    layer has another shape, the whole layer keeps its own: recurrent weights are useless with other inputs.
+    layer has another shape, the whole layer keeps its own.
     """
     given = _by_column(source, dict(source.named_parameters()))
     wanted = {n: p for n, p in _by_column(target, dict(target.named_parameters())).items() if p.requires_grad}

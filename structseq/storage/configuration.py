@@ -29,7 +29,7 @@ class Entry(BaseModel):
 
 
 class Schemes(Entry):
-    """Names of the scheme of the user's files and of the one that the model learns."""
+    """The scheme of the user's files, and the one that the model learns."""
 
     outer: str
     inner: str
@@ -45,8 +45,6 @@ class VocabularyFile(Entry):
 
 
 class WeightsFile(Entry):
-    """The SHA-256 of model.safetensors."""
-
     sha256: str
 
 
@@ -142,7 +140,7 @@ MIGRATIONS: Mapping[int, Callable[[Table, Table, Path], None]] = {1: _from_1}
 
 
 def tag_set(configuration: Configuration, path: Path) -> TagSet:
-    """The tags in the order of their numbers, with both schemes; ``path`` is for messages."""
+    """The tags in the order of their numbers, with both schemes."""
     names = configuration.id2label
     gap = next((number for number in range(len(names)) if str(number) not in names), None)
     if gap is not None or not (names or "frames" in configuration.widths):

@@ -47,7 +47,6 @@ def _what(folder: Path, stored: StoredModel) -> str:
 
 
 def _sizes(model: Model) -> str:
-    """Sizes of the vocabularies, widths, and parameters by part."""
     known = [(f"  {name}", f"{len(vocabulary.items):,}") for name, vocabulary in model.vocabularies.items()]
     widths = [(f"  {name}", f"{width:,}") for name, width in model.widths.items()]
     sizes = [f"{title}\n{_table(rows)}\n" for title, rows in (("vocabularies", known), ("widths", widths)) if rows]

@@ -24,7 +24,7 @@ from structseq.files import write_file
 
 
 def damaged(where: Path | str, expected: str, found: str) -> ModelFileError:
-    """The error for a file with other content than it should have; ``where`` is its path, perhaps with a line."""
+    """The error for a file with wrong content; ``where`` is its path, perhaps with a line."""
     return ModelFileError(f"{where}: expected {expected}, found {found}; the file is damaged")
 
 
@@ -90,7 +90,7 @@ def entity_lines(entities: Iterable[tuple[str, str]]) -> bytes:
 
 
 def parse_entities(content: str, path: Path) -> frozenset[tuple[str, str]]:
-    """(text, label) pairs from JSON lines; ``path`` is for messages."""
+    """(text, label) pairs from JSON lines."""
     entities: set[tuple[str, str]] = set()
     for number, line in enumerate(content.split("\n"), start=1):
         if not line:
@@ -121,7 +121,7 @@ def vocabulary_text(vocabulary: Vocabulary) -> str:
 
 
 def read_vocabulary(text: str, *, path: Path, open: bool, size: int) -> Vocabulary:
-    """The vocabulary of ``size`` entries in ``text``; ``path`` is for messages.
+    """The vocabulary of ``size`` entries in ``text``.
 
     Raises `ModelFileError` for a broken line, a repeated entry, or another number of lines.
     """
@@ -164,10 +164,7 @@ def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | No
 
 
 def tensors_of(content: bytes, path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, from its bytes: nothing larger than the file is allocated.
-
-    Raises `ModelFileError`, which names ``path``, if they are not whole safetensors.
-    """
+    """The tensors of a safetensors file, from its bytes. Raises `ModelFileError` if the file is cut or foreign."""
     try:
         return safetensors.torch.load(content)
     except (SafetensorError, ValueError, KeyError) as problem:
@@ -176,9 +173,9 @@ def tensors_of(content: bytes, path: Path) -> dict[str, Tensor]:
 
 
 def save_checkpoint(path: str | Path, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write JSON-able ``numbers`` and ``tensors`` into one file, which a kill leaves old or new.
+    """Replace a file of JSON-able ``numbers`` and ``tensors``, whole or not at all.
 
-    Raises `ModelFileError` if it cannot be written; the old file then stays.
+    Raises `ModelFileError` if it cannot be written.
     """
     path = Path(path)
     content = tensor_bytes(tensors, {NUMBERS: json.dumps(dict(numbers))})

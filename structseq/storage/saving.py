@@ -133,7 +133,6 @@ def _vocabulary_files(vocabularies: Mapping[str, Vocabulary]) -> tuple[dict[str,
 
 
 def _model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
-    """README.md: Markdown with front matter."""
     tags, encoder, task = model.tags, model.options.encoder, model.task.card()
     ways = "bidirectional " if encoder.bidirectional else "backwards " if encoder.backwards else ""
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
