@@ -1,11 +1,11 @@
 # Start here: `make demo` trains and tries a tagger, `make test` runs the tests; both make their own .venv first.
 # Written for GNU make 3.81 (macOS) and later, and for any POSIX shell.
 #
-#   PYTHON=       which Python to use (3.11 or newer); otherwise the first that will do of those named below
+#   PYTHON=       which Python to use (3.11 or newer); otherwise the first of CANDIDATES that is new enough
 #   TORCH_INDEX=  where to take torch from, for example a folder of the PyTorch project's own builds
-#   VENV=         another place for the virtual environment
-#   ARGS=         more words for pytest, for example ARGS="-k spans"
-#   WORKERS=      processes that share the tests, 2 by default; 0 for none but pytest itself
+#   VENV=         the folder of the virtual environment
+#   ARGS=         more arguments for pytest, for example ARGS="-k spans"
+#   WORKERS=      processes that share the tests, 2 by default; 0 runs them in pytest's own process
 
 PYTHON ?=
 TORCH_INDEX ?=
@@ -21,7 +21,7 @@ STRUCTSEQ := $(PY) -m structseq
 
 FLIGHTS := corpora/flights/en
 DEMO := demo/flights-en
-# Half the passes of the default recipe, for half of the wait and one point of F1.
+# Half the epochs of the default recipe: half the time, and one point of F1 less.
 BRIEFLY := --set training.epochs=15
 
 .DEFAULT_GOAL := help
@@ -39,10 +39,10 @@ help:
 # --- the virtual environment ------------------------------------------------------------------------------------------
 #
 # $(VENV)/.made        what it was made with: place, Python, source of torch
-# $(VENV)/.unfinished  an installation is under way, or was cut off: the next one starts afresh
+# $(VENV)/.unfinished  an installation is running or was interrupted: the next one starts afresh
 # $(VENV)/.run, .dev   the package is installed; with the tools for tests and lint too
 
-# Not empty when the environment must be made again: cut off, moved, its Python gone, or another choice named.
+# Not empty if the environment must be made again: interrupted, moved, its Python gone, or made with other options.
 STALE := $(shell test ! -e "$(VENV)/.unfinished" && test -x "$(PY)" \
 	&& grep -qsxF "place $$(pwd -P)" "$(VENV)/.made" \
 	&& { test -z "$(PYTHON)" || grep -qsxF "python $(PYTHON)" "$(VENV)/.made"; } \
@@ -52,7 +52,7 @@ ifneq ($(STALE),)
 $(VENV)/.made: FORCE
 endif
 
-# Sets $$python to the first candidate that is new enough and can make environments; otherwise says what is missing.
+# Sets $$python to the first candidate that is new enough and can make environments, or prints what is missing.
 FIND_PYTHON = python=; venvless=; \
 	for candidate in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \
 	  "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
@@ -79,7 +79,7 @@ $(VENV)/.made:
 	  echo "$$python could not make a virtual environment in $(VENV); its own words are above." >&2; exit 1; }; \
 	{ echo "place $$(pwd -P)"; echo "python $$python"; echo "torch $(TORCH_INDEX)"; } > "$(VENV)/.made"
 
-# torch comes first and alone where an index was named, so that only torch is taken from there.
+# If TORCH_INDEX is set, torch is installed first and alone, so that only torch comes from there.
 INSTALL = : > "$(VENV)/.unfinished"; \
 	echo "Installing structseq and what it needs into $(VENV); the first time this takes some minutes"; \
 	index=$$(sed -n 's/^torch //p' "$(VENV)/.made"); \
@@ -97,9 +97,9 @@ $(VENV)/.dev: WHAT := .[test,lint]
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	@$(INSTALL); touch "$(VENV)/.dev"
 
-# --- what it is for ---------------------------------------------------------------------------------------------------
+# --- targets ----------------------------------------------------------------------------------------------------------
 
-# config.json is the last file that training writes; a folder without it was cut off and is resumed.
+# config.json is the last file that training writes; without it, the run was interrupted and is resumed.
 demo: $(VENV)/.run
 	@if test -e $(DEMO)/config.json; then \
 	  echo "$(DEMO) is trained already (make clean-demo removes it); its score on the test sentences:"; \

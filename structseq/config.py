@@ -1,8 +1,7 @@
-"""Options of a training run, as TOML, JSON or keyword arguments; checked before anything is read or written.
+"""Options of a training run, from TOML, JSON or keyword arguments; checked before anything is read or written.
 
-The sections of this page are common to all runs. An encoder, a head and a word feature declare further options in their
-class (`Options`); the table's ``type`` names the class, which is imported when its section is checked. `docs/recipe.md`
-says how the defaults were chosen.
+The sections here are common to all runs; the class that ``type`` names, of an encoder, a head or a word feature,
+declares more in its `Options`, and is imported when the section is checked. `docs/recipe.md` explains the defaults.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from structseq.features.frames import FrameOptions
 from structseq.features.words import OwnFeatureOptions
 from structseq.section import Count, Section, Whole, option_names, resolve_class
 
-# Where the classes are found that a section's ``type`` may name; read when such a section is checked.
+# Module and name of the table of classes that a section's ``type`` may name; imported when the section is checked.
 TABLES = {
     "encoder": ("structseq.encoders", "ENCODERS"),
     "head": ("structseq.heads", "HEADS"),
@@ -33,14 +32,12 @@ TABLES = {
 
 
 class InputOptions(OwnFeatureOptions):
-    """What a token, or a frame, is turned into before the encoder."""
+    """How a token, or a frame, becomes a vector for the encoder."""
 
     frames: FrameOptions = FrameOptions()
     column_width: Whole = Field(20, ge=1, description="width of the vector of each further column")
     dropout: float = Field(0.5, ge=0, lt=1, description="locked dropout on the encoder's input")
-    word_dropout: float = Field(
-        0.0, ge=0, lt=1, description="probability that a whole token's input vanishes in training"
-    )
+    word_dropout: float = Field(0.0, ge=0, lt=1, description="probability of hiding a token's whole input in training")
     features: dict[str, SerializeAsAny[FeatureOptions]] = Field(
         {}, description="further word features by name: features.NAME.type, and the options of its class"
     )
@@ -54,10 +51,10 @@ class InputOptions(OwnFeatureOptions):
 
 
 class EncoderOptions(Section):
-    """The network that reads the sequence: what every kind has. A kind adds its own in ``Encoder.Options``."""
+    """The network that reads the sequence: options of all encoders. A class adds its own in ``Encoder.Options``."""
 
     attends: ClassVar[bool] = False
-    """Whether its layers are self-attention without any on top."""
+    """Whether its own layers are self-attention."""
 
     type: str = Field("lstm", description='a row of the encoders table, or "package.module:Class"')
     width: Whole = Field(200, ge=1, description="units a direction")
@@ -68,7 +65,10 @@ class EncoderOptions(Section):
     attention_heads: Count | None = Field(None, description="self-attention: parts of the width, each with weights")
     dropout: float = Field(0.5, ge=0, lt=1, description="locked dropout on each layer's output")
     recurrent_dropout: float = Field(
-        0.3, ge=0, lt=1, description="dropout on the recurrent weights, once a batch; attention: on what it adds"
+        0.3,
+        ge=0,
+        lt=1,
+        description="dropout on the recurrent weights, once a batch; in self-attention on what a layer adds",
     )
 
     @model_validator(mode="after")
@@ -84,7 +84,7 @@ class EncoderOptions(Section):
 
 
 class HeadOptions(Section):
-    """The structured layer. A kind adds its own options in ``Head.Options``."""
+    """The structured layer. A class adds its own options in ``Head.Options``."""
 
     type: str = Field("crf", description='a row of the heads table, or "package.module:Class"')
 
@@ -92,35 +92,27 @@ class HeadOptions(Section):
 class TrainingOptions(Section):
     """Optimisation."""
 
-    epochs: Whole = Field(
-        0, ge=0, description="passes over the training data at most; 0: 20, and more where there is little data"
-    )
+    epochs: Whole = Field(0, ge=0, description="passes over the data at most; 0: 20, or more if there is little data")
     patience: Whole = Field(
-        10, ge=1, description="stop after so many passes without a better dev score; passes that score 0 do not count"
+        10, ge=1, description="stop after this many passes without a better dev score; passes that score 0 do not count"
     )
     batch_sentences: Whole = Field(32, ge=1, description="sentences a batch at most")
     batch_tokens: Whole = Field(
-        2000, ge=1, description="tokens a batch at most, padding included; one longer sentence is a batch"
+        2000, ge=1, description="tokens a batch at most, with padding; a longer sentence is a batch"
     )
     learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak rate")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled decay")
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all updates in which the rate rises to its peak")
-    final_rate: float = Field(
-        0.05, ge=0, le=1, description="share of the peak rate at the last update; the decay is linear"
-    )
+    final_rate: float = Field(0.05, ge=0, le=1, description="share of the peak rate at the end of the linear decay")
     clip: float = Field(1.0, ge=0, description="gradient clipping; 0 turns it off")
     clip_by: Literal["norm", "value"] = Field("norm", description="clip the gradient's norm, or each of its values")
-    average: Literal["auto", "none", "ema", "mean"] = Field(
-        "auto", description="weight averaging; auto: the head's own"
-    )
+    average: Literal["auto", "none", "ema", "mean"] = Field("auto", description="weight averaging; auto: the head's")
     average_decay: float = Field(0.998, gt=0, lt=1, description="decay of the exponential moving average, an update")
     tune_decision: bool = Field(True, description="choose on dev, at the end, how readily entities are answered")
-    validation_fraction: float = Field(
-        0.1, gt=0, lt=1, description="share held out of the training data where no dev set is given"
-    )
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of training data held out without a dev set")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
-    threads: Whole = Field(0, ge=0, description="CPU threads; 0: two where they can be had. 1 and 2 give the same bits")
-    mixed_precision: bool = Field(True, description="bfloat16 where a GPU is there; never in a structured recursion")
+    threads: Whole = Field(0, ge=0, description="CPU threads; 0: two if available. 1 and 2 give the same bits")
+    mixed_precision: bool = Field(True, description="bfloat16 on a GPU; never in a structured recursion")
 
 
 class Options(Section):
@@ -140,12 +132,7 @@ class Options(Section):
 
     @staticmethod
     def of(*layers: Mapping[str, Any]) -> Options:
-        """Options from nested tables; a later layer overrides an earlier one.
-
-        Raises
-        ------
-        ConfigError
-            For an unknown key (with the nearest known one), a wrong type or a value out of range.
+        """Options from nested tables; a later layer overrides an earlier one. Raises as `Section.checked` does.
 
         >>> Options.of({"encoder": {"layers": 2}}).encoder.layers
         2
@@ -157,20 +144,17 @@ class Options(Section):
 
 
 def typed_section(section: str, values: Any, place: str) -> Section:
-    """A section whose ``type`` names the class that declares its options.
+    """A section whose ``type`` names the class that declares its options; ``place`` is its dotted name.
 
-    ``place`` is its dotted name, for messages. Raises `ConfigError` as `Section.checked` does, for an unknown class,
-    and for an option that belongs to another class.
+    Raises `ConfigError` as `Section.checked` does, for an unknown class, and for an option of another class.
     """
     if isinstance(values, Section):
         return values
     common = COMMON[section]
-    if not isinstance(values, Mapping):
-        return common.checked(values, prefix=place)
-    name = values.get("type", common.model_fields["type"].default)
-    table = table_of(section)
+    name = values.get("type", common.model_fields["type"].default) if isinstance(values, Mapping) else None
     if not isinstance(name, str):
         return common.checked(values, prefix=place)
+    table = table_of(section)
     kind = getattr(resolve_class(table, name, f"{place}.type"), "Options", None)
     if not (isinstance(kind, type) and issubclass(kind, common)):
         raise ConfigError(f"{place}.type {name}: expected a class with options of its own, as one of {section}s has")
@@ -183,7 +167,7 @@ def typed_section(section: str, values: Any, place: str) -> Section:
 
 
 def table_of(section: str) -> Mapping[str, Any]:
-    """The classes that ``type`` may name in a section, by name."""
+    """The classes that the ``type`` of a section may name, by name."""
     module, name = TABLES[section]
     table: Mapping[str, Any] = getattr(importlib.import_module(module), name)
     return table
@@ -193,7 +177,7 @@ COMMON: Mapping[str, type[Section]] = {"encoder": EncoderOptions, "head": HeadOp
 
 
 def outside_classes(table: Mapping[str, Any]) -> dict[str, str]:
-    """The classes from outside that nested options name, ``"module:Class"`` by option; nothing is imported or checked.
+    """The classes from outside, ``"module:Class"`` by option, in nested options; imports and checks nothing.
 
     >>> outside_classes({"encoder": {"type": "lstm"}, "head": {"type": "my_module:MyHead"}})
     {'head.type': 'my_module:MyHead'}
@@ -208,15 +192,14 @@ def outside_classes(table: Mapping[str, Any]) -> dict[str, str]:
 
 
 def load_options(path: str | Path) -> dict[str, Any]:
-    """The nested table of a TOML or JSON file (by extension), unchecked; `Options.of` checks it."""
+    """The nested table of a TOML or .json file; `Options.of` checks it."""
     path = Path(path)
     try:
         content = path.read_text(encoding="utf-8")
-        table = (
-            json.loads(content, object_pairs_hook=reject_duplicate_keys)
-            if path.suffix == ".json"
-            else tomllib.loads(content)
-        )
+        if path.suffix == ".json":
+            table = json.loads(content, object_pairs_hook=reject_duplicate_keys)
+        else:
+            table = tomllib.loads(content)
     except OSError as problem:
         raise ConfigError(f"{path}: cannot be read ({problem.strerror}); name a TOML or JSON file of options") from None
     except (ValueError, RecursionError) as problem:
@@ -235,29 +218,24 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     table: dict[str, Any] = {}
     seen: set[str] = set()
     for setting in settings:
-        key, equals, raw = setting.partition("=")
-        key = key.strip()
+        key, equals, raw = (part.strip() for part in setting.partition("="))
         if not equals or not key:
             raise ConfigError(f"--set {setting}: expected key=value, for example encoder.layers=2")
         if key in seen:
             raise ConfigError(f"--set {key} is given twice; give it once")
         seen.add(key)
-        nested: Any = _toml_value(raw.strip())
+        try:
+            value = tomllib.loads(f"value = {raw}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = raw
         for part in reversed(key.split(".")):
-            nested = {part: nested}
-        table = merge(table, nested)
+            value = {part: value}
+        table = merge(table, value)
     return table
 
 
-def _toml_value(raw: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
-        return raw
-
-
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested tables joined; where both have a value, that of ``above``."""
+    """Nested tables merged; values of ``above`` override those of ``below``."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -266,22 +244,11 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def option_list() -> list[str]:
-    """The dotted names of all options, those of every encoder and head of the tables too."""
+    """The dotted names of all options, including those of every encoder and head in the tables."""
     names: list[str] = []
-    for name in option_names(Options):
-        section = name.partition(".")[0]
-        names.append(name)
-        if section in TABLES and name == _last_common(section):
-            names += _own_options(section)
-    return names
-
-
-def _last_common(section: str) -> str:
-    return list(option_names(COMMON[section], f"{section}."))[-1]
-
-
-def _own_options(section: str) -> list[str]:
-    """What the classes of a table declare beyond the common options, each name once."""
-    common = COMMON[section].model_fields
-    found = (name for kind in table_of(section).values() for name in kind.Options.model_fields if name not in common)
-    return [f"{section}.{name}" for name in dict.fromkeys(found)]
+    for section, field in Options.model_fields.items():
+        names += option_names(field.annotation, f"{section}.")  # type: ignore[arg-type]
+        if section in COMMON:
+            kinds = [kind.Options for kind in table_of(section).values()]
+            names += (f"{section}.{name}" for kind in kinds for name in kind.model_fields)
+    return list(dict.fromkeys(names))

@@ -1,12 +1,12 @@
-"""What can go wrong, as a tree; every message says where, what was expected, what was found and what to do.
+"""The exceptions; every message says where, what was expected, what was found and what to do.
 
-    StructseqError              anything this package raises on purpose
-    ├── DataError               a data file (file, line) or a sequence given from Python
-    ├── ConfigError             an option: unknown, doubled, out of range, or in conflict with another
-    ├── ModelFileError          a model folder: truncated, foreign, damaged, of a version too new
-    └── TrainingError           a run that cannot go on: diverged, another run's checkpoint
+    StructseqError
+    ├── DataError               a data file, or a sequence from Python
+    ├── ConfigError             an option
+    ├── ModelFileError          a model folder
+    └── TrainingError           a training run
 
-The command line prints the message alone and exits with status 2.
+The command line prints only the message and exits with status 2.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from pathlib import Path
 
 
 class StructseqError(Exception):
-    """Anything this package raises on purpose."""
+    """Every error that this package raises on purpose."""
 
 
 class DataError(StructseqError, ValueError):
-    """A data file, or a sequence given from Python, that cannot be read as what it claims to be.
+    """A data file, or a sequence from Python, that cannot be read; printed as ``file:line: message``.
 
     Parameters
     ----------
     message:
         What was expected, what was found, and what to do; one sentence, without the place.
     file, line:
-        Where; ``line`` counts from 1. The printed form is ``file:line: message``.
+        The place; ``line`` counts from 1.
     """
 
     def __init__(self, message: str, *, file: str | Path | None = None, line: int | None = None) -> None:
@@ -38,12 +38,12 @@ class DataError(StructseqError, ValueError):
 
 
 class ConfigError(StructseqError, ValueError):
-    """An option that is unknown, doubled, out of range, or in conflict with another."""
+    """An option that is unknown, given twice, out of range, or in conflict with another."""
 
 
 class ModelFileError(StructseqError):
-    """A model folder that is truncated, foreign, damaged, or of a version too new to read."""
+    """A model folder that is damaged, foreign, or of a version too new to read."""
 
 
 class TrainingError(StructseqError):
-    """A training run that cannot go on."""
+    """A training run that cannot continue: the loss diverged, or its folder is another run's."""

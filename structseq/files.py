@@ -1,6 +1,6 @@
-"""Files and folders that are replaced whole or not at all, and the lock that keeps a second process out.
+"""Files and folders that are replaced whole or not at all, and a lock between processes.
 
-A kill or a power cut at any moment leaves the old or the new. What it leaves besides (`leftover`) is harmless.
+A kill or a power cut at any moment leaves the old content or the new, and perhaps files that are harmless (`leftover`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ LOCK, NEW, OLD = ".lock", ".new", ".previous"
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of ``path`` when the block ends; if the block raises, ``path`` is as it was.
+    """A file that replaces ``path`` when the block ends; if the block raises, ``path`` stays as it was.
 
-    A link stays a link, and a file that is replaced leaves its mode to the new one.
+    A link stays a link, and the new file takes over the old one's mode.
     """
     path = Path(os.path.realpath(path))
     part = _part(path)
@@ -38,35 +38,35 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             part.unlink()
         if isinstance(problem, OSError) and problem.filename == str(part):
-            problem.filename = str(path)  # the name that the user knows
+            problem.filename = str(path)  # the name that the user gave
         raise
     _sync(path.parent)
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write ``path`` as `new_file` does."""
+    """Replace ``path`` with ``content``, as `new_file` does."""
     with new_file(path) as file:
         file.write(content)
 
 
 def leftover(path: Path) -> bool:
-    """Whether ``path`` is, by its name, a lock or what a killed process had not finished."""
+    """Whether ``path``, by its name, is a lock or an unfinished file of a killed process."""
     return path.name.startswith(".") and path.name.endswith((".part", ".lock"))
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed process had not finished in ``folder``, which the caller has locked."""
+    """Remove the unfinished files of killed processes from ``folder``, which the caller has locked."""
     for part in folder.glob(".*.part"):
         _remove(part)
 
 
 @contextmanager
 def new_folder(folder: Path, last: str) -> Iterator[Path]:
-    """An empty folder; when the block ends, its entries take the place of their namesakes in ``folder``.
+    """An empty folder; when the block ends, its entries replace those of the same names in ``folder``.
 
-    ``folder`` counts as whole while it has the entry ``last``, which goes first and comes last; in between, `standing`
-    finds the old entries set aside. Entries without a namesake stay. If the block raises, ``folder`` is as it was.
-    ``folder`` itself is never renamed: it may be where a disk is mounted.
+    ``folder`` counts as complete while it has the entry ``last``, which is removed first and added last; in between,
+    `current_folder` finds the old entries set aside. Other entries stay. If the block raises, ``folder`` stays as it
+    was. ``folder`` itself is never renamed, because it may be a mount point.
     """
     new = folder / NEW if folder.exists() else _part(folder)
     with lock(folder / f"{NEW}{LOCK}"):
@@ -83,20 +83,20 @@ def new_folder(folder: Path, last: str) -> Iterator[Path]:
             _remove(new)
 
 
-def standing(folder: Path, last: str) -> Path:
-    """``folder``, or its old entries where a kill left them set aside."""
+def current_folder(folder: Path, last: str) -> Path:
+    """``folder``, or the place of its old entries if a kill left them set aside."""
     return folder / OLD if (folder / OLD).exists() and not (folder / last).exists() else folder
 
 
 def recover(folder: Path, last: str) -> None:
-    """Put back what a kill left set aside, and remove what else it left of `new_folder`."""
+    """Put back the entries that a kill left set aside, and remove the rest of an unfinished `new_folder`."""
     with lock(folder / f"{NEW}{LOCK}"):
         _recover(folder, last)
 
 
 def _recover(folder: Path, last: str) -> None:
     _remove(folder / NEW)
-    if standing(folder, last) != folder:
+    if current_folder(folder, last) != folder:
         _copy(folder / OLD, folder / NEW)
         _move(folder / NEW, folder, last)
         _remove(folder / NEW)
@@ -134,7 +134,7 @@ def _move(source: Path, folder: Path, last: str) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """The same files under a second name, or copies where the file system cannot link."""
+    """Hard links to the same files, or copies if the file system has no hard links."""
     ignored = shutil.ignore_patterns(".*.part", ".*.lock", LOCK, NEW)
     shutil.copytree(source, target, symlinks=True, copy_function=_link, ignore=ignored)
     for inside, _, _ in os.walk(target):
@@ -150,20 +150,20 @@ def _link(source: str, target: str) -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)  # what needs the place free says so
+        shutil.rmtree(path, ignore_errors=True)  # what needs the name free raises
     else:
         path.unlink(missing_ok=True)
 
 
 def _part(path: Path) -> Path:
-    """A name beside ``path`` that nobody else has; short, for file systems allow 255 bytes."""
+    """A unique name beside ``path``; short, because file systems allow 255 bytes."""
     return path.with_name(f".{path.name[:40]}.{uuid4().hex[:8]}.part")
 
 
 def _sync(folder: Path) -> None:
-    """Make renames in ``folder`` last through a power cut, where the system can."""
+    """Make renames in ``folder`` survive a power cut, if the system can."""
     if os.name == "posix":
-        with suppress(PermissionError):  # a folder that may be written and not read
+        with suppress(PermissionError):  # a folder that can be written but not read
             handle = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(handle)
@@ -173,21 +173,21 @@ def _sync(folder: Path) -> None:
 
 @contextmanager
 def lock(path: Path, held: str | None = None) -> Iterator[None]:
-    """Hold the lock file ``path``, which is made and removed again. A process that is killed lets go of it.
+    """Hold the lock file ``path``, which is made and removed again; a killed process releases it.
 
-    If another process holds it, a `TrainingError` says ``held``; without ``held`` the call waits for that process.
-    On a file system without locks, and where the file cannot be made, nobody is kept out.
+    If another process holds it, raise a `TrainingError` with the message ``held``; without one, wait. Locks nothing on
+    a file system without locks, or if the file cannot be made.
     """
-    from filelock import FileLock, Timeout  # takes 50 ms, which reading a file should not cost
+    from filelock import FileLock, Timeout  # takes 50 ms: not for every import
 
     file = FileLock(path, timeout=-1 if held is None else 0, fallback_to_soft=False)
-    if path.parent.is_dir():  # or filelock would make it
+    if path.parent.is_dir():  # filelock would make it
         try:
             file.acquire()
         except Timeout:
             raise TrainingError(held) from None
         except PermissionError:
-            if held is not None and path.exists():  # another user's, who may be at work
+            if held is not None and path.exists():  # another user's, perhaps in use
                 raise
         except (OSError, NotImplementedError):
             with suppress(OSError):
@@ -197,5 +197,5 @@ def lock(path: Path, held: str | None = None) -> Iterator[None]:
     finally:
         if file.is_locked:
             with suppress(OSError):  # Windows removes it on release
-                path.unlink()  # while it is held: who has opened it already finds it gone, and makes it anew
+                path.unlink()  # before the release: a process that waits sees that it is gone, and makes it again
             file.release()

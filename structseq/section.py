@@ -1,4 +1,4 @@
-"""Section: a table of options. A class declares its own and gets them checked, named and documented from here."""
+"""Section: a table of options, declared by the class that takes them, and checked and documented from there."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from structseq.errors import ConfigError
 
-# True and false are not numbers here.
+# Strict: true and false are not numbers.
 Whole = Annotated[int, Strict()]
 Count = Annotated[int, Strict(), Field(ge=1)]
 
 
 class Section(BaseModel):
-    """A table of options: immutable, and an unknown key is an error."""
+    """A table of options, immutable; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -25,17 +25,14 @@ class Section(BaseModel):
     def checked(cls, values: Any, *, prefix: str = "", known: Callable[[], Sequence[str]] | None = None) -> Self:
         """Options from a table of plain values.
 
+        Raises `ConfigError` for an unknown option (with the nearest known one), a wrong type, or a value out of range.
+
         Parameters
         ----------
         prefix:
             The section's own name, for messages: ``"data"``.
         known:
-            The names of all options that an unknown one may have meant; by default the section's own.
-
-        Raises
-        ------
-        ConfigError
-            An unknown option (with the nearest known one), a wrong type, or a value out of range.
+            Names to suggest for an unknown option; by default the section's own.
         """
         try:
             return cls.model_validate(values)
@@ -44,18 +41,18 @@ class Section(BaseModel):
             raise ConfigError("; ".join(_finding(dict(each), prefix, names) for each in problem.errors())) from None
 
     def beyond(self, base: type[Section]) -> dict[str, Any]:
-        """The options that this section's class declares beyond those of ``base``, by name."""
+        """The options, by name, that this section's class declares in addition to those of ``base``."""
         kinds = [kind for kind in type(self).__mro__ if issubclass(kind, base) and kind is not base]
         declared = {name for kind in kinds for name in vars(kind).get("__annotations__", {})}
         return {name: getattr(self, name) for name in type(self).model_fields if name in declared}
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, as JSON and TOML hold them."""
+        """Nested plain values."""
         return self.model_dump(mode="json")
 
 
 def option_names(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """The dotted name of every option of a section, in order."""
+    """The dotted name of every option, in order."""
     for name, field in section.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -65,9 +62,9 @@ def option_names(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def resolve_class(table: Mapping[str, Any], name: str, what: str) -> Any:
-    """The class with this ``name``: a row of ``table``, or ``"package.module:Class"`` from outside.
+    """The class called ``name``: a row of ``table``, or ``"package.module:Class"`` from outside.
 
-    Raises `ConfigError`, with the nearest row, for an unknown name; ``what`` is the option, for messages.
+    Raises `ConfigError`, with the nearest row, for an unknown name; ``what`` names the option in messages.
     """
     if name in table:
         return table[name]
@@ -83,7 +80,7 @@ def resolve_class(table: Mapping[str, Any], name: str, what: str) -> Any:
 
 
 def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested tables by their dotted names; an empty table is a value.
+    """The values of nested tables by dotted name; an empty table is a value.
 
     >>> dict(dotted({"encoder": {"layers": 2}, "head": {"costs": {}}}))
     {'encoder.layers': 2, 'head.costs': {}}
@@ -96,9 +93,9 @@ def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _finding(error: dict[str, Any], prefix: str, known: Sequence[str]) -> str:
-    """One finding of pydantic's as a sentence: option, expected, found, and the nearest known option."""
+    """One of pydantic's errors as a sentence: option, expected, found, and the nearest known option."""
     where = ".".join([*([prefix] if prefix else []), *map(str, error["loc"])])
-    if error["type"] == "value_error":  # a sentence of ours
+    if error["type"] == "value_error":  # raised by our validators
         own = error["ctx"]["error"]
         return str(own) if isinstance(own, ConfigError) else f"option {where}: {own}"
     if error["type"] != "extra_forbidden":

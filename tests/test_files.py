@@ -16,7 +16,19 @@ from typing import Any
 import pytest
 
 from structseq.errors import TrainingError
-from structseq.files import LOCK, NEW, OLD, leftover, lock, new_file, new_folder, recover, standing, sweep, write_file
+from structseq.files import (
+    LOCK,
+    NEW,
+    OLD,
+    current_folder,
+    leftover,
+    lock,
+    new_file,
+    new_folder,
+    recover,
+    sweep,
+    write_file,
+)
 
 # Runs the code once for every change that it makes to the disk, each time in a child that is killed before it.
 KILLED = """
@@ -56,7 +68,7 @@ def fill(content):
             files.write_file(new / name, content)
 
 def seen():
-    whole = files.standing(folder, "last")
+    whole = files.current_folder(folder, "last")
     found = [path.read_text() for name in ("in/a", "b", "last") if (path := whole / name).exists()]
     return found if (whole / "last").exists() else None
 
@@ -168,7 +180,7 @@ def test_a_folder_without_links_is_set_aside_as_copies(tmp_path: Path, monkeypat
 
     def stop(source: Path, target: Path, rename: Callable[..., None] = os.rename) -> None:
         if target.name == "last":
-            assert (standing(tmp_path, "last"), (tmp_path / OLD / "last").read_text()) == (tmp_path / OLD, "old")
+            assert (current_folder(tmp_path, "last"), (tmp_path / OLD / "last").read_text()) == (tmp_path / OLD, "old")
         rename(source, target)
 
     write_file(tmp_path / "last", b"old")
@@ -176,7 +188,7 @@ def test_a_folder_without_links_is_set_aside_as_copies(tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "rename", stop)
     with new_folder(tmp_path, "last") as new:
         write_file(new / "last", b"new")
-    assert standing(tmp_path, "last") == tmp_path and (tmp_path / "last").read_text() == "new"
+    assert current_folder(tmp_path, "last") == tmp_path and (tmp_path / "last").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["last"]
 
 

@@ -13,6 +13,7 @@ import miniature
 import pytest
 import torch
 from commandline import call, tiny, write_corpus
+from test_cli_compare import Here
 
 from structseq import Tagger
 from structseq.config import Options, outside_classes
@@ -21,16 +22,20 @@ from structseq.model import Model
 from structseq.storage import load_model, save_model
 
 OUTSIDE = '''
-"""A word feature that nobody in structseq knows."""
+"""A word feature, an encoder and a head that structseq does not know."""
 
 from collections import Counter
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import nn
 
+from structseq.config import EncoderOptions
 from structseq.data.vocabulary import Vocabulary
+from structseq.encoders.recurrent import Recurrent
 from structseq.features.base import Feature, FeatureOptions
+from structseq.heads.by_token import SoftmaxHead
 from structseq.inputs.base import WordFeature
 from structseq.section import Count
 
@@ -77,19 +82,72 @@ class Nothing:
         pass
 
 
+class Leaky(Recurrent):
+    """Leaky integrator units."""
+
+    class Options(EncoderOptions):
+        leak: float = Field(0.5, ge=0, lt=1, description="share of a state that stays from step to step")
+
+    def __init__(self, in_width, width, *, recurrent_dropout=0.0, leak=0.5):
+        super().__init__(in_width, width, recurrent_dropout=recurrent_dropout)
+        self.leak, self.input = leak, nn.Linear(in_width, width)
+        self.memory = nn.Parameter(nn.init.orthogonal_(torch.empty(width, width)))
+
+    @property
+    def recurrent(self):
+        return self.memory
+
+    def run(self, values, recurrent):
+        state, states = values.new_zeros(len(values), self.width), []
+        for step in self.input(values).unbind(1):
+            state = self.leak * state + (1 - self.leak) * torch.tanh(step + state @ recurrent.T)
+            states.append(state)
+        return torch.stack(states, 1)
+
+
+class Smooth(SoftmaxHead):
+    """Softmax with label smoothing."""
+
+    class Options(SoftmaxHead.Options):
+        smoothing: float = Field(0.1, ge=0, lt=1, description="share of the target spread over all tags")
+
+    def __init__(self, in_width, tags, *, projection="linear", smoothing=0.1):
+        super().__init__(in_width, tags, projection=projection)
+        self.smoothing = smoothing
+
+    def loss(self, states, target):
+        uniform = -self.emissions(states).log_softmax(-1).mean(-1)  # (B, T)
+        spread = (uniform * states.mask()).sum(1)
+        return (1 - self.smoothing) * super().loss(states, target) + self.smoothing * spread
 '''
-CAPITALS = "my_words:Capitals"
-OWN: dict[str, Any] = {"inputs": {"features": {"capitals": {"type": CAPITALS, "width": 5}}}}
+CAPITALS, LEAKY, SMOOTH = "my_parts:Capitals", "my_parts:Leaky", "my_parts:Smooth"
+OWN: dict[str, Any] = {
+    "inputs": {"features": {"capitals": {"type": CAPITALS, "width": 5}}},
+    "encoder": {"type": LEAKY, "leak": 0.25},
+    "head": {"type": SMOOTH, "smoothing": 0.2},
+}
+# By option: the class that it names.
+TYPES = {"inputs.features.capitals.type": CAPITALS, "encoder.type": LEAKY, "head.type": SMOOTH}
+FEATURE = (f"inputs.features.capitals.type={CAPITALS}", "inputs.features.capitals.width=5")
+PARTS = (*FEATURE, f"encoder.type={LEAKY}", "encoder.leak=0.25", f"head.type={SMOOTH}", "head.smoothing=0.2")
+
+
+def set_(*settings: str) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def trust(*names: str) -> list[str]:
+    return [word for name in names for word in ("--trust", name)]
 
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The module lies where Python finds it, and is forgotten afterwards."""
-    (tmp_path / "my_words.py").write_text(OUTSIDE, encoding="utf-8")
+    """The module is where Python finds it, and is forgotten afterwards."""
+    (tmp_path / "my_parts.py").write_text(OUTSIDE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    sys.modules.pop("my_words", None)
+    sys.modules.pop("my_parts", None)
     yield tmp_path
-    sys.modules.pop("my_words", None)
+    sys.modules.pop("my_parts", None)
 
 
 @pytest.fixture
@@ -97,7 +155,7 @@ def model(outside: Path) -> Model:
     return miniature.model(OWN).eval()
 
 
-# -- a word feature ----------------------------------------------------------------------------------------------------
+# -- what its parts do -------------------------------------------------------------------------------------------------
 
 
 def test_a_feature_is_an_input_beside_the_others(model: Model) -> None:
@@ -120,15 +178,39 @@ def test_weights_of_the_others_do_not_change(model: Model) -> None:
         assert torch.equal(parameter, dict(model.inputs.named_parameters())[name])
 
 
-def test_it_is_saved_and_loaded_only_when_trusted(model: Model, outside: Path) -> None:
+def test_an_encoder_and_a_head_get_their_own_options(model: Model) -> None:
+    mixed = miniature.model({"encoder": OWN["encoder"]})
+    layer = model.encoder.layers[0]
+    assert [layer.forwards.leak, layer.backwards.leak, model.head.smoothing] == [0.25, 0.25, 0.2]
+    assert type(layer.forwards).__name__ == "Leaky" and type(mixed.head).__name__ == "CrfHead"
+    examples = list(miniature.corpus().train[:4])
+    batch, target = model.inputs.encode(examples), model.head.pad([model.head.target(row) for row in examples])
+    loss = model.loss(batch, target)
+    model.head.smoothing = 0.0
+    assert not torch.allclose(loss, model.loss(batch, target))
+    loss.sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in [*model.encoder.parameters(), *model.head.parameters()])
+
+
+# -- saved, loaded, pickled --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", TYPES)
+def test_loading_imports_nothing_that_is_not_trusted(option: str, model: Model, outside: Path) -> None:
     save_model(outside / "model", model, tokenizer="words-1")
-    sys.modules.pop("my_words")
+    sys.modules.pop("my_parts")
+    name = TYPES[option]
     with pytest.raises(ModelFileError) as caught:
-        load_model(outside / "model", trusted=["my_words:Other"])
-    assert "options.json: inputs.features.capitals.type is 'my_words:Capitals'" in str(caught.value)
-    assert f"--trust {CAPITALS}" in str(caught.value) and "my_words" not in sys.modules
-    loaded = load_model(outside / "model", trusted=[CAPITALS]).model
+        load_model(outside / "model", trusted=["my_parts:Other", *({*TYPES.values()} - {name})])
+    assert f"options.json: {option} is {name!r}" in str(caught.value)
+    assert f"--trust {name}" in str(caught.value) and "my_parts" not in sys.modules
+
+
+def test_a_trusted_model_comes_back_bit_for_bit(model: Model, outside: Path) -> None:
+    save_model(outside / "model", model, tokenizer="words-1")
+    loaded = load_model(outside / "model", trusted=list(TYPES.values())).model
     assert loaded.options.to_dict() == model.options.to_dict() and loaded.vocabularies == model.vocabularies
+    assert [loaded.encoder.layers[0].forwards.leak, loaded.head.smoothing] == [0.25, 0.2]
     for name, tensor in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
     examples = miniature.corpus().dev
@@ -142,7 +224,7 @@ def test_a_folder_that_lacks_its_vocabulary_is_refused(model: Model, outside: Pa
     del config["vocabularies"]["feature.capitals.letters"]
     path.write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(ModelFileError, match=r"no model can be built .*letters"):
-        load_model(outside / "model", trusted=[CAPITALS])
+        load_model(outside / "model", trusted=list(TYPES.values()))
 
 
 def test_a_pickle_trusts_what_was_held(model: Model) -> None:
@@ -151,16 +233,51 @@ def test_a_pickle_trusts_what_was_held(model: Model) -> None:
     assert copied.tag(["to", "ROME"]) == tagger.tag(["to", "ROME"])
 
 
-def test_it_is_trained_and_described_from_the_command_line(capsys: pytest.CaptureFixture[str], outside: Path) -> None:
+# -- the command line --------------------------------------------------------------------------------------------------
+
+
+def test_they_are_trained_and_described_from_the_command_line(
+    capsys: pytest.CaptureFixture[str], outside: Path
+) -> None:
     parts, folder = write_corpus(outside), outside / "model"
-    own = [f"inputs.features.capitals.type={CAPITALS}", "inputs.features.capitals.width=5"]
-    settings = [*tiny(1), *(word for setting in own for word in ("--set", setting))]
-    assert call(capsys, "train", parts["train"], "--dev", parts["dev"], "--output", folder, *settings).status == 0
-    assert "--trust" in call(capsys, "tag", folder, parts["test"]).sentence
-    assert call(capsys, "tag", folder, parts["test"], "--trust", CAPITALS).status == 0
-    described = call(capsys, "describe", folder, "--trust", CAPITALS).out
-    for told in ("feature.capitals.letters", "inputs.features.capitals.type", CAPITALS, "\n  capitals "):
-        assert told in described
+    words = ["train", parts["train"], "--dev", parts["dev"], "--output", folder, *tiny(1), *set_(*PARTS)]
+    assert call(capsys, *words).status == 0
+    for use in (["tag", folder, parts["test"]], ["evaluate", folder, parts["test"]], ["describe", folder]):
+        for option, name in TYPES.items():
+            refused = call(capsys, *use, *trust(*({*TYPES.values()} - {name})))
+            assert refused.status == 2 and f"{option} is {name!r}" in refused.sentence
+            assert f"--trust {name}" in refused.sentence
+        done = call(capsys, *use, *trust(*TYPES.values()))
+        assert done.status == 0
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    for option, name in TYPES.items():
+        assert f"{option} {name}" in lines
+    assert {"encoder.leak 0.25", "head.smoothing 0.2", "inputs.features.capitals.width 5"} <= {*lines}
+    assert f"encoder bidirectional {LEAKY}, 1 layer(s) of width 8" in lines and f"head {SMOOTH}" in lines
+    assert any(line.startswith("feature.capitals.letters ") for line in lines) and "\n  capitals " in done.out
+
+
+def test_they_are_compared_with_the_houses_own(
+    capsys: pytest.CaptureFixture[str], outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("structseq.experiment.compare.Pool", Here)
+    parts, out = write_corpus(outside), outside / "out"
+    words = ["compare", parts["train"], "--dev", parts["dev"], "--output", out, *tiny(1), *set_(*FEATURE), "--quiet"]
+    systems = ("--encoders", f"{LEAKY}[leak=0.25],elman", "--heads", f"{SMOOTH}[smoothing=0.2],softmax")
+    assert call(capsys, *words, *systems).status == 0
+    found = json.loads((out / "comparison.json").read_text(encoding="utf-8"))["systems"]
+    assert {(system["encoder"], system["head"]) for system in found} == {
+        (encoder, head)
+        for encoder in (f"{LEAKY}[leak=0.25]", "elman")
+        for head in (f"{SMOOTH}[smoothing=0.2]", "softmax")
+    }
+    for trial in (out / "trials").iterdir():
+        table = json.loads((trial / "options.json").read_text(encoding="utf-8"))
+        assert table["inputs"]["features"]["capitals"] == {"type": CAPITALS, "width": 5, "most": 3}
+        assert table["encoder"].get("leak", 0.25) == 0.25 and table["head"].get("smoothing", 0.2) == 0.2
+
+
+# -- options -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_houses_own_kinds_may_be_had_once_more(tmp_path: Path) -> None:
@@ -185,10 +302,10 @@ REFUSED = {
     "no table": ({"capitals": 5}, "inputs.features.capitals"),
     "no tables": (5, "inputs.features"),
     "a kind that is not there": ({"capitals": {"type": "caracters"}}, 'did you mean "characters"?'),
-    "a class that is not there": ({"capitals": {"type": "my_words:Capitols"}}, "cannot be imported"),
+    "a class that is not there": ({"capitals": {"type": "my_parts:Capitols"}}, "cannot be imported"),
     "a module that is not there": ({"capitals": {"type": "my_werds:Capitals"}}, "cannot be imported"),
-    "no word feature": ({"capitals": {"type": "my_words:Nothing"}}, "expected a WordFeature"),
-    "no options": ({"capitals": {"type": "my_words:Letters"}}, "expected a class with options of its own"),
+    "no word feature": ({"capitals": {"type": "my_parts:Nothing"}}, "expected a WordFeature"),
+    "no options": ({"capitals": {"type": "my_parts:Letters"}}, "expected a class with options of its own"),
     "an unknown option": (
         {"capitals": {"type": CAPITALS, "wdth": 5}},
         'did you mean "inputs.features.capitals.width"?',
@@ -206,6 +323,30 @@ def test_what_will_not_do_is_refused_in_a_sentence(name: str, outside: Path) -> 
     features, said = REFUSED[name]
     with pytest.raises(ConfigError) as caught:
         miniature.model({"inputs": {"features": features}})
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+REFUSED_PARTS = {
+    "an encoder's unknown option": ({"encoder": {"type": LEAKY, "layer": 2}}, 'did you mean "encoder.layers"?'),
+    "an encoder's option out of range": ({"encoder": {"type": LEAKY, "leak": 1}}, "option encoder.leak: input should"),
+    "another encoder's option": ({"encoder": {"type": LEAKY, "periods": [1]}}, "it belongs to clockwork"),
+    "an encoder's option of another type": ({"encoder": {"type": LEAKY, "leak": "much"}}, "found 'much'"),
+    "a head's option out of range": (
+        {"head": {"type": SMOOTH, "smoothing": -1}},
+        "option head.smoothing: input should",
+    ),
+    "another head's option": ({"head": {"type": SMOOTH, "beam": 3}}, "head.beam: the head my_parts:Smooth has no such"),
+    "a head for an encoder": ({"encoder": {"type": SMOOTH}}, "expected a class with options of its own"),
+    "an encoder for a head": ({"head": {"type": LEAKY}}, "expected a class with options of its own"),
+    "outside options without their class": ({"encoder": {"leak": 0.5}}, "unknown option encoder.leak"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_PARTS)
+def test_what_an_encoder_or_a_head_does_not_take_is_refused(name: str, outside: Path) -> None:
+    table, said = REFUSED_PARTS[name]
+    with pytest.raises(ConfigError) as caught:
+        miniature.model(table)
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -231,7 +372,7 @@ def test_no_second_name_hides_a_class(outside: Path, model: Model) -> None:
     table = json.loads(path.read_text(encoding="utf-8"))
     table["inputs"]["features.capitals"] = {"type": "characters"}
     path.write_text(json.dumps(table), encoding="utf-8")
-    sys.modules.pop("my_words")
+    sys.modules.pop("my_parts")
     with pytest.raises(ModelFileError, match="trust"):
         load_model(outside / "model")
-    assert "my_words" not in sys.modules
+    assert "my_parts" not in sys.modules

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and 
 FORKS = """
 import json, os, random, signal, sys
 from structseq import cli
-from structseq.run import warm_up
+from structseq.run.training_run import warm_up
 import structseq.cli.training, structseq.evaluation, seqeval.metrics.sequence_labeling
 
 warm_up()
@@ -83,9 +83,9 @@ print(json.dumps(ends))
 """
 
 
-def forks(code: str, *asked: Any) -> Any:
+def forks(code: str, *arguments: Any) -> Any:
     """What the code prints; it runs in a process of its own, after `FORKS`."""
-    command = [sys.executable, "-c", FORKS + code, json.dumps(asked)]
+    command = [sys.executable, "-c", FORKS + code, json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""A run's rooms one by one: journal, identity, folder, holding out, transfer, and fit with and without a folder."""
+"""The parts of a run: journal, identity, folder, held-out data, transfer, and fit with and without a folder."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from structseq.errors import DataError, ModelFileError, StructseqError, Training
 from structseq.heads import HEADS
 from structseq.model import Model
 from structseq.run import Identity, Interrupted, RunFolder, fit, hold_out, transfer
+from structseq.run.folder import Journal
 from structseq.run.identity import digest
-from structseq.run.journal import Journal
-from structseq.run.transfer import described, named_axes
+from structseq.run.transfer import format_transfer, named_axes
 from structseq.spans import PLAIN, scheme_of
 from structseq.tasks import task_of
 from structseq.training import Progress
@@ -111,7 +111,7 @@ def test_what_may_change_the_last_bits_is_a_doubt(tmp_path: Path) -> None:
     assert identity(tmp_path).doubts(begun) == []
     assert identity(tmp_path, threads=2).doubts(begun) == []  # one thread and two give the same bits
     (doubt,) = identity(tmp_path, threads=8).doubts(begun)
-    assert doubt == "the run was begun with 1 threads and goes on with 8"
+    assert doubt == "the run began with 1 threads and resumes with 8 threads"
     again = Identity.from_dict(json.loads(json.dumps({**begun.to_dict(), "later": 1})))
     assert again.difference(begun) is None and again.doubts(begun) == []
 
@@ -164,7 +164,7 @@ def test_a_run_is_gone_on_with_only_if_asked_and_only_the_same(tmp_path: Path) -
     with seed, folder.opened(identity(tmp_path, seed=1)):
         pass
     with folder.opened(identity(tmp_path, threads=8)):
-        assert folder.doubts == ["the run was begun with 1 threads and goes on with 8"]
+        assert folder.doubts == ["the run began with 1 threads and resumes with 8 threads"]
 
 
 def test_a_failure_before_anything_was_saved_leaves_no_trace(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_transfer_goes_by_name_and_says_what_it_took() -> None:
     rows = [*sentences(6, first=3), (["via", "Lima", "again"], ["O", "B-via", "O"])]
     target = small(Corpus(tuple(Example.of(*row) for row in rows)), seed=2)
     before = weights(target)
-    line = described(transfer(source, target))
+    line = format_transfer(transfer(source, target))
     ours, theirs = target.inputs.features["words"], source.inputs.features["words"]
     for word in ("Lima", "to"):
         rows_of = [(feature.vocabulary[word.lower()], feature.embedding.weight) for feature in (ours, theirs)]
@@ -314,10 +314,10 @@ def test_transfer_to_itself_is_the_whole_and_to_other_widths_only_what_fits() ->
     transfer(source, target)
     assert same(weights(source), weights(target))
     wide = Model.prepare(Options.of(TABLE, {"encoder": {"width": 7}}), CORPUS.train, BIO, seed=0)
-    assert described(transfer(source, wide)).endswith("not taken: encoder (other shape or names)")
+    assert format_transfer(transfer(source, wide)).endswith("not taken: encoder (other shape or names)")
     other = Model.prepare(Options.of(TABLE, {"inputs": {"words": {"width": 5}}}), CORPUS.train, BIO, seed=0)
     before = weights(other.encoder)
-    line = described(transfer(source, other))  # its recurrent weights would fit, those of its input do not
+    line = format_transfer(transfer(source, other))  # its recurrent weights would fit, those of its input do not
     assert same(weights(other.encoder), before) and "not taken: words, encoder (other shape or names)" in line
     softmax = small(CORPUS, seed=2, type="softmax")
     transfer(source, softmax)

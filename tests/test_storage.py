@@ -1,4 +1,4 @@
-"""The model folder: saved bit for bit, damage told in one sentence, and a kill leaves the old model whole."""
+"""The model folder: saved bit for bit, damage is reported in one sentence, and a kill leaves the old model whole."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ from structseq.storage import (
     saving,
     write_model,
 )
-from structseq.storage.entries import checksum, entity_lines, parse_entities
-from structseq.storage.vocabulary import read_vocabulary, vocabulary_text
+from structseq.storage.entries import checksum, entity_lines, parse_entities, read_vocabulary, vocabulary_text
 
 TINY: dict[str, Any] = {
     "inputs": {
@@ -61,7 +60,7 @@ def model() -> Model:
     return tiny()
 
 
-TOLD: dict[str, Any] = {
+METADATA: dict[str, Any] = {
     "tokenizer": "words-1",
     "metrics": {"test": {"f1": 0.5}},
     "provenance": {"seed": 0},
@@ -72,7 +71,7 @@ TOLD: dict[str, Any] = {
 @pytest.fixture
 def folder(model: Model, tmp_path: Path) -> Path:
     """A saved model, without waiting for the disk."""
-    for name, data in model_files(model, **TOLD).items():
+    for name, data in model_files(model, **METADATA).items():
         path = tmp_path / "model" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -149,7 +148,7 @@ def test_frozen_vectors_stay_frozen(tmp_path: Path) -> None:
     ]
 
 
-def test_all_that_was_told_comes_back(folder: Path) -> None:
+def test_metadata_comes_back(folder: Path) -> None:
     stored = load_model(folder)
     assert (stored.tokenizer, stored.format_version) == ("words-1", 2)
     assert (stored.metrics, stored.provenance) == ({"test": {"f1": 0.5}}, {"seed": 0})
@@ -158,8 +157,8 @@ def test_all_that_was_told_comes_back(folder: Path) -> None:
 
 def test_the_same_model_is_the_same_bytes(model: Model, folder: Path, tmp_path: Path) -> None:
     stored = load_model(folder)
-    told = {"metrics": stored.metrics, "provenance": stored.provenance, "entities": stored.entities}
-    save_model(tmp_path / "again", stored.model, tokenizer=stored.tokenizer, **told)
+    metadata = {"metrics": stored.metrics, "provenance": stored.provenance, "entities": stored.entities}
+    save_model(tmp_path / "again", stored.model, tokenizer=stored.tokenizer, **metadata)
     assert content(tmp_path / "again") == content(folder)
 
 
@@ -490,7 +489,7 @@ VERSION_1 = Path(__file__).parent / "data" / "version-1"
 def test_a_folder_of_version_1_answers_as_it_did(name: str, tmp_path: Path) -> None:
     """Written by the last version that wrote it, with the answers that it gave."""
     shutil.copytree(VERSION_1 / name, tmp_path / name)
-    told = json.loads((tmp_path / name / "answers.json").read_text(encoding="utf-8"))
+    before = json.loads((tmp_path / name / "answers.json").read_text(encoding="utf-8"))
     with pytest.warns(UserWarning, match="format_version 1 is older than 2"):
         stored = load_model(tmp_path / name)
     assert stored.format_version == 1
@@ -499,10 +498,10 @@ def test_a_folder_of_version_1_answers_as_it_did(name: str, tmp_path: Path) -> N
     again = load_model(tmp_path / name)
     assert again.format_version == 2 and same(stored.model, again.model)
     assert again.model.options == stored.model.options and again.model.vocabularies == stored.model.vocabularies
-    examples = [Example(inputs) for inputs in told["inputs"]]
+    examples = [Example(inputs) for inputs in before["inputs"]]
     for model in (stored.model, again.model):
-        assert list(map(list, model.predict(examples))) == [answer for answer, _ in told["answers"]]
-        torch.testing.assert_close(torch.from_numpy(model.embed(examples)), torch.tensor(told["vectors"]))
+        assert list(map(list, model.predict(examples))) == [answer for answer, _ in before["answers"]]
+        torch.testing.assert_close(torch.from_numpy(model.embed(examples)), torch.tensor(before["vectors"]))
 
 
 def test_a_folder_of_version_1_that_lacks_its_width(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any, Literal, Protocol
 
 from structseq.errors import StructseqError
-from structseq.run.stopping import Interrupted, stop_on_request
+from structseq.run.training_run import Interrupted, stop_on_request
 
 # Seconds between two looks at how far the running trials are
 TICK = 0.25

@@ -21,8 +21,8 @@ from structseq.files import write_file
 from structseq.inference import Tagger
 from structseq.model import Model
 from structseq.run import Destination, Identity, Outcome, PreparedCorpus, RunFolder, train_and_save
+from structseq.run.folder import Journal
 from structseq.run.identity import versions
-from structseq.run.journal import Journal
 from structseq.spans import Scheme, scheme_of
 from structseq.storage import load_model
 from structseq.storage.entries import json_bytes

@@ -1,69 +1,102 @@
-"""RunFolder: where a training run lives, from its first update to the finished model.
+"""RunFolder: the output folder of a training run, from its first update to the finished model; and its journal.
 
 While it runs::
 
     OUTPUT/log.jsonl                    the journal
-    OUTPUT/run/run.json                 what the run is: options, seed, data (its identity)
-    OUTPUT/run/checkpoint.safetensors   where it stands; replaced whole or not at all
+    OUTPUT/run/run.json                 the run's identity: options, seed, data
+    OUTPUT/run/checkpoint.safetensors   the last checkpoint; replaced whole or not at all
     OUTPUT/.lock                        held by the process that trains
 
-When it is finished OUTPUT is the model folder, with the journal in it, and ``run`` is gone. A kill at any moment leaves
-something that ``--resume`` goes on from.
+When it is finished OUTPUT is the model folder, with the journal. After a kill at any moment ``--resume`` continues.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
 
 from structseq.errors import TrainingError
-from structseq.files import LOCK, leftover, lock, recover, standing, sweep, write_file
+from structseq.files import LOCK, current_folder, leftover, lock, recover, sweep, write_file
 from structseq.model import Model
 from structseq.run.identity import Identity
-from structseq.run.journal import Journal, now, unwritable
 from structseq.storage import load_checkpoint, model_files, save_checkpoint, write_model
 from structseq.storage.entries import json_bytes
 
 FORMAT = 1
 
-_TAKEN = "another process is training into this folder; wait for it or stop it"
-
 Status = Literal["new", "unfinished", "finished", "foreign"]
 
 
-class RunFolder:
-    """The output folder of one training run.
+class Journal:
+    """A run's log as JSON lines.
 
-    Attributes
-    ----------
-    path:
-        OUTPUT.
-    journal:
-        OUTPUT/log.jsonl.
-    doubts:
-        After `opened`: what may keep a resumed run from being bit-identical, a sentence each.
+    Each record has an ``event`` ("start", "resume", "epoch" or "end"), the last ``update`` before it, and the ``time``
+    (UTC). A kill may cut off the last line.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+
+    def write(self, event: str, *, update: int, **values: Any) -> dict[str, Any]:
+        """Append one record, synced to the disk, and return it."""
+        record = {"event": event, "update": update, "time": _now(), **values}
+        with _writing(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return record
+
+    def read(self) -> list[dict[str, Any]]:
+        """The records, without a last line that was cut off; empty if there is no file."""
+        try:
+            lines = self.path.read_bytes().split(b"\n")[:-1]
+        except OSError:
+            return []
+        records: list[dict[str, Any]] = []
+        for line in lines:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                break
+            if isinstance(record, dict):
+                records.append(record)
+        return records
+
+    def cut(self, update: int) -> None:
+        """Drop the records after ``update``, which a resumed run writes again."""
+        kept = [record for record in self.read() if record.get("update", 0) <= update and record.get("event") != "end"]
+        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept)
+        with _writing(self.path):
+            write_file(self.path, text.encode("utf-8"))
+
+
+class RunFolder:
+    """The output folder of one training run; `opened` fills ``doubts``, as of `Identity.doubts`, if it resumes."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
         self.work = self.path / "run"
+        self.checkpoint = self.work / "checkpoint.safetensors"
         self.journal = Journal(self.path / "log.jsonl")
         self.doubts: list[str] = []
 
     @property
     def status(self) -> Status:
-        """What stands there now; nothing is written."""
+        """What the folder holds now; nothing is written."""
         if not self.path.exists():
             return "new"
         if not self.path.is_dir():
             return "foreign"
-        config = standing(self.path, "config.json") / "config.json"
+        config = current_folder(self.path, "config.json") / "config.json"
         if config.exists():
             return "finished" if _json(config).get("model_type") == "structseq" else "foreign"
         if (self.work / "run.json").exists():
@@ -73,26 +106,22 @@ class RunFolder:
         return "new" if all(map(leftover, found)) else "foreign"
 
     def check(self, *, resume: bool) -> None:
-        """Refuse what must not be written to, before anything is read.
-
-        Raises `TrainingError` for a foreign folder, and without ``resume`` for a finished model and an unfinished run.
-        """
+        """Raise `TrainingError` for a foreign folder, and without ``resume`` for a finished model or unfinished run."""
         status = self.status
         if status == "foreign":
             what = "holds files that are not a training run" if self.path.is_dir() else "is a file, not a folder"
             raise TrainingError(f"{self.path}: {what}; choose a new or empty folder for --output")
-        if status == "finished" and not resume:
-            raise TrainingError(
-                f"{self.path}: holds a finished model; choose another --output, or remove the folder first"
-            )
-        if status == "unfinished" and not resume:
-            raise TrainingError(
-                f"{self.path}: holds an unfinished run; go on with --resume, or remove the folder to start afresh"
-            )
+        if resume or status == "new":
+            return
+        if status == "finished":
+            what = "holds a finished model; choose another --output, or remove the folder first"
+        else:
+            what = "holds an unfinished run; go on with --resume, or remove the folder to start afresh"
+        raise TrainingError(f"{self.path}: {what}")
 
     def compare(self, identity: Identity) -> None:
-        """Refuse to go on with other data, options or seed than the run, finished or not, was begun with."""
-        begun = self._begun()
+        """Raise `TrainingError` if the run, finished or not, began with other data, options or seed."""
+        begun = self._identity()
         difference = identity.difference(begun)
         if difference:
             raise TrainingError(
@@ -103,86 +132,66 @@ class RunFolder:
 
     @contextmanager
     def opened(self, identity: Identity, *, command: str = "") -> Iterator[None]:
-        """Hold the folder for the run ``identity``, begun now or before.
-
-        A failure before anything was saved leaves no trace of a run begun now.
-        """
+        """Lock the folder and begin or resume the run ``identity``; an error before the first checkpoint undoes it."""
         made = not self.path.exists()
         try:
-            self.work.mkdir(parents=True, exist_ok=True)
-            with lock(self.path / LOCK, f"{self.path}: {_TAKEN}"):
-                sweep(self.path)
-                sweep(self.work)
-                if (self.work / "run.json").exists():
-                    self.compare(identity)
-                else:
-                    run = {"format": FORMAT, "begun": now(), "command": command, **identity.to_dict()}
-                    write_file(self.work / "run.json", json_bytes(run))
-                try:
-                    yield
-                except BaseException:
-                    if self.status == "unfinished" and not self.checkpoint.exists():
-                        shutil.rmtree(self.work, ignore_errors=True)
-                        self.journal.path.unlink(missing_ok=True)
-                    raise
-        except BrokenPipeError:  # nobody reads the output; the folder is well
-            raise
-        except OSError as problem:
-            raise unwritable(self.path, problem) from None
+            with _writing(self.path):
+                self.work.mkdir(parents=True, exist_ok=True)
+                taken = f"{self.path}: another process is training into this folder; wait for it or stop it"
+                with lock(self.path / LOCK, taken):
+                    sweep(self.path)
+                    sweep(self.work)
+                    if (self.work / "run.json").exists():
+                        self.compare(identity)
+                    else:
+                        run = {"format": FORMAT, "begun": _now(), "command": command, **identity.to_dict()}
+                        write_file(self.work / "run.json", json_bytes(run))
+                    try:
+                        yield
+                    except BaseException:
+                        if self.status == "unfinished" and not self.checkpoint.exists():
+                            shutil.rmtree(self.work, ignore_errors=True)
+                            self.journal.path.unlink(missing_ok=True)
+                        raise
         finally:
             if made:
-                with suppress(OSError):  # where there is anything in it
+                with suppress(OSError):  # not empty
                     self.path.rmdir()
 
     def wait(self) -> None:
-        """Wait while a process trains here: one whose parent was killed saves its work, and then lets go."""
+        """Wait while another process trains here: if its parent was killed, it saves its work and releases the lock."""
         with lock(self.path / LOCK):
             pass
 
-    @property
-    def checkpoint(self) -> Path:
-        return self.work / "checkpoint.safetensors"
-
     def save(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Put a checkpoint in the place of the last one, all of it or nothing."""
-        try:
-            save_checkpoint(self.checkpoint, numbers, tensors)
-        except OSError as problem:
-            raise unwritable(self.checkpoint, problem) from None
+        """Replace the last checkpoint, whole or not at all."""
+        save_checkpoint(self.checkpoint, numbers, tensors)
 
     def load(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """The last checkpoint; None where none was written yet."""
-        if not self.checkpoint.exists():
-            return None
-        numbers, tensors = load_checkpoint(self.checkpoint)
-        return dict(numbers), dict(tensors)
+        """The last checkpoint, if there is one."""
+        return load_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
 
     def finish(
         self, model: Model, *, tokenizer: str, metrics: Mapping[str, Any], entities: Iterable[tuple[str, str]] = ()
     ) -> None:
-        """Turn the folder into the finished model, which knows by its provenance which run it comes from."""
+        """Turn the folder into the finished model; its provenance.json keeps the run's identity."""
         run = _json(self.work / "run.json")
-        provenance = {"run": run, "begun": run.get("begun"), "finished": now()}
-        try:
-            files = model_files(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
-            write_model(self.path, files)
-            shutil.rmtree(self.work)
-        except OSError as problem:
-            raise unwritable(self.path, problem) from None
+        provenance = {"run": run, "begun": run.get("begun"), "finished": _now()}
+        files = model_files(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
+        write_model(self.path, files)
+        shutil.rmtree(self.work)
 
     def tidy(self) -> None:
-        """Remove what a kill left of the run in a finished model."""
+        """Remove from a finished model what a kill left of the run."""
         if self.status == "finished":
             with lock(self.path / LOCK):
                 recover(self.path, "config.json")
                 sweep(self.path)
                 shutil.rmtree(self.work, ignore_errors=True)
 
-    def _begun(self) -> Identity:
-        if (self.work / "run.json").exists():
-            values = _json(self.work / "run.json")
-        else:
-            values = _json(self.path / "provenance.json").get("run", {})
+    def _identity(self) -> Identity:
+        begun = self.work / "run.json"
+        values = _json(begun) if begun.exists() else _json(self.path / "provenance.json").get("run", {})
         try:
             return Identity.from_dict(values)
         except TypeError:
@@ -192,9 +201,27 @@ class RunFolder:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; an empty one where it cannot be read as one."""
+    """The JSON object in a file; empty if there is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn an `OSError` of the block into a `TrainingError` that names ``path`` and says what to do."""
+    try:
+        yield
+    except BrokenPipeError:  # of the terminal's output
+        raise
+    except OSError as problem:
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        what = "free some space" if full else "choose a folder that can be written"
+        reason = problem.strerror or problem
+        raise TrainingError(f"{path}: cannot be written ({reason}); {what}, and go on with --resume") from None

@@ -1,4 +1,4 @@
-"""Identity: what makes two training runs the same, so that nobody goes on with other data, options or seed unawares."""
+"""Identity: the options, seed and data of a run, so that it never resumes with others."""
 
 from __future__ import annotations
 
@@ -22,18 +22,10 @@ LIBRARIES = ("structseq", "torch", "numpy", "numba")
 
 @dataclass(frozen=True)
 class Identity:
-    """What decides a run's weights.
+    """Everything that the weights of a run depend on.
 
-    Attributes
-    ----------
-    options:
-        All options, resolved, as nested plain values.
-    seed:
-        The one seed.
-    data:
-        For each part (train, dev, test, vectors, init) its path as given and its SHA-256.
-    threads, versions, machine:
-        Must be the same for bit-identical weights; a difference is worth a warning, no more.
+    ``data`` has the path and the SHA-256 of each part (train, dev, test, vectors, init). Other threads, versions or
+    machines are only a warning: they may change the last bits.
     """
 
     options: Mapping[str, Any]
@@ -45,31 +37,29 @@ class Identity:
 
     @staticmethod
     def of(options: Mapping[str, Any], seed: int, files: Mapping[str, Path], *, threads: int) -> Identity:
-        """The identity of a run on these ``files`` on this machine; reads all of them."""
+        """The identity of a run on ``files`` on this machine; reads all of them."""
         data = {part: {"path": str(path), "sha256": digest(path)} for part, path in files.items()}
         return Identity(options, seed, data, threads, versions(), f"{platform.system()} {platform.machine()}")
 
     @staticmethod
     def of_run(options: Options, seed: int, files: Parts, *, init: Path | None = None) -> Identity:
-        """The identity of one training run; ``init`` is the model that it starts from."""
+        """The identity of one training run, which may start from the model folder ``init``."""
         used = used_files(options, files) | ({"init": init} if init else {})
         return Identity.of(options.to_dict(), seed, used, threads=threads_of(options.training))
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Identity:
-        """What `to_dict` gave; keys of other versions are passed over."""
+        """From the output of `to_dict`; unknown keys are ignored."""
         return Identity(**{name: values[name] for name in Identity.__dataclass_fields__ if name in values})
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def difference(self, begun: Identity) -> str | None:
-        """The first thing that decides weights and differs from the run as ``begun``, as half a sentence."""
+        """The first difference in seed, options or data from the run as ``begun``, as a clause; None if equal."""
         if self.seed != begun.seed:
             return f"the seed was {begun.seed} and is {self.seed} now"
-        old, new = (
-            {name: value for name, value in dotted(identity.options) if value != {}} for identity in (begun, self)
-        )
+        old, new = ({n: v for n, v in dotted(identity.options) if v != {}} for identity in (begun, self))
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) != new.get(name):
                 return f"option {name} was {old.get(name)!r} and is {new.get(name)!r} now"
@@ -79,35 +69,29 @@ class Identity:
                 was, is_now = (found["path"] if found else "not given" for found in (before, after))
                 return f"the {part} data was {was} and is {is_now} now"
             if before["sha256"] != after["sha256"]:
-                return (
-                    f"the {part} data is another: {before['path']} had SHA-256 {before['sha256'][:12]}…, "
-                    f"{after['path']} has {after['sha256'][:12]}…"
-                )
+                had, has = (f"SHA-256 {found['sha256'][:12]}…" for found in (before, after))
+                return f"the {part} data is another: {before['path']} had {had}, {after['path']} has {has}"
         return None
 
     def doubts(self, begun: Identity) -> list[str]:
-        """What may keep the weights from being bit-identical to those of an unbroken run, a sentence each."""
-        found = []
-        # One thread and two are made to give the same bits.
-        if self.threads != begun.threads and max(self.threads, begun.threads) > 2:
-            found.append(f"the run was begun with {begun.threads} threads and goes on with {self.threads}")
-        if self.machine != begun.machine:
-            found.append(f"the run was begun on {begun.machine} and goes on on {self.machine}")
+        """What may keep the weights from being bit-identical to those of an unbroken run, one sentence each."""
+        changes = [(f"on {begun.machine}", f"on {self.machine}")]
+        if max(self.threads, begun.threads) > 2:  # one thread and two give the same bits
+            changes.append((f"with {begun.threads} threads", f"with {self.threads} threads"))
         for library in sorted(begun.versions.keys() | self.versions.keys()):
-            before, after = begun.versions.get(library, "none"), self.versions.get(library, "none")
-            if before != after:
-                found.append(f"the run was begun with {library} {before} and goes on with {after}")
-        return found
+            before, after = (each.versions.get(library, "none") for each in (begun, self))
+            changes.append((f"with {library} {before}", f"with {library} {after}"))
+        return [f"the run began {before} and resumes {after}" for before, after in changes if before != after]
 
 
 def used_files(options: Options, files: Parts) -> dict[str, Path]:
-    """The files that decide a run's weights, by part: train, dev, test, vectors."""
+    """The files that a run's weights depend on, by part: train, dev, test, vectors."""
     named = {"train": files.train, "dev": files.dev, "test": files.test, "vectors": options.inputs.words.vectors}
     return {part: Path(path) for part, path in named.items() if path}
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that do arithmetic."""
+    """Versions of Python and of the libraries that compute."""
     found = {"python": platform.python_version()}
     for library in LIBRARIES:
         try:
@@ -118,21 +102,21 @@ def versions() -> dict[str, str]:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of all files in a folder; of the whole three-file layout.
+    """SHA-256 of a file, or of the names and contents of all files in a folder; of all three files in that layout.
 
-    Raises `DataError` where it cannot be read.
+    Raises `DataError` if it cannot be read.
     """
     path = folder_of(path) if is_threefile(path) else path
+
+    def of_file(file: Path) -> str:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+
     try:
         if not path.is_dir():
-            return _digest_of_file(path)
+            return of_file(path)
         files = sorted(file for file in path.rglob("*") if file.is_file())
-        listed = "".join(f"{file.relative_to(path)} {_digest_of_file(file)}\n" for file in files)
+        names_and_sums = "".join(f"{file.relative_to(path)} {of_file(file)}\n" for file in files)
     except OSError as problem:
         raise DataError(f"cannot be read ({problem.strerror or problem})", file=path) from None
-    return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _digest_of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(names_and_sums.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,41 +1,43 @@
-"""train_and_save: a prepared corpus to a trained, scored and saved model."""
+"""Training: `fit` a model with checkpoints and stop on request; `train_and_save` also scores and saves it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from structseq.config import Options
+import torch
+
+from structseq.config import Options, TrainingOptions
 from structseq.data.corpus import Corpus
-from structseq.errors import ConfigError, StructseqError
+from structseq.errors import ConfigError, StructseqError, TrainingError
 from structseq.gate_activations import mean_gate_activations
 from structseq.model import Model
 from structseq.run.corpus import Parts, PreparedCorpus, Say, silent, warn_of_skipped
-from structseq.run.fitting import Outcome, Watch, fit, warm_up
 from structseq.run.folder import RunFolder
 from structseq.run.identity import Identity
-from structseq.run.transfer import described, transfer
+from structseq.run.transfer import format_transfer, transfer
 from structseq.storage import load_model
+from structseq.structures.chain import LinearChain
 from structseq.tasks.base import Entities, Report
+from structseq.training import Progress, State, train
+
+# Called after every update; the second value is the journal's record of an epoch that ended, or None.
+Watch = Callable[[Progress, Mapping[str, Any] | None], None]
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a run is saved.
+    """Where a run is saved: ``folder`` becomes the model folder, with a checkpoint every ``save_every`` seconds.
 
-    Attributes
-    ----------
-    folder:
-        It ends as the model folder; a run that was stopped resumes from it.
-    identity:
-        Computes what makes two runs the same; it reads all files.
-    command:
-        The command line, for people.
-    save_every:
-        Seconds between checkpoints within an epoch.
+    ``identity`` reads all files; ``command`` is the command line, kept in run.json for people.
     """
 
     folder: RunFolder
@@ -46,7 +48,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Start:
-    """A model whose words and weights a run starts from, and classes from outside that it may import."""
+    """The model folder whose vocabulary and weights a run starts from, and the outside classes it may import."""
 
     model: Path
     trusted: Collection[str] = ()
@@ -54,18 +56,9 @@ class Start:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model.
+    """A trained model, with (text, label) of the training data's entities.
 
-    Attributes
-    ----------
-    outcome:
-        How training ended.
-    metrics:
-        The outcome, and where the model is saved its scores on dev and test.
-    entities:
-        (text, label) of the training data's entities.
-    reports:
-        On dev and test, where the model is saved.
+    If it was saved, ``metrics`` has the scores on dev and test beside the outcome, and ``reports`` their reports.
     """
 
     model: Model
@@ -88,33 +81,26 @@ def train_and_save(
 ) -> Trained:
     """Train a fresh model on ``prepared``; with a ``destination``, score it on dev and test and save it.
 
+    Raises as `fit` does, and `ConfigError` if no model can be built with the options.
+
     Parameters
     ----------
     show:
-        Makes the context in which progress is shown; it gives what is called after every update.
+        Makes the context that shows progress; it returns the `Watch` that is called after every update.
     names, say:
-        As of `structseq.run.prepare_corpus`.
-
-    Raises
-    ------
-    Interrupted
-        After Ctrl-C or SIGTERM, when the current update is done and saved.
-    ConfigError
-        If no model can be built with the options.
-    TrainingError
-        If the loss diverged, or the folder cannot be written or belongs to another run.
+        As in `structseq.run.prepare_corpus`.
     """
     corpus = prepared.corpus
     model = _build(prepared, options, seed, start, say)
     warn_of_skipped(model, corpus.train, (names or Parts("the training data")).train, say)
     if destination is None:
-        return _fitted(model, corpus, options, seed, None, show, say)
+        return _fit(model, corpus, options, seed, show, say)
     folder = destination.folder
     with folder.opened(destination.identity(), command=destination.command):
         for doubt in folder.doubts:
             say(f"warning: {doubt}; the weights may differ in their last bits from those of an unbroken run")
-        trained = _fitted(model, corpus, options, seed, destination, show, say)
-        trained = _scored(trained, corpus)
+        trained = _fit(model, corpus, options, seed, show, say, folder=folder, save_every=destination.save_every)
+        trained = _score(trained, corpus)
         folder.finish(model, tokenizer=options.data.tokenizer, metrics=trained.metrics, entities=trained.entities)
     return trained
 
@@ -122,8 +108,8 @@ def train_and_save(
 def _build(prepared: PreparedCorpus, options: Options, seed: int, start: Start | None, say: Say) -> Model:
     source = load_model(start.model, trusted=start.trusted).model if start else None
     try:
-        known = source.vocabularies.get("words") if source else None
-        model = Model.prepare(options, prepared.corpus.train, prepared.scheme, seed=seed, known=known)
+        words = source.vocabularies.get("words") if source else None
+        model = Model.prepare(options, prepared.corpus.train, prepared.scheme, seed=seed, known=words)
     except StructseqError:
         raise
     except (RuntimeError, OverflowError, TypeError, ValueError) as problem:
@@ -135,39 +121,237 @@ def _build(prepared: PreparedCorpus, options: Options, seed: int, start: Start |
         if other:
             what = ", ".join(f"{name} {theirs[name]!r}, here {ours[name]!r}" for name in other)
             say(f"warning: {start.model} reads other {model.modality.name}: {what}")
-        say(f"{start.model}: {described(transfer(source, model))}")
+        say(f"{start.model}: {format_transfer(transfer(source, model))}")
     return model
 
 
-def _fitted(
+def _fit(
     model: Model,
     corpus: Corpus,
     options: Options,
     seed: int,
-    destination: Destination | None,
     show: Callable[[], AbstractContextManager[Watch | None]],
     say: Say,
+    **saving: Any,
 ) -> Trained:
-    warm_up()  # before the bar appears, which would seem not to move
-    saving = {"folder": destination.folder, "save_every": destination.save_every} if destination else {}
+    warm_up()  # before the progress bar appears, which would seem stuck
     with show() as watch:
-        outcome = fit(model, corpus, options.training, seed=seed, watch=watch, **saving)  # type: ignore[arg-type]
+        outcome = fit(model, corpus, options.training, seed=seed, watch=watch, **saving)
     say(f"{outcome.reason}; {outcome.seconds:.1f} s of training")
     return Trained(model, outcome, {"training": outcome.to_dict()}, model.task.entities(corpus.train))
 
 
-def _scored(trained: Trained, corpus: Corpus) -> Trained:
-    """With reports on dev and test, and what the gates of the encoder do over the tags of dev."""
+def _score(trained: Trained, corpus: Corpus) -> Trained:
+    """With reports on dev and test, and the mean activations of the encoder's gates on dev."""
     model, metrics, reports = trained.model, dict(trained.metrics), {}
     for name, examples in (("dev", corpus.dev), ("test", corpus.test)):
         if not examples:
             continue
-        report = reports[name] = model.task.report(model, examples, entities=trained.entities)
-        metrics[name] = report.to_dict()
-        if (
-            name == "dev"
-            and "tags" in model.task.required_targets
-            and (gates := mean_gate_activations(model, examples))
-        ):
-            metrics["gates"] = gates
-    return Trained(model, trained.outcome, metrics, trained.entities, reports)
+        reports[name] = model.task.report(model, examples, entities=trained.entities)
+        metrics[name] = reports[name].to_dict()
+        if name == "dev" and "tags" in model.task.required_targets:
+            metrics |= {"gates": gates} if (gates := mean_gate_activations(model, examples)) else {}
+    return replace(trained, metrics=metrics, reports=reports)
+
+
+# -- fit ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Clock:
+    """Time and tokens of a run over all its processes; ``epoch_`` counts since the last epoch ended."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+    epoch_seconds: float = 0.0
+    epoch_tokens: int = 0
+
+    def add(self, seconds: float, tokens: int) -> None:
+        self.seconds += seconds
+        self.epoch_seconds += seconds
+        self.tokens += tokens
+        self.epoch_tokens += tokens
+
+    def end_epoch(self) -> dict[str, float]:
+        """Seconds and tokens per second of the epoch that ended."""
+        seconds, tokens = self.epoch_seconds, self.epoch_tokens
+        self.epoch_seconds, self.epoch_tokens = 0.0, 0
+        return {"seconds": round(seconds, 3), "tokens_per_second": round(tokens / seconds, 1)}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, and why, as a sentence; time and tokens of training are over all of the run's processes.
+
+    The model holds the weights of ``best_epoch``, with ``best_score`` on dev, 0 to 1 (None without a dev set).
+    """
+
+    epochs: int
+    updates: int
+    best_epoch: int
+    best_score: float | None
+    seconds: float
+    tokens: int
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def fit(
+    model: Model,
+    corpus: Corpus,
+    options: TrainingOptions | None = None,
+    *,
+    seed: int = 0,
+    folder: RunFolder | None = None,
+    save_every: float = 60.0,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Train ``model`` to the end; it then holds the best weights.
+
+    Raises `Interrupted` after Ctrl-C or SIGTERM, once the current update is done and saved; and `TrainingError` if the
+    loss diverged, the folder cannot be written, or its checkpoint is another model's.
+
+    Parameters
+    ----------
+    folder:
+        An opened `RunFolder`: training resumes from its last checkpoint, and ends with the same bits as an unbroken run
+        on the same machine and number of threads.
+    save_every:
+        Seconds between checkpoints within an epoch; the end of every epoch has one too.
+    watch:
+        Called after every update with its `Progress` and, at an epoch's end, the journal's record.
+    """
+    warm_up()
+    return _Fitting(model, corpus, options or model.options.training, seed, folder, watch).run(save_every)
+
+
+@dataclass
+class _Fitting:
+    """The state of `fit` between two updates."""
+
+    model: Model
+    corpus: Corpus
+    options: TrainingOptions
+    seed: int
+    folder: RunFolder | None
+    watch: Watch | None
+    clock: Clock = field(default_factory=Clock)
+    outcome: Outcome | None = None
+
+    def run(self, save_every: float) -> Outcome:
+        state = self._resume(self.folder) if self.folder else None
+        before = saved = time.perf_counter()
+        with stop_on_request() as request:
+            for progress in train(self.model, self.corpus, self.options, seed=self.seed, state=state):
+                now = time.perf_counter()
+                self.clock.add(now - before, progress.tokens)
+                before = now
+                self._record(progress)
+                if progress.ends_epoch or request.stop or now - saved >= save_every:
+                    self._save(progress)
+                    before = saved = time.perf_counter()
+                if request.stop:
+                    raise Interrupted
+        if self.outcome is None:
+            raise TrainingError("training ended without saying why; this is a fault of structseq")
+        if self.folder:
+            self.folder.journal.write("end", **self.outcome.to_dict() | {"update": self.outcome.updates})
+        return self.outcome
+
+    def _resume(self, folder: RunFolder) -> State | None:
+        """The state of the last checkpoint; None if the run begins."""
+        found = folder.load()
+        if found is None:
+            folder.journal.cut(-1)
+            folder.journal.write("start", update=0, seed=self.seed)
+            return None
+        numbers, tensors = found
+        try:
+            self.clock = Clock(**numbers["clock"])
+            if numbers["outcome"] is not None:
+                self.outcome = Outcome(**numbers["outcome"])
+            state = State(numbers["training"], tensors)
+            update = state.numbers["update"]
+        except (KeyError, TypeError):
+            message = f"{folder.checkpoint}: is no checkpoint of a training run; remove it to start afresh"
+            raise TrainingError(message) from None
+        folder.journal.cut(update)
+        folder.journal.write("resume", update=update, epoch=state.numbers["epoch"])
+        return state
+
+    def _record(self, progress: Progress) -> None:
+        record: dict[str, Any] | None = None
+        if progress.ends_epoch:
+            record = {
+                "epoch": progress.epoch, "epochs": progress.epochs, "loss": progress.loss, "dev": progress.dev_score,
+                "best": progress.best_score, "best_epoch": progress.best_epoch,
+                "learning_rate": progress.learning_rate, **self.clock.end_epoch(),
+            }  # fmt: skip
+            if self.folder:
+                record = self.folder.journal.write("epoch", update=progress.update, **record)
+        if progress.finished:
+            self.outcome = Outcome(
+                progress.epoch, progress.update, progress.best_epoch, progress.best_score,
+                round(self.clock.seconds, 3), self.clock.tokens, progress.finished,
+            )  # fmt: skip
+        if self.watch:
+            self.watch(progress, record)
+
+    def _save(self, progress: Progress) -> None:
+        if self.folder:
+            state = progress.state()
+            outcome = self.outcome and self.outcome.to_dict()
+            numbers = {"training": state.numbers, "clock": asdict(self.clock), "outcome": outcome}
+            self.folder.save(numbers, state.tensors)
+
+
+@cache
+def warm_up() -> None:
+    """Compile the chain's recursions, or read them from the disk, and load torch's optimisers, once in a process."""
+    scores = torch.zeros(1, 2, 2, requires_grad=True)
+    zeros = torch.zeros(2)
+    chain = LinearChain(scores, torch.zeros(2, 2), zeros, zeros, torch.tensor([2]))
+    path = chain.best().path
+    chain.log_prob(path).sum().backward()
+    chain.score(path).sum().backward()
+    torch.optim.AdamW([scores])
+
+
+# -- stop on request ---------------------------------------------------------------------------------------------------
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM stopped training after an update; in a folder, everything is saved."""
+
+
+@dataclass
+class StopRequest:
+    """Whether a signal asked training to stop."""
+
+    stop: bool = False
+
+
+@contextmanager
+def stop_on_request() -> Iterator[StopRequest]:
+    """Within the block SIGINT and SIGTERM set `StopRequest.stop`; a second signal raises `Interrupted` at once.
+
+    Outside the main thread, where Python handles no signals, nothing sets it.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if request.stop:
+            raise Interrupted
+        request.stop = True
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

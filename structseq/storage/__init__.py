@@ -1,4 +1,4 @@
-"""The model folder: JSON, text and safetensors, nothing that can execute code; and checkpoints of a run.
+"""The model folder, without executable code: JSON, text and safetensors; and checkpoints of a run.
 
 ::
 
@@ -11,17 +11,13 @@
       metrics.json         scores
       provenance.json      versions, data, seed
       README.md            the model card
-
-`saving` writes it and `loading` reads it; `configuration` says what config.json holds and `migrations` what it and
-options.json held before; `weights`, `vocabulary` and `entries` are the kinds of files, `card` is the model card,
-`description` the text of ``structseq describe``, and `assembly` makes a model of what was read.
 """
 
 from __future__ import annotations
 
+from structseq.storage.entries import load_checkpoint, save_checkpoint
 from structseq.storage.loading import StoredModel, load_model
 from structseq.storage.saving import check_destination, is_model_folder, model_files, save_model, write_model
-from structseq.storage.weights import load_checkpoint, save_checkpoint
 
 __all__ = [
     "StoredModel",

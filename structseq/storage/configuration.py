@@ -1,8 +1,9 @@
-"""What config.json holds, read and checked, older versions too; its tags and schemes are made into a `TagSet`."""
+"""config.json: its fields and checks, migration from older versions, and the `TagSet` that it describes."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,28 +12,31 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from structseq.data.tokenizer import TOKENIZERS
 from structseq.errors import ModelFileError, StructseqError
 from structseq.spans import TagSet, scheme_of
-from structseq.storage.entries import read_object
-from structseq.storage.migrations import FORMAT_VERSION, OLDEST, migrate
+from structseq.storage.entries import damaged, read_object, read_text
 
+FORMAT_VERSION = 2
 MODEL_TYPE = "structseq"
 WEIGHTS = "model.safetensors"
 
 
+Table = dict[str, Any]
+
+
 class Entry(BaseModel):
-    """A JSON object with these keys and no others."""
+    """A JSON object with exactly these keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Schemes(Entry):
-    """Names of the scheme of the user's files and of the one learned inside."""
+    """The scheme of the user's files, and the one that the model learns."""
 
     outer: str
     inner: str
 
 
 class VocabularyFile(Entry):
-    """A file in ``vocabulary/``: whether the vocabulary has an unknown, its number of entries, the file's SHA-256."""
+    """A file in ``vocabulary/``; an ``open`` vocabulary has an unknown entry."""
 
     file: str
     open: bool
@@ -41,16 +45,11 @@ class VocabularyFile(Entry):
 
 
 class WeightsFile(Entry):
-    """The SHA-256 of model.safetensors."""
-
     sha256: str
 
 
 class Configuration(Entry):
-    """config.json; ``id2label`` and ``label2id`` are the names that model hubs know.
-
-    ``widths`` says how many numbers a frame, or a pretrained vector, is.
-    """
+    """config.json; model hubs read ``id2label`` and ``label2id``; ``widths`` are of a frame or a pretrained vector."""
 
     model_type: Literal["structseq"]
     format_version: int
@@ -63,20 +62,17 @@ class Configuration(Entry):
     weights: WeightsFile
 
 
-def read_configuration(folder: Path) -> tuple[Configuration, dict[str, Any], int]:
-    """config.json and the table of options.json, as the present version writes them, and the version that wrote them.
+def read_configuration(folder: Path) -> tuple[Configuration, Table, int]:
+    """config.json and the table of options.json, migrated to the present version, and the version that wrote them.
 
-    Raises `ModelFileError` where the folder is none of ours, damaged, or of a version too new; warns of an older one.
+    Raises `ModelFileError` if the folder is foreign, damaged or too new; warns if it is older.
     """
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
         raise ModelFileError(f"{folder}: expected a model folder, found {found}; name the folder that training wrote")
     path = folder / "config.json"
     if not path.exists():
-        raise ModelFileError(
-            f"{path}: expected this file in a structseq model folder, found none; "
-            "name the folder of a finished training run"
-        )
+        raise ModelFileError(f"{path}: expected this file, found none; name the folder of a finished training run")
     content = read_object(path)
     version = _version(content, path)
     options = read_object(folder / "options.json")
@@ -96,14 +92,14 @@ def read_configuration(folder: Path) -> tuple[Configuration, dict[str, Any], int
     return configuration, options, version
 
 
-def _version(content: dict[str, Any], path: Path) -> int:
+def _version(content: Table, path: Path) -> int:
     kind, version = content.get("model_type"), content.get("format_version")
     if kind != MODEL_TYPE:
         raise ModelFileError(
             f'{path}: expected "model_type": "{MODEL_TYPE}", found {kind!r}; this is another program\'s model'
         )
-    if not isinstance(version, int) or isinstance(version, bool) or version < OLDEST:
-        raise ModelFileError(f"{path}: expected a format_version, found {version!r}; the file is damaged")
+    if not isinstance(version, int) or isinstance(version, bool) or version < min(MIGRATIONS):
+        raise damaged(path, "a format_version", repr(version))
     if version > FORMAT_VERSION:
         raise ModelFileError(
             f"{path}: expected format_version {FORMAT_VERSION} or older, found {version}; install a newer structseq"
@@ -111,13 +107,13 @@ def _version(content: dict[str, Any], path: Path) -> int:
     return version
 
 
-def _migrate(content: dict[str, Any], options: dict[str, Any], version: int, path: Path) -> None:
+def _migrate(content: Table, options: Table, version: int, path: Path) -> None:
     try:
-        migrate(content, options, path.parent, version)
+        for step in range(version, FORMAT_VERSION):
+            MIGRATIONS[step](content, options, path.parent)
     except (KeyError, TypeError, AttributeError, ValueError) as problem:
-        raise ModelFileError(
-            f"{path}: expected what format_version {version} holds, found an error at {problem}; the file is damaged"
-        ) from None
+        raise damaged(path, f"what format_version {version} holds", f"an error at {problem}") from None
+    content["format_version"] = FORMAT_VERSION
     warnings.warn(
         f"{path}: format_version {version} is older than {FORMAT_VERSION}; it is read, and saving the model again "
         f"writes version {FORMAT_VERSION}",
@@ -126,20 +122,32 @@ def _migrate(content: dict[str, Any], options: dict[str, Any], version: int, pat
     )
 
 
+def _from_1(config: Table, options: Table, folder: Path) -> None:
+    """Version 1 kept widths as vocabularies of one entry, and wrote the options of all encoders and heads."""
+    config["widths"] = {}
+    for name in ("frames", "vectors"):
+        if config["vocabularies"].pop(f"{name}.width", None) is not None:
+            line = read_text(folder / "vocabulary" / f"{name}.width.txt")
+            config["widths"][name] = int(line.partition("\t")[0])
+    unset = {"scheme": "auto", "projection": "linear", "costs": {}}
+    for section in ("encoder", "head"):
+        kept = {name: value for name, value in options.get(section, {}).items() if value is not None}
+        options[section] = {name: value for name, value in kept.items() if name not in unset or value != unset[name]}
+
+
+# By version: changes config.json and options.json in place to those of the next version.
+MIGRATIONS: Mapping[int, Callable[[Table, Table, Path], None]] = {1: _from_1}
+
+
 def tag_set(configuration: Configuration, path: Path) -> TagSet:
-    """The tags by their numbers, and their schemes."""
+    """The tags in the order of their numbers, with both schemes."""
     names = configuration.id2label
     gap = next((number for number in range(len(names)) if str(number) not in names), None)
     if gap is not None or not (names or "frames" in configuration.widths):
-        raise ModelFileError(
-            f"{path}: expected id2label to number the tags from 0 without a gap, found no {gap or 0}; "
-            "the file is damaged"
-        )
+        raise damaged(path, "id2label to number the tags from 0 without a gap", f"no {gap or 0}")
     labels = tuple(names[str(number)] for number in range(len(names)))
     if configuration.label2id != {label: number for number, label in enumerate(labels)}:
-        raise ModelFileError(
-            f"{path}: expected label2id to be id2label turned round, found otherwise; the file is damaged"
-        )
+        raise damaged(path, "label2id to be the inverse of id2label", "another table")
     try:
         tags = TagSet(labels, scheme_of(configuration.scheme.outer), scheme_of(configuration.scheme.inner))
         tags.inner.legal(labels)

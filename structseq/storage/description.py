@@ -1,4 +1,4 @@
-"""A stored model in words: what it is, where it comes from, which transitions it learned, what its gates do."""
+"""The text of ``structseq describe``: a stored model, its sizes, options, scores, origin, transitions and gates."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from structseq.config import Options
 from structseq.data.textfile import one_line
 from structseq.model import Model
 from structseq.section import dotted
 from structseq.storage.loading import StoredModel
 
-# Rows of a long list that are shown; transitions at each end
+# Most names of a list, and most transitions at each end, that are shown
 SHOWN, TRANSITIONS = 40, 10
 
 
 def description(folder: Path, stored: StoredModel, gates: Any, where: str) -> str:
-    """The text; ``gates`` are the mean activations of the encoder's gates over the tags of the data ``where``."""
+    """The text; ``gates`` are mean gate activations by gate and tag, computed on the data named ``where``."""
     model = stored.model
     parts = [_what(folder, stored), _sizes(model), _options(model.options), _scores(stored.metrics)]
     parts += [_origin(stored.provenance), _transitions(model), _gates(gates, where)]
@@ -45,7 +47,6 @@ def _what(folder: Path, stored: StoredModel) -> str:
 
 
 def _sizes(model: Model) -> str:
-    """Vocabularies, widths, and numbers that were trained, by part."""
     known = [(f"  {name}", f"{len(vocabulary.items):,}") for name, vocabulary in model.vocabularies.items()]
     widths = [(f"  {name}", f"{width:,}") for name, width in model.widths.items()]
     sizes = [f"{title}\n{_table(rows)}\n" for title, rows in (("vocabularies", known), ("widths", widths)) if rows]
@@ -85,55 +86,47 @@ def _scores(metrics: Mapping[str, Any]) -> str:
 
 def _origin(provenance: Mapping[str, Any]) -> str:
     rows = [(f"  {name}", value) for name, value in dotted(provenance) if not name.startswith("run.options.")]
-    told = [(name, str(value)) for name, value in rows if value not in (None, "")]
-    return f"provenance\n{_table(told)}" if told else ""
+    rows = [(name, str(value)) for name, value in rows if value not in (None, "")]
+    return f"provenance\n{_table(rows)}" if rows else ""
 
 
 def _transitions(model: Model) -> str:
-    """The legal transitions with the highest and the lowest learned scores; none where the head has no such scores."""
+    """The legal transitions of a head with a CRF, by their learned scores."""
     crf = getattr(model.head, "crf", None)
     if crf is None:
         return ""
     labels = model.tags.labels
-    legal = model.tags.inner.legal(labels).transitions
     scores = crf.transitions.detach()
-    found = [
-        (float(scores[i, j]), f"{one} -> {other}")
-        for i, one in enumerate(labels)
-        for j, other in enumerate(labels)
-        if legal[i, j]
+    pairs = [
+        (float(scores[i, j]), f"{labels[i]} -> {labels[j]}")
+        for i, j in np.argwhere(model.tags.inner.legal(labels).transitions)
     ]
-    found.sort(key=lambda pair: (-pair[0], pair[1]))
-    if len(found) <= 2 * TRANSITIONS:
-        return f"transitions, strongest first (in nats)\n{_scored(found)}"
-    strongest, weakest = found[:TRANSITIONS], found[-TRANSITIONS:][::-1]
-    return f"strongest transitions (in nats)\n{_scored(strongest)}\n\nweakest transitions\n{_scored(weakest)}"
+    pairs.sort(key=lambda pair: (-pair[0], pair[1]))
+    lines = [f"  {score:8.3f}  {one_line(name)}" for score, name in pairs]
+    if len(lines) <= 2 * TRANSITIONS:
+        return "\n".join(["transitions, strongest first (in nats)", *lines])
+    strongest, weakest = lines[:TRANSITIONS], lines[-TRANSITIONS:][::-1]
+    return "\n".join(["strongest transitions (in nats)", *strongest, "", "weakest transitions", *weakest])
 
 
-def _gates(openings: Any, where: str) -> str:
-    """Mean openings, a row a tag and a column a gate; nothing where there are none, or what was stored is none."""
-    if not isinstance(openings, Mapping) or not all(isinstance(column, Mapping) for column in openings.values()):
+def _gates(gates: Any, where: str) -> str:
+    """A row for each tag and a column for each gate; empty if metrics.json holds no such table."""
+    if not isinstance(gates, Mapping) or not all(isinstance(column, Mapping) for column in gates.values()):
         return ""
-    told = [all(isinstance(value, float) for value in column.values()) for column in openings.values()]
-    if not told or not all(told) or len({tuple(column) for column in openings.values()}) > 1:
+    if not gates or len({tuple(column) for column in gates.values()}) > 1:
         return ""
-    columns = list(openings)
-    tags = [str(tag) for tag in openings[columns[0]]][:SHOWN]
-    rows = [["tag", *columns], *([tag, *(f"{openings[gate][tag]:.2f}" for gate in columns)] for tag in tags)]
-    widths = [max(len(one_line(row[place])) for row in rows) for place in range(len(rows[0]))]
+    if not all(isinstance(value, float) for column in gates.values() for value in column.values()):
+        return ""
+    tags = list(next(iter(gates.values())))
+    rows = [["tag", *gates]] + [[tag, *(f"{column[tag]:.2f}" for column in gates.values())] for tag in tags[:SHOWN]]
+    table = [[one_line(cell) for cell in row] for row in rows]
+    first, *others = (max(map(len, column)) for column in zip(*table, strict=True))
     lines = [
-        "  ".join(
-            [f"{one_line(row[0]):<{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
+        "  ".join([f"  {name:<{first}}", *(f"{cell:>{width}}" for cell, width in zip(cells, others, strict=True))])
+        for name, *cells in table
     ]
-    more = len(openings[columns[0]]) - len(tags)
-    left = f"\n  and {more} more tags" if more > 0 else ""
-    return f"mean openings of the gates on {where}, 0 shut to 1 open\n" + "\n".join(f"  {row}" for row in lines) + left
-
-
-def _scored(pairs: Sequence[tuple[float, str]]) -> str:
-    return "\n".join(f"  {score:8.3f}  {one_line(name)}" for score, name in pairs)
+    more = [f"  and {len(tags) - SHOWN} more tags"] if len(tags) > SHOWN else []
+    return "\n".join([f"mean openings of the gates on {where}, 0 shut to 1 open", *lines, *more])
 
 
 def _listed(names: Sequence[str]) -> str:

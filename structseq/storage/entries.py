@@ -1,18 +1,35 @@
-"""Entries of a model folder as bytes and JSON, and the one sentence said of an entry that cannot be read."""
+r"""Files of a model folder: JSON, JSON lines, vocabularies as text, tensors as safetensors; and checkpoints of a run.
+
+>>> vocabulary_text(Vocabulary(["to", "a\tb", "C:\\"], [3, 1, 1]))
+'to\t3\na\\tb\t1\nC:\\\\\t1\n'
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from structseq.errors import ModelFileError
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from structseq.data.vocabulary import Vocabulary
+from structseq.errors import DataError, ModelFileError
+from structseq.files import write_file
+
+
+def damaged(where: Path | str, expected: str, found: str) -> ModelFileError:
+    """The error for a file with wrong content; ``where`` is its path, perhaps with a line."""
+    return ModelFileError(f"{where}: expected {expected}, found {found}; the file is damaged")
 
 
 def read_entry(path: Path) -> bytes:
-    """The file's bytes; `ModelFileError` where it is missing or cannot be read."""
+    """The file's bytes. Raises `ModelFileError` if it is missing or cannot be read."""
     if not path.exists():
         raise ModelFileError(f"{path}: expected this file, found none; copy the whole folder again")
     if not path.is_file():
@@ -24,30 +41,56 @@ def read_entry(path: Path) -> bytes:
 
 
 def read_text(path: Path, content: bytes | None = None) -> str:
-    """The file's text, UTF-8."""
+    """The file's text, UTF-8; ``content`` is the file if it was read already."""
     try:
         return (read_entry(path) if content is None else content).decode("utf-8")
     except UnicodeDecodeError as problem:
-        place = f"an error at byte {problem.start}"
-        raise ModelFileError(f"{path}: expected UTF-8, found {place}; the file is damaged") from None
+        raise damaged(path, "UTF-8", f"an error at byte {problem.start}") from None
+
+
+def checksum(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+# -- JSON --------------------------------------------------------------------------------------------------------------
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """The file's JSON object."""
     value = parse_json(read_text(path), str(path))
     if not isinstance(value, dict):
-        raise ModelFileError(f"{path}: expected a JSON object, found {_kind(value)}; the file is damaged or foreign")
+        kind = {list: "a list", str: "a string", type(None): "null"}.get(type(value), "a number or a truth value")
+        raise damaged(path, "a JSON object", kind)
     return value
 
 
+def parse_json(text: str, where: str) -> Any:
+    """Parse JSON; an error is a `ModelFileError` that names ``where``."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise damaged(where, "JSON", "brackets too deep to read") from None
+    except ValueError as problem:
+        raise damaged(where, "JSON", f"an error: {problem}") from None
+
+
+def json_bytes(value: Any, *, indent: int | None = 2) -> bytes:
+    """JSON as UTF-8; as ASCII with escapes if it holds a lone surrogate, which UTF-8 cannot encode."""
+    try:
+        return (json.dumps(value, ensure_ascii=False, indent=indent) + "\n").encode("utf-8")
+    except UnicodeEncodeError:
+        return (json.dumps(value, indent=indent) + "\n").encode("ascii")
+
+
 def entity_lines(entities: Iterable[tuple[str, str]]) -> bytes:
-    """(text, label) pairs as JSON lines, each pair once, in order."""
+    """(text, label) pairs as JSON lines, sorted, without duplicates."""
     pairs = sorted({(text, label) for text, label in entities})
     return b"".join(json_bytes({"text": text, "label": label}, indent=None) for text, label in pairs)
 
 
 def parse_entities(content: str, path: Path) -> frozenset[tuple[str, str]]:
-    """(text, label) pairs from JSON lines; ``path`` for messages."""
+    """(text, label) pairs from JSON lines."""
     entities: set[tuple[str, str]] = set()
     for number, line in enumerate(content.split("\n"), start=1):
         if not line:
@@ -56,33 +99,100 @@ def parse_entities(content: str, path: Path) -> frozenset[tuple[str, str]]:
             case {"text": str(text), "label": str(label)}:
                 entities.add((text, label))
             case _:
-                wanted = '{"text": ..., "label": ...}'
-                raise ModelFileError(f"{path}:{number}: expected {wanted}, found {line[:60]!r}")
+                raise damaged(f"{path}:{number}", '{"text": ..., "label": ...}', repr(line[:60]))
     return frozenset(entities)
 
 
-def parse_json(text: str, where: str) -> Any:
-    """JSON, or `ModelFileError` with the place."""
+# -- vocabularies: an entry, a tab and its count on each line ----------------------------------------------------------
+
+# Escaped: the backslash, control characters, every character that some program reads as a line break, the byte order
+# mark, and lone surrogates.
+_UNSAFE = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
+_ESCAPE = re.compile(r"\\(?:([\\tnr])|u([0-9a-f]{4}))")
+_LETTER = {"\\": "\\", "\t": "t", "\n": "n", "\r": "r"}
+_CHARACTER = {letter: character for character, letter in _LETTER.items()}
+_LINE = re.compile(r"((?:[^\\\t]|\\[\\tnr]|\\u[0-9a-f]{4})*)\t([0-9]{1,18})")
+
+
+def vocabulary_text(vocabulary: Vocabulary) -> str:
+    """The lines of a vocabulary file."""
+    lines = zip(vocabulary.items, vocabulary.counts, strict=True)
+    return "".join(f"{_UNSAFE.sub(_escape, item)}\t{count}\n" for item, count in lines)
+
+
+def read_vocabulary(text: str, *, path: Path, open: bool, size: int) -> Vocabulary:
+    """The vocabulary of ``size`` entries in ``text``.
+
+    Raises `ModelFileError` for a broken line, a repeated entry, or another number of lines.
+    """
+    lines = text.split("\n")
+    if lines.pop() != "" or len(lines) != size:
+        raise damaged(path, f"{size} whole lines", f"{len(lines)}")
+    items, counts = [], []
+    for number, line in enumerate(lines, start=1):
+        found = _LINE.fullmatch(line)
+        if found is None:
+            raise damaged(f"{path}:{number}", "an entry, a tab and its count", repr(line[:60]))
+        items.append(_ESCAPE.sub(_unescape, found[1]) if "\\" in found[1] else found[1])
+        counts.append(int(found[2]))
     try:
-        return json.loads(text)
-    except RecursionError:
-        raise ModelFileError(f"{where}: expected JSON, found brackets too deep to read; the file is damaged") from None
-    except ValueError as problem:
-        raise ModelFileError(f"{where}: expected JSON, found an error: {problem}; the file is damaged") from None
+        return Vocabulary(items, counts, open=open)
+    except DataError:
+        twice, _ = Counter(items).most_common(1)[0]
+        raise damaged(path, "different entries", f"{twice!r} twice") from None
 
 
-def json_bytes(value: Any, *, indent: int | None = 2) -> bytes:
-    """JSON as UTF-8 that people can read; a lone surrogate, which UTF-8 cannot hold, makes it ASCII with escapes."""
+def _escape(found: re.Match[str]) -> str:
+    return "\\" + (_LETTER.get(found[0]) or f"u{ord(found[0]):04x}")
+
+
+def _unescape(found: re.Match[str]) -> str:
+    return _CHARACTER[found[1]] if found[1] else chr(int(found[2], 16))
+
+
+# -- tensors -----------------------------------------------------------------------------------------------------------
+
+NUMBERS = "structseq.numbers"
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The safetensors file of ``tensors``."""
+    # Cloned: safetensors refuses tensors that share memory.
+    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    content: bytes = safetensors.torch.save(whole, dict(metadata or {"format": "pt"}))
+    return content
+
+
+def tensors_of(content: bytes, path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, from its bytes. Raises `ModelFileError` if the file is cut or foreign."""
     try:
-        return (json.dumps(value, ensure_ascii=False, indent=indent) + "\n").encode("utf-8")
-    except UnicodeEncodeError:
-        return (json.dumps(value, indent=indent) + "\n").encode("ascii")
+        return safetensors.torch.load(content)
+    except (SafetensorError, ValueError, KeyError) as problem:
+        found = f"{len(content):,} bytes that are not ({problem})"
+        raise ModelFileError(f"{path}: expected whole safetensors, found {found}; the file is cut or foreign") from None
 
 
-def checksum(content: bytes) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
+def save_checkpoint(path: str | Path, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Replace a file of JSON-able ``numbers`` and ``tensors``, whole or not at all.
+
+    Raises `ModelFileError` if it cannot be written.
+    """
+    path = Path(path)
+    content = tensor_bytes(tensors, {NUMBERS: json.dumps(dict(numbers))})
+    try:
+        write_file(path, content)
+    except OSError as problem:
+        raise ModelFileError(f"{path}: the checkpoint cannot be written ({problem.strerror})") from None
 
 
-def _kind(value: Any) -> str:
-    return {list: "a list", str: "a string", type(None): "null"}.get(type(value), "a number or a truth value")
+def load_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Numbers and tensors of `save_checkpoint`. Raises `ModelFileError` if the file is missing, cut or foreign."""
+    path = Path(path)
+    content = read_entry(path)
+    tensors = tensors_of(content, path)
+    # Safetensors: 8 bytes with the header's length, the header in JSON, the values.
+    header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")].decode("utf-8"), str(path))
+    numbers = parse_json((header.get("__metadata__") or {}).get(NUMBERS, "null"), str(path))
+    if not isinstance(numbers, dict):
+        raise ModelFileError(f"{path}: expected a checkpoint of structseq, found other safetensors")
+    return numbers, tensors

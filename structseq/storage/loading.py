@@ -1,44 +1,45 @@
-"""Loading a model folder: nothing in it is executed, and every damage is one sentence that names the entry."""
+"""Loading a model folder: no code in it is executed, and an error names the damaged file in one sentence."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from structseq.config import Options, outside_classes
 from structseq.data.vocabulary import Vocabulary
-from structseq.errors import ConfigError, ModelFileError
-from structseq.files import standing
+from structseq.errors import ConfigError, ModelFileError, StructseqError
+from structseq.files import current_folder
 from structseq.inputs import FURTHER
 from structseq.model import Model
-from structseq.storage.assembly import assemble
+from structseq.spans import TagSet
 from structseq.storage.configuration import WEIGHTS, Configuration, VocabularyFile, read_configuration, tag_set
-from structseq.storage.entries import checksum, parse_entities, read_entry, read_object, read_text
-from structseq.storage.vocabulary import read_vocabulary
-from structseq.storage.weights import tensors_of
+from structseq.storage.entries import (
+    checksum,
+    damaged,
+    parse_entities,
+    read_entry,
+    read_object,
+    read_text,
+    read_vocabulary,
+    tensors_of,
+)
+
+_MISMATCH = "weights and options.json are of different models, or of an earlier version's (train it again)"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """What a model folder holds.
+    """The content of a model folder: as `structseq.storage.save_model` takes it, and its version before any migration.
 
-    Attributes
-    ----------
-    model:
-        On the CPU, in evaluation mode.
-    tokenizer:
-        Name and version of the tokenizer that its text is cut by.
-    metrics, provenance:
-        As they were saved.
-    entities:
-        (text, label) of every entity of the training data, for scoring seen and unseen ones apart.
-    format_version:
-        The folder's own, before any migration.
+    The model is on the CPU, in evaluation mode.
     """
 
     model: Model
@@ -50,38 +51,33 @@ class StoredModel:
 
 
 def load_model(folder: str | Path, *, trusted: Collection[str] = ()) -> StoredModel:
-    """Read a model folder; nothing larger than its files is allocated, and the caller's random state is left alone.
+    """Read a model folder; allocates nothing larger than its files, and leaves the random state alone.
 
-    A folder of an older format version is read with a warning.
+    Raises `ModelFileError` if the folder is foreign, damaged, incomplete or too new; warns if it is older.
 
     Parameters
     ----------
     trusted:
-        Names ``"package.module:Class"`` of encoders, heads and word features from outside that may be imported. A
-        folder that asks for another one is refused, because importing executes code.
-
-    Raises
-    ------
-    ModelFileError
-        The folder is foreign, damaged, incomplete or too new.
+        Names ``"package.module:Class"`` of the encoders, heads and word features from outside that may be imported. A
+        folder that names another one is refused, because importing executes code.
     """
-    folder = standing(Path(folder), "config.json")
+    folder = current_folder(Path(folder), "config.json")
     config, table, version = read_configuration(folder)
-    place = folder / "config.json"
-    tags = tag_set(config, place)
-    options = _checked(table, folder / "options.json", trusted)
-    _check_vocabularies(config, place)
-    vocabularies = {name: _read_vocabulary(folder, name, listed) for name, listed in config.vocabularies.items()}
-    tensors = _read_weights(folder / WEIGHTS, config.weights.sha256)
-    model = assemble(options, vocabularies, tags, config.widths, tensors, folder)
+    tags = tag_set(config, folder / "config.json")
+    options = _options(table, folder / "options.json", trusted)
+    _check_vocabularies(config, folder / "config.json")
+    vocabularies = {name: _read_vocabulary(folder, name, entry) for name, entry in config.vocabularies.items()}
+    content = read_entry(folder / WEIGHTS)
+    tensors = tensors_of(content, folder / WEIGHTS)
+    _check_sum(folder / WEIGHTS, content, config.weights.sha256)
+    model = _assemble(options, vocabularies, tags, config.widths, tensors, folder)
     metrics, provenance = (read_object(folder / f"{name}.json") for name in ("metrics", "provenance"))
-    told = folder / "entities.jsonl"
-    entities = parse_entities(read_text(told), told)
-    return StoredModel(model, config.tokenizer, metrics, provenance, entities, version)
+    path = folder / "entities.jsonl"
+    return StoredModel(model, config.tokenizer, metrics, provenance, parse_entities(read_text(path), path), version)
 
 
-def _checked(table: Mapping[str, Any], path: Path, trusted: Collection[str]) -> Options:
-    """The options; what is not trusted is refused before anything is imported. ``path`` for messages."""
+def _options(table: Mapping[str, Any], path: Path, trusted: Collection[str]) -> Options:
+    """The checked options; a class that is not trusted is refused before anything is imported."""
     for name, kind in outside_classes(table).items():
         if kind not in trusted:
             raise ModelFileError(
@@ -94,43 +90,90 @@ def _checked(table: Mapping[str, Any], path: Path, trusted: Collection[str]) -> 
         raise ModelFileError(f"{path}: {problem}") from None
 
 
-def _read_vocabulary(folder: Path, name: str, listed: VocabularyFile) -> Vocabulary:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", listed.file):
-        raise ModelFileError(
-            f"{folder / 'config.json'}: expected vocabularies.{name}.file to name a file in vocabulary/, "
-            f"found {listed.file!r}; the file is damaged"
-        )
-    path = folder / "vocabulary" / listed.file
-    content = read_entry(path)
-    vocabulary = read_vocabulary(read_text(path, content), path=path, open=listed.open, size=listed.size)
-    _check_sum(path, content, listed.sha256)
-    return vocabulary
-
-
 def _check_vocabularies(config: Configuration, path: Path) -> None:
     needed = set[str]() if "frames" in config.widths else {"words", "characters", "shapes", "affixes"}
     missing = needed - config.vocabularies.keys()
     if missing:
-        raise ModelFileError(f"{path}: expected a vocabulary {min(missing)!r}, found none; the file is damaged")
-    for name, listed in config.vocabularies.items():
-        if listed.open == (name in ("words", "labels")) and not name.startswith(FURTHER):
-            wanted = "false" if listed.open else "true"
-            raise ModelFileError(f"{path}: expected vocabularies.{name}.open to be {wanted}; the file is damaged")
+        raise damaged(path, f"a vocabulary {min(missing)!r}", "none")
+    for name, entry in config.vocabularies.items():
+        if entry.open == (name in ("words", "labels")) and not name.startswith(FURTHER):
+            wanted, other = ("false", "true") if entry.open else ("true", "false")
+            raise damaged(path, f"vocabularies.{name}.open to be {wanted}", other)
     if ("vectors" in config.vocabularies) != ("vectors" in config.widths):
-        raise ModelFileError(
-            f"{path}: expected vectors in both vocabularies and widths, or in none of the two; the file is damaged"
-        )
+        raise damaged(path, "vectors in both vocabularies and widths, or in none of the two", "them in one")
 
 
-def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:
+def _read_vocabulary(folder: Path, name: str, entry: VocabularyFile) -> Vocabulary:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", entry.file):
+        wanted = f"vocabularies.{name}.file to name a file in vocabulary/"
+        raise damaged(folder / "config.json", wanted, repr(entry.file))
+    path = folder / "vocabulary" / entry.file
     content = read_entry(path)
-    tensors = tensors_of(content, path)
-    _check_sum(path, content, expected)
-    return tensors
+    vocabulary = read_vocabulary(read_text(path, content), path=path, open=entry.open, size=entry.size)
+    _check_sum(path, content, entry.sha256)
+    return vocabulary
 
 
 def _check_sum(path: Path, content: bytes, expected: str) -> None:
     if checksum(content) != expected:
-        raise ModelFileError(
-            f"{path}: expected the content whose SHA-256 config.json holds, found other content; the file is damaged"
-        )
+        raise damaged(path, "the content whose SHA-256 config.json holds", "other content")
+
+
+# -- the model from what was read --------------------------------------------------------------------------------------
+
+
+class _Unallocated(TorchFunctionMode):
+    """Within it ``torch.empty`` and ``torch.zeros`` allocate no memory, and initialising their tensors does nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in (torch.empty, torch.zeros):
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
+
+
+def _assemble(
+    options: Options,
+    vocabularies: Mapping[str, Vocabulary],
+    tags: TagSet,
+    widths: Mapping[str, int],
+    tensors: Mapping[str, Tensor],
+    folder: Path,
+) -> Model:
+    """The model with the file's weights, in evaluation mode.
+
+    Options that need other shapes than the file has are refused before they cost memory.
+    """
+    place = folder / "options.json"
+    if options.encoder.layers > len(tensors):
+        found = f"{options.encoder.layers} layers, and {len(tensors)} tensors in {WEIGHTS}"
+        raise ModelFileError(f"{place}: expected no more layers than there are weights for, found {found}")
+    # Parts from outside are built in the ordinary way.
+    unallocated = nullcontext() if outside_classes(options.to_dict()) else _Unallocated()
+    try:
+        with torch.random.fork_rng(devices=[]), unallocated:
+            model = Model(options, vocabularies, tags, widths)
+    except (StructseqError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, MemoryError) as problem:
+        reason = str(problem).partition("\n")[0]
+        raise ModelFileError(f"{place}: no model can be built from these options ({reason})") from None
+    _check_tensors(model.state_dict(), tensors, folder / WEIGHTS)
+    model.load_state_dict(dict(tensors), strict=True, assign=True)
+    for name, buffer in list(model.named_buffers()):
+        if buffer.is_meta:  # not saved; made by torch.zeros
+            owner, _, own = name.rpartition(".")
+            setattr(model.get_submodule(owner), own, torch.zeros(buffer.shape, dtype=buffer.dtype))
+    return model.eval()
+
+
+def _check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
+    wanted, had = (
+        {name: f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}" for name, tensor in tensors.items()}
+        for tensors in (expected, found)
+    )
+    for name, kind in wanted.items():
+        if name not in had:
+            raise ModelFileError(f"{path}: expected a tensor {name}, found none; {_MISMATCH}")
+        if kind != had[name]:
+            raise ModelFileError(f"{path}: expected {name} to be {kind}, found {had[name]}; {_MISMATCH}")
+    for name in had.keys() - wanted.keys():
+        raise ModelFileError(f"{path}: expected no tensor {name}, found one; {_MISMATCH}")

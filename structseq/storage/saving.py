@@ -1,4 +1,4 @@
-"""Saving a model folder, whole or not at all."""
+"""Saving a model folder, whole or not at all, with the model card that model hubs read."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from structseq.data.modality import FRAMES
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ModelFileError
-from structseq.files import NEW, leftover, new_folder, standing, write_file
+from structseq.files import NEW, current_folder, leftover, new_folder, write_file
 from structseq.model import Model
-from structseq.storage.card import model_card
-from structseq.storage.configuration import MODEL_TYPE, WEIGHTS
-from structseq.storage.entries import checksum, entity_lines, json_bytes, read_object
-from structseq.storage.migrations import FORMAT_VERSION
-from structseq.storage.vocabulary import vocabulary_text
-from structseq.storage.weights import tensor_bytes
+from structseq.section import dotted
+from structseq.storage.configuration import FORMAT_VERSION, MODEL_TYPE, WEIGHTS
+from structseq.storage.entries import checksum, entity_lines, json_bytes, read_object, tensor_bytes, vocabulary_text
+from structseq.tasks.base import code
 
 
 def save_model(
@@ -27,21 +26,18 @@ def save_model(
     provenance: Mapping[str, Any] | None = None,
     entities: Iterable[tuple[str, str]] = (),
 ) -> None:
-    """Write a model folder: a model that stands there already is replaced only when the new one is complete.
+    """Write a model folder; an older model in it is replaced only when the new one is complete.
+
+    Raises `ModelFileError` if ``folder`` holds other things than a model, or cannot be written.
 
     Parameters
     ----------
     tokenizer:
-        Name of the tokenizer that text is cut by, a key of `structseq.data.tokenizer.TOKENIZERS`.
+        A key of `structseq.data.tokenizer.TOKENIZERS`.
     metrics, provenance:
-        JSON-able; scores, and where the model comes from.
+        JSON-able: scores, and where the model comes from.
     entities:
         (text, label) of the training data's entities.
-
-    Raises
-    ------
-    ModelFileError
-        ``folder`` holds something that is no model of ours, or cannot be written.
     """
     check_destination(folder)
     files = model_files(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
@@ -49,7 +45,7 @@ def save_model(
 
 
 def write_model(folder: str | Path, files: Mapping[str, bytes]) -> None:
-    """Put the ``files`` of `model_files` into ``folder``, all or none; whatever else is there stays.
+    """Put the ``files`` of `model_files` into ``folder``, all or none; other files there are kept.
 
     Raises `ModelFileError` if ``folder`` cannot be written.
     """
@@ -64,8 +60,8 @@ def write_model(folder: str | Path, files: Mapping[str, bytes]) -> None:
 
 
 def check_destination(folder: str | Path) -> None:
-    """Raise `ModelFileError` where `save_model` would refuse ``folder``; ask before training, not after."""
-    folder = standing(Path(folder).resolve(), "config.json")
+    """Raise `ModelFileError` if `save_model` would refuse ``folder``; call it before training."""
+    folder = current_folder(Path(folder).resolve(), "config.json")
     if folder.exists() and not folder.is_dir():
         raise ModelFileError(f"{folder}: expected a folder for the model, found a file; choose another name")
     if not folder.exists() or is_model_folder(folder) or (folder / NEW).exists():  # `NEW`: a save was killed here
@@ -74,14 +70,14 @@ def check_destination(folder: str | Path) -> None:
     if foreign:
         raise ModelFileError(
             f"{folder}: expected a structseq model, an empty folder or none, found {foreign[0]!r}; "
-            "what is no model is not overwritten, choose another folder"
+            "other files are never overwritten, choose another folder"
         )
 
 
 def is_model_folder(folder: str | Path) -> bool:
-    """Whether ``folder`` has the config.json of a structseq model; the rest may still be damaged."""
+    """Whether ``folder`` has the config.json of a structseq model; other files may be damaged."""
     try:
-        return read_object(standing(Path(folder), "config.json") / "config.json").get("model_type") == MODEL_TYPE
+        return read_object(current_folder(Path(folder), "config.json") / "config.json").get("model_type") == MODEL_TYPE
     except ModelFileError:
         return False
 
@@ -97,7 +93,7 @@ def model_files(
     """Every file of the folder that `save_model` writes, by name."""
     metrics, provenance = dict(metrics or {}), dict(provenance or {})
     weights = tensor_bytes(model.state_dict())
-    files, listed = _vocabulary_files(model.vocabularies)
+    files, vocabularies = _vocabulary_files(model.vocabularies)
     tags = model.tags
     config = {
         "model_type": MODEL_TYPE,
@@ -106,7 +102,7 @@ def model_files(
         "label2id": {label: number for number, label in enumerate(tags.labels)},
         "scheme": {"outer": tags.outer.name, "inner": tags.inner.name},
         "tokenizer": tokenizer,
-        "vocabularies": listed,
+        "vocabularies": vocabularies,
         "widths": model.widths,
         "weights": {"sha256": checksum(weights)},
     }
@@ -118,24 +114,69 @@ def model_files(
         "entities.jsonl": entity_lines(entities),
         "metrics.json": json_bytes(metrics),
         "provenance.json": json_bytes(provenance),
-        "README.md": model_card(model, tokenizer, metrics, provenance).encode("utf-8", "backslashreplace"),
+        "README.md": _model_card(model, tokenizer, metrics, provenance).encode("utf-8", "backslashreplace"),
     }
 
 
 def _vocabulary_files(vocabularies: Mapping[str, Vocabulary]) -> tuple[dict[str, bytes], dict[str, dict[str, Any]]]:
-    """The text files by name, and what config.json says of each."""
+    """The text files by name, and their entries in config.json."""
     files: dict[str, bytes] = {}
-    listed: dict[str, dict[str, Any]] = {}
+    entries: dict[str, dict[str, Any]] = {}
     for number, (name, vocabulary) in enumerate(vocabularies.items()):
-        # The user's name of a column or a feature may be no name for a file.
-        room = name.partition(".")[0]
-        file = f"{name}.txt" if room == name else f"{room}-{number}.txt"
-        content = vocabulary_text(vocabulary).encode("utf-8")
-        files[f"vocabulary/{file}"] = content
-        listed[name] = {
-            "file": file,
-            "open": vocabulary.open,
-            "size": len(vocabulary.items),
-            "sha256": checksum(content),
-        }
-    return files, listed
+        # The user's name of a column or a feature may be impossible as a file name.
+        prefix = name.partition(".")[0]
+        file = f"{name}.txt" if prefix == name else f"{prefix}-{number}.txt"
+        content = files[f"vocabulary/{file}"] = vocabulary_text(vocabulary).encode("utf-8")
+        size = len(vocabulary.items)
+        entries[name] = {"file": file, "open": vocabulary.open, "size": size, "sha256": checksum(content)}
+    return files, entries
+
+
+def _model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+    tags, encoder, task = model.tags, model.options.encoder, model.task.card()
+    ways = "bidirectional " if encoder.bidirectional else "backwards " if encoder.backwards else ""
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    cut = f"a text is cut into {model.symbols}" if model.symbols else f"tokens are made from text by `{tokenizer}`"
+    return f"""\
+---
+library_name: structseq
+pipeline_tag: {task.pipeline_tag}
+tags:
+- {task.pipeline_tag}
+- sequence-labelling
+- structseq
+metrics:
+- {task.metric}
+---
+
+# {task.title}
+
+A structseq model: {ways}{code(encoder.type)} encoder ({encoder.layers} layer(s), width {encoder.width}), \
+{code(model.options.head.type)} head, {parameters:,} trained numbers.
+It gives {task.answers}; {"its steps are frames of recordings" if model.modality is FRAMES else cut}.
+
+```python
+{task.usage}
+```
+
+{"Types" if tags.types else model.task.noun.capitalize()}: \
+{", ".join(code(name) for name in tags.types or tags.labels) or "none"}
+
+## Scores
+
+{_table(metrics)}
+
+## Provenance
+
+{_table(provenance)}
+"""
+
+
+def _table(values: Mapping[str, Any]) -> str:
+    """Single values as a Markdown table, nested ones by dotted name; the JSON files have the lists."""
+    rows = [
+        f"| {code(name)} | {code(f'{value:.4g}' if isinstance(value, float) else str(value))} |"
+        for name, value in dotted(values)
+        if value is not None and not isinstance(value, (list, tuple, Mapping))
+    ]
+    return "\n".join(["| | |", "|---|---|", *rows]) if rows else "None were recorded."
