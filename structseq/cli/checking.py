@@ -17,22 +17,22 @@ def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="The training file, then dev and test files.")],
     settings: Settings = None,
 ) -> int:
-    """Look at data files as training would: format, columns, scheme, types, illegal sequences, overlaps.
+    """Check data files as training would: format, columns, scheme, types, illegal sequences, overlaps.
 
-    Exit status 1 says that training would refuse something.
+    Exit status 1: training would refuse a file.
     """
     from structseq.cli.reading import data_options
     from structseq.data.modality import modality_of
     from structseq.errors import DataError
-    from structseq.tasks.inspection import across, distribution, heading, inspect_file
+    from structseq.tasks.inspection import compare_files, heading, inspect_file, type_table
 
     data = data_options(settings or [])
-    checked, unreadable = [], False
+    checked, status = [], 0
     for path in files:
         try:
             checked.append(inspect_file(path, data))
         except DataError as problem:
-            unreadable = True
+            status = BAD_INPUT
             remark(f"error: {problem}")
             continue
         print(f"{path}", *checked[-1].lines, sep="\n", end="\n\n")
@@ -42,10 +42,10 @@ def check(
         except DataError as problem:
             part.refused.append(f"{checked[0].path} is of another kind: {problem}")
     if len(checked) > 1:
-        print("across the files", *across(checked, data), sep="\n", end="\n\n")
+        print("across the files", *compare_files(checked, data), sep="\n", end="\n\n")
     if any(part.counts for part in checked):
-        print(heading(checked), *distribution(checked), sep="\n")
+        print(heading(checked), *type_table(checked), sep="\n")
     refused = [reason for part in checked for reason in part.refused]
     for reason in refused:
         remark(f"training would refuse: {reason}")
-    return BAD_INPUT if unreadable else REFUSED if refused else 0
+    return status or (REFUSED if refused else 0)
