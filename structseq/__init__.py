@@ -1,7 +1,7 @@
 """structseq: sequence labelling with recurrent encoders and structured heads.
 
-The public names below are resolved on first use (PEP 562), so that ``import structseq`` loads neither torch nor
-NumPy; reading a corpus or scoring a file never loads torch at all.
+The public names are imported on first use (PEP 562): ``import structseq`` loads neither torch nor NumPy, and reading a
+corpus or scoring a file never loads torch.
 """
 
 from __future__ import annotations
@@ -21,31 +21,6 @@ if TYPE_CHECKING:
     from structseq.spans import Scheme, Span, scheme_of
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "CRF",
-    "Classifier",
-    "ConfigError",
-    "Corpus",
-    "DataError",
-    "Embedder",
-    "Example",
-    "FrameTagger",
-    "ModelFileError",
-    "Report",
-    "Scheme",
-    "SequenceClassifier",
-    "SequenceTagger",
-    "Span",
-    "StructseqError",
-    "Tagger",
-    "TrainingError",
-    "Transducer",
-    "__version__",
-    "evaluate",
-    "read",
-    "scheme_of",
-]
 
 _HOMES = {
     "CRF": "structseq.crf",
@@ -72,13 +47,14 @@ _HOMES = {
 }
 
 
+__all__ = ["__version__", *_HOMES]
+
+
 def __getattr__(name: str) -> Any:
-    """Import the module that holds ``name``, and remember the name so that this runs once for each."""
-    home = _HOMES.get(name)
-    if home is None:
+    """Import the module that holds ``name``, and keep the name here."""
+    if name not in _HOMES:
         raise AttributeError(f"module 'structseq' has no attribute {name!r}")
-    value = getattr(import_module(home), name)
-    globals()[name] = value
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return value
 
 

@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from structseq.cli.arguments import Quiet, Settings
-from structseq.cli.entrypoint import remark
+from structseq.cli.entrypoint import Quiet, Settings, remark
 
 if TYPE_CHECKING:
     from structseq.experiment import Comparison, Trial, WorkResult
     from structseq.experiment.compare import OnResult, OnTick
     from structseq.run.corpus import Say
 
-# Exit status where a trial failed
-FAILED = 1
-
+FAILED = 1  # exit status if a trial failed
 
 Train = Annotated[Path, typer.Argument(metavar="TRAIN", help="The data to learn from.")]
 Dev = Annotated[Path, typer.Option("--dev", metavar="FILE", help="The data to choose the best epoch by.")]
@@ -70,23 +67,20 @@ def compare(
     from structseq.experiment.table import as_text
     from structseq.run import Parts
 
-    def say(message: str) -> None:
-        if not quiet:
-            remark(message)
-
+    say: Say = (lambda message: None) if quiet else remark
     comparison = Experiment(
         Parts(train, dev, test), output, lambda trials, done: showing(trials, done, quiet=quiet), say,
         encoders=encoders, heads=heads, seeds=seeds, jobs=jobs, config=config, settings=settings or [],
     ).run()  # fmt: skip
     try:
-        _page(comparison, output, say)
-    finally:  # whatever becomes of the page, here is the table
+        _write_page(comparison, output, say)
+    finally:  # the table is printed even if the page fails
         print(as_text(comparison), flush=True)
     return FAILED if comparison.failed else 0
 
 
-def _page(comparison: Comparison, output: Path, say: Say) -> None:
-    """The report for a browser; without it all else is done."""
+def _write_page(comparison: Comparison, output: Path, say: Say) -> None:
+    """Write report.html, if Matplotlib and Jinja are installed."""
     if not comparison.systems:
         return
     try:
@@ -107,7 +101,7 @@ def _page(comparison: Comparison, output: Path, say: Say) -> None:
 
 @contextmanager
 def showing(trials: int, done: int, *, quiet: bool) -> Iterator[tuple[OnTick | None, OnResult]]:
-    """Within the block: what is called now and then with the running trials, and with every trial that ended."""
+    """Within the block: a callback for the running trials, called regularly, and one for each trial that ended."""
     if quiet:
         yield None, lambda ended, done: None
     elif sys.stderr.isatty():
@@ -118,7 +112,7 @@ def showing(trials: int, done: int, *, quiet: bool) -> Iterator[tuple[OnTick | N
 
 
 def _lines(ended: WorkResult, done: int, trials: int) -> list[str]:
-    """What is told of a trial that ended."""
+    """Lines about a trial that ended."""
     trial: Trial = ended.work
     name = f"{trial.system}, seed {trial.seed}"
     if ended.status == "failed":
@@ -126,10 +120,9 @@ def _lines(ended: WorkResult, done: int, trials: int) -> list[str]:
     if ended.status == "stopped":
         return [f"{name}: stopped in epoch {len(trial.epochs) + 1}"]
     record = trial.record
-    scores = {part: found["score"] for part, found in record.parts.items()} if record else {}
-    told = ", ".join(f"{part} {100 * score:.2f}" for part, score in scores.items())
+    scores = ", ".join(f"{part} {100 * found['score']:.2f}" for part, found in record.parts.items()) if record else ""
     seconds = f"{record.training['seconds']:.1f} s" if record else ""
-    return [f"{done}/{trials}  {name}: {told}  {seconds}", *ended.remarks]
+    return [f"{done}/{trials}  {name}: {scores}  {seconds}", *ended.remarks]
 
 
 @contextmanager
@@ -149,23 +142,23 @@ def _live(trials: int, done: int) -> Iterator[tuple[OnTick, OnResult]]:
     def tick(running: list[Trial]) -> None:
         table = Table("running", "epoch", "dev", "best", box=None, pad_edge=False)
         for trial in running:
-            table.add_row(*map(Text, _where(trial)))
+            table.add_row(*map(Text, _progress_of(trial)))
         live.update(Group(table, bar) if running else bar, refresh=True)
 
-    def told(ended: WorkResult, done: int) -> None:
+    def report(ended: WorkResult, done: int) -> None:
         bar.update(task, completed=done)
         for line in _lines(ended, done, trials):
             console.print(Text(line))
 
     with Live(bar, console=console, auto_refresh=False) as live:
         try:
-            yield tick, told
+            yield tick, report
         finally:
             live.update(bar, refresh=True)
 
 
-def _where(trial: Trial) -> list[str]:
-    """How far a running trial is, from its journal."""
+def _progress_of(trial: Trial) -> list[str]:
+    """The last epoch of a running trial, from its journal."""
     name, epochs = f"{trial.system}, seed {trial.seed}", trial.epochs
     if not epochs:
         return [name, "", "", ""]

@@ -1,4 +1,4 @@
-"""Progress of training on standard error: a live table and a bar on a terminal, one line an epoch when piped."""
+"""Training progress on standard error: a live table and a bar on a terminal, else a line for each epoch."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ HEADINGS = ("epoch", "loss", "dev", "best", "seconds", "tokens/s")
 
 @contextmanager
 def showing(*, quiet: bool = False) -> Iterator[Watch | None]:
-    """Within the block, a `Watch` that shows what it is told; None where nothing is to be shown."""
+    """Within the block, a `Watch` that shows progress; None if ``quiet``."""
     if quiet:
         yield None
     elif sys.stderr.isatty():
         with _live() as watch:
             yield watch
     else:
-        yield _plain()
+        yield _print_line
 
 
 def cells(record: Mapping[str, Any]) -> list[str]:
-    """A journal record of an epoch as cells under `HEADINGS`; scores in percent."""
+    """The journal record of an epoch as cells under `HEADINGS`; scores in percent."""
     dev, best = record["dev"], record["best"]
     return [
         f"{record['epoch']}/{record['epochs']}",
@@ -38,13 +38,10 @@ def cells(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _plain() -> Watch:
-    def watch(progress: Progress, record: Mapping[str, Any] | None) -> None:
-        if record is not None:
-            told = zip(HEADINGS, cells(record), strict=True)
-            print("  ".join(f"{heading} {cell}" for heading, cell in told), file=sys.stderr, flush=True)
-
-    return watch
+def _print_line(progress: Progress, record: Mapping[str, Any] | None) -> None:
+    if record is not None:
+        named = zip(HEADINGS, cells(record), strict=True)
+        print("  ".join(f"{heading} {cell}" for heading, cell in named), file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Options and files of a command: what ``--set`` may still change, and where output may go."""
+"""The data options of a command, from ``--set``, and a check of its output file."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 def data_options(settings: Sequence[str], below: DataOptions | None = None) -> DataOptions:
-    """The ``data`` options that ``--set`` names, over those ``below`` (a model's own, or the defaults)."""
+    """The ``data`` options of ``--set``, over those ``below`` (a model's; None: the defaults)."""
     table = parse_settings(settings)
     others = [name for name in table if name != "data"]
     if others:
         from structseq.config import Options
 
-        Options.of(table)  # an unknown option is said to be unknown
+        Options.of(table)  # raises if it is unknown
         raise ConfigError(f"--set {others[0]}: expected an option of how files are read, such as data.tag_column=3")
     values = merge(below.model_dump() if below else {}, table.get("data", {}))
     return DataOptions.checked(values, prefix="data")
 
 
 def answering_options(settings: Sequence[str], model: Model) -> DataOptions:
-    """The ``data`` options that files are read by for a finished ``model``; ``head.beam`` widens its search.
+    """The ``data`` options to read files for a trained ``model``; sets its beam if ``head.beam`` is given.
 
-    Raises `ConfigError` for what is part of the model: the options that make its inputs, and all that was learned.
+    Raises `ConfigError` for options that are part of the model.
     """
     from structseq.config import Options
 
@@ -53,7 +53,7 @@ def answering_options(settings: Sequence[str], model: Model) -> DataOptions:
 
 
 def refuse_own_source(file: str, output: Path | None) -> None:
-    """Raise `ConfigError` if answers would be written over the file that is read: they do not hold all of it."""
+    """Raise `ConfigError` if the output would replace the file that is read."""
     if output is None or file == "-":
         return
     read = [Path(file), *(Path(file).iterdir() if Path(file).is_dir() else ())]  # a folder of the three-file layout

@@ -1,4 +1,4 @@
-"""The ``train`` command: read, check, train, score, and leave a finished model folder."""
+"""The ``train`` command: reads and checks data, trains, scores and saves a model."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from structseq.cli.arguments import Quiet, Settings, Trusted
-from structseq.cli.entrypoint import remark
+from structseq.cli.entrypoint import Quiet, Settings, Trusted, remark
 
 if TYPE_CHECKING:
     from structseq.config import Options
     from structseq.run import Destination, Parts, RunFolder, Start
+    from structseq.run.corpus import Say
 
 
 Train = Annotated[Path, typer.Argument(metavar="TRAIN", help="The data to learn from.")]
@@ -79,44 +79,33 @@ def train(
     tokenizer_of(options.data.tokenizer)
     folder, command = RunFolder(output), shlex.join(["structseq", *context.obj])
     folder.check(resume=resume)
-
-    def identity() -> Identity:
-        return Identity.of_run(options, seed, files, init=init_from)
-
-    with _terminated_like_interrupted():
+    identity = partial(Identity.of_run, options, seed, files, init=init_from)
+    say = _say_nothing if quiet else remark
+    with _sigterm_as_interrupt():
         if folder.status == "finished":
             folder.compare(identity())
             folder.tidy()
-            _say(f"{output}: this run is finished already; nothing was done", quiet=quiet)
+            say(f"{output}: this run is finished already; nothing was done")
             return
         if resume and folder.status == "new":
-            _say(f"{output}: there is nothing to resume; training begins", quiet=quiet)
+            say(f"{output}: there is nothing to resume; training begins")
         start = Start(init_from, trusted or []) if init_from else None
         try:
-            _train(options, files, Destination(folder, identity, command, save_every), start, seed, quiet=quiet)
+            _train(options, files, Destination(folder, identity, command, save_every), start, seed, say)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(_how_to_go_on(folder, command, resume=resume)) from None
+            raise KeyboardInterrupt(_how_to_resume(folder, command, resume=resume)) from None
 
 
-def _train(
-    options: Options, files: Parts, destination: Destination, start: Start | None, seed: int, *, quiet: bool
-) -> None:
+def _train(options: Options, files: Parts, destination: Destination, start: Start | None, seed: int, say: Say) -> None:
     """Train, save, and print the reports."""
     from structseq.cli.progress import showing
     from structseq.run import prepare_corpus, read_corpus, train_and_save
 
-    say = partial(_say, quiet=quiet)
     corpus = read_corpus(options, files)
     prepared = prepare_corpus(options, corpus, seed=seed, names=files, describe=True, say=say)
+    show = partial(showing, quiet=say is _say_nothing)
     trained = train_and_save(
-        prepared,
-        options,
-        seed=seed,
-        destination=destination,
-        start=start,
-        names=files,
-        show=lambda: showing(quiet=quiet),
-        say=say,
+        prepared, options, seed=seed, destination=destination, start=start, names=files, show=show, say=say
     )
     sources = {"dev": files.dev or f"held out of {files.train}", "test": files.test}
     texts = [f"{name} ({sources[name]})\n\n{report.text()}\n" for name, report in trained.reports.items()]
@@ -124,12 +113,11 @@ def _train(
     say(f"{destination.folder.path}: the model is finished")
 
 
-def _say(message: str, *, quiet: bool) -> None:
-    if not quiet:
-        remark(message)
+def _say_nothing(message: str) -> None:
+    """For --quiet."""
 
 
-def _how_to_go_on(folder: RunFolder, command: str, *, resume: bool) -> str:
+def _how_to_resume(folder: RunFolder, command: str, *, resume: bool) -> str:
     if folder.status == "finished":
         return f"stopped when all was done; {folder.path} is finished"
     if not folder.checkpoint.exists():
@@ -139,8 +127,8 @@ def _how_to_go_on(folder: RunFolder, command: str, *, resume: bool) -> str:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Within the block SIGTERM ends the command as Ctrl-C does."""
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Within the block SIGTERM raises KeyboardInterrupt, as Ctrl-C does."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

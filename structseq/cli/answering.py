@@ -1,7 +1,8 @@
-"""The ``tag`` command: files and texts answered as a stream, in order, with bounded memory."""
+"""The commands that use a model: ``tag`` and ``embed`` answer files and texts in order, with bounded memory."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -10,16 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from structseq.cli.arguments import InputFile, ModelFolder, Settings, Trusted
-from structseq.cli.entrypoint import remark
+from structseq.cli.entrypoint import InputFile, ModelFolder, Settings, Trusted, remark
 
 if TYPE_CHECKING:
     from structseq.data.options import DataOptions
-    from structseq.inference import Predictor, Tagger
+    from structseq.inference import OutputOptions, Predictor, Tagger
 
-# Formats that a tagger of tokens rewrites; all other models read any format and write records.
+# Formats that a tagger of tokens writes back; all other models read any format and write records.
 FORMATS = ("conll", "conllu", "jsonl", "text")
-
 
 Format = Annotated[
     str | None,
@@ -65,7 +64,7 @@ def tag(
     from structseq.cli.reading import answering_options, refuse_own_source
     from structseq.data.textfile import writing
     from structseq.errors import ConfigError
-    from structseq.inference import Embedder, Tagger, predictor_of
+    from structseq.inference import Embedder, OutputOptions, Tagger, predictor_of
     from structseq.storage import load_model
 
     if text is not None and file != "-":
@@ -76,20 +75,22 @@ def tag(
     if confidence and not predictor.has_confidence:
         raise ConfigError("--confidence: tags of frames are written without; leave it out")
     data, encoding = answering_options(settings or [], predictor.model), "utf-8"
+    wanted = OutputOptions(confidence is not False)
     if text is not None:
-        chunks = _one_text(predictor, _decoded(text), format, confidence)
+        chunks = _one_text(predictor, _decoded(text), wanted, as_json=format is not None)
     elif isinstance(predictor, Tagger):
-        chunks, encoding = _tagged(predictor, file, format, data, confidence)
+        chunks, encoding = _rewritten(predictor, file, format, data, confidence)
     else:
         refuse_own_source(file, output)
-        chunks = _records(predictor, file, format, data, confidence)
+        examples = predictor.preprocessor.read(file, format, data, remark)
+        chunks = (_line(answer.to_dict()) for _, answer in predictor.answer_many(examples, wanted))
     with writing(output or sys.stdout.buffer, encoding=encoding) as out:
         for chunk in chunks:
             out.write(chunk)
 
 
 def _decoded(text: str) -> str:
-    """A word of the command line as UTF-8, whatever encoding the locale names."""
+    """An argument as UTF-8 in any locale."""
     from structseq.errors import ConfigError
 
     try:
@@ -100,30 +101,30 @@ def _decoded(text: str) -> str:
         ) from None
 
 
-def _one_text(predictor: Predictor, text: str, format: str | None, confidence: bool | None) -> Iterator[str]:
-    """What was found in a text, a line each; or one JSON record, if a format is named."""
+def _one_text(predictor: Predictor, text: str, wanted: OutputOptions, *, as_json: bool) -> Iterator[str]:
+    """The answer to a text: lines for people, or a JSON record."""
     from structseq.data.textfile import one_line
-    from structseq.inference import OutputOptions
 
-    (answer,) = predictor.answer([predictor.preprocessor.text(text, "--text")], OutputOptions(confidence is not False))
-    if format is not None:
+    (answer,) = predictor.answer([predictor.preprocessor.text(text, "--text")], wanted)
+    if as_json:
         yield _line(answer.text_record())
         return
-    heading = answer.heading()
+    indent = ""
+    if (heading := answer.heading()) is not None:
+        yield f"{one_line(heading)}\n"
+        indent = "  "
     rows = [[*cells, "" if sure is None else f"{sure:.4f}"] for cells, sure in answer.rows()]
     rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in rows if len(row) > n) for n in range(max(map(len, rows), default=0))]
-    if heading is not None:
-        yield f"{one_line(heading)}\n"
     for row in rows:
-        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)).rstrip()
-        yield f"{line}\n" if heading is None else f"  {line}\n"
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
+        yield indent + "  ".join(cells).rstrip() + "\n"
 
 
-def _tagged(
+def _rewritten(
     tagger: Tagger, file: str, format: str | None, data: DataOptions, confidence: bool | None
 ) -> tuple[Iterator[str], str]:
-    """A file with the answers in it, piece by piece, and its encoding."""
+    """The text of a file with the answers in it, and its encoding."""
     from structseq.data.reading import reader_options
     from structseq.data.textfile import name_of
     from structseq.errors import ConfigError, DataError
@@ -139,7 +140,7 @@ def _tagged(
     source: Any = sys.stdin.buffer if file == "-" else file
     name = format or ("conll" if file == "-" else tagger.model.task.file_format(file, data))
     options, sure = reader_options(data, tags=False), confidence is not False
-    # A file that is written back keeps its encoding, as it keeps every other byte.
+    # A file that is written back keeps its encoding.
     if name == "text":
         return tagged_texts(tagger, source, data.encoding, confidence=sure), "utf-8"
     if name == "jsonl":
@@ -156,18 +157,64 @@ def _tagged(
     return tagged_columns(tagger, source, name, options), data.encoding
 
 
-def _records(
-    predictor: Predictor, file: str, format: str | None, data: DataOptions, confidence: bool | None
-) -> Iterator[str]:
-    """A JSON record for each sequence; gold answers in the file are not read."""
-    from structseq.inference import OutputOptions
-
-    examples = predictor.preprocessor.read(file, format, data, remark)
-    for _, answer in predictor.answer_many(examples, OutputOptions(confidence is not False)):
-        yield _line(answer.to_dict())
-
-
 def _line(record: dict[str, Any]) -> str:
-    from json import dumps
+    return json.dumps(record, ensure_ascii=False) + "\n"
 
-    return dumps(record, ensure_ascii=False) + "\n"
+
+# -- embed -------------------------------------------------------------------------------------------------------------
+
+EmbedFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format", metavar="NAME", help="Format of FILE, text for one a line; found from it where not given."
+    ),
+]
+EmbedText = Annotated[str | None, typer.Option("--text", metavar="STRING", help="Read this text instead of a file.")]
+Vectors = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="File to write, an array where it ends in .npy, else JSON records; standard output where not given.",
+    ),
+]
+
+
+def embed(
+    model: ModelFolder,
+    file: InputFile = "-",
+    format: EmbedFormat = None,
+    text: EmbedText = None,
+    output: Vectors = None,
+    settings: Settings = None,
+    trusted: Trusted = None,
+) -> None:
+    """Write one vector for each sequence of a file.
+
+    An autoencoder's bottleneck, the pooled states where a model answers with a label; of any other model the mean of
+    its encoder's states.
+    """
+    import numpy as np
+
+    from structseq.cli.reading import answering_options, refuse_own_source
+    from structseq.data.textfile import replacing, writing
+    from structseq.errors import ConfigError
+    from structseq.inference import Embedder
+
+    if text is not None and file != "-":
+        raise ConfigError(f"--text and the file {file} cannot both be read; give one of them")
+    embedder = Embedder.load(model, trusted=trusted or [])
+    data = answering_options(settings or [], embedder.model)
+    refuse_own_source(file, output)
+    sequences = embedder.preprocessor
+    examples = sequences.read(file, format, data, remark) if text is None else iter([sequences.text(text, "--text")])
+    if output is not None and output.suffix.lower() == ".npy":
+        vectors = embedder.embed(examples)
+        with replacing(output) as stream:
+            np.save(stream, vectors)
+        remark(f"{output}: {len(vectors)} vectors of width {embedder.width}")
+        return
+    with writing(output or sys.stdout.buffer) as out:
+        for example, vector in embedder.answer_many(examples):
+            out.write(_line({**sequences.source(example), "vector": [float(f"{x:.6g}") for x in vector.tolist()]}))
