@@ -22,32 +22,43 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "CRF": "structseq.crf",
-    "Classifier": "structseq.inference",
-    "ConfigError": "structseq.errors",
-    "Corpus": "structseq.data.corpus",
-    "DataError": "structseq.errors",
-    "Embedder": "structseq.inference",
-    "Example": "structseq.data.example",
-    "FrameTagger": "structseq.inference",
-    "ModelFileError": "structseq.errors",
-    "Report": "structseq.evaluation",
-    "Scheme": "structseq.spans",
-    "SequenceClassifier": "structseq.estimator",
-    "SequenceTagger": "structseq.estimator",
-    "Span": "structseq.spans",
-    "StructseqError": "structseq.errors",
-    "Tagger": "structseq.inference",
-    "TrainingError": "structseq.errors",
-    "Transducer": "structseq.inference",
-    "evaluate": "structseq.evaluation",
-    "read": "structseq.data.formats",
-    "scheme_of": "structseq.spans",
+__all__ = [
+    "CRF",
+    "Classifier",
+    "ConfigError",
+    "Corpus",
+    "DataError",
+    "Embedder",
+    "Example",
+    "FrameTagger",
+    "ModelFileError",
+    "Report",
+    "Scheme",
+    "SequenceClassifier",
+    "SequenceTagger",
+    "Span",
+    "StructseqError",
+    "Tagger",
+    "TrainingError",
+    "Transducer",
+    "__version__",
+    "evaluate",
+    "read",
+    "scheme_of",
+]
+
+_NAMES = {
+    "crf": "CRF",
+    "data.corpus": "Corpus",
+    "data.example": "Example",
+    "data.formats": "read",
+    "errors": "ConfigError DataError ModelFileError StructseqError TrainingError",
+    "estimator": "SequenceClassifier SequenceTagger",
+    "evaluation": "Report evaluate",
+    "inference": "Classifier Embedder FrameTagger Tagger Transducer",
+    "spans": "Scheme Span scheme_of",
 }
-
-
-__all__ = ["__version__", *_HOMES]
+_HOMES = {name: f"structseq.{module}" for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
