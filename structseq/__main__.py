@@ -1,7 +1,7 @@
 """The command line's entry: sets how OpenMP threads wait before torch is loaded, then calls `structseq.cli`.
 
-torch's OpenMP library reads from the environment, once, how long an idle thread spins before it sleeps. On a busy
-machine a spinning thread takes the core that a working thread waits for. ``import structseq`` alone changes nothing.
+The OpenMP library reads once how long an idle thread spins before it sleeps. On a busy machine a spinning thread takes
+the core of a working one. ``import structseq`` alone changes nothing.
 """
 
 from __future__ import annotations

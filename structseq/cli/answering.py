@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Option
 
 from structseq.cli.entrypoint import InputFile, ModelFolder, Settings, Trusted, remark
 
@@ -22,26 +22,19 @@ FORMATS = ("conll", "conllu", "jsonl", "text")
 
 Format = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--format",
         metavar="NAME",
-        help="Format of FILE: conll, jsonl, text; labelled, pairs, threefile, audio where the model answers whole "
-        "sequences. Found from FILE where not given; of standard input conll, or text without tags.",
+        help="Format of FILE: conll, jsonl, text; labelled, pairs, threefile, audio if the model answers whole "
+        "sequences. By default found from FILE; conll, or text without tags, for standard input.",
     ),
 ]
-Text = Annotated[str | None, typer.Option("--text", metavar="STRING", help="Tag this text instead of a file.")]
+Text = Annotated[str | None, Option("--text", metavar="STRING", help="Read this text instead of a file.")]
 Confidence = Annotated[
     bool | None,
-    typer.Option(
-        "--confidence/--no-confidence", help="Whether spans carry their exact probability; on, except for conll."
-    ),
+    Option("--confidence/--no-confidence", help="Write exact probabilities; on, except for conll."),
 ]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", metavar="OUT", help="File to write, whole or not at all; standard output where not given."
-    ),
-]
+Output = Annotated[Path | None, Option("--output", "-o", metavar="OUT", help="File to write, else standard output.")]
 
 
 def tag(
@@ -56,10 +49,9 @@ def tag(
 ) -> None:
     """Tag a file or a text.
 
-    conll: every column and comment is kept and the predicted tag is the last column (a label, where the model gives
-    sentences labels too, is a comment more). jsonl: records with "tokens" or
-    "text" gain "tags" and "spans". text: one text a line becomes one JSON record a line. A model whose answer is a
-    label, or a sequence of its own (of a text, of a recording), gives one JSON record a sequence, whatever the format.
+    conll: keeps all columns and comments; the predicted tag is the last column, a predicted label a comment.
+    jsonl: records with "tokens" or "text" gain "tags" and "spans". text: one JSON record for each line.
+    A model that answers with a label or a sequence writes one JSON record for each input, in any format.
     """
     from structseq.cli.reading import answering_options, refuse_own_source
     from structseq.data.textfile import writing
@@ -163,37 +155,24 @@ def _line(record: dict[str, Any]) -> str:
 
 # -- embed -------------------------------------------------------------------------------------------------------------
 
-EmbedFormat = Annotated[
-    str | None,
-    typer.Option(
-        "--format", metavar="NAME", help="Format of FILE, text for one a line; found from it where not given."
-    ),
-]
-EmbedText = Annotated[str | None, typer.Option("--text", metavar="STRING", help="Read this text instead of a file.")]
 Vectors = Annotated[
     Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="OUT",
-        help="File to write, an array where it ends in .npy, else JSON records; standard output where not given.",
-    ),
+    Option("--output", "-o", metavar="OUT", help="File to write, an array if it ends in .npy, else JSON records."),
 ]
 
 
 def embed(
     model: ModelFolder,
     file: InputFile = "-",
-    format: EmbedFormat = None,
-    text: EmbedText = None,
+    format: Format = None,
+    text: Text = None,
     output: Vectors = None,
     settings: Settings = None,
     trusted: Trusted = None,
 ) -> None:
     """Write one vector for each sequence of a file.
 
-    An autoencoder's bottleneck, the pooled states where a model answers with a label; of any other model the mean of
-    its encoder's states.
+    An autoencoder's bottleneck, a classifier's pooled states, or the mean of the encoder's states for any other model.
     """
     import numpy as np
 

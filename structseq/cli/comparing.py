@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from structseq.cli.entrypoint import Quiet, Settings, remark
 
@@ -19,30 +19,17 @@ if TYPE_CHECKING:
 
 FAILED = 1  # exit status if a trial failed
 
-Train = Annotated[Path, typer.Argument(metavar="TRAIN", help="The data to learn from.")]
-Dev = Annotated[Path, typer.Option("--dev", metavar="FILE", help="The data to choose the best epoch by.")]
-Output = Annotated[
-    Path,
-    typer.Option("--output", "-o", metavar="DIR", help="Folder for all trials; new, or of the same comparison."),
-]
-Test = Annotated[
-    Path | None, typer.Option("--test", metavar="FILE", help="What systems are ranked on; dev where not given.")
-]
-Encoders = Annotated[
-    str | None,
-    typer.Option("--encoders", metavar="NAMES", help="For example lstm,elman,lstm[layers=2;width=100]."),
-]
-Heads = Annotated[
-    str | None, typer.Option("--heads", metavar="NAMES", help="For example crf,softmax,crf[scheme=BIOES].")
-]
-Seeds = Annotated[str, typer.Option("--seeds", metavar="NUMBERS", help="For example 0,1,2.")]
+Train = Annotated[Path, Argument(metavar="TRAIN", help="The data to learn from.")]
+Dev = Annotated[Path, Option("--dev", metavar="FILE", help="The data to choose the best epoch by.")]
+Output = Annotated[Path, Option("--output", "-o", metavar="DIR", help="New, or the folder of the same comparison.")]
+Test = Annotated[Path | None, Option("--test", metavar="FILE", help="The data to rank systems on; by default dev.")]
+Encoders = Annotated[str | None, Option("--encoders", metavar="NAMES", help="Such as lstm,elman,lstm[layers=2].")]
+Heads = Annotated[str | None, Option("--heads", metavar="NAMES", help="Such as crf,softmax,crf[scheme=BIOES].")]
+Seeds = Annotated[str, Option("--seeds", metavar="NUMBERS", help="Such as 0,1,2.")]
 Jobs = Annotated[
-    int | None,
-    typer.Option("--jobs", metavar="N", min=1, help="Trials at once, each on one thread; all cores if not given."),
+    int | None, Option("--jobs", metavar="N", min=1, help="Trials at once, each on one thread; by default, one a core.")
 ]
-Config = Annotated[
-    Path | None, typer.Option("--config", metavar="TOML", help="A file of options for all trials, TOML or JSON.")
-]
+Config = Annotated[Path | None, Option("--config", metavar="TOML", help="Options for all trials, TOML or JSON.")]
 
 
 def compare(
@@ -60,8 +47,8 @@ def compare(
 ) -> int:
     """Train every encoder with every head and every seed, and say which is best and how sure that is.
 
-    After any interruption the same command goes on; more encoders, heads or seeds may be added to the same DIR.
-    It holds comparison.csv, comparison.json and report.html, and each trial's model.
+    After an interruption the same command continues; it may add encoders, heads and seeds to the same DIR, which
+    holds comparison.csv, comparison.json, report.html and all models.
     """
     from structseq.experiment.compare import Experiment
     from structseq.experiment.table import as_text

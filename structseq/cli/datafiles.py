@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from structseq.cli.entrypoint import BAD_INPUT, Settings, remark
 
@@ -14,12 +14,12 @@ REFUSED = 1
 
 
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="The training file, then dev and test files.")],
+    files: Annotated[list[Path], Argument(metavar="FILE...", help="The training file, then dev and test files.")],
     settings: Settings = None,
 ) -> int:
-    """Look at data files as training would: format, columns, scheme, types, illegal sequences, overlaps.
+    """Check data files as training would: format, columns, scheme, types, illegal sequences, overlaps.
 
-    Exit status 1 says that training would refuse something.
+    Exit status 1: training would refuse a file.
     """
     from structseq.cli.reading import data_options
     from structseq.data.modality import modality_of
@@ -50,32 +50,18 @@ def check(
     return status or (REFUSED if refused else 0)
 
 
-Target = Annotated[
-    str, typer.Argument(metavar="OUT", help="The file to write, its format by extension; - is standard output.")
-]
+Target = Annotated[str, Argument(metavar="OUT", help="The file to write, format by extension; - is standard output.")]
 To = Annotated[
-    str | None,
-    typer.Option(
-        "--to",
-        metavar="SCHEME",
-        help="Tag scheme to write: IO, IOB1, BIO, IOE, BIOES, BILOU, BMES; as read where not given.",
-    ),
+    str | None, Option("--to", metavar="SCHEME", help="IO, IOB1, BIO, IOE, BIOES, BILOU or BMES; by default as read.")
 ]
-From = Annotated[
-    str | None, typer.Option("--from", metavar="SCHEME", help="Tag scheme of IN; found from the data where not given.")
-]
+From = Annotated[str | None, Option("--from", metavar="SCHEME", help="Tag scheme of IN; by default found from it.")]
 Repair = Annotated[
-    str | None,
-    typer.Option(
-        "--repair",
-        metavar="POLICY",
-        help="What to do with illegal sequences: conlleval or drop; refused where not given.",
-    ),
+    str | None, Option("--repair", metavar="POLICY", help="For illegal tags: conlleval or drop; without it, refused.")
 ]
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="The file to read.")],
+    source: Annotated[Path, Argument(metavar="IN", help="The file to read.")],
     target: Target,
     to: To = None,
     from_: From = None,
@@ -84,7 +70,7 @@ def convert(
 ) -> None:
     """Write a file in another tag scheme or format.
 
-    Between column files only the tag column is rewritten; all else stays byte for byte.
+    Between column files only the tag column changes; all other bytes stay.
     """
     from structseq.cli.reading import data_options
     from structseq.tasks.retagging import convert_file

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 from typer.core import TyperCommand, TyperGroup
 
 from structseq.data.textfile import one_line
@@ -22,17 +23,14 @@ CommandLineError: Any = typer.BadParameter.__mro__[2]
 
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set one option, such as data.tag_column=3; may be repeated."),
+    Option("--set", metavar="KEY=VALUE", help="Set an option, such as data.tag_column=3; repeatable."),
 ]
 Trusted = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--trust", metavar="MODULE:CLASS", help="Code from outside that the model may import; may be repeated."
-    ),
+    list[str] | None, Option("--trust", metavar="MODULE:CLASS", help="Outside code that may be imported; repeatable.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no remarks; errors are still shown.")]
-ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder, as `train` writes it.")]
-InputFile = Annotated[str, typer.Argument(metavar="[FILE|-]", help="What to read; - is standard input.")]
+Quiet = Annotated[bool, Option("--quiet", help="Show errors only, no progress and no remarks.")]
+ModelFolder = Annotated[Path, Argument(metavar="MODEL", help="A model folder, as `train` writes it.")]
+InputFile = Annotated[str, Argument(metavar="[FILE|-]", help="What to read; - is standard input.")]
 
 BAD_INPUT, INTERRUPTED, OUTPUT_CLOSED = 2, 130, 141
 

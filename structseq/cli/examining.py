@@ -6,28 +6,21 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from structseq.cli.entrypoint import ModelFolder, Settings, Trusted
 
 Json = Annotated[
     str | None,
-    typer.Option(
-        "--json",
-        metavar="OUT",
-        help="Write the report, errors and all, as JSON; - is standard output, instead of the text.",
-    ),
+    Option("--json", metavar="OUT", help="Write the report as JSON; - is standard output, without text."),
 ]
-Errors = Annotated[int, typer.Option("--errors", metavar="N", min=0, help="How many errors to list.")]
-On = Annotated[
-    Path | None,
-    typer.Option("--on", metavar="FILE", help="Tagged data to watch the gates on; as on dev where not given."),
-]
+Errors = Annotated[int, Option("--errors", metavar="N", min=0, help="How many errors to list.")]
+On = Annotated[Path | None, Option("--on", metavar="FILE", help="Tagged data to measure the gates on; by default dev.")]
 
 
 def evaluate(
     model: ModelFolder,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Data with gold tags.")],
+    file: Annotated[Path, Argument(metavar="FILE", help="Data with gold tags.")],
     json: Json = None,
     errors: Errors = 0,
     settings: Settings = None,
@@ -56,10 +49,10 @@ def evaluate(
 
 
 def describe(model: ModelFolder, on: On = None, settings: Settings = None, trusted: Trusted = None) -> None:
-    """Say what a model is and has learned.
+    """Show what a model is and has learned.
 
-    Options, tags, vocabularies, weights, scores, origin, the strongest and weakest transitions, and how far its gates
-    open over each tag.
+    Options, tags, vocabularies, weights, scores, origin, the strongest and weakest transitions, and the mean gate
+    activations at each tag.
     """
     from structseq.cli.reading import data_options
     from structseq.data.reading import read_examples

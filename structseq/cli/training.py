@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from structseq.cli.entrypoint import Quiet, Settings, Trusted, remark
 
@@ -21,34 +22,19 @@ if TYPE_CHECKING:
     from structseq.run.corpus import Say
 
 
-Train = Annotated[Path, typer.Argument(metavar="TRAIN", help="The data to learn from.")]
-Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the model; new or empty.")]
+Train = Annotated[Path, Argument(metavar="TRAIN", help="The data to learn from.")]
+Output = Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder for the model; new or empty.")]
 Dev = Annotated[
-    Path | None,
-    typer.Option(
-        "--dev",
-        metavar="FILE",
-        help="The data to choose the best epoch by; without it a share of TRAIN is held out.",
-    ),
+    Path | None, Option("--dev", metavar="FILE", help="Chooses the best epoch; by default, a share of TRAIN.")
 ]
-Test = Annotated[Path | None, typer.Option("--test", metavar="FILE", help="Scored once, when all is decided.")]
-Config = Annotated[Path | None, typer.Option("--config", metavar="TOML", help="A file of options, TOML or JSON.")]
-Seed = Annotated[
-    int, typer.Option("--seed", metavar="N", min=0, max=2**63 - 1, help="Decides everything that is drawn.")
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")]
+Test = Annotated[Path | None, Option("--test", metavar="FILE", help="Scored once, with the finished model.")]
+Config = Annotated[Path | None, Option("--config", metavar="TOML", help="A file of options, TOML or JSON.")]
+Seed = Annotated[int, Option("--seed", metavar="N", min=0, max=2**63 - 1, help="Seed of all random numbers.")]
+Resume = Annotated[bool, Option("--resume", help="Resume the run in DIR.")]
 InitFrom = Annotated[
-    Path | None,
-    typer.Option(
-        "--init-from",
-        metavar="MODEL",
-        help="Start from this model's words and weights, as far as inputs, tags and widths match.",
-    ),
+    Path | None, Option("--init-from", metavar="MODEL", help="Start from its weights, where names and widths match.")
 ]
-SaveEvery = Annotated[
-    float,
-    typer.Option("--save-every", metavar="SECONDS", min=0, help="Seconds between checkpoints within an epoch."),
-]
+SaveEvery = Annotated[float, Option("--save-every", metavar="SECONDS", min=0, help="Between two checkpoints.")]
 
 
 def train(
@@ -66,9 +52,9 @@ def train(
     quiet: Quiet = False,
     trusted: Trusted = None,
 ) -> None:
-    """Train a tagger and score it.
+    """Train a model and score it.
 
-    After any interruption the same command with --resume goes on, to the same weights as without it.
+    After an interruption the same command with --resume continues, to the same weights.
     """
     from structseq.config import Options, load_options, parse_settings
     from structseq.data.tokenizer import tokenizer_of

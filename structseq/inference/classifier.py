@@ -39,8 +39,7 @@ class Classifier(Predictor):
     def classify(self, tokens: Any, **columns: Iterable[str]) -> Classification:
         """Classify one text, given as tokens with further columns by name, or one array of frames (L, F).
 
-        Raises `DataError` for a text (use `classify_text`), for tokens that are not strings, for frames of another
-        width than the model's, and for columns that do not fit.
+        Raises `DataError` for a text (use `classify_text`), for other input, and for wrong columns.
         """
         check_names(columns, self.columns)
         example = self.preprocessor.example({"tokens": tokens, **columns} if columns else tokens, "classify")
@@ -55,10 +54,7 @@ class Classifier(Predictor):
         return self.answer([self.preprocessor.audio(path, "classify_audio")])[0]
 
     def classify_many(self, sentences: Sequences, *, look_ahead: int = 256) -> Iterator[Classification]:
-        """Classify a stream of token lists, examples, mappings of columns, or frames, in order and in bounded memory.
-
-        An item that cannot be read raises `DataError` after the answers to all items before it.
-        """
+        """Classify a stream of token lists, `Example`, mappings of columns, or frames, as `Tagger.tag_many` does."""
         return self._sequences(sentences, "classify_many", look_ahead)
 
     def classify_texts(self, texts: Iterable[str], *, look_ahead: int = 256) -> Iterator[Classification]:

@@ -79,10 +79,7 @@ class Scorer(Predictor):
         return self.answer([self.preprocessor.text(text, "score_text")])[0]
 
     def score_texts(self, texts: Iterable[str], *, look_ahead: int = 256) -> Iterator[Score]:
-        """The probabilities of a stream of texts, in order and in bounded memory.
-
-        An item that is not a text raises `DataError` after the answers to all items before it.
-        """
+        """The probabilities of a stream of texts, in order, as `Tagger.tag_texts` does."""
         return self._texts(texts, "score_texts", look_ahead)
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Score]:

@@ -55,10 +55,9 @@ class Tagger(Predictor):
     def tag(
         self, tokens: Iterable[str], *, confidence: bool = True, marginals: bool = False, **columns: Iterable[str]
     ) -> Tagging:
-        """Tag one sentence, given as tokens; with further columns by name, if the model was trained with them.
+        """Tag one sentence, given as tokens, with the model's further columns by name.
 
-        Raises `DataError` for a text (use `tag_text`), for tokens that are not strings, and for columns that are
-        missing, unknown or of another length.
+        Raises `DataError` for a text (use `tag_text`), for tokens that are not strings, and for wrong columns.
         """
         check_names(columns, self.columns)
         example = self.preprocessor.example({"tokens": tokens, **columns} if columns else tokens, "tag")
@@ -81,12 +80,12 @@ class Tagger(Predictor):
         Parameters
         ----------
         sentences:
-            Token lists, `Example` (whose tags are not read), or mappings of column names to values. A sentence that
-            cannot be tagged raises `DataError` after the answers to all sentences before it.
+            Token lists, `Example`, or mappings of columns. An unreadable one raises `DataError` after the answers to
+            all sentences before it.
         confidence, marginals:
             Whether to compute `Tagging.confidence` and `Tagging.marginals`.
         look_ahead:
-            Sentences read ahead of the answer at most. More make batches of more even lengths, and faster tagging.
+            Sentences read ahead of the answer at most; more make batches more even, and tagging faster.
         """
         return self._sequences(sentences, "tag_many", look_ahead, OutputOptions(confidence, marginals))
 

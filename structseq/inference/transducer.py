@@ -63,10 +63,7 @@ class Transducer(Predictor):
         return [self._transduction(example, answer, log_prob) for answer, log_prob in answers]
 
     def transduce_many(self, sequences: Iterable[Any], *, look_ahead: int = 256) -> Iterator[Transduction]:
-        """Answer a stream of inputs as `transduce` takes them, in order and in bounded memory.
-
-        An item that cannot be read raises `DataError` after the answers to all items before it.
-        """
+        """Answer a stream of inputs of `transduce`, in order, as `Tagger.tag_many` does."""
         return self._sequences(sequences, "transduce_many", look_ahead)
 
     def predict(self, sequences: Iterable[Any]) -> list[tuple[str, ...]]:

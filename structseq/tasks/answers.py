@@ -59,15 +59,11 @@ class TaggedSpan:
     ----------
     start, end:
         Its tokens, half-open.
-    label:
-        Its type.
     confidence:
-        Posterior probability 0..1 of this span with this type, over all tag sequences; None if it was not requested, or
-        if the head's scores are not log-probabilities.
-    text:
-        The text from its first to its last character; without a text, its tokens joined by spaces.
-    start_char, end_char:
-        Its place in the text, in characters, half-open; None without a text.
+        Posterior probability 0..1 of this span with this label, over all tag sequences; None if not requested, or if
+        the head's scores are not log-probabilities.
+    text, start_char, end_char:
+        Its characters in the text, and their place, half-open; without a text, tokens joined by spaces, and None.
     """
 
     start: int
@@ -93,18 +89,15 @@ class Tagging(Answer):
     Attributes
     ----------
     tokens:
-        L strings; `TextToken` if they were cut from a text.
+        L strings; `TextToken` if they were cut from ``text``.
     tags:
-        L tags in ``scheme``, the scheme of the training files, as the head decides (`TaggingHead.decide`).
+        L tags in ``scheme``, the scheme of the training files.
     confidence:
-        Posterior probability of each of `spans`; if tags are plain, of each token's tag. None if it was not requested,
-        or if the head's scores are not log-probabilities (a margin's, without a temperature).
-    text:
-        What the tokens were cut from; None if tokens were given.
+        Posterior probability of each of `spans`, or of each tag if tags are plain; None as in `TaggedSpan`.
     marginals:
         For each token the probability of each tag; None if not requested.
     label, label_confidence:
-        The sentence's label, if the model predicts one, and its probability (None as for ``confidence``).
+        The sentence's label, if the model predicts one, and its probability.
     """
 
     tokens: tuple[str, ...]
@@ -211,12 +204,11 @@ class Classification(Answer):
     Attributes
     ----------
     label, confidence:
-        The most probable label and its probability 0..1; None if the scores are not log-probabilities yet (without a
-        dev set no temperature is fitted).
+        The most probable label and its probability; None if the scores are not log-probabilities.
     probabilities:
         Of each label, in the model's order; empty if ``confidence`` is None.
     tokens, text, audio:
-        The input: tokens, the text that they were cut from, and the recording's name, as far as they were given.
+        The input: tokens, the text that they were cut from, or the recording's name.
     """
 
     label: str
@@ -245,11 +237,11 @@ class Transduction(Answer):
     Attributes
     ----------
     answer, text:
-        Its symbols, and these joined: characters side by side, words with spaces.
+        Its symbols; the same as a text, with spaces between words.
     log_prob:
         Its exact log-probability in nats; None if the model has none.
     source:
-        For a record: ``source`` or ``audio``, the input.
+        The input, for a record: ``source`` or ``audio``.
     """
 
     answer: tuple[str, ...]
