@@ -45,7 +45,7 @@ def compare(
     settings: Settings = None,
     quiet: Quiet = False,
 ) -> int:
-    """Train every encoder with every head and every seed, and say which is best and how sure that is.
+    """Train every encoder with every head and every seed, and rank them with significance tests.
 
     After an interruption the same command continues; it may add encoders, heads and seeds to the same DIR, which
     holds comparison.csv, comparison.json, report.html and all models.

@@ -134,7 +134,7 @@ def _refuse(message: str) -> int:
 
 
 def _usage(problem: Any) -> str:
-    """Typer's message as a sentence of ours."""
+    """Typer's message in the style of all others."""
     message = problem.format_message()
     near = getattr(problem, "possibilities", None)
     if getattr(problem, "option_name", None) and message.startswith("No such option"):

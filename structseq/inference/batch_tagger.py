@@ -264,9 +264,9 @@ class TagMarginals:
         return patterns
 
     def _letters(self, label: str) -> dict[str, tuple[set[str], set[str]]]:
-        """The outer tags of one type, each with the relations its entity may have to the tokens before and after it.
+        """The outer tags of one type, each with the possible relations of its entity to the tokens before and after.
 
-        ``within``: the neighbour is of the entity; ``edge``: of no entity of this type; ``touch``: of another one.
+        ``within``: the neighbour is in the entity; ``edge``: it is in none of this type; ``touch``: it is in another.
         """
         letters: dict[str, tuple[set[str], set[str]]] = {}
         for opens, closes in product(("within", "edge", "touch"), repeat=2):
@@ -282,18 +282,13 @@ class TagMarginals:
 def _one_token(inner: Edges, opens: set[str], closes: set[str]) -> EdgePattern:
     """The pattern of a token of an entity, from the entity's possible relations to the two neighbours."""
     own = np.asarray(inner.first)
-    begins, goes_on, ends = (np.asarray(part) for part in (inner.begins, inner.continues, inner.ends))
-    into = {"within": goes_on, "edge": begins & ~own[:, None], "touch": begins & own[:, None]}
-    out = {"within": goes_on, "edge": ends & ~own[None, :], "touch": ends & own[None, :]}
-    nowhere = np.zeros_like(own)
+    begins, continues, ends = (np.asarray(part) for part in (inner.begins, inner.continues, inner.ends))
+    into = {"within": continues, "edge": begins & ~own[:, None], "touch": begins & own[:, None]}
+    out = {"within": continues, "edge": ends & ~own[None, :], "touch": ends & own[None, :]}
     return EdgePattern(
-        own if "edge" in opens else nowhere,
-        _any(into, opens),
-        np.zeros_like(goes_on),
-        _any(out, closes),
-        own if "edge" in closes else nowhere,
+        own & ("edge" in opens),
+        np.logical_or.reduce([into[name] for name in opens]),
+        np.zeros_like(continues),
+        np.logical_or.reduce([out[name] for name in closes]),
+        own & ("edge" in closes),
     )
-
-
-def _any(tables: dict[str, NDArray[np.bool_]], names: Sequence[str] | set[str]) -> NDArray[np.bool_]:
-    return np.logical_or.reduce([tables[name] for name in sorted(names)])

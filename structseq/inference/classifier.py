@@ -11,7 +11,6 @@ import torch
 from structseq.batch import batches
 from structseq.data.example import Example
 from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
-from structseq.inference.preprocessor import check_names
 from structseq.structures.chain import LinearChain
 from structseq.tasks.answers import Classification
 
@@ -41,9 +40,7 @@ class Classifier(Predictor):
 
         Raises `DataError` for a text (use `classify_text`), for other input, and for wrong columns.
         """
-        check_names(columns, self.columns)
-        example = self.preprocessor.example({"tokens": tokens, **columns} if columns else tokens, "classify")
-        return self.answer([example])[0]
+        return self.answer([self._with_columns(tokens, columns, "classify")])[0]
 
     def classify_text(self, text: str) -> Classification:
         """Classify a text, cut by the model's tokenizer."""
@@ -77,11 +74,11 @@ class Classifier(Predictor):
             distribution = model.distribution(model.inputs.encode(examples), self._table)
             assert isinstance(distribution, LinearChain)
             names = [answer for (answer,) in model.head.predicted(distribution)]
-            sure = output.confidence and distribution.calibrated
-            shares = distribution.marginals()[:, 0].double().tolist() if sure else None
+            calibrated = output.confidence and distribution.calibrated
+            rows = distribution.marginals()[:, 0].double().tolist() if calibrated else [()] * len(names)
         answers = []
-        for row, (example, name) in enumerate(zip(examples, names, strict=True)):
-            every = dict(zip(labels, shares[row], strict=True)) if shares is not None else {}
+        for example, name, probabilities in zip(examples, names, rows, strict=True):
+            every = dict(zip(labels, probabilities, strict=True)) if calibrated else {}
             tokens, text = example.inputs.get("tokens"), example.metadata.get("text")
             audio = self.preprocessor.source(example).get("audio")
             answers.append(Classification(name, every.get(name), every, tokens, text, audio))

@@ -13,7 +13,7 @@ from structseq.config import outside_classes
 from structseq.data.example import Example
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
-from structseq.inference.preprocessor import PREPROCESSORS
+from structseq.inference.preprocessor import PREPROCESSORS, check_names
 from structseq.model import Model
 from structseq.storage import StoredModel, load_model, model_files, save_model
 
@@ -81,6 +81,10 @@ class Predictor:
     def columns(self) -> tuple[str, ...]:
         """The columns that it needs beside the tokens."""
         return self.preprocessor.columns
+
+    def _with_columns(self, tokens: Any, columns: Mapping[str, Any], call: str) -> Example:
+        check_names(columns, self.columns)
+        return self.preprocessor.example({"tokens": tokens, **columns} if columns else tokens, call)
 
     # -- answering ---------------------------------------------------------------------------------------------------
 

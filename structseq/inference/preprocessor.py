@@ -31,6 +31,7 @@ class Preprocessor(ABC):
     """Input for one model; ``tokenizer`` is the name of the one for texts."""
 
     columns: tuple[str, ...] = ()  # the columns that the model needs beside the tokens
+    symbols: str | None = None  # what texts are cut into; None: by the tokenizer
 
     def __init__(self, model: Model, tokenizer: str) -> None:
         self.task, self.data = model.task, model.options.data
@@ -55,16 +56,16 @@ class Preprocessor(ABC):
         """The sequences of a file, ``-`` for standard input; ``remark`` takes warnings for the user."""
 
     @abstractmethod
-    def recut(self, example: Example) -> Example:
-        """An example of a file with its text cut again, as the training data were."""
-
-    @abstractmethod
     def source(self, example: Example) -> dict[str, Any]:
         """The input as it is written into a record: the text, or the recording's name."""
 
-    @abstractmethod
+    def recut(self, example: Example) -> Example:
+        """An example of a file with its text cut again, as the training data were."""
+        return example
+
     def join(self, symbols: Iterable[str]) -> str:
         """Symbols as a text: characters side by side if texts are cut into them, else words with spaces."""
+        return joined(symbols, self.symbols or "words")
 
 
 class TokenPreprocessor(Preprocessor):
@@ -103,9 +104,6 @@ class TokenPreprocessor(Preprocessor):
     def source(self, example: Example) -> dict[str, Any]:
         return {"source": self.join(example.tokens)}
 
-    def join(self, symbols: Iterable[str]) -> str:
-        return joined(symbols, self.symbols or "words")
-
 
 class FramePreprocessor(Preprocessor):
     """Frames and recordings."""
@@ -115,7 +113,7 @@ class FramePreprocessor(Preprocessor):
             _ = given.frames
             return given
         if isinstance(given, (str, bytes, Path)):
-            raise DataError(f"{where}: expected frames (L, F), found {str(given)[:60]!r}; files have their own way in")
+            raise DataError(f"{where}: expected frames (L, F), found {str(given)[:60]!r}; use the method for files")
         try:
             return Example.of_frames(given)
         except DataError as problem:
@@ -147,15 +145,9 @@ class FramePreprocessor(Preprocessor):
         first = next(examples, None)  # raises before anything is written
         return chain([] if first is None else [first], examples)
 
-    def recut(self, example: Example) -> Example:
-        return example
-
     def source(self, example: Example) -> dict[str, Any]:
         audio = example.metadata.get("audio") or example.source
         return {"audio": audio} if audio else {}
-
-    def join(self, symbols: Iterable[str]) -> str:
-        return joined(symbols, "words")
 
 
 PREPROCESSORS: dict[str, type[Preprocessor]] = {"tokens": TokenPreprocessor, "frames": FramePreprocessor}
@@ -178,7 +170,7 @@ def _lines(source: Source, data: DataOptions, remark: Remark) -> Iterator[str]:
         yield line
 
 
-# -- tokens from Python ---------------------------------------------------------------------------------------------
+# -- tokens from Python ------------------------------------------------------------------------------------------------
 
 
 def sentence_of(given: Any, columns: Sequence[str], where: str) -> Example:
@@ -206,7 +198,7 @@ def text_sentence(text: Any, tokenizer: Tokenizer, columns: Sequence[str], where
 def check_text(text: Any, columns: Sequence[str], where: str) -> None:
     """Raise `DataError` if ``text`` is not a string, or if the model needs columns, which a text does not have."""
     if not isinstance(text, str):
-        raise DataError(f"{where}: expected a text, found {_kind(text)}; tokens have a call of their own")
+        raise DataError(f"{where}: expected a text, found {_kind(text)}; use the method for tokens")
     if columns:
         raise DataError(
             f"{where}: the model needs the column {columns[0]!r} beside the tokens, which a text does not have; "

@@ -84,9 +84,13 @@ class Scorer(Predictor):
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Score]:
         task: Any = self.model.task
-        found = task.answers(self.model, examples, self._table)
-        return [self._score(example, each) for example, each in zip(examples, found, strict=True)]
-
-    def _score(self, example: Example, log_probs: TokenLogProbs) -> Score:
-        unknown = tuple(n for n, token in enumerate(example.tokens) if token not in self.model.tags.number)
-        return Score(example.tokens, unknown, log_probs, self.preprocessor.source(example))
+        known, rows = self.model.tags.number, task.answers(self.model, examples, self._table)
+        return [
+            Score(
+                example.tokens,
+                tuple(n for n, token in enumerate(example.tokens) if token not in known),
+                log_probs,
+                self.preprocessor.source(example),
+            )
+            for example, log_probs in zip(examples, rows, strict=True)
+        ]

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from structseq.data.example import Example
 from structseq.inference.batch_tagger import BatchTagger
 from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
-from structseq.inference.preprocessor import check_names
 from structseq.model import Model
 from structseq.spans import Scheme
 from structseq.tasks.answers import FrameTagging, Tagging
@@ -59,21 +58,14 @@ class Tagger(Predictor):
 
         Raises `DataError` for a text (use `tag_text`), for tokens that are not strings, and for wrong columns.
         """
-        check_names(columns, self.columns)
-        example = self.preprocessor.example({"tokens": tokens, **columns} if columns else tokens, "tag")
-        return self.answer([example], OutputOptions(confidence, marginals))[0]
+        return self.answer([self._with_columns(tokens, columns, "tag")], OutputOptions(confidence, marginals))[0]
 
     def tag_text(self, text: str, *, confidence: bool = True, marginals: bool = False) -> Tagging:
         """Tag a text, cut by the model's tokenizer; tokens and spans have their places in it."""
         return self.answer([self.preprocessor.text(text, "tag_text")], OutputOptions(confidence, marginals))[0]
 
     def tag_many(
-        self,
-        sentences: Sentences,
-        *,
-        confidence: bool = True,
-        marginals: bool = False,
-        look_ahead: int = 1024,
+        self, sentences: Sentences, *, confidence: bool = True, marginals: bool = False, look_ahead: int = 1024
     ) -> Iterator[Tagging]:
         """Tag a stream of sentences, in order and in bounded memory.
 

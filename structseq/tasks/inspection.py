@@ -190,7 +190,7 @@ def _check_repetitions(found: Inspected) -> None:
     answers = [{each.targets.get("tags", each.targets.get("target")) for each in group} for group in twice]
     contrary = [group for group, different in zip(twice, answers, strict=True) if len(different) > 1]
     if contrary:
-        found.add("contradictions", f"{len(contrary):,} sentences stand more than once with different answers")
+        found.add("contradictions", f"{len(contrary):,} sentences occur more than once with different answers")
         found.add_places([" and ".join(dict.fromkeys(example.source for example in group[:3])) for group in contrary])
 
 
@@ -214,7 +214,7 @@ def compare_files(checked: Sequence[Inspected], data: DataOptions) -> Iterator[s
         tokens = [token for example in part.examples for token in example.tokens]
         unknown = sum(token not in words for token in tokens)
         yield (
-            f"  {one_line(str(part.path))}: {shared:,} of {len(part.examples):,} sentences stand in "
+            f"  {one_line(str(part.path))}: {shared:,} of {len(part.examples):,} sentences occur in "
             f"{one_line(str(train.path))} too; {unknown:,} of {len(tokens):,} tokens "
             f"({100 * unknown / max(len(tokens), 1):.1f}%) do not occur in it"
         )

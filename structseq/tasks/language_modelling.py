@@ -23,7 +23,7 @@ from structseq.tasks.base import Card, Report, Task
 class LanguageModelTask(Task):
     """The next token, forwards and backwards; no example needs an answer."""
 
-    noun, title, summary = "tokens", "a language model", "no answers asked for"
+    noun, title, summary = "tokens", "a language model", "no gold answers needed"
 
     @classmethod
     def check_options(cls, options: Options) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ from structseq.data.options import DataOptions
 from structseq.data.reading import reader_options
 from structseq.data.textfile import Target, writing
 from structseq.errors import ConfigError, DataError
-from structseq.spans import REPAIRS, Scheme, TagError, repair, scheme_of
-from structseq.spans import convert as converted
+from structseq.spans import REPAIRS, Scheme, TagError, convert, repair, scheme_of
 from structseq.tasks.legality import find_scheme, refuse_illegal, with_place
 
 
@@ -33,38 +33,28 @@ def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | N
     if wanted is not None and scheme.plain != wanted.plain:
         found = "plain, such as parts of speech, and are no spans" if scheme.plain else f"spans in {scheme}"
         raise DataError(f"the tags are {found}; they cannot be written as {wanted}", file=source)
-    retagging = _Retagging(data, scheme, wanted or scheme)
+    tags = partial(_converted, data=data, scheme=scheme, to=wanted or scheme)
     own = detect_format(source) if data.format == "auto" else data.format
     into = own if target == str(source) else _format_of(target, own)
     if into == own and FORMATS[into].verbatim is not None:
         with writing(target, encoding=data.encoding) as file:
             for block in read_verbatim(source, data.format, **reader_options(data)):
-                file.write(block.text if block.example is None else block.retag(retagging.tags(block.example)))
+                file.write(block.text if block.example is None else block.retag(tags(block.example)))
     else:
-        options: dict[str, Any] = {"field": data.field, "tokenizer": data.tokenizer, "scheme": retagging.target}
-        write(target, map(retagging.example, examples), into, **options)
+        options: dict[str, Any] = {"field": data.field, "tokenizer": data.tokenizer, "scheme": wanted or scheme}
+        retagged = (replace(each, targets={**each.targets, "tags": tags(each)}) for each in examples)
+        write(target, retagged, into, **options)
 
 
-class _Retagging:
-    """Tags of one scheme, converted to another."""
-
-    def __init__(self, data: DataOptions, scheme: Scheme, target: Scheme) -> None:
-        self.data, self.scheme, self.target = data, scheme, target
-
-    def tags(self, example: Example) -> tuple[str, ...]:
-        """Raises `DataError`, with file and line, if the target scheme cannot hold the spans."""
-        tags = example.tags
-        if self.data.repair is not None:
-            tags = repair(tags, self.scheme, self.data.repair)
-        try:
-            return converted(tags, self.scheme, self.target)
-        except TagError as problem:
-            raise with_place(problem, [example], self.data) from None
-        except DataError as problem:
-            raise DataError(problem.message, file=example.source or None) from None
-
-    def example(self, example: Example) -> Example:
-        return replace(example, targets={**example.targets, "tags": self.tags(example)})
+def _converted(example: Example, *, data: DataOptions, scheme: Scheme, to: Scheme) -> tuple[str, ...]:
+    """The example's tags in another scheme; raises `DataError`, with file and line, if it cannot hold the spans."""
+    tags = example.tags if data.repair is None else repair(example.tags, scheme, data.repair)
+    try:
+        return convert(tags, scheme, to)
+    except TagError as problem:
+        raise with_place(problem, [example], data) from None
+    except DataError as problem:
+        raise DataError(problem.message, file=example.source or None) from None
 
 
 def _format_of(target: Target, own: str) -> str:

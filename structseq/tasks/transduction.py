@@ -90,7 +90,7 @@ class FrameTranscriptionTask(TranscriptionTask):
 class ReconstructionTask(SymbolTask):
     """The tokens or frames of the input again, from one vector; no example needs an answer."""
 
-    title, summary = "an autoencoder", "no answers asked for"
+    title, summary = "an autoencoder", "no gold answers needed"
 
     @classmethod
     def gold(cls, example: Example) -> Any:
