@@ -15,8 +15,8 @@ from structseq.model import Model
 
 
 class Embedder(Predictor):
-    """Turns sequences into vectors: an autoencoder's bottleneck, a classifier's pooled states, or the mean of the
-    encoder's states for any other model. See `Predictor` for loading and saving.
+    """Turns sequences into vectors: an autoencoder's bottleneck, a classifier's pooled states, else the mean of the
+    encoder's states. See `Predictor` for loading and saving.
 
     Examples
     --------
@@ -33,11 +33,7 @@ class Embedder(Predictor):
         """Any model will do: it has states."""
 
     def embed(self, sequences: Iterable[Any], *, look_ahead: int = 1024) -> np.ndarray:
-        """(N, width) float32 vectors of sequences, each an `Example`, a list of tokens, a mapping of columns, or an
-        array of frames (L, F).
-
-        Raises `DataError` for anything else, and for a column that is missing.
-        """
+        """(N, width) float32 vectors of sequences, as `Preprocessor.example` takes them; raises `DataError`."""
         if isinstance(sequences, (str, bytes)):
             raise DataError("embed: expected sequences, found a text; use embed_text")
         vectors = list(self._sequences(sequences, "embed", look_ahead))

@@ -129,10 +129,7 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: str | Path, *, trusted: Collection[str] = (), device: str = "cpu") -> Self:
-        """Load a model folder; ``trusted`` as in `structseq.storage.load_model`.
-
-        Warns of an older format version. Raises `ModelFileError` for a damaged folder, or one that is no model.
-        """
+        """Load a model folder; arguments and errors as for `structseq.storage.load_model`."""
         return cls.of(load_model(folder, trusted=trusted), device=device)
 
     @classmethod

@@ -19,12 +19,10 @@ class Score(Answer):
 
     Attributes
     ----------
-    tokens:
-        L strings.
     unknown:
-        The positions of unknown tokens: their probability is that of any unknown token.
+        The positions of unknown tokens; each has the probability of any unknown token.
     log_probs:
-        By direction (``forwards``, ``backwards``), L + 1 log-probabilities in nats, of the tokens and the end.
+        By direction (``forwards``, ``backwards``), L + 1 log-probabilities in nats: of the L tokens and the end.
     source:
         For a record: ``source``, the text.
     """

@@ -33,10 +33,7 @@ class Transducer(Predictor):
         return tuple(self.model.output_symbols)
 
     def transduce(self, given: Any) -> Transduction:
-        """Answer one sequence: an `Example`, a list of tokens, or an array of frames (L, F).
-
-        Raises `DataError` for anything else, and for frames of another width than the model's.
-        """
+        """Answer one `Example`, list of tokens, or array of frames (L, F); raises `DataError` for anything else."""
         return self.answer([self.preprocessor.example(given, "transduce")])[0]
 
     def transduce_text(self, text: str) -> Transduction:

@@ -1,7 +1,4 @@
-"""Transduction: a sequence of its own length for each sequence (Graves 2012); and reconstruction of the input.
-
-Graves 2012, "Sequence transduction with recurrent neural networks".
-"""
+"""Transduction (a sequence of its own length for each sequence), and reconstruction of the input."""
 
 from __future__ import annotations
 
@@ -42,7 +39,8 @@ class SymbolTask(Task):
 
 
 class TransductionTask(SymbolTask):
-    """Symbols from tokens or frames: a date from its description, digits from a recording."""
+    """Symbols from tokens or frames: digits from a recording (Graves 2012, "Sequence transduction with recurrent neural
+    networks")."""
 
     required_targets = ("target",)
     title, summary = "a transducer", "answers of their own length"
