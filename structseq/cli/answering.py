@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from structseq.cli.entrypoint import InputFile, ModelFolder, Settings, Trusted, remark
+from structseq.cli.entrypoint import (
+    InputFile,
+    ModelFolder,
+    Settings,
+    Trusted,
+    answering_options,
+    refuse_own_source,
+    remark,
+)
 
 if TYPE_CHECKING:
     from structseq.data.options import DataOptions
@@ -53,7 +61,6 @@ def tag(
     jsonl: records with "tokens" or "text" gain "tags" and "spans". text: one JSON record for each line.
     A model that answers with a label or a sequence writes one JSON record for each input, in any format.
     """
-    from structseq.cli.reading import answering_options, refuse_own_source
     from structseq.data.textfile import writing
     from structseq.errors import ConfigError
     from structseq.inference import Embedder, OutputOptions, Tagger, predictor_of
@@ -176,7 +183,6 @@ def embed(
     """
     import numpy as np
 
-    from structseq.cli.reading import answering_options, refuse_own_source
     from structseq.data.textfile import replacing, writing
     from structseq.errors import ConfigError
     from structseq.inference import Embedder

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from structseq.cli.entrypoint import BAD_INPUT, Settings, remark
+from structseq.cli.entrypoint import BAD_INPUT, Settings, data_options, remark
 
 REFUSED = 1
 
@@ -21,7 +21,6 @@ def check(
 
     Exit status 1: training would refuse a file.
     """
-    from structseq.cli.reading import data_options
     from structseq.data.modality import modality_of
     from structseq.errors import DataError
     from structseq.tasks.inspection import compare_files, heading, inspect_file, type_table
@@ -72,7 +71,6 @@ def convert(
 
     Between column files only the tag column changes; all other bytes stay.
     """
-    from structseq.cli.reading import data_options
     from structseq.tasks.retagging import convert_file
 
     data = data_options(settings or [])

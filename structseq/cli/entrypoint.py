@@ -1,4 +1,4 @@
-"""What all commands share: options, usage checks, and errors as one sentence with an exit status."""
+"""What all commands share: options, usage checks, and errors as one sentence and an exit status."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import errno
 import os
 import sys
 import warnings
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
 from typer.core import TyperCommand, TyperGroup
 
 from structseq.data.textfile import one_line
-from structseq.errors import StructseqError
+from structseq.errors import ConfigError, StructseqError
+
+if TYPE_CHECKING:
+    from structseq.data.options import DataOptions
+    from structseq.model import Model
 
 # Both classes are public as the parents of `typer.BadParameter`; their module differs between typer's versions.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -143,3 +149,54 @@ def _usage(problem: Any) -> str:
     context = getattr(problem, "ctx", None)
     where = f" ({context.command_path} --help shows how)" if context is not None else ""
     return f"{message[:1].lower()}{message[1:].rstrip('.')}{where}"
+
+
+# -- options and files of a command ------------------------------------------------------------------------------------
+
+
+def data_options(settings: Sequence[str], below: DataOptions | None = None) -> DataOptions:
+    """The ``data`` options of ``--set``, over those ``below`` (a model's; None: the defaults)."""
+    from structseq.config import Options, merge, parse_settings
+    from structseq.data.options import DataOptions
+
+    table = parse_settings(settings)
+    others = [name for name in table if name != "data"]
+    if others:
+        Options.of(table)  # raises if it is unknown
+        raise ConfigError(f"--set {others[0]}: expected an option of how files are read, such as data.tag_column=3")
+    values = merge(below.model_dump() if below else {}, table.get("data", {}))
+    return DataOptions.checked(values, prefix="data")
+
+
+def answering_options(settings: Sequence[str], model: Model) -> DataOptions:
+    """The ``data`` options to read files for a trained ``model``; sets its beam if ``head.beam`` is given.
+
+    Raises `ConfigError` for options that are part of the model.
+    """
+    from structseq.config import Options, parse_settings
+
+    beam = [setting for setting in settings if setting.partition("=")[0].strip() == "head.beam"]
+    if beam:
+        if not hasattr(model.head, "beam"):
+            raise ConfigError(f"--set {beam[0]}: this model's head, {model.options.head.type}, searches with no beam")
+        head = {"head": {"type": model.options.head.type}}
+        setattr(model.head, "beam", Options.of(head, parse_settings(beam)).head.to_dict()["beam"])  # noqa: B010 - of some heads alone
+    data = data_options([setting for setting in settings if setting not in beam], model.options.data)
+    before, now = (model.modality.input_options(options) for options in (model.options.data, data))
+    for name in before:
+        if now[name] != before[name]:
+            raise ConfigError(
+                f"--set {name}: the model was trained on inputs made with {before[name]!r}, found {now[name]!r}; "
+                "leave it out"
+            )
+    return data
+
+
+def refuse_own_source(file: str, output: Path | None) -> None:
+    """Raise `ConfigError` if the output would replace the file that is read."""
+    if output is None or file == "-":
+        return
+    for each in (Path(file), *(Path(file).iterdir() if Path(file).is_dir() else ())):  # or a folder of three files
+        with suppress(OSError):
+            if output.samefile(each):
+                raise ConfigError(f"--output {output}: this is the file that is read; name another one")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from structseq.cli.entrypoint import ModelFolder, Settings, Trusted
+from structseq.cli.entrypoint import ModelFolder, Settings, Trusted, answering_options, data_options
 
 Json = Annotated[
     str | None,
@@ -29,7 +29,6 @@ def evaluate(
     """Score a model on a file: per type, micro and macro, seen and unseen entities, confusion, errors."""
     from json import dumps
 
-    from structseq.cli.reading import answering_options
     from structseq.data.textfile import writing
     from structseq.run import read_gold
     from structseq.storage import load_model
@@ -54,7 +53,6 @@ def describe(model: ModelFolder, on: On = None, settings: Settings = None, trust
     Options, tags, vocabularies, weights, scores, origin, the strongest and weakest transitions, and the mean gate
     activations at each tag.
     """
-    from structseq.cli.reading import data_options
     from structseq.data.reading import read_examples
     from structseq.errors import ConfigError
     from structseq.gate_activations import mean_gate_activations
