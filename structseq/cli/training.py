@@ -101,7 +101,7 @@ def _train(options: Options, files: Parts, destination: Destination, start: Star
 
 
 def _say_nothing(message: str) -> None:
-    """For --quiet."""
+    """Instead of `remark`, for --quiet."""
 
 
 def _how_to_resume(folder: RunFolder, command: str, *, resume: bool) -> str:

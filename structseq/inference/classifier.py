@@ -47,7 +47,7 @@ class Classifier(Predictor):
         return self.answer([self.preprocessor.text(text, "classify_text")])[0]
 
     def classify_audio(self, path: str | Path) -> Classification:
-        """Classify a recording; raises `DataError` if the file is no recording."""
+        """Classify a recording; raises `DataError` if the file is not a recording."""
         return self.answer([self.preprocessor.audio(path, "classify_audio")])[0]
 
     def classify_many(self, sentences: Sequences, *, look_ahead: int = 256) -> Iterator[Classification]:

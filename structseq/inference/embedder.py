@@ -44,7 +44,7 @@ class Embedder(Predictor):
         return self.answer([self.preprocessor.text(text, "embed_text")])[0]
 
     def embed_audio(self, path: str | Path) -> np.ndarray:
-        """(width,) the vector of a recording; raises `DataError` if the file is no recording."""
+        """(width,) the vector of a recording; raises `DataError` if the file is not a recording."""
         return self.answer([self.preprocessor.audio(path, "embed_audio")])[0]
 
     @property

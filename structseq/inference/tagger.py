@@ -113,7 +113,7 @@ class FrameTagger(Predictor):
         return self.answer([self.preprocessor.example(frames, "tag")])[0]
 
     def tag_audio(self, path: str | Path) -> FrameTagging:
-        """Tag a recording; raises `DataError` if the file is no recording."""
+        """Tag a recording; raises `DataError` if the file is not a recording."""
         return self.answer([self.preprocessor.audio(path, "tag_audio")])[0]
 
     def tag_many(self, sequences: Iterable[Any], *, look_ahead: int = 256) -> Iterator[FrameTagging]:

@@ -41,7 +41,7 @@ class Transducer(Predictor):
         return self.answer([self.preprocessor.text(text, "transduce_text")])[0]
 
     def transduce_audio(self, path: str | Path) -> Transduction:
-        """Answer a recording; raises `DataError` if the file is no recording."""
+        """Answer a recording; raises `DataError` if the file is not a recording."""
         return self.answer([self.preprocessor.audio(path, "transduce_audio")])[0]
 
     def ranked(self, given: Any, k: int, *, beam: int | None = None) -> list[Transduction]:
