@@ -1,7 +1,7 @@
 """structseq: sequence labelling with recurrent encoders and structured heads.
 
-The public names below are resolved on first use (PEP 562), so that ``import structseq`` loads neither torch nor
-NumPy; reading a corpus or scoring a file never loads torch at all.
+The public names are imported on first use (PEP 562): ``import structseq`` loads neither torch nor NumPy, and reading a
+corpus or scoring a file never loads torch.
 """
 
 from __future__ import annotations
@@ -47,38 +47,25 @@ __all__ = [
     "scheme_of",
 ]
 
-_HOMES = {
-    "CRF": "structseq.crf",
-    "Classifier": "structseq.inference",
-    "ConfigError": "structseq.errors",
-    "Corpus": "structseq.data.corpus",
-    "DataError": "structseq.errors",
-    "Embedder": "structseq.inference",
-    "Example": "structseq.data.example",
-    "FrameTagger": "structseq.inference",
-    "ModelFileError": "structseq.errors",
-    "Report": "structseq.evaluation",
-    "Scheme": "structseq.spans",
-    "SequenceClassifier": "structseq.estimator",
-    "SequenceTagger": "structseq.estimator",
-    "Span": "structseq.spans",
-    "StructseqError": "structseq.errors",
-    "Tagger": "structseq.inference",
-    "TrainingError": "structseq.errors",
-    "Transducer": "structseq.inference",
-    "evaluate": "structseq.evaluation",
-    "read": "structseq.data.formats",
-    "scheme_of": "structseq.spans",
+_NAMES = {
+    "crf": "CRF",
+    "data.corpus": "Corpus",
+    "data.example": "Example",
+    "data.formats": "read",
+    "errors": "ConfigError DataError ModelFileError StructseqError TrainingError",
+    "estimator": "SequenceClassifier SequenceTagger",
+    "evaluation": "Report evaluate",
+    "inference": "Classifier Embedder FrameTagger Tagger Transducer",
+    "spans": "Scheme Span scheme_of",
 }
+_HOMES = {name: f"structseq.{module}" for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the module that holds ``name``, and remember the name so that this runs once for each."""
-    home = _HOMES.get(name)
-    if home is None:
+    """Import the module that holds ``name``, and keep the name here."""
+    if name not in _HOMES:
         raise AttributeError(f"module 'structseq' has no attribute {name!r}")
-    value = getattr(import_module(home), name)
-    globals()[name] = value
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return value
 
 

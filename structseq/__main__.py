@@ -1,8 +1,7 @@
-"""The command line's door: settings that must stand before torch is loaded, then `structseq.cli`.
+"""The command line's entry: sets how OpenMP threads wait before torch is loaded, then calls `structseq.cli`.
 
-How long an idle OpenMP thread spins before it sleeps is read from the environment once, when torch loads its OpenMP
-library. Spinning is cheap on a quiet machine and ruinous on a busy one, where the spinning thread holds the very core
-that the working one waits for. Programs that only ``import structseq`` keep their own settings.
+The OpenMP library reads once how long an idle thread spins before it sleeps. On a busy machine a spinning thread takes
+the core of a working one. ``import structseq`` alone changes nothing.
 """
 
 from __future__ import annotations
@@ -11,17 +10,17 @@ import os
 import sys
 from collections.abc import MutableMapping
 
-# The user's word on waiting, in any OpenMP library: where one of these is set, nothing is added.
+# The user's settings, in any OpenMP library: if one of these is set, nothing is added.
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
-# libgomp (torch's Linux wheels) counts turns of the waiting loop; LLVM's and Intel's (macOS, conda) milliseconds.
+# Turns of the waiting loop in libgomp (torch's Linux wheels); milliseconds in LLVM's and Intel's (macOS, conda).
 _DEFAULTS = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
 
 
 def set_threading_defaults(environment: MutableMapping[str, str] = os.environ) -> dict[str, str]:
-    """Let idle OpenMP threads sleep soon, unless the user has said how they should wait.
+    """Let idle OpenMP threads sleep soon, unless the user's environment says otherwise; returns what was set.
 
-    Must run before torch is imported; returns what was set.
+    Call it before torch is imported.
 
     >>> set_threading_defaults({"OMP_WAIT_POLICY": "active"})
     {}
@@ -35,7 +34,7 @@ def set_threading_defaults(environment: MutableMapping[str, str] = os.environ) -
 
 
 def main() -> int:
-    """Run the command line; the exit status."""
+    """Run the command line and return the exit status."""
     set_threading_defaults()
     from structseq import cli
 

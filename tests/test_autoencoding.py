@@ -167,7 +167,7 @@ def test_from_the_command_line_and_as_a_start_for_a_tagger(tmp_path: Path, capsy
     few.write_text("from O\nOslo B-city\n\nMonday B-day\n")
     own = [*tiny(), "--set", "head.type=autoencode"]
     done = call(capsys, "train", tagged, "--dev", tagged, "--output", tmp_path / "auto", *own)
-    assert done.status == 0 and "no answers asked for" in done.err and "symbol error rate" in done.out
+    assert done.status == 0 and "no gold answers needed" in done.err and "symbol error rate" in done.out
     assert call(capsys, "evaluate", tmp_path / "auto", tagged).status == 0
     done = call(capsys, "embed", tmp_path / "auto", tagged)
     records = [json.loads(line) for line in done.out.splitlines()]

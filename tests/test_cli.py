@@ -436,7 +436,7 @@ def test_check_finds_nothing_wrong_with_good_files(command: Command, home: Path)
     assert (done.status, done.err) == (0, "")
     for told in ("2 columns between tabs", "32, of ", "BIO, found from the data", "64 entities of 2 types", "none"):
         assert told in done.out
-    assert "sentences stand in" in done.out and "train.conll  dev.conll  test.conll" in done.out
+    assert "sentences occur in" in done.out and "train.conll  dev.conll  test.conll" in done.out
 
 
 def test_check_finds_what_training_would_refuse_and_what_is_odd(command: Command, home: Path, tmp_path: Path) -> None:
@@ -593,7 +593,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     out = tmp_path / "my model"
     words = ["train", home / "train.conll", "--dev", home / "dev.conll", "--output", out, *tiny(5)]
     with monkeypatch.context() as patch:
-        patch.setattr("structseq.cli.progress.showing", stopping_after(6, number))
+        patch.setattr("structseq.cli.training.showing", stopping_after(6, number))
         done = command(*words)
     assert (done.status, done.out) == (130, "")
     last = done.err.splitlines()[-1]

@@ -1,8 +1,8 @@
-"""The command line: each command declares its options beside its work, in a file of its own.
+"""The command line: each command declares its options beside its work.
 
 Results go to standard output, errors and progress to standard error. Exit status: 0 done; 1 `check` found what training
-would refuse, or a trial of `compare` failed; 2 input that cannot be used, with one sentence that says why; 130 stopped
-by Ctrl-C or SIGTERM; 141 nobody reads the output any more. Nothing heavy is imported before a command runs.
+would refuse, or a trial of `compare` failed; 2 unusable input, with one sentence that says why; 130 stopped by Ctrl-C
+or SIGTERM; 141 the reader of the output has ended. Nothing heavy is imported before a command runs.
 """
 
 from __future__ import annotations
@@ -11,16 +11,12 @@ from typing import Annotated
 
 import typer
 
-from structseq.cli.arguments import Command, Commands
-from structseq.cli.checking import check
+from structseq.cli.answering import embed, tag
 from structseq.cli.comparing import compare
-from structseq.cli.converting import convert
-from structseq.cli.describing import describe
-from structseq.cli.embedding import embed
-from structseq.cli.entrypoint import run_safely
-from structseq.cli.evaluating import evaluate
+from structseq.cli.datafiles import check, convert
+from structseq.cli.entrypoint import Command, Commands, run_safely
+from structseq.cli.examining import describe, evaluate
 from structseq.cli.options import options
-from structseq.cli.tagging import tag
 from structseq.cli.training import train
 
 app = typer.Typer(
@@ -36,7 +32,7 @@ for command in (check, convert, train, evaluate, tag, embed, describe, compare, 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit status."""
+    """Run one command and return the exit status."""
     return run_safely(app, arguments)
 
 

@@ -8,44 +8,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
-from structseq.cli.arguments import Quiet, Settings
-from structseq.cli.entrypoint import remark
+from structseq.cli.entrypoint import Quiet, Settings, remark
 
 if TYPE_CHECKING:
     from structseq.experiment import Comparison, Trial, WorkResult
     from structseq.experiment.compare import OnResult, OnTick
     from structseq.run.corpus import Say
 
-# Exit status where a trial failed
-FAILED = 1
+FAILED = 1  # exit status if a trial failed
 
-
-Train = Annotated[Path, typer.Argument(metavar="TRAIN", help="The data to learn from.")]
-Dev = Annotated[Path, typer.Option("--dev", metavar="FILE", help="The data to choose the best epoch by.")]
-Output = Annotated[
-    Path,
-    typer.Option("--output", "-o", metavar="DIR", help="Folder for all trials; new, or of the same comparison."),
-]
-Test = Annotated[
-    Path | None, typer.Option("--test", metavar="FILE", help="What systems are ranked on; dev where not given.")
-]
-Encoders = Annotated[
-    str | None,
-    typer.Option("--encoders", metavar="NAMES", help="For example lstm,elman,lstm[layers=2;width=100]."),
-]
-Heads = Annotated[
-    str | None, typer.Option("--heads", metavar="NAMES", help="For example crf,softmax,crf[scheme=BIOES].")
-]
-Seeds = Annotated[str, typer.Option("--seeds", metavar="NUMBERS", help="For example 0,1,2.")]
+Train = Annotated[Path, Argument(metavar="TRAIN", help="The data to learn from.")]
+Dev = Annotated[Path, Option("--dev", metavar="FILE", help="The data to choose the best epoch by.")]
+Output = Annotated[Path, Option("--output", "-o", metavar="DIR", help="New, or the folder of the same comparison.")]
+Test = Annotated[Path | None, Option("--test", metavar="FILE", help="The data to rank systems on; by default dev.")]
+Encoders = Annotated[str | None, Option("--encoders", metavar="NAMES", help="Such as lstm,elman,lstm[layers=2].")]
+Heads = Annotated[str | None, Option("--heads", metavar="NAMES", help="Such as crf,softmax,crf[scheme=BIOES].")]
+Seeds = Annotated[str, Option("--seeds", metavar="NUMBERS", help="Such as 0,1,2.")]
 Jobs = Annotated[
-    int | None,
-    typer.Option("--jobs", metavar="N", min=1, help="Trials at once, each on one thread; all cores if not given."),
+    int | None, Option("--jobs", metavar="N", min=1, help="Trials at once, each on one thread; by default, one a core.")
 ]
-Config = Annotated[
-    Path | None, typer.Option("--config", metavar="TOML", help="A file of options for all trials, TOML or JSON.")
-]
+Config = Annotated[Path | None, Option("--config", metavar="TOML", help="Options for all trials, TOML or JSON.")]
 
 
 def compare(
@@ -61,32 +45,29 @@ def compare(
     settings: Settings = None,
     quiet: Quiet = False,
 ) -> int:
-    """Train every encoder with every head and every seed, and say which is best and how sure that is.
+    """Train every encoder with every head and every seed, and rank them with significance tests.
 
-    After any interruption the same command goes on; more encoders, heads or seeds may be added to the same DIR.
-    It holds comparison.csv, comparison.json and report.html, and each trial's model.
+    After an interruption the same command continues; it may add encoders, heads and seeds to the same DIR, which
+    holds comparison.csv, comparison.json, report.html and all models.
     """
     from structseq.experiment.compare import Experiment
     from structseq.experiment.table import as_text
     from structseq.run import Parts
 
-    def say(message: str) -> None:
-        if not quiet:
-            remark(message)
-
+    say: Say = (lambda message: None) if quiet else remark
     comparison = Experiment(
         Parts(train, dev, test), output, lambda trials, done: showing(trials, done, quiet=quiet), say,
         encoders=encoders, heads=heads, seeds=seeds, jobs=jobs, config=config, settings=settings or [],
     ).run()  # fmt: skip
     try:
-        _page(comparison, output, say)
-    finally:  # whatever becomes of the page, here is the table
+        _write_page(comparison, output, say)
+    finally:  # the table is printed even if the page fails
         print(as_text(comparison), flush=True)
     return FAILED if comparison.failed else 0
 
 
-def _page(comparison: Comparison, output: Path, say: Say) -> None:
-    """The report for a browser; without it all else is done."""
+def _write_page(comparison: Comparison, output: Path, say: Say) -> None:
+    """Write report.html, if Matplotlib and Jinja are installed."""
     if not comparison.systems:
         return
     try:
@@ -107,7 +88,7 @@ def _page(comparison: Comparison, output: Path, say: Say) -> None:
 
 @contextmanager
 def showing(trials: int, done: int, *, quiet: bool) -> Iterator[tuple[OnTick | None, OnResult]]:
-    """Within the block: what is called now and then with the running trials, and with every trial that ended."""
+    """Within the block: a callback for the running trials, called regularly, and one for each trial that ended."""
     if quiet:
         yield None, lambda ended, done: None
     elif sys.stderr.isatty():
@@ -118,7 +99,7 @@ def showing(trials: int, done: int, *, quiet: bool) -> Iterator[tuple[OnTick | N
 
 
 def _lines(ended: WorkResult, done: int, trials: int) -> list[str]:
-    """What is told of a trial that ended."""
+    """Lines about a trial that ended."""
     trial: Trial = ended.work
     name = f"{trial.system}, seed {trial.seed}"
     if ended.status == "failed":
@@ -126,10 +107,9 @@ def _lines(ended: WorkResult, done: int, trials: int) -> list[str]:
     if ended.status == "stopped":
         return [f"{name}: stopped in epoch {len(trial.epochs) + 1}"]
     record = trial.record
-    scores = {part: found["score"] for part, found in record.parts.items()} if record else {}
-    told = ", ".join(f"{part} {100 * score:.2f}" for part, score in scores.items())
+    scores = ", ".join(f"{part} {100 * found['score']:.2f}" for part, found in record.parts.items()) if record else ""
     seconds = f"{record.training['seconds']:.1f} s" if record else ""
-    return [f"{done}/{trials}  {name}: {told}  {seconds}", *ended.remarks]
+    return [f"{done}/{trials}  {name}: {scores}  {seconds}", *ended.remarks]
 
 
 @contextmanager
@@ -149,23 +129,23 @@ def _live(trials: int, done: int) -> Iterator[tuple[OnTick, OnResult]]:
     def tick(running: list[Trial]) -> None:
         table = Table("running", "epoch", "dev", "best", box=None, pad_edge=False)
         for trial in running:
-            table.add_row(*map(Text, _where(trial)))
+            table.add_row(*map(Text, _progress_of(trial)))
         live.update(Group(table, bar) if running else bar, refresh=True)
 
-    def told(ended: WorkResult, done: int) -> None:
+    def report(ended: WorkResult, done: int) -> None:
         bar.update(task, completed=done)
         for line in _lines(ended, done, trials):
             console.print(Text(line))
 
     with Live(bar, console=console, auto_refresh=False) as live:
         try:
-            yield tick, told
+            yield tick, report
         finally:
             live.update(bar, refresh=True)
 
 
-def _where(trial: Trial) -> list[str]:
-    """How far a running trial is, from its journal."""
+def _progress_of(trial: Trial) -> list[str]:
+    """The last epoch of a running trial, from its journal."""
     name, epochs = f"{trial.system}, seed {trial.seed}", trial.epochs
     if not epochs:
         return [name, "", "", ""]

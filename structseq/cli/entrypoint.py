@@ -1,36 +1,106 @@
-"""The way out of every command: errors as one sentence on standard error, and the exit status."""
+"""What all commands share: options, usage checks, and errors as one sentence and an exit status."""
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, TextIO
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
+from typer.core import TyperCommand, TyperGroup
 
-from structseq.cli.arguments import CommandLineError, NobodyReads, Stopped
 from structseq.data.textfile import one_line
-from structseq.errors import StructseqError
+from structseq.errors import ConfigError, StructseqError
 
-BAD_INPUT, INTERRUPTED, NOBODY_READS = 2, 130, 141
+if TYPE_CHECKING:
+    from structseq.data.options import DataOptions
+    from structseq.model import Model
+
+# Both classes are public as the parents of `typer.BadParameter`; their module differs between typer's versions.
+UsageError: Any = typer.BadParameter.__mro__[1]
+CommandLineError: Any = typer.BadParameter.__mro__[2]
+
+Settings = Annotated[
+    list[str] | None,
+    Option("--set", metavar="KEY=VALUE", help="Set an option, such as data.tag_column=3; repeatable."),
+]
+Trusted = Annotated[
+    list[str] | None, Option("--trust", metavar="MODULE:CLASS", help="Outside code that may be imported; repeatable.")
+]
+Quiet = Annotated[bool, Option("--quiet", help="Show errors only, no progress and no remarks.")]
+ModelFolder = Annotated[Path, Argument(metavar="MODEL", help="A model folder, as `train` writes it.")]
+InputFile = Annotated[str, Argument(metavar="[FILE|-]", help="What to read; - is standard input.")]
+
+BAD_INPUT, INTERRUPTED, OUTPUT_CLOSED = 2, 130, 141
+
+
+class Stopped(Exception):
+    """Ctrl-C or SIGTERM; the message says how to resume."""
+
+
+class OutputClosed(Exception):
+    """The reader of the output (such as `head`) has ended."""
+
+
+class Command(TyperCommand):
+    """A command that refuses a repeated option, of which typer would silently take the last."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        seen = set()
+        for parameter in order:
+            if parameter.param_type_name != "option" or parameter.multiple:
+                continue
+            if parameter.name in seen:
+                raise UsageError(f"option {parameter.opts[0]} is given twice; give it once")
+            seen.add(parameter.name)
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
+
+    def invoke(self, ctx: Any) -> Any:
+        # Typer would turn both into a bare exit status without a message.
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise Stopped(str(stop)) from None
+        except BrokenPipeError:
+            raise OutputClosed from None
+
+
+class Commands(TyperGroup):
+    """The group of commands; the error for an unknown one names the nearest."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in self.commands and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self.commands, n=1)
+            hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(self.commands)}"
+            raise UsageError(f"unknown command {name!r}; {hint}")
+        return super().resolve_command(ctx, args)
 
 
 def run_safely(app: typer.Typer, arguments: list[str] | None = None) -> int:
-    """Run the command that ``arguments`` name (None: the process's own); the exit status.
-
-    An exception that is nobody's mistake but ours passes through.
-    """
-    _settle_streams()
+    """Run a command line (None: that of the process) and return the exit status; an unexpected exception passes."""
+    for stream in (sys.stdout, sys.stderr):  # UTF-8 in any locale; lone surrogates are escaped
+        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+            reconfigure(encoding="utf-8", errors="backslashreplace")
+    given = sys.argv[1:] if arguments is None else arguments
     with warnings.catch_warnings():
-        warnings.showwarning = _warn
-        return _run(app, sys.argv[1:] if arguments is None else arguments)
+        warnings.showwarning = lambda message, *args, **kwargs: remark(f"warning: {message}")
+        return _run(typer.main.get_command(app), given)
 
 
-def _run(app: typer.Typer, given: Sequence[str]) -> int:
-    command = typer.main.get_command(app)
+def _run(command: Any, given: list[str]) -> int:
     try:
         status = command.main(args=list(given), prog_name="structseq", standalone_mode=False, obj=tuple(given))
         sys.stdout.flush()
@@ -41,30 +111,22 @@ def _run(app: typer.Typer, given: Sequence[str]) -> int:
     except (Stopped, KeyboardInterrupt, typer.Abort) as stop:
         remark(str(stop) or "stopped; nothing was written")
         return INTERRUPTED
-    except (NobodyReads, BrokenPipeError):
-        # What is still buffered goes nowhere, so that nothing complains when Python ends.
+    except (OutputClosed, BrokenPipeError):
+        # The rest of the buffer goes nowhere, so that Python ends without an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return NOBODY_READS
+        return OUTPUT_CLOSED
     except MemoryError:
         return _refuse("there is not enough memory; take less data, or lower encoder.width and training.batch_tokens")
     except OSError as problem:
-        return _refuse(_told(problem))
+        full = problem.errno == errno.ENOSPC
+        where = problem.filename or ("the output" if full else "the file system")
+        reason = "cannot be written, the disk is full; free some space" if full else problem.strerror or problem
+        return _refuse(f"{where}: {reason}")
     except RuntimeError as problem:
-        if not _out_of_memory(problem):
+        if not any(words in str(problem) for words in ("allocate memory", "out of memory")):
             raise
         return _refuse("there is not enough memory for this model; lower encoder.width or training.batch_tokens")
     return status if isinstance(status, int) else 0
-
-
-def _warn(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    remark(f"warning: {message}")
 
 
 def remark(message: str) -> None:
@@ -78,7 +140,7 @@ def _refuse(message: str) -> int:
 
 
 def _usage(problem: Any) -> str:
-    """Typer's complaint as one of our sentences."""
+    """Typer's message in the style of all others."""
     message = problem.format_message()
     near = getattr(problem, "possibilities", None)
     if getattr(problem, "option_name", None) and message.startswith("No such option"):
@@ -89,19 +151,52 @@ def _usage(problem: Any) -> str:
     return f"{message[:1].lower()}{message[1:].rstrip('.')}{where}"
 
 
-def _told(problem: OSError) -> str:
-    if problem.errno == errno.ENOSPC:
-        return f"{problem.filename or 'the output'}: cannot be written, the disk is full; free some space"
-    return f"{problem.filename or 'the file system'}: {problem.strerror or problem}"
+# -- options and files of a command ------------------------------------------------------------------------------------
 
 
-def _out_of_memory(problem: RuntimeError) -> bool:
-    return "allocate memory" in str(problem) or "out of memory" in str(problem)
+def data_options(settings: Sequence[str], below: DataOptions | None = None) -> DataOptions:
+    """The ``data`` options of ``--set``, over those ``below`` (a model's; None: the defaults)."""
+    from structseq.config import Options, merge, parse_settings
+    from structseq.data.options import DataOptions
+
+    table = parse_settings(settings)
+    others = [name for name in table if name != "data"]
+    if others:
+        Options.of(table)  # raises if it is unknown
+        raise ConfigError(f"--set {others[0]}: expected an option of how files are read, such as data.tag_column=3")
+    values = merge(below.model_dump() if below else {}, table.get("data", {}))
+    return DataOptions.checked(values, prefix="data")
 
 
-def _settle_streams() -> None:
-    """UTF-8 out, whatever the locale; what it cannot hold (half a surrogate pair) is escaped, never a failure."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(encoding="utf-8", errors="backslashreplace")
+def answering_options(settings: Sequence[str], model: Model) -> DataOptions:
+    """The ``data`` options to read files for a trained ``model``; sets its beam if ``head.beam`` is given.
+
+    Raises `ConfigError` for options that are part of the model.
+    """
+    from structseq.config import Options, parse_settings
+
+    beam = [setting for setting in settings if setting.partition("=")[0].strip() == "head.beam"]
+    if beam:
+        if not hasattr(model.head, "beam"):
+            raise ConfigError(f"--set {beam[0]}: this model's head, {model.options.head.type}, searches with no beam")
+        head = {"head": {"type": model.options.head.type}}
+        setattr(model.head, "beam", Options.of(head, parse_settings(beam)).head.to_dict()["beam"])  # noqa: B010 - of some heads alone
+    data = data_options([setting for setting in settings if setting not in beam], model.options.data)
+    before, now = (model.modality.input_options(options) for options in (model.options.data, data))
+    for name in before:
+        if now[name] != before[name]:
+            raise ConfigError(
+                f"--set {name}: the model was trained on inputs made with {before[name]!r}, found {now[name]!r}; "
+                "leave it out"
+            )
+    return data
+
+
+def refuse_own_source(file: str, output: Path | None) -> None:
+    """Raise `ConfigError` if the output would replace the file that is read."""
+    if output is None or file == "-":
+        return
+    for each in (Path(file), *(Path(file).iterdir() if Path(file).is_dir() else ())):  # or a folder of three files
+        with suppress(OSError):
+            if output.samefile(each):
+                raise ConfigError(f"--output {output}: this is the file that is read; name another one")

@@ -1,54 +1,42 @@
-"""The ``train`` command: read, check, train, score, and leave a finished model folder."""
+"""The ``train`` command: reads and checks data, trains, scores and saves a model."""
 
 from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from structseq.cli.arguments import Quiet, Settings, Trusted
-from structseq.cli.entrypoint import remark
+from structseq.cli.entrypoint import Quiet, Settings, Trusted, remark
 
 if TYPE_CHECKING:
     from structseq.config import Options
-    from structseq.run import Destination, Parts, RunFolder, Start
+    from structseq.run import Destination, Parts, RunFolder, Start, Watch
+    from structseq.run.corpus import Say
+    from structseq.training import Progress
 
 
-Train = Annotated[Path, typer.Argument(metavar="TRAIN", help="The data to learn from.")]
-Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the model; new or empty.")]
+Train = Annotated[Path, Argument(metavar="TRAIN", help="The data to learn from.")]
+Output = Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder for the model; new or empty.")]
 Dev = Annotated[
-    Path | None,
-    typer.Option(
-        "--dev",
-        metavar="FILE",
-        help="The data to choose the best epoch by; without it a share of TRAIN is held out.",
-    ),
+    Path | None, Option("--dev", metavar="FILE", help="Chooses the best epoch; by default, a share of TRAIN.")
 ]
-Test = Annotated[Path | None, typer.Option("--test", metavar="FILE", help="Scored once, when all is decided.")]
-Config = Annotated[Path | None, typer.Option("--config", metavar="TOML", help="A file of options, TOML or JSON.")]
-Seed = Annotated[
-    int, typer.Option("--seed", metavar="N", min=0, max=2**63 - 1, help="Decides everything that is drawn.")
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")]
+Test = Annotated[Path | None, Option("--test", metavar="FILE", help="Scored once, with the finished model.")]
+Config = Annotated[Path | None, Option("--config", metavar="TOML", help="A file of options, TOML or JSON.")]
+Seed = Annotated[int, Option("--seed", metavar="N", min=0, max=2**63 - 1, help="Seed of all random numbers.")]
+Resume = Annotated[bool, Option("--resume", help="Resume the run in DIR.")]
 InitFrom = Annotated[
-    Path | None,
-    typer.Option(
-        "--init-from",
-        metavar="MODEL",
-        help="Start from this model's words and weights, as far as inputs, tags and widths match.",
-    ),
+    Path | None, Option("--init-from", metavar="MODEL", help="Start from its weights, where names and widths match.")
 ]
-SaveEvery = Annotated[
-    float,
-    typer.Option("--save-every", metavar="SECONDS", min=0, help="Seconds between checkpoints within an epoch."),
-]
+SaveEvery = Annotated[float, Option("--save-every", metavar="SECONDS", min=0, help="Between two checkpoints.")]
 
 
 def train(
@@ -66,9 +54,9 @@ def train(
     quiet: Quiet = False,
     trusted: Trusted = None,
 ) -> None:
-    """Train a tagger and score it.
+    """Train a model and score it.
 
-    After any interruption the same command with --resume goes on, to the same weights as without it.
+    After an interruption the same command with --resume continues, to the same weights.
     """
     from structseq.config import Options, load_options, parse_settings
     from structseq.data.tokenizer import tokenizer_of
@@ -79,44 +67,32 @@ def train(
     tokenizer_of(options.data.tokenizer)
     folder, command = RunFolder(output), shlex.join(["structseq", *context.obj])
     folder.check(resume=resume)
-
-    def identity() -> Identity:
-        return Identity.of_run(options, seed, files, init=init_from)
-
-    with _terminated_like_interrupted():
+    identity = partial(Identity.of_run, options, seed, files, init=init_from)
+    say = _say_nothing if quiet else remark
+    with _sigterm_as_interrupt():
         if folder.status == "finished":
             folder.compare(identity())
             folder.tidy()
-            _say(f"{output}: this run is finished already; nothing was done", quiet=quiet)
+            say(f"{output}: this run is finished already; nothing was done")
             return
         if resume and folder.status == "new":
-            _say(f"{output}: there is nothing to resume; training begins", quiet=quiet)
+            say(f"{output}: there is nothing to resume; training begins")
         start = Start(init_from, trusted or []) if init_from else None
         try:
-            _train(options, files, Destination(folder, identity, command, save_every), start, seed, quiet=quiet)
+            _train(options, files, Destination(folder, identity, command, save_every), start, seed, say)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(_how_to_go_on(folder, command, resume=resume)) from None
+            raise KeyboardInterrupt(_how_to_resume(folder, command, resume=resume)) from None
 
 
-def _train(
-    options: Options, files: Parts, destination: Destination, start: Start | None, seed: int, *, quiet: bool
-) -> None:
+def _train(options: Options, files: Parts, destination: Destination, start: Start | None, seed: int, say: Say) -> None:
     """Train, save, and print the reports."""
-    from structseq.cli.progress import showing
     from structseq.run import prepare_corpus, read_corpus, train_and_save
 
-    say = partial(_say, quiet=quiet)
     corpus = read_corpus(options, files)
     prepared = prepare_corpus(options, corpus, seed=seed, names=files, describe=True, say=say)
+    show = partial(showing, quiet=say is _say_nothing)
     trained = train_and_save(
-        prepared,
-        options,
-        seed=seed,
-        destination=destination,
-        start=start,
-        names=files,
-        show=lambda: showing(quiet=quiet),
-        say=say,
+        prepared, options, seed=seed, destination=destination, start=start, names=files, show=show, say=say
     )
     sources = {"dev": files.dev or f"held out of {files.train}", "test": files.test}
     texts = [f"{name} ({sources[name]})\n\n{report.text()}\n" for name, report in trained.reports.items()]
@@ -124,12 +100,11 @@ def _train(
     say(f"{destination.folder.path}: the model is finished")
 
 
-def _say(message: str, *, quiet: bool) -> None:
-    if not quiet:
-        remark(message)
+def _say_nothing(message: str) -> None:
+    """Instead of `remark`, for --quiet."""
 
 
-def _how_to_go_on(folder: RunFolder, command: str, *, resume: bool) -> str:
+def _how_to_resume(folder: RunFolder, command: str, *, resume: bool) -> str:
     if folder.status == "finished":
         return f"stopped when all was done; {folder.path} is finished"
     if not folder.checkpoint.exists():
@@ -139,8 +114,8 @@ def _how_to_go_on(folder: RunFolder, command: str, *, resume: bool) -> str:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Within the block SIGTERM ends the command as Ctrl-C does."""
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Within the block SIGTERM raises KeyboardInterrupt, as Ctrl-C does."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -154,3 +129,77 @@ def _terminated_like_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+# -- progress ----------------------------------------------------------------------------------------------------------
+
+HEADINGS = ("epoch", "loss", "dev", "best", "seconds", "tokens/s")
+
+
+@contextmanager
+def showing(*, quiet: bool = False) -> Iterator[Watch | None]:
+    """Within the block, a `Watch`: a live table and a bar on a terminal, else a line for each epoch; None if quiet."""
+    if quiet:
+        yield None
+    elif sys.stderr.isatty():
+        with _live() as watch:
+            yield watch
+    else:
+        yield _print_line
+
+
+def cells(record: Mapping[str, Any]) -> list[str]:
+    """The journal record of an epoch as cells under `HEADINGS`; scores in percent."""
+    dev, best = record["dev"], record["best"]
+    return [
+        f"{record['epoch']}/{record['epochs']}",
+        f"{record['loss']:.4f}",
+        "-" if dev is None else f"{100 * dev:.2f}",
+        "-" if best is None else f"{100 * best:.2f} ({record['best_epoch']})",
+        f"{record['seconds']:.1f}",
+        f"{record['tokens_per_second']:,.0f}",
+    ]
+
+
+def _print_line(progress: Progress, record: Mapping[str, Any] | None) -> None:
+    if record is not None:
+        named = zip(HEADINGS, cells(record), strict=True)
+        print("  ".join(f"{heading} {cell}" for heading, cell in named), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _live() -> Iterator[Watch]:
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    task = bar.add_task("epoch 1", total=None)
+    records: list[Mapping[str, Any]] = []
+
+    def watch(progress: Progress, record: Mapping[str, Any] | None) -> None:
+        bar.update(task, description=f"epoch {progress.epoch}", total=progress.steps, completed=progress.step)
+        if record is not None:
+            records.append(record)
+            fitting = max(live.console.height - 4, 1)
+            live.update(Group(_table(records[-fitting:]), bar))
+
+    with Live(bar, console=Console(stderr=True), refresh_per_second=4, vertical_overflow="visible") as live:
+        try:
+            yield watch
+        finally:
+            live.update(_table(records))
+
+
+def _table(records: Sequence[Mapping[str, Any]]) -> Any:
+    """The epochs so far; the best one's row is bold."""
+    from rich.table import Table
+
+    table = Table(*HEADINGS, box=None, pad_edge=False)
+    for column in table.columns:
+        column.justify = "right"
+    for record in records:
+        best = record["best_epoch"] == records[-1]["best_epoch"] == record["epoch"]
+        table.add_row(*cells(record), style="bold" if best else None)
+    return table

@@ -10,7 +10,7 @@ import numpy as np
 from structseq.data.example import Example
 from structseq.data.tokenizer import Tokenizer
 from structseq.errors import DataError
-from structseq.inference.sentences import sentence_of, strings, text_sentence
+from structseq.inference.preprocessor import sentence_of, strings, text_sentence
 
 
 def examples_of(X: Any, y: Any, *, columns: Sequence[str] = (), names: tuple[str, str] = ("X", "y")) -> list[Example]:

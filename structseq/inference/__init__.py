@@ -1,16 +1,11 @@
-"""Predictors, by name: `Tagger`, `FrameTagger`, `Classifier`, `Transducer` and `Embedder`.
-
-`predictor` is what they share, `preprocessor` and `sentences` check what users give, `windows` reads streams ahead;
-`batch_tagger`, `projection` and `marginals` make tagging fast and exact.
-"""
+"""Predictors by name: `Tagger`, `FrameTagger`, `Classifier`, `Transducer` and `Embedder`."""
 
 from __future__ import annotations
 
 from structseq.inference.classifier import Classifier
 from structseq.inference.embedder import Embedder
-from structseq.inference.frame_tagger import FrameTagger
 from structseq.inference.predictor import OutputOptions, Predictor
-from structseq.inference.tagger import Tagger
+from structseq.inference.tagger import FrameTagger, Tagger
 from structseq.inference.transducer import Transducer
 from structseq.section import resolve_class
 from structseq.storage import StoredModel
@@ -22,7 +17,7 @@ PREDICTORS: dict[str, type[Predictor]] = {
 
 
 def predictor_of(stored: StoredModel) -> Predictor:
-    """The predictor that answers for a stored model's task."""
+    """The predictor of a stored model, as its task names it."""
     kind: type[Predictor] = resolve_class(PREDICTORS, stored.model.task.predictor, "predictor")
     return kind.of(stored)
 

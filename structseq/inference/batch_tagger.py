@@ -1,10 +1,11 @@
-"""BatchTagger: a model made ready for tagging; whole windows of sentences in, answers in the same order out."""
+"""BatchTagger: tags windows of sentences fast, with exact probabilities in the user's tag scheme."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 import torch
@@ -13,11 +14,11 @@ from torch import Tensor
 
 from structseq.data.example import Example
 from structseq.features.encoding import TokenBatch
-from structseq.inference.marginals import TagMarginals
 from structseq.inference.predictor import OutputOptions
 from structseq.inference.projection import Projection
 from structseq.model import Model
 from structseq.padded import Padded
+from structseq.spans import Edges, Span, TagSet
 from structseq.structures.base import Distribution
 from structseq.structures.chain import EdgePattern, TagDistribution
 from structseq.structures.triangular import TriangularChain
@@ -25,15 +26,15 @@ from structseq.tasks.answers import Tagging, TextToken
 
 Numbers = NDArray[np.int64]
 
-# Sentences and tokens of a batch at most: enough to keep the matrix products busy, little enough to stay in the cache.
+# Most sentences and tokens of a batch: enough for efficient matrix products, few enough to fit in the cache.
 SENTENCES, TOKENS = 96, 4096
-# So many sentences are worth a batch of their own length, without padding, and the way through a `Projection`.
+# From this many sentences of one length on, a batch without padding, through a `Projection`, pays off.
 ENOUGH = 24
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """One sentence's; None where something was not asked for, or is not known."""
+    """One sentence's answer; None: not requested, or not available."""
 
     tags: tuple[str, ...] = ()
     confidence: tuple[float, ...] | None = None
@@ -43,20 +44,19 @@ class _Answer:
 
 
 class BatchTagger:
-    """Nothing in it changes after it is made, so that threads may share it."""
+    """A model prepared for tagging; ``table`` is that of `Inputs.word_table`. Threads may share one."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, table: Tensor) -> None:
         self.model = model.eval()
         self.tags = model.tags
         self.marginals = TagMarginals(model.tags)
         self.patterns = [EdgePattern(*edges) for edges in model.tags.edges()]
-        self.projection = Projection.of(model)
+        self.projection, self.table = Projection.of(model), table
         with torch.inference_mode():
-            self.table = model.inputs.word_table()
             state = Padded(torch.zeros(1, 1, model.encoder.width, device=self.table.device), torch.tensor([1]))
             self.calibrated = model.head(state).calibrated
         count = len(self.tags.labels)
-        # (K,) each tag's type, -1 for O; (K, K) whether the second tag goes on with the entity of the first
+        # (K,) each tag's type, -1 for O; (K, K) whether the second tag continues the entity of the first
         self.kinds = np.full(count, -1, np.int64)
         self.joins = np.zeros((count, count), np.bool_)
         for kind, pattern in enumerate(self.patterns):
@@ -64,15 +64,15 @@ class BatchTagger:
             self.joins |= np.asarray(pattern.continues)
 
     def tag(self, sentences: Sequence[Example], output: OutputOptions) -> list[Tagging]:
-        """Each sentence's tagging, in the order given."""
+        """Each sentence's tagging, in order."""
         lengths = [len(sentence) for sentence in sentences]
         nothing = () if self.calibrated else None
         empty = _Answer((), nothing if output.confidence else None, nothing if output.marginals else None)
         full = [n for n, length in enumerate(lengths) if length]
         with torch.inference_mode():
             if len(full) < len(sentences) and self.model.task.labels:  # an empty sentence still gets a label
-                nowhere = Example({"tokens": (), **dict.fromkeys(self.model.inputs.column_vocabularies, ())})
-                (empty,) = self._answers(self.model.distribution(self.model.inputs.encode([nowhere])), output)
+                without = Example({"tokens": (), **dict.fromkeys(self.model.inputs.column_vocabularies, ())})
+                (empty,) = self._answers(self.model.distribution(self.model.inputs.encode([without])), output)
             answers = [empty] * len(sentences)
             window = _Window(self, [sentences[n] for n in full])
             for rows in even_batches(window.lengths):
@@ -87,18 +87,17 @@ class BatchTagger:
             for sentence, answer in zip(sentences, answers, strict=True)
         ]  # fmt: skip
 
-    def _answers(self, found: Distribution, output: OutputOptions) -> list[_Answer]:
-        paths = self.model.head.decide(found)
-        if not isinstance(found, TriangularChain):
-            assert isinstance(found, TagDistribution)
-            return self._tagged(found, paths, output)
-        labels, answers = paths[:, 0], self._tagged(found, paths[:, 1:], output)
-        sure: list[float | None] = [None] * len(answers)
+    def _answers(self, distribution: Distribution, output: OutputOptions) -> list[_Answer]:
+        paths = self.model.head.decide(distribution)
+        if not isinstance(distribution, TriangularChain):
+            assert isinstance(distribution, TagDistribution)
+            return self._tagged(distribution, paths, output)
+        labels, answers = paths[:, 0], self._tagged(distribution, paths[:, 1:], output)
+        confidence: list[float | None] = [None] * len(answers)
         if output.confidence and self.calibrated:
-            sure = found.label_marginals().double().gather(1, labels.unsqueeze(1)).squeeze(1).tolist()
-        names = self.model.task.labels
-        told = zip(answers, labels.tolist(), sure, strict=True)
-        return [replace(answer, label=names[k], label_confidence=share) for answer, k, share in told]
+            confidence = distribution.label_marginals().double().gather(1, labels.unsqueeze(1)).squeeze(1).tolist()
+        rows = zip(answers, labels.tolist(), confidence, strict=True)
+        return [replace(row, label=self.model.task.labels[k], label_confidence=share) for row, k, share in rows]
 
     def _tagged(self, chain: TagDistribution, decided: Tensor, output: OutputOptions) -> list[_Answer]:
         """Answers with the tags ``decided`` (B, T)."""
@@ -117,10 +116,10 @@ class BatchTagger:
             return [tuple(row[:length]) for row, length in zip(chosen, lengths.tolist(), strict=True)]
         spans = self._spans(paths, lengths)
         kinds, spans[:, 3] = np.unique(spans[:, 3], return_inverse=True)
-        asked = [tuple(span) for span in spans.tolist()]
-        sure = chain.span_probabilities(asked, [self.patterns[kind] for kind in kinds.tolist()]).tolist()
+        patterns = [self.patterns[kind] for kind in kinds.tolist()]
+        probabilities = chain.span_probabilities([tuple(span) for span in spans.tolist()], patterns).tolist()
         ends = np.cumsum(np.bincount(spans[:, 0], minlength=len(paths))).tolist()
-        return [tuple(sure[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+        return [tuple(probabilities[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
 
     def _spans(self, paths: Numbers, lengths: Numbers) -> Numbers:
         """(S, 4) row, start, end, type of each entity on the ``paths`` (B, T), row by row from left to right."""
@@ -128,10 +127,10 @@ class BatchTagger:
         kinds = np.where(real, self.kinds[paths], -1)
         joined = np.zeros_like(real)
         joined[:, 1:] = self.joins[paths[:, :-1], paths[:, 1:]] & real[:, 1:]
-        goes_on = np.zeros_like(real)
-        goes_on[:, :-1] = joined[:, 1:]
+        continued = np.zeros_like(real)
+        continued[:, :-1] = joined[:, 1:]
         rows, starts = np.nonzero((kinds >= 0) & ~joined)
-        _, lasts = np.nonzero((kinds >= 0) & ~goes_on)
+        _, lasts = np.nonzero((kinds >= 0) & ~continued)
         return np.stack([rows, starts, lasts + 1, kinds[rows, starts]], 1)
 
     def _marginals(self, chain: TagDistribution) -> list[tuple[dict[str, float], ...]]:
@@ -144,15 +143,15 @@ class BatchTagger:
 
 
 def _text_of(sentence: Example) -> str | None:
-    """The text that its tokens were cut from here; None for tokens that came as such."""
+    """The text that the tokens were cut from; None if tokens were given."""
     cut = all(isinstance(token, TextToken) for token in sentence.tokens)
     return sentence.metadata.get("text") if cut else None
 
 
 def even_batches(lengths: Numbers) -> Iterator[Numbers]:
-    """Row numbers, the longest rows first, cut where the length changes and a batch has `ENOUGH` of them.
+    """Batches of row numbers, the longest rows first; a batch of `ENOUGH` rows ends where the length changes.
 
-    No batch has more than `SENTENCES` rows or `TOKENS` steps, but a longer row is a batch of its own.
+    A batch has at most `SENTENCES` rows and `TOKENS` steps; a longer row is a batch alone.
     """
     order = np.argsort(-lengths, kind="stable")
     falling = lengths[order].tolist()
@@ -168,7 +167,7 @@ def even_batches(lengths: Numbers) -> Iterator[Numbers]:
 
 
 class _Window:
-    """Sentences laid end to end as numbers; each distinct word of theirs looked up, or computed, once."""
+    """Sentences end to end as numbers; the vector of each distinct word is looked up, or computed, once."""
 
     def __init__(self, tagger: BatchTagger, sentences: Sequence[Example]) -> None:
         self.model = tagger.model
@@ -191,24 +190,21 @@ class _Window:
         self.projection = tagger.projection
 
     def distribution(self, rows: Numbers) -> Distribution:
-        """The head's answer to these rows of the window."""
+        """The head's distribution for these rows."""
         lengths = self.lengths[rows]
         steps = np.arange(lengths.max())
         real = steps < lengths[:, None]
         places = np.where(real, self.starts[rows][:, None] + steps, 0)
         if self.projection and len(rows) >= ENOUGH:
             parts = [(table, np.where(real, values[places], 0)) for table, values in self.projected]
-            chain = self.model.head(self.projection.states(parts, lengths))
-        else:
-            columns = {name: np.where(real, values[places], 0) for name, values in self.columns.items()}
-            chain = self.model.distribution(
-                TokenBatch(np.where(real, self.ids[places], 0), (), columns, lengths), self.table
-            )
-        return chain
+            return self.model.head(self.projection.states(parts, lengths))
+        columns = {name: np.where(real, values[places], 0) for name, values in self.columns.items()}
+        batch = TokenBatch(np.where(real, self.ids[places], 0), (), columns, lengths)
+        return self.model.distribution(batch, self.table)
 
     @cached_property
     def projected(self) -> list[tuple[Tensor, Numbers]]:
-        """What each word and each column's values contribute to the first layer's gates, and which stands where."""
+        """What words and column values contribute to the first layer's gates, and which of them each token has."""
         assert self.projection
         parts = [(self.projection.project(self.table, 0, bias=True), self.ids)]
         start = self.table.shape[1]
@@ -218,3 +214,80 @@ class _Window:
             parts.append((self.projection.project(vectors, start, bias=False), places))
             start += vectors.shape[1]
         return parts
+
+
+class TagMarginals:
+    """For each token the posterior probability of each tag of the user's (outer) scheme.
+
+    If an inner tag always becomes the same outer tag, probabilities are added. Otherwise (BIOES learned for files in
+    IOB1) the outer tag depends on the neighbours: it is the probability of an edge pattern one token wide.
+    """
+
+    def __init__(self, tags: TagSet) -> None:
+        self.tags = tags
+        direct = tags.direct
+        self.labels = tuple(dict.fromkeys(direct)) if direct is not None else tuple(self._patterns)
+
+    def of(self, chain: TagDistribution) -> NDArray[np.float64]:
+        """(B, T, labels) probabilities, zero beyond each row's length."""
+        inside = chain.marginals().double().cpu().numpy()
+        if self.tags.direct is not None:
+            place = {label: n for n, label in enumerate(self.labels)}
+            summing = np.zeros((inside.shape[2], len(self.labels)))
+            summing[np.arange(inside.shape[2]), [place[label] for label in self.tags.direct]] = 1
+            return inside @ summing
+        return self._by_patterns(chain, inside.shape[1])
+
+    def _by_patterns(self, chain: TagDistribution, steps: int) -> NDArray[np.float64]:
+        lengths = chain.lengths.tolist()
+        tokens = [(row, t) for row, length in enumerate(lengths) for t in range(length)]
+        spans = [(row, t, t + 1, n) for row, t in tokens for n in range(len(self.labels))]
+        found = chain.span_probabilities(spans, list(self._patterns.values())).numpy()
+        table = np.zeros((len(lengths), steps, len(self.labels)))
+        if tokens:
+            rows, places = np.array(tokens).T
+            table[rows, places] = found.reshape(len(tokens), len(self.labels))
+        return table
+
+    @cached_property
+    def _patterns(self) -> dict[str, EdgePattern]:
+        """For each outer tag, the edges into and out of a token that has it."""
+        patterns = {}
+        outside = np.array([label == "O" for label in self.tags.labels])
+        if outside.any():
+            square = np.outer(outside, np.ones_like(outside))
+            patterns["O"] = EdgePattern(outside, square.T, square & False, square, outside)
+        for label, inner in zip(self.tags.types, self.tags.edges(), strict=True):
+            for tag, (opens, closes) in self._letters(label).items():
+                patterns[tag] = _one_token(inner, opens, closes)
+        return patterns
+
+    def _letters(self, label: str) -> dict[str, tuple[set[str], set[str]]]:
+        """The outer tags of one type, each with the possible relations of its entity to the tokens before and after.
+
+        ``within``: the neighbour is in the entity; ``edge``: it is in none of this type; ``touch``: it is in another.
+        """
+        letters: dict[str, tuple[set[str], set[str]]] = {}
+        for opens, closes in product(("within", "edge", "touch"), repeat=2):
+            spans = [Span(1 if opens == "within" else 2, 4 if closes == "within" else 3, label)]
+            spans += [Span(1, 2, label)] if opens == "touch" else []
+            spans += [Span(3, 4, label)] if closes == "touch" else []
+            sets = letters.setdefault(self.tags.outer.encode(spans, 5)[2], (set(), set()))
+            sets[0].add(opens)
+            sets[1].add(closes)
+        return letters
+
+
+def _one_token(inner: Edges, opens: set[str], closes: set[str]) -> EdgePattern:
+    """The pattern of a token of an entity, from the entity's possible relations to the two neighbours."""
+    own = np.asarray(inner.first)
+    begins, continues, ends = (np.asarray(part) for part in (inner.begins, inner.continues, inner.ends))
+    into = {"within": continues, "edge": begins & ~own[:, None], "touch": begins & own[:, None]}
+    out = {"within": continues, "edge": ends & ~own[None, :], "touch": ends & own[None, :]}
+    return EdgePattern(
+        own & ("edge" in opens),
+        np.logical_or.reduce([into[name] for name in opens]),
+        np.zeros_like(continues),
+        np.logical_or.reduce([out[name] for name in closes]),
+        own & ("edge" in closes),
+    )

@@ -1,4 +1,4 @@
-"""Classifier: the predictor of a model that gives each text, or each recording, one label."""
+"""Classifier: the predictor that gives each text or recording a label."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import torch
 from structseq.batch import batches
 from structseq.data.example import Example
 from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
-from structseq.inference.sentences import check_names
-from structseq.model import Model
 from structseq.structures.chain import LinearChain
 from structseq.tasks.answers import Classification
 
@@ -20,8 +18,7 @@ Sequences = Iterable[Iterable[str] | Example | Mapping[str, Iterable[str]]]
 
 
 class Classifier(Predictor):
-    """A trained model whose answer is a label, of a text or of a recording; see `Predictor` for how it is made, saved
-    and shared. Vectors of all known words are computed here, once.
+    """Labels texts or recordings; see `Predictor` for loading and saving.
 
     Examples
     --------
@@ -33,51 +30,39 @@ class Classifier(Predictor):
             ...
     """
 
-    def __init__(self, model: Model, **metadata: Any) -> None:
-        super().__init__(model, **metadata)
-        with torch.inference_mode():
-            self._table = model.inputs.word_table()
-
     @property
     def labels(self) -> tuple[str, ...]:
-        """What it may answer with."""
+        """All possible labels."""
         return self.model.tags.labels
 
     def classify(self, tokens: Any, **columns: Iterable[str]) -> Classification:
-        """Classify one text, given as tokens, with further columns by name; or one array of frames (L, F).
+        """Classify one text, given as tokens with further columns by name, or one array of frames (L, F).
 
-        Raises `DataError` for a text (use `classify_text`), tokens that are no strings, frames of another width than
-        the model's, and columns that do not fit.
+        Raises `DataError` for a text (use `classify_text`), for other input, and for wrong columns.
         """
-        check_names(columns, self.columns)
-        given = {"tokens": tokens, **columns} if columns else tokens
-        return self.answer([self.preprocessor.example(given, "classify")])[0]
+        return self.answer([self._with_columns(tokens, columns, "classify")])[0]
 
     def classify_text(self, text: str) -> Classification:
         """Classify a text, cut by the model's tokenizer."""
         return self.answer([self.preprocessor.text(text, "classify_text")])[0]
 
     def classify_audio(self, path: str | Path) -> Classification:
-        """Classify a recording; raises `DataError` if the file is not one."""
+        """Classify a recording; raises `DataError` if the file is not a recording."""
         return self.answer([self.preprocessor.audio(path, "classify_audio")])[0]
 
     def classify_many(self, sentences: Sequences, *, look_ahead: int = 256) -> Iterator[Classification]:
-        """Classify a stream of token lists, examples, mappings of columns, or frames, in order and in bounded memory.
-
-        An item that cannot be read raises `DataError` after the answers to all items before it.
-        """
-        return self._sequences(sentences, "classify_many", OutputOptions(), look_ahead)
+        """Classify a stream of token lists, `Example`, mappings of columns, or frames, as `Tagger.tag_many` does."""
+        return self._sequences(sentences, "classify_many", look_ahead)
 
     def classify_texts(self, texts: Iterable[str], *, look_ahead: int = 256) -> Iterator[Classification]:
         """Classify a stream of texts, as `classify_many` does."""
-        return self._texts(texts, "classify_texts", OutputOptions(), look_ahead)
+        return self._texts(texts, "classify_texts", look_ahead)
 
     def predict(self, sentences: Sequences) -> list[str]:
         """The labels alone, for all sentences."""
         return [found.label for found in self.classify_many(sentences)]
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Classification]:
-        # Batches of similar length, so that padding is little.
         found: dict[int, Classification] = {}
         for rows in batches([len(example) for example in examples], sentences=64, tokens=4096):
             found |= zip(rows.tolist(), self._answers([examples[row] for row in rows], output), strict=True)
@@ -89,11 +74,11 @@ class Classifier(Predictor):
             distribution = model.distribution(model.inputs.encode(examples), self._table)
             assert isinstance(distribution, LinearChain)
             names = [answer for (answer,) in model.head.predicted(distribution)]
-            sure = output.confidence and distribution.calibrated
-            shares = distribution.marginals()[:, 0].double().tolist() if sure else None
+            calibrated = output.confidence and distribution.calibrated
+            rows = distribution.marginals()[:, 0].double().tolist() if calibrated else [()] * len(names)
         answers = []
-        for row, (example, name) in enumerate(zip(examples, names, strict=True)):
-            every = dict(zip(labels, shares[row], strict=True)) if shares is not None else {}
+        for example, name, probabilities in zip(examples, names, rows, strict=True):
+            every = dict(zip(labels, probabilities, strict=True)) if calibrated else {}
             tokens, text = example.inputs.get("tokens"), example.metadata.get("text")
             audio = self.preprocessor.source(example).get("audio")
             answers.append(Classification(name, every.get(name), every, tokens, text, audio))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from structseq.data.example import Example
 from structseq.errors import DataError
@@ -16,9 +15,8 @@ from structseq.model import Model
 
 
 class Embedder(Predictor):
-    """A trained model as a way from sequences to vectors: an autoencoder's bottleneck, the pooled states of a
-    classifier, of any other model the mean of its encoder's states. See `Predictor` for how it is made, saved and
-    shared.
+    """Turns sequences into vectors: an autoencoder's bottleneck, a classifier's pooled states, else the mean of the
+    encoder's states. See `Predictor` for loading and saving.
 
     Examples
     --------
@@ -30,37 +28,28 @@ class Embedder(Predictor):
 
     look_ahead: ClassVar[int] = 1024
 
-    def __init__(self, model: Model, **metadata: Any) -> None:
-        super().__init__(model, **metadata)
-        with torch.inference_mode():
-            self._table = model.inputs.word_table()  # of all known words, once
-
     @classmethod
     def _check(cls, model: Model) -> None:
-        """Every model has states."""
+        """Any model will do: it has states."""
 
     def embed(self, sequences: Iterable[Any], *, look_ahead: int = 1024) -> np.ndarray:
-        """(N, width) float32 vectors of sequences, each an `Example`, a list of tokens, a mapping of columns, or an
-        array of frames (L, F).
-
-        Raises `DataError` for anything else, and for a column that is missing.
-        """
+        """(N, width) float32 vectors of sequences, as `Preprocessor.example` takes them; raises `DataError`."""
         if isinstance(sequences, (str, bytes)):
             raise DataError("embed: expected sequences, found a text; use embed_text")
-        found = list(self._sequences(sequences, "embed", OutputOptions(), look_ahead))
-        return np.stack(found) if found else np.zeros((0, self.width), np.float32)
+        vectors = list(self._sequences(sequences, "embed", look_ahead))
+        return np.stack(vectors) if vectors else np.zeros((0, self.width), np.float32)
 
     def embed_text(self, text: str) -> np.ndarray:
         """(width,) the vector of a text, cut as the training data were."""
         return self.answer([self.preprocessor.text(text, "embed_text")])[0]
 
     def embed_audio(self, path: str | Path) -> np.ndarray:
-        """(width,) the vector of a recording; raises `DataError` if the file is not one."""
+        """(width,) the vector of a recording; raises `DataError` if the file is not a recording."""
         return self.answer([self.preprocessor.audio(path, "embed_audio")])[0]
 
     @property
     def width(self) -> int:
-        """Of its vectors."""
+        """Width of the vectors."""
         return self.model.embedding_width
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Predictor: a trained model as users have it, checked, loaded, saved and pickled."""
+"""Predictor: a trained model that answers single inputs and streams, and is loaded, saved and pickled."""
 
 from __future__ import annotations
 
@@ -13,45 +13,43 @@ from structseq.config import outside_classes
 from structseq.data.example import Example
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
-from structseq.inference.preprocessor import PREPROCESSORS
-from structseq.inference.windows import windows
+from structseq.inference.preprocessor import PREPROCESSORS, check_names
 from structseq.model import Model
 from structseq.storage import StoredModel, load_model, model_files, save_model
+
+LOOK_AHEAD_STEPS = 1 << 15  # tokens or frames that are read ahead of the answer at most
 
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """What an answer shall hold beside itself."""
+    """What to compute beside the answer itself."""
 
     confidence: bool = True
     marginals: bool = False
 
 
 DEFAULT_OUTPUT = OutputOptions()
+METADATA = ("tokenizer", "metrics", "provenance", "entities")  # what a folder holds beside the model
 
 
 class Predictor:
-    """A trained model with what its folder says of it. Threads may share one; pickles hold the files of its folder.
+    """A trained model with the metadata of its folder. Threads may share one; a pickle holds the files of the folder.
+
+    The vectors of all known words are computed once, here. Raises `ConfigError` for a model whose task needs another
+    predictor.
 
     Parameters
     ----------
     model:
-        Kept as it is, in evaluation mode; do not train it further.
+        Not copied; set to evaluation mode. Do not train it further.
     tokenizer:
-        Name of the tokenizer that cuts text, see `structseq.data.tokenizer`; that of the model's options where None.
+        Name of the tokenizer for texts, see `structseq.data.tokenizer`; None: that of the model's options.
     metrics, provenance, entities:
         As in `structseq.storage.save_model`; kept for saving.
-
-    Raises
-    ------
-    ConfigError
-        For a model of a task that another predictor answers.
     """
 
-    look_ahead: ClassVar[int] = 256
-    """Sequences that a stream is read ahead by."""
-    has_confidence: ClassVar[bool] = True
-    """Whether its answers may carry probabilities."""
+    look_ahead: ClassVar[int] = 256  # sequences that `answer_many` reads ahead at most
+    has_confidence: ClassVar[bool] = True  # whether its answers may have probabilities
 
     def __init__(
         self,
@@ -68,6 +66,7 @@ class Predictor:
         self.entities = frozenset(entities)
         tokenizer_of(self.tokenizer)
         self.preprocessor = PREPROCESSORS[model.modality.name](model, self.tokenizer)
+        self._table = model.inputs.word_table()
 
     @classmethod
     def _check(cls, model: Model) -> None:
@@ -80,8 +79,12 @@ class Predictor:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The further columns that it needs beside the tokens."""
+        """The columns that it needs beside the tokens."""
         return self.preprocessor.columns
+
+    def _with_columns(self, tokens: Any, columns: Mapping[str, Any], call: str) -> Example:
+        check_names(columns, self.columns)
+        return self.preprocessor.example({"tokens": tokens, **columns} if columns else tokens, call)
 
     # -- answering ---------------------------------------------------------------------------------------------------
 
@@ -97,59 +100,50 @@ class Predictor:
         for group in windows(examples, lambda example, number: example, self.look_ahead):
             yield from zip(group, self.answer(group, output), strict=True)
 
-    def _stream(
-        self, given: Iterable[Any], prepare: Callable[[Any, int], Example], output: OutputOptions, look_ahead: int
+    def _sequences(
+        self, given: Iterable[Any], call: str, look_ahead: int, output: OutputOptions = DEFAULT_OUTPUT
     ) -> Iterator[Any]:
-        groups = windows(given, prepare, look_ahead)  # which checks at once, not at the first answer
-        return (answer for group in groups for answer in self.answer(group, output))
-
-    def _sequences(self, given: Iterable[Any], call: str, output: OutputOptions, look_ahead: int) -> Iterator[Any]:
-        """The answers to a stream of whatever `Preprocessor.example` takes; ``call`` is the method, for messages."""
+        """The answers to a stream of what `Preprocessor.example` takes; ``call``: the method's name, for messages."""
         single = self.model.modality.single
         if isinstance(given, (str, bytes)):
-            verb = call.removesuffix("_many")
-            raise DataError(f"{call}: expected {single}s, found a text; use {verb}_text")
-        return self._stream(given, lambda one, n: self.preprocessor.example(one, f"{single} {n}"), output, look_ahead)
+            raise DataError(f"{call}: expected {single}s, found a text; use {call.removesuffix('_many')}_text")
+        return self._stream(given, lambda one, n: self.preprocessor.example(one, f"{single} {n}"), look_ahead, output)
 
-    def _texts(self, texts: Iterable[str], call: str, output: OutputOptions, look_ahead: int) -> Iterator[Any]:
+    def _texts(
+        self, texts: Iterable[str], call: str, look_ahead: int, output: OutputOptions = DEFAULT_OUTPUT
+    ) -> Iterator[Any]:
         """The answers to a stream of texts."""
         if isinstance(texts, (str, bytes)):
             raise DataError(f"{call}: expected texts, found one; use {call.removesuffix('s')}")
-        return self._stream(texts, lambda one, n: self.preprocessor.text(one, f"text {n}"), output, look_ahead)
+        return self._stream(texts, lambda one, n: self.preprocessor.text(one, f"text {n}"), look_ahead, output)
+
+    def _stream(
+        self, given: Iterable[Any], prepare: Callable[[Any, int], Example], look_ahead: int, output: OutputOptions
+    ) -> Iterator[Any]:
+        if look_ahead < 1:  # raised here, not at the first answer
+            raise ConfigError(f"expected a look_ahead of at least one sequence, found {look_ahead}")
+        groups = windows(given, prepare, look_ahead)
+        return (answer for group in groups for answer in self.answer(group, output))
 
     # -- folders and pickles -----------------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, folder: str | Path, *, trusted: Collection[str] = (), device: str = "cpu") -> Self:
-        """The model in a folder; ``trusted`` as in `structseq.storage.load_model`.
-
-        Reads a folder of an older format version with a warning. Raises `ModelFileError` for a foreign or damaged one.
-        """
+        """Load a model folder; arguments and errors as for `structseq.storage.load_model`."""
         return cls.of(load_model(folder, trusted=trusted), device=device)
 
     @classmethod
     def of(cls, stored: StoredModel, *, device: str = "cpu") -> Self:
-        """A stored model with what is stored beside it."""
-        return cls(
-            stored.model.to(device),
-            tokenizer=stored.tokenizer,
-            metrics=stored.metrics,
-            provenance=stored.provenance,
-            entities=stored.entities,
-        )
+        """A predictor of a stored model and its metadata."""
+        metadata = {name: getattr(stored, name) for name in METADATA}
+        return cls(stored.model.to(device), **metadata)
 
     def save(self, folder: str | Path) -> None:
         """Write the model folder; see `structseq.storage.save_model`."""
         save_model(folder, self.model, **self._metadata())
 
     def _metadata(self) -> dict[str, Any]:
-        """What is stored beside the model."""
-        return {
-            "tokenizer": self.tokenizer,
-            "metrics": self.metrics,
-            "provenance": self.provenance,
-            "entities": self.entities,
-        }
+        return {name: getattr(self, name) for name in METADATA}
 
     def __getstate__(self) -> dict[str, Any]:
         """The files of the model folder by name: JSON, text and safetensors, no pickled tensors."""
@@ -163,3 +157,29 @@ class Predictor:
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(content)
             self.__dict__.update(type(self).load(folder, trusted=state["trusted"]).__dict__)
+
+
+def windows(given: Iterable[Any], prepare: Callable[[Any, int], Example], size: int) -> Iterator[list[Example]]:
+    """Up to ``size`` examples at a time, fewer if they are long (`LOOK_AHEAD_STEPS`).
+
+    ``prepare`` makes an example of an item and its number, from 1. An error of an item ends the stream; it is raised
+    after the window of all items before it.
+    """
+    items, number, ended = iter(given), 0, False
+    while not ended:
+        window: list[Example] = []
+        steps = 0
+        problem: Exception | None = None
+        try:
+            while len(window) < size and steps < LOOK_AHEAD_STEPS:
+                number += 1
+                window.append(prepare(next(items), number))
+                steps += len(window[-1])
+        except StopIteration:
+            ended = True
+        except Exception as error:
+            problem = error
+        if window:
+            yield window
+        if problem is not None:
+            raise problem

@@ -1,10 +1,11 @@
-"""Preprocessor: what users give, from Python or in files, as examples that a model reads."""
+"""Preprocessor: makes examples of the input that users give in Python or in files, and checks it."""
 
 from __future__ import annotations
 
+import difflib
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from structseq.data.options import DataOptions
 from structseq.data.pairs import cut, in_symbols, joined
 from structseq.data.reading import reader_options
 from structseq.data.textfile import Source, name_of, peek, text_lines
-from structseq.data.tokenizer import tokenizer_of
+from structseq.data.tokenizer import Tokenizer, tokenizer_of
 from structseq.errors import ConfigError, DataError
-from structseq.inference.sentences import check_text, sentence_of, text_sentence
 from structseq.model import Model
+from structseq.tasks.answers import TextToken
 
 WAVES = (".wav", ".wave")
 
@@ -27,56 +28,48 @@ Remark = Callable[[str], None]
 
 
 class Preprocessor(ABC):
-    """How one model takes input.
+    """Input for one model; ``tokenizer`` is the name of the one for texts."""
 
-    Parameters
-    ----------
-    model:
-        Says how texts are cut, and how recordings become frames.
-    tokenizer:
-        Name of the tokenizer that cuts texts.
-    """
-
-    columns: tuple[str, ...] = ()
-    """The further columns that it needs beside the tokens."""
+    columns: tuple[str, ...] = ()  # the columns that the model needs beside the tokens
+    symbols: str | None = None  # what texts are cut into; None: by the tokenizer
 
     def __init__(self, model: Model, tokenizer: str) -> None:
         self.task, self.data = model.task, model.options.data
 
     @abstractmethod
     def example(self, given: Any, where: str) -> Example:
-        """From an `Example`, or the steps themselves: tokens, a mapping of columns, an array of frames (L, F).
+        """An example of an `Example`, tokens, a mapping of columns, or an array of frames (L, F).
 
-        Raises `DataError` for anything else; ``where`` is how messages begin.
+        Raises `DataError` for anything else; ``where`` begins the message.
         """
 
     @abstractmethod
     def text(self, text: Any, where: str) -> Example:
-        """From a text, cut as the training data were; raises `ConfigError` for a model that reads recordings."""
+        """An example of a text, cut as the training data were; raises `ConfigError` if the model reads recordings."""
 
     @abstractmethod
     def audio(self, path: str | Path, where: str) -> Example:
-        """From a WAV file; raises `ConfigError` for a model that reads texts."""
+        """An example of a WAV file; raises `ConfigError` if the model reads texts."""
 
     @abstractmethod
     def read(self, file: str, format: str | None, data: DataOptions, remark: Remark) -> Iterator[Example]:
-        """The sequences of a file, ``-`` for standard input; ``remark`` takes what the user should know of it."""
-
-    @abstractmethod
-    def recut(self, example: Example) -> Example:
-        """An example of a file, whose tokens a reader cut, with its text cut as the training data were."""
+        """The sequences of a file, ``-`` for standard input; ``remark`` takes warnings for the user."""
 
     @abstractmethod
     def source(self, example: Example) -> dict[str, Any]:
-        """What an answer is shown with, in a record: the text, or the recording's name."""
+        """The input as it is written into a record: the text, or the recording's name."""
 
-    @abstractmethod
+    def recut(self, example: Example) -> Example:
+        """An example of a file with its text cut again, as the training data were."""
+        return example
+
     def join(self, symbols: Iterable[str]) -> str:
-        """Symbols as a text: characters side by side where texts are cut into them, else words between spaces."""
+        """Symbols as a text: characters side by side if texts are cut into them, else words with spaces."""
+        return joined(symbols, self.symbols or "words")
 
 
 class TokenPreprocessor(Preprocessor):
-    """For models that read tokens."""
+    """Tokens and texts."""
 
     def __init__(self, model: Model, tokenizer: str) -> None:
         super().__init__(model, tokenizer)
@@ -111,19 +104,16 @@ class TokenPreprocessor(Preprocessor):
     def source(self, example: Example) -> dict[str, Any]:
         return {"source": self.join(example.tokens)}
 
-    def join(self, symbols: Iterable[str]) -> str:
-        return joined(symbols, self.symbols or "words")
-
 
 class FramePreprocessor(Preprocessor):
-    """For models that read recordings."""
+    """Frames and recordings."""
 
     def example(self, given: Any, where: str) -> Example:
         if isinstance(given, Example):
             _ = given.frames
             return given
         if isinstance(given, (str, bytes, Path)):
-            raise DataError(f"{where}: expected frames (L, F), found {str(given)[:60]!r}; files have their own way in")
+            raise DataError(f"{where}: expected frames (L, F), found {str(given)[:60]!r}; use the method for files")
         try:
             return Example.of_frames(given)
         except DataError as problem:
@@ -152,32 +142,25 @@ class FramePreprocessor(Preprocessor):
             advice = 'give a WAV file, or a list in JSON lines, {"audio": "0001.wav"} a line'
             raise DataError(f"this model reads recordings, found a file of the {found} format; {advice}", file=file)
         examples = read(file, "audio", **reader_options(data, tags=False))
-        first = next(examples, None)  # a fault in the list is found before anything is written
+        first = next(examples, None)  # raises before anything is written
         return chain([] if first is None else [first], examples)
-
-    def recut(self, example: Example) -> Example:
-        return example
 
     def source(self, example: Example) -> dict[str, Any]:
         audio = example.metadata.get("audio") or example.source
         return {"audio": audio} if audio else {}
-
-    def join(self, symbols: Iterable[str]) -> str:
-        return joined(symbols, "words")
 
 
 PREPROCESSORS: dict[str, type[Preprocessor]] = {"tokens": TokenPreprocessor, "frames": FramePreprocessor}
 
 
 def _recording(path: str | Path, data: DataOptions) -> Example:
-    """A WAV file as an example; raises as `structseq.data.audio.read_audio` does."""
-    from structseq.data.audio import read_audio  # with its libraries, an extra
+    from structseq.data.audio import read_audio  # needs optional libraries
 
     return Example({"frames": read_audio(path, options=data.audio)}, source=str(path))
 
 
 def _lines(source: Source, data: DataOptions, remark: Remark) -> Iterator[str]:
-    """One text a line; a remark about the first with a tab, as lines of columns have."""
+    """One text a line; a remark at the first line with a tab, which may be columns."""
     remarked = False
     for number, line in enumerate(text_lines(source, encoding=data.encoding), 1):
         if "\t" in line and not remarked:
@@ -185,3 +168,83 @@ def _lines(source: Source, data: DataOptions, remark: Remark) -> Iterator[str]:
             where = f"{name_of(source)}, line {number}"
             remark(f"{where}: the tab is read as part of the text; where columns are meant, name them with --format")
         yield line
+
+
+# -- tokens from Python ------------------------------------------------------------------------------------------------
+
+
+def sentence_of(given: Any, columns: Sequence[str], where: str) -> Example:
+    """An example of an `Example`, a mapping of columns, or an iterable of tokens.
+
+    ``columns`` are those that the model needs beside the tokens; ``where`` begins messages. Raises `DataError` for a
+    text, for tokens that are not strings, and for a column that is missing or of another length.
+    """
+    if isinstance(given, Example):
+        _columns_of(given.tokens, given.inputs, columns, given.source or where)
+        return given
+    inputs = given if isinstance(given, Mapping) else {"tokens": given}
+    if "tokens" not in inputs:
+        raise DataError(f"{where}: expected a mapping with 'tokens', found {', '.join(map(str, inputs)) or 'nothing'}")
+    tokens = strings(inputs["tokens"], where)
+    return Example({"tokens": tokens, **_columns_of(tokens, inputs, columns, where)})
+
+
+def text_sentence(text: Any, tokenizer: Tokenizer, columns: Sequence[str], where: str) -> Example:
+    """An example of a text: `TextToken` as tokens, and the text in its metadata; raises as `check_text` does."""
+    check_text(text, columns, where)
+    return Example({"tokens": tuple([TextToken(*token) for token in tokenizer(text)])}, metadata={"text": text})
+
+
+def check_text(text: Any, columns: Sequence[str], where: str) -> None:
+    """Raise `DataError` if ``text`` is not a string, or if the model needs columns, which a text does not have."""
+    if not isinstance(text, str):
+        raise DataError(f"{where}: expected a text, found {_kind(text)}; use the method for tokens")
+    if columns:
+        raise DataError(
+            f"{where}: the model needs the column {columns[0]!r} beside the tokens, which a text does not have; "
+            "give tokens and column, or a file that has both"
+        )
+
+
+def check_names(given: Iterable[str], columns: Sequence[str]) -> None:
+    """Raise `DataError` for a column that the model does not have, with the nearest name."""
+    for name in given:
+        if name not in columns:
+            near = difflib.get_close_matches(name, columns, 1)
+            known = f"; did you mean {near[0]!r}?" if near else f"; it knows {', '.join(columns) or 'tokens alone'}"
+            raise DataError(f"the model knows no column {name!r}{known}")
+
+
+def strings(given: Any, where: str) -> tuple[str, ...]:
+    """A tuple of strings; raises `DataError` for a text, bytes, or anything else that is not a list of strings."""
+    if isinstance(given, str):
+        calls = "tag_text, classify_text or transduce_text"
+        raise DataError(f"{where}: expected a list of tokens, found a text; use {calls} for text, or split it first")
+    if isinstance(given, (bytes, bytearray)) or not isinstance(given, Iterable):
+        raise DataError(f"{where}: expected a list of tokens, found {_kind(given)}")
+    found = tuple(given)
+    if not set(map(type, found)) <= {str}:
+        for place, token in enumerate(found):
+            if not isinstance(token, str):
+                raise DataError(f"{where}: expected tokens that are strings, found {_kind(token)} at position {place}")
+    return found
+
+
+def _columns_of(
+    tokens: tuple[str, ...], inputs: Mapping[str, Any], columns: Sequence[str], where: str
+) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for name in columns:
+        if name not in inputs:
+            raise DataError(f"{where}: expected the column {name!r}, which the model was trained with, found none")
+        found[name] = values = strings(inputs[name], f"{where}, column {name}")
+        if len(values) != len(tokens):
+            wanted = f"{len(tokens)} values in column {name!r}, one for each token"
+            raise DataError(f"{where}: expected {wanted}, found {len(values)}")
+    return found
+
+
+def _kind(value: Any) -> str:
+    """For messages: the type of a value, and the value if it is short."""
+    shown = repr(value)
+    return f"{type(value).__name__} {shown}" if len(shown) <= 40 else type(value).__name__

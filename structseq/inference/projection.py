@@ -1,8 +1,7 @@
-"""The first LSTM layer read from words: the input's share of its gates is made once a distinct word and looked up.
+"""Projection: the first LSTM layer with the input's share of its gates computed once for each distinct word.
 
-What a word contributes to the gates (W x + b) does not depend on where it stands, so a window of sentences needs it
-once for each of its words; left for every step is the recurrent share, of both directions in one product. The answers
-are those of `Bidirectional` and `LSTM` but for rounding.
+What a word contributes to the gates (W x + b) does not depend on its position. Each step adds the recurrent share, of
+both directions in one product. The states are those of `Bidirectional` and `LSTM` except for rounding.
 """
 
 from __future__ import annotations
@@ -23,15 +22,7 @@ Numbers = NDArray[np.int64]
 
 
 class Projection:
-    """A stack's first layer with its weights laid out for looking up, and the layers above it.
-
-    Parameters
-    ----------
-    directions:
-        The layer's LSTM, or its two: forwards, then backwards.
-    above:
-        The layers that follow.
-    """
+    """The first layer of a stack, from its LSTM in one direction or two (forwards, backwards), and the layers above."""
 
     def __init__(self, directions: Sequence[LSTM], above: Sequence[nn.Module]) -> None:
         self.above = list(above)
@@ -44,7 +35,7 @@ class Projection:
 
     @staticmethod
     def of(model: Model) -> Projection | None:
-        """That of a model on the CPU whose first layer is an LSTM, read one way or both; None for another model."""
+        """The projection of a model on the CPU whose first layer is an LSTM; None for any other model."""
         stack = model.encoder
         if not isinstance(stack, Stack) or any(p.device.type != "cpu" for p in model.parameters()):
             return None
@@ -54,13 +45,13 @@ class Projection:
         return Projection(directions, above) if len(directions) == len(both) else None
 
     def project(self, vectors: Tensor, start: int, *, bias: bool) -> Tensor:
-        """(D, V, 4H): what V vectors (V, width), which stand at ``start`` in the input, contribute to the gates."""
+        """(D, V, 4H): what vectors (V, width), from column ``start`` of the input, contribute to the gates."""
         weights = self.inputs[:, start : start + vectors.shape[1]]
         vectors = vectors.expand(len(weights), -1, -1)
         return torch.baddbmm(self.bias, vectors, weights) if bias else torch.bmm(vectors, weights)
 
     def states(self, parts: Sequence[tuple[Tensor, Numbers]], lengths: Numbers) -> Padded:
-        """(B, T, H): the stack's states, from projected vectors (D, V, 4H) and which of them stands where (B, T)."""
+        """(B, T, H): the stack's states, from projected vectors (D, V, 4H) and their numbers at each step (B, T)."""
         steps = np.arange(int(lengths.max()))
         mirror = np.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)  # (B, T)
         words, *columns = parts
@@ -76,8 +67,8 @@ class Projection:
     def _recur(self, gates: Tensor) -> Tensor:
         """(T, D, B, H) states from gates (T, D, B, 4H), which are overwritten.
 
-        c_t = f * c_{t-1} + i * tanh(g_t), h_t = o * tanh(c_t), with tanh(x) as 2 logistic(2 x) - 1, which torch
-        computes six times faster; ``double`` is 2 c_t, and g was doubled with its weights.
+        c_t = f * c_{t-1} + i * tanh(g_t), h_t = o * tanh(c_t), with tanh(x) as 2 logistic(2 x) - 1, which is six times
+        faster in torch; ``double`` is 2 c_t, and the weights of g are doubled.
         """
         hidden = gates.new_empty(*gates.shape[:3], self.width)
         double: Tensor | None = None
@@ -92,7 +83,7 @@ class Projection:
 
 
 def _laid_out(lstm: nn.LSTM) -> tuple[Tensor, Tensor, Tensor]:
-    """(F, 4H), (H, 4H) and (4H,) weights with those of gate g doubled; the gates stand in the order i f g o."""
+    """(F, 4H), (H, 4H) and (4H,) weights with those of gate g doubled; the order of gates is i f g o."""
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     inputs, recurrent, bias, other = (lstm.get_parameter(name) for name in names)
     scale = torch.tensor([1.0, 1.0, 2.0, 1.0]).repeat_interleave(lstm.hidden_size)
@@ -100,7 +91,7 @@ def _laid_out(lstm: nn.LSTM) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _look_up(table: Tensor, ids: Numbers, mirror: Numbers) -> Tensor:
-    """(T, D, B, 4H): rows of ``table`` (D, V, 4H) in the order in which each direction reads them."""
+    """(T, D, B, 4H): rows of ``table`` (D, V, 4H) in each direction's reading order."""
     directions, count, width = table.shape
     read = [ids, np.take_along_axis(ids, mirror, 1) + count][:directions]
     places = torch.from_numpy(np.stack(read)).permute(2, 0, 1)  # (T, D, B)
@@ -108,7 +99,7 @@ def _look_up(table: Tensor, ids: Numbers, mirror: Numbers) -> Tensor:
 
 
 def _in_place(hidden: Tensor, mirror: Numbers) -> Tensor:
-    """(B, T, D H): states in the order of the tokens, from (T, D, B, H) in the order of reading."""
+    """(B, T, D H): states in the order of the tokens, from (T, D, B, H) in reading order."""
     steps, directions, rows, width = hidden.shape
     states = hidden.new_empty(rows, steps, directions * width)
     states[..., :width] = hidden[:, 0].transpose(0, 1)

@@ -1,4 +1,4 @@
-"""Files tagged in place: every byte is kept, and the answer is a column, or keys, more."""
+"""Files written back with predictions: all bytes are kept; the answer is a further column, or further keys."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from structseq.tasks.answers import Tagging, TextToken
 
 Item = TypeVar("Item")
 
-# The reader's options that say which keys of a record mean what
+# The reader's options that name the keys of a record
 _KEYS = {"columns", "tags", "tokenizer", "scheme", "misaligned"}
 
 
 def tagged_columns(tagger: Tagger, source: Source, format: str, options: dict[str, Any]) -> Iterator[str]:
-    """The text of a column file or of CoNLL-U, with the predicted tag as its last column; of a model that gives
-    sentences labels too, with a comment ``# predicted_label = ...`` more."""
+    """The text of a column file or of CoNLL-U with the predicted tag as its last column; a sentence's label, if the
+    model predicts one, is a comment ``# predicted_label = ...``."""
     key, line = tagger.model.options.data.label, 1
     blocks = read_verbatim(source, format, **options)
     for block, tagging in _tagged(tagger, ((block, block.example) for block in blocks), confidence=False):
@@ -37,7 +37,7 @@ def tagged_columns(tagger: Tagger, source: Source, format: str, options: dict[st
 
 
 def with_comment(text: str, number: int, comment: str) -> str:
-    """The text with a line more, before its line ``number`` (from 0) and with the same ending."""
+    """The text with ``comment`` before its line ``number`` (from 0), with the same line ending."""
     mark = BOM if text.startswith(BOM) else ""
     lines = text.removeprefix(mark).split("\n")
     lines.insert(number, comment + ("\r" if lines[number].endswith("\r") else ""))
@@ -45,17 +45,15 @@ def with_comment(text: str, number: int, comment: str) -> str:
 
 
 def tagged_records(tagger: Tagger, source: Source, options: dict[str, Any], *, confidence: bool) -> Iterator[str]:
-    """The lines of a JSON-lines file, each record with the answer's keys.
-
-    A key that the record has already, gold tags above all, is kept: the answer's is then ``predicted_...``.
-    """
+    """The lines of a JSON-lines file, each record with the answer's keys; these are ``predicted_...`` if the record has
+    gold tags, or one of the keys, already."""
     keys, tokenize = keys_of(**{n: v for n, v in options.items() if n in _KEYS}), tokenizer_of(options["tokenizer"])
 
     def example(values: Any, record: Any) -> Example:
         found = keys.example(record)
         if keys.token_key_of(values) is not None:
             return found
-        text = values[keys.text_key]  # its tokens know their places in it
+        text = values[keys.text_key]
         tokens = tuple([TextToken(*token) for token in tokenize(text)])
         return replace(found, inputs={**found.inputs, "tokens": tokens}, metadata={"text": text})
 
@@ -82,7 +80,7 @@ def tagged_texts(tagger: Tagger, source: Source, encoding: str, *, confidence: b
 def _tagged(
     tagger: Tagger, pairs: Iterable[tuple[Item, Example | None]], *, confidence: bool
 ) -> Iterator[tuple[Item, Tagging | None]]:
-    """Each item with the tagging of its example, in order, or None; holds what the tagger looks ahead."""
+    """Each item, in order, with its example's tagging, or None; keeps as many items as the tagger looks ahead."""
     waiting: deque[tuple[Item, bool]] = deque()
 
     def examples() -> Iterator[Example]:

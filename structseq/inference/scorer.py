@@ -1,4 +1,4 @@
-"""Scorer: the predictor of a language model, which says how probable a text is."""
+"""Scorer: the predictor of a language model; it computes the probability of a text."""
 
 from __future__ import annotations
 
@@ -7,27 +7,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from structseq.data.example import Example
 from structseq.evaluation.perplexity import TokenLogProbs
 from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
-from structseq.model import Model
 from structseq.tasks.answers import Answer, Row
 
 
 @dataclass(frozen=True, slots=True)
 class Score(Answer):
-    """One text with its probability.
+    """A text with its probability.
 
     Attributes
     ----------
-    tokens:
-        L strings.
     unknown:
-        The places of those that the model does not know: their probability is that of any unknown token.
+        The positions of unknown tokens; each has the probability of any unknown token.
     log_probs:
-        By direction (``forwards``, ``backwards``), L + 1 log-probabilities in nats: the tokens', then the end's.
+        By direction (``forwards``, ``backwards``), L + 1 log-probabilities in nats: of the L tokens and the end.
     source:
         For a record: ``source``, the text.
     """
@@ -39,12 +34,12 @@ class Score(Answer):
 
     @property
     def log_prob(self) -> float:
-        """Of the whole text, in nats, in the model's first direction."""
+        """Log-probability of the text in nats, in the model's first direction."""
         return math.fsum(self._first)
 
     @property
     def perplexity(self) -> float:
-        """Of a token, the end counted: exp(-``log_prob`` / (L + 1))."""
+        """exp(-``log_prob`` / (L + 1))."""
         return math.exp(-self.log_prob / len(self._first))
 
     @property
@@ -52,20 +47,18 @@ class Score(Answer):
         return next(iter(self.log_probs.values()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
         score = {"log_prob": self.log_prob, "perplexity": self.perplexity}
         each = {name: list(values) for name, values in self.log_probs.items()}
         return {**self.source, **score, "tokens": list(self.tokens), "unknown": list(self.unknown), "log_probs": each}
 
     def rows(self) -> list[Row]:
-        """For people: each token, the end, and the whole."""
         names = [f"{token} (unknown)" if n in self.unknown else token for n, token in enumerate(self.tokens)]
         rows: list[Row] = [([name], value) for name, value in zip([*names, "(end)"], self._first, strict=True)]
         return [*rows, ([f"perplexity {self.perplexity:.2f}"], self.log_prob)]
 
 
 class Scorer(Predictor):
-    """A trained language model; see `Predictor` for how it is made, saved and shared.
+    """Computes probabilities of texts; see `Predictor` for loading and saving.
 
     Examples
     --------
@@ -74,11 +67,6 @@ class Scorer(Predictor):
         scorer = Scorer.load("model")
         scorer.score_text("a flight to Oslo").perplexity
     """
-
-    def __init__(self, model: Model, **metadata: Any) -> None:
-        super().__init__(model, **metadata)
-        with torch.inference_mode():
-            self._table = model.inputs.word_table()  # of all known words, once
 
     def score(self, tokens: Any) -> Score:
         """The probability of a text, given as tokens; raises `DataError` for anything else."""
@@ -89,17 +77,18 @@ class Scorer(Predictor):
         return self.answer([self.preprocessor.text(text, "score_text")])[0]
 
     def score_texts(self, texts: Iterable[str], *, look_ahead: int = 256) -> Iterator[Score]:
-        """The probabilities of a stream of texts, in order and in bounded memory.
-
-        An item that is no text raises `DataError` after the answers to all items before it.
-        """
-        return self._texts(texts, "score_texts", OutputOptions(), look_ahead)
+        """The probabilities of a stream of texts, in order, as `Tagger.tag_texts` does."""
+        return self._texts(texts, "score_texts", look_ahead)
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Score]:
         task: Any = self.model.task
-        found = task.answers(self.model, examples, self._table)
-        return [self._score(example, each) for example, each in zip(examples, found, strict=True)]
-
-    def _score(self, example: Example, log_probs: TokenLogProbs) -> Score:
-        unknown = tuple(n for n, token in enumerate(example.tokens) if token not in self.model.tags.number)
-        return Score(example.tokens, unknown, log_probs, self.preprocessor.source(example))
+        known, rows = self.model.tags.number, task.answers(self.model, examples, self._table)
+        return [
+            Score(
+                example.tokens,
+                tuple(n for n, token in enumerate(example.tokens) if token not in known),
+                log_probs,
+                self.preprocessor.source(example),
+            )
+            for example, log_probs in zip(examples, rows, strict=True)
+        ]

@@ -1,22 +1,23 @@
-"""Tagger: the predictor of a model that gives each token a tag."""
+"""Tagger and FrameTagger: predictors that give each token, or each step of a recording, a tag."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from structseq.data.example import Example
 from structseq.inference.batch_tagger import BatchTagger
 from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
-from structseq.inference.sentences import check_names
 from structseq.model import Model
 from structseq.spans import Scheme
-from structseq.tasks.answers import Tagging
+from structseq.tasks.answers import FrameTagging, Tagging
+
+Sentences = Iterable[Iterable[str] | Example | Mapping[str, Iterable[str]]]
 
 
 class Tagger(Predictor):
-    """A trained model, ready to tag; see `Predictor` for how it is made, saved and shared. Vectors of all known words
-    are computed here, once.
+    """Tags tokens; see `Predictor` for loading and saving.
 
     Examples
     --------
@@ -33,79 +34,95 @@ class Tagger(Predictor):
 
     def __init__(self, model: Model, **metadata: Any) -> None:
         super().__init__(model, **metadata)
-        self._batches = BatchTagger(model)
+        self._batches = BatchTagger(model, self._table)
 
     @property
     def calibrated(self) -> bool:
-        """Whether it has confidences: False for a margin's scores without a fitted temperature."""
+        """Whether it computes confidences: False for a margin's scores without a fitted temperature."""
         return self._batches.calibrated
 
     @property
     def scheme(self) -> Scheme:
-        """The scheme of its answers: that of the training files."""
+        """The tag scheme of its answers, which is that of the training files."""
         return self.model.tags.outer
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The tags that it may answer with."""
+        """All possible tags."""
         return self._batches.marginals.labels
 
     def tag(
         self, tokens: Iterable[str], *, confidence: bool = True, marginals: bool = False, **columns: Iterable[str]
     ) -> Tagging:
-        """Tag one sentence, given as tokens; further columns by name, where the model was trained with them.
+        """Tag one sentence, given as tokens, with the model's further columns by name.
 
-        Raises `DataError` for a text (use `tag_text`), tokens that are no strings, and columns missing, unknown or of
-        another length.
+        Raises `DataError` for a text (use `tag_text`), for tokens that are not strings, and for wrong columns.
         """
-        check_names(columns, self.columns)
-        given = {"tokens": tokens, **columns} if columns else tokens
-        return self.answer([self.preprocessor.example(given, "tag")], OutputOptions(confidence, marginals))[0]
+        return self.answer([self._with_columns(tokens, columns, "tag")], OutputOptions(confidence, marginals))[0]
 
     def tag_text(self, text: str, *, confidence: bool = True, marginals: bool = False) -> Tagging:
-        """Tag a text, cut by the model's tokenizer; tokens and spans know their places in it."""
+        """Tag a text, cut by the model's tokenizer; tokens and spans have their places in it."""
         return self.answer([self.preprocessor.text(text, "tag_text")], OutputOptions(confidence, marginals))[0]
 
     def tag_many(
-        self,
-        sentences: Iterable[Iterable[str] | Example | Mapping[str, Iterable[str]]],
-        *,
-        confidence: bool = True,
-        marginals: bool = False,
-        look_ahead: int = 1024,
+        self, sentences: Sentences, *, confidence: bool = True, marginals: bool = False, look_ahead: int = 1024
     ) -> Iterator[Tagging]:
         """Tag a stream of sentences, in order and in bounded memory.
 
         Parameters
         ----------
         sentences:
-            Token lists, `Example` (whose tags are not read), or mappings of column names to values.
-        confidence:
-            Whether to compute `Tagging.confidence`.
-        marginals:
-            Whether to compute `Tagging.marginals`.
+            Token lists, `Example`, or mappings of columns. An unreadable one raises `DataError` after the answers to
+            all sentences before it.
+        confidence, marginals:
+            Whether to compute `Tagging.confidence` and `Tagging.marginals`.
         look_ahead:
-            Sentences read ahead of the answer at most, and fewer where they are long; more make batches of more even
-            lengths and so faster tagging.
-
-        Raises
-        ------
-        DataError
-            For a sentence that cannot be tagged, after the answers to all sentences before it.
+            Sentences read ahead of the answer at most; more make batches more even, and tagging faster.
         """
-        return self._sequences(sentences, "tag_many", OutputOptions(confidence, marginals), look_ahead)
+        return self._sequences(sentences, "tag_many", look_ahead, OutputOptions(confidence, marginals))
 
     def tag_texts(
         self, texts: Iterable[str], *, confidence: bool = True, marginals: bool = False, look_ahead: int = 1024
     ) -> Iterator[Tagging]:
         """Tag a stream of texts, as `tag_many` does."""
-        return self._texts(texts, "tag_texts", OutputOptions(confidence, marginals), look_ahead)
+        return self._texts(texts, "tag_texts", look_ahead, OutputOptions(confidence, marginals))
 
-    def predict(
-        self, sentences: Iterable[Iterable[str] | Example | Mapping[str, Iterable[str]]]
-    ) -> list[tuple[str, ...]]:
+    def predict(self, sentences: Sentences) -> list[tuple[str, ...]]:
         """The tags alone, for all sentences."""
         return [tagging.tags for tagging in self.tag_many(sentences, confidence=False)]
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Tagging]:
         return self._batches.tag(examples, output)
+
+
+class FrameTagger(Predictor):
+    """Tags recordings; see `Predictor` for loading and saving.
+
+    Examples
+    --------
+    ::
+
+        tagger = FrameTagger.load("frames")
+        tagger.tag_audio("call.wav").tags
+    """
+
+    has_confidence: ClassVar[bool] = False
+
+    def tag(self, frames: Any) -> FrameTagging:
+        """Tag frames (L, F), or an `Example` of them; raises `DataError` for anything else."""
+        return self.answer([self.preprocessor.example(frames, "tag")])[0]
+
+    def tag_audio(self, path: str | Path) -> FrameTagging:
+        """Tag a recording; raises `DataError` if the file is not a recording."""
+        return self.answer([self.preprocessor.audio(path, "tag_audio")])[0]
+
+    def tag_many(self, sequences: Iterable[Any], *, look_ahead: int = 256) -> Iterator[FrameTagging]:
+        """Tag a stream of what `tag` takes, in order and in bounded memory."""
+        return self._sequences(sequences, "tag_many", look_ahead)
+
+    def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[FrameTagging]:
+        labelled = len(self.model.task.labels) > 0
+        return [
+            FrameTagging(tuple(found[labelled:]), found[0] if labelled else None, self.preprocessor.source(example))
+            for example, found in zip(examples, self.model.predict(examples), strict=True)
+        ]

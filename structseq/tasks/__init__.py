@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from structseq.section import resolve_class
 from structseq.tasks.base import Task
-from structseq.tasks.classification import ClassificationTask
-from structseq.tasks.joint import JointTask
 from structseq.tasks.language_modelling import LanguageModelTask
-from structseq.tasks.reconstruction import ReconstructionTask
-from structseq.tasks.tagging import TaggingTask
-from structseq.tasks.transduction import FrameTranscriptionTask, TranscriptionTask, TransductionTask
+from structseq.tasks.tagging import ClassificationTask, JointTask, TaggingTask
+from structseq.tasks.transduction import (
+    FrameTranscriptionTask,
+    ReconstructionTask,
+    TranscriptionTask,
+    TransductionTask,
+)
 
 TASKS: dict[str, type[Task]] = {
     "tagging": TaggingTask,
@@ -24,7 +26,7 @@ TASKS: dict[str, type[Task]] = {
 
 
 def task_of(head: type) -> type[Task]:
-    """The task that a class of heads names; raises `ConfigError` if there is no such task."""
+    """The task that a head class names; raises `ConfigError` if the task does not exist."""
     kind: type[Task] = resolve_class(TASKS, head.task, f"task of {head.__name__}")  # type: ignore[attr-defined]
     return kind
 

@@ -1,4 +1,4 @@
-"""Answers, as users and JSON have them: `Tagging`, `FrameTagging`, `Classification`, `Transduction`."""
+"""Answers for users and JSON: `Tagging`, `FrameTagging`, `Classification`, `Transduction`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from structseq.spans import Scheme
 
 Style = Literal["structseq", "hf"]
 
-# A line for people: what was found, and its probability (or log-probability) if there is one
+# A line for people: its cells, and a probability (or log-probability) if there is one
 Row = tuple[list[str], float | None]
 
 
 class Answer(ABC):
-    """What a predictor gives for one sequence."""
+    """A predictor's answer for one sequence."""
 
     __slots__ = ()
 
@@ -27,19 +27,19 @@ class Answer(ABC):
 
     @abstractmethod
     def rows(self) -> list[Row]:
-        """For people: lines of cells, each with its probability (or log-probability) if there is one."""
+        """Lines for people."""
 
     def text_record(self) -> dict[str, Any]:
-        """What JSON holds of the answer to a text."""
+        """Plain values for JSON, if a text was given."""
         return self.to_dict()
 
     def heading(self) -> str | None:
-        """For people: a line above the rows, which are then indented; None for none."""
+        """For people: a line above the rows, which are then indented."""
         return None
 
 
 class TextToken(str):
-    """A token cut from a text: a string that knows its place, ``text[token.start:token.end] == token``."""
+    """A token cut from a text: a string with its place, ``text[token.start:token.end] == token``."""
 
     __slots__ = ("end", "start")
     start: int
@@ -53,21 +53,17 @@ class TextToken(str):
 
 @dataclass(frozen=True, slots=True)
 class TaggedSpan:
-    """An entity that was found.
+    """A predicted entity.
 
     Attributes
     ----------
     start, end:
         Its tokens, half-open.
-    label:
-        Its type.
     confidence:
-        Posterior probability 0..1 that the sentence holds exactly this span with this type, over all tag sequences;
-        None where the head's scores are no log-probabilities, or it was not asked for.
-    text:
-        The text from its first to its last character; of tokens that came without a text, joined by spaces.
-    start_char, end_char:
-        Its place in the text, in characters, half-open; None without a text.
+        Posterior probability 0..1 of this span with this label, over all tag sequences; None if not requested, or if
+        the head's scores are not log-probabilities.
+    text, start_char, end_char:
+        Its characters in the text, and their place, half-open; without a text, tokens joined by spaces, and None.
     """
 
     start: int
@@ -79,7 +75,7 @@ class TaggedSpan:
     end_char: int | None = None
 
     def to_dict(self, style: Style = "structseq") -> dict[str, Any]:
-        """Plain values for JSON; ``hf``: the keys of a Hugging Face token-classification pipeline."""
+        """Plain values for JSON; ``hf``: with the keys of a Hugging Face token-classification pipeline."""
         if style == "hf":
             place = {"start": self.start_char, "end": self.end_char}
             return {"entity_group": self.label, "score": self.confidence, "word": self.text, **place}
@@ -88,25 +84,20 @@ class TaggedSpan:
 
 @dataclass(frozen=True)
 class Tagging(Answer):
-    """One sentence, tagged.
+    """A tagged sentence.
 
     Attributes
     ----------
     tokens:
-        L strings; `TextToken` where they were cut from a text.
+        L strings; `TextToken` if they were cut from ``text``.
     tags:
-        L tags, in the scheme of the training files, as the head decides (`TaggingHead.decide`).
+        L tags in ``scheme``, the scheme of the training files.
     confidence:
-        Posterior probability of each of `spans`, in their order; where tags are plain, of each token's tag. None where
-        the head's scores are no log-probabilities (a margin's, without a temperature), or it was not asked for.
+        Posterior probability of each of `spans`, or of each tag if tags are plain; None as in `TaggedSpan`.
     marginals:
-        For each token the probability of each tag, if asked for; None otherwise.
-    scheme:
-        The scheme that the tags are in.
-    text:
-        What the tokens were cut from; None where they came as tokens.
+        For each token the probability of each tag; None if not requested.
     label, label_confidence:
-        The sentence's own label, where the model gives one, and its probability (None as for ``confidence``).
+        The sentence's label, if the model predicts one, and its probability.
     """
 
     tokens: tuple[str, ...]
@@ -123,10 +114,10 @@ class Tagging(Answer):
 
     @cached_property
     def spans(self) -> tuple[TaggedSpan, ...]:
-        """The entities, from left to right; none where tags are plain."""
-        found = self.scheme.decode(self.tags)
-        sure = self.confidence or (None,) * len(found)
-        return tuple(self._span(s.start, s.end, s.label, c) for s, c in zip(found, sure, strict=True)) if found else ()
+        """The entities, from left to right; empty if tags are plain."""
+        spans = self.scheme.decode(self.tags)
+        confidence = (self.confidence or (None,) * len(spans)) if spans else ()
+        return tuple(self._span(s.start, s.end, s.label, c) for s, c in zip(spans, confidence, strict=True))
 
     def _span(self, start: int, end: int, label: str, confidence: float | None) -> TaggedSpan:
         first, last = self.tokens[start], self.tokens[end - 1]
@@ -136,19 +127,16 @@ class Tagging(Answer):
         return TaggedSpan(start, end, label, confidence, " ".join(self.tokens[start:end]))
 
     def to_dict(self, style: Style = "structseq") -> dict[str, Any]:
-        """Plain values for JSON: tokens, tags, spans, and the text and the tokens' offsets where there is one.
+        """Plain values for JSON: tokens, tags, spans; of a text also the text and the tokens' offsets.
 
-        ``style``: how spans are written, see `TaggedSpan.to_dict`.
+        ``style``: see `TaggedSpan.to_dict`.
         """
         values: dict[str, Any] = {
             "tokens": [str(token) for token in self.tokens],
             "tags": list(self.tags),
             "spans": [span.to_dict(style) for span in self.spans],
+            **self._label_record(),
         }
-        if self.label is not None:
-            values["label"] = self.label
-            if self.label_confidence is not None:
-                values["label_confidence"] = self.label_confidence
         if self.text is not None:
             values["text"] = self.text
             values["offsets"] = [[t.start, t.end] for t in self.tokens if isinstance(t, TextToken)]
@@ -159,16 +147,17 @@ class Tagging(Answer):
         return values
 
     def record(self) -> dict[str, Any]:
-        """What a record gains: label, tags and spans; of a text, a span's ``start`` and ``end`` are characters."""
-        record: dict[str, Any] = {} if self.label is None else {"label": self.label}
-        if self.label_confidence is not None:
-            record["label_confidence"] = self.label_confidence
-        record["tags"] = list(self.tags)
+        """The keys that a JSON record gains; a span's ``start`` and ``end`` are characters."""
+        record: dict[str, Any] = {**self._label_record(), "tags": list(self.tags)}
         if not self.scheme.plain:
             record["spans"] = [self._span_record(span) for span in self.spans]
         elif self.confidence is not None:
             record["confidence"] = list(self.confidence)
         return record
+
+    def _label_record(self) -> dict[str, Any]:
+        record = {"label": self.label, "label_confidence": self.label_confidence}
+        return {name: value for name, value in record.items() if value is not None}
 
     def _span_record(self, span: TaggedSpan) -> dict[str, Any]:
         record: dict[str, Any] = {}
@@ -195,17 +184,7 @@ class Tagging(Answer):
 
 @dataclass(frozen=True, slots=True)
 class FrameTagging(Answer):
-    """One recording with a tag for each step.
-
-    Attributes
-    ----------
-    tags:
-        L tags.
-    label:
-        The recording's own label, if the model gives one.
-    source:
-        For a record: ``audio``, the recording's name.
-    """
+    """A recording with L tags, and a label if the model predicts one; ``source`` names the recording in a record."""
 
     tags: tuple[str, ...]
     label: str | None = None
@@ -220,22 +199,16 @@ class FrameTagging(Answer):
 
 @dataclass(frozen=True, slots=True)
 class Classification(Answer):
-    """One text, or recording, with its label.
+    """A text or recording with its label.
 
     Attributes
     ----------
-    label:
-        The most probable one.
-    confidence:
-        Its probability 0..1; None where the scores are no log-probabilities yet (no dev set to fit a temperature on).
+    label, confidence:
+        The most probable label and its probability; None if the scores are not log-probabilities.
     probabilities:
-        Of every label, in the model's order; empty where ``confidence`` is None.
-    tokens:
-        What was read; None for frames.
-    text:
-        What the tokens were cut from; None for tokens that came without a text, and for frames.
-    audio:
-        The recording that frames are of, by its name; None for tokens, and for frames that came without one.
+        Of each label, in the model's order; empty if ``confidence`` is None.
+    tokens, text, audio:
+        The input: tokens, the text that they were cut from, or the recording's name.
     """
 
     label: str
@@ -247,11 +220,11 @@ class Classification(Answer):
 
     def to_dict(self) -> dict[str, Any]:
         if self.tokens is None:
-            source: dict[str, Any] = {} if self.audio is None else {"audio": self.audio}
+            record: dict[str, Any] = {} if self.audio is None else {"audio": self.audio}
         else:
-            source = {"tokens": list(self.tokens)} if self.text is None else {"text": self.text}
-        sure = {} if self.confidence is None else {"confidence": self.confidence}
-        return {**source, "label": self.label, **sure}
+            record = {"tokens": list(self.tokens)} if self.text is None else {"text": self.text}
+        record["label"] = self.label
+        return record if self.confidence is None else {**record, "confidence": self.confidence}
 
     def rows(self) -> list[Row]:
         return [([self.label], self.confidence)]
@@ -259,18 +232,16 @@ class Classification(Answer):
 
 @dataclass(frozen=True, slots=True)
 class Transduction(Answer):
-    """One answer of its own length.
+    """An answer of its own length.
 
     Attributes
     ----------
-    answer:
-        Its symbols.
-    text:
-        The symbols as a text: characters side by side, words between spaces.
+    answer, text:
+        Its symbols; the same as a text, with spaces between words.
     log_prob:
-        Its log-probability in nats (exact, however it was found); None where the model has none.
+        Its exact log-probability in nats; None if the model has none.
     source:
-        For a record: ``source`` or ``audio``, what was answered.
+        The input, for a record: ``source`` or ``audio``.
     """
 
     answer: tuple[str, ...]
@@ -279,8 +250,8 @@ class Transduction(Answer):
     source: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        sure = {} if self.log_prob is None else {"log_prob": self.log_prob}
-        return {**self.source, "answer": self.text, **sure}
+        record = {**self.source, "answer": self.text}
+        return record if self.log_prob is None else {**record, "log_prob": self.log_prob}
 
     def rows(self) -> list[Row]:
         return [([self.text], self.log_prob)]

@@ -1,8 +1,9 @@
-"""Task: what is asked of a sequence, and everything that depends on it."""
+"""Task: what a model predicts for a sequence, and everything that depends on it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -10,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from structseq.config import Options
 from structseq.data.example import Example
 from structseq.data.formats import detect_format
-from structseq.data.modality import Modality
+from structseq.data.modality import FRAMES, Modality
 from structseq.data.options import DataOptions
 from structseq.data.reading import format_of_texts
 from structseq.data.vocabulary import Vocabulary
@@ -20,49 +21,28 @@ Entities = frozenset[tuple[str, str]]
 
 
 class Report(Protocol):
-    """A score that says how it was computed."""
+    """Scores, with how they were computed."""
 
     @property
-    def criterion(self) -> float:
-        """The one number, 0..1, more is better."""
-        ...
+    def criterion(self) -> float: ...  # 0..1, higher is better
 
-    def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
-        """Plain values for JSON; ``errors``: how many to list, None for all."""
-        ...
+    def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]: ...  # for JSON; errors to list, None for all
 
-    def text(self, errors: int | None = 0) -> str:
-        """The report for a terminal."""
-        ...
+    def text(self, errors: int | None = 0) -> str: ...  # for a terminal
 
 
-class Answering(Protocol):
-    """A trained model, as a task sees it."""
+class TrainedModel(Protocol):
+    """What a task needs of a model."""
 
-    def predict(self, examples: Sequence[Example]) -> Iterable[Any]:
-        """The best answer to each example, in order."""
-        ...
+    def predict(self, examples: Sequence[Example]) -> Iterable[Any]: ...  # the best answers, in order
 
     @property
-    def output_symbols(self) -> Sequence[str]:
-        """What its answers are made of."""
-        ...
+    def output_symbols(self) -> Sequence[str]: ...
 
 
 class Checked(NamedTuple):
-    """A training set that is fit to learn from.
-
-    Attributes
-    ----------
-    train:
-        The examples, with tags repaired if options say so.
-    scheme:
-        Of their tags; plain if they have none.
-    summary:
-        What the answers are, for a message.
-    remarks:
-        What was changed, a sentence each.
-    """
+    """A checked training set: its examples (repaired if the options say so), their scheme, what the answers are, and
+    what was changed; the last two are for messages."""
 
     train: Sequence[Example]
     scheme: Scheme = PLAIN
@@ -71,7 +51,7 @@ class Checked(NamedTuple):
 
 
 class Card(NamedTuple):
-    """What a model card says of a task: tags of model hubs, words, and how the model is used."""
+    """What the model card says: tag and metric of model hubs, title, answers, and Python that uses the model."""
 
     pipeline_tag: str
     metric: str
@@ -81,33 +61,27 @@ class Card(NamedTuple):
 
 
 class Task(ABC):
-    """One kind of question, with the inventory that a model answers it with.
-
-    Parameters
-    ----------
-    tags:
-        The tags, labels or symbols of the answers.
-    modality:
-        What the steps of the sequences are.
-    labels:
-        Of whole sequences, where a model gives them beside tags.
+    """What a model predicts, with its inventory of tags, labels or symbols.
 
     Attributes
     ----------
+    tags, modality:
+        The inventory; what the steps of the sequences are.
+    labels:
+        Labels of whole sequences, if a model predicts them beside tags.
     required_targets:
-        The answers that an example must have to be scored, by their names in `Example.targets`.
+        The keys of `Example.targets` that an example must have to be scored.
     comparable:
-        Whether systems can be compared unit by unit (`structseq compare`).
-    noun:
-        What an answer is made of, in the plural: tags, labels, symbols.
-    title:
-        What a model for this task is called, with its article.
+        Whether `structseq compare` can compare systems unit by unit.
+    noun, title, summary:
+        For messages: what an answer is made of (plural), a model for the task with its article, and the answers.
     """
 
     required_targets: ClassVar[tuple[str, ...]] = ()
     comparable: ClassVar[bool] = False
     noun: ClassVar[str]
     title: ClassVar[str]
+    summary: ClassVar[str] = ""
 
     def __init__(self, tags: TagSet, modality: Modality, *, labels: Sequence[str] = ()) -> None:
         self.tags, self.modality, self.labels = tags, modality, tuple(labels)
@@ -116,38 +90,38 @@ class Task(ABC):
 
     @classmethod  # noqa: B027 - most tasks suit all options
     def check_options(cls, options: Options) -> None:
-        """Raise `ConfigError` for options under which the question has no honest answer."""
+        """Raise `ConfigError` for options that do not suit the task."""
 
     @classmethod
     def symbols(cls, options: Options) -> str | None:
-        """The symbols that texts are cut into (`structseq.data.pairs.SYMBOLS`); None where the tokenizer cuts them."""
+        """The symbols that texts are cut into (`structseq.data.pairs.SYMBOLS`); None if the tokenizer cuts them."""
         return options.data.symbols if options.data.format == "pairs" else None
 
     @classmethod
     def corpus_format(cls, file: str | Path, data: DataOptions) -> str:
-        """The format to learn or score by: the named one, or pairs, whose symbols are part of the model; else
-        ``auto``."""
+        """The format of a file with gold answers: the named one, ``pairs`` if detected, or ``auto``."""
         return "pairs" if data.format == "auto" and detect_format(file) == "pairs" else data.format
 
     @classmethod
     def file_format(cls, file: str | Path, data: DataOptions) -> str:
-        """The format of a file to answer, ``"text"`` for one text a line."""
+        """The format of a file to predict for, ``"text"`` for one text a line."""
         return format_of_texts(file, data)
 
     @classmethod
     @abstractmethod
     def gold(cls, example: Example) -> Any:
-        """The right answer, by name; raises `DataError` if the example has none."""
+        """The gold answer; raises `DataError` if the example has none."""
 
     @classmethod
     def check_corpus(
         cls, train: Sequence[Example], others: Sequence[Example], data: DataOptions, *, repair_option: str
     ) -> Checked:
-        """The training set, fit to learn from; ``others`` are dev and test, ``repair_option`` is how a repair is named.
+        """The training set, checked against ``others`` (dev and test).
 
-        Raises `DataError`, with file and line, for answers that cannot be learned.
+        ``repair_option`` names a repair in messages. Raises `DataError`, with file and line, for answers that cannot be
+        learned.
         """
-        return Checked(train)
+        return Checked(train, summary=cls.summary)
 
     @classmethod  # noqa: B027
     def check_gold(cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
@@ -160,48 +134,51 @@ class Task(ABC):
 
     @classmethod
     def label_inventory(cls, examples: Sequence[Example]) -> Vocabulary | None:
-        """The labels of whole sequences, where answers have them beside tags."""
+        """The labels of whole sequences, if answers have them beside tags."""
         return None
 
     @classmethod
     def unseen(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
-        """The parts of gold answers in ``examples`` that none in ``known`` has, and how often each occurs."""
+        """The parts of gold answers in ``examples`` that ``known`` lacks, with their counts."""
         names = {name for example in known for name in cls.gold(example)}
-        counts: dict[str, int] = {}
-        for example in examples:
-            for name in cls.gold(example):
-                if name not in names:
-                    counts[name] = counts.get(name, 0) + 1
-        return counts
+        return Counter(name for example in examples for name in cls.gold(example) if name not in names)
 
     # -- with a model ------------------------------------------------------------------------------------------------
 
     @property
     @abstractmethod
     def predictor(self) -> str:
-        """The class of `structseq.inference` that answers for it, or ``"package.module:Class"``."""
+        """The predictor's name: a class of `structseq.inference`, or ``"package.module:Class"``."""
 
-    def answers(self, model: Answering, examples: Sequence[Example]) -> list[Any]:
-        """What is compared with gold: the model's answers."""
+    def answers(self, model: TrainedModel, examples: Sequence[Example]) -> list[Any]:
+        """The model's answers, in the form of `gold`."""
         return list(model.predict(examples))
 
     @abstractmethod
     def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
-        """The one number that early stopping watches, 0..1, more is better."""
+        """The score that early stopping watches, 0..1, higher is better."""
 
     @abstractmethod
     def report(
-        self, model: Answering, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
+        self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
     ) -> Report:
-        """The model's answers compared with gold; ``entities`` are those of the training data, as (text, label)."""
+        """The model's answers scored; ``entities`` of the training data, (text, label), tell seen from unseen ones."""
 
     def entities(self, examples: Sequence[Example]) -> Entities:
-        """(text, label) of each entity of training examples, to score seen and unseen ones apart."""
+        """(text, label) of each entity."""
         return frozenset()
 
     @abstractmethod
     def card(self) -> Card:
-        """What the model card says."""
+        """The task's part of the model card."""
+
+    def usage(self, variable: str, verb: str, predictor: str | None = None) -> str:
+        """Python for the model card: load the model, and answer one text or recording."""
+        name, steps = predictor or self.predictor, "audio" if self.modality is FRAMES else "text"
+        return (
+            f'from structseq import {name}\n\n{variable} = {name}.load("path/to/this/folder")\n'
+            f'{variable}.{verb}_{steps}("...")'
+        )
 
 
 def code(text: Any) -> str:

@@ -1,4 +1,4 @@
-"""Language modelling: the tokens themselves are the answer, each from those on one side of it."""
+"""Language modelling: predict each token from those before it, or from those after it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,17 @@ from structseq.data.reading import named_format
 from structseq.errors import ConfigError, DataError
 from structseq.evaluation.perplexity import TokenLogProbs, evaluate_perplexity, mean_log_prob
 from structseq.spans import PLAIN, Scheme, TagSet
-from structseq.tasks.base import Card, Checked, Report, Task
-
-_USAGE = """\
-from structseq.inference.scorer import Scorer
-
-scorer = Scorer.load("path/to/this/folder")
-scorer.score_text("...").perplexity"""
+from structseq.tasks.base import Card, Report, Task
 
 
 class LanguageModelTask(Task):
     """The next token, forwards and backwards; no example needs an answer."""
 
-    noun, title = "tokens", "a language model"
+    noun, title, summary = "tokens", "a language model", "no gold answers needed"
 
     @classmethod
     def check_options(cls, options: Options) -> None:
-        """Raises `ConfigError` for an encoder whose states know the token that they are to predict."""
+        """Raises `ConfigError` for an encoder whose states have read the token to predict."""
         encoder = options.encoder
         if encoder.bidirectional and (encoder.attends or encoder.layers + encoder.attention > 1):
             raise ConfigError(
@@ -45,11 +39,12 @@ class LanguageModelTask(Task):
 
     @classmethod
     def symbols(cls, options: Options) -> str | None:
-        return "characters" if _units(options) == "characters" else None
+        # A head from outside may lack the options ``units`` and ``min_count``.
+        return "characters" if getattr(options.head, "units", "words") == "characters" else None
 
     @classmethod
     def file_format(cls, file: str | Path, data: DataOptions) -> str:
-        """``text`` where a file looks like nothing else; raises `DataError` for what may be columns instead."""
+        """``text`` for a file of no other format; raises `DataError` if its lines may be columns."""
         if data.format not in ("auto", "text"):
             return named_format(file, data)
         name = detect_format(file)
@@ -72,20 +67,15 @@ class LanguageModelTask(Task):
         return example.tokens
 
     @classmethod
-    def check_corpus(
-        cls, train: Sequence[Example], others: Sequence[Example], data: DataOptions, *, repair_option: str
-    ) -> Checked:
-        return Checked(train, summary="no answers asked for")
-
-    @classmethod
     def inventory(cls, examples: Sequence[Example], scheme: Scheme, options: Options) -> TagSet:
-        """The tokens that occur ``head.min_count`` times."""
-        counts, least = Counter(token for each in examples for token in each.tokens), _least(options)
-        if _units(options) == "characters" and (long := next((token for token in counts if len(token) > 1), None)):
+        """The tokens that occur at least ``head.min_count`` times."""
+        counts = Counter(token for each in examples for token in each.tokens)
+        if cls.symbols(options) and (long := next((token for token in counts if len(token) > 1), None)):
             raise DataError(
                 f"head.units: expected texts to cut into characters, found the token {long[:60]!r}; give a file with "
                 "a text a line, or leave head.units out"
             )
+        least = getattr(options.head, "min_count", 1)
         kept = [token for token, count in counts.items() if count >= least]
         if not kept:
             raise DataError(f"expected tokens that occur {least} times, found none; lower head.min_count")
@@ -93,7 +83,7 @@ class LanguageModelTask(Task):
 
     @classmethod
     def unseen(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
-        """None: there is an unknown token."""
+        """Nothing: the model has an unknown token."""
         return {}
 
     @property
@@ -101,7 +91,7 @@ class LanguageModelTask(Task):
         return "structseq.inference.scorer:Scorer"
 
     def answers(self, model: Any, examples: Sequence[Example], table: Any = None) -> list[TokenLogProbs]:
-        """The log-probabilities of each example's own tokens and end; ``table`` as in `Inputs.forward`."""
+        """The log-probabilities of each example's tokens and end; ``table`` as in `Inputs.forward`."""
         found: list[TokenLogProbs] = [{}] * len(examples)
         for rows, distribution in model.distributions(examples, table=table):
             targets = [model.head.target(examples[row]) for row in rows]
@@ -112,7 +102,7 @@ class LanguageModelTask(Task):
         return found
 
     def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
-        """1 / perplexity: the geometric mean of all tokens' and ends' probabilities, both ways."""
+        """1 / perplexity: the geometric mean of the probabilities of tokens and ends, in both directions."""
         means = mean_log_prob(answers)
         return math.exp(sum(means.values()) / len(means))
 
@@ -121,14 +111,8 @@ class LanguageModelTask(Task):
         return evaluate_perplexity(gold, self.answers(model, examples), known=self.tags.number)
 
     def card(self) -> Card:
-        return Card("text-generation", "perplexity", "Language model", "each text its probability", _USAGE)
-
-
-def _units(options: Options) -> str:
-    units: str = getattr(options.head, "units", "words")  # a head from outside may have no such option
-    return units
-
-
-def _least(options: Options) -> int:
-    least: int = getattr(options.head, "min_count", 1)
-    return least
+        usage = (
+            'from structseq.inference.scorer import Scorer\n\nscorer = Scorer.load("path/to/this/folder")\n'
+            'scorer.score_text("...").perplexity'
+        )
+        return Card("text-generation", "perplexity", "Language model", "each text its probability", usage)

@@ -1,4 +1,4 @@
-"""Gold tags held to their scheme: found or named, repaired or refused, every complaint with file and line."""
+"""Gold tags checked against their scheme, which is named or detected; illegal tags are refused or repaired."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from structseq.data.reading import place_of
 from structseq.errors import DataError
 from structseq.spans import REPAIRS, Scheme, TagError, Violation, detect, repair, scheme_of
 
-# How the command line names a repair; other callers say how theirs do.
+# How the command line names a repair; other callers pass their own.
 OPTION = "--set data.repair={}"
 
 
 def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence[Example] = ()) -> Scheme:
-    """The scheme that options name, or the one that the tags are written in; every tag is one of its tags.
+    """The scheme that the options name, or the one detected from the tags.
 
-    ``others`` (dev and test) decide only where they have tags that the scheme of ``examples`` lacks: IOB1 without
-    neighbours, for instance, looks like IO.
-
-    Raises `DataError` with file and line if schemes are mixed or a tag is not of the scheme.
+    Detection uses ``others`` (dev and test) too if they have tags that the scheme of ``examples`` lacks: IOB1 without
+    adjacent entities looks like IO. Raises `DataError`, with file and line, if schemes are mixed or a tag is not of the
+    scheme.
     """
     if data.scheme != "auto":
         scheme = scheme_of(data.scheme)
@@ -31,7 +30,7 @@ def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence
     try:
         scheme = detect(example.tags for example in examples)
     except TagError as problem:
-        raise placed(problem, examples, data) from None
+        raise with_place(problem, examples, data) from None
     try:
         refuse_foreign(others, scheme, data)
     except DataError:
@@ -47,11 +46,11 @@ def refuse_foreign(examples: Sequence[Example], scheme: Scheme, data: DataOption
         try:
             scheme.decode(example.tags)
         except TagError as problem:
-            raise placed(problem, [example], data) from None
+            raise with_place(problem, [example], data) from None
 
 
-def placed(problem: TagError, examples: Sequence[Example], data: DataOptions) -> DataError:
-    """The same complaint with file and line in place of numbers of sentence and token."""
+def with_place(problem: TagError, examples: Sequence[Example], data: DataOptions) -> DataError:
+    """The error with file and line instead of the numbers of sentence and token."""
     if not problem.places:
         return problem
     message = problem.message
@@ -63,16 +62,16 @@ def placed(problem: TagError, examples: Sequence[Example], data: DataOptions) ->
 
 
 def illegal_in(examples: Sequence[Example], scheme: Scheme) -> Iterator[tuple[Example, Violation]]:
-    """Every tag that the scheme would write otherwise, with its sentence, in the order of the files."""
+    """Every illegal tag with its sentence, in order."""
     return ((example, violation) for example in examples for violation in scheme.violations(example.tags))
 
 
 def repaired(
     examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = OPTION
 ) -> tuple[list[Example], int]:
-    """The examples with legal tags, and how many sequences were changed.
+    """The examples with legal tags, and the number of changed sequences.
 
-    Raises `DataError` at the first illegal sequence if no repair is named, and `ConfigError` for an unknown one.
+    Raises `DataError` at the first illegal tag if no repair is named, and `ConfigError` for an unknown repair.
     """
     if data.repair is None:
         refuse_illegal(examples, scheme, data, option=option)
@@ -86,17 +85,17 @@ def repaired(
 
 
 def refuse_illegal(examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = OPTION) -> None:
-    """Raise `DataError` at the first illegal tag; it says how many there are and how a repair is named."""
+    """Raise `DataError` at the first illegal tag, with the number of illegal tags and how to name a repair."""
     illegal = list(illegal_in(examples, scheme))
     if illegal:
         example, first = illegal[0]
         file, line = place_of(example, first.position, data)
         where = file if line is not None else f"{file}, token {first.position + 1}"
-        raise DataError(f"{first.message}; {how_to_mend(len(illegal), option)}", file=where, line=line)
+        raise DataError(f"{first.message}; {repair_advice(len(illegal), option)}", file=where, line=line)
 
 
-def how_to_mend(illegal: int, option: str = OPTION) -> str:
-    """What to do about so many illegal tags; ``option`` is how a repair is named, ``{}`` its name."""
+def repair_advice(illegal: int, option: str = OPTION) -> str:
+    """What to do about illegal tags; ``option`` names a repair, with ``{}`` for its name."""
     others = f"the first of {illegal} illegal tags" if illegal > 1 else "the only illegal tag"
     ways = " or ".join(option.format(name) for name in REPAIRS)
     return f"{others}: mend the file, or name a repair with {ways}"

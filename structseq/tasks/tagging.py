@@ -1,7 +1,8 @@
-"""Tagging: a tag for each step."""
+"""Tagging (a tag for each step), classification (a label for each sequence), and both together."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,17 +14,12 @@ from structseq.data.example import Example
 from structseq.data.formats import detect_format
 from structseq.data.modality import FRAMES
 from structseq.data.options import DataOptions
-from structseq.evaluation import entities_of, entity_f1, evaluate
+from structseq.data.vocabulary import Vocabulary
+from structseq.evaluation import entities_of, entity_f1, evaluate, evaluate_jointly
 from structseq.evaluation.significance import sentence_counts
 from structseq.spans import Scheme, TagSet
-from structseq.tasks.base import Answering, Card, Checked, Entities, Report, Task
+from structseq.tasks.base import Card, Checked, Entities, Report, Task, TrainedModel, code
 from structseq.tasks.legality import find_scheme, refuse_foreign, repaired
-
-_USAGE = """\
-from structseq import {predictor}
-
-tagger = {predictor}.load("path/to/this/folder")
-tagger.tag_{given}("...")"""
 
 
 class TaggingTask(Task):
@@ -68,7 +64,7 @@ class TaggingTask(Task):
         return entity_f1(gold, answers, self.tags.outer)
 
     def report(
-        self, model: Answering, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
+        self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
     ) -> Report:
         answers = self.answers(model, examples)
         return evaluate([example.tags for example in examples], answers, **self.context(examples, entities))
@@ -90,15 +86,82 @@ class TaggingTask(Task):
     def entities(self, examples: Sequence[Example]) -> Entities:
         if self.modality is FRAMES:
             return frozenset()
-        rows = [(example.tokens, example.tags) for example in examples]
-        return entities_of([tokens for tokens, _ in rows], [tags for _, tags in rows], self.tags.outer)
+        return entities_of([each.tokens for each in examples], [each.tags for each in examples], self.tags.outer)
 
     def card(self) -> Card:
-        single = self.modality.name.removesuffix("s")
         return Card(
             "token-classification",
             "accuracy" if self.tags.outer.plain else "seqeval",
             "Sequence tagger",
-            f"each {single} a tag in the scheme {self.tags.outer.name}",
-            _USAGE.format(predictor=self.predictor, given="audio" if self.modality is FRAMES else "text"),
+            f"each {self.modality.name.removesuffix('s')} a tag in the scheme {self.tags.outer.name}",
+            self.usage("tagger", "tag"),
         )
+
+
+class JointTask(TaggingTask):
+    """A label and tags, such as intent and slots. An answer is one sequence: the label, then the tags."""
+
+    required_targets = ("tags", "label")
+    comparable = False
+    title = "a tagger that labels whole sequences too"
+
+    @classmethod
+    def gold(cls, example: Example) -> tuple[str, ...]:
+        return (example.label, *example.tags)
+
+    @classmethod
+    def label_inventory(cls, examples: Sequence[Example]) -> Vocabulary:
+        return Vocabulary.count(Counter(example.label for example in examples), open=False)
+
+    def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
+        """The mean of slot F1 and label accuracy."""
+        labels = sum(one[0] == other[0] for one, other in zip(gold, answers, strict=True)) / max(len(gold), 1)
+        return (labels + super().criterion([row[1:] for row in gold], [row[1:] for row in answers])) / 2
+
+    def report(
+        self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
+    ) -> Report:
+        gold = [self.gold(example) for example in examples]
+        answers = self.answers(model, examples)
+        return evaluate_jointly(gold, answers, known_labels=self.labels, **self.context(examples, entities))
+
+    def card(self) -> Card:
+        tagger, labels = super().card(), ", ".join(map(code, self.labels))
+        return tagger._replace(
+            title="Sequence tagger and classifier", answers=f"{tagger.answers}, and the whole a label ({labels})"
+        )
+
+
+class ClassificationTask(Task):
+    """A label for each text or recording, scored as a sequence of one plain tag."""
+
+    required_targets = ("label",)
+    noun, title, summary = "labels", "a classifier", "plain labels"
+
+    @classmethod
+    def gold(cls, example: Example) -> tuple[str, ...]:
+        return (example.label,)
+
+    @property
+    def predictor(self) -> str:
+        return "Classifier"
+
+    def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
+        return entity_f1(gold, answers, self.tags.outer)
+
+    def report(
+        self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
+    ) -> Report:
+        return evaluate(
+            [self.gold(example) for example in examples],
+            self.answers(model, examples),
+            scheme=self.tags.outer,
+            tokens=[(" ".join(self.modality.words(example)),) for example in examples],
+            known_tags=self.tags.known(),
+            sources=[example.source for example in examples],
+        )
+
+    def card(self) -> Card:
+        tag, one = ("audio", "recording") if self.modality is FRAMES else ("text", "text")
+        usage = self.usage("classifier", "classify")
+        return Card(f"{tag}-classification", "accuracy", "Classifier", f"each {one} a label", usage)

@@ -1,5 +1,4 @@
-"""Transduction: a sequence of its own length for each sequence (Graves 2012, "Sequence transduction with recurrent
-neural networks")."""
+"""Transduction (a sequence of its own length for each sequence), and reconstruction of the input."""
 
 from __future__ import annotations
 
@@ -10,26 +9,41 @@ from typing import Any
 from structseq.config import Options
 from structseq.data.example import Example
 from structseq.data.formats import detect_format
-from structseq.data.modality import FRAMES
+from structseq.data.modality import FRAMES, modality_of
 from structseq.data.options import DataOptions
 from structseq.data.reading import named_format
-from structseq.evaluation import evaluate_transduction
+from structseq.evaluation import evaluate_reconstruction, evaluate_transduction
 from structseq.evaluation.transduction import exact_match, symbol_errors
 from structseq.spans import PLAIN, Scheme, TagSet
-from structseq.tasks.base import Answering, Card, Checked, Report, Task
-
-_USAGE = """\
-from structseq import Transducer
-
-transducer = Transducer.load("path/to/this/folder")
-transducer.transduce_{given}("...")"""
+from structseq.tasks.base import Card, Report, Task, TrainedModel
 
 
-class TransductionTask(Task):
-    """Symbols from tokens or frames: a date from its description, digits from a recording."""
+class SymbolTask(Task):
+    """A task whose answers are sequences of symbols."""
+
+    noun = "symbols"
+
+    @property
+    def predictor(self) -> str:
+        return "Transducer"
+
+    def report(
+        self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
+    ) -> Report:
+        return evaluate_transduction(
+            [self.gold(example) for example in examples],
+            self.answers(model, examples),
+            known_symbols=model.output_symbols,
+            sources=[example.source for example in examples],
+        )
+
+
+class TransductionTask(SymbolTask):
+    """Symbols from tokens or frames: digits from a recording (Graves 2012, "Sequence transduction with recurrent neural
+    networks")."""
 
     required_targets = ("target",)
-    noun, title = "symbols", "a transducer"
+    title, summary = "a transducer", "answers of their own length"
 
     @classmethod
     def symbols(cls, options: Options) -> str:
@@ -45,43 +59,17 @@ class TransductionTask(Task):
     def gold(cls, example: Example) -> tuple[str, ...]:
         return example.target
 
-    @classmethod
-    def check_corpus(
-        cls, train: Sequence[Example], others: Sequence[Example], data: DataOptions, *, repair_option: str
-    ) -> Checked:
-        return Checked(train, summary="answers of their own length")
-
-    @property
-    def predictor(self) -> str:
-        return "Transducer"
-
     def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
-        """The mean of the share of right answers and of 1 - symbol error rate, which is at least 0."""
+        """The mean of exact match and 1 - symbol error rate; the latter is at least 0."""
         return (exact_match(gold, answers) + max(0.0, 1 - symbol_errors(gold, answers))) / 2
 
-    def report(
-        self, model: Answering, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
-    ) -> Report:
-        return evaluate_transduction(
-            [self.gold(example) for example in examples],
-            self.answers(model, examples),
-            known_symbols=model.output_symbols,
-            sources=[example.source for example in examples],
-        )
-
     def card(self) -> Card:
-        recordings = self.modality is FRAMES
-        return Card(
-            "automatic-speech-recognition" if recordings else "text2text-generation",
-            "wer",
-            "Transducer",
-            "each sequence another",
-            _USAGE.format(given="audio" if recordings else "text"),
-        )
+        tag = "automatic-speech-recognition" if self.modality is FRAMES else "text2text-generation"
+        return Card(tag, "wer", "Transducer", "each sequence another", self.usage("transducer", "transduce"))
 
 
 class TranscriptionTask(TransductionTask):
-    """What was said in a sequence that is longer than its answer, as the frames of a recording are."""
+    """What was said in a sequence that is longer than its answer, such as the frames of a recording."""
 
     def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
         """1 - symbol error rate, at least 0."""
@@ -89,9 +77,50 @@ class TranscriptionTask(TransductionTask):
 
 
 class FrameTranscriptionTask(TranscriptionTask):
-    """The same, read from a tag for each frame. The tags are for training, and some examples may lack them."""
+    """The same, with a tag for each frame of a training example; some examples may lack tags."""
 
     @classmethod
     def inventory(cls, examples: Sequence[Example], scheme: Scheme, options: Options) -> TagSet:
         tagged = [example for example in examples if "tags" in example.targets] or examples
         return TagSet.of([example.tags for example in tagged], PLAIN)
+
+
+class ReconstructionTask(SymbolTask):
+    """The tokens or frames of the input again, from one vector; no example needs an answer."""
+
+    title, summary = "an autoencoder", "no gold answers needed"
+
+    @classmethod
+    def gold(cls, example: Example) -> Any:
+        return modality_of([example]).steps(example)
+
+    @classmethod
+    def inventory(cls, examples: Sequence[Example], scheme: Scheme, options: Options) -> TagSet:
+        if modality_of(examples) is FRAMES:
+            return TagSet((), PLAIN, PLAIN)
+        return super().inventory(examples, scheme, options)
+
+    @classmethod
+    def unseen(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
+        return {}
+
+    @property
+    def predictor(self) -> str:
+        return "Embedder" if self.modality is FRAMES else "Transducer"
+
+    def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
+        """1 - error rate of tokens, or the explained share of the frames' variance; at least 0."""
+        if self.modality is FRAMES:
+            return evaluate_reconstruction(gold, answers).criterion
+        return max(0.0, 1 - symbol_errors(gold, answers))
+
+    def report(
+        self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
+    ) -> Report:
+        if self.modality is FRAMES:
+            return evaluate_reconstruction([self.gold(each) for each in examples], self.answers(model, examples))
+        return super().report(model, examples, entities=entities)
+
+    def card(self) -> Card:
+        usage = self.usage("embedder", "embed", "Embedder")
+        return Card("feature-extraction", "accuracy", "Autoencoder", "each sequence a vector", usage)

@@ -1,0 +1,205 @@
+"""The commands that use a model: ``tag`` and ``embed`` answer files and texts in order, with bounded memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+from structseq.cli.entrypoint import (
+    InputFile,
+    ModelFolder,
+    Settings,
+    Trusted,
+    answering_options,
+    refuse_own_source,
+    remark,
+)
+
+if TYPE_CHECKING:
+    from structseq.data.options import DataOptions
+    from structseq.inference import OutputOptions, Predictor, Tagger
+
+# Formats that a tagger of tokens writes back; all other models read any format and write records.
+FORMATS = ("conll", "conllu", "jsonl", "text")
+
+Format = Annotated[
+    str | None,
+    Option(
+        "--format",
+        metavar="NAME",
+        help="Format of FILE: conll, jsonl, text; labelled, pairs, threefile, audio if the model answers whole "
+        "sequences. By default found from FILE; conll, or text without tags, for standard input.",
+    ),
+]
+Text = Annotated[str | None, Option("--text", metavar="STRING", help="Read this text instead of a file.")]
+Confidence = Annotated[
+    bool | None,
+    Option("--confidence/--no-confidence", help="Write exact probabilities; on, except for conll."),
+]
+Output = Annotated[Path | None, Option("--output", "-o", metavar="OUT", help="File to write, else standard output.")]
+
+
+def tag(
+    model: ModelFolder,
+    file: InputFile = "-",
+    format: Format = None,
+    text: Text = None,
+    confidence: Confidence = None,
+    output: Output = None,
+    settings: Settings = None,
+    trusted: Trusted = None,
+) -> None:
+    """Tag a file or a text.
+
+    conll: keeps all columns and comments; the predicted tag is the last column, a predicted label a comment.
+    jsonl: records with "tokens" or "text" gain "tags" and "spans". text: one JSON record for each line.
+    A model that answers with a label or a sequence writes one JSON record for each input, in any format.
+    """
+    from structseq.data.textfile import writing
+    from structseq.errors import ConfigError
+    from structseq.inference import Embedder, OutputOptions, Tagger, predictor_of
+    from structseq.storage import load_model
+
+    if text is not None and file != "-":
+        raise ConfigError(f"--text and the file {file} cannot both be tagged; give one of them")
+    predictor = predictor_of(load_model(model, trusted=trusted or []))
+    if isinstance(predictor, Embedder):
+        raise ConfigError("this model answers with vectors alone; use structseq embed")
+    if confidence and not predictor.has_confidence:
+        raise ConfigError("--confidence: tags of frames are written without; leave it out")
+    data, encoding = answering_options(settings or [], predictor.model), "utf-8"
+    wanted = OutputOptions(confidence is not False)
+    if text is not None:
+        chunks = _one_text(predictor, _decoded(text), wanted, as_json=format is not None)
+    elif isinstance(predictor, Tagger):
+        chunks, encoding = _rewritten(predictor, file, format, data, confidence)
+    else:
+        refuse_own_source(file, output)
+        examples = predictor.preprocessor.read(file, format, data, remark)
+        chunks = (_line(answer.to_dict()) for _, answer in predictor.answer_many(examples, wanted))
+    with writing(output or sys.stdout.buffer, encoding=encoding) as out:
+        for chunk in chunks:
+            out.write(chunk)
+
+
+def _decoded(text: str) -> str:
+    """An argument as UTF-8 in any locale."""
+    from structseq.errors import ConfigError
+
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        raise ConfigError(
+            "--text: expected UTF-8, found other bytes; give the text in a file with --format text"
+        ) from None
+
+
+def _one_text(predictor: Predictor, text: str, wanted: OutputOptions, *, as_json: bool) -> Iterator[str]:
+    """The answer to a text: lines for people, or a JSON record."""
+    from structseq.data.textfile import one_line
+
+    (answer,) = predictor.answer([predictor.preprocessor.text(text, "--text")], wanted)
+    if as_json:
+        yield _line(answer.text_record())
+        return
+    indent = ""
+    if (heading := answer.heading()) is not None:
+        yield f"{one_line(heading)}\n"
+        indent = "  "
+    rows = [[*cells, "" if sure is None else f"{sure:.4f}"] for cells, sure in answer.rows()]
+    rows = [[one_line(cell) for cell in row] for row in rows]
+    widths = [max(len(row[n]) for row in rows if len(row) > n) for n in range(max(map(len, rows), default=0))]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
+        yield indent + "  ".join(cells).rstrip() + "\n"
+
+
+def _rewritten(
+    tagger: Tagger, file: str, format: str | None, data: DataOptions, confidence: bool | None
+) -> tuple[Iterator[str], str]:
+    """The text of a file with the answers in it, and its encoding."""
+    from structseq.data.reading import reader_options
+    from structseq.data.textfile import name_of
+    from structseq.errors import ConfigError, DataError
+    from structseq.inference.rewriting import tagged_columns, tagged_records, tagged_texts
+
+    if format is not None and format not in FORMATS:
+        raise ConfigError(f"unknown --format {format!r}; known are {', '.join(FORMATS)}")
+    if confidence and not tagger.calibrated:
+        remark(
+            "warning: scores learned by a margin, without a dev set, are no probabilities; the answers carry no "
+            "confidences"
+        )
+    source: Any = sys.stdin.buffer if file == "-" else file
+    name = format or ("conll" if file == "-" else tagger.model.task.file_format(file, data))
+    options, sure = reader_options(data, tags=False), confidence is not False
+    # A file that is written back keeps its encoding.
+    if name == "text":
+        return tagged_texts(tagger, source, data.encoding, confidence=sure), "utf-8"
+    if name == "jsonl":
+        return tagged_records(tagger, source, options, confidence=sure), data.encoding
+    if name not in ("conll", "columns", "conllu"):
+        known = ", ".join(FORMATS)
+        raise DataError(
+            f"this model tags sentences, found a file of the {name} format; give one of {known}",
+            file=name_of(source) or None,
+        )
+    if confidence:
+        name = "conll" if name == "columns" else name
+        raise ConfigError(f"--confidence: {name} files have no place for probabilities; use --format jsonl or text")
+    return tagged_columns(tagger, source, name, options), data.encoding
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+# -- embed -------------------------------------------------------------------------------------------------------------
+
+Vectors = Annotated[
+    Path | None,
+    Option("--output", "-o", metavar="OUT", help="File to write, an array if it ends in .npy, else JSON records."),
+]
+
+
+def embed(
+    model: ModelFolder,
+    file: InputFile = "-",
+    format: Format = None,
+    text: Text = None,
+    output: Vectors = None,
+    settings: Settings = None,
+    trusted: Trusted = None,
+) -> None:
+    """Write one vector for each sequence of a file.
+
+    An autoencoder's bottleneck, a classifier's pooled states, or the mean of the encoder's states for any other model.
+    """
+    import numpy as np
+
+    from structseq.data.textfile import replacing, writing
+    from structseq.errors import ConfigError
+    from structseq.inference import Embedder
+
+    if text is not None and file != "-":
+        raise ConfigError(f"--text and the file {file} cannot both be read; give one of them")
+    embedder = Embedder.load(model, trusted=trusted or [])
+    data = answering_options(settings or [], embedder.model)
+    refuse_own_source(file, output)
+    sequences = embedder.preprocessor
+    examples = sequences.read(file, format, data, remark) if text is None else iter([sequences.text(text, "--text")])
+    if output is not None and output.suffix.lower() == ".npy":
+        vectors = embedder.embed(examples)
+        with replacing(output) as stream:
+            np.save(stream, vectors)
+        remark(f"{output}: {len(vectors)} vectors of width {embedder.width}")
+        return
+    with writing(output or sys.stdout.buffer) as out:
+        for example, vector in embedder.answer_many(examples):
+            out.write(_line({**sequences.source(example), "vector": [float(f"{x:.6g}") for x in vector.tolist()]}))

@@ -1,0 +1,78 @@
+"""The commands on data files: ``check`` and ``convert``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from structseq.cli.entrypoint import BAD_INPUT, Settings, data_options, remark
+
+REFUSED = 1
+
+
+def check(
+    files: Annotated[list[Path], Argument(metavar="FILE...", help="The training file, then dev and test files.")],
+    settings: Settings = None,
+) -> int:
+    """Check data files as training would: format, columns, scheme, types, illegal sequences, overlaps.
+
+    Exit status 1: training would refuse a file.
+    """
+    from structseq.data.modality import modality_of
+    from structseq.errors import DataError
+    from structseq.tasks.inspection import compare_files, heading, inspect_file, type_table
+
+    data, checked, status = data_options(settings or []), [], 0
+    for path in files:
+        try:
+            checked.append(inspect_file(path, data))
+        except DataError as problem:
+            status = BAD_INPUT
+            remark(f"error: {problem}")
+            continue
+        print(f"{path}", *checked[-1].lines, sep="\n", end="\n\n")
+    for part in checked[1:]:
+        try:
+            modality_of(checked[0].examples).check(part.examples)
+        except DataError as problem:
+            part.refused.append(f"{checked[0].path} is of another kind: {problem}")
+    if len(checked) > 1:
+        print("across the files", *compare_files(checked, data), sep="\n", end="\n\n")
+    if any(part.counts for part in checked):
+        print(heading(checked), *type_table(checked), sep="\n")
+    refused = [reason for part in checked for reason in part.refused]
+    for reason in refused:
+        remark(f"training would refuse: {reason}")
+    return status or (REFUSED if refused else 0)
+
+
+Target = Annotated[str, Argument(metavar="OUT", help="The file to write, format by extension; - is standard output.")]
+To = Annotated[
+    str | None, Option("--to", metavar="SCHEME", help="IO, IOB1, BIO, IOE, BIOES, BILOU or BMES; by default as read.")
+]
+From = Annotated[str | None, Option("--from", metavar="SCHEME", help="Tag scheme of IN; by default found from it.")]
+Repair = Annotated[
+    str | None, Option("--repair", metavar="POLICY", help="For illegal tags: conlleval or drop; without it, refused.")
+]
+
+
+def convert(
+    source: Annotated[Path, Argument(metavar="IN", help="The file to read.")],
+    target: Target,
+    to: To = None,
+    from_: From = None,
+    repair: Repair = None,
+    settings: Settings = None,
+) -> None:
+    """Write a file in another tag scheme or format.
+
+    Between column files only the tag column changes; all other bytes stay.
+    """
+    from structseq.tasks.retagging import convert_file
+
+    data = data_options(settings or [])
+    data = data.model_copy(update={"scheme": from_ or data.scheme, "repair": repair or data.repair})
+    convert_file(source, sys.stdout.buffer if target == "-" else target, data, to=to)

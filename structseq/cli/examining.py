@@ -1,0 +1,71 @@
+"""The commands on finished models: ``evaluate`` and ``describe``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from structseq.cli.entrypoint import ModelFolder, Settings, Trusted, answering_options, data_options
+
+Json = Annotated[
+    str | None,
+    Option("--json", metavar="OUT", help="Write the report as JSON; - is standard output, without text."),
+]
+Errors = Annotated[int, Option("--errors", metavar="N", min=0, help="How many errors to list.")]
+On = Annotated[Path | None, Option("--on", metavar="FILE", help="Tagged data to measure the gates on; by default dev.")]
+
+
+def evaluate(
+    model: ModelFolder,
+    file: Annotated[Path, Argument(metavar="FILE", help="Data with gold tags.")],
+    json: Json = None,
+    errors: Errors = 0,
+    settings: Settings = None,
+    trusted: Trusted = None,
+) -> None:
+    """Score a model on a file: per type, micro and macro, seen and unseen entities, confusion, errors."""
+    from json import dumps
+
+    from structseq.data.textfile import writing
+    from structseq.run import read_gold
+    from structseq.storage import load_model
+
+    stored = load_model(model, trusted=trusted or [])
+    data, task = answering_options(settings or [], stored.model), stored.model.task
+    options = stored.model.options.model_copy(update={"data": data})
+    examples = read_gold(file, type(task), options)
+    stored.model.modality.check(examples)
+    task.check_gold(examples, task.tags.outer, data)
+    report = task.report(stored.model, examples, entities=stored.entities)
+    if json is not None:
+        with writing(sys.stdout.buffer if json == "-" else json) as stream:
+            stream.write(dumps(report.to_dict(errors=None), ensure_ascii=False, indent=2) + "\n")
+    if json != "-":
+        print(report.text(errors=errors))
+
+
+def describe(model: ModelFolder, on: On = None, settings: Settings = None, trusted: Trusted = None) -> None:
+    """Show what a model is and has learned.
+
+    Options, tags, vocabularies, weights, scores, origin, the strongest and weakest transitions, and the mean gate
+    activations at each tag.
+    """
+    from structseq.data.reading import read_examples
+    from structseq.errors import ConfigError
+    from structseq.gate_activations import mean_gate_activations
+    from structseq.storage import load_model
+    from structseq.storage.description import description
+
+    stored = load_model(model, trusted=trusted or [])
+    task, gates, where = stored.model.task, stored.metrics.get("gates", {}), "dev"
+    if on is not None:
+        if "tags" not in task.required_targets:
+            raise ConfigError("--on: gates are shown by tag, and this model gives none; leave --on out")
+        data = data_options(settings or [], stored.model.options.data)
+        examples = read_examples(on, data)
+        task.check_gold(examples, task.tags.outer, data)
+        gates, where = mean_gate_activations(stored.model, examples), str(on)
+    print(description(model, stored, gates, where))
