@@ -1,11 +1,8 @@
-"""Scores as numbers and as tables by type: entities counted by seqeval, plain tags by scikit-learn.
-
-Wherever nothing is divided by nothing the result is 0, as both libraries have it with ``zero_division=0``.
-"""
+"""Precision, recall and F1, in all and by type: entities by seqeval, plain tags by scikit-learn; 0 / 0 is 0."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -37,75 +34,61 @@ class Table:
 
 
 def ratio(part: int, whole: int) -> float:
-    """A share; 0 of nothing."""
     return part / whole if whole else 0.0
 
 
 def score_of(correct: int, support: int, predicted: int) -> Score:
-    """The score that three counts make."""
     f1 = ratio(2 * correct, support + predicted)
     return Score(ratio(correct, predicted), ratio(correct, support), f1, support, predicted, correct)
 
 
-def entity_table(found: Matching) -> Table:
-    """The table that seqeval computes, from units written in BIO, where all its readings are one."""
-    if not len(found.gold) and not len(found.predicted):
-        return Table(score_of(0, 0, 0), score_of(0, 0, 0), {})
+def entity_table(matching: Matching) -> Table:
+    """The table that seqeval computes from the units as BIO tags."""
     from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 
-    rows = [_bio(found, units) for units in (found.gold, found.predicted)]
-    averages: dict[str | None, Any] = {
-        average: precision_recall_fscore_support(*rows, average=average, zero_division=0)
-        for average in (None, "micro", "macro")
-    }
-    return _table(found, averages)
+    sides = [_bio(matching, units) for units in (matching.gold, matching.predicted)]
+    return _table(matching, precision_recall_fscore_support, sides)
 
 
-def plain_table(found: Matching) -> Table:
+def plain_table(matching: Matching) -> Table:
     """The table that scikit-learn computes, by tag; over all tokens precision, recall and F1 are accuracy."""
-    if not len(found.gold):
-        return Table(score_of(0, 0, 0), score_of(0, 0, 0), {})
     from sklearn.metrics import precision_recall_fscore_support
 
-    sides = (found.gold_tags, found.predicted_tags)
-    averages: dict[str | None, Any] = {
-        average: precision_recall_fscore_support(*sides, average=average, zero_division=0)
-        for average in (None, "micro", "macro")
-    }
-    return _table(found, averages)
+    return _table(matching, precision_recall_fscore_support, (matching.gold_tags, matching.predicted_tags))
 
 
-def _table(found: Matching, averages: Mapping[str | None, Any]) -> Table:
-    """Scores from (precision, recall, F1, support) as both libraries return them, types in the order of `kinds`."""
-    count = len(found.kinds)
-    support = np.bincount(found.gold.kind, minlength=count)
-    predicted = np.bincount(found.predicted.kind, minlength=count)
-    correct = np.bincount(found.gold.kind[found.gold_found], minlength=count)
-    present = np.flatnonzero(support + predicted)
+def _table(matching: Matching, scores: Callable[..., Any], sides: Sequence[Any]) -> Table:
+    """Both libraries' ``precision_recall_fscore_support`` as a table, types in the order of `Matching.kinds`."""
+    if not len(matching.gold) and not len(matching.predicted):
+        return Table(score_of(0, 0, 0), score_of(0, 0, 0), {})
+    count = len(matching.kinds)
+    support = np.bincount(matching.gold.kind, minlength=count)
+    predicted = np.bincount(matching.predicted.kind, minlength=count)
+    correct = np.bincount(matching.gold.kind[matching.gold_found], minlength=count)
 
-    def row(shares: Sequence[float], counts: Iterable[int]) -> Score:
+    def row(shares: Iterable[float], *counts: int) -> Score:
         precision, recall, f1 = map(float, shares)
-        gold, guessed, right = map(int, counts)
-        return Score(precision, recall, f1, gold, guessed, right)
+        return Score(precision, recall, f1, *map(int, counts))
 
+    each, micro, macro = (scores(*sides, average=average, zero_division=0)[:3] for average in (None, "micro", "macro"))
     types = {
-        found.kinds[kind]: row(shares, (support[kind], predicted[kind], correct[kind]))
-        for kind, *shares in zip(present, *averages[None][:3], strict=True)
+        matching.kinds[kind]: row(shares, support[kind], predicted[kind], correct[kind])
+        for kind, *shares in zip(np.flatnonzero(support + predicted), *each, strict=True)
     }
     sums = (support.sum(), predicted.sum(), correct.sum())
-    return Table(row(averages["micro"][:3], sums), row(averages["macro"][:3], sums), types)
+    return Table(row(micro, *sums), row(macro, *sums), types)
 
 
-def _bio(found: Matching, units: Units) -> list[list[str]]:
-    """Units as BIO tags by sentence; the types are numbered, so that no name of a type can be misread."""
-    count = len(found.kinds)
+def _bio(matching: Matching, units: Units) -> list[list[str]]:
+    """Units as BIO tags by sentence; types are numbers, because seqeval would split names that contain a hyphen."""
+    count = len(matching.kinds)
     width = len(str(count))
     names = np.array(["O", *(f"{letter}-{kind:0{width}d}" for letter in "BI" for kind in range(count))], object)
-    codes = np.zeros(int(found.offsets[-1]), np.intp)
+    codes = np.zeros(int(matching.offsets[-1]), np.intp)
     lengths = units.end - units.start
-    # every token of every unit: the unit's start, repeated, plus 0, 1, 2, ... within it
+    # Every token of every unit: the unit's start, repeated, plus 0, 1, 2, ... within it
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     codes[np.repeat(units.start, lengths) + within] = np.repeat(1 + count + units.kind, lengths)
     codes[units.start] = 1 + units.kind
     tags = names[codes].tolist()
-    return [tags[start:end] for start, end in pairwise(found.offsets.tolist())]
+    return [tags[start:end] for start, end in pairwise(matching.offsets.tolist())]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from structseq import __version__
-from structseq.evaluation.intervals import LEVEL
+from structseq.evaluation.significance import LEVEL
 from structseq.evaluation.significance import RESAMPLES, holm, mean_interval, paired
 from structseq.experiment.plan import Plan, System
 from structseq.experiment.trial import Record

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from structseq.evaluation.intervals import LEVEL
+from structseq.evaluation.significance import LEVEL
 from structseq.experiment.results import Comparison
 
 # Columns of the CSV: scores and differences 0..1, seconds, tokens a second on one thread
