@@ -26,9 +26,9 @@ from structseq.errors import ConfigError, TrainingError
 from structseq.evaluation import entity_f1
 from structseq.evaluation.significance import holm, mean_interval, paired
 from structseq.experiment import Comparison, ExperimentFolder, Plan, Pool, Record, Trial, parse_choices, parse_seeds
-from structseq.experiment.findings import confident_errors, learned_transitions
 from structseq.experiment.pool import reason_of
-from structseq.experiment.table import CSV_COLUMNS, as_csv, as_text
+from structseq.experiment.results import CSV_COLUMNS, as_csv, as_text
+from structseq.experiment.trial import confident_errors, learned_transitions
 from structseq.heads import HEADS
 from structseq.heads.tagging import TaggingHead
 from structseq.inference import Tagger

@@ -67,7 +67,7 @@ def compare(
     It holds comparison.csv, comparison.json and report.html, and each trial's model.
     """
     from structseq.experiment.compare import Experiment
-    from structseq.experiment.table import as_text
+    from structseq.experiment.results import as_text
     from structseq.run import Parts
 
     def say(message: str) -> None:

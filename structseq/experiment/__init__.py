@@ -1,7 +1,6 @@
 """Experiments: a grid of encoders, heads and seeds on one corpus, each trial a training run of its own.
 
-`plan` says which trials there are, `trial` runs one and keeps what it found, `pool` runs many in processes, `folder` is
-where they live, and `results` puts them together into a `Comparison`.
+`plan` lists the trials, `trial` runs one, `pool` runs many in processes, `folder` holds them, `results` compares them.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""ExperimentFolder: where the trials of a comparison live, and what makes two calls the same experiment.
+"""ExperimentFolder: the output folder of a comparison; a second call resumes only the same experiment.
 
 ::
 
-    DIR/experiment.json            what all trials share: options, data (an identity)
-    DIR/.lock                      held by the process that compares
-    DIR/trials/NAME-SEED/          a trial: while it runs a run folder, then the model folder
-    DIR/trials/NAME-SEED/trial.json  what came of it
+    DIR/experiment.json              the identity that all trials share: options, data
+    DIR/.lock                        held by the process that compares
+    DIR/trials/NAME-SEED/            a trial: a run folder, then the finished model
+    DIR/trials/NAME-SEED/trial.json  its record
     DIR/comparison.json, .csv, report.html
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from structseq.config import outside_classes
 from structseq.errors import TrainingError
-from structseq.experiment.plan import Plan, System
+from structseq.experiment.plan import Plan
 from structseq.experiment.trial import Trial
 from structseq.files import LOCK, leftover, lock, sweep, write_file
 from structseq.run import Identity
@@ -39,7 +39,7 @@ class ExperimentFolder:
         return self.path / "experiment.json"
 
     def check(self) -> None:
-        """Refuse what must not be written to, before anything is read; raises `TrainingError`."""
+        """Raise `TrainingError` for a path that holds something else than a comparison."""
         if not self.path.exists() or self.file.exists():
             return
         if not self.path.is_dir():
@@ -51,9 +51,9 @@ class ExperimentFolder:
 
     @contextmanager
     def opened(self, identity: Identity) -> Iterator[None]:
-        """Hold the folder for the experiment ``identity``, begun now or before; where nothing came of it it is removed.
+        """Lock the folder for the experiment ``identity``, new or resumed; a folder that stays empty is removed.
 
-        Raises `TrainingError` where it was begun with other data or options, or another process holds it.
+        Raises `TrainingError` if the folder holds another experiment, is locked by another process or is not writable.
         """
         made = not self.path.exists()
         try:
@@ -68,9 +68,9 @@ class ExperimentFolder:
                     yield
                 finally:
                     with suppress(OSError):
-                        (self.path / "trials").rmdir()  # which fails where there is a trial
+                        (self.path / "trials").rmdir()  # fails if there is a trial
                         self.file.unlink()
-        except BrokenPipeError:  # nobody reads what is told any more: no fault of the folder
+        except BrokenPipeError:  # nobody reads the output; the folder is not at fault
             raise
         except OSError as problem:
             raise TrainingError(
@@ -79,7 +79,7 @@ class ExperimentFolder:
             ) from None
         finally:
             if made:
-                with suppress(OSError):  # where there is anything in it
+                with suppress(OSError):  # not empty
                     self.path.rmdir()
 
     def _compare(self, identity: Identity) -> None:
@@ -98,18 +98,20 @@ class ExperimentFolder:
 
     def trials(self, plan: Plan, identity: Identity) -> list[Trial]:
         """Every trial of ``plan``; ``identity`` is what they share."""
-        return [self._trial(plan, system, seed, identity) for system, seed in plan]
-
-    def _trial(self, plan: Plan, system: System, seed: int, identity: Identity) -> Trial:
-        options = plan.options(system).to_dict()
-        return Trial(
-            system=system.name,
-            encoder=system.encoder.name,
-            head=system.head.name,
-            settings=system.settings,
-            seed=seed,
-            path=self.path / "trials" / f"{system.folder}-{seed}",
-            options=options,
-            identity=replace(identity, options=options, seed=seed),
-            trusted=tuple(outside_classes(options).values()),
-        )
+        trials = []
+        for system, seed in plan:
+            options = plan.options(system).to_dict()
+            trials.append(
+                Trial(
+                    system=system.name,
+                    encoder=system.encoder.name,
+                    head=system.head.name,
+                    settings=system.settings,
+                    seed=seed,
+                    path=self.path / "trials" / f"{system.folder}-{seed}",
+                    options=options,
+                    identity=replace(identity, options=options, seed=seed),
+                    trusted=tuple(outside_classes(options).values()),
+                )
+            )
+        return trials
