@@ -32,17 +32,11 @@ def option(name: str) -> Any:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SequenceEstimator(BaseEstimator):
-    """A model with scikit-learn's interface; its fields are the keywords of the constructor.
+    """A model with scikit-learn's interface; its fields are the keywords of the constructor."""
 
-    Attributes
-    ----------
-    predictor:
-        The class of the fitted predictor, and the name of the attribute that holds it.
-    fixed:
-        Options that the estimator always sets.
-    """
-
+    # The class of the fitted predictor, and the name of the attribute that holds it
     predictor: ClassVar[tuple[type[Predictor], str]]
+    # Options that the estimator always sets
     fixed: ClassVar[Mapping[str, Any]] = {}
 
     tokenizer: str | None = option("data.tokenizer")

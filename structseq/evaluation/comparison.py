@@ -124,12 +124,11 @@ def _seen_and_unseen(
 
 
 def _unseen_tags(matching: Matching, known: Collection[str] | None) -> dict[str, int]:
-    if known is None:
-        return {}
-    counts = np.bincount(matching.gold_tags, minlength=len(matching.tags))
-    lookup = frozenset(known)
-    unseen = Counter({tag: int(n) for tag, n in zip(matching.tags, counts, strict=True) if n and tag not in lookup})
-    return dict(unseen.most_common())
+    """Gold tags outside ``known`` with their number of tokens, most frequent first."""
+    lookup = frozenset(matching.tags if known is None else known)
+    counts = np.bincount(matching.gold_tags, minlength=len(matching.tags)).tolist()
+    unseen = {tag: count for tag, count in zip(matching.tags, counts, strict=True) if count and tag not in lookup}
+    return dict(Counter(unseen).most_common())
 
 
 def _signature(scheme: Scheme, resamples: int, seed: int) -> str:

@@ -22,14 +22,8 @@ from structseq.spans.schemes import Scheme
 class JointReport:
     """The result of `evaluate_jointly`.
 
-    Attributes
-    ----------
-    tags, label:
-        The report on the tags, and the one on the labels, in which a label is the one tag of its sentence.
-    frame:
-        Frame accuracy: share of sentences with the right label and every tag right, 0 to 1.
-    interval:
-        Its 95 % bootstrap interval over sentences; None without resamples.
+    ``frame`` is the frame accuracy: the share of sentences with the right label and every tag right, 0 to 1;
+    ``interval`` its 95 % bootstrap interval (None without resamples). In ``label`` a label is its sentence's one tag.
     """
 
     tags: Report

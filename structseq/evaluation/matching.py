@@ -26,14 +26,8 @@ TagRows = Sequence[Sequence[str]]
 class Units:
     """N units in order, as arrays (N,).
 
-    Attributes
-    ----------
-    start, end:
-        Half-open, counted in tokens from the start of the corpus.
-    kind:
-        The type (or plain tag), as an index into `Matching.kinds`.
-    well_formed:
-        Whether the tags of the unit are legal in the scheme, as the strict rule requires.
+    ``start`` and ``end`` (exclusive) count tokens from the start of the corpus, ``kind`` indexes `Matching.kinds`.
+    ``well_formed`` says whether the unit's tags are legal, as the strict rule requires.
     """
 
     start: Places
@@ -52,14 +46,8 @@ class Units:
 class Matching:
     """The units of both sides, and which of them the other side has too, with the same ends and type.
 
-    Attributes
-    ----------
-    offsets:
-        (S + 1,) the first token of each of S sentences, and the number of tokens.
-    kinds:
-        The types, sorted.
-    tags:
-        The distinct tags of both sides, sorted; ``gold_tags`` and ``predicted_tags`` (tokens,) are indices into it.
+    ``offsets`` (S + 1,) are the first token of each of S sentences and the number of tokens. ``kinds`` are the types,
+    ``tags`` the distinct tags of both sides, sorted; ``gold_tags`` and ``predicted_tags`` (tokens,) index ``tags``.
     """
 
     offsets: Places

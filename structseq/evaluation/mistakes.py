@@ -29,7 +29,7 @@ class Mistake:
     gold, predicted:
         The units, in tokens of their sentence, or None.
     sentence, source, tokens:
-        The sentence's number from 0, its ``file:line`` and its words, if known.
+        The sentence's number from 0, its ``file:line`` and its words.
     """
 
     kind: str

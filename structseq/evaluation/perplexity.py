@@ -16,16 +16,8 @@ TokenLogProbs = Mapping[str, Sequence[float]]
 class PerplexityReport:
     """The result of `evaluate_perplexity`.
 
-    Attributes
-    ----------
-    texts, tokens:
-        Their numbers. In each text one more symbol is predicted: its end.
-    unknown:
-        Tokens outside the vocabulary. Each counts as the one unknown token.
-    perplexity:
-        By direction, over all tokens and ends: exp(-mean log p).
-    known:
-        The same without the unknown tokens.
+    ``perplexity`` is exp(-mean log p) by direction, over all tokens and the ends of texts. The ``unknown`` tokens, those
+    outside the vocabulary, count as one token; ``known`` is the perplexity without them.
     """
 
     texts: int

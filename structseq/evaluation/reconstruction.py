@@ -16,15 +16,8 @@ ROUNDING = 1e-12
 class ReconstructionReport:
     """The result of `evaluate_reconstruction`.
 
-    Attributes
-    ----------
-    sequences, frames:
-        Their numbers.
-    squared_error:
-        Mean over frames and features, in the features' own units.
-    explained:
-        Explained variance: 1 - squared error / variance, both summed over all features. 1 is perfect; predicting each
-        feature's mean gives 0. If the frames are constant it is 1 for the same frames and 0 for others.
+    ``squared_error`` is the mean over frames and features. ``explained`` is 1 - squared error / variance, both summed
+    over all features: 1 is perfect, 0 what each feature's mean gives. For constant frames it is 1 (exact) or 0.
     """
 
     sequences: int

@@ -27,23 +27,18 @@ class Report:
     ----------
     scheme:
         The tag scheme's name; "plain" if tags are not spans.
-    sentences, tokens:
-        Their numbers.
     accuracy:
         Share of tokens with the right tag, 0 to 1.
     table, strict:
-        Scores by conlleval's rule and by the strict one; equal if every tag sequence is legal.
+        Scores by conlleval's rule and by the strict one.
     intervals:
         95 % bootstrap intervals (low, high) of micro precision, recall and f1, or of accuracy; empty without resamples.
     seen, unseen:
-        Scores of the units whose text and type occur in training, and of the others; None if `evaluate` did not get
-        the training's entities.
-    confusion:
-        Which type was taken for which, most frequent first, missed and spurious units included.
-    errors:
-        Every wrong, missed or spurious unit, in the order of the text.
+        Scores of the units whose text and type occur in training, and of the others; None if these are unknown.
+    confusion, errors:
+        Wrong, missed and spurious units: counts by type, most frequent first, and each one in the order of the text.
     unseen_tags:
-        Gold tags that training never saw, with their number of tokens; the model cannot predict them.
+        Gold tags that training never saw, with their number of tokens.
     signature:
         How the scores were computed, in one line.
     """
@@ -85,7 +80,6 @@ class Report:
 
     @property
     def error_kinds(self) -> dict[str, int]:
-        """The number of errors of each kind."""
         counts = Counter(mistake.kind for mistake in self.errors)
         return {kind: counts[kind] for kind in KINDS}
 
@@ -106,7 +100,7 @@ class Report:
         return found
 
     def text(self, errors: int | None = 0) -> str:
-        """The report for a terminal, scores in percent; ``errors``: how many to list, None for all."""
+        """The report for a terminal; ``errors`` as in `to_dict`."""
         averages = [("micro average", self.micro), ("macro average", self.macro)]
         blocks = [
             _headline(self),

@@ -29,14 +29,8 @@ RESAMPLES = 10_000
 class Paired:
     """One system against another.
 
-    Attributes
-    ----------
-    difference:
-        Mean F1 of the first minus that of the second, over their seeds; -1 to 1.
-    interval:
-        Its 95 % percentile interval.
-    p:
-        Two-sided p-value, above 0 and at most 1.
+    ``difference`` is the mean F1 of the first over its seeds minus that of the second, ``interval`` its 95 % percentile
+    interval, ``p`` the two-sided p-value.
     """
 
     difference: float
@@ -53,8 +47,7 @@ def percentiles(values: NDArray[Any]) -> Interval:
 def resample(counts: NDArray[np.integer], resamples: int, seed: int | np.random.Generator) -> Counts:
     """Sums of ``counts`` (S, n) over S rows drawn with replacement, one sum for each resample: (resamples, n).
 
-    Equal rows are interchangeable, so each resample draws how often each distinct row occurs. The distribution is that
-    of drawing row by row, in a fraction of the time and memory.
+    Each resample draws how often each distinct row occurs: the same distribution in less time and memory.
     """
     rows, often = np.unique(counts, axis=0, return_counts=True)
     random = np.random.default_rng(seed)

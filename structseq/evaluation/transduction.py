@@ -1,7 +1,6 @@
-"""Answers of their own length: symbol error rate (word, digit or character error rate) and exact match.
+"""Symbol error rate (word or character error rate) and exact match of answers of their own length.
 
-rapidfuzz counts the fewest substitutions, deletions and insertions that turn gold into answer (Levenshtein 1966). If
-several edit sequences are shortest, rapidfuzz's choice is counted. Zero gold symbols are divided by as one.
+rapidfuzz finds the fewest substitutions, deletions and insertions from gold to answer (Levenshtein 1966).
 """
 
 from __future__ import annotations
@@ -27,18 +26,9 @@ Answers = Sequence[Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class TransductionScore:
-    """Counts over some answers.
+    """Counts over some answers, with 95 % bootstrap intervals of both rates (None without resamples).
 
-    Attributes
-    ----------
-    answers, symbols:
-        The numbers of answers and of gold symbols.
-    substitutions, deletions, insertions:
-        Edits from gold to predicted.
-    right:
-        Answers without edits.
-    error_interval, exact_interval:
-        95 % bootstrap intervals over answers of `error_rate` and `exact_match`; None without resamples.
+    ``symbols`` is the number of gold symbols, ``right`` that of answers without edits.
     """
 
     answers: int
@@ -56,12 +46,11 @@ class TransductionScore:
 
     @property
     def error_rate(self) -> float:
-        """Edits per gold symbol, 0 or more; above 1 if there are more edits than gold symbols."""
+        """Edits per gold symbol; it can be above 1."""
         return self.edits / max(self.symbols, 1)
 
     @property
     def exact_match(self) -> float:
-        """Share of answers without edits, 0 to 1; 0 if there are none."""
         return ratio(self.right, self.answers)
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,7 +63,7 @@ class TransductionScore:
 
 @dataclass(frozen=True, slots=True)
 class WrongAnswer:
-    """A wrong answer: its number from 0, its ``file:line``, both sides and the number of edits."""
+    """A wrong answer; ``answer`` is its number from 0."""
 
     answer: int
     source: str
@@ -103,16 +92,10 @@ class TransductionReport:
     ----------
     every, repeated, others:
         Scores over all answers, over those whose gold has the same symbol twice in a row, and over the rest.
-    confusion:
-        Which symbol was taken for which, most frequent first.
-    errors:
-        Every wrong answer, most edits first.
+    confusion, errors:
+        Edits, most frequent first; wrong answers, most edits first.
     unknown:
-        Gold symbols that training never saw, with their counts; the model cannot predict them.
-    sources:
-        ``file:line`` of each answer, if known.
-    signature:
-        How the scores were computed, in one line.
+        Gold symbols that training never saw, with their counts.
     """
 
     every: TransductionScore
@@ -154,7 +137,7 @@ class TransductionReport:
         }
 
     def text(self, errors: int | None = 0) -> str:
-        """The report for a terminal, rates in percent; ``errors``: how many wrong answers to list, None for all."""
+        """The report for a terminal; ``errors`` as in `to_dict`."""
         shown = self.errors if errors is None else self.errors[:errors]
         blocks = [
             _headline(self.every),
@@ -179,9 +162,7 @@ class TransductionReport:
 
 
 def symbol_errors(gold: Answers, predicted: Answers) -> float:
-    """Symbol error rate: edits from gold to predicted per gold symbol, over all answers; it can be above 1.
-
-    Raises `DataError` if the numbers of answers differ.
+    """Symbol error rate over all answers; raises `DataError` if the numbers of answers differ.
 
     >>> symbol_errors([["7", "7", "3"], ["1"]], [["7", "3"], ["1"]])
     0.25
@@ -193,7 +174,7 @@ def symbol_errors(gold: Answers, predicted: Answers) -> float:
 
 
 def exact_match(gold: Answers, predicted: Answers) -> float:
-    """Share of answers that equal gold, 0 to 1; 0 if there are none. Raises as `symbol_errors`.
+    """Share of answers that equal gold, 0 to 1; raises `DataError` if the numbers of answers differ.
 
     >>> exact_match([["7", "7"], []], [["7"], []])
     0.5
@@ -265,7 +246,7 @@ def _require_pairs(gold: Answers, predicted: Answers) -> None:
 
 
 def _coded(gold: Answers, predicted: Answers) -> tuple[list[list[int]], list[list[int]]]:
-    """Both sides with a number for each distinct symbol; rapidfuzz compares hashes, which are exact for numbers."""
+    """Both sides with numbers for symbols: rapidfuzz compares hashes, and those of numbers do not collide."""
     number: dict[str, int] = {}
 
     def coded(rows: Answers) -> list[list[int]]:
@@ -278,11 +259,10 @@ def _edits(
     gold: Sequence[str], predicted: Sequence[str], coded: Sequence[int], answered: Sequence[int]
 ) -> list[tuple[str | None, str | None]]:
     """The edits between two answers, from left to right, as (gold, predicted) symbols."""
-    found: list[tuple[str | None, str | None]] = []
-    for edit in Levenshtein.editops(coded, answered):
-        right = None if edit.tag == "insert" else gold[edit.src_pos]
-        found.append((right, None if edit.tag == "delete" else predicted[edit.dest_pos]))
-    return found
+    return [
+        (None if tag == "insert" else gold[i], None if tag == "delete" else predicted[j])
+        for tag, i, j in Levenshtein.editops(coded, answered).as_list()
+    ]
 
 
 def _counts(gold: Sequence[str], edits: Sequence[tuple[str | None, str | None]]) -> tuple[int, ...]:

@@ -39,25 +39,14 @@ class Experiment:
     ----------
     files:
         Train and dev, and test if systems are to be ranked on it.
-    output:
-        The folder of all trials.
-    show:
-        Makes the context in which progress is shown.
-    say:
-        Called with each message for the user.
+    show, say:
+        Makes the context in which progress is shown; prints a message.
     encoders, heads, seeds:
         The sides of the grid, as on the command line.
     jobs:
         Number of processes; by default one per core.
     config, settings:
         Options of all trials: a file, and ``key=value`` settings over it.
-
-    Attributes
-    ----------
-    reasons:
-        Why trials failed, by their folder.
-    trials, done:
-        Numbers of all trials and of finished ones.
     """
 
     files: Parts
@@ -70,6 +59,7 @@ class Experiment:
     jobs: int | None = None
     config: Path | None = None
     settings: Sequence[str] = ()
+    # Why trials failed, by their folder; numbers of all trials and of finished ones
     reasons: dict[Path, str] = field(init=False, default_factory=dict)
     trials: int = field(init=False, default=0)
     done: int = field(init=False, default=0)
@@ -151,6 +141,4 @@ class Experiment:
 
 def cores() -> int:
     """The number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

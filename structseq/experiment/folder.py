@@ -101,17 +101,9 @@ class ExperimentFolder:
         trials = []
         for system, seed in plan:
             options = plan.options(system).to_dict()
-            trials.append(
-                Trial(
-                    system=system.name,
-                    encoder=system.encoder.name,
-                    head=system.head.name,
-                    settings=system.settings,
-                    seed=seed,
-                    path=self.path / "trials" / f"{system.folder}-{seed}",
-                    options=options,
-                    identity=replace(identity, options=options, seed=seed),
-                    trusted=tuple(outside_classes(options).values()),
-                )
-            )
+            path = self.path / "trials" / f"{system.folder}-{seed}"
+            own = replace(identity, options=options, seed=seed)
+            trusted = tuple(outside_classes(options).values())
+            encoder, head = system.encoder.name, system.head.name
+            trials.append(Trial(system.name, encoder, head, system.settings, seed, path, options, own, trusted))
         return trials

@@ -24,15 +24,7 @@ _OPENING, _CLOSING = "[{", "]}"
 
 @dataclass(frozen=True)
 class Choice:
-    """An encoder or a head with its own options.
-
-    Attributes
-    ----------
-    type:
-        A registered name, or ``package.module:Class``.
-    settings:
-        Its options as (key, value) strings, sorted by key; keys are relative to ``encoder.`` or ``head.``.
-    """
+    """An encoder or a head with its own options, as (key, value) strings sorted by key."""
 
     section: Section
     type: str
@@ -47,8 +39,7 @@ class Choice:
     @property
     def own(self) -> dict[str, Any]:
         """Its options as a nested table, without the type."""
-        table: dict[str, Any] = parse_settings(f"{key}={value}" for key, value in self.settings)
-        return table
+        return parse_settings(f"{key}={value}" for key, value in self.settings)
 
     @property
     def table(self) -> dict[str, Any]:
@@ -129,7 +120,7 @@ class Plan:
         for system in self.systems:
             options = self.options(system)
             try:
-                head = class_of("head", options.head.type)
+                head = resolve_class(table_of("head"), options.head.type, "head")
                 tags = task_of(head).inventory(examples, scheme, options)
                 encoder = build_encoder(options.encoder, 1, tags=len(tags.labels))
                 head.build(options.head, encoder.width, tags, encoder=options.encoder)
@@ -179,33 +170,27 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return seeds
 
 
-def class_of(section: Section, name: str) -> Any:
-    return resolve_class(table_of(section), name, section)
-
-
 def _choice(word: str, section: Section) -> Choice:
     found = re.fullmatch(r"([^\[\]]+?)\s*(?:\[(.*)\])?", word, re.DOTALL)
     flag = f"--{section}s"
     if not found:
         raise ConfigError(f"{flag}: expected a name, or name[key=value;...], found {word!r}")
-    kind = class_of(section, found[1])
+    kind = resolve_class(table_of(section), found[1], section)
     if section == "head" and not task_of(kind).comparable:
         raise ConfigError(
             f"{flag}: {found[1]} does not answer with tags alone; compare heads that do, such as crf and softmax"
         )
-    settings = [] if found[2] is None else [_setting(part, word, section) for part in _split(found[2], ";", flag)]
+    settings = []
+    for part in [] if found[2] is None else _split(found[2], ";", flag):
+        key, equals, value = (side.strip() for side in part.partition("="))
+        key = key.removeprefix(f"{section}.")
+        if not equals or not key:
+            raise ConfigError(f"{flag} {word}: expected key=value in the brackets, found {part!r}")
+        if key == "type":
+            raise ConfigError(f"{flag} {word}: the name before the brackets is the type; leave type= out")
+        settings.append((key, value))
     _reject_repeated([key for key, _ in settings], f"{flag} {word}")
     return Choice(section, found[1], tuple(sorted(settings)))
-
-
-def _setting(part: str, word: str, section: Section) -> tuple[str, str]:
-    key, equals, value = (side.strip() for side in part.partition("="))
-    key = key.removeprefix(f"{section}.")
-    if not equals or not key:
-        raise ConfigError(f"--{section}s {word}: expected key=value in the brackets, found {part!r}")
-    if key == "type":
-        raise ConfigError(f"--{section}s {word}: the name before the brackets is the type; leave type= out")
-    return key, value
 
 
 def _split(text: str, separator: str, flag: str) -> list[str]:

@@ -38,20 +38,16 @@ class Comparison:
     ----------
     corpus:
         train, dev and test (or None) with file, sentences and tokens; and the scheme of the tags.
-    score, signature, judged_on:
-        The score's name, how it was computed, and the part on which systems are ranked.
-    options, seeds, encoders, heads:
-        The plan; the options that all systems share, nested.
-    best:
-        The name of the first system; None if no trial finished.
+    judged_on:
+        The part on which systems are ranked.
+    options:
+        Those that all systems share, nested.
     systems:
         Best first. Each has name, encoder, head, settings, parameters, seeds, dev and test (mean, sd, interval, each),
         training_seconds, training_tokens_per_second, tagging_tokens_per_second, against_best (difference, interval,
         p, p_holm), curves, transitions and errors (of its first seed).
     failed:
         Trials without a result: name, seed, reason.
-    versions:
-        Of structseq, torch and Python.
     """
 
     corpus: Mapping[str, Any]

@@ -45,24 +45,16 @@ class Record:
 
     Attributes
     ----------
-    system, encoder, head, settings, seed:
-        What was trained.
-    scheme:
-        The user's tag scheme.
     parameters:
         Number of trainable parameters.
     training:
-        The run's `Outcome`: epochs, updates, best_epoch, best_score, seconds, tokens, reason.
-    tagging_tokens_per_second:
-        On one thread, without confidences; the median of several passes.
+        The run's `Outcome`.
     curve:
         seed, best_epoch and epochs (each with epoch, loss, dev, seconds).
     parts:
         For dev and test (if given): score (0 to 1), counts (`sentence_counts`) and predicted tags, by sentence.
     transitions, errors:
         From `learned_transitions` and `confident_errors`.
-    versions:
-        Of Python and the libraries.
     """
 
     system: str
@@ -100,14 +92,8 @@ class Record:
 class Trial:
     """One training run of an experiment, as plain values that can be sent to another process.
 
-    Attributes
-    ----------
-    path:
-        The folder that becomes its model.
-    options:
-        All options, resolved, as a nested table.
-    trusted:
-        Classes outside structseq that the options name.
+    ``path`` becomes the model folder; ``options`` are all options, nested; ``trusted`` names their classes outside
+    structseq.
     """
 
     system: str
@@ -196,12 +182,8 @@ def _part(model: Model, examples: Sequence[Example]) -> dict[str, Any]:
     gold = [example.tags for example in examples]
     predicted = list(model.predict(examples))
     assert isinstance(model.task, TaggingTask)  # `Plan` takes no others
-    counts = model.task.counts(gold, predicted)
-    return {
-        "score": model.task.criterion(gold, predicted),
-        "counts": counts.tolist(),
-        "predicted": [list(tags) for tags in predicted],
-    }
+    score, counts = model.task.criterion(gold, predicted), model.task.counts(gold, predicted).tolist()
+    return {"score": score, "counts": counts, "predicted": list(map(list, predicted))}
 
 
 @contextmanager
@@ -228,13 +210,13 @@ def learned_transitions(model: Model) -> dict[str, Any] | None:
     legal = moves[moves.isfinite()]
     if not len(legal) or bool((legal == legal[0]).all()):
         return None
-    scores = [_scores(row) for row in moves.tolist()]
-    return {
-        "tags": list(model.tags.labels),
-        "scores": scores,
-        "start": _scores(start.tolist()),
-        "end": _scores(end.tolist()),
-    }
+
+    def rounded(scores: Sequence[float]) -> list[float | None]:
+        return [round(score, 4) if math.isfinite(score) else None for score in scores]
+
+    scores = [rounded(row) for row in moves.tolist()]
+    edges = {"start": rounded(start.tolist()), "end": rounded(end.tolist())}
+    return {"tags": list(model.tags.labels), "scores": scores, **edges}
 
 
 def confident_errors(tagger: Tagger, examples: Sequence[Example], *, count: int = ERRORS) -> list[dict[str, Any]]:
@@ -274,7 +256,3 @@ def _confidence(tagging: Tagging, unit: Span) -> float | None:
         return tagging.confidence[unit.start]
     spans = {(span.start, span.end, span.label): span.confidence for span in tagging.spans}
     return spans.get((unit.start, unit.end, unit.label))
-
-
-def _scores(row: Sequence[float]) -> list[float | None]:
-    return [round(score, 4) if math.isfinite(score) else None for score in row]
