@@ -183,7 +183,7 @@ def test_clones_and_pickles(fitted: SequenceClassifier) -> None:
         ("a text", ["pos"], "expected a list of texts"),
         (X, None, "expected y"),
         (X, "pos", "expected a list of labels"),
-        (X, Y[:-1], f"expected as many labels in y as there are in X, {len(X)}, found {len(X) - 1}"),
+        (X, Y[:-1], f"expected as many labels in y as texts in X, {len(X)}, found {len(X) - 1}"),
         (X, ["pos"] * len(X), "expected two labels or more, found 'pos'"),
         (X, [["pos"]] * len(X), "one label for each text, found 2 dimensions"),
         (X, [1, *Y[1:]], "all strings, or all numbers"),

@@ -66,14 +66,12 @@ def labelled_examples(
     if labels.dtype == object or len(kinds) > 1:
         raise DataError(f"{y_name}: expected labels that are all strings, or all numbers")
     if np.issubdtype(labels.dtype, np.floating):
-        if np.isnan(labels).any():
-            raise DataError(
-                f"{y_name}: expected a label for each text, found NaN at position {int(np.isnan(labels).argmax())}"
-            )
+        for position in np.flatnonzero(np.isnan(labels)):
+            raise DataError(f"{y_name}: expected a label for each text, found NaN at position {position}")
         labels = labels + 0.0  # turns -0.0 into 0.0, which is the same label
     if len(labels) != len(sentences):
         raise DataError(
-            f"expected as many labels in {y_name} as there are in {x_name}, {len(sentences)}, found {len(labels)}"
+            f"expected as many labels in {y_name} as texts in {x_name}, {len(sentences)}, found {len(labels)}"
         )
     answers = [{"label": str(label)} for label in labels.tolist()]
     return [Example(_plain_inputs(each), answer) for each, answer in zip(sentences, answers, strict=True)], labels

@@ -16,7 +16,7 @@ TokenLogProbs = Mapping[str, Sequence[float]]
 class PerplexityReport:
     """The result of `evaluate_perplexity`.
 
-    ``perplexity`` is exp(-mean log p) by direction, over all tokens and the ends of texts. The ``unknown`` tokens, those
+    ``perplexity`` is exp(-mean log p) by direction, over all tokens and the ends of texts. ``unknown`` tokens, those
     outside the vocabulary, count as one token; ``known`` is the perplexity without them.
     """
 

@@ -228,11 +228,9 @@ def evaluate_transduction(
         others=_score(counts[~repeated], bootstrap, seed),
         confusion=tuple(Edit(*pair, count) for pair, count in ordered),
         errors=tuple(
-            WrongAnswer(
-                row, location_of(row, sources, "answer"), tuple(gold[row]), tuple(predicted[row]), len(edits[row])
-            )
-            for row in sorted(range(len(edits)), key=lambda row: -len(edits[row]))
-            if edits[row]
+            WrongAnswer(n, location_of(n, sources, "answer"), tuple(gold[n]), tuple(predicted[n]), len(edits[n]))
+            for n in sorted(range(len(edits)), key=lambda n: -len(edits[n]))
+            if edits[n]
         ),
         unknown=_unknown_symbols(gold, known_symbols),
         sources=tuple(sources),
@@ -259,10 +257,8 @@ def _edits(
     gold: Sequence[str], predicted: Sequence[str], coded: Sequence[int], answered: Sequence[int]
 ) -> list[tuple[str | None, str | None]]:
     """The edits between two answers, from left to right, as (gold, predicted) symbols."""
-    return [
-        (None if tag == "insert" else gold[i], None if tag == "delete" else predicted[j])
-        for tag, i, j in Levenshtein.editops(coded, answered).as_list()
-    ]
+    edits = ((edit.tag, edit.src_pos, edit.dest_pos) for edit in Levenshtein.editops(coded, answered))
+    return [(None if tag == "insert" else gold[i], None if tag == "delete" else predicted[j]) for tag, i, j in edits]
 
 
 def _counts(gold: Sequence[str], edits: Sequence[tuple[str | None, str | None]]) -> tuple[int, ...]:

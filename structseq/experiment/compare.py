@@ -1,27 +1,38 @@
-"""Experiment: train a grid of encoders, heads and seeds on one corpus, and compare them."""
+"""Experiment: train a grid of encoders, heads and seeds on one corpus, and compare them; ExperimentFolder.
+
+::
+
+    DIR/experiment.json              the identity that all trials share: options, data
+    DIR/.lock                        held by the process that compares
+    DIR/trials/NAME-SEED/            a trial: a run folder, then the finished model
+    DIR/trials/NAME-SEED/trial.json  its record
+    DIR/comparison.json, .csv, report.html
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from structseq.config import Options, load_options, parse_settings
+from structseq.config import Options, load_options, outside_classes, parse_settings
 from structseq.data.tokenizer import tokenizer_of
-from structseq.errors import ConfigError
-from structseq.experiment.folder import ExperimentFolder
+from structseq.errors import ConfigError, TrainingError
 from structseq.experiment.plan import Choice, Plan, Section, parse_choices, parse_seeds
 from structseq.experiment.pool import Pool, WorkResult
 from structseq.experiment.results import Comparison, as_csv
 from structseq.experiment.trial import Trial
-from structseq.files import write_file
+from structseq.files import LOCK, leftover, lock, sweep, write_file
 from structseq.run import Identity, Parts, PreparedCorpus, prepare_corpus, read_corpus
 from structseq.run.corpus import Say
 from structseq.run.identity import used_files
 from structseq.storage.entries import json_bytes
+
+FORMAT = 1
 
 # Called regularly with the running trials
 OnTick = Callable[[list[Trial]], None]
@@ -84,8 +95,8 @@ class Experiment:
             if not folder.file.exists():
                 raise KeyboardInterrupt("stopped before anything was learned; nothing was written") from None
             raise KeyboardInterrupt(
-                f"stopped, and everything is saved in {self.output}; {self.done} of {self.trials} trials are done, "
-                "and the same command goes on from here"
+                f"stopped, and everything is saved in {self.output}; {self.done} of {self.trials} trials are done; "
+                "run the same command again to resume"
             ) from None
         return comparison
 
@@ -142,3 +153,84 @@ class Experiment:
 def cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class ExperimentFolder:
+    """The output folder of a comparison."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def file(self) -> Path:
+        return self.path / "experiment.json"
+
+    def check(self) -> None:
+        """Raise `TrainingError` for a path that holds something else than a comparison."""
+        if not self.path.exists() or self.file.exists():
+            return
+        if not self.path.is_dir():
+            raise TrainingError(f"{self.path}: is a file, not a folder; choose a new or empty folder for --output")
+        if not all(map(leftover, self.path.iterdir())):
+            raise TrainingError(
+                f"{self.path}: holds files that are not a comparison; choose a new or empty folder for --output"
+            )
+
+    @contextmanager
+    def opened(self, identity: Identity) -> Iterator[None]:
+        """Lock the folder for the experiment ``identity``, new or resumed; a folder that stays empty is removed.
+
+        Raises `TrainingError` if the folder holds another experiment, is locked by another process or is not writable.
+        """
+        made = not self.path.exists()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with lock(self.path / LOCK, f"{self.path}: another process is comparing into this folder; wait for it"):
+                sweep(self.path)
+                if not self.file.exists():
+                    write_file(self.file, json_bytes({"format": FORMAT, **identity.to_dict()}))
+                self._compare(identity)
+                (self.path / "trials").mkdir(exist_ok=True)
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):
+                        (self.path / "trials").rmdir()  # fails if there is a trial
+                        self.file.unlink()
+        except BrokenPipeError:  # nobody reads the output; the folder is not at fault
+            raise
+        except OSError as problem:
+            raise TrainingError(
+                f"{problem.filename or self.path}: cannot be written ({problem.strerror or problem}); "
+                "choose a folder that can be written"
+            ) from None
+        finally:
+            if made:
+                with suppress(OSError):  # not empty
+                    self.path.rmdir()
+
+    def _compare(self, identity: Identity) -> None:
+        try:
+            begun = Identity.from_dict(json.loads(self.file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, AttributeError):
+            raise TrainingError(
+                f"{self.file}: expected the options and data of a comparison, found none; choose another --output"
+            ) from None
+        difference = identity.difference(begun)
+        if difference:
+            raise TrainingError(
+                f"{self.path}: cannot resume this comparison, because {difference}; "
+                "use the options and data that it was started with, or choose another --output"
+            )
+
+    def trials(self, plan: Plan, identity: Identity) -> list[Trial]:
+        """Every trial of ``plan``; ``identity`` is what they share."""
+        trials = []
+        for system, seed in plan:
+            options = plan.options(system).to_dict()
+            path = self.path / "trials" / f"{system.folder}-{seed}"
+            own = replace(identity, options=options, seed=seed)
+            trusted = tuple(outside_classes(options).values())
+            encoder, head = system.encoder.name, system.head.name
+            trials.append(Trial(system.name, encoder, head, system.settings, seed, path, options, own, trusted))
+        return trials

@@ -195,7 +195,7 @@ def reason_of(problem: Exception) -> str:
     """Why work failed, in a sentence; unexpected exceptions with their place in the code."""
     if isinstance(problem, StructseqError):
         # --resume is an option of ``train`` only
-        return str(problem).replace("go on with --resume", "give the same command again")
+        return str(problem).replace("go on with --resume", "run the same command again")
     message = str(problem).splitlines()[0] if str(problem) else "no message"
     if isinstance(problem, MemoryError) or "allocate memory" in message or "out of memory" in message:
         return "there is not enough memory; run fewer trials at once with --jobs, or lower encoder.width"
@@ -208,12 +208,12 @@ def reason_of(problem: Exception) -> str:
 def _exit_reason(status: int) -> str:
     """Why a process ended without an answer."""
     if status == 0:
-        return "its process was asked to stop by somebody else; the same command goes on with it"
+        return "its process was stopped by another program; run the same command again to resume it"
     if status > 0:
-        return f"its process ended with status {status} and said nothing"
+        return f"its process ended with status {status} without a message"
     try:
         name = signal.Signals(-status).name
     except ValueError:
         name = f"signal {-status}"
     memory = ", as the system does when memory is short: run fewer at once with --jobs" if name == "SIGKILL" else ""
-    return f"its process was killed ({name}{memory}); the same command goes on with it"
+    return f"its process was killed ({name}{memory}); run the same command again to resume it"

@@ -165,9 +165,7 @@ def _signature(scheme: str, resamples: int, *, plain: bool) -> str:
     """How the scores were computed, after sacreBLEU's signatures (Post 2018)."""
     parts = [
         *(["accuracy"] if plain else ["entity-F1", "rule:conlleval"]),
-        f"scheme:{scheme}",
-        "average:micro",
-        "0/0:0",
+        *(f"scheme:{scheme}", "average:micro", "0/0:0"),
         f"interval:bootstrap,{LEVEL}%,percentile,seeds+sentences,n={resamples},seed={SEED}",
         f"test:paired-bootstrap,two-sided,seeds+sentences,n={resamples},seed={SEED},holm",
         f"structseq:{__version__}",
@@ -225,7 +223,11 @@ def _rows(comparison: Comparison) -> list[list[str]]:
         if seeds < len(comparison.seeds):
             name += f" ({seeds} of {len(comparison.seeds)} seeds)"
         low, high = system[judged_on]["interval"]
-        row = [name, *(_mean(system[part]) for part in parts), f"{percent(low)} to {percent(high)}"]
+        row = [name]
+        for part in parts:
+            spread = f" ± {percent(system[part]['sd'])}" if len(system[part]["each"]) > 1 else ""
+            row.append(f"{percent(system[part]['mean'])}{spread}")
+        row.append(f"{percent(low)} to {percent(high)}")
         row += [f"{system['parameters']:,}", f"{system['training_seconds']:,.1f}"]
         row += [f"{system['tagging_tokens_per_second']:,.0f}", "best", ""]
         if against:
@@ -234,8 +236,3 @@ def _rows(comparison: Comparison) -> list[list[str]]:
             row[-2:] = f"{round(100 * against['difference'], 2) + 0.0:+.2f}", "< 0.001" if p < 0.001 else f"{p:.3f}"
         rows.append(row)
     return rows
-
-
-def _mean(part: Mapping[str, Any]) -> str:
-    spread = f" ± {percent(part['sd'])}" if len(part["each"]) > 1 else ""
-    return f"{percent(part['mean'])}{spread}"

@@ -93,7 +93,7 @@ def ranked(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _verdict(systems: Sequence[Mapping[str, Any]]) -> str:
     """Whether the best is significantly better than the others; empty if there are no p-values."""
-    p_values = [wording.number((system.get("against_best") or {}).get("p_holm")) for system in systems]
+    p_values = (wording.number((system.get("against_best") or {}).get("p_holm")) for system in systems)
     known = [p for p in p_values if p is not None]
     close, others = sum(p >= SIGNIFICANT for p in known), len(known)
     if not others:
