@@ -48,10 +48,9 @@ def evaluate(
 ) -> Report:
     """Compare tag sequences, sentence by sentence, in one tag scheme.
 
-    ``tokens`` are the sentences' words, ``sources`` their ``file:line``; both are for the list of errors. With
-    ``tokens`` and ``known_entities`` (`entities_of` the training data), entities are also scored by whether their text
-    and type were seen in training. Gold tags outside ``known_tags`` (those of the training data) are listed.
-    ``bootstrap`` is the number of resamples, 0 for no intervals.
+    ``tokens`` (words) and ``sources`` (``file:line``) are for the list of errors. With ``tokens`` and
+    ``known_entities`` (`entities_of` the training data), entities are also scored by whether training has them. Gold
+    tags outside ``known_tags`` (those of the training data) are listed. ``bootstrap``: number of resamples, or 0.
 
     Raises `DataError`, with the source, if lengths differ or a tag does not belong to the scheme.
 
@@ -107,8 +106,7 @@ def _named(matching: Matching, units: Units, tokens: Sequence[Sequence[str]]) ->
 def _seen_and_unseen(
     matching: Matching, tokens: Sequence[Sequence[str]] | None, known: Collection[tuple[str, str]] | None
 ) -> tuple[Score | None, Score | None]:
-    """Scores of entities that occur in training and of the others; a gold and a predicted entity are looked up each by
-    its own text and type."""
+    """Scores of the entities that occur in training, by their own text and type, and of the others."""
     if tokens is None or known is None:
         return None, None
     lookup = frozenset(known)

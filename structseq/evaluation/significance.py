@@ -70,9 +70,7 @@ def counts_of(matching: Matching) -> Counts:
 def sentence_counts(gold: TagRows, predicted: TagRows, scheme: Scheme) -> Counts:
     """(S, 3) for each sentence: entities that are correct by conlleval's rule, predicted entities, gold entities.
 
-    If tags are plain: correct tokens, tokens, tokens. F1 of their sums is accuracy then.
-
-    Raises `DataError` if lengths differ or a tag does not belong to the scheme.
+    For plain tags: correct tokens, tokens, tokens. Raises `DataError` if lengths differ or a tag is not of the scheme.
 
     >>> from structseq.spans import scheme_of
     >>> sentence_counts([["B-x", "O"], ["O"]], [["B-x", "B-y"], ["O"]], scheme_of("BIO")).tolist()
@@ -97,7 +95,7 @@ def score_intervals(matching: Matching, resamples: int, seed: int, *, plain: boo
 
 
 def f1_of(counts: NDArray[np.generic]) -> Numbers:
-    """F1 from counts (..., 3); 0 / 0 is 0."""
+    """F1 from counts (..., 3)."""
     correct, predicted, gold = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
     whole = predicted + gold
     return np.divide(2 * correct, whole, out=np.zeros_like(whole), where=whole > 0)
@@ -106,8 +104,7 @@ def f1_of(counts: NDArray[np.generic]) -> Numbers:
 def mean_interval(counts: Sequence[Counts], *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
     """95 % percentile interval of the mean F1 over seeds; ``counts`` has (S, 3) for each seed, of the same sentences.
 
-    Seeds and sentences are both drawn with replacement; a resample uses the same sentences for every seed. With one
-    seed only sentences vary; with two or three the variance between seeds is underestimated.
+    Seeds and sentences are drawn with replacement. With two or three seeds their variance is underestimated.
 
     >>> sure = np.array([[1, 1, 1]] * 50)
     >>> mean_interval([sure, sure])
@@ -123,10 +120,9 @@ def paired(
 ) -> Paired:
     """Compare two systems over the same sentences, given their counts (S, 3) by seed.
 
-    Each resample draws the same sentences for both systems, and the same seeds if both have the same seeds (otherwise
-    seeds of each separately). With the observed difference d and a resampled one d*, p is the share of resamples with
-    |d* - d| >= |d|, two-sided (Berg-Kirkpatrick et al. 2012, section 2). One is added to both counts, so that p is
-    above 0 (Davison and Hinkley 1997, section 4.2).
+    Each resample draws the same sentences for both systems, and the same seeds if both have the same ones. With the
+    observed difference d and a resampled one d*, p is the share of resamples with |d* - d| >= |d|, two-sided
+    (Berg-Kirkpatrick et al. 2012, section 2), with 1 added to both counts (Davison and Hinkley 1997, section 4.2).
 
     >>> right, wrong = np.array([[1, 1, 1]] * 50), np.array([[0, 1, 1]] * 50)
     >>> paired({0: right}, {0: wrong}).difference, paired({0: right}, {0: right}).p

@@ -46,18 +46,8 @@ Show = Callable[[int, int], AbstractContextManager[tuple[OnTick | None, OnResult
 class Experiment:
     """A comparison to run.
 
-    Parameters
-    ----------
-    files:
-        Train and dev, and test if systems are to be ranked on it.
-    show, say:
-        Makes the context in which progress is shown; prints a message.
-    encoders, heads, seeds:
-        The sides of the grid, as on the command line.
-    jobs:
-        Number of processes; by default one per core.
-    config, settings:
-        Options of all trials: a file, and ``key=value`` settings over it.
+    ``encoders``, ``heads`` and ``seeds`` are the grid as on the command line; ``config`` (a file) and ``settings``
+    (``key=value``) are options of all trials. Systems are ranked on test if given. ``jobs`` is by default one per core.
     """
 
     files: Parts

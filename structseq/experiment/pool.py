@@ -1,7 +1,7 @@
-"""Pool: work in parallel processes; if a process dies, its work counts as failed.
+"""Pool: work in parallel processes; if a process dies, its work has failed.
 
-Each process is started with spawn and does one piece of work. It leaves the terminal's process group, so that Ctrl-C
-reaches only the command, which passes it on once. When the command has ended, it saves and stops.
+Each process is spawned for one piece of work. It leaves the terminal's process group, so that Ctrl-C reaches only the
+command, which passes it on once. If the command dies, it saves and stops.
 """
 
 from __future__ import annotations

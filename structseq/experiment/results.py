@@ -38,10 +38,8 @@ class Comparison:
     ----------
     corpus:
         train, dev and test (or None) with file, sentences and tokens; and the scheme of the tags.
-    judged_on:
-        The part on which systems are ranked.
-    options:
-        Those that all systems share, nested.
+    judged_on, options:
+        The part on which systems are ranked; the options that all systems share, nested.
     systems:
         Best first. Each has name, encoder, head, settings, parameters, seeds, dev and test (mean, sd, interval, each),
         training_seconds, training_tokens_per_second, tagging_tokens_per_second, against_best (difference, interval,

@@ -33,7 +33,7 @@ from structseq.storage.entries import json_bytes
 from structseq.tasks.tagging import TaggingTask
 
 FORMAT = 1
-# Tagging speed is measured on so many tokens at most, in so many passes at least, for so many seconds
+# Tagging speed: maximum number of tokens, minimum number of passes, total seconds
 MEASURED, PASSES, SECONDS = 10_000, 3, 0.5
 # Number of errors that a record keeps
 ERRORS = 20
@@ -43,18 +43,8 @@ ERRORS = 20
 class Record:
     """``trial.json`` of a finished trial: all that a comparison needs.
 
-    Attributes
-    ----------
-    parameters:
-        Number of trainable parameters.
-    training:
-        The run's `Outcome`.
-    curve:
-        seed, best_epoch and epochs (each with epoch, loss, dev, seconds).
-    parts:
-        For dev and test (if given): score (0 to 1), counts (`sentence_counts`) and predicted tags, by sentence.
-    transitions, errors:
-        From `learned_transitions` and `confident_errors`.
+    ``training`` is the run's `Outcome`. ``curve`` has seed, best_epoch and epochs (epoch, loss, dev, seconds). In
+    ``parts``, dev and test (if given) have a score, and by sentence counts (`sentence_counts`) and predicted tags.
     """
 
     system: str
@@ -119,7 +109,7 @@ class Trial:
     def run(self, corpus: Corpus, scheme: str) -> list[str]:
         """Train to the end, resuming if an earlier process was stopped; returns warnings for the user.
 
-        Raises `structseq.run.Interrupted` if a signal stopped it; everything is saved then.
+        Raises `structseq.run.Interrupted` if a signal stopped it, after saving.
         """
         folder = RunFolder(self.path)
         folder.wait()
@@ -161,7 +151,7 @@ class Trial:
 
 
 def tagging_speed(tagger: Tagger, examples: Sequence[Example]) -> float:
-    """Tokens per second on this process's threads, without confidences: the median of several passes after a first."""
+    """Tokens per second without confidences, the median of several passes after a first."""
     measured, tokens = [], 0
     for example in examples:
         measured.append(example)

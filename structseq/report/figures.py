@@ -112,16 +112,8 @@ def curves_figure(
 ) -> Figure:
     """A line per seed over the epochs, a colour and line style per system; a dot marks the epoch that was kept.
 
-    Parameters
-    ----------
-    value:
-        "dev" (a share of one, drawn in percent) or "loss" (on a logarithmic axis if positive).
-    label:
-        Of the vertical axis.
-    reference:
-        A system drawn in grey behind the others.
-    limits, last:
-        The ends of the vertical axis and the last epoch, for figures with the same axes.
+    ``value`` is "dev" (drawn in percent) or "loss" (on a logarithmic axis if positive). ``reference`` is a system in
+    grey behind the others; ``limits`` and ``last`` set the vertical axis and the last epoch.
     """
     width, height = size
     left = 0.46 if not label else 0.62

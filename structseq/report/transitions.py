@@ -17,16 +17,10 @@ START, END = "start", "end"
 
 @dataclass(frozen=True, slots=True)
 class TransitionTable:
-    """Transition scores.
+    """Transition scores between tags.
 
-    Attributes
-    ----------
-    rows, columns:
-        Tags; the first row is START, the last column END.
-    scores:
-        (K + 1, K + 1) float64 from a row's tag to a column's, in nats; NaN if forbidden. K tags are shown.
-    of:
-        The model's number of tags.
+    ``scores`` (K + 1, K + 1) go from a row's tag to a column's, in nats, NaN if forbidden; K tags of ``of`` are shown.
+    The first row is START, the last column END.
     """
 
     rows: tuple[str, ...]
