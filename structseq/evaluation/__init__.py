@@ -1,7 +1,7 @@
 """Gold against predicted answers: a number for every epoch, and a report that says how its numbers were computed.
 
-``matching`` finds the spans that both sides share; ``scores``, ``mistakes`` and ``significance`` count from that;
-``comparison`` makes a ``report`` of them. ``joint``, ``transduction``, ``reconstruction`` and ``perplexity`` report on
+``matching`` finds the spans that both sides share; ``comparison``, ``mistakes`` and ``significance`` make a ``report``
+of them. ``joint``, ``transduction``, ``reconstruction`` and ``perplexity`` report on
 other kinds of answers.
 """
 
@@ -9,8 +9,7 @@ from structseq.evaluation.comparison import entities_of, entity_f1, evaluate
 from structseq.evaluation.joint import JointReport, evaluate_jointly
 from structseq.evaluation.mistakes import Confusion, Mistake
 from structseq.evaluation.reconstruction import ReconstructionReport, evaluate_reconstruction
-from structseq.evaluation.report import Report
-from structseq.evaluation.scores import Score, Table
+from structseq.evaluation.report import Report, Score, Table
 from structseq.evaluation.transduction import TransductionReport, evaluate_transduction
 
 __all__ = [

@@ -8,15 +8,16 @@ tags are scored by scikit-learn: accuracy, and the same table by tag. 0 / 0 is 0
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from structseq.evaluation.matching import Matching, TagRows, Units, check_lengths, match
 from structseq.evaluation.mistakes import confusions_of, mistakes_of
-from structseq.evaluation.report import Report
-from structseq.evaluation.scores import Score, entity_table, plain_table, ratio, score_of
+from structseq.evaluation.report import Report, Score, Table, ratio
 from structseq.evaluation.significance import LEVEL, score_intervals
 from structseq.spans.schemes import Scheme
 
@@ -63,7 +64,7 @@ def evaluate(
     if tokens is not None:
         check_lengths(gold, tokens, "tokens", sources)
     right = matching.gold_tags == matching.predicted_tags
-    table = plain_table(matching) if scheme.plain else entity_table(matching)
+    table = _plain_table(matching) if scheme.plain else _entity_table(matching)
     well_formed = bool(matching.gold.well_formed.all() and matching.predicted.well_formed.all())
     seen, unseen = _seen_and_unseen(matching, tokens, known_entities)
     mistakes = mistakes_of(matching, tokens=tokens, sources=sources)
@@ -73,7 +74,7 @@ def evaluate(
         tokens=len(right),
         accuracy=ratio(int(right.sum()), len(right)),
         table=table,
-        strict=table if well_formed else entity_table(matching.strict()),
+        strict=table if well_formed else _entity_table(matching.strict()),
         intervals=score_intervals(matching, bootstrap, seed, plain=scheme.plain),
         seen=seen,
         unseen=unseen,
@@ -96,6 +97,69 @@ def entities_of(tokens: Sequence[Sequence[str]], tags: TagRows, scheme: Scheme) 
     return frozenset(_named(matching, matching.gold, tokens))
 
 
+# -- tables of scores --------------------------------------------------------------------------------------------------
+
+
+def _score_of(correct: int, support: int, predicted: int) -> Score:
+    f1 = ratio(2 * correct, support + predicted)
+    return Score(ratio(correct, predicted), ratio(correct, support), f1, support, predicted, correct)
+
+
+def _entity_table(matching: Matching) -> Table:
+    """The table that seqeval computes from the units as BIO tags."""
+    from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
+
+    sides = [_bio(matching, units) for units in (matching.gold, matching.predicted)]
+    return _table(matching, precision_recall_fscore_support, sides)
+
+
+def _plain_table(matching: Matching) -> Table:
+    """The table that scikit-learn computes, by tag; over all tokens precision, recall and F1 are accuracy."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    return _table(matching, precision_recall_fscore_support, (matching.gold_tags, matching.predicted_tags))
+
+
+def _table(matching: Matching, scores: Callable[..., Any], sides: Sequence[Any]) -> Table:
+    """Both libraries' ``precision_recall_fscore_support`` as a table, types in the order of `Matching.kinds`."""
+    if not len(matching.gold) and not len(matching.predicted):
+        return Table(_score_of(0, 0, 0), _score_of(0, 0, 0), {})
+    count = len(matching.kinds)
+    support = np.bincount(matching.gold.kind, minlength=count)
+    predicted = np.bincount(matching.predicted.kind, minlength=count)
+    correct = np.bincount(matching.gold.kind[matching.gold_found], minlength=count)
+
+    def row(shares: Iterable[float], *counts: int) -> Score:
+        precision, recall, f1 = map(float, shares)
+        return Score(precision, recall, f1, *map(int, counts))
+
+    each, micro, macro = (scores(*sides, average=average, zero_division=0)[:3] for average in (None, "micro", "macro"))
+    types = {
+        matching.kinds[kind]: row(shares, support[kind], predicted[kind], correct[kind])
+        for kind, *shares in zip(np.flatnonzero(support + predicted), *each, strict=True)
+    }
+    sums = (support.sum(), predicted.sum(), correct.sum())
+    return Table(row(micro, *sums), row(macro, *sums), types)
+
+
+def _bio(matching: Matching, units: Units) -> list[list[str]]:
+    """Units as BIO tags by sentence; types are numbers, because seqeval would split names that contain a hyphen."""
+    count = len(matching.kinds)
+    width = len(str(count))
+    names = np.array(["O", *(f"{letter}-{kind:0{width}d}" for letter in "BI" for kind in range(count))], object)
+    codes = np.zeros(int(matching.offsets[-1]), np.intp)
+    lengths = units.end - units.start
+    # Every token of every unit: the unit's start, repeated, plus 0, 1, 2, ... within it
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    codes[np.repeat(units.start, lengths) + within] = np.repeat(1 + count + units.kind, lengths)
+    codes[units.start] = 1 + units.kind
+    tags = names[codes].tolist()
+    return [tags[start:end] for start, end in pairwise(matching.offsets.tolist())]
+
+
+# -- other parts of the report -----------------------------------------------------------------------------------------
+
+
 def _named(matching: Matching, units: Units, tokens: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
     """(text, type) of every unit."""
     flat = [token for row in tokens for token in row]
@@ -115,7 +179,7 @@ def _seen_and_unseen(
         for units in (matching.gold, matching.predicted)
     )
     seen, unseen = (
-        score_of(int((matching.gold_found & part).sum()), int(part.sum()), int(predicted_part.sum()))
+        _score_of(int((matching.gold_found & part).sum()), int(part.sum()), int(predicted_part.sum()))
         for part, predicted_part in ((gold, predicted), (~gold, ~predicted))
     )
     return seen, unseen

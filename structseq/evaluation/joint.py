@@ -11,8 +11,7 @@ import numpy as np
 from structseq.errors import DataError
 from structseq.evaluation.comparison import evaluate
 from structseq.evaluation.matching import TagRows
-from structseq.evaluation.report import Report, interval_text, percent
-from structseq.evaluation.scores import ratio
+from structseq.evaluation.report import Report, interval_text, percent, ratio
 from structseq.evaluation.significance import Interval, percentiles, resample
 from structseq.spans.names import PLAIN
 from structseq.spans.schemes import Scheme

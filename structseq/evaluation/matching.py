@@ -111,14 +111,14 @@ def check_lengths(gold: TagRows, other: TagRows, what: str, sources: Sequence[st
     lengths = np.fromiter(map(len, gold), np.intp, len(gold))
     others = np.fromiter(map(len, other), np.intp, len(other))
     for sentence in np.flatnonzero(lengths != others)[:1]:
-        where = location_of(int(sentence), sources)
+        where = locations(sources, len(gold))[sentence]
         raise DataError(f"{where}: expected {lengths[sentence]} {what}, one for each tag, found {others[sentence]}")
     return np.concatenate([np.zeros(1, np.intp), np.cumsum(lengths)])
 
 
-def location_of(row: int, sources: Sequence[str] | None, noun: str = "sentence") -> str:
-    """The source of a sentence (or of another ``noun``), or else its number counted from 1."""
-    return (sources[row] if sources else "") or f"{noun} {row + 1}"
+def locations(sources: Sequence[str] | None, count: int, noun: str = "sentence") -> list[str]:
+    """The sources of ``count`` sentences (or other ``noun``); if one is unknown, its number counted from 1."""
+    return [source or f"{noun} {n}" for n, source in enumerate(sources or [""] * count, start=1)]
 
 
 def _check_tags(tags: Sequence[str], rows: TagRows, scheme: Scheme, sources: Sequence[str] | None) -> None:
@@ -127,7 +127,7 @@ def _check_tags(tags: Sequence[str], rows: TagRows, scheme: Scheme, sources: Seq
         for position, tag in enumerate(row):
             if tag in foreign:
                 message = scheme.violations([tag])[0].message
-                raise DataError(f"{location_of(sentence, sources)}, token {position + 1}: {message}")
+                raise DataError(f"{locations(sources, len(rows))[sentence]}, token {position + 1}: {message}")
 
 
 def _spans(letters: Places, labels: Places, offsets: Places, scheme: Scheme) -> Units:

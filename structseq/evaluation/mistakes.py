@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from structseq.evaluation.matching import Matching, Units, location_of
+from structseq.evaluation.matching import Matching, Units, locations
 from structseq.spans.chunks import Span
 
 KINDS = ("type", "boundary", "boundary and type", "missed", "spurious")
@@ -67,12 +67,12 @@ def mistakes_of(
     """Every mistake, by sentence and place; O(units)."""
     gold = _by_sentence(matching, matching.gold.where(~matching.gold_found))
     predicted = _by_sentence(matching, matching.predicted.where(~matching.predicted_right))
+    where = locations(sources, len(matching.offsets) - 1)
     mistakes = []
     for sentence in sorted(gold.keys() | predicted.keys()):
         words = tuple(tokens[sentence]) if tokens is not None else ()
-        where = location_of(sentence, sources)
         pairs = pair(gold.get(sentence, []), predicted.get(sentence, []))
-        mistakes += [Mistake(_kind(one, other), one, other, sentence, where, words) for one, other in pairs]
+        mistakes += [Mistake(_kind(one, other), one, other, sentence, where[sentence], words) for one, other in pairs]
     return tuple(mistakes)
 
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from structseq.evaluation.mistakes import KINDS, Confusion, Mistake
-from structseq.evaluation.scores import Score, Table
 from structseq.evaluation.significance import LEVEL, Interval
 from structseq.spans.chunks import Span
 
@@ -17,6 +16,27 @@ SHOWN = 20
 # Words shown on each side of an error
 CONTEXT = 6
 NOTHING = "(nothing)"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Precision, recall and F1 from 0 to 1, with the number of gold units (``support``), predicted and correct ones."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    predicted: int
+    correct: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One rule's scores: over all units (``micro``), averaged over types (``macro``), and by type, sorted."""
+
+    micro: Score
+    macro: Score
+    types: Mapping[str, Score]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +139,11 @@ class Report:
         return self.text()
 
 
-# -- text, shared with other reports -----------------------------------------------------------------------------------
+# -- shared with other reports -----------------------------------------------------------------------------------------
+
+
+def ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
 
 
 def percent(share: float) -> str:

@@ -16,9 +16,8 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from structseq.errors import DataError
-from structseq.evaluation.matching import location_of
-from structseq.evaluation.report import NOTHING, columns, confusion_table, interval_text, percent, unseen_text
-from structseq.evaluation.scores import ratio
+from structseq.evaluation.matching import locations
+from structseq.evaluation.report import NOTHING, columns, confusion_table, interval_text, percent, ratio, unseen_text
 from structseq.evaluation.significance import LEVEL, Interval, percentiles, resample
 
 Answers = Sequence[Sequence[str]]
@@ -220,6 +219,7 @@ def evaluate_transduction(
     edits = [_edits(*pair) for pair in zip(gold, predicted, *_coded(gold, predicted), strict=True)]
     counts = np.array([_counts(*pair) for pair in zip(gold, edits, strict=True)], np.int64).reshape(-1, 5)
     repeated = np.array([has_repeat(row) for row in gold], np.bool_)
+    where = locations(sources, len(gold), "answer")
     pairs = Counter(pair for row in edits for pair in row)
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], *((name is not None, name or "") for name in item[0])))
     return TransductionReport(
@@ -228,7 +228,7 @@ def evaluate_transduction(
         others=_score(counts[~repeated], bootstrap, seed),
         confusion=tuple(Edit(*pair, count) for pair, count in ordered),
         errors=tuple(
-            WrongAnswer(n, location_of(n, sources, "answer"), tuple(gold[n]), tuple(predicted[n]), len(edits[n]))
+            WrongAnswer(n, where[n], tuple(gold[n]), tuple(predicted[n]), len(edits[n]))
             for n in sorted(range(len(edits)), key=lambda n: -len(edits[n]))
             if edits[n]
         ),
