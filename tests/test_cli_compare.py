@@ -367,7 +367,7 @@ def test_another_corpus_or_other_options_are_refused(command: Command, home: Pat
     for given, told in refusals:
         done = command(*given)
         assert (done.status, done.out) == (2, "")
-        assert done.sentence.startswith(f"error: {home / 'out'}: cannot go on with this comparison, because {told}")
+        assert done.sentence.startswith(f"error: {home / 'out'}: cannot resume this comparison, because {told}")
 
 
 def test_a_folder_of_something_else_is_left_alone(command: Command, home: Path, tmp_path: Path) -> None:

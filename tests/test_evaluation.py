@@ -18,9 +18,9 @@ from sklearn.metrics import f1_score as plain_f1
 
 from structseq.errors import DataError
 from structseq.evaluation import Report, Score, entities_of, entity_f1, evaluate
-from structseq.evaluation.significance import resample
 from structseq.evaluation.matching import match
 from structseq.evaluation.mistakes import KINDS, pair
+from structseq.evaluation.significance import resample
 from structseq.spans import PLAIN, SCHEMES, Scheme, Span, scheme_of
 
 BIO = scheme_of("BIO")
