@@ -257,18 +257,18 @@ def test_ctrl_c_says_how_to_go_on(
     assert (done.status, done.out) == (130, "")
     trial, last = done.err.splitlines()[-2:]
     assert trial == "lstm + softmax, seed 0: stopped in epoch 1"
-    assert last.startswith(f"stopped, and everything is saved in {out}; 1 of 2 trials are done, and the same command")
+    assert last.startswith(f"stopped, and everything is saved in {out}; 1 of 2 trials are done; run the same command")
     assert not (out / "comparison.json").exists()
 
 
-def test_after_ctrl_c_and_after_a_kill_the_same_command_goes_on(home: Path, tmp_path: Path) -> None:
+def test_after_ctrl_c_and_after_a_kill_the_same_command_resumes(home: Path, tmp_path: Path) -> None:
     """In processes, as a user has it; that a stopped trial ends with the same weights is in test_experiment."""
     out = tmp_path / "out"
     words = python(*words_of(home, out, "--heads", "crf", *tiny(1_000_000)))
     trial = out / "trials" / "lstm+crf-0"
     _sent(signal.SIGINT, words, trial, 130, f"everything is saved in {out}; 0 of 1 trials are done")
     _sent(signal.SIGKILL, words, trial, -signal.SIGKILL, "1 trials, 0 of them done before")
-    _sent(signal.SIGTERM, words, trial, 130, "the same command goes on")
+    _sent(signal.SIGTERM, words, trial, 130, "run the same command again to resume")
     records = [json.loads(line) for line in (trial / "log.jsonl").read_text().splitlines()]
     assert [record["event"] for record in records if record["event"] != "epoch"] == ["start", "resume", "resume"]
     epochs = [record["epoch"] for record in records if record["event"] == "epoch"]
@@ -367,7 +367,7 @@ def test_another_corpus_or_other_options_are_refused(command: Command, home: Pat
     for given, told in refusals:
         done = command(*given)
         assert (done.status, done.out) == (2, "")
-        assert done.sentence.startswith(f"error: {home / 'out'}: cannot go on with this comparison, because {told}")
+        assert done.sentence.startswith(f"error: {home / 'out'}: cannot resume this comparison, because {told}")
 
 
 def test_a_folder_of_something_else_is_left_alone(command: Command, home: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import pickletools
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from structseq.config import Options, option_list
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
 from structseq.estimator import SequenceTagger
-from structseq.estimator.base import KEYWORDS
 from structseq.evaluation import entity_f1
 from structseq.spans import scheme_of
 
@@ -163,10 +163,17 @@ def test_verbose_prints_a_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_every_keyword_is_an_option_and_none_is_the_default() -> None:
-    assert set(KEYWORDS.values()) <= set(option_list())
+    keywords = {each.name: each.metadata["option"] for each in fields(SequenceTagger) if each.metadata}
+    assert keywords.keys() == {
+        "head", "scheme", "repair", "tokenizer", "encoder", "layers", "width", "dropout", "word_width",
+        "character_width", "vectors", "input_dropout", "epochs", "patience", "batch_sentences", "learning_rate",
+        "weight_decay", "validation_fraction", "device",
+    }  # fmt: skip
+    assert set(keywords.values()) <= set(option_list()) and len(set(keywords.values())) == len(keywords)
     assert SequenceTagger().resolved_options() == Options()
     others = {"columns", "options", "random_state", "verbose"}
-    assert SequenceTagger().get_params().keys() == (KEYWORDS.keys() - {"pooling"}) | others
+    assert SequenceTagger().get_params().keys() == keywords.keys() | others
+    assert all(value is None for name, value in SequenceTagger().get_params().items() if name in keywords)
 
 
 def test_keywords_go_before_options() -> None:

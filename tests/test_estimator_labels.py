@@ -21,8 +21,7 @@ import structseq
 from structseq.config import Options
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
-from structseq.estimator import SequenceClassifier
-from structseq.estimator.base import KEYWORDS
+from structseq.estimator import SequenceClassifier, SequenceTagger
 
 NOUNS = ["film", "plot", "cast", "score"]
 X = [f"a {word} {noun}" for word in ("fine", "dull") for noun in NOUNS] * 3
@@ -141,8 +140,8 @@ def test_columns_and_pooling() -> None:
 
 
 def test_every_keyword_is_an_option_and_none_is_the_default() -> None:
-    others = {"columns", "options", "random_state", "verbose"}
-    assert SequenceClassifier().get_params().keys() == (KEYWORDS.keys() - {"head", "scheme", "repair"}) | others
+    tagger = SequenceTagger().get_params().keys()
+    assert SequenceClassifier().get_params().keys() == (tagger - {"head", "scheme", "repair"}) | {"pooling"}
     assert SequenceClassifier().resolved_options() == Options.of({"head": {"type": "classify"}})
     assert SequenceClassifier(options={"head": {"type": "classify"}}).resolved_options().head.type == "classify"
     with pytest.raises(ConfigError, match=r"head\.type is 'classify' for a SequenceClassifier, found 'crf'"):
@@ -184,7 +183,7 @@ def test_clones_and_pickles(fitted: SequenceClassifier) -> None:
         ("a text", ["pos"], "expected a list of texts"),
         (X, None, "expected y"),
         (X, "pos", "expected a list of labels"),
-        (X, Y[:-1], f"expected as many labels in y as there are in X, {len(X)}, found {len(X) - 1}"),
+        (X, Y[:-1], f"expected as many labels in y as texts in X, {len(X)}, found {len(X) - 1}"),
         (X, ["pos"] * len(X), "expected two labels or more, found 'pos'"),
         (X, [["pos"]] * len(X), "one label for each text, found 2 dimensions"),
         (X, [1, *Y[1:]], "all strings, or all numbers"),

@@ -18,9 +18,9 @@ from sklearn.metrics import f1_score as plain_f1
 
 from structseq.errors import DataError
 from structseq.evaluation import Report, Score, entities_of, entity_f1, evaluate
-from structseq.evaluation.intervals import resample
 from structseq.evaluation.matching import match
 from structseq.evaluation.mistakes import KINDS, pair
+from structseq.evaluation.significance import resample
 from structseq.spans import PLAIN, SCHEMES, Scheme, Span, scheme_of
 
 BIO = scheme_of("BIO")
@@ -85,7 +85,7 @@ class TestTheOneNumber:
                 )
             ]
             assert read == [(n, span) for n, row in enumerate(side) for span in scheme.decode(row)]
-            written = [unit for unit, well in zip(read, units.written, strict=True) if well]
+            written = [unit for unit, well in zip(read, units.well_formed, strict=True) if well]
             assert written == [(n, span) for n, row in enumerate(side) for span in scheme.well_formed(row)]
 
     def test_types_without_a_name_and_with_hyphens(self) -> None:

@@ -26,9 +26,9 @@ from structseq.errors import ConfigError, TrainingError
 from structseq.evaluation import entity_f1
 from structseq.evaluation.significance import holm, mean_interval, paired
 from structseq.experiment import Comparison, ExperimentFolder, Plan, Pool, Record, Trial, parse_choices, parse_seeds
-from structseq.experiment.findings import confident_errors, learned_transitions
 from structseq.experiment.pool import reason_of
-from structseq.experiment.table import CSV_COLUMNS, as_csv, as_text
+from structseq.experiment.results import CSV_COLUMNS, as_csv, as_text
+from structseq.experiment.trial import confident_errors, learned_transitions
 from structseq.heads import HEADS
 from structseq.heads.tagging import TaggingHead
 from structseq.inference import Tagger
@@ -324,7 +324,7 @@ def test_work_that_fails_breaks_or_dies_stops_nothing_else(tmp_path: Path) -> No
         "dies": "failed", "fails": "failed", "breaks": "failed", "works": "done",
     }  # fmt: skip
     assert ended["fails"].reason == "the tool was wrong"
-    assert "killed (SIGKILL" in ended["dies"].reason and "goes on with it" in ended["dies"].reason
+    assert "killed (SIGKILL" in ended["dies"].reason and "resume it" in ended["dies"].reason
     assert ended["breaks"].reason.startswith("ZeroDivisionError at errands.py:")
     assert ended["breaks"].reason.endswith(": a fault")
     assert ended["works"].remarks == ("warning: a warning", "the tool was used")
@@ -417,7 +417,7 @@ def test_one_folder_holds_one_experiment(tmp_path: Path) -> None:
     ]
     for other, told in others:
         with (
-            pytest.raises(TrainingError, match=f"cannot go on with this comparison, because {told}"),
+            pytest.raises(TrainingError, match=f"cannot resume this comparison, because {told}"),
             folder.opened(other),
         ):
             pass
@@ -434,7 +434,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "experiment.json").write_text("[]")
     with (
-        pytest.raises(TrainingError, match="does not say how"),
+        pytest.raises(TrainingError, match="expected the options and data"),
         ExperimentFolder(tmp_path / "odd").opened(Identity({}, 0)),
     ):
         pass

@@ -311,7 +311,7 @@ def test_what_is_not_known_is_a_dash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p_holm", "told"), [(0.2, "cannot be told from any"), (0.001, "other 3 are significantly worse")]
+    ("p_holm", "told"), [(0.2, "not significantly better than any"), (0.001, "other 3 are significantly worse")]
 )
 def test_the_first_sentence_says_whether_the_best_is_sure(p_holm: float, told: str) -> None:
     given = comparison(encoders=2)

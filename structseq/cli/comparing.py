@@ -51,7 +51,7 @@ def compare(
     holds comparison.csv, comparison.json, report.html and all models.
     """
     from structseq.experiment.compare import Experiment
-    from structseq.experiment.table import as_text
+    from structseq.experiment.results import as_text
     from structseq.run import Parts
 
     say: Say = (lambda message: None) if quiet else remark

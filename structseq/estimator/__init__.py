@@ -1,4 +1,4 @@
-"""The scikit-learn face: sentences and their tags, or texts and their labels, in; a fitted model out."""
+"""Estimators for scikit-learn: SequenceTagger and SequenceClassifier."""
 
 from __future__ import annotations
 

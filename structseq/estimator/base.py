@@ -1,16 +1,17 @@
-"""What the estimators have in common: options from keywords, training, and how they are pickled."""
+"""SequenceEstimator: options from keywords, training, and pickling, for both estimators."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from structseq.config import Options
+from structseq.config import Options, merge
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
@@ -20,71 +21,63 @@ from structseq.run.identity import versions
 from structseq.section import dotted
 from structseq.training import Progress
 
-# The option that each keyword of the constructors stands for
-KEYWORDS = {
-    "head": "head.type",
-    "pooling": "head.pooling",
-    "scheme": "data.scheme",
-    "repair": "data.repair",
-    "tokenizer": "data.tokenizer",
-    "encoder": "encoder.type",
-    "layers": "encoder.layers",
-    "width": "encoder.width",
-    "word_width": "inputs.words.width",
-    "character_width": "inputs.characters.width",
-    "vectors": "inputs.words.vectors",
-    "input_dropout": "inputs.dropout",
-    "dropout": "encoder.dropout",
-    "epochs": "training.epochs",
-    "patience": "training.patience",
-    "batch_sentences": "training.batch_sentences",
-    "learning_rate": "training.learning_rate",
-    "weight_decay": "training.weight_decay",
-    "validation_fraction": "training.validation_fraction",
-    "device": "training.device",
-}
+# Options that are tables with names of the user's own; a dot in such a name does not nest
+_OWN_NAMES = ("data.columns", "head.costs")
 
 
+def option(name: str) -> Any:
+    """A keyword of an estimator that sets the option ``name``; None leaves the option at its default."""
+    return field(default=None, metadata={"option": name})
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class SequenceEstimator(BaseEstimator):
-    """A model behind the manners of scikit-learn; who derives from it names its keywords and what it is fitted to.
+    """A model with scikit-learn's interface; its fields are the keywords of the constructor."""
 
-    Attributes
-    ----------
-    predictor:
-        The class of the fitted predictor, and the attribute's name.
-    fixed:
-        Options that the estimator is made for, over all others.
-    """
-
+    # The class of the fitted predictor, and the name of the attribute that holds it
     predictor: ClassVar[tuple[type[Predictor], str]]
+    # Options that the estimator always sets
     fixed: ClassVar[Mapping[str, Any]] = {}
-    columns: Sequence[str]
-    options: Mapping[str, Any] | None
-    random_state: Any
-    validation_fraction: float | None
-    verbose: int
 
-    # -- learning -----------------------------------------------------------------------------------------------------
+    tokenizer: str | None = option("data.tokenizer")
+    encoder: str | None = option("encoder.type")
+    layers: int | None = option("encoder.layers")
+    width: int | None = option("encoder.width")
+    dropout: float | None = option("encoder.dropout")
+    word_width: int | None = option("inputs.words.width")
+    character_width: int | None = option("inputs.characters.width")
+    vectors: str | None = option("inputs.words.vectors")
+    input_dropout: float | None = option("inputs.dropout")
+    epochs: int | None = option("training.epochs")
+    patience: int | None = option("training.patience")
+    batch_sentences: int | None = option("training.batch_sentences")
+    learning_rate: float | None = option("training.learning_rate")
+    weight_decay: float | None = option("training.weight_decay")
+    validation_fraction: float | None = option("training.validation_fraction")
+    device: str | None = option("training.device")
+    columns: Sequence[str] = ()
+    options: Mapping[str, Any] | None = None
+    random_state: int | np.random.RandomState | None = 0
+    verbose: int = 0
 
     def resolved_options(self) -> Options:
-        """All options as they will be used: the keywords over ``options`` over the default recipe."""
-        named = {KEYWORDS[name]: value for name, value in self.get_params(deep=False).items() if name in KEYWORDS}
+        """All options that training will use: the keywords over ``options`` over the defaults."""
+        named = {each.metadata["option"]: getattr(self, each.name) for each in fields(self) if each.metadata}
         keywords = {name: value for name, value in named.items() if value is not None}
         if keywords.get("training.validation_fraction") == 0:
             del keywords["training.validation_fraction"]
         if isinstance(self.columns, str):
             raise ConfigError(f"columns: expected a list of names, found the text {self.columns!r}")
         columns = {"data": {"columns": {name: place for place, name in enumerate(self.columns, start=1)}}}
-        given = dict(dotted(nested(self.options or {})))
+        options = nested(self.options or {})
+        given = dict(dotted(options))
         for name, value in self.fixed.items():
             if given.get(name, value) != value:
                 raise ConfigError(f"options: {name} is {value!r} for a {type(self).__name__}, found {given[name]!r}")
-        layers = (nested(self.options or {}), columns if self.columns else {}, nested(keywords), nested(self.fixed))
-        return Options.of(*layers)
+        return Options.of(options, columns if self.columns else {}, nested(keywords), nested(self.fixed))
 
     def _fit(self, train: Sequence[Example], dev: Sequence[Example] | None, options: Options) -> None:
-        """Train; the fitted predictor becomes the attribute that `predictor` names. Where ``dev`` is None, a share of
-        ``train`` is held out."""
+        """Train and set the predictor; without ``dev`` a share of ``train`` is held out."""
         seed, whole = self._seed(), Corpus(tuple(train), tuple(dev or ()))
         hold = dev is None and self.validation_fraction != 0 and sum(map(bool, map(len, train))) > 1
         prepared = prepare_corpus(
@@ -95,18 +88,13 @@ class SequenceEstimator(BaseEstimator):
         self.n_iter_ = trained.outcome.epochs
         provenance = {"seed": seed, "sentences": len(prepared.corpus.train), "versions": versions()}
         kind, name = self.predictor
-        fitted = kind(
-            trained.model.to("cpu"),
-            tokenizer=options.data.tokenizer,
-            metrics=trained.metrics,
-            provenance=provenance,
-            entities=trained.entities,
-        )
+        model, metrics, entities = trained.model.to("cpu"), trained.metrics, trained.entities
+        tokenizer = options.data.tokenizer
+        fitted = kind(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
         setattr(self, name, fitted)
 
     @staticmethod
-    def _refuse_half_a_dev_set(X_dev: Any, y_dev: Any) -> None:
-        """`DataError` for answers without what they are the answers to."""
+    def _check_dev_set(X_dev: Any, y_dev: Any) -> None:
         if X_dev is None and y_dev is not None:
             raise DataError("expected X_dev with y_dev, found y_dev alone; give both, or neither")
 
@@ -124,24 +112,19 @@ class SequenceEstimator(BaseEstimator):
     def _watch(self, progress: Progress, _: Any) -> None:
         if not progress.ends_epoch:
             return
-        record = {
-            "epoch": progress.epoch,
-            "loss": progress.loss,
-            "dev_score": progress.dev_score,
-            "learning_rate": progress.learning_rate,
-        }
-        self.history_.append(record)
+        names = ("epoch", "loss", "dev_score", "learning_rate")
+        self.history_.append({name: getattr(progress, name) for name in names})
         if self.verbose:
             dev = "" if progress.dev_score is None else f"  dev {progress.dev_score:.4f}"
             print(f"epoch {progress.epoch}  loss {progress.loss:.4f}{dev}")
 
-    # -- manners ------------------------------------------------------------------------------------------------------
+    # -- scikit-learn's protocols --------------------------------------------------------------------------------------
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, self.predictor[1])
 
     def __sklearn_tags__(self) -> Any:
-        """Samples are sentences, not rows of a matrix, and are checked here."""
+        """Samples are sentences instead of rows of a matrix; `fit` checks them."""
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.input_tags.two_d_array = False
@@ -150,7 +133,7 @@ class SequenceEstimator(BaseEstimator):
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """Parameters, plain attributes, and the files of the fitted model's folder: no pickled tensors."""
+        """Parameters, plain attributes, and the files of the fitted model's folder instead of tensors."""
         state, name = dict(super().__getstate__()), self.predictor[1]
         if name in state:
             state[name] = state[name].__getstate__()
@@ -159,18 +142,14 @@ class SequenceEstimator(BaseEstimator):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         values, (kind, name) = dict(state), self.predictor
         if name in values:
-            held = kind.__new__(kind)
-            held.__setstate__(values[name])
-            values[name] = held
+            fitted = kind.__new__(kind)
+            fitted.__setstate__(values[name])
+            values[name] = fitted
         super().__setstate__(values)
 
 
-# Options that are tables of the user's own names, in which a dot is a letter
-_OWN_NAMES = ("data.columns", "head.costs")
-
-
 def nested(options: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Options as nested tables; dotted names become tables, and of two values for one option the later holds.
+    """Options as nested tables: dotted names become tables; the last value of an option wins.
 
     >>> nested({"encoder": {"layers": 2}, "encoder.width": 50})
     {'encoder': {'layers': 2, 'width': 50}}
@@ -185,14 +164,5 @@ def nested(options: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         if isinstance(below, Mapping):
             path = f"{above}{first}"
             below = dict(below) if path in _OWN_NAMES else nested(below, f"{path}.")
-        known = tables.get(first)
-        tables[first] = _joined(known, below) if isinstance(known, dict) and isinstance(below, dict) else below
+        tables = merge(tables, {first: below})
     return tables
-
-
-def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    both = {**first, **second}
-    for name in first.keys() & second.keys():
-        if isinstance(first[name], dict) and isinstance(second[name], dict):
-            both[name] = _joined(first[name], second[name])
-    return both

@@ -1,4 +1,4 @@
-"""X and y as scikit-learn has them, checked and made into examples."""
+"""X and y of scikit-learn, checked and converted to examples."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from structseq.inference.preprocessor import sentence_of, strings, text_sentence
 
 
 def examples_of(X: Any, y: Any, *, columns: Sequence[str] = (), names: tuple[str, str] = ("X", "y")) -> list[Example]:
-    """One example a sentence; ``names`` of the two arguments for messages.
+    """One example per sentence; ``names`` are the arguments' names in messages.
 
-    Raises `DataError` where X is no list of sentences, y is missing, or the two differ in length.
+    Raises `DataError` if X is not a list of sentences, y is missing, or their lengths differ.
     """
     x_name, y_name = names
     sentences = _rows(X, x_name, "a list of sentences, each a list of tokens")
     if y is None:
-        y = _own_tags(sentences, x_name, y_name)
+        if not sentences or not all(isinstance(sentence, Example) for sentence in sentences):
+            raise DataError(
+                f"expected {y_name}, a tag list for each sentence of {x_name}, found none; "
+                "tags are learned from examples"
+            )
+        y = [sentence.tags for sentence in sentences]
     answers = _rows(y, y_name, "a list of tag lists, one for each sentence")
     if len(answers) != len(sentences):
         raise DataError(
@@ -31,7 +36,11 @@ def examples_of(X: Any, y: Any, *, columns: Sequence[str] = (), names: tuple[str
     for number, (given, tags) in enumerate(zip(sentences, answers, strict=True), start=1):
         sentence = sentence_of(given, columns, f"{x_name}, sentence {number}")
         where = f"{y_name}, sentence {number}"
-        tags = _tags(tags, where, len(sentence))
+        if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable):
+            raise DataError(f"{where}: expected a list of tags, found {type(tags).__name__} {tags!r:.40}")
+        tags = _plain(strings(tags, where))
+        if len(tags) != len(sentence):
+            raise DataError(f"{where}: expected {len(sentence)} tags, one for each token, found {len(tags)}")
         examples.append(Example(_plain_inputs(sentence), {"tags": tags}, sentence.source or where))
     return examples
 
@@ -39,9 +48,9 @@ def examples_of(X: Any, y: Any, *, columns: Sequence[str] = (), names: tuple[str
 def labelled_examples(
     X: Any, y: Any, *, columns: Sequence[str], tokenizer: Tokenizer, names: tuple[str, str] = ("X", "y")
 ) -> tuple[list[Example], np.ndarray]:
-    """One example a text or sentence, with its label's name, and the labels (N,) as they were given.
+    """One example per text or sentence, with its label as a string, and the labels (N,) as given.
 
-    Raises `DataError` where X is no list of texts or sentences, y no list of labels, or the two differ in length.
+    Raises `DataError` if X is not a list of texts or sentences, y not a list of labels, or their lengths differ.
     """
     x_name, y_name = names
     sentences = sentences_of(X, x_name, columns=columns, tokenizer=tokenizer)
@@ -57,21 +66,19 @@ def labelled_examples(
     if labels.dtype == object or len(kinds) > 1:
         raise DataError(f"{y_name}: expected labels that are all strings, or all numbers")
     if np.issubdtype(labels.dtype, np.floating):
-        if np.isnan(labels).any():
-            raise DataError(
-                f"{y_name}: expected a label for each text, found NaN at position {int(np.isnan(labels).argmax())}"
-            )
-        labels = labels + 0.0  # -0.0 is 0.0, and must have its name
+        for position in np.flatnonzero(np.isnan(labels)):
+            raise DataError(f"{y_name}: expected a label for each text, found NaN at position {position}")
+        labels = labels + 0.0  # turns -0.0 into 0.0, which is the same label
     if len(labels) != len(sentences):
         raise DataError(
-            f"expected as many labels in {y_name} as there are in {x_name}, {len(sentences)}, found {len(labels)}"
+            f"expected as many labels in {y_name} as texts in {x_name}, {len(sentences)}, found {len(labels)}"
         )
     answers = [{"label": str(label)} for label in labels.tolist()]
     return [Example(_plain_inputs(each), answer) for each, answer in zip(sentences, answers, strict=True)], labels
 
 
 def sentences_of(X: Any, name: str, *, columns: Sequence[str], tokenizer: Tokenizer) -> list[Example]:
-    """Texts cut by ``tokenizer``, and sentences as `sentence_of` takes them, checked."""
+    """Texts split by ``tokenizer``, and sentences as `sentence_of` takes them."""
     given = enumerate(_rows(X, name, "a list of texts or sentences"), start=1)
     return [
         text_sentence(str(each), tokenizer, columns, f"{name}, text {number}")
@@ -87,26 +94,8 @@ def _rows(given: Any, name: str, expected: str) -> list[Any]:
     return list(given)
 
 
-def _own_tags(sentences: Sequence[Any], x_name: str, y_name: str) -> list[tuple[str, ...]]:
-    """The tags that examples bear themselves."""
-    if not sentences or not all(isinstance(sentence, Example) for sentence in sentences):
-        raise DataError(
-            f"expected {y_name}, a tag list for each sentence of {x_name}, found none; tags are learned from examples"
-        )
-    return [sentence.tags for sentence in sentences]
-
-
-def _tags(given: Any, where: str, length: int) -> tuple[str, ...]:
-    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise DataError(f"{where}: expected a list of tags, found {type(given).__name__} {given!r:.40}")
-    tags = _plain(strings(given, where))
-    if len(tags) != length:
-        raise DataError(f"{where}: expected {length} tags, one for each token, found {len(tags)}")
-    return tags
-
-
 def _plain(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Python's own strings in place of NumPy's."""
+    """NumPy's strings converted to Python's."""
     return values if set(map(type, values)) <= {str} else tuple(str(value) for value in values)
 
 

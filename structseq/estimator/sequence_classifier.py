@@ -1,9 +1,9 @@
-"""SequenceClassifier: one label for a whole sequence, with the manners of scikit-learn's classifiers."""
+"""SequenceClassifier: a classifier of sequences with scikit-learn's interface."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,24 +12,26 @@ from sklearn.utils.validation import check_is_fitted
 
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
-from structseq.estimator.base import SequenceEstimator
+from structseq.estimator.base import SequenceEstimator, option
 from structseq.estimator.samples import labelled_examples, sentences_of
 from structseq.inference import Classification, Classifier
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
-    """A classifier of texts that cross-validates, searches grids, stands in pipelines and pickles.
+    """A classifier of texts for cross-validation, grid search and pipelines; it can be pickled.
 
-    ``X`` is a list of texts, which the tokenizer cuts, or of sentences: lists of tokens, `Example`, or mappings with
-    ``tokens`` and further columns. ``y`` has one label for each: strings, numbers, whatever NumPy sorts.
+    ``X`` is a list of texts, which the tokenizer splits, or of sentences: lists of tokens, `Example`, or mappings with
+    ``tokens`` and further columns. ``y`` has one label for each, all strings or all numbers.
 
-    Every keyword is one option of `structseq.config.Options`; None leaves it to the default recipe. Those not named
-    here are as in `SequenceTagger`.
+    Keywords set options of `structseq.config.Options`; None keeps the default.
 
     Parameters
     ----------
     pooling:
-        How a sequence becomes one vector: max (where None), mean, last or attention.
+        How a sequence becomes one vector: max (the default), mean, last or attention.
+    others:
+        As in `SequenceTagger`.
 
     Attributes
     ----------
@@ -38,7 +40,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     classes_:
         The labels, sorted.
     n_iter_, history_:
-        Passes made, and a record for each of them.
+        As in `SequenceTagger`.
 
     Examples
     --------
@@ -54,66 +56,16 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     predictor = (Classifier, "classifier_")
     fixed: ClassVar[Mapping[str, Any]] = {"head.type": "classify"}
 
-    classifier_: Classifier
-
-    def __init__(
-        self,
-        *,
-        pooling: str | None = None,
-        tokenizer: str | None = None,
-        encoder: str | None = None,
-        layers: int | None = None,
-        width: int | None = None,
-        dropout: float | None = None,
-        word_width: int | None = None,
-        character_width: int | None = None,
-        vectors: str | None = None,
-        input_dropout: float | None = None,
-        epochs: int | None = None,
-        patience: int | None = None,
-        batch_sentences: int | None = None,
-        learning_rate: float | None = None,
-        weight_decay: float | None = None,
-        validation_fraction: float | None = None,
-        columns: Sequence[str] = (),
-        options: Mapping[str, Any] | None = None,
-        device: str | None = None,
-        random_state: int | np.random.RandomState | None = 0,
-        verbose: int = 0,
-    ) -> None:
-        self.pooling = pooling
-        self.tokenizer = tokenizer
-        self.encoder = encoder
-        self.layers = layers
-        self.width = width
-        self.dropout = dropout
-        self.word_width = word_width
-        self.character_width = character_width
-        self.vectors = vectors
-        self.input_dropout = input_dropout
-        self.epochs = epochs
-        self.patience = patience
-        self.batch_sentences = batch_sentences
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.validation_fraction = validation_fraction
-        self.columns = columns
-        self.options = options
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    classifier_: Classifier = field(init=False)
+    pooling: str | None = option("head.pooling")
 
     def fit(self, X: Any, y: Any = None, *, X_dev: Any = None, y_dev: Any = None) -> SequenceClassifier:
-        """Learn from texts or sentences and their labels; the best epoch on the dev set, given or held out, is kept.
+        """Train on texts or sentences and their labels; keeps the epoch with the best dev score.
 
-        Raises
-        ------
-        DataError
-            X or y is not what it should be, or there are fewer than two labels.
-        ConfigError
-            A keyword or an option that is unknown or out of range.
+        Raises `DataError` for an invalid X or y or fewer than two labels, `ConfigError` for an option that is unknown
+        or out of range.
         """
-        self._refuse_half_a_dev_set(X_dev, y_dev)
+        self._check_dev_set(X_dev, y_dev)
         options = self.resolved_options()
         reading: dict[str, Any] = {"columns": self.columns, "tokenizer": tokenizer_of(options.data.tokenizer)}
         train, labels = labelled_examples(X, y, **reading)
@@ -135,19 +87,18 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return self
 
     def predict(self, X: Iterable[Any]) -> np.ndarray:
-        """(N,) the most probable label of each text or sentence, as ``y`` had it."""
-        names = np.array([str(label) for label in self._classes().tolist()])
+        """(N,) the most probable label of each text or sentence, of the type that ``y`` had."""
+        names = np.array(self._names())
         order = np.argsort(names)
         found = np.array([answer.label for answer in self._answers(X)], dtype=names.dtype)
         return self.classes_[order[np.searchsorted(names, found, sorter=order)]]
 
     def predict_proba(self, X: Iterable[Any]) -> np.ndarray:
-        """(N, classes) probabilities, columns in the order of ``classes_``, at the temperature fitted on the dev set.
+        """(N, classes) probabilities in the order of ``classes_``, at the temperature fitted on the dev set.
 
-        A label that only ever stood in what was held out has probability 0. Raises `ConfigError` where nothing was held
-        out and no dev set was given.
+        A label that occurs only in held-out data has probability 0. Raises `ConfigError` if there was no dev set.
         """
-        names = [str(label) for label in self._classes().tolist()]
+        names = self._names()
         answers = self._answers(X)
         if any(answer.confidence is None for answer in answers):
             raise ConfigError(
@@ -157,9 +108,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         rows = [[answer.probabilities.get(name, 0.0) for name in names] for answer in answers]
         return np.array(rows, np.float64).reshape(len(answers), len(names))
 
-    def _classes(self) -> np.ndarray:
+    def _names(self) -> list[str]:
         check_is_fitted(self)
-        return self.classes_
+        return [str(label) for label in self.classes_.tolist()]
 
     def _answers(self, X: Iterable[Any]) -> list[Classification]:
         tokenizer = tokenizer_of(self.classifier_.tokenizer)

@@ -1,16 +1,15 @@
-"""Gold against predicted tags: one number for every epoch, and a report that says how each of its numbers came about.
+"""Gold against predicted answers: a number for every epoch, and a report that says how its numbers were computed.
 
-``matching`` reads both sides and matches them; ``scores``, ``mistakes`` and ``intervals`` are counted from that;
-``comparison`` puts them together into a ``report``, and ``joint`` two of them where sentences have labels and tags.
-``transduction`` compares answers of their own length, ``reconstruction`` frames that were said again.
+``matching`` finds the spans that both sides share; ``comparison``, ``mistakes`` and ``significance`` make a ``report``
+of them. ``joint``, ``transduction``, ``reconstruction`` and ``perplexity`` report on
+other kinds of answers.
 """
 
 from structseq.evaluation.comparison import entities_of, entity_f1, evaluate
 from structseq.evaluation.joint import JointReport, evaluate_jointly
 from structseq.evaluation.mistakes import Confusion, Mistake
 from structseq.evaluation.reconstruction import ReconstructionReport, evaluate_reconstruction
-from structseq.evaluation.report import Report
-from structseq.evaluation.scores import Score, Table
+from structseq.evaluation.report import Report, Score, Table
 from structseq.evaluation.transduction import TransductionReport, evaluate_transduction
 
 __all__ = [

@@ -1,38 +1,38 @@
-"""Compare gold with predicted tags: one number for every epoch, and the report for the end.
+"""Compare gold with predicted tags: a score for every epoch, and a full report.
 
-Entity precision, recall and F1 are those of conlleval (Tjong Kim Sang and Buchholz 2000), computed by seqeval from
-tags in BIO; beside them stands the strict rule (seqeval's ``mode="strict"``), which counts only entities written as
-their scheme writes them. Plain tags are scored by scikit-learn: accuracy, and the same table by tag. Wherever
-nothing is divided by nothing, the result is 0.
+Entity precision, recall and F1 are those of conlleval (Tjong Kim Sang and Buchholz 2000), computed by seqeval from BIO
+tags. The strict rule (seqeval's ``mode="strict"``) counts only entities whose tags are legal in their scheme. Plain
+tags are scored by scikit-learn: accuracy, and the same table by tag. 0 / 0 is 0 everywhere.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from structseq.evaluation.intervals import LEVEL, intervals_of
 from structseq.evaluation.matching import Matching, TagRows, Units, check_lengths, match
 from structseq.evaluation.mistakes import confusions_of, mistakes_of
-from structseq.evaluation.report import Report
-from structseq.evaluation.scores import Score, entity_table, plain_table, ratio, score_of
+from structseq.evaluation.report import Report, Score, Table, ratio
+from structseq.evaluation.significance import LEVEL, score_intervals
 from structseq.spans.schemes import Scheme
 
 
 def entity_f1(gold: TagRows, predicted: TagRows, scheme: Scheme) -> float:
-    """Micro F1 of entities by conlleval's rule, 0 to 1; accuracy where tags are plain. Fast: one pass in arrays.
+    """Micro F1 of entities by conlleval's rule, 0 to 1; accuracy if tags are plain. Fast: one pass in arrays.
 
-    Raises `DataError` where the two differ in length or a tag is none of the scheme's.
+    Raises `DataError` if lengths differ or a tag does not belong to the scheme.
 
     >>> from structseq.spans import scheme_of
     >>> entity_f1([["B-x", "I-x", "O", "B-y"]], [["B-x", "I-x", "O", "B-x"]], scheme_of("BIO"))
     0.5
     """
-    found = match(gold, predicted, scheme)
-    return ratio(2 * int(found.gold_found.sum()), len(found.gold) + len(found.predicted))
+    matching = match(gold, predicted, scheme)
+    return ratio(2 * int(matching.gold_found.sum()), len(matching.gold) + len(matching.predicted))
 
 
 def evaluate(
@@ -47,116 +47,161 @@ def evaluate(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> Report:
-    """Compare tag sequences, sentence by sentence, and report.
+    """Compare tag sequences, sentence by sentence, in one tag scheme.
 
-    Parameters
-    ----------
-    gold, predicted:
-        As many sequences of tags, of the same lengths; empty ones are fine.
-    scheme:
-        In which both are written.
-    tokens:
-        Their words, for the listing of errors and for seen and unseen entities.
-    known_entities:
-        `entities_of` the training data; with ``tokens``, seen and unseen entities are scored apart. A gold entity is
-        looked up by its own text and type, a predicted one by its own.
-    known_tags:
-        The tags that training saw; gold tags beyond them are named, and are misses.
-    sources:
-        ``file:line`` of each sentence, for messages and the listing.
-    bootstrap, seed:
-        Number of resamples (0 for no interval), and the seed that decides them.
+    ``tokens`` (words) and ``sources`` (``file:line``) are for the list of errors. With ``tokens`` and
+    ``known_entities`` (`entities_of` the training data), entities are also scored by whether training has them. Gold
+    tags outside ``known_tags`` (those of the training data) are listed. ``bootstrap``: number of resamples, or 0.
 
-    Raises `DataError`, with the source, where lengths differ or a tag is none of the scheme's.
+    Raises `DataError`, with the source, if lengths differ or a tag does not belong to the scheme.
 
     >>> from structseq.spans import scheme_of
     >>> report = evaluate([["B-x", "O"]], [["B-x", "B-y"]], scheme=scheme_of("BIO"), bootstrap=0)
     >>> report.micro.precision, report.micro.recall, report.types["y"].support, report.errors[0].kind
     (0.5, 1.0, 0, 'spurious')
     """
-    found = match(gold, predicted, scheme, sources)
+    matching = match(gold, predicted, scheme, sources)
     if tokens is not None:
         check_lengths(gold, tokens, "tokens", sources)
-    right = found.gold_tags == found.predicted_tags
-    table = plain_table(found) if scheme.plain else entity_table(found)
-    all_written = bool(found.gold.written.all() and found.predicted.written.all())
-    seen, unseen = _seen_and_unseen(found, tokens, known_entities)
-    mistakes = mistakes_of(found, plain=scheme.plain, tokens=tokens, sources=sources)
+    right = matching.gold_tags == matching.predicted_tags
+    table = _plain_table(matching) if scheme.plain else _entity_table(matching)
+    well_formed = bool(matching.gold.well_formed.all() and matching.predicted.well_formed.all())
+    seen, unseen = _seen_and_unseen(matching, tokens, known_entities)
+    mistakes = mistakes_of(matching, tokens=tokens, sources=sources)
     return Report(
         scheme=scheme.name,
         sentences=len(gold),
         tokens=len(right),
         accuracy=ratio(int(right.sum()), len(right)),
         table=table,
-        strict=table if all_written else entity_table(found.strict()),
-        intervals=intervals_of(found, bootstrap, seed, plain=scheme.plain),
+        strict=table if well_formed else _entity_table(matching.strict()),
+        intervals=score_intervals(matching, bootstrap, seed, plain=scheme.plain),
         seen=seen,
         unseen=unseen,
         confusion=confusions_of(mistakes),
         errors=mistakes,
-        unseen_tags=_unseen_tags(found, known_tags),
+        unseen_tags=_unseen_tags(matching, known_tags),
         signature=_signature(scheme, bootstrap if len(gold) else 0, seed),
     )
 
 
 def entities_of(tokens: Sequence[Sequence[str]], tags: TagRows, scheme: Scheme) -> frozenset[tuple[str, str]]:
-    """The distinct entities of a corpus as (text, type), words joined by a space; (token, tag) where tags are plain.
+    """The distinct entities of a corpus as (text, type), words joined by a space; (token, tag) if tags are plain.
 
     >>> from structseq.spans import scheme_of
     >>> entities_of([["to", "New", "York"]], [["O", "B-city", "I-city"]], scheme_of("BIO"))
     frozenset({('New York', 'city')})
     """
-    found = match(tags, tags, scheme)
+    matching = match(tags, tags, scheme)
     check_lengths(tags, tokens, "tokens")
-    return frozenset(_named(found, found.gold, tokens))
+    return frozenset(_named(matching, matching.gold, tokens))
 
 
-def _named(found: Matching, units: Units, tokens: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+# -- tables of scores --------------------------------------------------------------------------------------------------
+
+
+def _score_of(correct: int, support: int, predicted: int) -> Score:
+    f1 = ratio(2 * correct, support + predicted)
+    return Score(ratio(correct, predicted), ratio(correct, support), f1, support, predicted, correct)
+
+
+def _entity_table(matching: Matching) -> Table:
+    """The table that seqeval computes from the units as BIO tags."""
+    from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
+
+    sides = [_bio(matching, units) for units in (matching.gold, matching.predicted)]
+    return _table(matching, precision_recall_fscore_support, sides)
+
+
+def _plain_table(matching: Matching) -> Table:
+    """The table that scikit-learn computes, by tag; over all tokens precision, recall and F1 are accuracy."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    return _table(matching, precision_recall_fscore_support, (matching.gold_tags, matching.predicted_tags))
+
+
+def _table(matching: Matching, scores: Callable[..., Any], sides: Sequence[Any]) -> Table:
+    """Both libraries' ``precision_recall_fscore_support`` as a table, types in the order of `Matching.kinds`."""
+    if not len(matching.gold) and not len(matching.predicted):
+        return Table(_score_of(0, 0, 0), _score_of(0, 0, 0), {})
+    count = len(matching.kinds)
+    support = np.bincount(matching.gold.kind, minlength=count)
+    predicted = np.bincount(matching.predicted.kind, minlength=count)
+    correct = np.bincount(matching.gold.kind[matching.gold_found], minlength=count)
+
+    def row(shares: Iterable[float], *counts: int) -> Score:
+        precision, recall, f1 = map(float, shares)
+        return Score(precision, recall, f1, *map(int, counts))
+
+    each, micro, macro = (scores(*sides, average=average, zero_division=0)[:3] for average in (None, "micro", "macro"))
+    types = {
+        matching.kinds[kind]: row(shares, support[kind], predicted[kind], correct[kind])
+        for kind, *shares in zip(np.flatnonzero(support + predicted), *each, strict=True)
+    }
+    sums = (support.sum(), predicted.sum(), correct.sum())
+    return Table(row(micro, *sums), row(macro, *sums), types)
+
+
+def _bio(matching: Matching, units: Units) -> list[list[str]]:
+    """Units as BIO tags by sentence; types are numbers, because seqeval would split names that contain a hyphen."""
+    count = len(matching.kinds)
+    width = len(str(count))
+    names = np.array(["O", *(f"{letter}-{kind:0{width}d}" for letter in "BI" for kind in range(count))], object)
+    codes = np.zeros(int(matching.offsets[-1]), np.intp)
+    lengths = units.end - units.start
+    # Every token of every unit: the unit's start, repeated, plus 0, 1, 2, ... within it
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    codes[np.repeat(units.start, lengths) + within] = np.repeat(1 + count + units.kind, lengths)
+    codes[units.start] = 1 + units.kind
+    tags = names[codes].tolist()
+    return [tags[start:end] for start, end in pairwise(matching.offsets.tolist())]
+
+
+# -- other parts of the report -----------------------------------------------------------------------------------------
+
+
+def _named(matching: Matching, units: Units, tokens: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
     """(text, type) of every unit."""
     flat = [token for row in tokens for token in row]
     bounds = zip(units.start.tolist(), units.end.tolist(), units.kind.tolist(), strict=True)
-    return [(" ".join(flat[start:end]), found.kinds[kind]) for start, end, kind in bounds]
+    return [(" ".join(flat[start:end]), matching.kinds[kind]) for start, end, kind in bounds]
 
 
 def _seen_and_unseen(
-    found: Matching,
-    tokens: Sequence[Sequence[str]] | None,
-    known: Collection[tuple[str, str]] | None,
+    matching: Matching, tokens: Sequence[Sequence[str]] | None, known: Collection[tuple[str, str]] | None
 ) -> tuple[Score | None, Score | None]:
+    """Scores of the entities that occur in training, by their own text and type, and of the others."""
     if tokens is None or known is None:
         return None, None
-    lookup = known if isinstance(known, (set, frozenset)) else frozenset(known)
+    lookup = frozenset(known)
     gold, predicted = (
-        np.array([name in lookup for name in _named(found, units, tokens)], np.bool_)
-        for units in (found.gold, found.predicted)
+        np.array([name in lookup for name in _named(matching, units, tokens)], np.bool_)
+        for units in (matching.gold, matching.predicted)
     )
     seen, unseen = (
-        score_of(int((found.gold_found & wanted_gold).sum()), int(wanted_gold.sum()), int(wanted_predicted.sum()))
-        for wanted_gold, wanted_predicted in ((gold, predicted), (~gold, ~predicted))
+        _score_of(int((matching.gold_found & part).sum()), int(part.sum()), int(predicted_part.sum()))
+        for part, predicted_part in ((gold, predicted), (~gold, ~predicted))
     )
     return seen, unseen
 
 
-def _unseen_tags(found: Matching, known: Collection[str] | None) -> dict[str, int]:
-    if known is None:
-        return {}
-    counts = np.bincount(found.gold_tags, minlength=len(found.tags))
-    lookup = frozenset(known)
-    unseen = Counter({tag: int(n) for tag, n in zip(found.tags, counts, strict=True) if n and tag not in lookup})
-    return dict(unseen.most_common())
+def _unseen_tags(matching: Matching, known: Collection[str] | None) -> dict[str, int]:
+    """Gold tags outside ``known`` with their number of tokens, most frequent first."""
+    lookup = frozenset(matching.tags if known is None else known)
+    counts = np.bincount(matching.gold_tags, minlength=len(matching.tags)).tolist()
+    unseen = {tag: count for tag, count in zip(matching.tags, counts, strict=True) if count and tag not in lookup}
+    return dict(Counter(unseen).most_common())
 
 
 def _signature(scheme: Scheme, resamples: int, seed: int) -> str:
-    """How it was computed, after sacreBLEU's signatures (Post 2018)."""
+    """How the scores were computed, after sacreBLEU's signatures (Post 2018)."""
     library = "scikit-learn" if scheme.plain else "seqeval"
     score = ["accuracy"] if scheme.plain else ["entity-F1", "rule:conlleval"]
     how = f"bootstrap,{LEVEL}%,percentile,sentences,n={resamples},seed={seed}" if resamples else "none"
     parts = [*score, f"scheme:{scheme.name}", "average:micro", "0/0:0", f"interval:{how}"]
-    return "|".join([*parts, f"{library}:{_version(library)}", f"structseq:{_version('structseq')}"])
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not-installed"
+    for package in (library, "structseq"):
+        try:
+            parts.append(f"{package}:{version(package)}")
+        except PackageNotFoundError:
+            parts.append(f"{package}:not-installed")
+    return "|".join(parts)

@@ -1,7 +1,7 @@
-"""Mistakes: which gold unit became which predicted one, told one by one and counted by type.
+"""Mistakes: which gold unit was predicted as which other one, as a list and counted by type.
 
-Units that both sides share are right. Of the others, gold and predicted ones that overlap are paired one to one, the
-largest overlap first (then the same type, then from the left); what is left over is missed or spurious.
+Units that both sides share are right. Of the others, overlapping gold and predicted units are paired one to one, the
+largest overlap first (then the same type, then from the left); the rest is missed or spurious.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from structseq.evaluation.matching import Matching, Units, name_of
+from structseq.evaluation.matching import Matching, Units, locations
 from structseq.spans.chunks import Span
 
 KINDS = ("type", "boundary", "boundary and type", "missed", "spurious")
@@ -26,12 +24,12 @@ class Mistake:
     Attributes
     ----------
     kind:
-        "type" (right ends, wrong type), "boundary" (right type, wrong ends), "boundary and type", "missed"
-        (nothing was predicted for it) or "spurious" (predicted for nothing).
+        "type" (right ends, wrong type), "boundary" (right type, wrong ends), "boundary and type", "missed" (no
+        prediction overlaps it) or "spurious" (no gold unit overlaps it).
     gold, predicted:
-        The units, in tokens of their sentence; None for nothing.
+        The units, in tokens of their sentence, or None.
     sentence, source, tokens:
-        The sentence's number from 0, its ``file:line`` and its words, as far as they are known.
+        The sentence's number from 0, its ``file:line`` and its words.
     """
 
     kind: str
@@ -42,7 +40,7 @@ class Mistake:
     tokens: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: each unit with its text where the words are known."""
+        """For JSON: each unit, with its text if the words are known."""
         units = {}
         for side, unit in (("gold", self.gold), ("predicted", self.predicted)):
             text = {"text": " ".join(self.tokens[unit.start : unit.end])} if unit and self.tokens else {}
@@ -52,9 +50,9 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How often units of type ``gold`` were predicted as ``predicted``; None for nothing.
+    """How often units of type ``gold`` were predicted as ``predicted``; None if there was no such unit.
 
-    ``same_ends`` of them were the same tokens, the others only overlapped.
+    ``same_ends`` of them had the same tokens, the others only overlapped.
     """
 
     gold: str | None
@@ -64,25 +62,21 @@ class Confusion:
 
 
 def mistakes_of(
-    found: Matching,
-    *,
-    plain: bool = False,
-    tokens: Sequence[Sequence[str]] | None = None,
-    sources: Sequence[str] | None = None,
+    matching: Matching, *, tokens: Sequence[Sequence[str]] | None = None, sources: Sequence[str] | None = None
 ) -> tuple[Mistake, ...]:
     """Every mistake, by sentence and place; O(units)."""
-    gold = _by_sentence(found, found.gold.where(~found.gold_found))
-    predicted = _by_sentence(found, found.predicted.where(~found.predicted_right))
+    gold = _by_sentence(matching, matching.gold.where(~matching.gold_found))
+    predicted = _by_sentence(matching, matching.predicted.where(~matching.predicted_right))
+    where = locations(sources, len(matching.offsets) - 1)
     mistakes = []
     for sentence in sorted(gold.keys() | predicted.keys()):
         words = tuple(tokens[sentence]) if tokens is not None else ()
-        where = name_of(sentence, sources)
         pairs = pair(gold.get(sentence, []), predicted.get(sentence, []))
-        mistakes += [Mistake(kind_of(one, other), one, other, sentence, where, words) for one, other in pairs]
+        mistakes += [Mistake(_kind(one, other), one, other, sentence, where[sentence], words) for one, other in pairs]
     return tuple(mistakes)
 
 
-def kind_of(gold: Span | None, predicted: Span | None) -> str:
+def _kind(gold: Span | None, predicted: Span | None) -> str:
     """Which of `KINDS` a pair is."""
     if gold is None or predicted is None:
         return "missed" if predicted is None else "spurious"
@@ -92,7 +86,9 @@ def kind_of(gold: Span | None, predicted: Span | None) -> str:
 
 
 def pair(gold: Sequence[Span], predicted: Sequence[Span]) -> list[tuple[Span | None, Span | None]]:
-    """Overlapping spans paired one to one, the rest alone, from left to right; each side sorted and without overlaps.
+    """Overlapping spans paired one to one and the rest alone, from left to right.
+
+    The spans of each side must be sorted and must not overlap.
 
     >>> pair([Span(0, 3, "x"), Span(5, 6, "y")], [Span(0, 1, "y"), Span(1, 3, "x")])[0]
     (None, Span(start=0, end=1, label='y'))
@@ -120,25 +116,20 @@ def pair(gold: Sequence[Span], predicted: Sequence[Span]) -> list[tuple[Span | N
 
 
 def confusions_of(mistakes: Sequence[Mistake]) -> tuple[Confusion, ...]:
-    """Mistakes counted by both types, most frequent first; those of the right type (boundaries) included."""
-    counts: Counter[tuple[str | None, str | None]] = Counter()
-    same: Counter[tuple[str | None, str | None]] = Counter()
-    for mistake in mistakes:
-        gold, predicted = mistake.gold, mistake.predicted
-        key = (gold.label if gold else None, predicted.label if predicted else None)
-        counts[key] += 1
-        same[key] += mistake.kind == "type"
+    """Mistakes counted by both types, most frequent first; wrong boundaries of the right type are included."""
+    keys = [(one.gold.label if one.gold else None, one.predicted.label if one.predicted else None) for one in mistakes]
+    counts = Counter(keys)
+    same = Counter(key for key, mistake in zip(keys, mistakes, strict=True) if mistake.kind == "type")
     ordered = sorted(counts, key=lambda key: (-counts[key], key[0] or "", key[1] or ""))
     return tuple(Confusion(*key, counts[key], same[key]) for key in ordered)
 
 
-def _by_sentence(found: Matching, units: Units) -> dict[int, list[Span]]:
+def _by_sentence(matching: Matching, units: Units) -> dict[int, list[Span]]:
     """Units as spans within their sentences, by the sentence's number."""
-    sentences = found.sentence_of(units)
-    starts = units.start - found.offsets[sentences]
-    ends = units.end - found.offsets[sentences]
+    sentences = matching.sentence_of(units)
+    shift = matching.offsets[sentences]
+    columns = (column.tolist() for column in (sentences, units.start - shift, units.end - shift, units.kind))
     spans: dict[int, list[Span]] = {}
-    columns = (np.asarray(column).tolist() for column in (sentences, starts, ends, units.kind))
     for sentence, start, end, kind in zip(*columns, strict=True):
-        spans.setdefault(sentence, []).append(Span(start, end, found.kinds[kind]))
+        spans.setdefault(sentence, []).append(Span(start, end, matching.kinds[kind]))
     return spans

@@ -1,5 +1,5 @@
-"""Perplexity: how many tokens a language model hesitates between, on average (Jelinek, Mercer, Bahl and Baker 1977,
-"Perplexity: a measure of the difficulty of speech recognition tasks")."""
+"""Perplexity of a language model (Jelinek, Mercer, Bahl and Baker 1977, "Perplexity: a measure of the difficulty of
+speech recognition tasks")."""
 
 from __future__ import annotations
 
@@ -14,18 +14,10 @@ TokenLogProbs = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class PerplexityReport:
-    """What `evaluate_perplexity` found.
+    """The result of `evaluate_perplexity`.
 
-    Attributes
-    ----------
-    texts, tokens:
-        How many there are. Each text has one decision more than tokens: its end.
-    unknown:
-        Tokens outside the vocabulary. Each counts as the one unknown token.
-    perplexity:
-        By direction, over all tokens and ends: exp(-mean log p).
-    known:
-        The same without the unknown tokens.
+    ``perplexity`` is exp(-mean log p) by direction, over all tokens and the ends of texts. ``unknown`` tokens, those
+    outside the vocabulary, count as one token; ``known`` is the perplexity without them.
     """
 
     texts: int
@@ -40,7 +32,7 @@ class PerplexityReport:
         return math.exp(-sum(map(math.log, self.perplexity.values())) / len(self.perplexity))
 
     def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
-        """Plain values for JSON; there are no single errors to list."""
+        """Plain values for JSON; ``errors`` is unused."""
         return {"criterion": self.criterion, "score": "1 / perplexity", **asdict(self)}
 
     def text(self, errors: int | None = 0) -> str:
@@ -74,7 +66,7 @@ def mean_log_prob(found: Iterable[TokenLogProbs]) -> dict[str, float]:
 def evaluate_perplexity(
     gold: Sequence[Sequence[str]], found: Sequence[TokenLogProbs], *, known: Collection[str]
 ) -> PerplexityReport:
-    """Texts with the log-probabilities of their tokens and ends; ``known``: the model's vocabulary.
+    """The perplexity of texts, given the log-probabilities of their tokens and ends and the model's vocabulary.
 
     Raises `ValueError` if there are no texts, or lengths do not agree.
 

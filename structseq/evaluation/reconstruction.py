@@ -1,4 +1,4 @@
-"""Frames that were said again against the frames themselves: how much of their variance is told."""
+"""Reconstructed frames against the original ones: squared error and explained variance."""
 
 from __future__ import annotations
 
@@ -8,23 +8,16 @@ from typing import Any
 
 import numpy as np
 
-# Beneath this share of the mean square lies what float32 rounds away.
+# Differences below this share of the mean square are float32 rounding
 ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class ReconstructionReport:
-    """What `evaluate_reconstruction` found.
+    """The result of `evaluate_reconstruction`.
 
-    Attributes
-    ----------
-    sequences, frames:
-        How many were compared.
-    squared_error:
-        Mean over frames and features, in the features' own units.
-    explained:
-        1 - squared error over variance, both summed over all features (so that one which hardly moves hardly counts);
-        1 is perfect, 0 is what each feature's mean would give. Frames that never move are explained where they are met.
+    ``squared_error`` is the mean over frames and features. ``explained`` is 1 - squared error / variance, both summed
+    over all features: 1 is perfect, 0 what each feature's mean gives. For constant frames it is 1 (exact) or 0.
     """
 
     sequences: int
@@ -34,11 +27,11 @@ class ReconstructionReport:
 
     @property
     def criterion(self) -> float:
-        """The variance explained, at least 0, as training watches it."""
+        """Explained variance, at least 0."""
         return max(0.0, self.explained)
 
     def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
-        """Plain values for JSON; there are no single errors to list."""
+        """Plain values for JSON; ``errors`` is unused."""
         return {"criterion": self.criterion, "score": "explained variance", **asdict(self)}
 
     def text(self, errors: int | None = 0) -> str:
@@ -54,21 +47,20 @@ class ReconstructionReport:
 
 
 def evaluate_reconstruction(gold: Sequence[Any], predicted: Sequence[Any]) -> ReconstructionReport:
-    """Compare frames (L, F) with what was said in their place, sequence by sequence.
+    """Compare frames (L, F) with their reconstructions, sequence by sequence.
 
-    Raises `ValueError` where numbers of sequences or shapes differ, or there are no frames.
+    Raises `ValueError` if numbers of sequences or shapes differ, or there are no frames.
 
     >>> evaluate_reconstruction([np.array([[0.0], [2.0]])], [np.array([[0.0], [1.0]])]).explained
     0.5
     """
-    shapes = [np.shape(one) for one in gold], [np.shape(one) for one in predicted]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"expected frames of the shapes {shapes[0][:3]}..., found {shapes[1][:3]}...")
-    right, told = (np.concatenate([np.asarray(one, np.float64) for one in side]) if side else np.zeros((0, 1))
-                   for side in (list(gold), list(predicted)))  # fmt: skip
-    if not len(right):
+    shapes, others = [np.shape(one) for one in gold], [np.shape(one) for one in predicted]
+    if shapes != others:
+        raise ValueError(f"expected frames of the shapes {shapes[:3]}..., found {others[:3]}...")
+    if not sum(map(len, gold)):
         raise ValueError("expected frames, found none")
-    errors, spread = float(((right - told) ** 2).mean()), float(right.var(0).mean())
-    moves = spread > ROUNDING * float((right**2).mean())
-    explained = 1 - errors / spread if moves else float(errors <= ROUNDING * float((right**2).mean()))
-    return ReconstructionReport(len(gold), len(right), errors, explained)
+    frames, copies = (np.concatenate([np.asarray(one, np.float64) for one in side]) for side in (gold, predicted))
+    error, variance = float(((frames - copies) ** 2).mean()), float(frames.var(0).mean())
+    rounding = ROUNDING * float((frames**2).mean())
+    explained = 1 - error / variance if variance > rounding else float(error <= rounding)
+    return ReconstructionReport(len(gold), len(frames), error, explained)

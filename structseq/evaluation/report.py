@@ -1,4 +1,4 @@
-"""Report: what an evaluation found, for programs and, as text, for a terminal."""
+"""Report: the scores and mistakes of tag sequences, for programs and as text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from structseq.evaluation.intervals import LEVEL
 from structseq.evaluation.mistakes import KINDS, Confusion, Mistake
-from structseq.evaluation.scores import Score, Table
+from structseq.evaluation.significance import LEVEL, Interval
 from structseq.spans.chunks import Span
 
-# Rows of the confusion table and names of unseen tags that are shown; the rest is counted
+# Rows of the confusion table and names of unseen tags that are shown
 SHOWN = 20
 # Words shown on each side of an error
 CONTEXT = 6
@@ -20,32 +19,48 @@ NOTHING = "(nothing)"
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """Precision, recall and F1 from 0 to 1, with the number of gold units (``support``), predicted and correct ones."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    predicted: int
+    correct: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One rule's scores: over all units (``micro``), averaged over types (``macro``), and by type, sorted."""
+
+    micro: Score
+    macro: Score
+    types: Mapping[str, Score]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
     Attributes
     ----------
     scheme:
-        The tag scheme's name; "plain" where tags are no spans.
-    sentences, tokens:
-        How many were compared.
+        The tag scheme's name; "plain" if tags are not spans.
     accuracy:
         Share of tokens with the right tag, 0 to 1.
     table, strict:
-        Scores by conlleval's rule and by the strict one; the same table where every tag sequence is legal.
+        Scores by conlleval's rule and by the strict one.
     intervals:
-        95 % bootstrap intervals (low, high) of micro precision, recall and f1, or of accuracy; empty if none was asked.
+        95 % bootstrap intervals (low, high) of micro precision, recall and f1, or of accuracy; empty without resamples.
     seen, unseen:
-        Scores over units whose text occurred with the same type in training and over the others; None where the
-        training's entities were not given.
-    confusion:
-        Which type was taken for which, most frequent first; None for nothing, so that misses and spurious ones show.
-    errors:
-        Every wrong or missing unit, in the order of the text.
+        Scores of the units whose text and type occur in training, and of the others; None if these are unknown.
+    confusion, errors:
+        Wrong, missed and spurious units: counts by type, most frequent first, and each one in the order of the text.
     unseen_tags:
-        Gold tags that training never saw, with their number of tokens: misses, whatever was predicted.
+        Gold tags that training never saw, with their number of tokens.
     signature:
-        How the numbers were computed, in one line.
+        How the scores were computed, in one line.
     """
 
     scheme: str
@@ -54,7 +69,7 @@ class Report:
     accuracy: float
     table: Table
     strict: Table
-    intervals: Mapping[str, tuple[float, float]]
+    intervals: Mapping[str, Interval]
     seen: Score | None
     unseen: Score | None
     confusion: tuple[Confusion, ...]
@@ -68,7 +83,7 @@ class Report:
 
     @property
     def criterion(self) -> float:
-        """The one number to watch: micro F1 of entities by conlleval's rule, or accuracy where tags are plain."""
+        """Micro F1 of entities by conlleval's rule; accuracy if tags are plain."""
         return self.accuracy if self.plain else self.table.micro.f1
 
     @property
@@ -85,12 +100,11 @@ class Report:
 
     @property
     def error_kinds(self) -> dict[str, int]:
-        """How many errors there are of each kind."""
         counts = Counter(mistake.kind for mistake in self.errors)
         return {kind: counts[kind] for kind in KINDS}
 
     def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
-        """Plain lists, dicts and numbers for JSON; ``errors``: how many of them to list, None for all."""
+        """Plain values for JSON; ``errors``: how many to list, None for all."""
         shown = self.errors if errors is None else self.errors[:errors]
         found: dict[str, Any] = {"criterion": self.criterion}
         for name in ("scheme", "sentences", "tokens", "accuracy", "signature"):
@@ -106,36 +120,43 @@ class Report:
         return found
 
     def text(self, errors: int | None = 0) -> str:
-        """The report for a terminal; ``errors``: how many of them to list, None for all."""
-        return report_text(self, errors=errors)
+        """The report for a terminal; ``errors`` as in `to_dict`."""
+        averages = [("micro average", self.micro), ("macro average", self.macro)]
+        blocks = [
+            _headline(self),
+            _score_table("tag" if self.plain else "type", [*self.types.items(), *averages]),
+            _strict(self),
+            "" if self.seen is None or self.unseen is None
+            else _score_table("in training", [("seen", self.seen), ("unseen", self.unseen)]),
+            unseen_text("tags never seen in training, counted as misses", self.unseen_tags),
+            _confusion(self),
+            _listing(self.errors if errors is None else self.errors[:errors], len(self.errors)),
+            f"signature: {self.signature}",
+        ]  # fmt: skip
+        return "\n\n".join(block for block in blocks if block)
 
     def __str__(self) -> str:
         return self.text()
 
 
-def report_text(report: Report, *, errors: int | None = 0) -> str:
-    """All of a report in blocks with a blank line between; scores in percent; ``errors`` as in `Report.text`."""
-    shown = report.errors if errors is None else report.errors[:errors]
-    blocks = [
-        _headline(report),
-        _scores(report.table, "tag" if report.plain else "type"),
-        _strict(report),
-        _seen(report),
-        _unseen_tags(report.unseen_tags),
-        _confusion(report),
-        _listing(shown, len(report.errors)) if shown else "",
-        f"signature: {report.signature}",
-    ]
-    return "\n\n".join(block for block in blocks if block)
+# -- shared with other reports -----------------------------------------------------------------------------------------
+
+
+def ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
 
 
 def percent(share: float) -> str:
     return f"{100 * share:.2f}"
 
 
+def interval_text(interval: Interval | None) -> str:
+    return "" if interval is None else f"{LEVEL}% interval {percent(interval[0])} to {percent(interval[1])}"
+
+
 def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Rows under each other, the first ``left`` columns flush left and the others right."""
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    """Aligned rows: the first ``left`` columns to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [cell.ljust(widths[n]) if n < left else cell.rjust(widths[n]) for n, cell in enumerate(row)]
@@ -143,17 +164,29 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     return "\n".join(lines)
 
 
+def unseen_text(what: str, counts: Mapping[str, int]) -> str:
+    """``what: name (count), ...``; empty if there are none."""
+    names = ", ".join(f"{name} ({count})" for name, count in list(counts.items())[:SHOWN])
+    more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
+    return f"{what}: {names}{more}" if counts else ""
+
+
+def confusion_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The first rows of (gold, predicted, counts ...); empty if there are none."""
+    more = f"\n{len(rows) - SHOWN} more pairs" if len(rows) > SHOWN else ""
+    return columns([headings, *rows[:SHOWN]], left=2) + more if rows else ""
+
+
+# -- the blocks of a report --------------------------------------------------------------------------------------------
+
+
 def _headline(report: Report) -> str:
     micro = report.micro
-    named = [("accuracy", "accuracy", report.accuracy)]
+    scores = [("accuracy", "accuracy", report.accuracy)]
     if not report.plain:
-        named = [("f1", "entity F1", micro.f1)]
-        named += [("precision", "precision", micro.precision), ("recall", "recall", micro.recall)]
-    rows = []
-    for key, name, score in named:
-        interval = report.intervals.get(key)
-        told = f"{LEVEL}% interval {percent(interval[0])} to {percent(interval[1])}" if interval else ""
-        rows.append([name, percent(score), told])
+        scores = [("f1", "entity F1", micro.f1)]
+        scores += [("precision", "precision", micro.precision), ("recall", "recall", micro.recall)]
+    rows = [[name, percent(score), interval_text(report.intervals.get(key))] for key, name, score in scores]
     counts = f"{report.sentences} sentences, {report.tokens} tokens"
     if not report.plain:
         counts += f"; {micro.support} entities, {micro.predicted} predicted, {micro.correct} of them right"
@@ -161,14 +194,12 @@ def _headline(report: Report) -> str:
     return f"{columns(rows)}\n{counts}"
 
 
-def _scores(table: Table, unit: str) -> str:
-    def row(name: str, score: Score) -> list[str]:
-        shares = (score.precision, score.recall, score.f1)
-        return [name or "(no type)", *map(percent, shares), str(score.support), str(score.predicted)]
-
-    rows = [[unit, "precision", "recall", "F1", "support", "predicted"]]
-    rows += [row(name, score) for name, score in table.types.items()]
-    return columns([*rows, row("micro average", table.micro), row("macro average", table.macro)])
+def _score_table(heading: str, scores: Sequence[tuple[str, Score]]) -> str:
+    rows = [[heading, "precision", "recall", "F1", "support", "predicted"]]
+    for name, score in scores:
+        shares = map(percent, (score.precision, score.recall, score.f1))
+        rows.append([name or "(no type)", *shares, str(score.support), str(score.predicted)])
+    return columns(rows)
 
 
 def _strict(report: Report) -> str:
@@ -176,63 +207,34 @@ def _strict(report: Report) -> str:
         return ""
     if report.strict == report.table:
         return "strict rule: the same scores"
-    rows = [["rule", "precision", "recall", "F1", "support", "predicted"]]
-    for name, table in (("conlleval", report.table), ("strict", report.strict)):
-        score = table.micro
-        shares = map(percent, (score.precision, score.recall, score.f1))
-        rows.append([name, *shares, str(score.support), str(score.predicted)])
+    rules = [("conlleval", report.micro), ("strict", report.strict.micro)]
     why = "Some entities are not written as the scheme writes them; the strict rule leaves them out:"
-    return f"{why}\n{columns(rows)}"
-
-
-def _seen(report: Report) -> str:
-    if report.seen is None or report.unseen is None:
-        return ""
-    rows = [["in training", "precision", "recall", "F1", "support", "predicted"]]
-    for name, score in (("seen", report.seen), ("unseen", report.unseen)):
-        shares = map(percent, (score.precision, score.recall, score.f1))
-        rows.append([name, *shares, str(score.support), str(score.predicted)])
-    return columns(rows)
-
-
-def _unseen_tags(unseen: Mapping[str, int]) -> str:
-    if not unseen:
-        return ""
-    told = ", ".join(f"{tag} ({count})" for tag, count in list(unseen.items())[:SHOWN])
-    more = f" and {len(unseen) - SHOWN} more" if len(unseen) > SHOWN else ""
-    return f"tags never seen in training, counted as misses: {told}{more}"
+    return f"{why}\n{_score_table('rule', rules)}"
 
 
 def _confusion(report: Report) -> str:
-    confusion: Sequence[Confusion] = report.confusion
-    if not confusion:
-        return ""
     kinds = ", ".join(f"{count} {kind}" for kind, count in report.error_kinds.items() if count)
-    head = "" if report.plain else f"errors: {kinds}\n"
-    rows = [["gold", "predicted", "count", "same ends"]]
-    for cell in confusion[:SHOWN]:
+    rows = []
+    for cell in report.confusion:
         names = (NOTHING if name is None else name or "(no type)" for name in (cell.gold, cell.predicted))
         rows.append([*names, str(cell.count), str(cell.same_ends)])
-    more = f"\n{len(confusion) - SHOWN} more pairs" if len(confusion) > SHOWN else ""
-    return head + columns(rows, left=2) + more
+    head = f"errors: {kinds}\n" if rows and not report.plain else ""
+    return head + confusion_table(["gold", "predicted", "count", "same ends"], rows)
 
 
 def _listing(shown: Sequence[Mistake], total: int) -> str:
-    head = f"{len(shown)} of {total} errors:"
-    return "\n".join([head, *(_mistake(mistake) for mistake in shown)])
-
-
-def _mistake(mistake: Mistake) -> str:
-    lines = [f"{mistake.source}: {mistake.kind}"]
-    both = [unit for unit in (mistake.gold, mistake.predicted) if unit is not None]
-    window = (min(unit.start for unit in both) - CONTEXT, max(unit.end for unit in both) + CONTEXT)
-    for side, unit in (("gold", mistake.gold), ("predicted", mistake.predicted)):
-        lines.append(f"    {side:<10} {_in_context(unit, mistake.tokens, window)}")
+    lines = [f"{len(shown)} of {total} errors:"] if shown else []
+    for mistake in shown:
+        lines.append(f"{mistake.source}: {mistake.kind}")
+        both = [unit for unit in (mistake.gold, mistake.predicted) if unit is not None]
+        window = (min(unit.start for unit in both) - CONTEXT, max(unit.end for unit in both) + CONTEXT)
+        for side, unit in (("gold", mistake.gold), ("predicted", mistake.predicted)):
+            lines.append(f"    {side:<10} {_in_context(unit, mistake.tokens, window)}")
     return "\n".join(lines)
 
 
 def _in_context(unit: Span | None, tokens: Sequence[str], window: tuple[int, int]) -> str:
-    """The words of ``window`` with the unit in brackets; without the words, the places counted from 1."""
+    """The words of ``window`` with the unit in brackets; token numbers from 1 if the words are unknown."""
     if unit is None:
         return NOTHING
     if not tokens:

@@ -1,8 +1,6 @@
-"""Answers that are sequences of their own length: symbol error rate (word, digit, character error rate), counted by
-rapidfuzz from the fewest substitutions, deletions and insertions that turn gold into answer (Levenshtein 1966).
+"""Symbol error rate (word or character error rate) and exact match of answers of their own length.
 
-Of several shortest ways from gold to answer the one that rapidfuzz finds is counted: the number of edits is always the
-same, which of them are substitutions need not be. No gold symbols at all are divided by as if there were one.
+rapidfuzz finds the fewest substitutions, deletions and insertions from gold to answer (Levenshtein 1966).
 """
 
 from __future__ import annotations
@@ -18,28 +16,18 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from structseq.errors import DataError
-from structseq.evaluation.intervals import LEVEL, resample
-from structseq.evaluation.report import NOTHING, SHOWN, columns, percent
-from structseq.evaluation.scores import ratio
+from structseq.evaluation.matching import locations
+from structseq.evaluation.report import NOTHING, columns, confusion_table, interval_text, percent, ratio, unseen_text
+from structseq.evaluation.significance import LEVEL, Interval, percentiles, resample
 
-Interval = tuple[float, float]
 Answers = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class TransductionScore:
-    """What was counted over some answers.
+    """Counts over some answers, with 95 % bootstrap intervals of both rates (None without resamples).
 
-    Attributes
-    ----------
-    answers, symbols:
-        How many answers, and how many gold symbols in them.
-    substitutions, deletions, insertions:
-        Gold symbols answered as another, gold symbols left out, and symbols answered for nothing.
-    right:
-        Answers without any of these.
-    error_interval, exact_interval:
-        95 % bootstrap intervals over answers of `error_rate` and `exact_match`; None if none was asked.
+    ``symbols`` is the number of gold symbols, ``right`` that of answers without edits.
     """
 
     answers: int
@@ -57,12 +45,11 @@ class TransductionScore:
 
     @property
     def error_rate(self) -> float:
-        """Edits for each gold symbol; above 1 where more is answered than there is."""
+        """Edits per gold symbol; it can be above 1."""
         return self.edits / max(self.symbols, 1)
 
     @property
     def exact_match(self) -> float:
-        """Share of answers wholly right, 0 to 1; 0 of none."""
         return ratio(self.right, self.answers)
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,7 +62,7 @@ class TransductionScore:
 
 @dataclass(frozen=True, slots=True)
 class WrongAnswer:
-    """One answer that is not the gold one: its number from 0, its ``file:line``, both sides and the edits between."""
+    """A wrong answer; ``answer`` is its number from 0."""
 
     answer: int
     source: str
@@ -89,7 +76,7 @@ class WrongAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """How often the symbol ``gold`` was answered as ``predicted``; None for nothing."""
+    """How often the symbol ``gold`` was predicted as ``predicted``; None for an insertion or a deletion."""
 
     gold: str | None
     predicted: str | None
@@ -98,24 +85,16 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class TransductionReport:
-    """What `evaluate_transduction` found.
+    """The result of `evaluate_transduction`.
 
     Attributes
     ----------
-    every:
-        Over all answers.
-    repeated, others:
-        Over those whose gold says the same symbol twice in a row, and over all others.
-    confusion:
-        Which symbol was taken for which, most frequent first.
-    errors:
-        Every wrong answer, those with most edits first.
+    every, repeated, others:
+        Scores over all answers, over those whose gold has the same symbol twice in a row, and over the rest.
+    confusion, errors:
+        Edits, most frequent first; wrong answers, most edits first.
     unknown:
-        Gold symbols that training never saw, with how often they occur: errors, whatever was answered.
-    sources:
-        ``file:line`` of each answer, as far as they were given.
-    signature:
-        How the numbers were computed, in one line.
+        Gold symbols that training never saw, with their counts.
     """
 
     every: TransductionScore
@@ -141,7 +120,7 @@ class TransductionReport:
         return max(0.0, 1 - self.error_rate)
 
     def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
-        """Plain lists, dicts and numbers for JSON; ``errors``: how many wrong answers to list, None for all."""
+        """Plain values for JSON; ``errors``: how many wrong answers to list, None for all."""
         shown = self.errors if errors is None else self.errors[:errors]
         return {
             "criterion": self.criterion,
@@ -157,16 +136,21 @@ class TransductionReport:
         }
 
     def text(self, errors: int | None = 0) -> str:
-        """The report for a terminal, rates in percent; ``errors``: how many wrong answers to list, None for all."""
+        """The report for a terminal; ``errors`` as in `to_dict`."""
         shown = self.errors if errors is None else self.errors[:errors]
         blocks = [
             _headline(self.every),
             _splits({"repeat": self.repeated, "none": self.others, "all": self.every}),
-            _unknown(self.unknown),
-            _confusion(self.confusion),
+            unseen_text(
+                "symbols never seen in training, counted as errors",
+                {_shown(symbol): count for symbol, count in self.unknown.items()},
+            ),
+            confusion_table(["gold", "predicted", "count"], [
+                [_shown(edit.gold), _shown(edit.predicted), str(edit.count)] for edit in self.confusion
+            ]),
             _listing(shown, len(self.errors)),
             f"signature: {self.signature}",
-        ]
+        ]  # fmt: skip
         return "\n\n".join(block for block in blocks if block)
 
     def __str__(self) -> str:
@@ -177,9 +161,7 @@ class TransductionReport:
 
 
 def symbol_errors(gold: Answers, predicted: Answers) -> float:
-    """Symbol error rate: edits from gold to predicted over all answers, for each gold symbol; it can be above 1.
-
-    Raises `DataError` where there are not as many answers as gold ones.
+    """Symbol error rate over all answers; raises `DataError` if the numbers of answers differ.
 
     >>> symbol_errors([["7", "7", "3"], ["1"]], [["7", "3"], ["1"]])
     0.25
@@ -191,7 +173,7 @@ def symbol_errors(gold: Answers, predicted: Answers) -> float:
 
 
 def exact_match(gold: Answers, predicted: Answers) -> float:
-    """Share of answers that are wholly right, 0 to 1; 0 of none. Raises as `symbol_errors`.
+    """Share of answers that equal gold, 0 to 1; raises `DataError` if the numbers of answers differ.
 
     >>> exact_match([["7", "7"], []], [["7"], []])
     0.5
@@ -201,7 +183,7 @@ def exact_match(gold: Answers, predicted: Answers) -> float:
 
 
 def has_repeat(symbols: Sequence[str]) -> bool:
-    """Whether a symbol stands twice in a row.
+    """Whether a symbol occurs twice in a row.
 
     >>> has_repeat(["7", "7", "3"]), has_repeat(["7", "3", "7"])
     (True, False)
@@ -218,20 +200,12 @@ def evaluate_transduction(
     bootstrap: int = 10_000,
     seed: int = 0,
 ) -> TransductionReport:
-    """Compare answers that are sequences of their own length, and report.
+    """Compare sequences of symbols, answer by answer.
 
-    Parameters
-    ----------
-    gold, predicted:
-        As many sequences of symbols; empty ones are fine on both sides.
-    known_symbols:
-        Those that training saw; gold symbols beyond them are named.
-    sources:
-        ``file:line`` of each answer, for the listing.
-    bootstrap, seed:
-        Number of resamples of answers (0 for no interval), and the seed that decides them.
+    Gold symbols outside ``known_symbols`` (those of the training data) are listed; ``sources`` are the ``file:line`` of
+    the answers. ``bootstrap`` is the number of resamples, 0 for no intervals.
 
-    Raises `DataError` where there are not as many answers, or sources, as gold ones.
+    Raises `DataError` if the numbers of answers or sources differ.
 
     >>> report = evaluate_transduction([["7", "7", "3"], ["1"]], [["7", "3"], ["1"]], bootstrap=0)
     >>> report.error_rate, report.exact_match, report.repeated.deletions, report.others.error_rate
@@ -245,6 +219,7 @@ def evaluate_transduction(
     edits = [_edits(*pair) for pair in zip(gold, predicted, *_coded(gold, predicted), strict=True)]
     counts = np.array([_counts(*pair) for pair in zip(gold, edits, strict=True)], np.int64).reshape(-1, 5)
     repeated = np.array([has_repeat(row) for row in gold], np.bool_)
+    where = locations(sources, len(gold), "answer")
     pairs = Counter(pair for row in edits for pair in row)
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], *((name is not None, name or "") for name in item[0])))
     return TransductionReport(
@@ -252,7 +227,11 @@ def evaluate_transduction(
         repeated=_score(counts[repeated], bootstrap, seed),
         others=_score(counts[~repeated], bootstrap, seed),
         confusion=tuple(Edit(*pair, count) for pair, count in ordered),
-        errors=_wrong(gold, predicted, [len(row) for row in edits], sources),
+        errors=tuple(
+            WrongAnswer(n, where[n], tuple(gold[n]), tuple(predicted[n]), len(edits[n]))
+            for n in sorted(range(len(edits)), key=lambda n: -len(edits[n]))
+            if edits[n]
+        ),
         unknown=_unknown_symbols(gold, known_symbols),
         sources=tuple(sources),
         signature=_signature(bootstrap if len(gold) else 0, seed),
@@ -265,7 +244,7 @@ def _require_pairs(gold: Answers, predicted: Answers) -> None:
 
 
 def _coded(gold: Answers, predicted: Answers) -> tuple[list[list[int]], list[list[int]]]:
-    """Both sides with a number for each distinct symbol: rapidfuzz compares hashes, and those of numbers are exact."""
+    """Both sides with numbers for symbols: rapidfuzz compares hashes, and those of numbers do not collide."""
     number: dict[str, int] = {}
 
     def coded(rows: Answers) -> list[list[int]]:
@@ -277,47 +256,27 @@ def _coded(gold: Answers, predicted: Answers) -> tuple[list[list[int]], list[lis
 def _edits(
     gold: Sequence[str], predicted: Sequence[str], coded: Sequence[int], answered: Sequence[int]
 ) -> list[tuple[str | None, str | None]]:
-    """The edits between two answers, from left to right, as symbols; None for nothing."""
-    found: list[tuple[str | None, str | None]] = []
-    for edit in Levenshtein.editops(coded, answered):
-        right = None if edit.tag == "insert" else gold[edit.src_pos]
-        found.append((right, None if edit.tag == "delete" else predicted[edit.dest_pos]))
-    return found
+    """The edits between two answers, from left to right, as (gold, predicted) symbols."""
+    edits = ((edit.tag, edit.src_pos, edit.dest_pos) for edit in Levenshtein.editops(coded, answered))
+    return [(None if tag == "insert" else gold[i], None if tag == "delete" else predicted[j]) for tag, i, j in edits]
 
 
 def _counts(gold: Sequence[str], edits: Sequence[tuple[str | None, str | None]]) -> tuple[int, ...]:
-    """Gold symbols, substitutions, deletions, insertions, and 1 for a right answer."""
+    """Numbers of gold symbols, substitutions, deletions and insertions, and 1 for a right answer."""
     deletions = sum(answered is None for _, answered in edits)
     insertions = sum(right is None for right, _ in edits)
     return len(gold), len(edits) - deletions - insertions, deletions, insertions, int(not edits)
 
 
 def _score(counts: np.ndarray, bootstrap: int, seed: int) -> TransductionScore:
-    """From `_counts` of some answers, (N, 5)."""
+    """The score of N answers, from their `_counts` (N, 5)."""
     symbols, substitutions, deletions, insertions, right = counts.sum(0).tolist()
     intervals: list[Interval | None] = [None, None]
     if bootstrap and len(counts):
         columns = np.stack([counts[:, 0], counts[:, 1:4].sum(1), counts[:, 4]], 1)
         drawn, edits, exact = resample(columns, bootstrap, seed).T
-        intervals = [_interval(edits / np.maximum(drawn, 1)), _interval(exact / len(counts))]
+        intervals = [percentiles(edits / np.maximum(drawn, 1)), percentiles(exact / len(counts))]
     return TransductionScore(len(counts), symbols, substitutions, deletions, insertions, right, *intervals)
-
-
-def _interval(values: np.ndarray) -> Interval:
-    low, high = np.percentile(values, ((100 - LEVEL) / 2, (100 + LEVEL) / 2))
-    return float(low), float(high)
-
-
-def _wrong(gold: Answers, predicted: Answers, edits: Sequence[int], sources: Sequence[str]) -> tuple[WrongAnswer, ...]:
-    """Those that differ, most edits first, of equals in the order given."""
-    order = sorted((row for row, count in enumerate(edits) if count), key=lambda row: -edits[row])
-    return tuple(
-        WrongAnswer(row, _where(row, sources), tuple(gold[row]), tuple(predicted[row]), edits[row]) for row in order
-    )
-
-
-def _where(row: int, sources: Sequence[str]) -> str:
-    return (sources[row] if sources else "") or f"answer {row + 1}"
 
 
 def _unknown_symbols(gold: Answers, known: Collection[str] | None) -> dict[str, int]:
@@ -329,7 +288,7 @@ def _unknown_symbols(gold: Answers, known: Collection[str] | None) -> dict[str, 
 
 
 def _signature(resamples: int, seed: int) -> str:
-    """How it was computed, after sacreBLEU's signatures (Post 2018)."""
+    """How the scores were computed, after sacreBLEU's signatures (Post 2018)."""
     how = f"bootstrap,{LEVEL}%,percentile,answers,n={resamples},seed={seed}" if resamples else "none"
     parts = ("symbol-error-rate", "exact-match", "average:micro", "no-gold:1", f"interval:{how}")
     return "|".join([*parts, *(f"{package}:{version(package)}" for package in ("rapidfuzz", "structseq"))])
@@ -340,19 +299,15 @@ def _signature(resamples: int, seed: int) -> str:
 
 def _headline(score: TransductionScore) -> str:
     rows = [
-        ["symbol error rate", percent(score.error_rate), _sure(score.error_interval)],
-        ["exact match", percent(score.exact_match), _sure(score.exact_interval)],
+        ["symbol error rate", percent(score.error_rate), interval_text(score.error_interval)],
+        ["exact match", percent(score.exact_match), interval_text(score.exact_interval)],
     ]
     counts = f"{score.answers} answers, {score.symbols} symbols; {score.substitutions} substituted, "
     return f"{columns(rows)}\n{counts}{score.deletions} left out, {score.insertions} put in"
 
 
-def _sure(interval: Interval | None) -> str:
-    return "" if interval is None else f"{LEVEL}% interval {percent(interval[0])} to {percent(interval[1])}"
-
-
 def _splits(parts: Mapping[str, TransductionScore]) -> str:
-    """A row for each part of the answers; a symbol twice in a row is where trimming fails and CTC need not."""
+    """A row for each part of the answers. CTC handles a symbol twice in a row; trimming without a blank cannot."""
     rows = [["twice in a row", "answers", "symbols", "subst.", "left out", "put in", "error rate", "exact"]]
     for name, part in parts.items():
         counts = (part.answers, part.symbols, part.substitutions, part.deletions, part.insertions)
@@ -360,27 +315,8 @@ def _splits(parts: Mapping[str, TransductionScore]) -> str:
     return columns(rows)
 
 
-def _unknown(unknown: Mapping[str, int]) -> str:
-    if not unknown:
-        return ""
-    told = ", ".join(f"{_shown(symbol)} ({count})" for symbol, count in list(unknown.items())[:SHOWN])
-    more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
-    return f"symbols never seen in training, counted as errors: {told}{more}"
-
-
-def _confusion(confusion: Sequence[Edit]) -> str:
-    if not confusion:
-        return ""
-    rows = [["gold", "predicted", "count"]]
-    rows += [[_shown(edit.gold), _shown(edit.predicted), str(edit.count)] for edit in confusion[:SHOWN]]
-    more = f"\n{len(confusion) - SHOWN} more pairs" if len(confusion) > SHOWN else ""
-    return columns(rows, left=2) + more
-
-
 def _listing(shown: Sequence[WrongAnswer], total: int) -> str:
-    if not shown:
-        return ""
-    lines = [f"{len(shown)} of {total} wrong answers, worst first:"]
+    lines = [f"{len(shown)} of {total} wrong answers, worst first:"] if shown else []
     for wrong in shown:
         lines.append(f"{wrong.source}: {wrong.edits} of {len(wrong.gold)} symbols")
         for side, symbols in (("gold", wrong.gold), ("predicted", wrong.predicted)):
@@ -389,7 +325,7 @@ def _listing(shown: Sequence[WrongAnswer], total: int) -> str:
 
 
 def _shown(symbol: str | None) -> str:
-    """A symbol of a table: one that cannot be seen is quoted."""
+    """A symbol in a table; whitespace is quoted."""
     if symbol is None:
         return NOTHING
     return symbol if symbol.strip() else repr(symbol)

@@ -1,12 +1,11 @@
 """Experiments: a grid of encoders, heads and seeds on one corpus, each trial a training run of its own.
 
-`plan` says which trials there are, `trial` runs one and keeps what it found, `pool` runs many in processes, `folder` is
-where they live, and `results` puts them together into a `Comparison`.
+`plan` lists the trials, `trial` runs one, `pool` many in processes, `compare` all of them, `results` compares them.
 """
 
 from __future__ import annotations
 
-from structseq.experiment.folder import ExperimentFolder
+from structseq.experiment.compare import Experiment, ExperimentFolder
 from structseq.experiment.plan import Choice, Plan, System, parse_choices, parse_seeds
 from structseq.experiment.pool import Pool, WorkResult
 from structseq.experiment.results import Comparison
@@ -15,6 +14,7 @@ from structseq.experiment.trial import Record, Trial
 __all__ = [
     "Choice",
     "Comparison",
+    "Experiment",
     "ExperimentFolder",
     "Plan",
     "Pool",

@@ -1,63 +1,53 @@
-"""compare: a grid of encoders, heads and seeds on one corpus, trained side by side."""
+"""Experiment: train a grid of encoders, heads and seeds on one corpus, and compare them; ExperimentFolder.
+
+::
+
+    DIR/experiment.json              the identity that all trials share: options, data
+    DIR/.lock                        held by the process that compares
+    DIR/trials/NAME-SEED/            a trial: a run folder, then the finished model
+    DIR/trials/NAME-SEED/trial.json  its record
+    DIR/comparison.json, .csv, report.html
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from structseq.config import Options, load_options, parse_settings
-from structseq.data.example import Example
+from structseq.config import Options, load_options, outside_classes, parse_settings
 from structseq.data.tokenizer import tokenizer_of
-from structseq.errors import ConfigError
-from structseq.experiment.folder import ExperimentFolder
+from structseq.errors import ConfigError, TrainingError
 from structseq.experiment.plan import Choice, Plan, Section, parse_choices, parse_seeds
 from structseq.experiment.pool import Pool, WorkResult
-from structseq.experiment.results import Comparison
-from structseq.experiment.table import as_csv
+from structseq.experiment.results import Comparison, as_csv
 from structseq.experiment.trial import Trial
-from structseq.files import write_file
+from structseq.files import LOCK, leftover, lock, sweep, write_file
 from structseq.run import Identity, Parts, PreparedCorpus, prepare_corpus, read_corpus
 from structseq.run.corpus import Say
 from structseq.run.identity import used_files
 from structseq.storage.entries import json_bytes
 
-# Called now and then with the running trials, and with every trial that ended and how many are done
+FORMAT = 1
+
+# Called regularly with the running trials
 OnTick = Callable[[list[Trial]], None]
+# Called with every trial that ended, and the number of finished trials
 OnResult = Callable[[WorkResult, int], None]
+# Called with the numbers of all trials and of finished ones; the callbacks are valid within the context
 Show = Callable[[int, int], AbstractContextManager[tuple[OnTick | None, OnResult]]]
 
 
 @dataclass
 class Experiment:
-    """A comparison to make.
+    """A comparison to run.
 
-    Parameters
-    ----------
-    files:
-        Train and dev, and a test set where systems are ranked on one.
-    output:
-        The folder of all trials.
-    encoders, heads, seeds:
-        The sides of the grid, as on the command line.
-    jobs:
-        Trials at once; all cores where None.
-    config, settings:
-        Options of all trials: a file, and ``key=value`` settings over it.
-    show:
-        Makes the context in which progress is shown.
-    say:
-        Takes what the user should know, a sentence each.
-
-    Attributes
-    ----------
-    reasons:
-        Why trials failed, by their folder.
-    trials, done:
-        How many trials there are, and how many of them are finished.
+    ``encoders``, ``heads`` and ``seeds`` are the grid as on the command line; ``config`` (a file) and ``settings``
+    (``key=value``) are options of all trials. Systems are ranked on test if given. ``jobs`` is by default one per core.
     """
 
     files: Parts
@@ -70,12 +60,13 @@ class Experiment:
     jobs: int | None = None
     config: Path | None = None
     settings: Sequence[str] = ()
+    # Why trials failed, by their folder; numbers of all trials and of finished ones
     reasons: dict[Path, str] = field(init=False, default_factory=dict)
     trials: int = field(init=False, default=0)
     done: int = field(init=False, default=0)
 
     def run(self) -> Comparison:
-        """Train what is not trained yet, and write the comparison's files."""
+        """Train the unfinished trials, and write the comparison's files."""
         plan = self._plan()
         folder = ExperimentFolder(self.output)
         folder.check()
@@ -88,30 +79,35 @@ class Experiment:
                 trials = folder.trials(plan, identity)
                 self._train(trials, prepared)
                 comparison = self._compared(plan, trials, prepared)
-                self._write(comparison)
+                write_file(self.output / "comparison.json", json_bytes(comparison.to_dict()))
+                write_file(self.output / "comparison.csv", as_csv(comparison).encode("utf-8", "backslashreplace"))
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(self._how_to_go_on(folder)) from None
+            if not folder.file.exists():
+                raise KeyboardInterrupt("stopped before anything was learned; nothing was written") from None
+            raise KeyboardInterrupt(
+                f"stopped, and everything is saved in {self.output}; {self.done} of {self.trials} trials are done; "
+                "run the same command again to resume"
+            ) from None
         return comparison
 
     def _plan(self) -> Plan:
-        """The grid, checked; nothing but options was read."""
-        given = parse_settings(self.settings)
+        """The grid, its options checked."""
+        settings = parse_settings(self.settings)
         common = load_options(self.config) if self.config else {}
-        options = Options.of(common, given)
+        options = Options.of(common, settings)
         tokenizer_of(options.data.tokenizer)
-        encoders = self._choices(self.encoders, "encoder", given, options.encoder.type)
-        heads = self._choices(self.heads, "head", given, options.head.type)
-        return Plan(encoders, heads, parse_seeds(self.seeds), (common, given))
 
-    def _choices(self, text: str | None, section: Section, given: dict[str, Any], default: str) -> tuple[Choice, ...]:
-        if text is None:
-            return parse_choices(default, section)
-        if "type" in given.get(section, {}):
-            raise ConfigError(f"--set {section}.type and --{section}s both name {section}s; leave one of them out")
-        return parse_choices(text, section)
+        def choices(text: str | None, section: Section, default: str) -> tuple[Choice, ...]:
+            if text is not None and "type" in settings.get(section, {}):
+                raise ConfigError(f"--set {section}.type and --{section}s both name {section}s; leave one of them out")
+            return parse_choices(default if text is None else text, section)
+
+        encoders = choices(self.encoders, "encoder", options.encoder.type)
+        heads = choices(self.heads, "head", options.head.type)
+        return Plan(encoders, heads, parse_seeds(self.seeds), (common, settings))
 
     def _train(self, trials: Sequence[Trial], prepared: PreparedCorpus) -> None:
-        """Train what is not trained yet; what fails is noted and keeps nothing else from going on."""
+        """Train the unfinished trials; a failure is recorded and does not stop the others."""
         todo = [trial for trial in trials if trial.record is None]
         self.done, self.trials = len(trials) - len(todo), len(trials)
         jobs = min(self.jobs or cores(), max(1, len(todo)))
@@ -119,50 +115,112 @@ class Experiment:
         if not todo:
             return
         with (
-            self.show(len(trials), self.done) as (tick, told),
-            closing(Pool(jobs, prepared.corpus, prepared.scheme.name).run(todo, tick=tick)) as ending,
+            self.show(len(trials), self.done) as (tick, show_result),
+            closing(Pool(jobs, prepared.corpus, prepared.scheme.name).run(todo, tick=tick)) as results,
         ):
-            for ended in ending:
+            for ended in results:
                 self.done += ended.status == "done"
                 if ended.status == "failed":
                     self.reasons[ended.work.path] = ended.reason
-                told(ended, self.done)
-
-    def _how_to_go_on(self, folder: ExperimentFolder) -> str:
-        if not folder.file.exists():
-            return "stopped before anything was learned; nothing was written"
-        return (
-            f"stopped, and everything is saved in {self.output}; {self.done} of {self.trials} trials are done, "
-            "and the same command goes on from here"
-        )
-
-    # -- after --------------------------------------------------------------------------------------------------------
+                show_result(ended, self.done)
 
     def _compared(self, plan: Plan, trials: Sequence[Trial], prepared: PreparedCorpus) -> Comparison:
-        records = [(trial, trial.record) for trial in trials]
-        failed = [
-            {"name": trial.system, "seed": trial.seed, "reason": self.reasons.get(trial.path, "it left no record")}
-            for trial, record in records
-            if record is None
-        ]
-        corpus = {
-            part: _sizes(path, getattr(prepared.corpus, part)) if (path := getattr(self.files, part)) else None
-            for part in ("train", "dev", "test")
-        }
-        found = [record for _, record in records if record is not None]
-        return Comparison.of(plan, found, corpus={**corpus, "scheme": prepared.scheme.name}, failed=failed)
-
-    def _write(self, comparison: Comparison) -> None:
-        write_file(self.output / "comparison.json", json_bytes(comparison.to_dict()))
-        write_file(self.output / "comparison.csv", as_csv(comparison).encode("utf-8", "backslashreplace"))
-
-
-def _sizes(path: str | Path, examples: Sequence[Example]) -> dict[str, Any]:
-    return {"file": str(path), "sentences": len(examples), "tokens": sum(map(len, examples))}
+        records, failed = [], []
+        for trial in trials:
+            if record := trial.record:
+                records.append(record)
+            else:
+                reason = self.reasons.get(trial.path, "it left no record")
+                failed.append({"name": trial.system, "seed": trial.seed, "reason": reason})
+        corpus: dict[str, Any] = {"train": None, "dev": None, "test": None, "scheme": prepared.scheme.name}
+        for part in ("train", "dev", "test"):
+            if path := getattr(self.files, part):
+                examples = getattr(prepared.corpus, part)
+                corpus[part] = {"file": str(path), "sentences": len(examples), "tokens": sum(map(len, examples))}
+        return Comparison.of(plan, records, corpus=corpus, failed=failed)
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class ExperimentFolder:
+    """The output folder of a comparison."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def file(self) -> Path:
+        return self.path / "experiment.json"
+
+    def check(self) -> None:
+        """Raise `TrainingError` for a path that holds something else than a comparison."""
+        if not self.path.exists() or self.file.exists():
+            return
+        if not self.path.is_dir():
+            raise TrainingError(f"{self.path}: is a file, not a folder; choose a new or empty folder for --output")
+        if not all(map(leftover, self.path.iterdir())):
+            raise TrainingError(
+                f"{self.path}: holds files that are not a comparison; choose a new or empty folder for --output"
+            )
+
+    @contextmanager
+    def opened(self, identity: Identity) -> Iterator[None]:
+        """Lock the folder for the experiment ``identity``, new or resumed; a folder that stays empty is removed.
+
+        Raises `TrainingError` if the folder holds another experiment, is locked by another process or is not writable.
+        """
+        made = not self.path.exists()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with lock(self.path / LOCK, f"{self.path}: another process is comparing into this folder; wait for it"):
+                sweep(self.path)
+                if not self.file.exists():
+                    write_file(self.file, json_bytes({"format": FORMAT, **identity.to_dict()}))
+                self._compare(identity)
+                (self.path / "trials").mkdir(exist_ok=True)
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):
+                        (self.path / "trials").rmdir()  # fails if there is a trial
+                        self.file.unlink()
+        except BrokenPipeError:  # nobody reads the output; the folder is not at fault
+            raise
+        except OSError as problem:
+            raise TrainingError(
+                f"{problem.filename or self.path}: cannot be written ({problem.strerror or problem}); "
+                "choose a folder that can be written"
+            ) from None
+        finally:
+            if made:
+                with suppress(OSError):  # not empty
+                    self.path.rmdir()
+
+    def _compare(self, identity: Identity) -> None:
+        try:
+            begun = Identity.from_dict(json.loads(self.file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, AttributeError):
+            raise TrainingError(
+                f"{self.file}: expected the options and data of a comparison, found none; choose another --output"
+            ) from None
+        difference = identity.difference(begun)
+        if difference:
+            raise TrainingError(
+                f"{self.path}: cannot resume this comparison, because {difference}; "
+                "use the options and data that it was started with, or choose another --output"
+            )
+
+    def trials(self, plan: Plan, identity: Identity) -> list[Trial]:
+        """Every trial of ``plan``; ``identity`` is what they share."""
+        trials = []
+        for system, seed in plan:
+            options = plan.options(system).to_dict()
+            path = self.path / "trials" / f"{system.folder}-{seed}"
+            own = replace(identity, options=options, seed=seed)
+            trusted = tuple(outside_classes(options).values())
+            encoder, head = system.encoder.name, system.head.name
+            trials.append(Trial(system.name, encoder, head, system.settings, seed, path, options, own, trusted))
+        return trials

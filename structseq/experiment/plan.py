@@ -1,4 +1,4 @@
-"""Plan: which encoders, heads and seeds are tried, each encoder and head perhaps with options of its own."""
+"""Plan: the encoders, heads and seeds of a comparison; encoders and heads may have options of their own."""
 
 from __future__ import annotations
 
@@ -17,24 +17,14 @@ from structseq.spans import Scheme
 from structseq.tasks import task_of
 
 Section = Literal["encoder", "head"]
-# Characters of a folder's name that are the system's own
+# Characters of the system's name in a folder's name
 LONGEST = 80
 _OPENING, _CLOSING = "[{", "]}"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An encoder or a head with its own options.
-
-    Attributes
-    ----------
-    section:
-        Which of the two.
-    type:
-        A row of the table, or ``package.module:Class``.
-    settings:
-        Its options as (key, value) texts, sorted by key; keys are those under ``encoder.`` or ``head.``.
-    """
+    """An encoder or a head with its own options, as (key, value) strings sorted by key."""
 
     section: Section
     type: str
@@ -42,15 +32,14 @@ class Choice:
 
     @property
     def name(self) -> str:
-        """As on the command line, options in the order of their keys."""
+        """As on the command line, options sorted by key."""
         listed = ";".join(f"{key}={value}" for key, value in self.settings)
         return f"{self.type}[{listed}]" if listed else self.type
 
     @property
     def own(self) -> dict[str, Any]:
         """Its options as a nested table, without the type."""
-        table: dict[str, Any] = parse_settings(f"{key}={value}" for key, value in self.settings)
-        return table
+        return parse_settings(f"{key}={value}" for key, value in self.settings)
 
     @property
     def table(self) -> dict[str, Any]:
@@ -60,7 +49,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class System:
-    """An encoder and a head: what a row of the table is about."""
+    """An encoder and a head: one row of a comparison."""
 
     encoder: Choice
     head: Choice
@@ -77,7 +66,7 @@ class System:
 
     @property
     def folder(self) -> str:
-        """A name that every file system takes; two systems never share one."""
+        """A name for a folder, valid in every file system and unique to the system."""
         plain = f"{self.encoder.name}+{self.head.name}"
         sides = (re.sub(r"[^\w.=-]+", "-", side.name, flags=re.ASCII).strip("-.") for side in (self.encoder, self.head))
         readable = "+".join(sides)
@@ -88,20 +77,10 @@ class System:
 
 @dataclass(frozen=True)
 class Plan:
-    """A grid.
+    """A grid of encoders, heads and seeds.
 
-    Attributes
-    ----------
-    encoders, heads, seeds:
-        Its three sides.
-    layers:
-        Options of all systems, as nested tables, a later one before an earlier one; what an encoder or a head says
-        itself goes before all of them.
-
-    Raises
-    ------
-    ConfigError
-        An option that is unknown, out of range or in conflict, before anything is read.
+    ``layers`` are options of all systems as nested tables; later ones override earlier ones, and an encoder's or head's
+    own options override all. Raises `ConfigError` for an option that is unknown, out of range or in conflict.
     """
 
     encoders: tuple[Choice, ...]
@@ -127,35 +106,35 @@ class Plan:
         return [System(encoder, head) for encoder in self.encoders for head in self.heads]
 
     def __iter__(self) -> Iterator[tuple[System, int]]:
-        """The trials: all systems with the first seed, then with the second, so that all can soon be seen."""
+        """The trials: all systems with the first seed, then with the second, so that each system has results early."""
         return ((system, seed) for seed in self.seeds for system in self.systems)
 
     def __len__(self) -> int:
         return len(self.encoders) * len(self.heads) * len(self.seeds)
 
     def check(self, examples: Sequence[Example], scheme: Scheme) -> None:
-        """Build every system's encoder and head for the tags of ``examples``, so that nothing is found out hours later.
+        """Build every system's encoder and head for the tags of ``examples``, to find errors before training.
 
         Raises `ConfigError`, with the system's name, for options that do not fit each other.
         """
         for system in self.systems:
             options = self.options(system)
             try:
-                head = class_of("head", options.head.type)
+                head = resolve_class(table_of("head"), options.head.type, "head")
                 tags = task_of(head).inventory(examples, scheme, options)
                 encoder = build_encoder(options.encoder, 1, tags=len(tags.labels))
                 head.build(options.head, encoder.width, tags, encoder=options.encoder)
             except (StructseqError, RuntimeError, OverflowError, TypeError, ValueError) as problem:
-                told = str(problem).partition("\n")[0] or type(problem).__name__
-                raise ConfigError(f"{system.name}: no model can be built with these options: {told}") from None
+                reason = str(problem).partition("\n")[0] or type(problem).__name__
+                raise ConfigError(f"{system.name}: no model can be built with these options: {reason}") from None
 
     def options(self, system: System) -> Options:
-        """What a trial of ``system`` is trained by."""
+        """The options of a trial of ``system``."""
         return Options.of(*self.layers, system.encoder.table, system.head.table, {"training": {"threads": 1}})
 
     @property
     def shared(self) -> dict[str, Any]:
-        """All options, resolved, without the types that make the grid: what must be the same in one folder."""
+        """All options that the trials of one folder share, resolved: all but the types of encoder and head."""
         table = Options.of(*self.layers, {"training": {"threads": 1}}).to_dict()
         for section in ("encoder", "head"):
             del table[section]["type"]
@@ -163,21 +142,21 @@ class Plan:
 
 
 def parse_choices(text: str, section: Section) -> tuple[Choice, ...]:
-    """Choices from a list with commas; a comma within brackets parts nothing.
+    """Choices from a list separated by commas, each a name or ``name[key=value;...]``.
 
-    Raises `ConfigError` for a name that is no row of the table (with the nearest), and for one that is given twice.
+    Raises `ConfigError` for an unknown name (with the nearest known one) and for a repeated choice.
 
     >>> [choice.name for choice in parse_choices("lstm,lstm[width=50;layers=2]", "encoder")]
     ['lstm', 'lstm[layers=2;width=50]']
     """
     flag = f"--{section}s"
     choices = [_choice(word, section) for word in _split(text, ",", flag)]
-    _refuse_doubled([choice.name for choice in choices], flag)
+    _reject_repeated([choice.name for choice in choices], flag)
     return tuple(choices)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds from a list with commas; `ConfigError` where one is no number from 0 on, or given twice.
+    """Seeds from a list separated by commas; `ConfigError` for a repeated or invalid one.
 
     >>> parse_seeds("0, 1,2")
     (0, 1, 2)
@@ -187,13 +166,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         if not re.fullmatch(r"\d{1,18}", word, re.ASCII):
             raise ConfigError(f"--seeds: expected numbers from 0 on with commas between them, found {word!r}")
     seeds = tuple(int(word) for word in words)
-    _refuse_doubled([str(seed) for seed in seeds], "--seeds")
+    _reject_repeated([str(seed) for seed in seeds], "--seeds")
     return seeds
-
-
-def class_of(section: Section, name: str) -> Any:
-    """The encoder or head of this name."""
-    return resolve_class(table_of(section), name, section)
 
 
 def _choice(word: str, section: Section) -> Choice:
@@ -201,28 +175,26 @@ def _choice(word: str, section: Section) -> Choice:
     flag = f"--{section}s"
     if not found:
         raise ConfigError(f"{flag}: expected a name, or name[key=value;...], found {word!r}")
-    kind = class_of(section, found[1])
+    kind = resolve_class(table_of(section), found[1], section)
     if section == "head" and not task_of(kind).comparable:
         raise ConfigError(
             f"{flag}: {found[1]} does not answer with tags alone; compare heads that do, such as crf and softmax"
         )
-    settings = [] if found[2] is None else [_setting(part, word, section) for part in _split(found[2], ";", flag)]
-    _refuse_doubled([key for key, _ in settings], f"{flag} {word}")
+    settings = []
+    for part in [] if found[2] is None else _split(found[2], ";", flag):
+        key, equals, value = (side.strip() for side in part.partition("="))
+        key = key.removeprefix(f"{section}.")
+        if not equals or not key:
+            raise ConfigError(f"{flag} {word}: expected key=value in the brackets, found {part!r}")
+        if key == "type":
+            raise ConfigError(f"{flag} {word}: the name before the brackets is the type; leave type= out")
+        settings.append((key, value))
+    _reject_repeated([key for key, _ in settings], f"{flag} {word}")
     return Choice(section, found[1], tuple(sorted(settings)))
 
 
-def _setting(part: str, word: str, section: Section) -> tuple[str, str]:
-    key, equals, value = (side.strip() for side in part.partition("="))
-    key = key.removeprefix(f"{section}.")
-    if not equals or not key:
-        raise ConfigError(f"--{section}s {word}: expected key=value in the brackets, found {part!r}")
-    if key == "type":
-        raise ConfigError(f"--{section}s {word}: the name before the brackets is the type; leave type= out")
-    return key, value
-
-
 def _split(text: str, separator: str, flag: str) -> list[str]:
-    """The parts of ``text`` between separators that stand in no brackets."""
+    """The parts of ``text`` between separators outside brackets."""
     parts, depth = [""], 0
     for character in text:
         depth += (character in _OPENING) - (character in _CLOSING)
@@ -240,7 +212,7 @@ def _split(text: str, separator: str, flag: str) -> list[str]:
     return parts
 
 
-def _refuse_doubled(names: Sequence[str], where: str) -> None:
+def _reject_repeated(names: Sequence[str], where: str) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"{where}: {name} is given twice; give it once")

@@ -1,7 +1,7 @@
-"""Pool: trials in processes of their own, as many at once as there are cores; a process that dies is told of.
+"""Pool: work in parallel processes; if a process dies, its work has failed.
 
-A process is started afresh (spawn), works on one trial and ends. It leaves the terminal's group of processes, so that
-Ctrl-C reaches the command alone, which passes it on once; and it stops politely when the command has gone.
+Each process is spawned for one piece of work. It leaves the terminal's process group, so that Ctrl-C reaches only the
+command, which passes it on once. If the command dies, it saves and stops.
 """
 
 from __future__ import annotations
@@ -24,35 +24,25 @@ from typing import Any, Literal, Protocol
 from structseq.errors import StructseqError
 from structseq.run.training_run import Interrupted, stop_on_request
 
-# Seconds between two looks at how far the running trials are
+# Seconds between two calls of ``tick``
 TICK = 0.25
-# What a process says at most: it must fit into a pipe that nobody reads before the process has ended
+# Limits of a process's answer, which must fit into the pipe's buffer: number of remarks, characters of a reason
 REMARKS, REASON = 20, 2000
 
 Status = Literal["done", "failed", "stopped"]
+# Status, reason and remarks; the status is empty if the process sent nothing
+Answer = tuple[Status | Literal[""], str, tuple[str, ...]]
 
 
 class Work(Protocol):
-    """What a pool works on: plain values that another process can be told."""
+    """A picklable piece of work; ``run`` returns warnings for the user."""
 
-    def run(self, *shared: Any) -> list[str]:
-        """Do it; remarks worth telling."""
-        ...
+    def run(self, *shared: Any) -> list[str]: ...
 
 
 @dataclass(frozen=True)
 class WorkResult:
-    """How one piece of work ended.
-
-    Attributes
-    ----------
-    work:
-        It.
-    status:
-        "failed" with a ``reason``; "stopped" when somebody asked for it.
-    remarks:
-        Worth telling, a sentence each.
-    """
+    """How one piece of work ended: "failed" has a ``reason``; "stopped" means on request; ``remarks`` are warnings."""
 
     work: Any
     status: Status
@@ -66,33 +56,24 @@ class _Running:
     process: SpawnProcess
     receiver: connection.Connection
 
-    def ended(self, *, wanted: bool) -> WorkResult:
-        """What it said before it ended, or what can be told from how; ``wanted``: whether it was asked to stop."""
-        said: tuple[Status, str, tuple[str, ...]] | None = None
+    def result(self, *, stopping: bool) -> WorkResult:
+        """The result that the ended process sent, or else one from its exit code."""
+        answer: Answer = ("", "", ())
         with suppress(EOFError, OSError):
             if self.receiver.poll():
-                said = self.receiver.recv()
+                answer = self.receiver.recv()
         self.process.join()
         self.receiver.close()
-        if said is not None and said[0] == "done":
-            return WorkResult(self.work, *said)
-        if wanted:
+        status, reason, remarks = answer
+        if status == "done" or (status == "failed" and not stopping):
+            return WorkResult(self.work, status, reason, remarks)
+        if stopping:
             return WorkResult(self.work, "stopped")
-        if said is not None and said[0] == "failed":
-            return WorkResult(self.work, *said)
-        return WorkResult(self.work, "failed", _died(self.process.exitcode or 0))
+        return WorkResult(self.work, "failed", _exit_reason(self.process.exitcode or 0))
 
 
 class Pool:
-    """Work in so many processes at once.
-
-    Parameters
-    ----------
-    jobs:
-        At least 1.
-    shared:
-        What every ``Work.run`` is called with.
-    """
+    """At most ``jobs`` processes at once; each calls ``Work.run`` with ``shared``."""
 
     def __init__(self, jobs: int, *shared: Any) -> None:
         self.jobs, self.shared = jobs, shared
@@ -102,10 +83,9 @@ class Pool:
     def run(
         self, work: Sequence[Work], *, tick: Callable[[list[Any]], None] | None = None
     ) -> Generator[WorkResult, None, None]:
-        """Yield how each piece of work ended, as it ends; ``tick`` is called now and then with what is running.
+        """Yield the result of each piece of work when it ends; ``tick`` is called regularly with the running work.
 
-        Ctrl-C and SIGTERM stop all processes politely, each saving what it has; then `Interrupted` is raised. A second
-        one ends them at once.
+        On Ctrl-C or SIGTERM every process saves and stops, then `Interrupted` is raised. A second signal kills them.
         """
         waiting = list(work)
         with stop_on_request() as request:
@@ -117,13 +97,21 @@ class Pool:
                         tick([running.work for running in self.running])
                     yield from self._ended(TICK)
                 if request.stop:
-                    yield from self._stop()
+                    self.stopping = True
+                    for running in self.running:
+                        running.process.terminate()
+                    while self.running:
+                        yield from self._ended(TICK)
                     raise Interrupted
             finally:
-                self._kill()
+                for running in self.running:
+                    running.process.kill()
+                for running in self.running:
+                    running.result(stopping=True)
+                self.running = []
 
     def _start(self, work: Any) -> Iterator[WorkResult]:
-        """Start a process for it; where the system gives none, the work has failed."""
+        """Start a process for it; the work has failed if the system cannot."""
         context = multiprocessing.get_context("spawn")
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(sender, work, self.shared), daemon=True)
@@ -138,37 +126,22 @@ class Pool:
             sender.close()
 
     def _ended(self, timeout: float) -> list[WorkResult]:
-        """Those that have ended, waiting for one no longer than ``timeout`` seconds."""
+        """Results of processes that have ended, after waiting ``timeout`` seconds at most for one."""
         connection.wait([running.process.sentinel for running in self.running], timeout)
         over = [running for running in self.running if not running.process.is_alive()]
         self.running = [running for running in self.running if running not in over]
-        return [running.ended(wanted=self.stopping) for running in over]
-
-    def _stop(self) -> Iterator[WorkResult]:
-        """Ask every process to save and stop, and wait for them."""
-        self.stopping = True
-        for running in self.running:
-            running.process.terminate()
-        while self.running:
-            yield from self._ended(TICK)
-
-    def _kill(self) -> None:
-        for running in self.running:
-            running.process.kill()
-        for running in self.running:
-            running.ended(wanted=True)
-        self.running = []
+        return [running.result(stopping=self.stopping) for running in over]
 
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Within the block Ctrl-C waits; a process started in it never sees one that came before it was ready."""
+    """Block SIGINT, so that a process started in the context does not receive it before it is ready."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # or it would be started within, and let signals through
+    resource_tracker.ensure_running()  # started inside the block, it would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -177,26 +150,26 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _work(sender: connection.Connection, work: Work, shared: Sequence[Any]) -> None:
-    """What a process does: the work, and one word of how it went."""
+    """The process's main function: do the work and send the answer."""
     remarks: list[str] = []
-    _settle()
+    _set_up_signals()
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *place, **more: remarks.append(f"warning: {message}")
-        said: tuple[Status, str, tuple[str, ...]]
+        answer: Answer
         try:
             remarks += work.run(*shared)
-            said = "done", "", tuple(remarks[:REMARKS])
+            answer = "done", "", tuple(remarks[:REMARKS])
         except KeyboardInterrupt:
-            said = "stopped", "", ()
+            answer = "stopped", "", ()
         except Exception as problem:
-            said = "failed", reason_of(problem)[:REASON], tuple(remarks[:REMARKS])
-    with suppress(OSError):  # nobody listens any more
-        sender.send(said)
+            answer = "failed", reason_of(problem)[:REASON], tuple(remarks[:REMARKS])
+    with suppress(OSError):  # the command has ended
+        sender.send(answer)
     sender.close()
 
 
-def _settle() -> None:
-    """Signals as a process of a pool wants them, and an eye on the command that started it."""
+def _set_up_signals() -> None:
+    """SIGTERM stops the work, SIGINT is ignored; a thread sends SIGTERM when the parent process ends."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -219,28 +192,28 @@ def _settle() -> None:
 
 
 def reason_of(problem: Exception) -> str:
-    """Why work failed, as a sentence; a fault that is nobody's but ours with its place in the code."""
+    """Why work failed, in a sentence; unexpected exceptions with their place in the code."""
     if isinstance(problem, StructseqError):
-        # A run's own advice; a comparison has no such option.
-        return str(problem).replace("go on with --resume", "give the same command again")
-    told = str(problem).splitlines()[0] if str(problem) else "no more was said"
-    if isinstance(problem, MemoryError) or "allocate memory" in told or "out of memory" in told:
+        # --resume is an option of ``train`` only
+        return str(problem).replace("go on with --resume", "run the same command again")
+    message = str(problem).splitlines()[0] if str(problem) else "no message"
+    if isinstance(problem, MemoryError) or "allocate memory" in message or "out of memory" in message:
         return "there is not enough memory; run fewer trials at once with --jobs, or lower encoder.width"
     if isinstance(problem, OSError):
         return f"{problem.filename or 'the file system'}: {problem.strerror or problem}"
     place = extract_tb(problem.__traceback__)[-1]
-    return f"{type(problem).__name__} at {Path(place.filename).name}:{place.lineno}: {told}"
+    return f"{type(problem).__name__} at {Path(place.filename).name}:{place.lineno}: {message}"
 
 
-def _died(status: int) -> str:
-    """Why a process ended without a word."""
+def _exit_reason(status: int) -> str:
+    """Why a process ended without an answer."""
     if status == 0:
-        return "its process was asked to stop by somebody else; the same command goes on with it"
+        return "its process was stopped by another program; run the same command again to resume it"
     if status > 0:
-        return f"its process ended with status {status} and said nothing"
+        return f"its process ended with status {status} without a message"
     try:
         name = signal.Signals(-status).name
     except ValueError:
         name = f"signal {-status}"
     memory = ", as the system does when memory is short: run fewer at once with --jobs" if name == "SIGKILL" else ""
-    return f"its process was killed ({name}{memory}); the same command goes on with it"
+    return f"its process was killed ({name}{memory}); run the same command again to resume it"

@@ -1,8 +1,11 @@
-"""Comparison: what all trials of an experiment come to, as plain values for JSON, tables and pages."""
+"""Comparison: the results of an experiment as plain values for JSON, as CSV and as a table for a terminal."""
 
 from __future__ import annotations
 
+import csv
+import io
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +13,21 @@ from typing import Any
 import numpy as np
 
 from structseq import __version__
-from structseq.evaluation.intervals import LEVEL
-from structseq.evaluation.significance import RESAMPLES, holm, mean_interval, paired
+from structseq.evaluation.report import columns, percent
+from structseq.evaluation.significance import LEVEL, RESAMPLES, Counts, holm, mean_interval, paired
 from structseq.experiment.plan import Plan, System
 from structseq.experiment.trial import Record
 from structseq.run.identity import versions
 
-# Decides what the bootstrap draws
+# Of the bootstrap
 SEED = 0
+# Columns of the CSV: scores and differences 0..1, seconds, tokens a second on one thread
+CSV_COLUMNS = (
+    "system", "encoder", "head", "seeds", "finished",
+    "dev_mean", "dev_sd", "dev_low", "dev_high", "test_mean", "test_sd", "test_low", "test_high",
+    "parameters", "training_seconds", "training_tokens_per_second", "tagging_tokens_per_second",
+    "difference", "difference_low", "difference_high", "p", "p_holm", "failed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,21 +37,15 @@ class Comparison:
     Attributes
     ----------
     corpus:
-        train, dev and test (None without one) with file, sentences and tokens; and the scheme of the tags.
-    score, signature, judged_on:
-        What the scores are, how they were computed, and on which part systems are ranked and compared.
-    options, seeds, encoders, heads:
-        What was asked for; the options that all systems share, nested.
-    best:
-        The name of the first system; None where no trial was finished.
+        train, dev and test (or None) with file, sentences and tokens; and the scheme of the tags.
+    judged_on, options:
+        The part on which systems are ranked; the options that all systems share, nested.
     systems:
-        The best first. Each has name, encoder, head, settings, parameters, seeds, dev and test (mean, sd, interval,
-        each), training_seconds, training_tokens_per_second, tagging_tokens_per_second, against_best (difference,
-        interval, p, p_holm), curves, transitions and errors (of its first seed).
+        Best first. Each has name, encoder, head, settings, parameters, seeds, dev and test (mean, sd, interval, each),
+        training_seconds, training_tokens_per_second, tagging_tokens_per_second, against_best (difference, interval,
+        p, p_holm), curves, transitions and errors (of its first seed).
     failed:
         Trials without a result: name, seed, reason.
-    versions:
-        Of structseq, torch and Python.
     """
 
     corpus: Mapping[str, Any]
@@ -58,12 +62,12 @@ class Comparison:
     versions: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
+        """Plain values for JSON."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Comparison:
-        """What `to_dict` gave; raises `KeyError` where something is missing."""
+        """The inverse of `to_dict`; raises `KeyError` if a value is missing."""
         return Comparison(**{name: values[name] for name in Comparison.__dataclass_fields__})
 
     @staticmethod
@@ -75,22 +79,17 @@ class Comparison:
         failed: Sequence[Mapping[str, Any]] = (),
         resamples: int = RESAMPLES,
     ) -> Comparison:
-        """The comparison of a plan's finished trials.
-
-        Parameters
-        ----------
-        records:
-            Of the trials that were finished, in any order.
-        corpus, failed:
-            As the attributes.
-        """
+        """The comparison of a plan's finished trials, whose records come in any order."""
         judged_on = "test" if corpus["test"] else "dev"
-        seeds = {system: _by_seed(system, plan.seeds, records) for system in plan.systems}
-        rows = [(system, found) for system, found in seeds.items() if found]
-        described = [_described(system, found, resamples) for system, found in rows]
-        order = sorted(range(len(rows)), key=lambda n: (-described[n][judged_on]["mean"], n))
-        against = _against([rows[n][1] for n in order], judged_on, resamples)
-        systems = [{**described[n], "against_best": found} for n, found in zip(order, against, strict=True)]
+        rows = []
+        for system in plan.systems:
+            by_seed = {record.seed: record for record in records if record.system == system.name}
+            by_seed = {seed: by_seed[seed] for seed in plan.seeds if seed in by_seed}
+            if by_seed:
+                rows.append((_described(system, by_seed, resamples), by_seed))
+        rows.sort(key=lambda row: -row[0][judged_on]["mean"])
+        against = _against([by_seed for _, by_seed in rows], judged_on, resamples)
+        systems = [{**row, "against_best": found} for (row, _), found in zip(rows, against, strict=True)]
         plain = corpus["scheme"] == "plain"
         installed = versions()
         return Comparison(
@@ -109,15 +108,9 @@ class Comparison:
         )
 
 
-def _by_seed(system: System, seeds: Sequence[int], records: Sequence[Record]) -> dict[int, Record]:
-    """The system's records in the order of the plan's seeds."""
-    found = {record.seed: record for record in records if record.system == system.name}
-    return {seed: found[seed] for seed in seeds if seed in found}
-
-
-def _described(system: System, found: Mapping[int, Record], resamples: int) -> dict[str, Any]:
-    """All that is known of one system alone."""
-    records = list(found.values())
+def _described(system: System, by_seed: Mapping[int, Record], resamples: int) -> dict[str, Any]:
+    """A system's row, without the comparison to the best."""
+    records = list(by_seed.values())
     first, training = records[0], [record.training for record in records]
     rates = [run["tokens"] / run["seconds"] if run["seconds"] else 0.0 for run in training]
     return {
@@ -126,7 +119,7 @@ def _described(system: System, found: Mapping[int, Record], resamples: int) -> d
         "head": system.head.name,
         "settings": system.settings,
         "parameters": first.parameters,
-        "seeds": list(found),
+        "seeds": list(by_seed),
         "dev": _scored(records, "dev", resamples),
         "test": _scored(records, "test", resamples) if "test" in first.parts else None,
         "training_seconds": statistics.fmean(run["seconds"] for run in training),
@@ -138,10 +131,15 @@ def _described(system: System, found: Mapping[int, Record], resamples: int) -> d
     }
 
 
+def _counts(record: Record, part: str) -> Counts:
+    """(S, 3) of each sentence."""
+    return np.array(record.parts[part]["counts"], np.int64).reshape(-1, 3)
+
+
 def _scored(records: Sequence[Record], part: str, resamples: int) -> dict[str, Any]:
     """Mean, standard deviation (None with one seed), interval of the mean, and each seed's score."""
     each = [record.parts[part]["score"] for record in records]
-    counts = [np.array(record.parts[part]["counts"], np.int64).reshape(-1, 3) for record in records]
+    counts = [_counts(record, part) for record in records]
     return {
         "mean": statistics.fmean(each),
         "sd": statistics.stdev(each) if len(each) > 1 else None,
@@ -151,31 +149,88 @@ def _scored(records: Sequence[Record], part: str, resamples: int) -> dict[str, A
 
 
 def _against(ranked: Sequence[Mapping[int, Record]], part: str, resamples: int) -> list[dict[str, Any] | None]:
-    """For each system but the first, how it stands to the first."""
-    if not ranked:
-        return []
-    counts = [
-        {seed: np.array(record.parts[part]["counts"], np.int64).reshape(-1, 3) for seed, record in found.items()}
-        for found in ranked
-    ]
+    """The comparison of each system to the first; None for the first."""
+    counts = [{seed: _counts(record, part) for seed, record in by_seed.items()} for by_seed in ranked]
     pairs = [paired(other, counts[0], resamples=resamples, seed=SEED) for other in counts[1:]]
-    corrected = holm([pair.p for pair in pairs])
-    told: list[dict[str, Any]] = [
-        {"difference": pair.difference, "interval": list(pair.interval), "p": pair.p, "p_holm": p_holm}
-        for pair, p_holm in zip(pairs, corrected, strict=True)
-    ]
-    return [None, *told]
+    against: list[dict[str, Any] | None] = [None] * min(1, len(counts))
+    for pair, p_holm in zip(pairs, holm([pair.p for pair in pairs]), strict=True):
+        interval = list(pair.interval)
+        against.append({"difference": pair.difference, "interval": interval, "p": pair.p, "p_holm": p_holm})
+    return against
 
 
 def _signature(scheme: str, resamples: int, *, plain: bool) -> str:
-    """How the numbers were computed, after sacreBLEU's signatures (Post 2018)."""
+    """How the scores were computed, after sacreBLEU's signatures (Post 2018)."""
     parts = [
         *(["accuracy"] if plain else ["entity-F1", "rule:conlleval"]),
-        f"scheme:{scheme}",
-        "average:micro",
-        "0/0:0",
+        *(f"scheme:{scheme}", "average:micro", "0/0:0"),
         f"interval:bootstrap,{LEVEL}%,percentile,seeds+sentences,n={resamples},seed={SEED}",
         f"test:paired-bootstrap,two-sided,seeds+sentences,n={resamples},seed={SEED},holm",
         f"structseq:{__version__}",
     ]
     return "|".join(parts)
+
+
+def as_text(comparison: Comparison) -> str:
+    """The table for a terminal, scores in percent, then failed trials and the signature."""
+    blocks = [f"{comparison.score} in percent, the best on {comparison.judged_on} first"]
+    if comparison.systems:
+        blocks.append(columns(_rows(comparison)))
+    blocks += [f"failed: {trial['name']}, seed {trial['seed']}: {trial['reason']}" for trial in comparison.failed]
+    return "\n\n".join([*blocks, f"signature: {comparison.signature}"])
+
+
+def as_csv(comparison: Comparison) -> str:
+    """One row per system, best first, then systems whose trials all failed; unknown values are empty cells."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    failed = defaultdict(list)
+    for trial in comparison.failed:
+        failed[trial["name"]].append(f"seed {trial['seed']}: {trial['reason']}")
+    for system in comparison.systems:
+        writer.writerow({**_csv_row(system), "failed": "; ".join(failed.pop(system["name"], []))})
+    for name, reasons in failed.items():
+        writer.writerow({"system": name, "finished": 0, "failed": "; ".join(reasons)})
+    return file.getvalue()
+
+
+def _csv_row(system: Mapping[str, Any]) -> dict[str, Any]:
+    row = {name: system[name] for name in CSV_COLUMNS if name in system}
+    row |= {"system": system["name"], "seeds": " ".join(map(str, system["seeds"])), "finished": len(system["seeds"])}
+    for part in ("dev", "test"):
+        if system[part]:
+            low, high = system[part]["interval"]
+            values = {"mean": system[part]["mean"], "sd": system[part]["sd"], "low": low, "high": high}
+            row |= {f"{part}_{name}": value for name, value in values.items()}
+    if against := system["against_best"]:
+        low, high = against["interval"]
+        row |= {"difference": against["difference"], "difference_low": low, "difference_high": high}
+        row |= {"p": against["p"], "p_holm": against["p_holm"]}
+    return row
+
+
+def _rows(comparison: Comparison) -> list[list[str]]:
+    """The cells of the table, headings first."""
+    judged_on = comparison.judged_on
+    parts = ["dev", "test"] if judged_on == "test" else ["dev"]
+    headings = ["system", *parts, f"{LEVEL}% of {judged_on}"]
+    rows = [[*headings, "parameters", "training s", "tokens/s", "to the best", "p (Holm)"]]
+    for system in comparison.systems:
+        name, seeds, against = system["name"], len(system["seeds"]), system["against_best"]
+        if seeds < len(comparison.seeds):
+            name += f" ({seeds} of {len(comparison.seeds)} seeds)"
+        low, high = system[judged_on]["interval"]
+        row = [name]
+        for part in parts:
+            spread = f" ± {percent(system[part]['sd'])}" if len(system[part]["each"]) > 1 else ""
+            row.append(f"{percent(system[part]['mean'])}{spread}")
+        row.append(f"{percent(low)} to {percent(high)}")
+        row += [f"{system['parameters']:,}", f"{system['training_seconds']:,.1f}"]
+        row += [f"{system['tagging_tokens_per_second']:,.0f}", "best", ""]
+        if against:
+            p = against["p_holm"]
+            # Adding 0.0 turns -0.0 into 0.0
+            row[-2:] = f"{round(100 * against['difference'], 2) + 0.0:+.2f}", "< 0.001" if p < 0.001 else f"{p:.3f}"
+        rows.append(row)
+    return rows

@@ -1,8 +1,9 @@
-"""Trial: one system trained with one seed, in a folder of its own; and the record of what came of it."""
+"""Trial: one system trained with one seed, in a folder of its own; Record: its scores and findings."""
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,47 +17,34 @@ import torch
 from structseq.config import Options
 from structseq.data.corpus import Corpus
 from structseq.data.example import Example
-from structseq.experiment.findings import confident_errors, learned_transitions
+from structseq.evaluation import evaluate
 from structseq.files import write_file
-from structseq.inference import Tagger
+from structseq.heads.tagging import TaggingHead
+from structseq.inference import Tagger, Tagging
 from structseq.model import Model
+from structseq.padded import Padded
 from structseq.run import Destination, Identity, Outcome, PreparedCorpus, RunFolder, train_and_save
 from structseq.run.folder import Journal
 from structseq.run.identity import versions
-from structseq.spans import Scheme, scheme_of
+from structseq.spans import scheme_of
+from structseq.spans.chunks import Span
 from structseq.storage import load_model
 from structseq.storage.entries import json_bytes
 from structseq.tasks.tagging import TaggingTask
 
 FORMAT = 1
-# Tokens that the speed of tagging is measured on at most; passes at least, and seconds that all of them should take
+# Tagging speed: maximum number of tokens, minimum number of passes, total seconds
 MEASURED, PASSES, SECONDS = 10_000, 3, 0.5
+# Number of errors that a record keeps
+ERRORS = 20
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a finished trial leaves in ``trial.json``: all that a comparison needs, and the tags to compare by.
+    """``trial.json`` of a finished trial: all that a comparison needs.
 
-    Attributes
-    ----------
-    system, encoder, head, settings, seed:
-        What was tried.
-    scheme:
-        Of the tags, the user's own.
-    parameters:
-        Numbers that were trained.
-    training:
-        The run's `Outcome`: epochs, updates, best_epoch, best_score, seconds, tokens, reason.
-    tagging_tokens_per_second:
-        On one thread, without confidences; median of a few passes.
-    curve:
-        seed, best_epoch and epochs (epoch, loss, dev, seconds each).
-    parts:
-        For dev and test (where given): score 0..1, counts (`sentence_counts`) and the predicted tags, by sentence.
-    transitions, errors:
-        See `structseq.experiment.findings`.
-    versions:
-        Of Python and the libraries.
+    ``training`` is the run's `Outcome`. ``curve`` has seed, best_epoch and epochs (epoch, loss, dev, seconds). In
+    ``parts``, dev and test (if given) have a score, and by sentence counts (`sentence_counts`) and predicted tags.
     """
 
     system: str
@@ -77,7 +65,7 @@ class Record:
 
     @staticmethod
     def read(path: Path) -> Record | None:
-        """The record in a file; None where there is none, or none that can be read."""
+        """The record in a file; None if it is missing or unreadable."""
         try:
             values = json.loads(path.read_bytes())
             record = Record(**{name: values[name] for name in Record.__dataclass_fields__})
@@ -86,24 +74,16 @@ class Record:
         return record if record.format == FORMAT else None
 
     def write(self, path: Path) -> None:
-        """All of it, on the disk, or nothing."""
+        """Write the file atomically."""
         write_file(path, json_bytes(asdict(self), indent=None))
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training run of an experiment; plain values, so that another process can be told of it.
+    """One training run of an experiment, as plain values that can be sent to another process.
 
-    Attributes
-    ----------
-    system, encoder, head, settings, seed, path:
-        What is tried, and the folder that becomes its model.
-    options:
-        All options, resolved, as a nested table.
-    identity:
-        What the run is known by; see `structseq.run.Identity`.
-    trusted:
-        Code from outside that the user named.
+    ``path`` becomes the model folder; ``options`` are all options, nested; ``trusted`` names their classes outside
+    structseq.
     """
 
     system: str
@@ -118,44 +98,38 @@ class Trial:
 
     @property
     def record(self) -> Record | None:
-        """What it left; None while it is not finished."""
+        """None until the trial is finished."""
         return Record.read(self.path / "trial.json")
 
     @property
     def epochs(self) -> list[dict[str, Any]]:
-        """The journal's records of the epochs so far."""
+        """The journal's records of finished epochs."""
         return [record for record in Journal(self.path / "log.jsonl").read() if record.get("event") == "epoch"]
 
     def run(self, corpus: Corpus, scheme: str) -> list[str]:
-        """Train to the end, or go on from where an earlier process stopped; remarks worth telling.
+        """Train to the end, resuming if an earlier process was stopped; returns warnings for the user.
 
-        Raises `structseq.run.Interrupted` when stopped politely, with everything saved.
+        Raises `structseq.run.Interrupted` if a signal stopped it, after saving.
         """
-        folder, remarks = RunFolder(self.path), list[str]()
+        folder = RunFolder(self.path)
         folder.wait()
         with _one_thread():
             if folder.status == "finished":
                 folder.compare(self.identity)
                 folder.tidy()
+                doubts: list[str] = []
             else:
-                remarks = self._train(folder, corpus, scheme_of(scheme))
+                folder.check(resume=True)
+                command = f"structseq compare ({self.system}, seed {self.seed})"
+                destination = Destination(folder, lambda: self.identity, command=command)
+                prepared = PreparedCorpus(corpus, scheme_of(scheme))
+                train_and_save(prepared, Options.of(self.options), seed=self.seed, destination=destination)
+                doubts = folder.doubts
             self._recorded(corpus).write(self.path / "trial.json")
-        return remarks
-
-    def _train(self, folder: RunFolder, corpus: Corpus, scheme: Scheme) -> list[str]:
-        folder.check(resume=True)
-        train_and_save(
-            PreparedCorpus(corpus, scheme),
-            Options.of(self.options),
-            seed=self.seed,
-            destination=Destination(
-                folder, lambda: self.identity, command=f"structseq compare ({self.system}, seed {self.seed})"
-            ),
-        )
-        return [f"{doubt}; the weights may differ in their last bits" for doubt in folder.doubts]
+        return [f"{doubt}; the weights may differ in their last bits" for doubt in doubts]
 
     def _recorded(self, corpus: Corpus) -> Record:
-        """The record, made from the finished model folder alone, so that a kill on the way loses nothing."""
+        """The record, made from the model folder alone, so that a kill before this point loses nothing."""
         stored = load_model(self.path, trusted=self.trusted)
         model, tagger = stored.model, Tagger(stored.model, tokenizer=stored.tokenizer)
         outcome = Outcome(**stored.metrics["training"])
@@ -169,7 +143,7 @@ class Trial:
             training=outcome.to_dict(),
             tagging_tokens_per_second=tagging_speed(tagger, judged),
             curve={"seed": self.seed, "best_epoch": outcome.best_epoch, "epochs": epochs},
-            parts={name: _part(model, examples) for name, examples in _parts(corpus)},
+            parts={"dev": _part(model, corpus.dev)} | ({"test": _part(model, corpus.test)} if corpus.test else {}),
             transitions=learned_transitions(model),
             errors=confident_errors(tagger, judged),
             versions=versions(),
@@ -177,7 +151,7 @@ class Trial:
 
 
 def tagging_speed(tagger: Tagger, examples: Sequence[Example]) -> float:
-    """Tokens a second on this process's threads, without confidences: the median of a few passes after a first."""
+    """Tokens per second without confidences, the median of several passes after a first."""
     measured, tokens = [], 0
     for example in examples:
         measured.append(example)
@@ -193,23 +167,13 @@ def tagging_speed(tagger: Tagger, examples: Sequence[Example]) -> float:
     return round(tokens / statistics.median(seconds[1:]), 1)
 
 
-def _parts(corpus: Corpus) -> Iterator[tuple[str, Sequence[Example]]]:
-    yield "dev", corpus.dev
-    if corpus.test:
-        yield "test", corpus.test
-
-
 def _part(model: Model, examples: Sequence[Example]) -> dict[str, Any]:
     """Score, counts and predicted tags of each sentence."""
     gold = [example.tags for example in examples]
     predicted = list(model.predict(examples))
     assert isinstance(model.task, TaggingTask)  # `Plan` takes no others
-    counts = model.task.counts(gold, predicted)
-    return {
-        "score": model.task.criterion(gold, predicted),
-        "counts": counts.tolist(),
-        "predicted": [list(tags) for tags in predicted],
-    }
+    score, counts = model.task.criterion(gold, predicted), model.task.counts(gold, predicted).tolist()
+    return {"score": score, "counts": counts, "predicted": list(map(list, predicted))}
 
 
 @contextmanager
@@ -220,3 +184,65 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def learned_transitions(model: Model) -> dict[str, Any] | None:
+    """The chain's scores in nats: tags (K), scores (K, K) [from, to], start (K), end (K); None where forbidden.
+
+    None if the head has no learned transitions: all legal ones have the same score, as in softmax.
+    """
+    if not isinstance(model.head, TaggingHead):
+        return None
+    with torch.inference_mode():
+        states = next(model.parameters()).new_zeros(1, 1, model.encoder.width)  # a head may have no weights
+        chain = model.head.chain(Padded(states, torch.tensor([1])))
+    transitions, start, end = (table[0].cpu() for table in chain.tables)
+    legal = transitions[transitions.isfinite()]
+    if not len(legal) or bool((legal == legal[0]).all()):
+        return None
+
+    def rounded(scores: Sequence[float]) -> list[float | None]:
+        return [round(score, 4) if math.isfinite(score) else None for score in scores]
+
+    scores = [rounded(row) for row in transitions[0].tolist()]
+    edges = {"start": rounded(start.tolist()), "end": rounded(end.tolist())}
+    return {"tags": list(model.tags.labels), "scores": scores, **edges}
+
+
+def confident_errors(tagger: Tagger, examples: Sequence[Example], *, count: int = ERRORS) -> list[dict[str, Any]]:
+    """The wrong predictions with the highest confidence; empty if the model has no probabilities.
+
+    Each has confidence (0 to 1), source, tokens, start and end of the prediction (half-open), predicted (its type),
+    gold (the type of the gold unit or None), gold_start and gold_end, and kind (`Mistake.kind`).
+    """
+    taggings = list(tagger.tag_many(examples, confidence=True))
+    report = evaluate(
+        [example.tags for example in examples],
+        [tagging.tags for tagging in taggings],
+        scheme=tagger.scheme,
+        tokens=[example.tokens for example in examples],
+        sources=[example.source for example in examples],
+        bootstrap=0,
+    )
+    errors: list[dict[str, Any]] = []
+    for mistake in report.errors:
+        gold, unit = mistake.gold, mistake.predicted
+        confidence = None if unit is None else _confidence(taggings[mistake.sentence], unit)
+        if unit is not None and confidence is not None:
+            errors.append({
+                "confidence": confidence, "source": mistake.source, "tokens": list(mistake.tokens),
+                "start": unit.start, "end": unit.end, "gold": gold and gold.label,
+                "gold_start": gold and gold.start, "gold_end": gold and gold.end,
+                "predicted": unit.label, "kind": mistake.kind,
+            })  # fmt: skip
+    return sorted(errors, key=lambda error: -error["confidence"])[:count]
+
+
+def _confidence(tagging: Tagging, unit: Span) -> float | None:
+    """The confidence of a predicted unit; None if the model has no probabilities."""
+    if tagging.confidence is None:
+        return None
+    if tagging.scheme.plain:
+        return tagging.confidence[unit.start]
+    spans = {(span.start, span.end, span.label): span.confidence for span in tagging.spans}
+    return spans.get((unit.start, unit.end, unit.label))

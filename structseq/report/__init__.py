@@ -1,7 +1,4 @@
-"""The page that a comparison of systems is read on: one HTML file that needs nothing else.
-
-Needs the ``report`` extra (Matplotlib and Jinja2); nothing else of the package does.
-"""
+"""The report of a comparison: one self-contained HTML file; needs the ``report`` extra (Matplotlib and Jinja2)."""
 
 from __future__ import annotations
 

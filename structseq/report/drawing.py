@@ -1,4 +1,4 @@
-"""A Matplotlib figure as SVG that may stand within a page: text stays text, and colours follow the page's theme."""
+"""Matplotlib figures as inline SVG: text stays text, and colours follow the page's theme."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from xml.etree import ElementTree
 import matplotlib
 from matplotlib.figure import Figure
 
-# Pixels of the page for a point of the drawing, so that type of 8.5 points is about as large as a table's
+# Pixels per point; type of 8.5 points becomes about as large as the tables' type
 SCALE = 1.5
 INK, MUTED, HATCH, LINE = "#1b1f24", "#5b6470", "#aab2bc", "#d5dae0"
-# Okabe and Ito (2008), told apart in every common colour blindness; yellow is too pale for lines on white.
+# The colours of Okabe and Ito (2008), without yellow, which is too pale for lines on white
 BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9"
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
 
-# What the page calls each colour, so that its style sheet can change them in the dark
+# CSS variables, which the page's style sheet sets for its light and dark themes
 VARIABLES = {
     INK: "ink", MUTED: "muted", HATCH: "hatch", LINE: "line",
     BLUE: "blue", VERMILION: "vermilion", GREEN: "green", ORANGE: "orange", PURPLE: "purple", SKY: "sky",
 }  # fmt: skip
 
 _SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
-# Not typed: the keys that Matplotlib allows differ among its versions
+# Any, because the keys that Matplotlib allows differ between versions
 _SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "structseq",
@@ -40,12 +40,9 @@ _SETTINGS: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.formatter.useoffset": False,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
+    **{f"{axis}tick.color": MUTED for axis in "xy"},
+    **{f"{axis}tick.labelcolor": INK for axis in "xy"},
+    **{f"{axis}tick.major.width": 0.6 for axis in "xy"},
     "grid.color": LINE,
     "grid.linewidth": 0.6,
     "hatch.color": HATCH,
@@ -56,7 +53,7 @@ _SETTINGS: Any = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """The figures' own settings, whatever the user's matplotlibrc says; what was set before is set again after."""
+    """Use the figures' settings instead of the user's matplotlibrc in this context."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
@@ -66,16 +63,11 @@ def house_style() -> Iterator[None]:
 def inline_svg(figure: Figure, *, name: str, alt: str) -> str:
     """``figure`` as an ``<svg>`` element for an HTML page.
 
-    Parameters
-    ----------
-    name:
-        Opens the identifiers within the drawing, so that two drawings of one page do not share any.
-    alt:
-        What a screen reader says in the drawing's place.
+    ``name`` is the prefix of its identifiers, which must be unique in the page; ``alt`` is the text for screen readers.
     """
     file = io.BytesIO()
     with house_style(), warnings.catch_warnings():
-        # The browser draws the text, with fonts of its own; that Matplotlib's lacks a character harms nothing.
+        # The browser draws the text with its own fonts, so glyphs missing from Matplotlib's do not matter
         warnings.filterwarnings("ignore", message=".*[Gg]lyph.* missing from", category=UserWarning)
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(file.getvalue())
@@ -91,14 +83,14 @@ def inline_svg(figure: Figure, *, name: str, alt: str) -> str:
         "aria-label": alt,
         "width": f"{SCALE * width:.0f}",
         "height": f"{SCALE * height:.0f}",
-        # On a narrow screen it shrinks as long as its letters can be read; then the page lets it scroll.
+        # On a narrow screen it shrinks to this width and then scrolls
         "style": f"min-width:{width:.0f}px",
     }
     return ElementTree.tostring(root, encoding="unicode")
 
 
 def _strip(root: ElementTree.Element) -> None:
-    """Names without their XML namespaces, as HTML has them; no metadata, no indents, no style for the page around."""
+    """Remove XML namespaces, metadata, whitespace and style elements."""
     for parent in list(root.iter()):
         parent.tag, parent.tail = parent.tag.removeprefix(_SVG), None
         if parent.tag != "text":
@@ -112,7 +104,7 @@ def _strip(root: ElementTree.Element) -> None:
 
 
 def _rename(root: ElementTree.Element, name: str) -> None:
-    """Identifiers of the page's own making; those that nothing refers to are left out."""
+    """Give identifiers the prefix ``name``; those without a reference are removed."""
     text = ElementTree.tostring(root, encoding="unicode")
     used = {match: f"{name}-{i}" for i, match in enumerate(dict.fromkeys(re.findall(r"(?:url\(|=\")#([\w-]+)", text)))}
     for element in root.iter():
@@ -127,7 +119,7 @@ def _rename(root: ElementTree.Element, name: str) -> None:
 
 
 def _themed(style: str) -> str:
-    """Colours by the page's names for them, sizes of type without the typeface."""
+    """``style`` with CSS variables for colours, and without font families."""
     for colour, variable in VARIABLES.items():
         style = style.replace(colour, f"var(--{variable})")
     return re.sub(r"\s*font-family: [^;]*;?|(?<=[:;])\s+", "", style)

@@ -1,4 +1,4 @@
-"""One wrong answer as a reader should see it: the sentence around it, with the gold and the predicted span marked."""
+"""A wrong prediction in its sentence, with the gold and the predicted span marked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_TOKEN = 60
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Neighbouring tokens that stand in the same spans, and the spaces between them; None is a space."""
+    """Adjacent tokens inside the same spans, and the spaces between them as None."""
 
     tokens: tuple[str | None, ...]
     gold: bool
@@ -25,8 +25,8 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """A wrong answer; ``gold`` and ``predicted`` are labels, None for no span; ``cut`` says where words were left
-    out, before and after."""
+    """A wrong prediction; ``gold`` and ``predicted`` are labels, None without a span; ``cut`` says whether words before
+    and after are left out."""
 
     pieces: tuple[Piece, ...]
     cut: tuple[bool, bool]
@@ -38,8 +38,8 @@ class Excerpt:
 
 
 def excerpt_of(error: Mapping[str, Any], *, context: int = CONTEXT) -> Excerpt:
-    """``error`` as the comparison holds it: [start, end) is what was predicted, and what was gold as well unless
-    gold_start and gold_end say otherwise.
+    """The excerpt of an error of a comparison: [start, end) is the prediction; gold_start and gold_end, if given, are
+    the gold span.
 
     >>> found = excerpt_of({"tokens": ["to", "New", "York"], "start": 1, "end": 3, "gold": "city", "predicted": None})
     >>> [(piece.tokens, piece.gold, piece.predicted) for piece in found.pieces]
@@ -64,7 +64,7 @@ def excerpt_of(error: Mapping[str, Any], *, context: int = CONTEXT) -> Excerpt:
 
 
 def _span(error: Mapping[str, Any], side: str) -> tuple[str | None, range]:
-    """(label, tokens) of one side; an empty range for none."""
+    """(label, tokens) of one side; None and an empty range without a span."""
     if error.get(side) is None:
         return None, range(0)
     start, end = error["start"], error["end"]
@@ -74,7 +74,7 @@ def _span(error: Mapping[str, Any], side: str) -> tuple[str | None, range]:
 
 
 def _pieces(words: Sequence[str], marks: Sequence[tuple[bool, bool]]) -> Iterator[Piece]:
-    """A space stands in the spans that its two neighbours share."""
+    """Group tokens by their marks; a space is inside the spans that contain both its neighbours."""
     marked: list[tuple[str | None, tuple[bool, bool]]] = []
     for i, (word, mark) in enumerate(zip(words, marks, strict=True)):
         if i:

@@ -1,8 +1,4 @@
-"""The comparison's figures: scores with their intervals, learning curves, transitions.
-
-Each is a `matplotlib.figure.Figure` of its own: no window, no pyplot, nothing global. Colours are those of Okabe and
-Ito (2008).
-"""
+"""The comparison's figures: scores with their intervals, learning curves, transitions."""
 
 from __future__ import annotations
 
@@ -18,45 +14,33 @@ from numpy.typing import NDArray
 
 from structseq.report.drawing import BLUE, COLOURS, HATCH, INK, LINE, MUTED, VERMILION, house_style
 from structseq.report.transitions import TransitionTable
-from structseq.report.wording import columns, nats, number, visible
+from structseq.report.wording import display_width, nats, number, visible
 
-# Systems that one drawing can tell apart by colour
+# Systems that one figure distinguishes by colour
 MOST_COLOURS = len(COLOURS)
-# Points of an inch; a letter's width as a share of its size, for laying out text before it is drawn
+# Inches per point; a letter's width as a share of its size, to estimate the width of text
 POINT, LETTER = 1 / 72, 0.6
-_DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
+_DASHES: Any = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 _WEAK_TO_STRONG = LinearSegmentedColormap.from_list("weak to strong", [VERMILION, "#f6f6f4", BLUE])
 _SMALL = 7.5
-# Epochs that a line is drawn through
+# Epochs in one line
 MOST_POINTS = 200
 
 
 def colours_of(systems: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """A colour for each system by name; where there are too many, the first in one colour and the others in another."""
+    """A colour for each system by name; of too many, one for the first and one for all others."""
     if len(systems) <= MOST_COLOURS:
         return {system["name"]: colour for system, colour in zip(systems, COLOURS, strict=False)}
     return {system["name"]: VERMILION if i == 0 else BLUE for i, system in enumerate(systems)}
 
 
-def dash_of(place: int) -> Any:
-    """A second sign beside the colour: how the line of the system at ``place`` is dashed."""
-    return _DASHES[place % len(_DASHES)]
-
-
 def scores_figure(systems: Sequence[Mapping[str, Any]], *, on: str, score: str) -> Figure:
-    """Bars from nought beside the same scores enlarged: each seed's score, the mean and its interval.
+    """Bars from 0, and beside them the same scores enlarged: each seed's, the mean and its interval.
 
-    Parameters
-    ----------
-    systems:
-        As in the comparison, in the order to be drawn, from the top.
-    on:
-        "dev" or "test": whose scores.
-    score:
-        What they are called, for the axis.
+    ``systems`` are drawn from the top; ``on`` is "dev" or "test"; ``score`` is the name for the axis.
     """
     names = [_lines(visible(system["name"], longest=60)) for system in systems]
-    left = (max(columns(line) for lines in names for line in lines) * LETTER * 8.5 + 14) * POINT
+    left = (max(display_width(line) for lines in names for line in lines) * LETTER * 8.5 + 14) * POINT
     row, foot, head = 0.36, 0.5, 0.28
     height = row * len(systems) + foot + head
     width = left + 1.35 + 0.3 + 3.2 + 0.15
@@ -82,12 +66,11 @@ def scores_figure(systems: Sequence[Mapping[str, Any]], *, on: str, score: str) 
 def _bars(axes: Axes, systems: Sequence[Mapping[str, Any]], on: str) -> None:
     colours = colours_of(systems)
     for place, system in enumerate(systems):
-        mean, low, high = _summary(system[on])
-        if mean is None:
-            continue
-        axes.barh(place, 100 * mean, height=0.5, color=colours[system["name"]])
-        if low is not None and high is not None:
-            axes.plot([100 * low, 100 * high], [place, place], color=INK, linewidth=1.1)
+        mean, ends = _summary(system[on])
+        if mean is not None:
+            axes.barh(place, mean, height=0.5, color=colours[system["name"]])
+            if ends:
+                axes.plot(ends, [place, place], color=INK, linewidth=1.1)
     axes.set_xlim(0, 100)
     axes.set_xticks([0, 50, 100])
 
@@ -95,22 +78,26 @@ def _bars(axes: Axes, systems: Sequence[Mapping[str, Any]], on: str) -> None:
 def _points(axes: Axes, systems: Sequence[Mapping[str, Any]], on: str) -> None:
     colours = colours_of(systems)
     for place, system in enumerate(systems):
-        mean, low, high = _summary(system[on])
+        mean, ends = _summary(system[on])
         colour = colours[system["name"]]
         each = [100 * share for share in map(number, (system[on] or {}).get("each", ())) if share is not None]
-        if low is not None and high is not None:
-            axes.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
-            for end in (low, high):
-                axes.plot([100 * end, 100 * end], [place - 0.13, place + 0.13], color=colour, linewidth=1.2)
+        if ends:
+            axes.plot(ends, [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+            for end in ends:
+                axes.plot([end, end], [place - 0.13, place + 0.13], color=colour, linewidth=1.2)
+            if place == 0:
+                axes.axvspan(*ends, color=LINE, alpha=0.45, linewidth=0, zorder=0)
         if len(each) > 1:
             axes.plot(each, [place + 0.27] * len(each), "o", markersize=2.6, color=MUTED, markeredgewidth=0)
         if mean is not None:
-            axes.plot([100 * mean], [place], "o", markersize=5.5, color=colour, markeredgewidth=0)
-    if systems:
-        _, low, high = _summary(systems[0][on])
-        if low is not None and high is not None:
-            axes.axvspan(100 * low, 100 * high, color=LINE, alpha=0.45, linewidth=0, zorder=0)
-    _widen(axes)
+            axes.plot([mean], [place], "o", markersize=5.5, color=colour, markeredgewidth=0)
+    low, high = axes.dataLim.intervalx
+    if not np.isfinite([low, high]).all() or low > high:
+        low, high = 0.0, 100.0
+    # Margins, and a range of one percent at least
+    room = max(0.07 * (high - low), 0.5 - (high - low) / 2, 0.05)
+    axes.set_xlim(low - room, high + room)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
 
 
 def curves_figure(
@@ -123,18 +110,10 @@ def curves_figure(
     last: int | None = None,
     size: tuple[float, float] = (4.6, 2.9),
 ) -> Figure:
-    """One line a seed over the epochs, one colour and dash a system; a dot marks the epoch that was kept.
+    """A line per seed over the epochs, a colour and line style per system; a dot marks the epoch that was kept.
 
-    Parameters
-    ----------
-    value:
-        "dev" (a share of one, drawn in hundredths) or "loss" (on a logarithmic axis where it is positive).
-    label:
-        The vertical axis.
-    reference:
-        A system drawn in grey behind the others, for comparing drawings with each other.
-    limits, last:
-        The vertical axis' ends and the last epoch, for drawings that share their axes.
+    ``value`` is "dev" (drawn in percent) or "loss" (on a logarithmic axis if positive). ``reference`` is a system in
+    grey behind the others; ``limits`` and ``last`` set the vertical axis and the last epoch.
     """
     width, height = size
     left = 0.46 if not label else 0.62
@@ -144,13 +123,14 @@ def curves_figure(
         axes = figure.add_axes((left / width, 0.42 / height, 1 - (left + 0.1) / width, 1 - 0.52 / height))
         if reference is not None:
             for epochs, values, _ in lines_of(reference, value):
-                axes.plot(
-                    _thinned(epochs), _thinned(values), color=MUTED, alpha=0.45, linewidth=0.9, linestyle=dash_of(2)
-                )
+                grey = {"color": MUTED, "alpha": 0.45, "linewidth": 0.9, "linestyle": _DASHES[2]}
+                axes.plot(_thinned(epochs), _thinned(values), **grey)
         for place, system in enumerate(systems):
             for epochs, values, kept in lines_of(system, value):
                 colour = colours[system["name"]]
-                axes.plot(_thinned(epochs), _thinned(values), color=colour, linestyle=dash_of(place), alpha=0.9)
+                axes.plot(
+                    _thinned(epochs), _thinned(values), color=colour, linestyle=_DASHES[place % len(_DASHES)], alpha=0.9
+                )
                 if kept is not None:
                     axes.plot([epochs[kept]], [values[kept]], "o", color=colour, markersize=3.6, markeredgewidth=0)
         _finish_curves(axes, systems, value, label)
@@ -162,7 +142,7 @@ def curves_figure(
 
 
 def lines_of(system: Mapping[str, Any], value: str) -> list[tuple[list[int], list[float], int | None]]:
-    """(epochs, values, place of the epoch that was kept) of each seed; NaN where an epoch has no value."""
+    """(epochs, values, index of the epoch that was kept) of each seed; NaN for missing values."""
     found = []
     for curve in system.get("curves") or ():
         epochs = [int(record["epoch"]) for record in curve["epochs"]]
@@ -177,7 +157,7 @@ def lines_of(system: Mapping[str, Any], value: str) -> list[tuple[list[int], lis
 
 
 def shared_limits(systems: Sequence[Mapping[str, Any]], value: str) -> tuple[tuple[float, float], int]:
-    """A vertical range for all systems' curves, without the first epochs' lowest tenth, and the last epoch."""
+    """A vertical range for all systems' curves, without the lowest values, and the last epoch."""
     lines = [line for system in systems for line in lines_of(system, value)]
     values = np.array([one for _, values, _ in lines for one in values])
     values = values[np.isfinite(values)]
@@ -189,7 +169,7 @@ def shared_limits(systems: Sequence[Mapping[str, Any]], value: str) -> tuple[tup
 
 
 def _thinned(values: Sequence[float]) -> Sequence[float]:
-    """No more of a long line than can be seen: every second, third, ... value."""
+    """Every n-th value, so that at most `MOST_POINTS` are left."""
     return values[:: -(-len(values) // MOST_POINTS) or 1]
 
 
@@ -208,11 +188,11 @@ def _finish_curves(axes: Axes, systems: Sequence[Mapping[str, Any]], value: str,
 
 
 def transitions_figure(table: TransitionTable) -> Figure:
-    """Heat map of the scores in nats, from the row's tag to the column's; what is forbidden is hatched."""
+    """Heat map of the scores from the row's tag to the column's, in nats; forbidden transitions are hatched."""
     names = [[visible(name, longest=24) for name in side] for side in (table.rows, table.columns)]
     size = 8.5 if table.shown <= 20 else _SMALL
     cell = 0.42 if table.shown <= 7 else 0.22 if table.shown <= 20 else 0.155
-    margin = max(columns(name) for side in names for name in side) * LETTER * size * POINT + 0.12
+    margin = max(display_width(name) for side in names for name in side) * LETTER * size * POINT + 0.12
     side = cell * len(table.rows)
     left, below, right, above = margin + 0.24, 0.1, 0.75, margin + 0.2
     width, height = left + side + right, below + side + above
@@ -236,13 +216,13 @@ def transitions_figure(table: TransitionTable) -> Figure:
 
 
 def cells_box(figure: Figure) -> tuple[float, float, float, float]:
-    """Where a `transitions_figure` has its cells: left, top, width and height as shares of the drawing."""
+    """The area of the cells of a `transitions_figure`: left, top, width and height as shares of the figure."""
     box = figure.axes[0].get_position()
     return box.x0, 1 - box.y1, box.width, box.height
 
 
 def _scale(table: TransitionTable) -> Normalize:
-    """Even about nought, and such that a few extreme scores do not turn all others pale."""
+    """Symmetric about 0; ends at the 98 % quantile, so that a few extreme scores do not make all others pale."""
     finite = np.abs(table.scores[np.isfinite(table.scores)])
     reach = float(np.quantile(finite, 0.98)) if finite.size else 1.0
     return Normalize(-(reach or 1.0), reach or 1.0, clip=True)
@@ -265,7 +245,7 @@ def _cells(axes: Axes, table: TransitionTable, scale: Normalize) -> None:
 
 
 def _luminance(colour: NDArray[np.float64]) -> float:
-    """How light a colour looks, from 0 to 1; linear, by WCAG's weights."""
+    """Relative luminance, 0 to 1, with WCAG's weights."""
     return float(colour[:3] ** 2.2 @ (0.2126, 0.7152, 0.0722))
 
 
@@ -280,22 +260,21 @@ def _scale_bar(axes: Axes, scale: Normalize) -> None:
     axes.set_title("nats", fontsize=_SMALL, color=MUTED, pad=4)
 
 
-def _summary(scores: Mapping[str, Any] | None) -> tuple[float | None, float | None, float | None]:
-    """Mean and both ends of its interval, each None where it is not known."""
-    if scores is None:
-        return None, None, None
-    low, high = scores.get("interval") or (None, None)
-    return number(scores.get("mean")), number(low), number(high)
+def _summary(scores: Mapping[str, Any] | None) -> tuple[float | None, tuple[float, float] | None]:
+    """Mean and interval in percent, each None if unknown."""
+    mean = number((scores or {}).get("mean"))
+    low, high = map(number, (scores or {}).get("interval") or (None, None))
+    return None if mean is None else 100 * mean, None if low is None or high is None else (100 * low, 100 * high)
 
 
 def _lines(name: str) -> list[str]:
-    """A long name over two lines, parted before its head."""
+    """A long name in two lines, split before the head."""
     encoder, plus, head = name.rpartition(" + ")
-    return [encoder, f"+ {head}"] if plus and columns(name) > 26 else [name]
+    return [encoder, f"+ {head}"] if plus and display_width(name) > 26 else [name]
 
 
 def _name(axes: Axes, place: int, lines: Sequence[str]) -> None:
-    """A row's name at its left; each line is a text of its own, so that it ends at the bar in any browser's font."""
+    """A row's name; each line is a text of its own, so that it is right-aligned in any browser's font."""
     for row, line in enumerate(lines):
         axes.annotate(
             line,
@@ -307,13 +286,3 @@ def _name(axes: Axes, place: int, lines: Sequence[str]) -> None:
             parse_math=False,
             annotation_clip=False,
         )
-
-
-def _widen(axes: Axes) -> None:
-    """Leave room at both sides, and show at least one point of a hundred."""
-    low, high = axes.dataLim.intervalx
-    if not np.isfinite([low, high]).all() or low > high:
-        low, high = 0.0, 100.0
-    room = max(0.07 * (high - low), 0.5 - (high - low) / 2, 0.05)
-    axes.set_xlim(low - room, high + room)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))

@@ -1,6 +1,6 @@
-"""The report page: a comparison of systems as one HTML file that asks for nothing from anywhere.
+"""The report page: a comparison of systems as one HTML file that loads nothing.
 
-Jinja2 writes the words, with every value escaped; Matplotlib draws the figures, which stand in the page as SVG.
+Jinja2 writes the text, with every value escaped; Matplotlib draws the figures, which are inline SVG.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
@@ -32,36 +33,33 @@ from structseq.report.figures import (
 from structseq.report.transitions import TransitionTable, table_of
 from structseq.section import dotted
 
-# So many systems share one drawing of learning curves; more get one each
+# More systems than these get a figure of learning curves each
 TOGETHER = 4
-# Transitions and errors are shown of so many systems, the best, so that the page stays small
+# Transitions and errors are shown of the best systems only, up to this number
 MOST_SHOWN = 24
-# Transition matrices of at most so many tags are shown side by side, and all at once
+# Transition matrices with up to this number of tags are shown side by side
 SMALL_MATRIX = 12
-
 SIGNIFICANT = 0.05
 
 
 def write_page(comparison: Mapping[str, Any], path: Path) -> None:
-    """Write the report of ``comparison`` to ``path``: whole or not at all.
-
-    Parameters
-    ----------
-    comparison:
-        As ``comparison.json`` holds it: scores as shares of one; null for what is not known.
-    path:
-        The HTML file; its folder has to be there.
-    """
+    """Write the report of ``comparison`` (the contents of ``comparison.json``) to an HTML file, atomically."""
     write_file(Path(path), page(comparison).encode("utf-8", errors="replace"))
 
 
 def page(comparison: Mapping[str, Any]) -> str:
-    """The report as HTML, self-contained; nothing in the comparison's text can become markup or run."""
-    template = _environment().from_string(_own_file("page.html.j2"))
-    script, style = _own_file("page.js"), _own_file("page.css")
+    """The report as HTML; text from the comparison is escaped everywhere."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    for name in ("percent", "interval", "p_value", "count", "duration", "nats", "plural", "visible", "number"):
+        environment.filters[name] = getattr(wording, name)
+    environment.filters["settings"] = lambda values: ", ".join(f"{name} = {value}" for name, value in _flat(values))
+    folder = resources.files("structseq.report")
+    text, script, style = (
+        folder.joinpath(name).read_text(encoding="utf-8") for name in ("page.html.j2", "page.js", "page.css")
+    )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     systems = ranked(comparison)
-    return template.render(
+    return environment.from_string(text).render(
         comparison=comparison,
         systems=systems,
         judged_on=comparison["judged_on"],
@@ -83,7 +81,7 @@ def page(comparison: Mapping[str, Any]) -> str:
 
 
 def ranked(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The systems, best first by the set they are judged on; those without a score last."""
+    """The systems, best first by the set they are judged on, then those without a score."""
     on = comparison["judged_on"]
 
     def key(system: Mapping[str, Any]) -> float:
@@ -94,34 +92,23 @@ def ranked(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _verdict(systems: Sequence[Mapping[str, Any]]) -> str:
-    """Whether the best is better than the others by more than chance; empty where nothing says so."""
-    found = [wording.number((system.get("against_best") or {}).get("p_holm")) for system in systems]
-    known = [p for p in found if p is not None]
+    """Whether the best is significantly better than the others; empty if there are no p-values."""
+    p_values = (wording.number((system.get("against_best") or {}).get("p_holm")) for system in systems)
+    known = [p for p in p_values if p is not None]
     close, others = sum(p >= SIGNIFICANT for p in known), len(known)
     if not others:
         return ""
     how = f"(paired bootstrap, p after Holm's correction, at {SIGNIFICANT})."
     if close == 0:
         return f"{'The other one is' if others == 1 else f'All the other {others} are'} significantly worse {how}"
+    rivals = f"{close} of the other {others}"
     if close == others:
-        return f"It cannot be told from {'the other one' if others == 1 else f'any of the other {others}'} {how}"
-    return f"It cannot be told from {close} of the other {others} {how}"
-
-
-def _environment() -> Environment:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    for name in ("percent", "interval", "p_value", "count", "duration", "nats", "plural", "visible", "number"):
-        environment.filters[name] = getattr(wording, name)
-    environment.filters["settings"] = lambda values: ", ".join(f"{name} = {value}" for name, value in _flat(values))
-    return environment
-
-
-def _own_file(name: str) -> str:
-    return resources.files("structseq.report").joinpath(name).read_text(encoding="utf-8")
+        rivals = "the other one" if others == 1 else f"any of the other {others}"
+    return f"It is not significantly better than {rivals} {how}"
 
 
 def _facts(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What was compared on what, as (name, value)."""
+    """Data, systems and versions, as (name, value)."""
     corpus = comparison["corpus"]
     for part in ("train", "dev", "test"):
         if corpus.get(part):
@@ -141,81 +128,78 @@ def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _scores(comparison: Mapping[str, Any], systems: Sequence[Mapping[str, Any]]) -> Markup | None:
-    """The bars with their intervals; None where nothing was scored."""
+    """The figure of scores; None without scores."""
     on = comparison["judged_on"]
     scored = [system for system in systems if system.get(on)]
     if not scored:
         return None
-    told = "; ".join(
+    values = "; ".join(
         f"{system['name']} {wording.percent(system[on]['mean'])} ({wording.interval(system[on]['interval'])})"
         for system in scored
     )
-    alt = f"Bars: {comparison['score']} on {on} in percent, mean and 95 % interval. {told}."
+    alt = f"Bars: {comparison['score']} on {on} in percent, mean and 95 % interval. {values}."
     return _svg(scores_figure(scored, on=on, score=comparison["score"]), "scores", alt)
 
 
 def _curves(comparison: Mapping[str, Any], systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Drawings of the learning curves: two of all systems, or one for each of many."""
+    """Figures of learning curves: of score and loss with all systems, or of the score with one system each."""
     drawn = [system for system in systems if lines_of(system, "dev")]
-    label = f"{comparison['score']} on dev, %"
     if not drawn:
         return []
+    label = f"{comparison['score']} on dev, %"
     limits, last = shared_limits(drawn, "dev")
+    curves: list[dict[str, Any]] = []
     if len(drawn) > TOGETHER:
-        return [
-            {
-                "systems": [_swatch(system, [system])],
-                "caption": None,
-                "drawing": _svg(
-                    curves_figure(
-                        [system], value="dev", label="", limits=limits, last=last, reference=drawn[0] if i else None,
-                        size=(2.9, 1.9),
-                    ),
-                    f"curve-{i}",
-                    _told_curves([system], label),
-                ),
-            }
-            for i, system in enumerate(drawn)
-        ]  # fmt: skip
+        for i, system in enumerate(drawn):
+            behind = drawn[0] if i else None
+            figure = curves_figure(
+                [system], value="dev", label="", limits=limits, last=last, reference=behind, size=(2.9, 1.9)
+            )
+            drawing = _svg(figure, f"curve-{i}", _curves_text([system], label))
+            curves.append({"systems": [_swatch(system, [system])], "caption": None, "drawing": drawing})
+        return curves
     key = [_swatch(system, drawn) for system in drawn]
-    dev = curves_figure(drawn, value="dev", label=label, limits=limits, last=last)
-    found = [{"systems": key, "caption": label, "drawing": _svg(dev, "curve-dev", _told_curves(drawn, label))}]
+    figure = curves_figure(drawn, value="dev", label=label, limits=limits, last=last)
+    drawing = _svg(figure, "curve-dev", _curves_text(drawn, label))
+    curves.append({"systems": key, "caption": label, "drawing": drawing})
     if any(lines_of(system, "loss") for system in drawn):
-        loss = curves_figure(drawn, value="loss", label="training loss", last=last)
-        told = "Line chart: the training loss of every system and seed over the epochs."
-        found.append({"systems": key, "caption": "training loss", "drawing": _svg(loss, "curve-loss", told)})
-    return found
+        figure = curves_figure(drawn, value="loss", label="training loss", last=last)
+        alt = "Line chart: the training loss of every system and seed over the epochs."
+        curves.append({"systems": key, "caption": "training loss", "drawing": _svg(figure, "curve-loss", alt)})
+    return curves
 
 
 def _swatch(system: Mapping[str, Any], drawn: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A system as a drawing's key shows it."""
+    """A system in a figure's key."""
     colour = colours_of(drawn)[system["name"]]
     dashes = ("", "10 3", "2.5 2", "10 3 2.5 3")
     place = [other["name"] for other in drawn].index(system["name"])
     return {"name": system["name"], "colour": VARIABLES[colour], "dash": dashes[place % len(dashes)]}
 
 
-def _told_curves(systems: Sequence[Mapping[str, Any]], label: str) -> str:
-    """A line chart in words: where each system began and what it reached."""
-    told = []
+def _curves_text(systems: Sequence[Mapping[str, Any]], label: str) -> str:
+    """A line chart in words: each system's seeds, epochs and best scores."""
+    parts = []
     for system in systems:
         lines = lines_of(system, "dev")
-        best = [max(value for value in values if value == value) for _, values, _ in lines]
+        best = [np.nanmax(values) for _, values, _ in lines]
         epochs = max(epochs[-1] for epochs, _, _ in lines)
-        reached = " and ".join(dict.fromkeys(f"{value:.1f}" for value in (min(best), max(best))))
-        told.append(f"{system['name']}: {wording.plural(len(lines), 'seed')}, {epochs} epochs, best {reached}")
-    return f"Line chart: {label}, over the epochs. {'; '.join(told)}."
+        scores = " and ".join(dict.fromkeys(f"{value:.1f}" for value in (min(best), max(best))))
+        parts.append(f"{system['name']}: {wording.plural(len(lines), 'seed')}, {epochs} epochs, best {scores}")
+    return f"Line chart: {label}, over the epochs. {'; '.join(parts)}."
 
 
 def _transitions(systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The heat map of each system that has transitions, with the pairs worth naming."""
-    having = [system for system in systems if system.get("transitions")][:MOST_SHOWN]
+    """The heat map of each system with transitions, and its strongest and weakest ones."""
     found = []
-    for i, system in enumerate(having):
+    for i, system in enumerate([system for system in systems if system.get("transitions")][:MOST_SHOWN]):
         table = table_of(system["transitions"])
         strongest, weakest = table.extremes(5)
         figure = transitions_figure(table)
-        alt = f"Heat map of the transition scores of {system['name']}. {_told_pairs(strongest, weakest)}"
+        alt = f"Heat map of the transition scores of {system['name']}."
+        for name, pairs in (("Strongest", strongest), ("Weakest", weakest)):
+            texts = [f"{one} to {other} {wording.nats(score)}" for one, other, score in pairs[:3]]
+            alt += f" {name}: {', '.join(texts) or 'none'}."
         found.append(
             {
                 "name": system["name"],
@@ -232,15 +216,8 @@ def _transitions(systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _told_pairs(strongest: Sequence[tuple[str, str, float]], weakest: Sequence[tuple[str, str, float]]) -> str:
-    def told(pairs: Sequence[tuple[str, str, float]]) -> str:
-        return ", ".join(f"{one} to {other} {wording.nats(score)}" for one, other, score in pairs[:3]) or "none"
-
-    return f"Strongest: {told(strongest)}. Weakest: {told(weakest)}."
-
-
 def _cells(table: TransitionTable, box: tuple[float, float, float, float]) -> str:
-    """What the pointer tells over a heat map, as JSON: names, scores, and where the cells are in the drawing."""
+    """For the heat map's tooltips, as JSON: names, scores and the area of the cells."""
     scores = [[None if score != score else round(float(score), 2) for score in row] for row in table.scores]
     rows, columns = ([wording.visible(name, longest=60) for name in side] for side in (table.rows, table.columns))
     return json.dumps(
@@ -251,7 +228,7 @@ def _cells(table: TransitionTable, box: tuple[float, float, float, float]) -> st
 
 
 def _errors(systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each system's most confident wrong answers, the surest first."""
+    """Each system's most confident errors."""
     found: list[dict[str, Any]] = []
     for system in systems:
         if system.get("errors") and len(found) < MOST_SHOWN:
@@ -263,5 +240,5 @@ def _errors(systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _svg(figure: Any, name: str, alt: str) -> Markup:
-    """Safe to stand in the page: ElementTree wrote it, and escaped every text in it."""
+    """An inline figure; ElementTree escapes the text in it."""
     return Markup(inline_svg(figure, name=name, alt=wording.visible(alt, longest=1500)))

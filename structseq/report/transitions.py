@@ -1,4 +1,4 @@
-"""A chain's learned transitions as a table to be drawn: which tags, and which of their scores are worth naming."""
+"""TransitionTable: a chain's learned transitions for a figure, for all tags or the strongest."""
 
 from __future__ import annotations
 
@@ -17,18 +17,10 @@ START, END = "start", "end"
 
 @dataclass(frozen=True, slots=True)
 class TransitionTable:
-    """Scores (rows, columns) in nats of going from a row's tag to a column's; NaN where that is forbidden.
+    """Transition scores between tags.
 
-    The first row is the start of a sentence, the last column its end.
-
-    Attributes
-    ----------
-    rows, columns:
-        Names, START and END among them.
-    scores:
-        (K + 1, K + 1) float64, K the number of tags shown.
-    of:
-        How many tags the model has.
+    ``scores`` (K + 1, K + 1) go from a row's tag to a column's, in nats, NaN if forbidden; K tags of ``of`` are shown.
+    The first row is START, the last column END.
     """
 
     rows: tuple[str, ...]
@@ -38,11 +30,10 @@ class TransitionTable:
 
     @property
     def shown(self) -> int:
-        """How many tags are shown."""
         return len(self.rows) - 1
 
     def extremes(self, most: int) -> tuple[list[tuple[str, str, float]], list[tuple[str, str, float]]]:
-        """The strongest and the weakest pairs (from, to, score), at most ``most`` each and none of them twice."""
+        """The strongest and the weakest pairs (from, to, score), at most ``most`` each, without overlap."""
         places = np.argwhere(np.isfinite(self.scores))
         ordered = sorted(((-self.scores[i, j], int(i), int(j)) for i, j in places))
         found = [(self.rows[i], self.columns[j], float(-score)) for score, i, j in ordered]
@@ -51,10 +42,9 @@ class TransitionTable:
 
 
 def table_of(transitions: Mapping[str, Any], *, most_tags: int = MOST_TAGS) -> TransitionTable:
-    """The tags as the model orders them; where there are more than ``most_tags``, those with the largest scores.
+    """The table of a record's transitions, tags in the model's order.
 
-    A tag's largest score, whatever its sign, is what training moved it to: a tag that was hardly ever seen stays
-    close to nought.
+    Of more than ``most_tags``, those with the largest absolute scores are kept; scores of rare tags stay close to 0.
 
     >>> table = table_of({"tags": ["O", "I-x"], "scores": [[0.5, None], [1, 2]], "start": [0, None], "end": [0, -1]})
     >>> table.rows, table.columns, table.extremes(1)
@@ -77,7 +67,7 @@ def table_of(transitions: Mapping[str, Any], *, most_tags: int = MOST_TAGS) -> T
 
 
 def _numbers(values: Any) -> NDArray[np.float64]:
-    """Of any depth; NaN for null and what is not finite."""
+    """Nested lists as an array; NaN for null and for values that are not finite."""
     if isinstance(values, list | tuple):
         return np.array([_numbers(value) for value in values], dtype=np.float64)
     found = number(values)
@@ -85,7 +75,7 @@ def _numbers(values: Any) -> NDArray[np.float64]:
 
 
 def _strongest(scores: NDArray[np.float64], most: int) -> list[int]:
-    """The ``most`` tags with the largest absolute scores between tags, in their own order."""
+    """Indices of the ``most`` tags with the largest absolute scores between tags, ascending."""
     size = len(scores) - 1
     between = np.abs(np.nan_to_num(scores[1:, :size]))
     strength = [float(max(between[i].max(), between[:, i].max())) for i in range(size)]

@@ -1,4 +1,4 @@
-"""Numbers and foreign text as the page shows them: how many digits, and nothing that a reader cannot see."""
+"""Numbers and text formatted for the report page."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ NOTHING = "–"
 
 
 def number(value: Any) -> float | None:
-    """``value`` where it is a finite number; None for null, NaN, infinity and what is no number at all."""
+    """``value`` as a float if it is a finite number, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) else None
 
 
 def percent(share: Any, *, digits: int = 2, sign: bool = False) -> str:
-    """A share of one in hundredths.
+    """A share of one in percent.
 
     >>> percent(0.95614), percent(-0.0021, sign=True), percent(None)
     ('95.61', '−0.21', '–')
@@ -32,7 +32,7 @@ def percent(share: Any, *, digits: int = 2, sign: bool = False) -> str:
 
 
 def interval(ends: Any) -> str:
-    """The two ends of an interval, in hundredths.
+    """The two ends of an interval, in percent.
 
     >>> interval([0.951, 0.96049])
     '95.10 to 96.05'
@@ -96,8 +96,7 @@ def plural(how_many: int, noun: str) -> str:
 
 
 def visible(text: Any, *, longest: int = 200) -> str:
-    """Foreign text on one line, of bounded length: what has no shape, or would turn its neighbours around, is shown
-    as a replacement character.
+    """Text on one line, at most ``longest`` characters; invisible and direction-changing ones become U+FFFD.
 
     >>> visible("new\\nYork\\u202e"), visible("abcdefgh", longest=5)
     ('new␤York�', 'ab…gh')
@@ -109,10 +108,10 @@ def visible(text: Any, *, longest: int = 200) -> str:
     return f"{shown[: kept - kept // 2]}…{shown[len(shown) - kept // 2 :]}"
 
 
-def columns(text: str) -> float:
-    """How wide ``text`` is drawn, in letters; a Chinese character takes two columns.
+def display_width(text: str) -> int:
+    """Width of ``text`` in columns; a Chinese character takes two.
 
-    >>> columns("B-to"), columns("台北")
+    >>> display_width("B-to"), display_width("台北")
     (4, 4)
     """
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
@@ -123,11 +122,7 @@ def _shape(character: str) -> str:
         return "␤"
     if character == "\t":
         return "␉"
-    # Controls, marks that order text from right to left, halves of a surrogate pair, and what Unicode has not given
-    # a meaning: none may stand in XML, or none can be seen.
+    # Control characters, surrogates, unassigned characters and line separators are invalid in XML or invisible
     hidden = unicodedata.category(character) in ("Cc", "Cs", "Cn", "Zl", "Zp")
-    return (
-        "�"
-        if hidden or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
-        else character
-    )
+    turning = character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
+    return "�" if hidden or turning else character
