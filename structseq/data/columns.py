@@ -291,9 +291,7 @@ def _blocks(lines: Iterator[str], name: str, separator: str, comments: bool) -> 
         yield _block(here, rows, layout, name, number, separator, mark)
 
 
-def _block(
-    here: list[str], rows: list[int], layout: Layout, name: str, last: int, separator: str, mark: str
-) -> Block:
+def _block(here: list[str], rows: list[int], layout: Layout, name: str, last: int, separator: str, mark: str) -> Block:
     """The lines of a block, of which ``last`` is the last one's number, with the rows cut into fields."""
     first = last - len(here) + 1
     fields = layout.split([here[row] for row in rows])

@@ -10,8 +10,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from structseq.data.columns import Block
-from structseq.data.columns import check_columns, write_head
+from structseq.data.columns import Block, check_columns, write_head
 from structseq.data.comments import BLANKS, preamble
 from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from structseq.data.columns import Block
-from structseq.data.columns import Separator, check_columns, read_blocks
+from structseq.data.columns import Block, Separator, check_columns, read_blocks
 from structseq.data.conllu import Field, example_of, read_conllu_blocks, with_field
 from structseq.data.example import Example
 from structseq.data.jsonl import Keys, keys_of

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from structseq.config import Options
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.reading import Corpus
 from structseq.experiment.findings import confident_errors, learned_transitions
 from structseq.files import write_file
 from structseq.inference import Tagger

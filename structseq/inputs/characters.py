@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from structseq import compiling
-from structseq.data.axis_names import Axis, axis_names
+from structseq.data.vocabulary import Axis, axis_names
 from structseq.features.base import FeatureOptions
 from structseq.features.characters import Characters, CharactersOptions
 from structseq.inputs.base import WordFeature

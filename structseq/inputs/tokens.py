@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from structseq.data.axis_names import Axis, axis_names
+from structseq.data.vocabulary import Axis, axis_names
 from structseq.features.affixes import Affixes, AffixOptions
 from structseq.features.base import FeatureOptions
 from structseq.features.vectors import Floats, Vectors

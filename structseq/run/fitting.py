@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from structseq.config import TrainingOptions
-from structseq.data.corpus import Corpus
+from structseq.data.reading import Corpus
 from structseq.errors import TrainingError
 from structseq.model import Model
 from structseq.run.folder import RunFolder

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from structseq.config import Options
-from structseq.data.corpus import Corpus
+from structseq.data.reading import Corpus
 from structseq.errors import ConfigError, StructseqError
 from structseq.gate_activations import mean_gate_activations
 from structseq.model import Model
