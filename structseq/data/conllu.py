@@ -19,16 +19,10 @@ from structseq.errors import ConfigError, DataError
 
 FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
-_FORM = FIELDS.index("form")
-
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One of the ten fields, or one key of ``feats`` or ``misc``.
-
-    ``missing`` is the value of a word that lacks the key: ``O`` in ``misc``, where annotations of spans are kept, and
-    ``_`` in ``feats``.
-    """
+    """One of the ten fields, or one key of ``feats`` or ``misc``."""
 
     name: str
     number: int
@@ -36,11 +30,12 @@ class Field:
 
     @property
     def missing(self) -> str:
+        """The value of a word without the key: ``O`` in ``misc``, which has annotations of spans, ``_`` in ``feats``."""
         return "O" if self.name == "misc" else "_"
 
     @staticmethod
     def of(name: str | int) -> Field:
-        """The field of this name, or of this number from 0; raises `ConfigError` where there is none.
+        """The field of this name, or of this number from 0; raises `ConfigError` for an unknown one.
 
         >>> Field.of("misc:NER")
         Field(name='misc', number=9, key='NER')
@@ -66,7 +61,7 @@ class Field:
         return self.missing
 
     def written(self, old: str, value: str) -> str:
-        """The field's new content where it was ``old``, other keys kept."""
+        """The field's new content in place of ``old``, other keys kept."""
         if not self.key:
             return value
         pairs = [] if old == "_" else old.split("|")
@@ -86,7 +81,7 @@ def read_conllu(
     """Sentences of a CoNLL-U file: words as tokens, ``field`` as tags, further fields as inputs by name.
 
     ``# key = value`` comments become metadata, ``# newdoc`` a document boundary; ``tags=False`` reads no tags. Raises
-    `DataError` with file and line where a line is not of this format, `ConfigError` for a field that there is not.
+    `DataError` with file and line if a line is not of this format, `ConfigError` for an unknown field.
     """
     tag = Field.of(field) if tags else None
     further = {name: Field.of(of) for name, of in check_columns(columns).items()}
@@ -96,7 +91,7 @@ def read_conllu(
 
 def example_of(block: Block, tag: Field | None, columns: Mapping[str, Field]) -> Example:
     """A block of `read_conllu_blocks` as an `Example`."""
-    inputs = {"tokens": block.column(_FORM)}
+    inputs = {"tokens": block.column(FIELDS.index("form"))}
     for name, field in columns.items():
         inputs[name] = tuple([field.read(row) for row in block.fields])
     targets = {} if tag is None else {"tags": tuple([tag.read(row) for row in block.fields])}
@@ -112,10 +107,10 @@ def with_field(block: Block, field: Field, values: Sequence[str]) -> str:
 
 
 def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[Block]:
-    """A CoNLL-U file, sentence by sentence, with nothing lost; the rows of a block are its words.
+    """A CoNLL-U file as `Block`s; the texts of all blocks, joined, are the file, and the rows of a block are its words.
 
-    Raises `DataError` with file and line where a row has not ten fields, none empty, and where word numbers do not run
-    from 1; with the file where it holds no word.
+    Raises `DataError` with file and line if a row has not ten fields, none empty, or if word numbers do not run from 1;
+    with the file if it has no word.
     """
     name = name_of(source)
     here: list[str] = []
@@ -148,27 +143,20 @@ def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[B
 
 def _word(line: str, expected: int, name: str, number: int) -> list[str] | None:
     """The fields of the ``expected``-th word; None for a multiword token and an empty node."""
-    row = _row(line, name, number)
-    if row[0].isdecimal() and row[0] != str(expected):
-        message = f"expected word {expected} of the sentence, found {row[0][:20]}; a blank line ends a sentence"
-        raise DataError(message, file=name, line=number)
-    return row if row[0].isdecimal() else None
-
-
-def _row(line: str, name: str, number: int) -> list[str]:
     row = line.rstrip("\r\n").split("\t")
+    first, _, second = row[0].replace("-", ".").partition(".")
     if len(row) != len(FIELDS):
         found = f"{len(row)} in {line.strip(BLANKS)[:60]!r}"
         message = f"expected {len(FIELDS)} columns separated by tabs, found {found}; read other files as columns"
-        raise DataError(message, file=name, line=number)
-    if "" in row:
+    elif "" in row:
         message = f"expected a value or '_' for {FIELDS[row.index('')]}, found an empty field"
-        raise DataError(message, file=name, line=number)
-    first, _, second = row[0].replace("-", ".").partition(".")
-    if not (first.isdecimal() and (second.isdecimal() or row[0] == first)):
+    elif not (first.isdecimal() and (second.isdecimal() or row[0] == first)):
         message = f"expected a number such as 1, 1-2 or 1.1 as id, found {row[0][:60]!r}"
-        raise DataError(message, file=name, line=number)
-    return row
+    elif row[0].isdecimal() and row[0] != str(expected):
+        message = f"expected word {expected} of the sentence, found {row[0][:20]}; a blank line ends a sentence"
+    else:
+        return row if row[0].isdecimal() else None
+    raise DataError(message, file=name, line=number)
 
 
 def write_conllu(
@@ -181,31 +169,30 @@ def write_conllu(
 ) -> None:
     """Examples as CoNLL-U: the tags in ``field``, further inputs in the fields that ``columns`` names, ``_`` elsewhere.
 
-    Raises `DataError`, and leaves no file behind, for what the format cannot hold: a sentence without tokens, a further
-    input without a field, a tab or line end in a token, ``|`` in a key's value.
+    Raises `DataError`, and writes no file, for what the format cannot hold: a sentence without tokens, a further input
+    without a field, a tab or line end in a token, ``|`` in a key's value.
     """
     places = {"tags": Field.of(field), **{name: Field.of(of) for name, of in (columns or {}).items()}}
     limits = FormatLimits("CoNLL-U", name_of(target), empty_sentences=False, blanks_in_metadata=False)
     with writing(target, encoding=encoding) as file:
         for example in examples:
             names = limits.check(example)
-            without = [name for name in names if name not in ("tokens", *places)]
-            if without:
+            if without := [name for name in names if name not in ("tokens", *places)]:
                 raise limits.refusal(example, f"the input {without[0]!r} without a field for it (columns=...)")
             head = write_head(example, limits, boundary="# newdoc\n")
             file.write("".join([*head, *_rows(example, places, limits)]))
 
 
 def _rows(example: Example, places: Mapping[str, Field], limits: FormatLimits) -> Iterator[str]:
-    given = {**example.inputs, **example.targets}
-    for name, column in given.items():
+    columns = {**example.inputs, **example.targets}
+    for name, column in columns.items():
         bad = "\t\r\n|" if name != "tokens" and places[name].key else "\t\r\n"
         for value in column:
             if not value or value != value.strip(" ") or not frozenset(bad).isdisjoint(value):
                 raise limits.refusal(example, f"the value {value[:60]!r} in {name}")
     for i, token in enumerate(example.tokens):
         row = [str(i + 1), token, *["_"] * (len(FIELDS) - 2)]
-        for name, column in given.items():
+        for name, column in columns.items():
             if name != "tokens":
                 row[places[name].number] = places[name].written(row[places[name].number], column[i])
         yield "\t".join(row) + "\n"

@@ -1,4 +1,4 @@
-"""Example: one input, its target, and where it came from."""
+"""Example: one input sequence, its answers, and where it is from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from structseq.errors import DataError
 
-# Where an answer that is missing could stand
+# What to do about a missing answer
 _TAGGED = (
     "read a file that has them: columns with a tag column, CoNLL-U, JSON lines with tags or spans, or seq.in beside "
     "seq.out (files of pairs and of labelled texts have none: head.type=generate or classify learns from them)"
@@ -27,18 +27,17 @@ class Example:
     Attributes
     ----------
     inputs:
-        What is known of each step, by name, all of one length L: ``"tokens"`` (strings), and further columns of a
-        file (part of speech, gazetteer flags) under the names the user gave them; or ``"frames"``, a float array
-        (L, F), as of a recording.
+        The inputs of each step, by name, all of one length L: ``"tokens"`` (strings), and further columns of a file
+        (part of speech, gazetteer flags) under the user's names; or ``"frames"``, a float array (L, F).
     targets:
-        Answers by name: ``"tags"`` (L strings), ``"label"`` (one, of the whole sequence), ``"target"`` (strings, as
-        many as there are: what was said in a recording, the other side of a pair). Empty when unknown.
+        Answers by name: ``"tags"`` (L strings), ``"label"`` (one, of the whole sequence), ``"target"`` (any number of
+        strings: a transcript, the other side of a pair). Empty if unknown.
     source:
-        ``file:line`` of the first token (or of the record), for messages; empty when made from Python.
+        ``file:line`` of the first token (or of the record), for messages; empty for examples made in Python.
     metadata:
-        The ``# key = value`` lines that stood before the sentence, in their order.
+        The ``# key = value`` lines before the sentence, in their order.
     starts_document:
-        Whether a document boundary (``-DOCSTART-``, ``# newdoc``) stands before this sentence.
+        Whether a document boundary (``-DOCSTART-``, ``# newdoc``) precedes the sentence.
     """
 
     inputs: Mapping[str, Any]
@@ -49,7 +48,7 @@ class Example:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """Its tokens; raises `DataError` when it is made of frames."""
+        """Its tokens; raises `DataError` if it is made of frames."""
         try:
             tokens: tuple[str, ...] = self.inputs["tokens"]
         except KeyError:
@@ -58,7 +57,7 @@ class Example:
 
     @property
     def frames(self) -> Any:
-        """(L, F) its frames; raises `DataError` when it is made of tokens."""
+        """(L, F) its frames; raises `DataError` if it is made of tokens."""
         try:
             return self.inputs["frames"]
         except KeyError:
@@ -66,18 +65,18 @@ class Example:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The gold tags; raises `DataError` when the example has none."""
+        """The gold tags; raises `DataError` if the example has none."""
         return self._target("tags", _SEGMENTS if "frames" in self.inputs else _TAGGED)
 
     @property
     def label(self) -> str:
-        """The gold label of the whole sequence; raises `DataError` when the example has none."""
+        """The gold label of the whole sequence; raises `DataError` if the example has none."""
         label: str = self._target("label", "say where it stands with data.label")
         return label
 
     @property
     def target(self) -> tuple[str, ...]:
-        """The gold answer that is a sequence of its own; raises `DataError` when the example has none."""
+        """The gold output sequence; raises `DataError` if the example has none."""
         return self._target("target", _PAIRS)
 
     def _target(self, name: str, advice: str) -> Any:
@@ -105,22 +104,19 @@ class Example:
 
     @staticmethod
     def of(tokens: Sequence[str], tags: Sequence[str] | None = None, **inputs: Sequence[str]) -> Example:
-        """An example made from Python: tokens, optional gold tags, further columns by name.
+        """An example made in Python: tokens, optional gold tags, further columns by name.
 
         >>> Example.of(["to", "Taipei"], ["O", "B-city"]).tags
         ('O', 'B-city')
         """
         columns = {"tokens": tuple(tokens), **{name: tuple(column) for name, column in inputs.items()}}
-        length = len(columns["tokens"])
         answers = {} if tags is None else {"tags": tuple(tags)}
-        for name, column in {**columns, **answers}.items():
-            if len(column) != length:
-                raise DataError(f"expected {length} {name}, one for each token, found {len(column)}")
+        check_lengths({**columns, **answers})
         return Example(columns, answers)
 
     @staticmethod
     def of_frames(frames: Any, tags: Sequence[str] | None = None, *, target: Sequence[str] | None = None) -> Example:
-        """An example of numbers made from Python: frames (L, F), optional gold tags for each, or a target sequence.
+        """An example made in Python: frames (L, F), optional gold tags for each, or a target sequence.
 
         >>> len(Example.of_frames([[0.1, 0.2], [0.3, 0.4]], target=["seven"]))
         2
@@ -139,7 +135,14 @@ class Example:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Also of arrays."""
     if hasattr(one, "shape") and hasattr(other, "shape"):
         return one.shape == other.shape and bool((one == other).all())
     return bool(type(one) is type(other) and one == other)
+
+
+def check_lengths(columns: Mapping[str, Sequence[str]]) -> None:
+    """Raises `DataError` if a column is not as long as ``"tokens"``."""
+    length = len(columns["tokens"])
+    for name, column in columns.items():
+        if len(column) != length:
+            raise DataError(f"expected {length} {name}, one for each token, found {len(column)}")

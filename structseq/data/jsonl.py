@@ -1,10 +1,10 @@
-"""JSON lines: one object a line, with tokens and tags, or with a text and the spans of characters that are something.
+"""JSON lines: one object a line, with tokens and tags, or with a text and labelled spans of characters.
 
     {"tokens": ["to", "Taipei"], "tags": ["O", "B-city"]}                       also "words", "ner_tags"
     {"text": "to Taipei", "spans": [[3, 9, "city"]]}                            also "entities", "label", "labels"
     {"text": "to Taipei", "spans": [{"start": 3, "end": 9, "label": "city"}]}   also "start_offset", "end_offset"
 
-Other keys with a string become metadata, lists as long as the tokens can be inputs by name, the rest stays in the file.
+Other keys with a string become metadata; lists of one string for each token can be inputs by name.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 from structseq.data.charspans import POLICIES, CharSpan, Misaligned, align
 from structseq.data.columns import check_columns
-from structseq.data.example import Example
+from structseq.data.example import Example, check_lengths
 from structseq.data.format_limits import JSON_LINE, FormatLimits
 from structseq.data.record import Record, read_records
 from structseq.data.textfile import Source, Target, name_of, writing
-from structseq.data.tokenizer import Tokenizer, tokenizer_of
+from structseq.data.tokenizer import Tokenizer, texts_of, tokenizer_of
 from structseq.errors import ConfigError, DataError
 from structseq.spans import Scheme, scheme_of
 
@@ -28,25 +28,23 @@ TOKEN_KEYS = ("tokens", "words")
 TAG_KEYS = ("tags", "ner_tags")
 SPAN_KEYS = ("spans", "entities", "label", "labels")
 
-_START_KEYS = ("start", "start_offset")
-_END_KEYS = ("end", "end_offset")
 _RESERVED = frozenset((*TOKEN_KEYS, *TAG_KEYS, "starts_document"))
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Which keys of a record mean what.
+    """How a record becomes an example.
 
     Attributes
     ----------
     tokenizer, scheme, misaligned:
-        How a text is cut, how its spans become tags, and what becomes of spans that do not meet its tokens.
+        How a text is cut, how its spans become tags, and the policy (see `align`) for spans that cut a token.
     token_key, tag_key, text_key, span_key:
         Names of keys; None: whichever of the usual names the record has.
     columns:
-        Further inputs, their name here to their key in the record.
+        Further inputs: their name to their key in the record.
     tags:
-        Whether tags and spans are read at all.
+        Whether tags and spans are read.
     """
 
     tokenizer: Tokenizer
@@ -67,11 +65,11 @@ class Keys:
             raise DataError(error.message, file=record.file, line=record.line) from None
 
     def token_key_of(self, values: Mapping[str, Any]) -> str | None:
-        """The key of the tokens; None where the record has a text instead."""
+        """The key of the tokens; None if the record has a text instead."""
         return _key(values, self.token_key, TOKEN_KEYS)
 
     def tag_key_of(self, values: Mapping[str, Any]) -> str | None:
-        """The key of the tags; None where there are none."""
+        """The key of the tags; None if there are none."""
         return _key(values, self.tag_key, TAG_KEYS)
 
     def _example(self, record: Record) -> Example:
@@ -91,14 +89,14 @@ class Keys:
             raise DataError(f"expected a record with {known}, found {_listed(values)}")
         for name, key in self.columns.items():
             inputs[name] = _strings(values, key)
-        _check_lengths({**inputs, **targets})
+        check_lengths({**inputs, **targets})
         metadata = {key: v for key, v in values.items() if isinstance(v, str) and key not in used}
         return Example(inputs, targets, record.source, metadata, values.get("starts_document") is True)
 
     def _from_text(self, values: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
         text = values[self.text_key]
         tokens = self.tokenizer(text)
-        inputs = {"tokens": tuple([token.text for token in tokens])}
+        inputs = {"tokens": texts_of(tokens)}
         key = _key(values, self.span_key, SPAN_KEYS) if self.tags else None
         if key is None:
             return inputs, {}
@@ -122,9 +120,9 @@ def read_jsonl(
     misaligned: Misaligned = "error",
     encoding: str = "utf-8",
 ) -> Iterator[Example]:
-    """Records of a JSON-lines file as examples; the parameters are told in `Keys`, blank lines are passed over.
+    """Records of a JSON-lines file as examples; `Keys` has the parameters. Blank lines are skipped.
 
-    The text that tokens were cut from stays in the metadata. Raises `DataError` with file and line for what is no JSON
+    The text of the tokens is kept in the metadata. Raises `DataError` with file and line for a line that is no JSON
     object, has neither tokens nor a text, or has lists of unequal length; for spans as `align` does.
     """
     keys = keys_of(
@@ -165,8 +163,8 @@ def write_jsonl(
     """Examples as JSON lines, with tokens and tags, or (``layout="spans"``) with a text and spans of characters.
 
     The text is that of the metadata, or the tokens joined by spaces; the tokenizer must cut it into the same tokens
-    again. Raises `DataError`, and leaves no file behind, for what cannot be read back: metadata under the name of a
-    column, tokens that the tokenizer does not give back, tags that are not the scheme's own.
+    again. Raises `DataError`, and writes no file, for what cannot be read back: metadata under the name of a column,
+    tokens that the tokenizer does not cut from the text, tags that are not the scheme's own.
     """
     if layout not in ("tokens", "spans"):
         raise ConfigError(f"unknown layout {layout!r}; use 'tokens' or 'spans'")
@@ -175,11 +173,9 @@ def write_jsonl(
     with writing(target, encoding=encoding) as file:
         for example in examples:
             limits.check(example, alike=False)
-            content: dict[str, Any]
+            content = {**example.inputs, **example.targets}
             if layout == "spans":
                 content = _text_record(example, cut, named, limits)
-            else:
-                content = {**example.inputs, **example.targets}
             for key, value in example.metadata.items():
                 if key in _RESERVED or (key in content and content[key] != value):
                     raise limits.refusal(example, f"metadata under the key {key!r}")
@@ -192,7 +188,7 @@ def write_jsonl(
 def _text_record(example: Example, cut: Tokenizer, scheme: Scheme, limits: FormatLimits) -> dict[str, Any]:
     text = example.metadata.get("text", " ".join(example.tokens))
     tokens = cut(text)
-    if [token.text for token in tokens] != list(example.tokens):
+    if texts_of(tokens) != example.tokens:
         raise limits.refusal(example, f"tokens that the tokenizer does not cut from {text[:60]!r}")
     if "tags" not in example.targets:
         return {"text": text}
@@ -202,15 +198,8 @@ def _text_record(example: Example, cut: Tokenizer, scheme: Scheme, limits: Forma
     return {"text": text, "spans": [[tokens[s.start].start, tokens[s.end - 1].end, s.label] for s in spans]}
 
 
-def _check_lengths(columns: Mapping[str, tuple[str, ...]]) -> None:
-    length = len(columns["tokens"])
-    for name, column in columns.items():
-        if len(column) != length:
-            raise DataError(f"expected {length} {name}, one for each token, found {len(column)}")
-
-
 def _key(values: Mapping[str, Any], named: str | None, usual: tuple[str, ...]) -> str | None:
-    """The key that is named, which must be there, or whichever of the usual ones holds a list."""
+    """The key ``named``, which must be there, or the first of the usual ones with a list."""
     if named is not None:
         if named not in values:
             raise DataError(f"expected the key {named!r}, found {_listed(values)}")
@@ -239,8 +228,7 @@ def _span(item: Any) -> CharSpan:
     if isinstance(item, list) and len(item) == 3:
         start, end, label = item
     elif isinstance(item, dict):
-        start = next((item[key] for key in _START_KEYS if key in item), None)
-        end = next((item[key] for key in _END_KEYS if key in item), None)
+        start, end = (item.get(side, item.get(f"{side}_offset")) for side in ("start", "end"))
         label = item.get("label")
     whole = type(start) is int and type(end) is int
     if not whole or not isinstance(label, str) or not label:

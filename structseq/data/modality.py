@@ -11,15 +11,7 @@ from structseq.data.options import DataOptions
 
 
 class Modality(ABC):
-    """What the steps of a sequence are, and everything that follows from it for a corpus.
-
-    Attributes
-    ----------
-    name:
-        Of the steps: ``"tokens"`` or ``"frames"``.
-    sequences, single:
-        What messages call sequences of them, and one.
-    """
+    """Tokens or frames (``name``); ``sequences`` and ``single`` are the words for sequences of them in messages."""
 
     name: ClassVar[str]
     sequences: ClassVar[str]
@@ -27,29 +19,27 @@ class Modality(ABC):
 
     @abstractmethod
     def steps(self, example: Example) -> Any:
-        """The example's steps; raises `DataError`, with where it is from, if it is made of others."""
+        """The example's steps; raises `DataError`, with its source, if it is made of others."""
 
     @abstractmethod
     def words(self, example: Example) -> tuple[str, ...]:
-        """What a report calls the steps: the tokens, or the frames' numbers."""
+        """The steps' names in a report: the tokens, or the frames' numbers."""
 
     @abstractmethod
     def input_options(self, data: DataOptions) -> dict[str, Any]:
-        """The options, by name, that decide what the steps of a file are: part of a trained model."""
+        """The options, by name, that decide what the steps of a file are; they are saved with a model."""
 
     def check(self, examples: Iterable[Example]) -> None:
-        """Raise `DataError` at the first example that is made of other steps."""
+        """Raises `DataError` for the first example that is made of other steps."""
         for example in examples:
             self.steps(example)
 
     def described(self, examples: Sequence[Example]) -> str:
-        """How many sequences and steps there are, for a message."""
+        """The numbers of sequences and steps, for a message."""
         return f"{len(examples)} {self.sequences}, {sum(map(len, examples))} {self.name}"
 
 
 class Tokens(Modality):
-    """Texts."""
-
     name, sequences, single = "tokens", "sentences", "sentence"
 
     def input_options(self, data: DataOptions) -> dict[str, Any]:
@@ -63,8 +53,6 @@ class Tokens(Modality):
 
 
 class Frames(Modality):
-    """Recordings, or other sequences of numbers."""
-
     name, sequences, single = "frames", "recordings", "sequence"
 
     def input_options(self, data: DataOptions) -> dict[str, Any]:
@@ -82,6 +70,6 @@ TOKENS, FRAMES = Tokens(), Frames()
 
 
 def modality_of(examples: Iterable[Example]) -> Modality:
-    """The modality of a corpus: that of its first example; tokens where it is empty."""
+    """The modality of a corpus: that of its first example; tokens if it is empty."""
     first = next(iter(examples), None)
     return FRAMES if first is not None and "frames" in first.inputs else TOKENS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from structseq.data.columns import Block, Separator, check_columns, read_blocks
+from structseq.data.columns import Separator, check_columns, read_blocks
 from structseq.data.conllu import Field, example_of, read_conllu_blocks, with_field
 from structseq.data.example import Example
 from structseq.data.jsonl import Keys, keys_of
@@ -20,14 +20,14 @@ Tags = Sequence[str]
 
 @dataclass(frozen=True, slots=True)
 class VerbatimBlock:
-    """One sentence, or what stands between two; the texts of all blocks, joined, are the file.
+    """One sentence, or the lines between two; the texts of all blocks, joined, are the file.
 
     Attributes
     ----------
     text:
         The block as the file has it.
     example:
-        What it says; None where it holds no sentence (trailing comments, blank lines).
+        The sentence in it; None if it has none (trailing comments, blank lines).
     append:
         Tags to the text with them added: a last column, a key ``predicted_tags``, a ``Predicted=`` in CoNLL-U's misc.
     retag:
@@ -58,12 +58,8 @@ def of_columns(
     further, gold = check_columns(columns), tag_column if tags else None
     for block in read_blocks(source, encoding=encoding, separator=separator, comments=comments):
         example = block.example(token_column, gold, further) if block.rows else None
-        retag = partial(_retag_block, block, -1 if tag_column is None else tag_column)
+        retag = partial(block.replace, -1 if tag_column is None else tag_column)
         yield VerbatimBlock(block.text, example, block.append, retag, block.line_of)
-
-
-def _retag_block(block: Block, column: int, tags: Tags) -> str:
-    return block.replace(column, tags)
 
 
 def of_conllu(
@@ -80,12 +76,8 @@ def of_conllu(
     predicted = Field.of("misc:Predicted")
     for block in read_conllu_blocks(source, encoding=encoding):
         example = example_of(block, gold if tags else None, further) if block.rows else None
-        append, retag = (partial(_rewrite_field, block, into) for into in (predicted, gold))
+        append, retag = (partial(with_field, block, into) for into in (predicted, gold))
         yield VerbatimBlock(block.text, example, append, retag, block.line_of)
-
-
-def _rewrite_field(block: Block, field: Field, tags: Tags) -> str:
-    return with_field(block, field, tags)
 
 
 def of_jsonl(source: Source, *, encoding: str = "utf-8", **options: Any) -> Iterator[VerbatimBlock]:
@@ -98,7 +90,7 @@ def of_jsonl(source: Source, *, encoding: str = "utf-8", **options: Any) -> Iter
 
 
 def _append_to_record(record: Record, keys: Keys, tags: Tags) -> str:
-    """A text gets its tokens too, without which the tags would mean nothing."""
+    """A record with a text also gets its tokens, which the tags are of."""
     values = record.values or {}
     text = values and keys.token_key_of(values) is None
     tokens = {"tokens": list(keys.example(record).tokens)} if text else {}
