@@ -188,7 +188,7 @@ def write_jsonl(
 def _text_record(example: Example, cut: Tokenizer, scheme: Scheme, limits: FormatLimits) -> dict[str, Any]:
     text = example.metadata.get("text", " ".join(example.tokens))
     tokens = cut(text)
-    if texts_of(tokens) != example.tokens:
+    if texts_of(tokens) != tuple(example.tokens):
         raise limits.refusal(example, f"tokens that the tokenizer does not cut from {text[:60]!r}")
     if "tags" not in example.targets:
         return {"text": text}

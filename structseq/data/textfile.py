@@ -7,7 +7,7 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -107,6 +107,12 @@ def text_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
     """The lines without their endings and the byte order mark; raises as `read_lines` does."""
     for number, line in enumerate(read_lines(source, encoding=encoding)):
         yield line.rstrip("\r\n").removeprefix(BOM if number == 0 else "")
+
+
+def header_names(line: str, known: Collection[str]) -> tuple[str, ...]:
+    """The fields of a line between tabs; those in ``known``, in any case, in lower case."""
+    fields = line.rstrip("\r\n").split("\t")
+    return tuple([field.lower() if field.lower() in known else field for field in fields])
 
 
 def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
