@@ -30,7 +30,7 @@ class Field:
 
     @property
     def missing(self) -> str:
-        """The value of a word without the key: ``O`` in ``misc``, which has annotations of spans, ``_`` in ``feats``."""
+        """The value of a word without the key: ``O`` in ``misc``, for annotations of spans, ``_`` in ``feats``."""
         return "O" if self.name == "misc" else "_"
 
     @staticmethod

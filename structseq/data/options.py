@@ -38,7 +38,7 @@ class DataOptions(Section):
     columns: dict[str, Whole | str] = Field(
         {}, description="further inputs: name = column number, CoNLL-U field or JSON key"
     )
-    separator: Literal["auto", "tab", "space"] = Field("auto", description="what separates the columns of a column file")
+    separator: Literal["auto", "tab", "space"] = Field("auto", description="separator of a column file")
     encoding: str = Field("utf-8", description="encoding of the files")
     label: str = Field(
         "label", description="where a sentence's label is: a `# key = value` line, a JSON key or a header's column"

@@ -18,7 +18,7 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Line number ``line``, from 1, of ``file``: its ``text`` with its ending, and its object, None for a blank line."""
+    """Line ``line``, from 1, of ``file``: its ``text`` with its ending, and its object, or None for a blank line."""
 
     text: str
     values: Mapping[str, Any] | None

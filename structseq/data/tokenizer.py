@@ -57,7 +57,7 @@ def tokenizer_of(name: str) -> Tokenizer:
 
 
 def words(text: str) -> list[Token]:
-    """Words, numbers and punctuation marks of any script; ideographs and kana one by one. See the module's docstring."""
+    """Words, numbers and punctuation marks of any script; ideographs and kana one by one. See the module."""
     classes = text.translate(_CLASSES)
     if _MAY_BE_SPECIAL.search(text):
         parts, done = [], 0

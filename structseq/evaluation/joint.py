@@ -14,8 +14,7 @@ from structseq.evaluation.intervals import LEVEL, resample
 from structseq.evaluation.matching import TagRows
 from structseq.evaluation.report import Report
 from structseq.evaluation.scores import ratio
-from structseq.spans.names import PLAIN
-from structseq.spans.schemes import Scheme
+from structseq.spans.schemes import PLAIN, Scheme
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""The one rule by which tags are read as spans, and what each family of tag schemes writes at a span's two ends.
+"""The rule by which tags are read as spans, and the letters that each scheme writes at a span's two ends.
 
-Every scheme is read by the rule of conlleval (Tjong Kim Sang and Buchholz 2000) with S as seqeval adds it: a tag goes
-on with the entity before it when both are of one type, the earlier letter is B or I and the later is I or E; anything
-else that is not O opens an entity. The families differ in which letter they *write* where an entity opens and closes
-(Ramshaw and Marcus 1995 for IOB1; Tjong Kim Sang and Veenstra 1999 for IOB2, IOE1 and IOE2), and that is all the
-tables below say. Letters here are those of BIOES; a spelling's own are mapped to them. A sequence's edge counts as O.
+Every scheme is read by the rule of conlleval (Tjong Kim Sang and Buchholz 2000) with S as in seqeval: a tag continues
+the entity before it if both are of one type, the earlier letter is B or I and the later is I or E; any other tag but O
+opens an entity. The families differ in the letters that they *write* where an entity opens and closes (Ramshaw and
+Marcus 1995 for IOB1; Tjong Kim Sang and Veenstra 1999 for IOB2, IOE1 and IOE2). Letters here are those of BIOES, to
+which other spellings are mapped. The edges of a sequence count as O.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LETTERS = "OBIES"
 
 @dataclass(frozen=True, order=True, slots=True)
 class Span:
-    """Tokens ``start`` to ``end`` (half-open) of one sequence, read as one entity of type ``label``."""
+    """An entity of type ``label``: tokens ``start`` to ``end`` (half-open) of one sequence."""
 
     start: int
     end: int
@@ -38,7 +38,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Legal:
-    """Which of K tags may start, follow each other (``transitions[from, to]``) and end; (K,), (K, K), (K,) booleans."""
+    """Which of K tags may start, follow each other (``transitions[from, to]``) and end: (K,), (K, K), (K,) booleans."""
 
     start: Mask
     transitions: Mask
@@ -46,11 +46,11 @@ class Legal:
 
 
 class Edges(NamedTuple):
-    """The edges of a path through K tags along which one entity type is opened, continued and closed.
+    """The transitions among K tags that open, continue and close an entity of one type, as booleans.
 
-    A sequence contains the entity (i, j, label) exactly when it opens at i (``first[tag]`` when i = 0, else
-    ``begins[tag before, tag]``), continues at every i + 1 .. j - 1 (``continues[tag before, tag]``) and closes after
-    j - 1 (``last[tag]`` when j = L, else ``ends[tag, tag after]``). This holds on illegal sequences too.
+    A sequence contains the entity (i, j, label) exactly if it opens at i (``first[tag]`` if i = 0, else ``begins[tag
+    before, tag]``), continues at every i + 1 .. j - 1 (``continues[tag before, tag]``) and closes after j - 1
+    (``last[tag]`` if j = L, else ``ends[tag, tag after]``). This also holds for illegal sequences.
     """
 
     first: Mask
@@ -62,7 +62,7 @@ class Edges(NamedTuple):
 
 @lru_cache(maxsize=65536)
 def split_tag(tag: str) -> tuple[str, str]:
-    """Letter and type of a tag, cut at the first hyphen; what is not ``X`` or ``X-type`` comes back whole.
+    """Letter and type of a tag, cut at the first hyphen; a tag that is not ``X`` or ``X-type`` is returned whole.
 
     >>> split_tag("B-PER"), split_tag("B-a-b"), split_tag("I"), split_tag("O"), split_tag("B-"), split_tag("O-x")
     (('B', 'PER'), ('B', 'a-b'), ('I', ''), ('O', ''), ('B-', ''), ('O-x', ''))
@@ -74,7 +74,7 @@ def split_tag(tag: str) -> tuple[str, str]:
 
 
 # May `letter` open an entity after the letter `before`; may `letter` close one before the letter `after`?
-# `same`: both tags are of one type. Letters are those of BIOES; a spelling's own letters are mapped to them.
+# `same`: both tags are of one type
 Rule = Callable[[str, str, bool], bool]
 OPENS: Mapping[str, Rule] = {
     "IO": lambda before, letter, same: True,
@@ -94,14 +94,13 @@ CLOSES: Mapping[str, Rule] = {
 }
 
 
-def joins(before: str, letter: str, same: bool) -> bool:
-    """Whether the tag goes on with the entity of the tag before it."""
-    return same and before in "BI" and letter in "IE"
+# Letters of two neighbours of one type that are one entity
+_JOINED = frozenset({("B", "I"), ("B", "E"), ("I", "I"), ("I", "E")})
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """A family's rules as (5, 5, 2) booleans over the letters O B I E S of two neighbours and "of one type"."""
+    """A family's rules as (5, 5, 2) booleans: letters O B I E S of two neighbours, and whether they are of one type."""
 
     joins: Mask
     opens: Mask
@@ -111,17 +110,14 @@ class Tables:
 
 @cache
 def tables_of(family: str) -> Tables:
-    def table(rule: Rule) -> Mask:
-        return np.array([[[rule(a, b, same) for same in (False, True)] for b in LETTERS] for a in LETTERS])
-
-    goes_on, opens, closes = table(joins), table(OPENS[family]), table(CLOSES[family])
-    # O neither opens nor closes anything: nothing is asked of it
-    shut = closes.copy()
-    shut[0] = True
-    legal = opens.copy()
-    legal[:, 0] = True
-    legal = goes_on | (shut & legal)
-    return Tables(goes_on, opens, closes, legal)
+    rules: tuple[Rule, ...] = (lambda a, b, same: same and (a, b) in _JOINED, OPENS[family], CLOSES[family])
+    joins, opens, closes = (
+        np.array([[[rule(a, b, same) for same in (False, True)] for b in LETTERS] for a in LETTERS]) for rule in rules
+    )
+    # O neither opens nor closes an entity
+    may_open, may_close = opens.copy(), closes.copy()
+    may_open[:, 0] = may_close[0] = True
+    return Tables(joins, opens, closes, joins | (may_close & may_open))
 
 
 def spans_of(parts: Sequence[tuple[str, str]]) -> list[Span]:
@@ -129,7 +125,7 @@ def spans_of(parts: Sequence[tuple[str, str]]) -> list[Span]:
     spans: list[Span] = []
     start, kind, before = 0, "", "O"
     for position, (letter, label) in enumerate(parts):
-        if not joins(before, letter, label == kind):
+        if label != kind or (before, letter) not in _JOINED:
             if before != "O":
                 spans.append(Span(start, position, kind))
             start, kind = position, label
@@ -140,7 +136,7 @@ def spans_of(parts: Sequence[tuple[str, str]]) -> list[Span]:
 
 
 def needed_letters(family: str, seen: set[str], *, lone: bool) -> set[str]:
-    """The letters of one type that keep those seen on legal paths; ``lone``: there is no O to fill a sequence with."""
+    """The letters of one type that keep those seen on legal paths; ``lone``: no O can fill a sequence."""
     needed = set(seen)
     if family == "BIO":
         needed |= {"B"}
