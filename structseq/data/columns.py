@@ -29,39 +29,18 @@ _COMMAS = "commas are not read as separators: write tabs in their place"
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One sentence of a column file with every line around it; the texts of all blocks, joined, are the file.
+    """One sentence of a column file with every line around it; the texts of all blocks, joined, are the file."""
 
-    Attributes
-    ----------
-    lines:
-        Every line with its ending: blank lines, comments and a document boundary before the rows, the rows with any
-        comments between them, and the blank line that ends the sentence.
-    rows:
-        ``lines[rows[i]]`` is the row of token i. Empty in the last block of a file that ends in comments.
-    fields:
-        ``fields[i][n]`` is column n of token i; all rows have the same number of columns.
-    separator:
-        Tab (one tab, one separator; fields may be empty) or a space (any run of spaces and tabs).
-    spaces:
-        Whether spaces belong to the fields (``separator="tab"``).
-    file, first_line:
-        Where ``lines[0]`` is; lines count from 1.
-    metadata, starts_document:
-        As in `Example`.
-    mark:
-        The byte order mark, in the first block of a file that has one.
-    """
-
-    lines: tuple[str, ...]
-    rows: tuple[int, ...] = ()
-    fields: Sequence[Sequence[str]] = ()
-    separator: Literal["\t", " "] = "\t"
-    spaces: bool = False
+    lines: tuple[str, ...]  # all with their endings: before the rows, the rows, the blank line that ends the sentence
+    rows: tuple[int, ...] = ()  # lines[rows[i]] is the row of token i; empty if the file ends in comments
+    fields: Sequence[Sequence[str]] = ()  # fields[i][n] is column n of token i
+    separator: Literal["\t", " "] = "\t"  # one tab (fields may be empty), or any run of spaces and tabs
+    spaces: bool = False  # whether spaces belong to the fields
     file: str = ""
-    first_line: int = 1
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    first_line: int = 1  # the line of the file, from 1, that lines[0] is
+    metadata: Mapping[str, str] = field(default_factory=dict)  # this and the next as in Example
     starts_document: bool = False
-    mark: str = ""
+    mark: str = ""  # the byte order mark, in the first block of a file that has one
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -107,8 +86,7 @@ class Block:
     def tokens(self, column: int = 0) -> tuple[str, ...]:
         """The token column; raises `DataError` with the line if a token is empty or holds a space.
 
-        A space inside a token of a tab-separated file may be meant (``New York``), or the row is separated by spaces.
-        ``separator="tab"`` says that it is meant.
+        A token with a space (``New York``) needs ``separator="tab"``: the row may be separated by spaces.
         """
         at = self.position(column, "the token column")
         tokens = tuple([fields[at] for fields in self.fields])
@@ -131,7 +109,12 @@ class Block:
         targets = {}
         if tag_column is not None:
             if token_column % self.width == self.position(tag_column, "the tag column"):
-                raise self._same_column(token_column)
+                message = f"column {token_column} of {self.width} cannot be both token and tag; name another for one"
+                if self.width == 1:
+                    commas = _between_commas([self.lines[row] for row in self.rows])
+                    advice = _COMMAS if commas else "separate them by a tab or a space"
+                    message = f"expected at least 2 columns, a token and its tag, found 1; {advice}"
+                raise self._error(0, message)
             targets["tags"] = self.tags(tag_column)
         return Example(inputs, targets, self.source, self.metadata, self.starts_document)
 
@@ -188,13 +171,6 @@ class Block:
     def _error(self, token: int, message: str) -> DataError:
         return DataError(message, file=self.file, line=self.line_of(token))
 
-    def _same_column(self, column: int) -> DataError:
-        if self.width == 1:
-            commas = _between_commas([self.lines[row] for row in self.rows])
-            advice = _COMMAS if commas else "separate them by a tab or a space"
-            return self._error(0, f"expected at least 2 columns, a token and its tag, found 1; {advice}")
-        return self._error(0, f"column {column} of {self.width} cannot be both token and tag; name another for one")
-
 
 def _between_commas(rows: Sequence[str]) -> bool:
     """Whether rows without tabs all have the same number of commas, and so may be of a comma-separated file."""
@@ -213,20 +189,11 @@ def read_columns(
     separator: Separator = "auto",
     comments: bool = True,
 ) -> Iterator[Example]:
-    """The sentences of a column file as `Example`.
+    """The sentences of a column file, a path or a file opened in binary mode; gzip is recognised by content.
 
-    Parameters
-    ----------
-    source:
-        A path, or a file opened in binary mode (standard input); gzip is recognised by content.
-    token_column, tag_column:
-        Column numbers from 0, or from -1 backwards; ``tag_column=None``, or ``tags=False``, reads no tags.
-    columns:
-        Further inputs by name, such as ``{"pos": 1}``.
-    separator:
-        ``auto``; ``tab``: each tab separates and spaces belong to the fields; ``space``: runs of spaces and tabs do.
-    comments:
-        Whether ``#`` may begin a comment (see `comments`); if not, every such line is a row.
+    Columns count from 0, or from -1 backwards; ``tag_column=None``, or ``tags=False``, reads no tags. ``columns`` are
+    further inputs by name, such as ``{"pos": 1}``. With ``separator="tab"`` each tab separates and spaces belong to the
+    fields, with ``space`` runs of spaces and tabs separate. Without ``comments`` a line that begins with ``#`` is a row.
 
     Raises `DataError`, with file and line, if a row has another number of columns than the first, if a requested column
     does not exist or is empty, if bytes are not of the encoding, and if the file holds no row.

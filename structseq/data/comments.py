@@ -36,24 +36,12 @@ Kind = Enum("Kind", ["ROW", "BLANK", "BOUNDARY", "COMMENT"])
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the rows of one file look.
+    """The form of the rows of one file."""
 
-    Attributes
-    ----------
-    tab:
-        Whether each tab separates; otherwise each run of spaces and tabs does.
-    width:
-        N, the number of columns.
-    line:
-        The line, from 1, of the row that N is from.
-    comments:
-        Whether there are comments at all.
-    """
-
-    tab: bool
-    width: int
-    line: int
-    comments: bool = True
+    tab: bool  # whether each tab separates; otherwise each run of spaces and tabs does
+    width: int  # N, the number of columns
+    line: int  # the line, from 1, of the row that N is from
+    comments: bool = True  # whether # may begin a comment
 
     def split(self, lines: Sequence[str]) -> list[list[str]]:
         """The fields of rows."""

@@ -15,29 +15,15 @@ _BLANKS = frozenset(" \t\r\n")
 
 @dataclass(slots=True)
 class FormatLimits:
-    """What one file can hold; all examples have the columns of the first.
+    """What one file can hold; all examples have the columns of the first."""
 
-    Attributes
-    ----------
-    format, file:
-        The names of the format and of the file in messages.
-    inputs, documents, empty_sentences:
-        Whether further inputs, document boundaries and sentences without tokens are allowed.
-    metadata:
-        The metadata keys that are allowed; None: any.
-    blanks_in_metadata:
-        Whether keys and values may have line ends, and blanks at their ends.
-    targets:
-        The answers that are allowed.
-    """
-
-    format: str
+    format: str  # its name in messages
     file: str
-    inputs: bool = True
-    documents: bool = True
-    empty_sentences: bool = True
-    metadata: frozenset[str] | None = None
-    blanks_in_metadata: bool = True
+    inputs: bool = True  # further inputs
+    documents: bool = True  # document boundaries
+    empty_sentences: bool = True  # sentences without tokens
+    metadata: frozenset[str] | None = None  # keys; None: any
+    blanks_in_metadata: bool = True  # line ends, and blanks at the ends of keys and values
     targets: frozenset[str] = frozenset({"tags"})
     _names: tuple[str, ...] | None = field(default=None, init=False)
 

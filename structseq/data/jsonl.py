@@ -33,29 +33,17 @@ _RESERVED = frozenset((*TOKEN_KEYS, *TAG_KEYS, "starts_document"))
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """How a record becomes an example.
+    """How a record becomes an example; a key that is None is whichever of the usual ones the record has."""
 
-    Attributes
-    ----------
-    tokenizer, scheme, misaligned:
-        How a text is cut, how its spans become tags, and the policy (see `align`) for spans that cut a token.
-    token_key, tag_key, text_key, span_key:
-        Names of keys; None: whichever of the usual names the record has.
-    columns:
-        Further inputs: their name to their key in the record.
-    tags:
-        Whether tags and spans are read.
-    """
-
-    tokenizer: Tokenizer
-    scheme: Scheme
-    misaligned: Misaligned = "error"
+    tokenizer: Tokenizer  # cuts texts
+    scheme: Scheme  # of the tags that spans become
+    misaligned: Misaligned = "error"  # the policy for spans that cut a token, see align
     token_key: str | None = None
     tag_key: str | None = None
     text_key: str = "text"
     span_key: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    tags: bool = True
+    columns: Mapping[str, str] = field(default_factory=dict)  # further inputs, name to key
+    tags: bool = True  # whether tags and spans are read
 
     def example(self, record: Record) -> Example:
         """A record as an `Example`; raises `DataError` with its file and line."""

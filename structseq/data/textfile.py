@@ -8,7 +8,7 @@ import io
 import os
 import zlib
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -198,7 +198,12 @@ def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
     """
     decoder_of(encoding)
     try:
-        with _packed(target) as stream:
+        with ExitStack() as stack:
+            stream = stack.enter_context(replacing(target)) if isinstance(target, str | os.PathLike) else target
+            if isinstance(target, str | os.PathLike) and os.fspath(target).endswith(".gz"):
+                # No name and no time inside: the same content is the same bytes
+                packed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
+                stream = stack.enter_context(packed)  # type: ignore[assignment]
             text = io.TextIOWrapper(stream, encoding=encoding, newline="")
             try:
                 yield text
@@ -209,20 +214,6 @@ def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
         bad = error.object[error.start]
         message = f"{encoding} cannot hold the character {bad!a}; write the file in utf-8, and mend half surrogates"
         raise DataError(message, file=name_of(target)) from None
-
-
-@contextmanager
-def _packed(target: Target) -> Iterator[BinaryIO]:
-    if not isinstance(target, str | os.PathLike):
-        yield target
-        return
-    with replacing(target) as stream:
-        if os.fspath(target).endswith(".gz"):
-            # No name and no time inside: the same content is the same bytes
-            with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
-                yield packed  # type: ignore[misc]
-        else:
-            yield stream
 
 
 @contextmanager

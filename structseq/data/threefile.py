@@ -95,42 +95,34 @@ def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example],
     """
     folder = folder_of(target)
     limits = FormatLimits("the three-file layout", str(folder), False, False, True, frozenset({"intent"}), False)
-    examples = list(examples)
-    columns = [_column(name, examples, limits) for name in (TOKENS, TAGS, INTENT)]
+    columns = _columns(list(examples), limits)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"this folder cannot be made ({error.strerror or error})", file=folder) from None
     with ExitStack() as stack:  # all three are written before the first takes its place
-        for name, column in zip((TOKENS, TAGS, INTENT), columns, strict=True):
-            if column is not None:
+        for name, column in columns.items():
+            if column:
                 file = stack.enter_context(writing(folder / name, encoding=encoding))
                 file.writelines(line + "\n" for line in column)
-    for name, column in zip((TOKENS, TAGS, INTENT), columns, strict=True):
-        for stale in (folder / name,) * (column is None) + (folder / f"{name}.gz",):
+    for name, column in columns.items():
+        for stale in (folder / name,) * (not column) + (folder / f"{name}.gz",):
             stale.unlink(missing_ok=True)
 
 
-def _column(name: str, examples: list[Example], limits: FormatLimits) -> list[str] | None:
-    """The lines of one file; None if it is not to be written."""
-    if name == INTENT:
-        with_intent = [example for example in examples if "intent" in example.metadata]
-        if with_intent and len(with_intent) < len(examples):
-            without = next(example for example in examples if "intent" not in example.metadata)
-            raise limits.refusal(without, "a sentence without intent beside others with one")
-        lines = [example.metadata["intent"] for example in with_intent]
-    elif name == TAGS:
-        lines = _joined("tags", [(each, each.tags) for each in examples if "tags" in each.targets], limits)
-    else:
-        for example in examples:
-            limits.check(example)
-        lines = _joined("tokens", [(each, each.tokens) for each in examples], limits)
-    if lines and lines[0][:1] == BOM:
-        lines[0] = BOM + lines[0]  # the first is a byte order mark, the second the text's own
-    return lines or None
-
-
-def _joined(name: str, columns: list[tuple[Example, tuple[str, ...]]], limits: FormatLimits) -> list[str]:
-    for example, column in columns:
-        limits.check_column(example, name, column)
-    return [" ".join(column) for _, column in columns]
+def _columns(examples: list[Example], limits: FormatLimits) -> dict[str, list[str]]:
+    """The lines of each file; none for a file that is not to be written."""
+    for example in examples:
+        for name in limits.check(example):
+            limits.check_column(example, name, example.tags if name == "tags" else example.tokens)
+    intents = [example.metadata["intent"] for example in examples if "intent" in example.metadata]
+    if intents and len(intents) < len(examples):
+        without = next(example for example in examples if "intent" not in example.metadata)
+        raise limits.refusal(without, "a sentence without intent beside others with one")
+    tokens = [" ".join(example.tokens) for example in examples]
+    tags = [" ".join(example.tags) for example in examples if "tags" in example.targets]
+    columns = {TOKENS: tokens, TAGS: tags, INTENT: intents}
+    for lines in columns.values():
+        if lines and lines[0][:1] == BOM:
+            lines[0] = BOM + lines[0]  # the first is a byte order mark, the second the text's own
+    return columns

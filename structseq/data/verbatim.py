@@ -22,25 +22,15 @@ Tags = Sequence[str]
 class VerbatimBlock:
     """One sentence, or the lines between two; the texts of all blocks, joined, are the file.
 
-    Attributes
-    ----------
-    text:
-        The block as the file has it.
-    example:
-        The sentence in it; None if it has none (trailing comments, blank lines).
-    append:
-        Tags to the text with them added: a last column, a key ``predicted_tags``, a ``Predicted=`` in CoNLL-U's misc.
-    retag:
-        Tags to the text with them in place of the gold tags; all else byte for byte.
-    line_of:
-        Token number to its line in the file, from 1.
+    ``append`` adds tags to the text: a last column, a key ``predicted_tags``, a ``Predicted=`` in CoNLL-U's misc;
+    ``retag`` replaces the gold tags. All else stays byte for byte.
     """
 
     text: str
-    example: Example | None
+    example: Example | None  # None for trailing comments and blank lines
     append: Callable[[Tags], str]
     retag: Callable[[Tags], str]
-    line_of: Callable[[int], int]
+    line_of: Callable[[int], int]  # a token's line in the file, from 1
 
 
 def of_columns(

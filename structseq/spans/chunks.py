@@ -137,14 +137,6 @@ def spans_of(parts: Sequence[tuple[str, str]]) -> list[Span]:
 
 def needed_letters(family: str, seen: set[str], *, lone: bool) -> set[str]:
     """The letters of one type that keep those seen on legal paths; ``lone``: no O can fill a sequence."""
-    needed = set(seen)
-    if family == "BIO":
-        needed |= {"B"}
-    elif family == "IOE":
-        needed |= {"E"}
-    elif family in ("IOB1", "IOE1"):
-        needed |= {"I"}
-    elif family == "BIOES":
-        needed |= {"B", "E"} if needed & set("BIE") else set()
-        needed |= {"S"} if lone else set()
-    return needed
+    if family == "BIOES":
+        return seen | set("BE" if seen & set("BIE") else "") | set("S" if lone else "")
+    return seen | set({"BIO": "B", "IOE": "E", "IOB1": "I", "IOE1": "I"}.get(family, ""))

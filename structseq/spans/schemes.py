@@ -32,11 +32,7 @@ from structseq.spans.chunks import (
 class TagError(DataError):
     """Tags that a scheme cannot read, or that contradict each other.
 
-    Attributes
-    ----------
-    places:
-        (sequence, position) of the wrong tags, both counted from 0, the one to show first; the sequence is 0 if there
-        was only one. The caller that read the tags from a file turns them into ``file:line``.
+    ``places`` are the (sequence, position) of the wrong tags, both counted from 0, the one to show first.
     """
 
     def __init__(self, message: str, places: Sequence[tuple[int, int]] = ()) -> None:
@@ -54,21 +50,11 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """A tag scheme. Get one by `scheme_of` or `detect`.
-
-    Attributes
-    ----------
-    name:
-        Its name for `scheme_of`: IO, IOB1, BIO, IOE1, IOE, BIOES, the spellings BILOU and BMES, or plain.
-    family:
-        The rules it follows: its name, or BIOES for BILOU and BMES.
-    letters:
-        The letters it writes, each with the BIOES letter of that meaning, without O.
-    """
+    """A tag scheme: IO, IOB1, BIO, IOE1, IOE, BIOES, BILOU, BMES or plain. Get one by `scheme_of` or `detect`."""
 
     name: str
-    family: str = field(compare=False)
-    letters: Mapping[str, str] = field(compare=False)
+    family: str = field(compare=False)  # whose rules it follows: its name, or BIOES for BILOU and BMES
+    letters: Mapping[str, str] = field(compare=False)  # the letters that it writes, but O, to those of BIOES
 
     @property
     def plain(self) -> bool:
