@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from structseq.data.tokenizer import Token
-from structseq.errors import ConfigError, DataError
+from structseq.errors import DataError
 from structseq.spans import Span
 
 Misaligned = Literal["error", "expand", "contract", "drop"]
@@ -38,8 +38,6 @@ def align(
     >>> align(text, tokens, [CharSpan(4, 9, "city")])
     (Span(start=2, end=3, label='city'),)
     """
-    if misaligned not in POLICIES:
-        raise ConfigError(f"unknown policy misaligned={misaligned!r}; use one of {', '.join(POLICIES)}")
     ordered = sorted(spans)
     for span in ordered:
         if not 0 <= span.start < span.end <= len(text):

@@ -193,8 +193,7 @@ def read_columns(
 
     Columns count from 0, or from -1 backwards; ``tag_column=None``, or ``tags=False``, reads no tags. ``columns`` are
     further inputs by name, such as ``{"pos": 1}``. With ``separator="tab"`` each tab separates and spaces belong to the
-    fields, with ``space`` runs of spaces and tabs separate. Without ``comments`` a line that begins with ``#`` is a row.
-
+    fields, with ``space`` runs of spaces and tabs separate. Without ``comments`` a line with ``#`` first is a row.
     Raises `DataError`, with file and line, if a row has another number of columns than the first, if a requested column
     does not exist or is empty, if bytes are not of the encoding, and if the file holds no row.
     """
@@ -286,8 +285,7 @@ def write_columns(
     """Examples as a column file: the token, the further inputs in their order, then the tag if there is one.
 
     A document boundary is written as ``-DOCSTART-``, unless the metadata have ``newdoc``. Raises `DataError`, and
-    writes no file, for what columns cannot hold: white space in a field, an empty token or sentence, a token that would
-    be read as a document boundary, rows of unequal width.
+    writes no file, for what cannot be read back: white space in a field, an empty token or sentence, unequal columns.
     """
     if separator not in ("tab", "space"):
         raise ConfigError(f"unknown separator {separator!r} to write; use 'tab' or 'space'")

@@ -61,10 +61,9 @@ _OBJECT = re.compile(rb'\{[ \t]*(?:"[^"]*"[ \t]*:|\})')
 def read(source: Source, format: str = "auto", **options: Any) -> Iterator[Example]:
     """The examples of a file (or a folder of the three-file layout).
 
-    ``format`` is one of `FORMATS`, or ``auto`` to recognise it by name and content. ``options`` are those of the
-    readers (`read_columns`, `read_conllu`, `read_jsonl`, `read_threefile`, `read_labelled`, `read_pairs`,
-    `read_recordings`); each takes its own, so that one set serves files of several formats. Raises `ConfigError` for an
-    unknown format and an option that no format has, `DataError` for a file that is not of its format.
+    ``format`` is one of `FORMATS`, or ``auto`` to recognise it by name and content. Each format's reader takes its own
+    of the ``options``, so that one set serves files of several formats. Raises `ConfigError` for an unknown format and
+    an option that no format has, `DataError` for a file that is not of its format.
     """
     source, name = _with_format(source, format)
     return FORMATS[name].read(source, **_own_options(name, options, to="read"))

@@ -18,7 +18,7 @@ from structseq.data.charspans import POLICIES, CharSpan, Misaligned, align
 from structseq.data.columns import check_columns
 from structseq.data.example import Example, check_lengths
 from structseq.data.format_limits import JSON_LINE, FormatLimits
-from structseq.data.record import Record, read_records
+from structseq.data.record import Record, read_records, shown
 from structseq.data.textfile import Source, Target, name_of, writing
 from structseq.data.tokenizer import Tokenizer, texts_of, tokenizer_of
 from structseq.errors import ConfigError, DataError
@@ -89,7 +89,7 @@ class Keys:
         if key is None:
             return inputs, {}
         if not isinstance(values[key], list):
-            raise DataError(f"expected a list of spans under {key!r}, found {_shown(values[key])}")
+            raise DataError(f"expected a list of spans under {key!r}, found {shown(values[key])}")
         spans = align(text, tokens, [_span(item) for item in values[key]], misaligned=self.misaligned)
         return inputs, {"tags": self.scheme.encode(spans, len(tokens))}
 
@@ -150,9 +150,8 @@ def write_jsonl(
 ) -> None:
     """Examples as JSON lines, with tokens and tags, or (``layout="spans"``) with a text and spans of characters.
 
-    The text is that of the metadata, or the tokens joined by spaces; the tokenizer must cut it into the same tokens
-    again. Raises `DataError`, and writes no file, for what cannot be read back: metadata under the name of a column,
-    tokens that the tokenizer does not cut from the text, tags that are not the scheme's own.
+    The text is that of the metadata, or the tokens joined by spaces. Raises `DataError`, and writes no file, for
+    metadata under the name of a column, tokens that the tokenizer does not cut from the text, and illegal tags.
     """
     if layout not in ("tokens", "spans"):
         raise ConfigError(f"unknown layout {layout!r}; use 'tokens' or 'spans'")
@@ -202,12 +201,12 @@ def _listed(values: Mapping[str, Any]) -> str:
 def _strings(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
     column = values.get(key)
     if not isinstance(column, list):
-        raise DataError(f"expected a list of strings under {key!r}, found {_shown(column)}")
+        raise DataError(f"expected a list of strings under {key!r}, found {shown(column)}")
     for value in column:
         if not isinstance(value, str):
             number = isinstance(value, int) and not isinstance(value, bool)
             hint = "; write the names of the tags instead of their numbers" if number else ""
-            raise DataError(f"expected strings under {key!r}, found {_shown(value)}{hint}")
+            raise DataError(f"expected strings under {key!r}, found {shown(value)}{hint}")
     return tuple(column)
 
 
@@ -220,9 +219,5 @@ def _span(item: Any) -> CharSpan:
         label = item.get("label")
     whole = type(start) is int and type(end) is int
     if not whole or not isinstance(label, str) or not label:
-        raise DataError(f'expected a span [start, end, "label"] or an object with these keys, found {_shown(item)}')
+        raise DataError(f'expected a span [start, end, "label"] or an object with these keys, found {shown(item)}')
     return CharSpan(start, end, label)  # type: ignore[arg-type]
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)[:80]

@@ -108,9 +108,8 @@ def read_labelled(source: Source, *, tokenizer: str = "words-1", encoding: str =
     r"""Texts with their labels as examples with the metadata ``label`` and ``text``.
 
     The tokenizer of this name cuts the texts; there are no targets, and further columns are metadata. Raises
-    `DataError` with file and line for an empty label, for a line with more or fewer fields than the header (without
-    one: than two), for a header with a name missing or twice, or below the first line; with the file if it has no
-    text; `ConfigError` for an unknown tokenizer.
+    `DataError` with file and line for an empty label, a wrong number of fields, a header with a name missing or twice,
+    or below the first line; with the file if it has no text; `ConfigError` for an unknown tokenizer.
 
     >>> import io
     >>> (example,) = read_labelled(io.BytesIO(b"label\ttext\npositive\tyou'll end up moved .\n"))
@@ -149,9 +148,8 @@ def write_labelled(target: Target, examples: Iterable[Example], *, encoding: str
 
     The text is ``metadata["text"]``, or the tokens joined by spaces; metadata that all examples have are further
     columns. Read the file with the tokenizer that cut the texts (``whitespace-1`` for joined tokens). Raises
-    `DataError`, and writes no file, for what cannot be read back: an example without a label, a label with spaces at
-    its ends, a tab or line end anywhere, metadata that only some examples have, tokens that no tokenizer cuts from the
-    text, and tags or other targets, further inputs, document boundaries.
+    `DataError`, and writes no file, for what cannot be read back: no label, metadata that only some examples have,
+    tokens that no tokenizer cuts from the text, targets, further inputs, document boundaries.
     """
     limits = FormatLimits("a labelled file", name_of(target), inputs=False, documents=False)
     cuts: Sequence[Tokenizer] = tuple(TOKENIZERS.values())

@@ -70,9 +70,9 @@ def read_pairs(
 ) -> Iterator[Example]:
     r"""Pairs as examples: the source's symbols are the tokens, the target's the answer ``"target"``.
 
-    With ``tags=False`` answers may be missing. Raises `DataError` with file and line for a line with more or fewer
-    fields, and for a header with a name missing or twice, or below the first line; with the file if it has no pair;
-    `ConfigError` for unknown symbols.
+    With ``tags=False`` answers may be missing. Raises `DataError` with file and line for a wrong number of fields and
+    for a header with a name missing or twice, or below the first line; with the file if it has no pair; `ConfigError`
+    for unknown symbols.
 
     >>> import io
     >>> (pair,) = read_pairs(io.BytesIO(b"source\ttarget\nab\tba\n"))
@@ -110,10 +110,9 @@ def _examples(source: Source, symbols: str, encoding: str, tags: bool) -> Iterat
             raise DataError(message, file=file, line=number)
         found = True
         values = dict(zip(names, fields, strict=False))
-        tokens, target = cut(values.pop(SOURCE), symbols), values.pop(TARGET, None)
-        yield Example(
-            {"tokens": tokens}, {} if target is None else {TARGET: cut(target, symbols)}, f"{file}:{number}", values
-        )
+        inputs = {"tokens": cut(values.pop(SOURCE), symbols)}
+        answers = {TARGET: cut(values.pop(TARGET), symbols)} if TARGET in values else {}
+        yield Example(inputs, answers, f"{file}:{number}", values)
     if not found:
         message = "expected a source, a tab and a target on each line, found no such line; write a pair a line"
         raise DataError(message, file=file)

@@ -58,13 +58,10 @@ def looks_like_columns(source: Source, *, encoding: str = "utf-8") -> bool:
 def write_text(target: Target, examples: Iterable[Example], *, encoding: str = "utf-8") -> None:
     """A line for each example: the metadata ``text``, or the tokens joined by spaces.
 
-    Raises `DataError`, and writes no file, for what cannot be read back: a blank text, a line end in it, tokens that no
-    tokenizer cuts from it, and answers, further inputs, other metadata, document boundaries.
+    Raises `DataError`, and writes no file, for what cannot be read back: blank texts, line ends, other tokens, answers.
     """
-    limits = FormatLimits(
-        "a file of texts", name_of(target), inputs=False, documents=False, metadata=frozenset({TEXT}),
-        targets=frozenset(),
-    )  # fmt: skip
+    limits = FormatLimits("a file of texts", name_of(target), inputs=False, documents=False)
+    limits.metadata, limits.targets = frozenset({TEXT}), frozenset()
     cuts = tuple(TOKENIZERS.values())
     with writing(target, encoding=encoding) as file:
         for example in examples:

@@ -88,6 +88,14 @@ def _object(content: str, name: str, number: int) -> dict[str, Any]:
     return values
 
 
+def shown(value: Any) -> str:
+    """The start of a value, for messages."""
+    try:
+        return json.dumps(value, ensure_ascii=False)[:80]
+    except (TypeError, ValueError):
+        return repr(value)[:80]
+
+
 def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object, as ``object_pairs_hook`` of `json.loads`; raises ValueError if a key is in it twice."""
     table: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from structseq.data.audio import check_options, frames_of, samples_of, spacing
 from structseq.data.example import Example
 from structseq.data.options import AudioOptions
-from structseq.data.record import Record, read_records
+from structseq.data.record import Record, read_records, shown
 from structseq.data.textfile import Source, Target, is_path, name_of
 from structseq.errors import ConfigError, DataError
 
@@ -40,10 +40,8 @@ def frame_tags(segments: Sequence[Segment], steps: int, *, options: AudioOptions
 
     Between segments it is ``options.silence``, or if that is empty the label of the nearest segment (of two equally
     near, the later). With ``options.states`` = n > 1 the steps of a segment are cut evenly into n parts and its tags
-    are numbered: 7.1, 7.2, ... A segment without the centre of a step has no tag.
-
-    Raises `DataError` for segments that are not a `Segment`, that overlap or go back in time, and for steps with
-    neither a segment nor a tag for silence.
+    are numbered: 7.1, 7.2, ... Raises as `check_segments` does, and `DataError` for steps with neither a segment nor a
+    tag for silence.
 
     >>> options = AudioOptions(window=20.0, hop=10.0)  # centres at 0.01, 0.02, ... s
     >>> frame_tags([(0.0, 0.02, "7"), (0.04, 0.06, "3")], 5, options=options)
@@ -64,29 +62,26 @@ def frame_tags(segments: Sequence[Segment], steps: int, *, options: AudioOptions
     parts = range(1, options.states + 1)
     names = [label if options.states == 1 else f"{label}.{part}" for *_, label in known for part in parts]
     numbers = np.zeros(steps, np.int64)
-    numbers[inside] = 1 + owners[inside] * options.states + _parts(owners[inside], options.states)
+    # (T,) each step's place among the steps of its segment, and their count
+    _, first, places, counts = np.unique(owners[inside], return_index=True, return_inverse=True, return_counts=True)
+    place = np.arange(len(places)) - first[places]
+    numbers[inside] = 1 + owners[inside] * options.states + place * options.states // counts[places]
     return tuple(np.array([options.silence, *names], object)[numbers].tolist())
-
-
-def _parts(owners: NDArray[np.int64], states: int) -> NDArray[np.int64]:
-    """(T,) the part of its segment, from 0, of each step; ``owners`` ascend."""
-    _, first, places, counts = np.unique(owners, return_index=True, return_inverse=True, return_counts=True)
-    return (np.arange(len(owners)) - first[places]) * states // counts[places]
 
 
 def check_segments(segments: Any, *, seconds: float = math.inf) -> list[Segment]:
     """Segments, checked to be in order, without overlap and within ``seconds``; raises `DataError` otherwise."""
     if not isinstance(segments, Sequence) or isinstance(segments, str):
-        raise DataError(f'expected a list of segments [start, end, "label"], found {_shown(segments)}')
+        raise DataError(f'expected a list of segments [start, end, "label"], found {shown(segments)}')
     known: list[Segment] = []
     for segment in segments:
         start, end, label = _segment(segment)
         before = known[-1][1] if known else 0.0
         if start < before - 1e-6:
-            found = f"{_shown(segment)} after one that ends at {before} s" if known else _shown(segment)
+            found = f"{shown(segment)} after one that ends at {before} s" if known else shown(segment)
             raise DataError(f"expected segments in order that do not overlap, found {found}; mend or sort them")
         if end > seconds:
-            found = f"{_shown(segment)} in {seconds:.3f} s"
+            found = f"{shown(segment)} in {seconds:.3f} s"
             raise DataError(f"expected segments within the recording, found {found}; mend the times (seconds)")
         known.append((start, end, label))
     return known
@@ -94,14 +89,14 @@ def check_segments(segments: Any, *, seconds: float = math.inf) -> list[Segment]
 
 def _segment(segment: Any) -> Segment:
     if not isinstance(segment, list | tuple) or len(segment) != 3:
-        raise DataError(f'expected a segment [start, end, "label"], found {_shown(segment)}')
+        raise DataError(f'expected a segment [start, end, "label"], found {shown(segment)}')
     start, end, label = segment
     if not all(isinstance(time, int | float) and not isinstance(time, bool) for time in (start, end)):
-        raise DataError(f"expected a segment's start and end in seconds, found {_shown(segment)}; write numbers")
+        raise DataError(f"expected a segment's start and end in seconds, found {shown(segment)}; write numbers")
     if not 0 <= start < end < math.inf:
-        raise DataError(f"expected 0 <= start < end in seconds, found the segment {_shown(segment)}; mend its times")
+        raise DataError(f"expected 0 <= start < end in seconds, found the segment {shown(segment)}; mend its times")
     if not isinstance(label, str) or not label.strip():
-        raise DataError(f'expected a segment\'s label as a string ("7"), found {_shown(segment)}')
+        raise DataError(f'expected a segment\'s label as a string ("7"), found {shown(segment)}')
     return start, end, label
 
 
@@ -144,7 +139,7 @@ def _example(record: Record, folder: Path, options: AudioOptions, tags: bool) ->
     try:
         name = _string(values, AUDIO)
         if not name.strip():
-            raise DataError(f"expected the name of a WAV file under {AUDIO!r}, found {_shown(name)}; write it there")
+            raise DataError(f"expected the name of a WAV file under {AUDIO!r}, found {shown(name)}; write it there")
         path = folder / name
         samples = samples_of(path, options=options)
         frames = frames_of(samples, options=options)
@@ -177,16 +172,9 @@ def _string(values: Mapping[str, Any], key: str) -> str:
         keys = ", ".join(repr(name)[:40] for name in list(values)[:8]) or "none"
         raise DataError(f"expected a record with {key!r}, found the keys {keys}; name the WAV file there")
     if not isinstance(values[key], str):
-        raise DataError(f"expected a string under {key!r}, found {_shown(values[key])}; write it in quotes")
+        raise DataError(f"expected a string under {key!r}, found {shown(values[key])}; write it in quotes")
     found: str = values[key]
     return found
-
-
-def _shown(value: Any) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False)[:80]
-    except (TypeError, ValueError):
-        return repr(value)[:80]
 
 
 def write_recordings(target: Target, examples: Any, *, encoding: str = "utf-8") -> None:

@@ -131,7 +131,10 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
             try:
                 text = decoder.decode(chunk, last)
             except UnicodeDecodeError as error:
-                raise _undecodable(error, decoder, state, chunk, name, done + 1, encoding) from None
+                decoder.setstate(state)
+                with suppress(UnicodeDecodeError):
+                    done += decoder.decode(chunk[: max(error.start - len(state[0]), 0)]).count("\n")
+                raise _undecodable(error, name, done + 1, encoding) from None
             if "\n" not in text and not last:
                 pending += text
                 continue
@@ -156,20 +159,7 @@ def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
             return
 
 
-def _undecodable(
-    error: UnicodeDecodeError,
-    decoder: codecs.IncrementalDecoder,
-    state: tuple[bytes, int],
-    chunk: bytes,
-    name: str,
-    line: int,
-    encoding: str,
-) -> DataError:
-    """The error for bytes that the encoding does not allow, with their line."""
-    decoder.setstate(state)
-    good = error.start - len(state[0])
-    with suppress(UnicodeDecodeError):
-        line += decoder.decode(chunk[: max(good, 0)]).count("\n")
+def _undecodable(error: UnicodeDecodeError, name: str, line: int, encoding: str) -> DataError:
     found = f"byte 0x{error.object[error.start]:02x}" if error.start < len(error.object) else "an unfinished character"
     mark = next((known for known in _MARKS if line == 1 and not error.start and error.object.startswith(known)), None)
     own = _MARKS[mark] if mark else "latin-1"

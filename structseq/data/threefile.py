@@ -89,9 +89,8 @@ def _example(files: list[Path | None], number: int, lines: list[str | None]) -> 
 def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example], *, encoding: str = "utf-8") -> None:
     """Examples as a folder of this layout; ``seq.out`` and ``label`` if all of them have tags and an intent.
 
-    Makes the folder if it does not exist; removes an old file of the three that is not written. Raises `DataError`,
-    and leaves the old files as they were, for what the layout cannot hold: white space in tokens, metadata other than
-    the intent, document boundaries, further inputs.
+    Makes the folder if it does not exist; removes an old file of the three that is not written. Raises `DataError`, and
+    writes nothing, for white space in tokens, other metadata, document boundaries and further inputs.
     """
     folder = folder_of(target)
     limits = FormatLimits("the three-file layout", str(folder), False, False, True, frozenset({"intent"}), False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from structseq.data.columns import Separator, check_columns, read_blocks
+from structseq.data.columns import check_columns, read_blocks
 from structseq.data.conllu import Field, example_of, read_conllu_blocks, with_field
 from structseq.data.example import Example
 from structseq.data.jsonl import Keys, keys_of
@@ -40,13 +40,11 @@ def of_columns(
     tag_column: int | None = -1,
     columns: Mapping[str, int] | None = None,
     tags: bool = True,
-    encoding: str = "utf-8",
-    separator: Separator = "auto",
-    comments: bool = True,
+    **options: Any,
 ) -> Iterator[VerbatimBlock]:
     """The blocks of a column file; parameters as in `read_columns`."""
     further, gold = check_columns(columns), tag_column if tags else None
-    for block in read_blocks(source, encoding=encoding, separator=separator, comments=comments):
+    for block in read_blocks(source, **options):
         example = block.example(token_column, gold, further) if block.rows else None
         retag = partial(block.replace, -1 if tag_column is None else tag_column)
         yield VerbatimBlock(block.text, example, block.append, retag, block.line_of)

@@ -17,9 +17,8 @@ def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
     """The scheme of a corpus of tag sequences.
 
     The tags are spans if each is O, or one of the letters B I E S M L U, alone or followed by ``-type``; otherwise they
-    are plain, as parts of speech are. So ``NN-HL`` makes a corpus plain, and ``S-2`` does not. Letters alone are spans
-    only if they have a B, I or M and follow their scheme without fault; so ``S``, ``O`` and ``I`` can be parts of
-    speech. The letters decide:
+    are plain, as parts of speech are. Letters alone are spans only if they have a B, I or M and follow their scheme
+    without fault; so ``S``, ``O`` and ``I`` can be parts of speech. The letters decide:
 
     ========================  ======================================================================
     no letter but O           BIO

@@ -95,7 +95,7 @@ class Scheme:
         if self.plain:
             return ()
         parts = self._parts(tags)
-        return tuple(span for span in spans_of(parts) if self._opens(parts, span) and self._closes(parts, span))
+        return tuple(span for span in spans_of(parts) if all(self._ends(parts, span)))
 
     def encode(self, spans: Iterable[Span], length: int) -> tuple[str, ...]:
         """Tags of ``length`` tokens, in this scheme and spelling; ``spans`` in any order.
@@ -139,10 +139,9 @@ class Scheme:
             readable[i] = "O"
         parts = self._parts(readable)
         for span in spans_of(parts):
-            if not self._opens(parts, span):
-                found.append(self._violation(tags, span, opens=True))
-            if not self._closes(parts, span):
-                found.append(self._violation(tags, span, opens=False))
+            opens, closes = self._ends(parts, span)
+            found += [] if opens else [self._violation(tags, span, opens=True)]
+            found += [] if closes else [self._violation(tags, span, opens=False)]
         return sorted(found, key=lambda violation: violation.position)
 
     def legal(self, labels: Sequence[str]) -> Legal:
@@ -215,13 +214,12 @@ class Scheme:
             parts.append((self.letters.get(letter, "O"), label))
         return parts
 
-    def _opens(self, parts: Sequence[tuple[str, str]], span: Span) -> bool:
+    def _ends(self, parts: Sequence[tuple[str, str]], span: Span) -> tuple[bool, bool]:
+        """Whether the first and the last letter of a span are legal."""
         before, kind = parts[span.start - 1] if span.start else ("O", "")
-        return OPENS[self.family](before, parts[span.start][0], kind == span.label)
-
-    def _closes(self, parts: Sequence[tuple[str, str]], span: Span) -> bool:
+        opens = OPENS[self.family](before, parts[span.start][0], kind == span.label)
         after, kind = parts[span.end] if span.end < len(parts) else ("O", "")
-        return CLOSES[self.family](parts[span.end - 1][0], after, kind == span.label)
+        return opens, CLOSES[self.family](parts[span.end - 1][0], after, kind == span.label)
 
     def _check_spans(self, ordered: Sequence[Span], length: int) -> None:
         if self.plain:
