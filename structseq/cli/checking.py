@@ -22,7 +22,7 @@ def check(
     Exit status 1 says that training would refuse something.
     """
     from structseq.cli.reading import data_options
-    from structseq.data.modality import modality_of
+    from structseq.data.example import modality_of
     from structseq.errors import DataError
     from structseq.tasks.inspection import across, distribution, heading, inspect_file
 

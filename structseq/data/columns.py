@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from structseq.data.comments import BLANKS, Kind, Layout, is_boundary, is_plain_comment, is_surely_row, preamble
-from structseq.data.example import Example
+from structseq.data.example import Example, VerbatimBlock
 from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, Source, Target, name_of, read_lines, writing
 from structseq.errors import ConfigError, DataError
@@ -200,6 +201,23 @@ def read_columns(
     further, tag_column = check_columns(columns), tag_column if tags else None
     blocks = read_blocks(source, encoding=encoding, separator=separator, comments=comments)
     return (block.example(token_column, tag_column, further) for block in blocks if block.rows)
+
+
+def read_verbatim_columns(
+    source: Source,
+    *,
+    token_column: int = 0,
+    tag_column: int | None = -1,
+    columns: Mapping[str, int] | None = None,
+    tags: bool = True,
+    **options: Any,
+) -> Iterator[VerbatimBlock]:
+    """The blocks of a column file; parameters as in `read_columns`."""
+    further, gold = check_columns(columns), tag_column if tags else None
+    for block in read_blocks(source, **options):
+        example = block.example(token_column, gold, further) if block.rows else None
+        retag = partial(block.replace, -1 if tag_column is None else tag_column)
+        yield VerbatimBlock(block.text, example, block.append, retag, block.line_of)
 
 
 def check_columns(columns: Mapping[str, Place] | None) -> dict[str, Place]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from structseq.data.columns import Block, check_columns, write_head
 from structseq.data.comments import BLANKS, preamble
-from structseq.data.example import Example
+from structseq.data.example import Example, VerbatimBlock
 from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, Source, Target, name_of, read_lines, writing
 from structseq.errors import ConfigError, DataError
@@ -86,10 +87,28 @@ def read_conllu(
     tag = Field.of(field) if tags else None
     further = {name: Field.of(of) for name, of in check_columns(columns).items()}
     blocks = read_conllu_blocks(source, encoding=encoding)
-    return (example_of(block, tag, further) for block in blocks if block.rows)
+    return (_example(block, tag, further) for block in blocks if block.rows)
 
 
-def example_of(block: Block, tag: Field | None, columns: Mapping[str, Field]) -> Example:
+def read_verbatim_conllu(
+    source: Source,
+    *,
+    field: str = "upos",
+    columns: Mapping[str, str | int] | None = None,
+    tags: bool = True,
+    encoding: str = "utf-8",
+) -> Iterator[VerbatimBlock]:
+    """The blocks of a CoNLL-U file; parameters as in `read_conllu`."""
+    gold = Field.of(field)
+    further = {name: Field.of(of) for name, of in check_columns(columns).items()}
+    predicted = Field.of("misc:Predicted")
+    for block in read_conllu_blocks(source, encoding=encoding):
+        example = _example(block, gold if tags else None, further) if block.rows else None
+        append, retag = (partial(_with_field, block, into) for into in (predicted, gold))
+        yield VerbatimBlock(block.text, example, append, retag, block.line_of)
+
+
+def _example(block: Block, tag: Field | None, columns: Mapping[str, Field]) -> Example:
     """A block of `read_conllu_blocks` as an `Example`."""
     inputs = {"tokens": block.column(FIELDS.index("form"))}
     for name, field in columns.items():
@@ -98,7 +117,7 @@ def example_of(block: Block, tag: Field | None, columns: Mapping[str, Field]) ->
     return Example(inputs, targets, block.source, block.metadata, block.starts_document)
 
 
-def with_field(block: Block, field: Field, values: Sequence[str]) -> str:
+def _with_field(block: Block, field: Field, values: Sequence[str]) -> str:
     """The block's text with one field, or one key of it, rewritten; everything else stays byte for byte."""
     if field.key and any("|" in value for value in values):
         raise DataError(f"{field.name} cannot hold a value with '|'", file=block.file, line=block.first_line)

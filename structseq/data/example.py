@@ -1,12 +1,16 @@
-"""Example: one input sequence, its answers, and where it is from."""
+"""Examples: one input sequence with its answers; with its text in the file; the modality of its steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from structseq.errors import DataError
+
+if TYPE_CHECKING:
+    from structseq.data.options import DataOptions
 
 # What to do about a missing answer
 _TAGGED = (
@@ -134,6 +138,21 @@ class Example:
         return Example({"frames": values}, answers)
 
 
+@dataclass(frozen=True, slots=True)
+class VerbatimBlock:
+    """One sentence, or the lines between two; the texts of all blocks, joined, are the file.
+
+    ``append`` adds tags to the text: a last column, a key ``predicted_tags``, a ``Predicted=`` in CoNLL-U's misc;
+    ``retag`` replaces the gold tags. All else stays byte for byte.
+    """
+
+    text: str
+    example: Example | None  # None for trailing comments and blank lines
+    append: Callable[[Sequence[str]], str]
+    retag: Callable[[Sequence[str]], str]
+    line_of: Callable[[int], int]  # a token's line in the file, from 1
+
+
 def _equal(one: Any, other: Any) -> bool:
     if hasattr(one, "shape") and hasattr(other, "shape"):
         return one.shape == other.shape and bool((one == other).all())
@@ -146,3 +165,68 @@ def check_lengths(columns: Mapping[str, Sequence[str]]) -> None:
     for name, column in columns.items():
         if len(column) != length:
             raise DataError(f"expected {length} {name}, one for each token, found {len(column)}")
+
+
+class Modality(ABC):
+    """Tokens or frames (``name``); ``sequences`` and ``single`` are the words for sequences of them in messages."""
+
+    name: ClassVar[str]
+    sequences: ClassVar[str]
+    single: ClassVar[str]
+
+    @abstractmethod
+    def steps(self, example: Example) -> Any:
+        """The example's steps; raises `DataError`, with its source, if it is made of others."""
+
+    @abstractmethod
+    def words(self, example: Example) -> tuple[str, ...]:
+        """The steps' names in a report: the tokens, or the frames' numbers."""
+
+    @abstractmethod
+    def input_options(self, data: DataOptions) -> dict[str, Any]:
+        """The options, by name, that decide what the steps of a file are; they are saved with a model."""
+
+    def check(self, examples: Iterable[Example]) -> None:
+        """Raises `DataError` for the first example that is made of other steps."""
+        for example in examples:
+            self.steps(example)
+
+    def described(self, examples: Sequence[Example]) -> str:
+        """The numbers of sequences and steps, for a message."""
+        return f"{len(examples)} {self.sequences}, {sum(map(len, examples))} {self.name}"
+
+
+class Tokens(Modality):
+    name, sequences, single = "tokens", "sentences", "sentence"
+
+    def input_options(self, data: DataOptions) -> dict[str, Any]:
+        return {"data.symbols": data.symbols}
+
+    def steps(self, example: Example) -> tuple[str, ...]:
+        return example.tokens
+
+    def words(self, example: Example) -> tuple[str, ...]:
+        return example.tokens
+
+
+class Frames(Modality):
+    name, sequences, single = "frames", "recordings", "sequence"
+
+    def input_options(self, data: DataOptions) -> dict[str, Any]:
+        audio = data.audio.model_dump(exclude={"channels"})
+        return {f"data.audio.{name}": value for name, value in audio.items()}
+
+    def steps(self, example: Example) -> Any:
+        return example.frames
+
+    def words(self, example: Example) -> tuple[str, ...]:
+        return tuple(map(str, range(len(example))))
+
+
+TOKENS, FRAMES = Tokens(), Frames()
+
+
+def modality_of(examples: Iterable[Example]) -> Modality:
+    """The modality of a corpus: that of its first example; tokens if it is empty."""
+    first = next(iter(examples), None)
+    return FRAMES if first is not None and "frames" in first.inputs else TOKENS

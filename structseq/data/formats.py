@@ -14,11 +14,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from structseq.data import verbatim
-from structseq.data.columns import read_columns, write_columns
-from structseq.data.conllu import read_conllu, write_conllu
-from structseq.data.example import Example
-from structseq.data.jsonl import read_jsonl, write_jsonl
+from structseq.data.columns import read_columns, read_verbatim_columns, write_columns
+from structseq.data.conllu import read_conllu, read_verbatim_conllu, write_conllu
+from structseq.data.example import Example, VerbatimBlock
+from structseq.data.jsonl import read_jsonl, read_verbatim_jsonl, write_jsonl
 from structseq.data.labelled import is_header, read_labelled, write_labelled
 from structseq.data.pairs import is_header as is_header_of_pairs
 from structseq.data.pairs import read_pairs, write_pairs
@@ -26,7 +25,6 @@ from structseq.data.plaintext import read_text, write_text
 from structseq.data.recordings import is_list, read_recordings, write_recordings
 from structseq.data.textfile import GZIP, Source, Target, name_of, peek
 from structseq.data.threefile import is_threefile, read_threefile, write_threefile
-from structseq.data.verbatim import VerbatimBlock
 from structseq.errors import ConfigError, DataError
 
 
@@ -41,9 +39,9 @@ class Format:
 
 
 FORMATS: Mapping[str, Format] = {
-    "columns": Format(read_columns, write_columns, verbatim.of_columns, (".conll", ".tsv", ".txt", ".bio", ".iob")),
-    "conllu": Format(read_conllu, write_conllu, verbatim.of_conllu, (".conllu",)),
-    "jsonl": Format(read_jsonl, write_jsonl, verbatim.of_jsonl, (".jsonl", ".ndjson", ".json")),
+    "columns": Format(read_columns, write_columns, read_verbatim_columns, (".conll", ".tsv", ".txt", ".bio", ".iob")),
+    "conllu": Format(read_conllu, write_conllu, read_verbatim_conllu, (".conllu",)),
+    "jsonl": Format(read_jsonl, write_jsonl, read_verbatim_jsonl, (".jsonl", ".ndjson", ".json")),
     "threefile": Format(read_threefile, write_threefile, None, ()),
     "labelled": Format(read_labelled, write_labelled, None, ()),
     "pairs": Format(read_pairs, write_pairs, None, ()),

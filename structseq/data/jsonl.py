@@ -10,13 +10,14 @@ Other keys with a string become metadata; lists of one string for each token can
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from structseq.data.charspans import POLICIES, CharSpan, Misaligned, align
 from structseq.data.columns import check_columns
-from structseq.data.example import Example, check_lengths
+from structseq.data.example import Example, VerbatimBlock, check_lengths
 from structseq.data.format_limits import JSON_LINE, FormatLimits
 from structseq.data.record import Record, read_records, shown
 from structseq.data.textfile import Source, Target, name_of, writing
@@ -59,6 +60,21 @@ class Keys:
     def tag_key_of(self, values: Mapping[str, Any]) -> str | None:
         """The key of the tags; None if there are none."""
         return _key(values, self.tag_key, TAG_KEYS)
+
+    def append(self, record: Record, tags: Sequence[str]) -> str:
+        """The record's line with predicted tags; a record with a text also gets its tokens, which the tags are of."""
+        values = record.values or {}
+        text = values and self.token_key_of(values) is None
+        tokens = {"tokens": list(self.example(record).tokens)} if text else {}
+        return record.with_values(**tokens, predicted_tags=list(tags))
+
+    def retag(self, record: Record, tags: Sequence[str]) -> str:
+        """The record's line with other tags; raises `DataError` if it has spans of characters."""
+        values = record.values or {}
+        if values and self.token_key_of(values) is None:
+            message = "spans of characters have no tags to rewrite; write the examples anew, as tokens and tags"
+            raise DataError(message, file=record.file, line=record.line)
+        return record.with_values(**{self.tag_key_of(values) or "tags": list(tags)})
 
     def _example(self, record: Record) -> Example:
         values = record.values or {}
@@ -118,6 +134,15 @@ def read_jsonl(
         tokenizer=tokenizer, scheme=scheme, misaligned=misaligned,
     )  # fmt: skip
     return (keys.example(record) for record in read_records(source, encoding=encoding) if record.values is not None)
+
+
+def read_verbatim_jsonl(source: Source, *, encoding: str = "utf-8", **options: Any) -> Iterator[VerbatimBlock]:
+    """The lines of a JSON-lines file; parameters as in `read_jsonl`."""
+    keys = keys_of(**options)
+    for record in read_records(source, encoding=encoding):
+        example = None if record.values is None else keys.example(record)
+        append, retag = partial(keys.append, record), partial(keys.retag, record)
+        yield VerbatimBlock(record.text, example, append, retag, record.line_of)
 
 
 def keys_of(

@@ -56,29 +56,25 @@ def opened(source: Source) -> Iterator[BinaryIO]:
 
     A stream stays open. Raises `DataError` if the file does not exist or cannot be read, or is a folder.
     """
-    with _raw(source) as raw:
-        peekable = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
-        try:
-            if peekable.peek(2)[:2] == GZIP:
-                with gzip.GzipFile(fileobj=peekable) as unpacked:
-                    yield unpacked  # type: ignore[misc]
-            else:
-                yield peekable
-        finally:
-            if peekable is not raw:
-                peekable.detach()
-
-
-@contextmanager
-def _raw(source: Source) -> Iterator[BinaryIO]:
-    if not isinstance(source, str | os.PathLike):
-        if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
+    with ExitStack() as stack:
+        if isinstance(source, str | os.PathLike):
+            peekable = stack.enter_context(_open(Path(source)))
+        elif isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
             raise DataError(f"expected a path or a file opened in binary mode, found {type(source).__name__}")
-        yield source
-        return
-    path = Path(source)
+        elif isinstance(source, io.BufferedReader):
+            peekable = source
+        else:
+            peekable = io.BufferedReader(source)  # type: ignore[arg-type]
+            stack.callback(peekable.detach)
+        if peekable.peek(2)[:2] == GZIP:
+            yield stack.enter_context(gzip.GzipFile(fileobj=peekable))  # type: ignore[misc]
+        else:
+            yield peekable
+
+
+def _open(path: Path) -> io.BufferedReader:
     try:
-        stream = path.open("rb")
+        return path.open("rb")
     except (OSError, ValueError) as error:
         if isinstance(error, ValueError):  # a NUL in the name
             why = f"no file can have this name ({error})"
@@ -91,8 +87,6 @@ def _raw(source: Source) -> Iterator[BinaryIO]:
         else:
             why = f"cannot be opened ({error.strerror or error})"
         raise DataError(why, file=path) from None
-    with stream:
-        yield stream
 
 
 def decoder_of(encoding: str) -> codecs.IncrementalDecoder:

@@ -4,10 +4,9 @@ A tokenizer never edits the text; it leaves out white space and nothing else. A 
 name, so that a model keeps cutting text as it was trained. Python's own Unicode tables class characters, so characters
 added to Unicode later may be cut differently.
 
-The rules for words follow the word boundaries of Unicode Standard Annex 29 where those fit annotated corpora:
-apostrophes stay inside words (``don't``, ``l'homme``), ideographs and kana stand alone. Beyond them, hyphenated words,
-numbers such as ``10:30`` and ``1,000.50``, abbreviations such as ``U.S.`` and ``St.``, web and mail addresses,
-``@names`` and ``#tags`` stay whole.
+Words follow the word boundaries of Unicode Standard Annex 29: apostrophes stay inside words (``don't``), ideographs and
+kana are single tokens. In addition, hyphenated words, numbers such as ``10:30`` and ``1,000.50``, abbreviations such as
+``U.S.`` and ``St.``, web and mail addresses, ``@names`` and ``#tags`` stay whole.
 """
 
 from __future__ import annotations

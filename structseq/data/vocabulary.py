@@ -13,16 +13,9 @@ Axis = Sequence[Any] | None
 
 
 class Vocabulary:
-    """Strings numbered from 0 in a fixed order, with how often each was counted.
+    """Different strings, ``items``, numbered from 0 in a fixed order, with their counts (0 by default).
 
-    Parameters
-    ----------
-    items:
-        The strings, all different. In an open vocabulary number 0 is the unknown and ``items`` start at 1.
-    counts:
-        How often each was counted; 0 by default.
-    open:
-        Whether a string that is not in ``items`` has a number, 0.
+    In an open vocabulary number 0 is that of unknown strings, and ``items`` start at 1.
 
     >>> words = Vocabulary(["to", "Taipei"], open=True)
     >>> words["Taipei"], words["Kaohsiung"], len(words)

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from structseq.data.example import Example
-from structseq.data.modality import FRAMES, modality_of
+from structseq.data.example import FRAMES, Example, modality_of
 from structseq.data.vocabulary import Vocabulary
 from structseq.features.affixes import Affixes, AffixOptions
 from structseq.features.base import Feature

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from structseq.data.example import Example
-from structseq.data.modality import TOKENS
+from structseq.data.example import TOKENS, Example
 from structseq.data.vocabulary import Axis, Vocabulary, axis_names
 from structseq.dropout import LockedDropout
 from structseq.features.base import Feature, FeatureOptions

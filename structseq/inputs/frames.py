@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from structseq.data.example import Example
-from structseq.data.modality import FRAMES
+from structseq.data.example import FRAMES, Example
 from structseq.data.vocabulary import Axis
 from structseq.dropout import LockedDropout
 from structseq.features.frames import FeatureStats, FrameBatch, FrameEncoder

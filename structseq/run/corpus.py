@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from structseq.config import Options, table_of
-from structseq.data.example import Example
-from structseq.data.modality import modality_of
+from structseq.data.example import Example, modality_of
 from structseq.data.pairs import in_symbols
 from structseq.data.reading import Corpus, named_format, read_examples
 from structseq.data.tokenizer import tokenizer_of

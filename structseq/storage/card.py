@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from structseq.data.modality import FRAMES
+from structseq.data.example import FRAMES
 from structseq.model import Model
 from structseq.tasks.base import code
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from structseq.data.example import Example
-from structseq.data.modality import FRAMES
+from structseq.data.example import FRAMES, Example
 from structseq.data.options import DataOptions
 from structseq.evaluation import entity_f1, evaluate
 from structseq.tasks.base import Answering, Card, Checked, Report, Task

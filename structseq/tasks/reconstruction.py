@@ -6,8 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from structseq.config import Options
-from structseq.data.example import Example
-from structseq.data.modality import FRAMES, modality_of
+from structseq.data.example import FRAMES, Example, modality_of
 from structseq.data.options import DataOptions
 from structseq.evaluation import evaluate_reconstruction, evaluate_transduction
 from structseq.evaluation.transduction import symbol_errors

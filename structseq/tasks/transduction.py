@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from structseq.config import Options
-from structseq.data.example import Example
+from structseq.data.example import FRAMES, Example
 from structseq.data.formats import detect_format
-from structseq.data.modality import FRAMES
 from structseq.data.options import DataOptions
 from structseq.data.reading import named_format
 from structseq.evaluation import evaluate_transduction
