@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from structseq.evaluation.matching import Matching, Units, name_of
-from structseq.spans.chunks import Span
+from structseq.spans.schemes import Span
 
 KINDS = ("type", "boundary", "boundary and type", "missed", "spurious")
 

@@ -10,7 +10,7 @@ from typing import Any
 from structseq.evaluation.intervals import LEVEL
 from structseq.evaluation.mistakes import KINDS, Confusion, Mistake
 from structseq.evaluation.scores import Score, Table
-from structseq.spans.chunks import Span
+from structseq.spans.schemes import Span
 
 # Rows of the confusion table and names of unseen tags that are shown; the rest is counted
 SHOWN = 20

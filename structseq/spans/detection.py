@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from structseq.spans.chunks import split_tag
-from structseq.spans.schemes import PLAIN, SCHEMES, Scheme, TagError
+from structseq.spans.schemes import PLAIN, SCHEMES, Scheme, TagError, split_tag
 
 # A corpus follows a scheme if at most one entity in this number is written otherwise
 TOLERANCE = 5

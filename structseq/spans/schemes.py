@@ -1,7 +1,13 @@
-"""Scheme: spans to tags and back, legal sequences, repair and conversion; and the schemes by name.
+"""Tag schemes: the rule that reads tags as spans, how each scheme writes spans, its legal sequences, and its name.
 
-IOB1 is by Ramshaw and Marcus (1995); IOB2 (here BIO), IOE1 and IOE2 (here IOE) by Tjong Kim Sang and Veenstra (1999);
-BIOES is spelled BILOU by Ratinov and Roth (2009) and BMES in Chinese word segmentation (Xue 2003).
+Every scheme is read by the rule of conlleval (Tjong Kim Sang and Buchholz 2000) with S as in seqeval: a tag continues
+the entity before it if both are of one type, the earlier letter is B or I and the later is I or E; any other tag but O
+opens an entity. The families differ in the letters that they *write* where an entity opens and closes (Ramshaw and
+Marcus 1995 for IOB1; Tjong Kim Sang and Veenstra 1999 for IOB2, IOE1 and IOE2). Letters here are those of BIOES, to
+which other spellings are mapped. The edges of a sequence count as O.
+
+BIOES is spelled BILOU by Ratinov and Roth (2009) and BMES in Chinese word segmentation (Xue 2003); IOB2 is BIO here and
+IOE2 is IOE.
 """
 
 from __future__ import annotations
@@ -9,24 +15,136 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from structseq.errors import ConfigError, DataError
-from structseq.spans.chunks import (
-    CLOSES,
-    LETTERS,
-    OPENS,
-    Edges,
-    Legal,
-    Span,
-    needed_letters,
-    spans_of,
-    split_tag,
-    tables_of,
-)
+
+Mask = NDArray[np.bool_]
+LETTERS = "OBIES"
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Span:
+    """An entity of type ``label``: tokens ``start`` to ``end`` (half-open) of one sequence."""
+
+    start: int
+    end: int
+    label: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end:
+            raise DataError(f"expected a span with 0 <= start < end, found {self.start}..{self.end} ({self.label!r})")
+
+
+@dataclass(frozen=True, slots=True)
+class Legal:
+    """Which of K tags may start, follow each other (``transitions[from, to]``) and end: (K,), (K, K), (K,) booleans."""
+
+    start: Mask
+    transitions: Mask
+    end: Mask
+
+
+class Edges(NamedTuple):
+    """The transitions among K tags that open, continue and close an entity of one type, as booleans.
+
+    A sequence contains the entity (i, j, label) exactly if it opens at i (``first[tag]`` if i = 0, else ``begins[tag
+    before, tag]``), continues at every i + 1 .. j - 1 (``continues[tag before, tag]``) and closes after j - 1
+    (``last[tag]`` if j = L, else ``ends[tag, tag after]``). This also holds for illegal sequences.
+    """
+
+    first: Mask
+    begins: Mask
+    continues: Mask
+    ends: Mask
+    last: Mask
+
+
+@lru_cache(maxsize=65536)
+def split_tag(tag: str) -> tuple[str, str]:
+    """Letter and type of a tag, cut at the first hyphen; a tag that is not ``X`` or ``X-type`` is returned whole.
+
+    >>> split_tag("B-PER"), split_tag("B-a-b"), split_tag("I"), split_tag("O"), split_tag("B-"), split_tag("O-x")
+    (('B', 'PER'), ('B', 'a-b'), ('I', ''), ('O', ''), ('B-', ''), ('O-x', ''))
+    """
+    letter, hyphen, label = tag.partition("-")
+    if hyphen and (not label or letter == "O"):
+        return tag, ""
+    return letter, label
+
+
+# May `letter` open an entity after the letter `before`; may `letter` close one before the letter `after`?
+# `same`: both tags are of one type
+Rule = Callable[[str, str, bool], bool]
+OPENS: Mapping[str, Rule] = {
+    "IO": lambda before, letter, same: True,
+    "IOB1": lambda before, letter, same: letter == "I" or (before != "O" and same),
+    "BIO": lambda before, letter, same: letter == "B",
+    "IOE1": lambda before, letter, same: True,
+    "IOE": lambda before, letter, same: True,
+    "BIOES": lambda before, letter, same: letter in "BS",
+}
+CLOSES: Mapping[str, Rule] = {
+    "IO": lambda letter, after, same: True,
+    "IOB1": lambda letter, after, same: True,
+    "BIO": lambda letter, after, same: True,
+    "IOE1": lambda letter, after, same: letter == "I" or (after != "O" and same),
+    "IOE": lambda letter, after, same: letter == "E",
+    "BIOES": lambda letter, after, same: letter in "ES",
+}
+
+
+# Letters of two neighbours of one type that are one entity
+_JOINED = frozenset({("B", "I"), ("B", "E"), ("I", "I"), ("I", "E")})
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """A family's rules as (5, 5, 2) booleans: letters O B I E S of two neighbours, and whether they are of one type."""
+
+    joins: Mask
+    opens: Mask
+    closes: Mask
+    legal: Mask
+
+
+@cache
+def tables_of(family: str) -> Tables:
+    rules: tuple[Rule, ...] = (lambda a, b, same: same and (a, b) in _JOINED, OPENS[family], CLOSES[family])
+    joins, opens, closes = (
+        np.array([[[rule(a, b, same) for same in (False, True)] for b in LETTERS] for a in LETTERS]) for rule in rules
+    )
+    # O neither opens nor closes an entity
+    may_open, may_close = opens.copy(), closes.copy()
+    may_open[:, 0] = may_close[0] = True
+    return Tables(joins, opens, closes, joins | (may_close & may_open))
+
+
+def spans_of(parts: Sequence[tuple[str, str]]) -> list[Span]:
+    """Letters and types (L) read as spans by conlleval's rule."""
+    spans: list[Span] = []
+    start, kind, before = 0, "", "O"
+    for position, (letter, label) in enumerate(parts):
+        if label != kind or (before, letter) not in _JOINED:
+            if before != "O":
+                spans.append(Span(start, position, kind))
+            start, kind = position, label
+        before = letter
+    if before != "O":
+        spans.append(Span(start, len(parts), kind))
+    return spans
+
+
+def needed_letters(family: str, seen: set[str], *, lone: bool) -> set[str]:
+    """The letters of one type that keep those seen on legal paths; ``lone``: no O can fill a sequence."""
+    if family == "BIOES":
+        return seen | set("BE" if seen & set("BIE") else "") | set("S" if lone else "")
+    return seen | set({"BIO": "B", "IOE": "E", "IOB1": "I", "IOE1": "I"}.get(family, ""))
 
 
 class TagError(DataError):
@@ -289,43 +407,3 @@ def scheme_of(name: str) -> Scheme:
     near = difflib.get_close_matches(name.upper(), known, n=1)
     hint = f"did you mean {known[near[0]].name if near[0] == 'PLAIN' else near[0]}? " if near else ""
     raise ConfigError(f"unknown tag scheme {name!r}: {hint}known are {', '.join([*SCHEMES, *ALIASES])}")
-
-
-def convert(tags: Sequence[str], source: Scheme, target: Scheme) -> tuple[str, ...]:
-    """Tags of one scheme in another.
-
-    Raises `TagError` if ``tags`` are not legal in ``source`` (repair them first) and `DataError` if ``target`` cannot
-    hold the spans: IO merges neighbours of one type, plain tags have no spans.
-
-    >>> convert(["B-x", "I-x", "O"], scheme_of("BIO"), scheme_of("BILOU"))
-    ('B-x', 'L-x', 'O')
-    """
-    if source == target:
-        return tuple(tags)
-    if source.plain:
-        raise DataError(f"plain tags have no spans and cannot become {target.name}")
-    for violation in source.violations(tags):
-        raise TagError(f"{violation.message}; repair the tags before converting them", [(0, violation.position)])
-    return target.encode(source.decode(tags), len(tags))
-
-
-# The spans of a sequence that each policy keeps
-REPAIRS: Mapping[str, Callable[[Scheme, Sequence[str]], tuple[Span, ...]]] = {
-    "conlleval": Scheme.decode,
-    "drop": Scheme.well_formed,
-}
-
-
-def repair(tags: Sequence[str], scheme: Scheme, policy: str) -> tuple[str, ...]:
-    """A legal sequence in place of ``tags``, by one of `REPAIRS`; legal and plain ones do not change.
-
-    ``conlleval`` writes every entity that conlleval reads as the scheme does; ``drop`` keeps only the entities that are
-    written so already. Raises `ConfigError` for another policy and `TagError` for a tag of another scheme.
-
-    >>> bio = scheme_of("BIO")
-    >>> repair(["I-x", "I-x", "B-y"], bio, "conlleval"), repair(["I-x", "I-x", "B-y"], bio, "drop")
-    (('B-x', 'I-x', 'B-y'), ('O', 'O', 'B-y'))
-    """
-    if policy not in REPAIRS:
-        raise ConfigError(f"unknown repair {policy!r}; known are {', '.join(REPAIRS)}")
-    return tuple(tags) if scheme.plain else scheme.encode(REPAIRS[policy](scheme, tags), len(tags))

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from structseq.errors import ConfigError, DataError
-from structseq.spans.chunks import Edges
-from structseq.spans.schemes import PLAIN, Scheme, scheme_of
+from structseq.spans.schemes import PLAIN, Edges, Scheme, scheme_of
 
 
 @dataclass(frozen=True)
