@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from structseq.config import Options, parse_settings
-from structseq.data.corpus import Corpus
+from structseq.data.reading import Corpus
 from structseq.encoders import ENCODERS
 from structseq.errors import TrainingError
 from structseq.model import Model

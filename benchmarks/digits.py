@@ -25,8 +25,8 @@ from results import append, read_results, spread
 from table import markdown, write_json
 
 from structseq.config import Options, parse_settings
-from structseq.data.corpus import Corpus
 from structseq.data.formats import read
+from structseq.data.reading import Corpus
 from structseq.evaluation import evaluate_transduction
 from structseq.spans import PLAIN
 

@@ -31,9 +31,9 @@ from table import markdown, write_json
 
 from structseq.config import Options, parse_settings
 from structseq.data.audio import frames_of, samples_of
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.data.options import AudioOptions
+from structseq.data.reading import Corpus
 from structseq.errors import DataError
 from structseq.spans import PLAIN
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from structseq.data.corpus import Corpus
+from structseq.data.reading import Corpus
 from structseq.errors import DataError
 
 PARTS = ("train", "dev", "test")

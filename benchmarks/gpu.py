@@ -24,8 +24,8 @@ from table import markdown, write_json
 from timing import circumstances
 
 from structseq.config import Options
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.reading import Corpus
 from structseq.encoders import ENCODERS
 from structseq.errors import ConfigError
 from structseq.heads import HEADS, TRANSCRIBERS

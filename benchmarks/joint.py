@@ -28,10 +28,9 @@ from results import append, read_results, spread
 from table import markdown, write_json
 
 from structseq.config import Options, parse_settings
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.data.formats import read
-from structseq.data.labels import with_labels
+from structseq.data.reading import Corpus, with_labels
 from structseq.evaluation import entity_f1
 from structseq.spans import scheme_of
 

@@ -8,7 +8,7 @@ from tutorial import Tutorial
 from widths import SETTINGS
 
 from structseq.config import Options, parse_settings
-from structseq.data.corpus import Corpus
+from structseq.data.reading import Corpus
 from structseq.model import Model
 from structseq.spans import detect
 from structseq.training import train

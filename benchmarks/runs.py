@@ -15,8 +15,8 @@ from folder import fingerprint, read_folder
 
 from structseq import __version__
 from structseq.config import Options, parse_settings
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.reading import Corpus
 from structseq.evaluation import entity_f1
 from structseq.spans import detect
 

@@ -26,9 +26,8 @@ from results import append, read_results, spread
 from table import markdown, write_json
 
 from structseq.config import Options, parse_settings
-from structseq.data.corpus import Corpus
 from structseq.data.formats import read
-from structseq.data.labels import with_labels
+from structseq.data.reading import Corpus, with_labels
 from structseq.evaluation.significance import mean_interval, paired, sentence_counts
 from structseq.spans import PLAIN
 

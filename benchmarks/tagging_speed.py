@@ -33,7 +33,7 @@ from tutorial import Tutorial
 from widths import BATCH
 
 from structseq.batch import batches
-from structseq.data.corpus import Corpus
+from structseq.data.reading import Corpus
 from structseq.inference import Tagger
 from structseq.inference.batch_tagger import even_batches
 from structseq.model import Model

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from structseq.crf import CRF
-    from structseq.data.corpus import Corpus
     from structseq.data.example import Example
     from structseq.data.formats import read
+    from structseq.data.reading import Corpus
     from structseq.errors import ConfigError, DataError, ModelFileError, StructseqError, TrainingError
     from structseq.estimator import SequenceClassifier, SequenceTagger
     from structseq.evaluation import Report, evaluate

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from structseq.batch import batches
 from structseq.config import EncoderOptions, Options
-from structseq.data.example import Example
-from structseq.data.modality import Modality
+from structseq.data.example import Example, Modality
 from structseq.data.vocabulary import Vocabulary
 from structseq.dropout import LockedDropout
 from structseq.encoders import ENCODERS, SelfAttention

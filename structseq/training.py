@@ -13,8 +13,8 @@ from torch import Tensor
 
 from structseq.batch import batches
 from structseq.config import TrainingOptions
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.reading import Corpus
 from structseq.errors import ConfigError, DataError, TrainingError
 from structseq.model import Model
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from structseq.data.modality import TOKENS, Modality
+from structseq.data.example import TOKENS, Modality
 from structseq.heads.base import Head
 from structseq.tasks import Task, task_of
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from structseq.config import Options
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.reading import Corpus
 from structseq.model import Model
 from structseq.spans import scheme_of
 

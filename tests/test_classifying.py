@@ -15,7 +15,7 @@ from commandline import call, tiny
 from structseq import Classifier, Tagger
 from structseq.config import Options
 from structseq.data.example import Example
-from structseq.data.labels import with_labels
+from structseq.data.reading import with_labels
 from structseq.errors import ConfigError, DataError
 from structseq.heads.classifying import ClassifyHead, Pooling, PoolingName
 from structseq.model import Model
@@ -165,7 +165,7 @@ def examples() -> list[Example]:
 def model() -> Model:
     from miniature import TINY
 
-    from structseq.data.corpus import Corpus
+    from structseq.data.reading import Corpus
 
     options = Options.of(TINY, {"head": {"type": "classify"}, "training": {"epochs": 12}})
     made = Model.prepare(options, examples(), PLAIN, seed=0)

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from benchmarks import cliffs_exact as exact
-from structseq.data.corpus import Corpus
+from structseq.data.reading import Corpus
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "docs" / "figures"

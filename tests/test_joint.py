@@ -13,8 +13,8 @@ from commandline import call, tiny
 
 from structseq import Classifier, Tagger
 from structseq.config import Options
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.reading import Corpus
 from structseq.errors import ConfigError, ModelFileError
 from structseq.evaluation import JointReport, evaluate_jointly
 from structseq.gate_activations import mean_gate_activations

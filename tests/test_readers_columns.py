@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from structseq.data.block import Block
-from structseq.data.columns import read_blocks, read_columns
+from structseq.data.columns import Block, read_blocks, read_columns
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
 

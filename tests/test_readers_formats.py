@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from structseq.data.charspans import CharSpan, align
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
 from structseq.data.formats import FORMATS, detect_format, read, read_verbatim, write
+from structseq.data.reading import Corpus
 from structseq.data.tokenizer import Token, tokenize
 from structseq.errors import ConfigError, DataError
 from structseq.spans import Span

@@ -14,7 +14,7 @@ import pytest
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read, write
 from structseq.data.labelled import is_header, read_labelled, write_labelled
-from structseq.data.labels import with_labels
+from structseq.data.reading import with_labels
 from structseq.errors import ConfigError, DataError
 
 GOLDEN = """label\ttext

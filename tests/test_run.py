@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from structseq.config import Options
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.reading import Corpus
 from structseq.errors import DataError, ModelFileError, StructseqError, TrainingError
 from structseq.heads import HEADS
 from structseq.model import Model

@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.reading import Corpus
 from structseq.errors import ConfigError
 from structseq.heads.segmental import LENGTHS, SegmentsHead
 from structseq.inference import Tagger

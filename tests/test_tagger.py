@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from structseq.config import Options
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.reading import Corpus
 from structseq.encoders.recurrent import LSTM
 from structseq.errors import ConfigError, DataError, ModelFileError
 from structseq.inference import TaggedSpan, Tagger, Tagging

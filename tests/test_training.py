@@ -18,8 +18,8 @@ from torch import Tensor
 
 from structseq import compiling, training
 from structseq.batch import batches
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.reading import Corpus
 from structseq.errors import ConfigError, DataError, TrainingError
 from structseq.heads import TAGGERS
 from structseq.model import Model

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from structseq.config import Options
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.reading import Corpus
 from structseq.errors import ConfigError
 from structseq.heads.base import Head
 from structseq.heads.transcribing import SILENCE, CtcHead, FrameHead, TrimHead, WordLoopHead, state_of

@@ -21,7 +21,7 @@ def check(
 
     Exit status 1: training would refuse a file.
     """
-    from structseq.data.modality import modality_of
+    from structseq.data.example import modality_of
     from structseq.errors import DataError
     from structseq.tasks.inspection import compare_files, heading, inspect_file, type_table
 

@@ -1,7 +1,7 @@
 """Audio: WAV recordings as frames of numbers (log-mel energies or MFCC; Davis and Mermelstein 1980).
 
-Nothing is lost at the end of a recording: its last frame, and the last step, are completed. soundfile decodes and soxr
-resamples; both come with ``pip install 'structseq[audio]'`` and are imported when the first recording is read.
+The last frame and the last step of a recording are completed. soundfile decodes and soxr resamples; both come with
+``pip install 'structseq[audio]'`` and are imported when the first recording is read.
 """
 
 from __future__ import annotations
@@ -26,44 +26,36 @@ from structseq.errors import ConfigError, DataError
 
 Floats = NDArray[np.float32]
 
-FLOOR = 1e-10  # power below which everything is silence: 40 dB under one step of 16-bit samples
-LOUDEST = 1e9  # beyond it, squares of sums leave float32
+FLOOR = 1e-10  # power of silence: 40 dB under one step of 16-bit samples
+LOUDEST = 1e9  # larger samples overflow float32
 RATES = range(1000, 768_001)  # samples a second that a header may give
-# Sizes that a writer to a pipe puts into the header: SoX 0x7ffff000 rounded down to whole frames, others 0xffffffff,
-# some less the header
+# Sizes that writers to a pipe put into the header: SoX 0x7ffff000 rounded down to whole frames, others 0xffffffff
 OPEN = (range(0x7FFF0000, 0x7FFFF001), range(0xFFFFFF00, 0x1_0000_0000))
-# Slaney's mel scale: hertz a mel up to the break (in hertz), above it the logarithm of the factor that one mel is
+# Slaney's mel scale: hertz a mel up to the break (in hertz), above it the logarithm of the factor of one mel
 SLANEY_LINEAR, SLANEY_BREAK, SLANEY_STEP = 200 / 3, 1000.0, np.log(6.4) / 27
 _BLOCK = 4096  # frames transformed at a time: memory stays small whatever the recording's length
 _PATH = str | os.PathLike[str]
 
 
-# -- sound ------------------------------------------------------------------------------------------------------------
-
-
 def samples_of(path: _PATH, *, options: AudioOptions | None = None) -> Floats:
     """(N,) samples of a WAV file between -1 and 1, at ``options.rate`` a second.
 
-    Raises `DataError`, which names the file, where it is missing, empty, no WAV file, damaged or cut short, without
-    samples, of several channels (unless ``options.channels`` is "mean"), or holds what are no numbers; `ConfigError`
-    where the libraries are not installed.
+    Raises `DataError`, which names the file, if it is missing, empty, no WAV file, damaged or cut short, without
+    samples, of several channels (unless ``options.channels`` is "mean"), or has samples that are not finite;
+    `ConfigError` if the libraries are not installed.
     """
     options = options or AudioOptions()
     try:
-        rate, samples = _decoded(_bytes_of(path), options)
+        with opened(path) as stream:
+            data = stream.read()
+        rate, samples = _decoded(data, options)
     except DataError as error:
         raise DataError(error.message, file=os.fspath(path)) from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"cannot be read ({error})", file=os.fspath(path)) from None
     if rate != options.rate:
         samples = _library("soxr").resample(samples, rate, options.rate)
     return np.ascontiguousarray(samples, np.float32)
-
-
-def _bytes_of(path: _PATH) -> bytes:
-    try:
-        with opened(path) as stream:
-            return stream.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot be read ({error})") from None
 
 
 def _decoded(data: bytes, options: AudioOptions) -> tuple[int, Floats]:
@@ -85,7 +77,7 @@ def _decoded(data: bytes, options: AudioOptions) -> tuple[int, Floats]:
 
 
 def _check_whole(data: bytes) -> None:
-    """Raises `DataError` if the header promises more sound than there is: libsndfile reads what is there."""
+    """Raises `DataError` if the header promises more sound than there is, which libsndfile does not check."""
     name, at, size = b"", 12, 0
     while name != b"data":
         at += size + size % 2
@@ -99,7 +91,7 @@ def _check_whole(data: bytes) -> None:
 
 
 def _check_samples(samples: Floats, rate: int, options: AudioOptions) -> None:
-    """Raises `DataError` for decoded samples (N, channels) that are no recording."""
+    """Raises `DataError` for samples (N, channels) that are no recording."""
     count, channels = samples.shape
     if channels > 1 and options.channels == "refuse":
         advice = 'mix it down to mono, or set data.audio.channels to "mean"'
@@ -117,7 +109,7 @@ def _check_samples(samples: Floats, rate: int, options: AudioOptions) -> None:
 
 
 def _foreign(data: bytes) -> DataError:
-    """The message for a file that is no WAV file, with what it seems to be."""
+    """The error for a file that is no WAV file, with what it seems to be."""
     found, advice = f"bytes that begin {data[:4].hex(' ')}", "convert it to WAV (PCM, one channel)"
     if not data:
         found, advice = "an empty file", "fetch it again or take it out of the list"
@@ -129,15 +121,12 @@ def _foreign(data: bytes) -> DataError:
 
 
 def _library(name: str) -> Any:
-    """A module of the extra; `ConfigError` where it is not installed."""
+    """A module of the extra; raises `ConfigError` if it is not installed."""
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:  # OSError: soundfile without its C library
         advice = "pip install 'structseq[audio]'"
         raise ConfigError(f"reading recordings needs {name}, which cannot be imported ({error}); {advice}") from None
-
-
-# -- frames -----------------------------------------------------------------------------------------------------------
 
 
 def read_audio(path: _PATH, *, options: AudioOptions | None = None) -> Floats:
@@ -150,11 +139,11 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
     """(T, F) the steps of a recording, from its samples (N,) at ``options.rate``.
 
     A frame is the natural logarithm of the energy in each mel band of a window (Hann), or the first coefficients of
-    its cosine transform; the first window begins with the first sample, and the last one reaches the last, with
-    silence after it. F is ``stride`` times the mel bands or coefficients: neighbouring frames stand side by side, and
-    the last step repeats its last frame. With ``centre`` the mean over the recording is taken from every frame (Atal
-    1974, "cepstral mean subtraction"). Raises `DataError` for samples of several channels, whole numbers (a WAV
-    file's own, not yet between -1 and 1) and what is no number, `ConfigError` for more coefficients than mel bands.
+    its cosine transform. The first window begins with the first sample; the last one is filled with silence. F is
+    ``stride`` times the mel bands or coefficients: each step joins ``stride`` frames, and the last step repeats its
+    last frame. ``centre`` subtracts the mean over the recording from every frame (Atal 1974, "cepstral mean
+    subtraction"). Raises `DataError` for samples of several channels, of whole numbers or not finite, `ConfigError` for
+    more coefficients than mel bands.
 
     >>> noise = np.random.default_rng(0).normal(0, 0.1, 8000)
     >>> frames_of(noise).shape, frames_of(noise, options=AudioOptions(stride=3)).shape
@@ -181,7 +170,8 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
         frames = fft.dct(frames, norm="ortho")[:, : options.coefficients]
     if options.centre:
         frames = frames - frames.mean(0, dtype=np.float64).astype(np.float32)
-    return _side_by_side(frames, options.stride)
+    frames = np.concatenate([frames, np.repeat(frames[-1:], -len(frames) % options.stride, 0)])
+    return np.ascontiguousarray(frames.reshape(-1, options.stride * frames.shape[1]), np.float32)
 
 
 def _log_mel(windows: Floats, options: AudioOptions) -> Floats:
@@ -196,9 +186,9 @@ def _log_mel(windows: Floats, options: AudioOptions) -> Floats:
 
 @lru_cache(maxsize=8)
 def _filters(rate: int, window: int, mels: int) -> tuple[Floats, Floats]:
-    """(window,) the taper, and (bins, mels) how much of each frequency belongs to each band."""
+    """(window,) the taper, and (bins, mels) the weight of each frequency in each band."""
     edges = mel_edges(rate, mels)
-    # So fine a transform that even the narrowest band holds a frequency
+    # The transform is fine enough for the narrowest band to have a frequency
     narrowest = float((edges[2:] - edges[:-2]).min())
     size = 1 << math.ceil(math.log2(max(window, rate / narrowest + 1)))
     taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
@@ -225,20 +215,13 @@ def mel_filters(rate: int, size: int, mels: int) -> Floats:
     return np.asarray(triangles * (2 / (right - left)), np.float32)
 
 
-def _side_by_side(frames: Floats, stride: int) -> Floats:
-    """(T, F) as (T / stride rounded up, stride F)."""
-    missing = -len(frames) % stride
-    completed = np.concatenate([frames, np.repeat(frames[-1:], missing, 0)]) if missing else frames
-    return np.ascontiguousarray(completed.reshape(-1, stride * frames.shape[1]), np.float32)
-
-
 def spacing(options: AudioOptions) -> tuple[int, int]:
     """Window and hop in samples."""
     return max(2, round(options.window * options.rate / 1000)), max(1, round(options.hop * options.rate / 1000))
 
 
 def check_options(audio: AudioOptions | Mapping[str, Any] | None) -> AudioOptions:
-    """Options from what a caller has; raises `ConfigError` for those that there are not or that do not go together."""
+    """Checked options; raises `ConfigError` for unknown ones and for more coefficients than mel bands."""
     options = audio if isinstance(audio, AudioOptions) else AudioOptions.checked(audio or {}, prefix="data.audio")
     if options.features == "mfcc" and options.coefficients > options.mels:
         found = f"{options.coefficients} of {options.mels}; lower data.audio.coefficients or raise data.audio.mels"

@@ -1,4 +1,4 @@
-"""Spans of characters to spans of tokens, half-open on both sides, with a named policy where the two do not meet."""
+"""Half-open spans of characters to spans of tokens, with a named policy for spans that cut a token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from structseq.data.tokenizer import Token
-from structseq.errors import ConfigError, DataError
+from structseq.errors import DataError
 from structseq.spans import Span
 
 Misaligned = Literal["error", "expand", "contract", "drop"]
@@ -29,25 +29,23 @@ def align(
 ) -> tuple[Span, ...]:
     """The token spans of character spans.
 
-    ``misaligned`` says what becomes of a span that begins or ends within a token, or in white space: ``error``;
-    ``expand`` to all tokens that it touches; ``contract`` to those that it holds whole (none: it is dropped); ``drop``.
-    Raises `DataError` for that, for spans outside the text and for spans that overlap.
+    A span that begins or ends within a token, or in white space, is treated by ``misaligned``: an ``error``; ``expand``
+    it to all tokens that it touches; ``contract`` it to the whole tokens in it, or drop it if there are none; ``drop``
+    it. Raises `DataError` for such an error, for spans outside the text and for spans that overlap.
 
     >>> text = "to (Paris) today"
     >>> tokens = [Token("to", 0, 2), Token("(", 3, 4), Token("Paris", 4, 9), Token(")", 9, 10), Token("today", 11, 16)]
     >>> align(text, tokens, [CharSpan(4, 9, "city")])
     (Span(start=2, end=3, label='city'),)
     """
-    if misaligned not in POLICIES:
-        raise ConfigError(f"unknown policy misaligned={misaligned!r}; use one of {', '.join(POLICIES)}")
     ordered = sorted(spans)
     for span in ordered:
         if not 0 <= span.start < span.end <= len(text):
-            message = f"expected 0 <= start < end <= {len(text)}, the length of the text, found {_told(text, span)}"
+            message = f"expected 0 <= start < end <= {len(text)}, the length of the text, found {_shown(text, span)}"
             raise DataError(message)
     for one, other in pairwise(ordered):
         if other.start < one.end:
-            message = f"the spans {_told(text, one)} and {_told(text, other)} overlap; keep one of them"
+            message = f"the spans {_shown(text, one)} and {_shown(text, other)} overlap; keep one of them"
             raise DataError(message)
     starts, ends = [token.start for token in tokens], [token.end for token in tokens]
     found = [_token_span(text, tokens, starts, ends, span, misaligned) for span in ordered]
@@ -78,11 +76,11 @@ def _misaligned(text: str, near: Sequence[Token], span: CharSpan) -> DataError:
     tokens = ", ".join(f"{token.text[:30]!r} {token.start}:{token.end}" for token in shown)
     context = text[max(span.start - 20, 0) : span.end + 20]
     return DataError(
-        f"expected a span from the start of a token to the end of one, found {_told(text, span)} in {context[:120]!r} "
+        f"expected a span from the start of a token to the end of one, found {_shown(text, span)} in {context[:120]!r} "
         f"with the tokens {tokens}; mend the span, use another tokenizer (pieces-1 cuts finest), "
         "or set misaligned to expand, contract or drop"
     )
 
 
-def _told(text: str, span: CharSpan) -> str:
+def _shown(text: str, span: CharSpan) -> str:
     return f"{span.label} {span.start}:{span.end} {text[max(span.start, 0) : max(span.end, 0)][:60]!r}"

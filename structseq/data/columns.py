@@ -1,19 +1,21 @@
 r"""Column files: one token a row, blank lines between sentences; tabs or spaces, any number of columns.
 
-What separates: in a file whose first row holds a tab, each tab; in any other, each run of spaces and tabs. No-break
-spaces, U+3000, zero-width characters, U+2028 and the like are part of tokens. Lines end in ``\n`` or ``\r\n`` and
-nothing else. Which lines are comments, boundaries and rows is told in `comments`.
+If the first row holds a tab, each tab separates; otherwise each run of spaces and tabs does. No-break spaces, U+3000,
+zero-width characters, U+2028 and the like are part of tokens. Lines end in ``\n`` or ``\r\n``. `comments` has the rules
+for comments, document boundaries and rows.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from structseq.data.block import COMMAS, Block, between_commas
 from structseq.data.comments import BLANKS, Kind, Layout, is_boundary, is_plain_comment, is_surely_row, preamble
-from structseq.data.example import Example
+from structseq.data.example import Example, VerbatimBlock
 from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, Source, Target, name_of, read_lines, writing
 from structseq.errors import ConfigError, DataError
@@ -22,7 +24,159 @@ Separator = Literal["auto", "tab", "space"]
 
 Place = TypeVar("Place")
 
-_SEPARATORS = ("auto", "tab", "space")
+_FIELD = re.compile(r"[^ \t\r\n]+")
+_COMMAS = "commas are not read as separators: write tabs in their place"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One sentence of a column file with every line around it; the texts of all blocks, joined, are the file."""
+
+    lines: tuple[str, ...]  # all with their endings: before the rows, the rows, the blank line that ends the sentence
+    rows: tuple[int, ...] = ()  # lines[rows[i]] is the row of token i; empty if the file ends in comments
+    fields: Sequence[Sequence[str]] = ()  # fields[i][n] is column n of token i
+    separator: Literal["\t", " "] = "\t"  # one tab (fields may be empty), or any run of spaces and tabs
+    spaces: bool = False  # whether spaces belong to the fields
+    file: str = ""
+    first_line: int = 1  # the line of the file, from 1, that lines[0] is
+    metadata: Mapping[str, str] = field(default_factory=dict)  # this and the next as in Example
+    starts_document: bool = False
+    mark: str = ""  # the byte order mark, in the first block of a file that has one
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def text(self) -> str:
+        """The block as the file has it."""
+        return self.mark + "".join(self.lines)
+
+    @property
+    def width(self) -> int:
+        """The number of columns; 0 without rows."""
+        return len(self.fields[0]) if self.fields else 0
+
+    @property
+    def source(self) -> str:
+        """``file:line`` of the first token."""
+        return f"{self.file}:{self.first_line + (self.rows[0] if self.rows else 0)}"
+
+    def line_of(self, token: int) -> int:
+        """The line of the file, from 1, with the row of this token."""
+        return self.first_line + self.rows[token]
+
+    def position(self, number: int, what: str = "column") -> int:
+        """A column number, counted from either end, as one from the start; raises `DataError` beyond."""
+        width = len(self.fields[0]) if self.fields else 0
+        if not -width <= number < width:
+            raise self._error(
+                0,
+                f"expected at least {number + 1 if number >= 0 else -number} columns for {what} {number}, "
+                f"found {width}; columns count from 0, or from -1 backwards",
+            )
+        return number % width
+
+    def column(self, number: int, what: str = "column") -> tuple[str, ...]:
+        """One column; in a tab-separated file without the spaces at a field's ends."""
+        at = self.position(number, what)
+        column = tuple([fields[at] for fields in self.fields])
+        if self.separator == "\t" and not self.spaces and " " in "".join(column):
+            return tuple([value.strip(" ") for value in column])
+        return column
+
+    def tokens(self, column: int = 0) -> tuple[str, ...]:
+        """The token column; raises `DataError` with the line if a token is empty or holds a space.
+
+        A token with a space (``New York``) needs ``separator="tab"``: the row may be separated by spaces.
+        """
+        at = self.position(column, "the token column")
+        tokens = tuple([fields[at] for fields in self.fields])
+        self._check(tokens, "a token")
+        return tokens
+
+    def tags(self, column: int = -1) -> tuple[str, ...]:
+        """The tag column; raises `DataError` with the line if a tag is empty or holds a space."""
+        tags = self.column(column, "the tag column")
+        self._check(tags, "a tag")
+        return tags
+
+    def example(
+        self, token_column: int = 0, tag_column: int | None = -1, columns: Mapping[str, int] | None = None
+    ) -> Example:
+        """This sentence as an `Example`."""
+        inputs = {"tokens": self.tokens(token_column)}
+        for name, number in (columns or {}).items():
+            inputs[name] = self.column(number)
+        targets = {}
+        if tag_column is not None:
+            if token_column % self.width == self.position(tag_column, "the tag column"):
+                message = f"column {token_column} of {self.width} cannot be both token and tag; name another for one"
+                if self.width == 1:
+                    commas = _between_commas([self.lines[row] for row in self.rows])
+                    advice = _COMMAS if commas else "separate them by a tab or a space"
+                    message = f"expected at least 2 columns, a token and its tag, found 1; {advice}"
+                raise self._error(0, message)
+            targets["tags"] = self.tags(tag_column)
+        return Example(inputs, targets, self.source, self.metadata, self.starts_document)
+
+    def append(self, column: Sequence[str]) -> str:
+        """The block's text with one more column, last in each row."""
+        self._check_new(column)
+        lines = list(self.lines)
+        gap = "\t" if self.separator == "\t" or self.width == 1 else " "
+        for at, value in zip(self.rows, column, strict=True):
+            content = lines[at].rstrip(BLANKS if self.separator == " " else "\r\n")
+            lines[at] = f"{content}{gap}{value}{lines[at][len(content) :]}"
+        return self.mark + "".join(lines)
+
+    def replace(self, number: int, column: Sequence[str]) -> str:
+        """The block's text with one column rewritten."""
+        self._check_new(column)
+        lines, at = list(self.lines), self.position(number) if self.rows else 0
+        for row, value in zip(self.rows, column, strict=True):
+            start, end = self._place(lines[row], at)
+            lines[row] = lines[row][:start] + value + lines[row][end:]
+        return self.mark + "".join(lines)
+
+    def _place(self, line: str, at: int) -> tuple[int, int]:
+        """The start and end of field number ``at`` in a row."""
+        if self.separator == " ":
+            return list(_FIELD.finditer(line))[at].span()
+        fields = line.rstrip("\r\n").split("\t")
+        start = sum(map(len, fields[:at])) + at
+        inner = fields[at] if self.spaces else fields[at].strip(" ")
+        start += 0 if self.spaces else len(fields[at]) - len(fields[at].lstrip(" "))
+        return start, start + len(inner)
+
+    def _check(self, column: tuple[str, ...], what: str) -> None:
+        if "" in column:
+            raise self._error(column.index(""), f"expected {what}, found an empty field")
+        if self.separator == "\t" and not self.spaces and " " in "".join(column):
+            token = next(i for i, value in enumerate(column) if " " in value)
+            raise self._error(
+                token,
+                f"expected {what} without spaces, found {column[token][:60]!r}; separate the columns by tabs alone, or "
+                "say whether spaces belong to the fields (separator='tab') or separate them too (separator='space'); "
+                "pairs and labelled texts need a header (source TAB target, label TAB text), or data.format named",
+            )
+
+    def _check_new(self, column: Sequence[str]) -> None:
+        if len(column) != len(self.rows):
+            message = f"expected {len(self.rows)} values, one for each row, found {len(column)}"
+            raise DataError(message, file=self.file, line=self.first_line)
+        bad = frozenset("\t\r\n" if self.spaces else BLANKS)
+        for token, value in enumerate(column):
+            if not value or not bad.isdisjoint(value):
+                raise self._error(token, f"expected a value without white space to write, found {value!r}")
+
+    def _error(self, token: int, message: str) -> DataError:
+        return DataError(message, file=self.file, line=self.line_of(token))
+
+
+def _between_commas(rows: Sequence[str]) -> bool:
+    """Whether rows without tabs all have the same number of commas, and so may be of a comma-separated file."""
+    counts = {row.count(",") for row in rows}
+    return "\t" not in "".join(rows) and len(counts) == 1 and 0 not in counts
 
 
 def read_columns(
@@ -36,31 +190,38 @@ def read_columns(
     separator: Separator = "auto",
     comments: bool = True,
 ) -> Iterator[Example]:
-    """Sentences of a column file, one after the other, as `Example`.
+    """The sentences of a column file, a path or a file opened in binary mode; gzip is recognised by content.
 
-    Parameters
-    ----------
-    source:
-        A path, or a file opened in binary mode (standard input); gzip is recognised by content.
-    token_column, tag_column:
-        Column numbers from 0, or from -1 backwards; ``tag_column=None``, or ``tags=False``, reads no tags.
-    columns:
-        Further inputs by name, such as ``{"pos": 1}``.
-    separator:
-        ``auto``; ``tab``: each tab separates and spaces belong to the fields; ``space``: runs of spaces and tabs do.
-    comments:
-        Whether ``#`` may begin a comment (see `comments`); if not, every such line is a row.
-
-    Raises `DataError`, with file and line, where a row has another number of columns than the first, where a column
-    asked for does not exist or is empty, where bytes are not of the encoding, and where the file holds no row.
+    Columns count from 0, or from -1 backwards; ``tag_column=None``, or ``tags=False``, reads no tags. ``columns`` are
+    further inputs by name, such as ``{"pos": 1}``. With ``separator="tab"`` each tab separates and spaces belong to the
+    fields, with ``space`` runs of spaces and tabs separate. Without ``comments`` a line with ``#`` first is a row.
+    Raises `DataError`, with file and line, if a row has another number of columns than the first, if a requested column
+    does not exist or is empty, if bytes are not of the encoding, and if the file holds no row.
     """
     further, tag_column = check_columns(columns), tag_column if tags else None
     blocks = read_blocks(source, encoding=encoding, separator=separator, comments=comments)
     return (block.example(token_column, tag_column, further) for block in blocks if block.rows)
 
 
+def read_verbatim_columns(
+    source: Source,
+    *,
+    token_column: int = 0,
+    tag_column: int | None = -1,
+    columns: Mapping[str, int] | None = None,
+    tags: bool = True,
+    **options: Any,
+) -> Iterator[VerbatimBlock]:
+    """The blocks of a column file; parameters as in `read_columns`."""
+    further, gold = check_columns(columns), tag_column if tags else None
+    for block in read_blocks(source, **options):
+        example = block.example(token_column, gold, further) if block.rows else None
+        retag = partial(block.replace, -1 if tag_column is None else tag_column)
+        yield VerbatimBlock(block.text, example, block.append, retag, block.line_of)
+
+
 def check_columns(columns: Mapping[str, Place] | None) -> dict[str, Place]:
-    """Further inputs, name to place, as a dictionary; `ConfigError` where one would hide the tokens."""
+    """Further inputs, name to place, as a dictionary; raises `ConfigError` if one is called ``tokens``."""
     if columns and "tokens" in columns:
         raise ConfigError("a further input cannot be called 'tokens', as the tokens are; give it another name")
     return dict(columns or {})
@@ -69,66 +230,13 @@ def check_columns(columns: Mapping[str, Place] | None) -> dict[str, Place]:
 def read_blocks(
     source: Source, *, encoding: str = "utf-8", separator: Separator = "auto", comments: bool = True
 ) -> Iterator[Block]:
-    """A column file, sentence by sentence, with nothing lost: the blocks' texts, joined, are the file.
+    """A column file as `Block`s; the lines after the last sentence are a block without rows.
 
-    A block ends with the blank line after its rows; what stands after the last such line is a block without rows.
-    Raises as `read_columns` does, but asks nothing of single columns.
+    Raises as `read_columns` does, but does not check single columns.
     """
-    if separator not in _SEPARATORS:
+    if separator not in ("auto", "tab", "space"):
         raise ConfigError(f"unknown separator {separator!r}; use 'auto', 'tab' or 'space'")
     return _blocks(read_lines(source, encoding=encoding), name_of(source), separator, comments)
-
-
-def write_columns(
-    target: Target, examples: Iterable[Example], *, separator: Literal["tab", "space"] = "tab", encoding: str = "utf-8"
-) -> None:
-    """Examples as a column file: the token, then the further inputs in their order, then the tag where there is one.
-
-    A document boundary is written as ``-DOCSTART-``, unless the metadata say ``newdoc``. Raises `DataError`, and leaves
-    no file behind, for what columns cannot hold: white space in a field, an empty token or sentence, a token that
-    would be read as a document boundary, rows of unequal width.
-    """
-    if separator not in ("tab", "space"):
-        raise ConfigError(f"unknown separator {separator!r} to write; use 'tab' or 'space'")
-    gap = "\t" if separator == "tab" else " "
-    limits = FormatLimits("a column file", name_of(target), empty_sentences=False, blanks_in_metadata=False)
-    with writing(target, encoding=encoding) as file:
-        for number, example in enumerate(examples):
-            names = limits.check(example)
-            rows = _rows(example, names, gap, limits)
-            fields = ["-DOCSTART-", *["-X-"] * (len(names) - 2), "O"][: max(len(names), 1)]
-            head = write_head(example, limits, boundary=gap.join(fields) + "\n\n")
-            text = "".join([*head, *rows, "\n"])
-            file.write(BOM + text if number == 0 and text[0] == BOM else text)
-
-
-def write_head(example: Example, limits: FormatLimits, *, boundary: str) -> Iterator[str]:
-    """What stands before the rows: a document boundary where the metadata do not say one, then the metadata."""
-    said = any(key.split(" ")[0] == "newdoc" for key in example.metadata)
-    if said and not example.starts_document:
-        raise limits.refusal(example, "metadata 'newdoc' for a sentence that starts no document")
-    if example.starts_document and not said:
-        yield boundary
-    for key, value in example.metadata.items():
-        line = f"# {key}\n" if key == "newpar" and not value else f"# {key} = {value}".rstrip(BLANKS) + "\n"
-        if not is_plain_comment(line):
-            raise limits.refusal(example, f"the metadata key {key!r}")
-        yield line
-
-
-def _rows(example: Example, names: Sequence[str], gap: str, limits: FormatLimits) -> list[str]:
-    """The rows, checked to be read as what they are."""
-    columns = {**example.inputs, **example.targets}
-    fields = [columns[name] for name in names]
-    for name, column in zip(names, fields, strict=True):
-        limits.check_column(example, name, column, may_be_empty=gap == "\t" and name not in ("tokens", "tags"))
-    rows = [gap.join(row) + "\n" for row in zip(*fields, strict=True)]
-    for row in rows:
-        if row[0] == "-" and is_boundary(row):
-            raise limits.refusal(example, "the token -DOCSTART-, which is read as a document boundary")
-    if "\t" not in rows[0] and is_plain_comment(rows[0]):
-        raise limits.refusal(example, f"the row {rows[0]!r}, which is read as a comment; separate by tabs")
-    return rows
 
 
 def _blocks(lines: Iterator[str], name: str, separator: str, comments: bool) -> Iterator[Block]:
@@ -148,47 +256,92 @@ def _blocks(lines: Iterator[str], name: str, separator: str, comments: bool) -> 
     if "\r" in head[layout.line - 1].rstrip("\r\n"):
         message = "expected lines that end in \\n or \\r\\n, found a bare \\r in a line; convert the line endings"
         raise DataError(message, file=name, line=layout.line)
-    yield from _gather(chain(head, lines), layout, name, separator == "tab", mark)
-
-
-def _gather(lines: Iterable[str], layout: Layout, name: str, spaces: bool, mark: str) -> Iterator[Block]:
-    """Lines to blocks."""
     here: list[str] = []
     rows: list[int] = []
-    fields: list[list[str]] = []
-    width, split, number = layout.width, layout.split, 0
-
-    def block(last: int) -> Block:
-        metadata, starts = preamble(here[: rows[0]] if rows else here) if not rows or rows[0] else ({}, False)
-        gap: Literal["\t", " "] = "\t" if layout.tab else " "
-        first = last - len(here) + 1
-        return Block(tuple(here), tuple(rows), fields, gap, spaces, name, first, metadata, starts, mark)
-
-    for number, line in enumerate(lines, 1):
+    number = 0
+    for number, line in enumerate(chain(head, lines), 1):
         # Any other first character begins a row, whatever comes after it
         kind = layout.kind(line, before_rows=not rows) if line[0] in "#- \t\r\n" else Kind.ROW
         if kind is Kind.ROW:
-            row = split(line)
-            if len(row) != width:
-                raise _ragged(row, [*(here[at] for at in rows), line], layout, name, number)
             rows.append(len(here))
-            fields.append(row)
-        if rows and kind is Kind.BOUNDARY:
-            yield block(number - 1)
-            here, rows, fields, mark = [], [], [], ""
+        elif rows and kind is Kind.BOUNDARY:
+            yield _block(here, rows, layout, name, number - 1, separator, mark)
+            here, rows, mark = [], [], ""
         here.append(line)
         if rows and kind is Kind.BLANK:
-            yield block(number)
-            here, rows, fields, mark = [], [], [], ""
+            yield _block(here, rows, layout, name, number, separator, mark)
+            here, rows, mark = [], [], ""
     if here or mark:
-        yield block(number)
+        yield _block(here, rows, layout, name, number, separator, mark)
+
+
+def _block(here: list[str], rows: list[int], layout: Layout, name: str, last: int, separator: str, mark: str) -> Block:
+    """The lines of a block, of which ``last`` is the last one's number, with the rows cut into fields."""
+    first = last - len(here) + 1
+    fields = layout.split([here[row] for row in rows])
+    for token, row in enumerate(fields):
+        if len(row) != layout.width:
+            raise _ragged(row, [here[at] for at in rows[: token + 1]], layout, name, first + rows[token])
+    metadata, starts = preamble(here[: rows[0]] if rows else here) if not rows or rows[0] else ({}, False)
+    gap: Literal["\t", " "] = "\t" if layout.tab else " "
+    return Block(tuple(here), tuple(rows), fields, gap, separator == "tab", name, first, metadata, starts, mark)
 
 
 def _ragged(row: Sequence[str], lines: Sequence[str], layout: Layout, name: str, number: int) -> DataError:
-    """The message for a row, the last of its sentence's lines so far, that is not as wide as the first of the file."""
+    """The error for the last of ``lines``, a row with another number of columns than the first of the file."""
     expected = f"{layout.width} column{'s' * (layout.width != 1)} separated by {'tabs' if layout.tab else 'spaces'}"
     advice = "every row needs the same columns, and a blank line ends a sentence"
-    if not layout.tab and between_commas(lines):
-        advice = COMMAS
+    if not layout.tab and _between_commas(lines):
+        advice = _COMMAS
     found = f"{len(row)} in {lines[-1].strip(BLANKS)[:60]!r}"
     return DataError(f"expected {expected}, as in line {layout.line}, found {found}; {advice}", file=name, line=number)
+
+
+def write_columns(
+    target: Target, examples: Iterable[Example], *, separator: Literal["tab", "space"] = "tab", encoding: str = "utf-8"
+) -> None:
+    """Examples as a column file: the token, the further inputs in their order, then the tag if there is one.
+
+    A document boundary is written as ``-DOCSTART-``, unless the metadata have ``newdoc``. Raises `DataError`, and
+    writes no file, for what cannot be read back: white space in a field, an empty token or sentence, unequal columns.
+    """
+    if separator not in ("tab", "space"):
+        raise ConfigError(f"unknown separator {separator!r} to write; use 'tab' or 'space'")
+    gap = "\t" if separator == "tab" else " "
+    limits = FormatLimits("a column file", name_of(target), empty_sentences=False, blanks_in_metadata=False)
+    with writing(target, encoding=encoding) as file:
+        for number, example in enumerate(examples):
+            names = limits.check(example)
+            rows = _rows(example, names, gap, limits)
+            fields = ["-DOCSTART-", *["-X-"] * (len(names) - 2), "O"][: max(len(names), 1)]
+            head = write_head(example, limits, boundary=gap.join(fields) + "\n\n")
+            text = "".join([*head, *rows, "\n"])
+            file.write(BOM + text if number == 0 and text[0] == BOM else text)
+
+
+def write_head(example: Example, limits: FormatLimits, *, boundary: str) -> Iterator[str]:
+    """The lines before the rows: the document boundary, unless it is in the metadata, then the metadata."""
+    in_metadata = any(key.split(" ")[0] == "newdoc" for key in example.metadata)
+    if in_metadata and not example.starts_document:
+        raise limits.refusal(example, "metadata 'newdoc' for a sentence that starts no document")
+    if example.starts_document and not in_metadata:
+        yield boundary
+    for key, value in example.metadata.items():
+        line = f"# {key}\n" if key == "newpar" and not value else f"# {key} = {value}".rstrip(BLANKS) + "\n"
+        if not is_plain_comment(line):
+            raise limits.refusal(example, f"the metadata key {key!r}")
+        yield line
+
+
+def _rows(example: Example, names: Sequence[str], gap: str, limits: FormatLimits) -> list[str]:
+    """The rows; raises `DataError` for one that would be read as something else."""
+    columns = {**example.inputs, **example.targets}
+    fields = [columns[name] for name in names]
+    for name, column in zip(names, fields, strict=True):
+        limits.check_column(example, name, column, may_be_empty=gap == "\t" and name not in ("tokens", "tags"))
+    rows = [gap.join(row) + "\n" for row in zip(*fields, strict=True)]
+    if any(row[0] == "-" and is_boundary(row) for row in rows):
+        raise limits.refusal(example, "the token -DOCSTART-, which is read as a document boundary")
+    if "\t" not in rows[0] and is_plain_comment(rows[0]):
+        raise limits.refusal(example, f"the row {rows[0]!r}, which is read as a comment; separate by tabs")
+    return rows

@@ -9,27 +9,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from structseq.data.block import Block
-from structseq.data.columns import check_columns, write_head
+from structseq.data.columns import Block, check_columns, write_head
 from structseq.data.comments import BLANKS, preamble
-from structseq.data.example import Example
+from structseq.data.example import Example, VerbatimBlock
 from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, Source, Target, name_of, read_lines, writing
 from structseq.errors import ConfigError, DataError
 
 FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
-_FORM = FIELDS.index("form")
-
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One of the ten fields, or one key of ``feats`` or ``misc``.
-
-    ``missing`` is the value of a word that lacks the key: ``O`` in ``misc``, where annotations of spans are kept, and
-    ``_`` in ``feats``.
-    """
+    """One of the ten fields, or one key of ``feats`` or ``misc``."""
 
     name: str
     number: int
@@ -37,11 +31,12 @@ class Field:
 
     @property
     def missing(self) -> str:
+        """The value of a word without the key: ``O`` in ``misc``, for annotations of spans, ``_`` in ``feats``."""
         return "O" if self.name == "misc" else "_"
 
     @staticmethod
     def of(name: str | int) -> Field:
-        """The field of this name, or of this number from 0; raises `ConfigError` where there is none.
+        """The field of this name, or of this number from 0; raises `ConfigError` for an unknown one.
 
         >>> Field.of("misc:NER")
         Field(name='misc', number=9, key='NER')
@@ -67,7 +62,7 @@ class Field:
         return self.missing
 
     def written(self, old: str, value: str) -> str:
-        """The field's new content where it was ``old``, other keys kept."""
+        """The field's new content in place of ``old``, other keys kept."""
         if not self.key:
             return value
         pairs = [] if old == "_" else old.split("|")
@@ -87,24 +82,42 @@ def read_conllu(
     """Sentences of a CoNLL-U file: words as tokens, ``field`` as tags, further fields as inputs by name.
 
     ``# key = value`` comments become metadata, ``# newdoc`` a document boundary; ``tags=False`` reads no tags. Raises
-    `DataError` with file and line where a line is not of this format, `ConfigError` for a field that there is not.
+    `DataError` with file and line if a line is not of this format, `ConfigError` for an unknown field.
     """
     tag = Field.of(field) if tags else None
     further = {name: Field.of(of) for name, of in check_columns(columns).items()}
     blocks = read_conllu_blocks(source, encoding=encoding)
-    return (example_of(block, tag, further) for block in blocks if block.rows)
+    return (_example(block, tag, further) for block in blocks if block.rows)
 
 
-def example_of(block: Block, tag: Field | None, columns: Mapping[str, Field]) -> Example:
+def read_verbatim_conllu(
+    source: Source,
+    *,
+    field: str = "upos",
+    columns: Mapping[str, str | int] | None = None,
+    tags: bool = True,
+    encoding: str = "utf-8",
+) -> Iterator[VerbatimBlock]:
+    """The blocks of a CoNLL-U file; parameters as in `read_conllu`."""
+    gold = Field.of(field)
+    further = {name: Field.of(of) for name, of in check_columns(columns).items()}
+    predicted = Field.of("misc:Predicted")
+    for block in read_conllu_blocks(source, encoding=encoding):
+        example = _example(block, gold if tags else None, further) if block.rows else None
+        append, retag = (partial(_with_field, block, into) for into in (predicted, gold))
+        yield VerbatimBlock(block.text, example, append, retag, block.line_of)
+
+
+def _example(block: Block, tag: Field | None, columns: Mapping[str, Field]) -> Example:
     """A block of `read_conllu_blocks` as an `Example`."""
-    inputs = {"tokens": block.column(_FORM)}
+    inputs = {"tokens": block.column(FIELDS.index("form"))}
     for name, field in columns.items():
         inputs[name] = tuple([field.read(row) for row in block.fields])
     targets = {} if tag is None else {"tags": tuple([tag.read(row) for row in block.fields])}
     return Example(inputs, targets, block.source, block.metadata, block.starts_document)
 
 
-def with_field(block: Block, field: Field, values: Sequence[str]) -> str:
+def _with_field(block: Block, field: Field, values: Sequence[str]) -> str:
     """The block's text with one field, or one key of it, rewritten; everything else stays byte for byte."""
     if field.key and any("|" in value for value in values):
         raise DataError(f"{field.name} cannot hold a value with '|'", file=block.file, line=block.first_line)
@@ -113,10 +126,10 @@ def with_field(block: Block, field: Field, values: Sequence[str]) -> str:
 
 
 def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[Block]:
-    """A CoNLL-U file, sentence by sentence, with nothing lost; the rows of a block are its words.
+    """A CoNLL-U file as `Block`s; the texts of all blocks, joined, are the file, and the rows of a block are its words.
 
-    Raises `DataError` with file and line where a row has not ten fields, none empty, and where word numbers do not run
-    from 1; with the file where it holds no word.
+    Raises `DataError` with file and line if a row has not ten fields, none empty, or if word numbers do not run from 1;
+    with the file if it has no word.
     """
     name = name_of(source)
     here: list[str] = []
@@ -149,27 +162,20 @@ def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[B
 
 def _word(line: str, expected: int, name: str, number: int) -> list[str] | None:
     """The fields of the ``expected``-th word; None for a multiword token and an empty node."""
-    row = _row(line, name, number)
-    if row[0].isdecimal() and row[0] != str(expected):
-        message = f"expected word {expected} of the sentence, found {row[0][:20]}; a blank line ends a sentence"
-        raise DataError(message, file=name, line=number)
-    return row if row[0].isdecimal() else None
-
-
-def _row(line: str, name: str, number: int) -> list[str]:
     row = line.rstrip("\r\n").split("\t")
+    first, _, second = row[0].replace("-", ".").partition(".")
     if len(row) != len(FIELDS):
         found = f"{len(row)} in {line.strip(BLANKS)[:60]!r}"
         message = f"expected {len(FIELDS)} columns separated by tabs, found {found}; read other files as columns"
-        raise DataError(message, file=name, line=number)
-    if "" in row:
+    elif "" in row:
         message = f"expected a value or '_' for {FIELDS[row.index('')]}, found an empty field"
-        raise DataError(message, file=name, line=number)
-    first, _, second = row[0].replace("-", ".").partition(".")
-    if not (first.isdecimal() and (second.isdecimal() or row[0] == first)):
+    elif not (first.isdecimal() and (second.isdecimal() or row[0] == first)):
         message = f"expected a number such as 1, 1-2 or 1.1 as id, found {row[0][:60]!r}"
-        raise DataError(message, file=name, line=number)
-    return row
+    elif row[0].isdecimal() and row[0] != str(expected):
+        message = f"expected word {expected} of the sentence, found {row[0][:20]}; a blank line ends a sentence"
+    else:
+        return row if row[0].isdecimal() else None
+    raise DataError(message, file=name, line=number)
 
 
 def write_conllu(
@@ -182,31 +188,30 @@ def write_conllu(
 ) -> None:
     """Examples as CoNLL-U: the tags in ``field``, further inputs in the fields that ``columns`` names, ``_`` elsewhere.
 
-    Raises `DataError`, and leaves no file behind, for what the format cannot hold: a sentence without tokens, a further
-    input without a field, a tab or line end in a token, ``|`` in a key's value.
+    Raises `DataError`, and writes no file, for what the format cannot hold: a sentence without tokens, a further input
+    without a field, a tab or line end in a token, ``|`` in a key's value.
     """
     places = {"tags": Field.of(field), **{name: Field.of(of) for name, of in (columns or {}).items()}}
     limits = FormatLimits("CoNLL-U", name_of(target), empty_sentences=False, blanks_in_metadata=False)
     with writing(target, encoding=encoding) as file:
         for example in examples:
             names = limits.check(example)
-            without = [name for name in names if name not in ("tokens", *places)]
-            if without:
+            if without := [name for name in names if name not in ("tokens", *places)]:
                 raise limits.refusal(example, f"the input {without[0]!r} without a field for it (columns=...)")
             head = write_head(example, limits, boundary="# newdoc\n")
             file.write("".join([*head, *_rows(example, places, limits)]))
 
 
 def _rows(example: Example, places: Mapping[str, Field], limits: FormatLimits) -> Iterator[str]:
-    given = {**example.inputs, **example.targets}
-    for name, column in given.items():
+    columns = {**example.inputs, **example.targets}
+    for name, column in columns.items():
         bad = "\t\r\n|" if name != "tokens" and places[name].key else "\t\r\n"
         for value in column:
             if not value or value != value.strip(" ") or not frozenset(bad).isdisjoint(value):
                 raise limits.refusal(example, f"the value {value[:60]!r} in {name}")
     for i, token in enumerate(example.tokens):
         row = [str(i + 1), token, *["_"] * (len(FIELDS) - 2)]
-        for name, column in given.items():
+        for name, column in columns.items():
             if name != "tokens":
                 row[places[name].number] = places[name].written(row[places[name].number], column[i])
         yield "\t".join(row) + "\n"

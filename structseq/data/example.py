@@ -1,14 +1,18 @@
-"""Example: one input, its target, and where it came from."""
+"""Examples: one input sequence with its answers; with its text in the file; the modality of its steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from structseq.errors import DataError
 
-# Where an answer that is missing could stand
+if TYPE_CHECKING:
+    from structseq.data.options import DataOptions
+
+# What to do about a missing answer
 _TAGGED = (
     "read a file that has them: columns with a tag column, CoNLL-U, JSON lines with tags or spans, or seq.in beside "
     "seq.out (files of pairs and of labelled texts have none: head.type=generate or classify learns from them)"
@@ -27,18 +31,17 @@ class Example:
     Attributes
     ----------
     inputs:
-        What is known of each step, by name, all of one length L: ``"tokens"`` (strings), and further columns of a
-        file (part of speech, gazetteer flags) under the names the user gave them; or ``"frames"``, a float array
-        (L, F), as of a recording.
+        The inputs of each step, by name, all of one length L: ``"tokens"`` (strings), and further columns of a file
+        (part of speech, gazetteer flags) under the user's names; or ``"frames"``, a float array (L, F).
     targets:
-        Answers by name: ``"tags"`` (L strings), ``"label"`` (one, of the whole sequence), ``"target"`` (strings, as
-        many as there are: what was said in a recording, the other side of a pair). Empty when unknown.
+        Answers by name: ``"tags"`` (L strings), ``"label"`` (one, of the whole sequence), ``"target"`` (any number of
+        strings: a transcript, the other side of a pair). Empty if unknown.
     source:
-        ``file:line`` of the first token (or of the record), for messages; empty when made from Python.
+        ``file:line`` of the first token (or of the record), for messages; empty for examples made in Python.
     metadata:
-        The ``# key = value`` lines that stood before the sentence, in their order.
+        The ``# key = value`` lines before the sentence, in their order.
     starts_document:
-        Whether a document boundary (``-DOCSTART-``, ``# newdoc``) stands before this sentence.
+        Whether a document boundary (``-DOCSTART-``, ``# newdoc``) precedes the sentence.
     """
 
     inputs: Mapping[str, Any]
@@ -49,7 +52,7 @@ class Example:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """Its tokens; raises `DataError` when it is made of frames."""
+        """Its tokens; raises `DataError` if it is made of frames."""
         try:
             tokens: tuple[str, ...] = self.inputs["tokens"]
         except KeyError:
@@ -58,7 +61,7 @@ class Example:
 
     @property
     def frames(self) -> Any:
-        """(L, F) its frames; raises `DataError` when it is made of tokens."""
+        """(L, F) its frames; raises `DataError` if it is made of tokens."""
         try:
             return self.inputs["frames"]
         except KeyError:
@@ -66,18 +69,18 @@ class Example:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The gold tags; raises `DataError` when the example has none."""
+        """The gold tags; raises `DataError` if the example has none."""
         return self._target("tags", _SEGMENTS if "frames" in self.inputs else _TAGGED)
 
     @property
     def label(self) -> str:
-        """The gold label of the whole sequence; raises `DataError` when the example has none."""
+        """The gold label of the whole sequence; raises `DataError` if the example has none."""
         label: str = self._target("label", "say where it stands with data.label")
         return label
 
     @property
     def target(self) -> tuple[str, ...]:
-        """The gold answer that is a sequence of its own; raises `DataError` when the example has none."""
+        """The gold output sequence; raises `DataError` if the example has none."""
         return self._target("target", _PAIRS)
 
     def _target(self, name: str, advice: str) -> Any:
@@ -105,22 +108,19 @@ class Example:
 
     @staticmethod
     def of(tokens: Sequence[str], tags: Sequence[str] | None = None, **inputs: Sequence[str]) -> Example:
-        """An example made from Python: tokens, optional gold tags, further columns by name.
+        """An example made in Python: tokens, optional gold tags, further columns by name.
 
         >>> Example.of(["to", "Taipei"], ["O", "B-city"]).tags
         ('O', 'B-city')
         """
         columns = {"tokens": tuple(tokens), **{name: tuple(column) for name, column in inputs.items()}}
-        length = len(columns["tokens"])
         answers = {} if tags is None else {"tags": tuple(tags)}
-        for name, column in {**columns, **answers}.items():
-            if len(column) != length:
-                raise DataError(f"expected {length} {name}, one for each token, found {len(column)}")
+        check_lengths({**columns, **answers})
         return Example(columns, answers)
 
     @staticmethod
     def of_frames(frames: Any, tags: Sequence[str] | None = None, *, target: Sequence[str] | None = None) -> Example:
-        """An example of numbers made from Python: frames (L, F), optional gold tags for each, or a target sequence.
+        """An example made in Python: frames (L, F), optional gold tags for each, or a target sequence.
 
         >>> len(Example.of_frames([[0.1, 0.2], [0.3, 0.4]], target=["seven"]))
         2
@@ -138,8 +138,95 @@ class Example:
         return Example({"frames": values}, answers)
 
 
+@dataclass(frozen=True, slots=True)
+class VerbatimBlock:
+    """One sentence, or the lines between two; the texts of all blocks, joined, are the file.
+
+    ``append`` adds tags to the text: a last column, a key ``predicted_tags``, a ``Predicted=`` in CoNLL-U's misc;
+    ``retag`` replaces the gold tags. All else stays byte for byte.
+    """
+
+    text: str
+    example: Example | None  # None for trailing comments and blank lines
+    append: Callable[[Sequence[str]], str]
+    retag: Callable[[Sequence[str]], str]
+    line_of: Callable[[int], int]  # a token's line in the file, from 1
+
+
 def _equal(one: Any, other: Any) -> bool:
-    """Also of arrays."""
     if hasattr(one, "shape") and hasattr(other, "shape"):
         return one.shape == other.shape and bool((one == other).all())
     return bool(type(one) is type(other) and one == other)
+
+
+def check_lengths(columns: Mapping[str, Sequence[str]]) -> None:
+    """Raises `DataError` if a column is not as long as ``"tokens"``."""
+    length = len(columns["tokens"])
+    for name, column in columns.items():
+        if len(column) != length:
+            raise DataError(f"expected {length} {name}, one for each token, found {len(column)}")
+
+
+class Modality(ABC):
+    """Tokens or frames (``name``); ``sequences`` and ``single`` are the words for sequences of them in messages."""
+
+    name: ClassVar[str]
+    sequences: ClassVar[str]
+    single: ClassVar[str]
+
+    @abstractmethod
+    def steps(self, example: Example) -> Any:
+        """The example's steps; raises `DataError`, with its source, if it is made of others."""
+
+    @abstractmethod
+    def words(self, example: Example) -> tuple[str, ...]:
+        """The steps' names in a report: the tokens, or the frames' numbers."""
+
+    @abstractmethod
+    def input_options(self, data: DataOptions) -> dict[str, Any]:
+        """The options, by name, that decide what the steps of a file are; they are saved with a model."""
+
+    def check(self, examples: Iterable[Example]) -> None:
+        """Raises `DataError` for the first example that is made of other steps."""
+        for example in examples:
+            self.steps(example)
+
+    def described(self, examples: Sequence[Example]) -> str:
+        """The numbers of sequences and steps, for a message."""
+        return f"{len(examples)} {self.sequences}, {sum(map(len, examples))} {self.name}"
+
+
+class Tokens(Modality):
+    name, sequences, single = "tokens", "sentences", "sentence"
+
+    def input_options(self, data: DataOptions) -> dict[str, Any]:
+        return {"data.symbols": data.symbols}
+
+    def steps(self, example: Example) -> tuple[str, ...]:
+        return example.tokens
+
+    def words(self, example: Example) -> tuple[str, ...]:
+        return example.tokens
+
+
+class Frames(Modality):
+    name, sequences, single = "frames", "recordings", "sequence"
+
+    def input_options(self, data: DataOptions) -> dict[str, Any]:
+        audio = data.audio.model_dump(exclude={"channels"})
+        return {f"data.audio.{name}": value for name, value in audio.items()}
+
+    def steps(self, example: Example) -> Any:
+        return example.frames
+
+    def words(self, example: Example) -> tuple[str, ...]:
+        return tuple(map(str, range(len(example))))
+
+
+TOKENS, FRAMES = Tokens(), Frames()
+
+
+def modality_of(examples: Iterable[Example]) -> Modality:
+    """The modality of a corpus: that of its first example; tokens if it is empty."""
+    first = next(iter(examples), None)
+    return FRAMES if first is not None and "frames" in first.inputs else TOKENS

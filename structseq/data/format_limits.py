@@ -1,4 +1,4 @@
-"""FormatLimits: what a format can hold of an example; its writer refuses the rest in one sentence and loses nothing."""
+"""FormatLimits: what a format can hold of an example; its writer raises an error for the rest."""
 
 from __future__ import annotations
 
@@ -15,34 +15,20 @@ _BLANKS = frozenset(" \t\r\n")
 
 @dataclass(slots=True)
 class FormatLimits:
-    """What one file can hold; the first example says which columns all have.
+    """What one file can hold; all examples have the columns of the first."""
 
-    Attributes
-    ----------
-    format, file:
-        What messages call the format, and the file that is written.
-    inputs, documents, empty_sentences:
-        Whether there is room for further inputs, document boundaries and sentences without tokens.
-    metadata:
-        The metadata keys that there is room for; None: any.
-    blanks_in_metadata:
-        Whether keys and values may hold line ends, and blanks at their ends.
-    targets:
-        The answers that there is room for.
-    """
-
-    format: str
+    format: str  # its name in messages
     file: str
-    inputs: bool = True
-    documents: bool = True
-    empty_sentences: bool = True
-    metadata: frozenset[str] | None = None
-    blanks_in_metadata: bool = True
+    inputs: bool = True  # further inputs
+    documents: bool = True  # document boundaries
+    empty_sentences: bool = True  # sentences without tokens
+    metadata: frozenset[str] | None = None  # keys; None: any
+    blanks_in_metadata: bool = True  # line ends, and blanks at the ends of keys and values
     targets: frozenset[str] = frozenset({"tags"})
     _names: tuple[str, ...] | None = field(default=None, init=False)
 
     def check(self, example: Example, *, alike: bool = True) -> tuple[str, ...]:
-        """The names of the example's columns: tokens, further inputs, ``tags`` if it has any; `DataError` without room.
+        """The names of the example's columns: tokens, further inputs, targets; raises `DataError` beyond the limits.
 
         ``alike``: whether all examples must have the same columns.
         """
@@ -63,20 +49,16 @@ class FormatLimits:
         if not self.documents and example.starts_document:
             raise self.refusal(example, "a document boundary")
         for key, value in example.metadata.items():
-            self._check_metadata(example, key, value)
+            if self.metadata is not None and key not in self.metadata:
+                raise self.refusal(example, f"the metadata {key!r}")
+            edges = key != key.strip(" \t\r\n") or value != value.strip(" \t\r\n")
+            bad = edges or not key or "=" in key or "\n" in key + value or "\r" in key + value
+            if bad and not self.blanks_in_metadata:
+                raise self.refusal(example, f"the metadata {key!r}: {value[:60]!r}")
         return names
 
-    def _check_metadata(self, example: Example, key: str, value: str) -> None:
-        if self.metadata is not None and key not in self.metadata:
-            raise self.refusal(example, f"the metadata {key!r}")
-        if self.blanks_in_metadata:
-            return
-        edges = key != key.strip(" \t\r\n") or value != value.strip(" \t\r\n")
-        if edges or not key or "=" in key or "\n" in key + value or "\r" in key + value:
-            raise self.refusal(example, f"the metadata {key!r}: {value[:60]!r}")
-
     def check_column(self, example: Example, name: str, column: Sequence[str], *, may_be_empty: bool = False) -> None:
-        """`DataError` for a value that is empty or holds a blank."""
+        """Raises `DataError` for a value that is empty or has a blank."""
         if _BLANKS.isdisjoint("".join(column)) and (may_be_empty or "" not in column):
             return
         bad = next(value for value in column if not _BLANKS.isdisjoint(value) or not (value or may_be_empty))
@@ -84,7 +66,7 @@ class FormatLimits:
         raise self.refusal(example, what)
 
     def refusal(self, example: Example, what: str) -> DataError:
-        """The error that says what there is no room for."""
+        """The error for a part of an example that the format cannot hold."""
         where = f" (the sentence from {example.source})" if example.source else ""
         advice = "" if self.format == JSON_LINE or "tokens" not in example.inputs else "; JSON lines hold everything"
         return DataError(f"{self.format} cannot hold {what}{where}{advice}", file=self.file)

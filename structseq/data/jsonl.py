@@ -1,26 +1,27 @@
-"""JSON lines: one object a line, with tokens and tags, or with a text and the spans of characters that are something.
+"""JSON lines: one object a line, with tokens and tags, or with a text and labelled spans of characters.
 
     {"tokens": ["to", "Taipei"], "tags": ["O", "B-city"]}                       also "words", "ner_tags"
     {"text": "to Taipei", "spans": [[3, 9, "city"]]}                            also "entities", "label", "labels"
     {"text": "to Taipei", "spans": [{"start": 3, "end": 9, "label": "city"}]}   also "start_offset", "end_offset"
 
-Other keys with a string become metadata, lists as long as the tokens can be inputs by name, the rest stays in the file.
+Other keys with a string become metadata; lists of one string for each token can be inputs by name.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from structseq.data.charspans import POLICIES, CharSpan, Misaligned, align
 from structseq.data.columns import check_columns
-from structseq.data.example import Example
+from structseq.data.example import Example, VerbatimBlock, check_lengths
 from structseq.data.format_limits import JSON_LINE, FormatLimits
-from structseq.data.record import Record, read_records
+from structseq.data.record import Record, read_records, shown
 from structseq.data.textfile import Source, Target, name_of, writing
-from structseq.data.tokenizer import Tokenizer, tokenizer_of
+from structseq.data.tokenizer import Tokenizer, texts_of, tokenizer_of
 from structseq.errors import ConfigError, DataError
 from structseq.spans import Scheme, scheme_of
 
@@ -28,36 +29,22 @@ TOKEN_KEYS = ("tokens", "words")
 TAG_KEYS = ("tags", "ner_tags")
 SPAN_KEYS = ("spans", "entities", "label", "labels")
 
-_START_KEYS = ("start", "start_offset")
-_END_KEYS = ("end", "end_offset")
 _RESERVED = frozenset((*TOKEN_KEYS, *TAG_KEYS, "starts_document"))
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Which keys of a record mean what.
+    """How a record becomes an example; a key that is None is whichever of the usual ones the record has."""
 
-    Attributes
-    ----------
-    tokenizer, scheme, misaligned:
-        How a text is cut, how its spans become tags, and what becomes of spans that do not meet its tokens.
-    token_key, tag_key, text_key, span_key:
-        Names of keys; None: whichever of the usual names the record has.
-    columns:
-        Further inputs, their name here to their key in the record.
-    tags:
-        Whether tags and spans are read at all.
-    """
-
-    tokenizer: Tokenizer
-    scheme: Scheme
-    misaligned: Misaligned = "error"
+    tokenizer: Tokenizer  # cuts texts
+    scheme: Scheme  # of the tags that spans become
+    misaligned: Misaligned = "error"  # the policy for spans that cut a token, see align
     token_key: str | None = None
     tag_key: str | None = None
     text_key: str = "text"
     span_key: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    tags: bool = True
+    columns: Mapping[str, str] = field(default_factory=dict)  # further inputs, name to key
+    tags: bool = True  # whether tags and spans are read
 
     def example(self, record: Record) -> Example:
         """A record as an `Example`; raises `DataError` with its file and line."""
@@ -67,12 +54,27 @@ class Keys:
             raise DataError(error.message, file=record.file, line=record.line) from None
 
     def token_key_of(self, values: Mapping[str, Any]) -> str | None:
-        """The key of the tokens; None where the record has a text instead."""
+        """The key of the tokens; None if the record has a text instead."""
         return _key(values, self.token_key, TOKEN_KEYS)
 
     def tag_key_of(self, values: Mapping[str, Any]) -> str | None:
-        """The key of the tags; None where there are none."""
+        """The key of the tags; None if there are none."""
         return _key(values, self.tag_key, TAG_KEYS)
+
+    def append(self, record: Record, tags: Sequence[str]) -> str:
+        """The record's line with predicted tags; a record with a text also gets its tokens, which the tags are of."""
+        values = record.values or {}
+        text = values and self.token_key_of(values) is None
+        tokens = {"tokens": list(self.example(record).tokens)} if text else {}
+        return record.with_values(**tokens, predicted_tags=list(tags))
+
+    def retag(self, record: Record, tags: Sequence[str]) -> str:
+        """The record's line with other tags; raises `DataError` if it has spans of characters."""
+        values = record.values or {}
+        if values and self.token_key_of(values) is None:
+            message = "spans of characters have no tags to rewrite; write the examples anew, as tokens and tags"
+            raise DataError(message, file=record.file, line=record.line)
+        return record.with_values(**{self.tag_key_of(values) or "tags": list(tags)})
 
     def _example(self, record: Record) -> Example:
         values = record.values or {}
@@ -91,19 +93,19 @@ class Keys:
             raise DataError(f"expected a record with {known}, found {_listed(values)}")
         for name, key in self.columns.items():
             inputs[name] = _strings(values, key)
-        _check_lengths({**inputs, **targets})
+        check_lengths({**inputs, **targets})
         metadata = {key: v for key, v in values.items() if isinstance(v, str) and key not in used}
         return Example(inputs, targets, record.source, metadata, values.get("starts_document") is True)
 
     def _from_text(self, values: Mapping[str, Any]) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
         text = values[self.text_key]
         tokens = self.tokenizer(text)
-        inputs = {"tokens": tuple([token.text for token in tokens])}
+        inputs = {"tokens": texts_of(tokens)}
         key = _key(values, self.span_key, SPAN_KEYS) if self.tags else None
         if key is None:
             return inputs, {}
         if not isinstance(values[key], list):
-            raise DataError(f"expected a list of spans under {key!r}, found {_shown(values[key])}")
+            raise DataError(f"expected a list of spans under {key!r}, found {shown(values[key])}")
         spans = align(text, tokens, [_span(item) for item in values[key]], misaligned=self.misaligned)
         return inputs, {"tags": self.scheme.encode(spans, len(tokens))}
 
@@ -122,9 +124,9 @@ def read_jsonl(
     misaligned: Misaligned = "error",
     encoding: str = "utf-8",
 ) -> Iterator[Example]:
-    """Records of a JSON-lines file as examples; the parameters are told in `Keys`, blank lines are passed over.
+    """Records of a JSON-lines file as examples; `Keys` has the parameters. Blank lines are skipped.
 
-    The text that tokens were cut from stays in the metadata. Raises `DataError` with file and line for what is no JSON
+    The text of the tokens is kept in the metadata. Raises `DataError` with file and line for a line that is no JSON
     object, has neither tokens nor a text, or has lists of unequal length; for spans as `align` does.
     """
     keys = keys_of(
@@ -132,6 +134,15 @@ def read_jsonl(
         tokenizer=tokenizer, scheme=scheme, misaligned=misaligned,
     )  # fmt: skip
     return (keys.example(record) for record in read_records(source, encoding=encoding) if record.values is not None)
+
+
+def read_verbatim_jsonl(source: Source, *, encoding: str = "utf-8", **options: Any) -> Iterator[VerbatimBlock]:
+    """The lines of a JSON-lines file; parameters as in `read_jsonl`."""
+    keys = keys_of(**options)
+    for record in read_records(source, encoding=encoding):
+        example = None if record.values is None else keys.example(record)
+        append, retag = partial(keys.append, record), partial(keys.retag, record)
+        yield VerbatimBlock(record.text, example, append, retag, record.line_of)
 
 
 def keys_of(
@@ -164,9 +175,8 @@ def write_jsonl(
 ) -> None:
     """Examples as JSON lines, with tokens and tags, or (``layout="spans"``) with a text and spans of characters.
 
-    The text is that of the metadata, or the tokens joined by spaces; the tokenizer must cut it into the same tokens
-    again. Raises `DataError`, and leaves no file behind, for what cannot be read back: metadata under the name of a
-    column, tokens that the tokenizer does not give back, tags that are not the scheme's own.
+    The text is that of the metadata, or the tokens joined by spaces. Raises `DataError`, and writes no file, for
+    metadata under the name of a column, tokens that the tokenizer does not cut from the text, and illegal tags.
     """
     if layout not in ("tokens", "spans"):
         raise ConfigError(f"unknown layout {layout!r}; use 'tokens' or 'spans'")
@@ -175,11 +185,9 @@ def write_jsonl(
     with writing(target, encoding=encoding) as file:
         for example in examples:
             limits.check(example, alike=False)
-            content: dict[str, Any]
+            content = {**example.inputs, **example.targets}
             if layout == "spans":
                 content = _text_record(example, cut, named, limits)
-            else:
-                content = {**example.inputs, **example.targets}
             for key, value in example.metadata.items():
                 if key in _RESERVED or (key in content and content[key] != value):
                     raise limits.refusal(example, f"metadata under the key {key!r}")
@@ -192,7 +200,7 @@ def write_jsonl(
 def _text_record(example: Example, cut: Tokenizer, scheme: Scheme, limits: FormatLimits) -> dict[str, Any]:
     text = example.metadata.get("text", " ".join(example.tokens))
     tokens = cut(text)
-    if [token.text for token in tokens] != list(example.tokens):
+    if texts_of(tokens) != tuple(example.tokens):
         raise limits.refusal(example, f"tokens that the tokenizer does not cut from {text[:60]!r}")
     if "tags" not in example.targets:
         return {"text": text}
@@ -202,15 +210,8 @@ def _text_record(example: Example, cut: Tokenizer, scheme: Scheme, limits: Forma
     return {"text": text, "spans": [[tokens[s.start].start, tokens[s.end - 1].end, s.label] for s in spans]}
 
 
-def _check_lengths(columns: Mapping[str, tuple[str, ...]]) -> None:
-    length = len(columns["tokens"])
-    for name, column in columns.items():
-        if len(column) != length:
-            raise DataError(f"expected {length} {name}, one for each token, found {len(column)}")
-
-
 def _key(values: Mapping[str, Any], named: str | None, usual: tuple[str, ...]) -> str | None:
-    """The key that is named, which must be there, or whichever of the usual ones holds a list."""
+    """The key ``named``, which must be there, or the first of the usual ones with a list."""
     if named is not None:
         if named not in values:
             raise DataError(f"expected the key {named!r}, found {_listed(values)}")
@@ -225,12 +226,12 @@ def _listed(values: Mapping[str, Any]) -> str:
 def _strings(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
     column = values.get(key)
     if not isinstance(column, list):
-        raise DataError(f"expected a list of strings under {key!r}, found {_shown(column)}")
+        raise DataError(f"expected a list of strings under {key!r}, found {shown(column)}")
     for value in column:
         if not isinstance(value, str):
             number = isinstance(value, int) and not isinstance(value, bool)
             hint = "; write the names of the tags instead of their numbers" if number else ""
-            raise DataError(f"expected strings under {key!r}, found {_shown(value)}{hint}")
+            raise DataError(f"expected strings under {key!r}, found {shown(value)}{hint}")
     return tuple(column)
 
 
@@ -239,14 +240,9 @@ def _span(item: Any) -> CharSpan:
     if isinstance(item, list) and len(item) == 3:
         start, end, label = item
     elif isinstance(item, dict):
-        start = next((item[key] for key in _START_KEYS if key in item), None)
-        end = next((item[key] for key in _END_KEYS if key in item), None)
+        start, end = (item.get(side, item.get(f"{side}_offset")) for side in ("start", "end"))
         label = item.get("label")
     whole = type(start) is int and type(end) is int
     if not whole or not isinstance(label, str) or not label:
-        raise DataError(f'expected a span [start, end, "label"] or an object with these keys, found {_shown(item)}')
+        raise DataError(f'expected a span [start, end, "label"] or an object with these keys, found {shown(item)}')
     return CharSpan(start, end, label)  # type: ignore[arg-type]
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)[:80]

@@ -1,16 +1,14 @@
-r"""Labelled texts: ``label TAB text``, one a line, as corpora of sentiment and other classes of whole texts come.
+r"""Labelled texts: ``label TAB text``, one a line, for sentiment and other classes of whole texts.
 
-A first line whose fields, between tabs, hold both ``label`` and ``text`` (in any order, with capitals or without) is a
-header: it
-says which column is which, and its further columns become metadata by name. So is one that holds ``text`` and other
-names without spaces (``intent TAB text``), where a space in that column of the next line says that texts stand there:
-then any of the columns may be the label. Without a header each line has exactly two fields, the label and the text.
-The label becomes metadata too, as the intent of `threefile` does. A header that comes again is refused.
+A first line whose fields, between tabs, hold both ``label`` and ``text`` (in any order and case) is a header: it names
+the columns, and further columns become metadata by name. So is one that holds ``text`` and other names without spaces
+(``intent TAB text``), if the next line has a space in that column: then any of the columns may be the label. Without a
+header each line has exactly two fields, the label and the text. The label becomes metadata, as the intent of
+`threefile` does. A header on another line is an error.
 
-Lines end in ``\n`` or ``\r\n`` and nothing else; lines of spaces and tabs alone are passed over. Quotes are not
-special: these corpora have bare quotes, and a text that begins with one ends where its line does. Spaces at a label's
-ends do not belong to it; text and further columns stay as they stand. A text may be empty, which is an example without
-tokens.
+Lines end in ``\n`` or ``\r\n``; lines of spaces and tabs alone are skipped. Quotes are not special: these corpora have
+unpaired quotes. Spaces at a label's ends do not belong to it; text and further columns are kept as written. A text may
+be empty: an example without tokens.
 """
 
 from __future__ import annotations
@@ -21,155 +19,137 @@ from itertools import chain, islice
 
 from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits
-from structseq.data.textfile import BOM, Source, Target, name_of, read_lines, writing
-from structseq.data.tokenizer import TOKENIZERS, Tokenizer, tokenizer_of
+from structseq.data.textfile import Source, Target, header_names, name_of, text_lines, writing
+from structseq.data.tokenizer import TOKENIZERS, Tokenizer, texts_of, tokenizer_of
 from structseq.errors import DataError
 
 LABEL, TEXT = "label", "text"
 
-_BLANKS = " \t\r\n"
-_SEPARATORS = frozenset("\t\r\n")
 _WHAT = "a label, a tab and a text"
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """A line that is not blank, cut at its tabs."""
-
-    fields: Sequence[str]
-    file: str
-    line: int
-
-    def error(self, message: str) -> DataError:
-        return DataError(message, file=self.file, line=self.line)
-
-
-@dataclass(frozen=True, slots=True)
 class _Layout:
-    """The columns of one file by name, the line of the header that names them (None: there is no header), and its names
-    as they are written there."""
+    """The columns of one file by name, and as written in the header on line ``header``, if there is one."""
 
+    file: str
     names: tuple[str, ...] = (LABEL, TEXT)
     header: int | None = None
     written: tuple[str, ...] = (LABEL, TEXT)
 
     @staticmethod
-    def of(header: _Row) -> _Layout:
-        """The layout that a header tells; raises `DataError` for a name that is empty or there twice."""
-        names = _names(header.fields)
+    def of(header: str, file: str, line: int) -> _Layout:
+        """The layout of a header; raises `DataError` for a name that is empty or there twice."""
+        names = header_names(header, (LABEL, TEXT))
+        message = ""
         if "" in names:
             at = names.index("") + 1
-            raise header.error(f"expected a name for every column, found none for column {at}; name it in this line")
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise header.error(f"expected every column once, found {twice[:60]!r} twice; give one another name")
-        return _Layout(names, header.line, tuple(header.fields))
+            message = f"expected a name for every column, found none for column {at}; name it in this line"
+        elif twice := next((name for name in names if names.count(name) > 1), None):
+            message = f"expected every column once, found {twice[:60]!r} twice; give one another name"
+        if message:
+            raise DataError(message, file=file, line=line)
+        return _Layout(file, names, line, tuple(header.split("\t")))
 
-    def example(self, row: _Row, cut: Tokenizer) -> Example:
+    def example(self, row: str, line: int, cut: Tokenizer) -> Example:
         """A row as an `Example`; raises `DataError` with its file and line."""
-        if len(row.fields) != len(self.names):
-            raise self._ragged(row)
-        if set(row.fields) in (set(self.names), set(self.written)):
-            found = f"a header ({', '.join(row.fields)[:100]})"
-            raise row.error(f"expected {_WHAT}, found {found} below the first line; take it out, or keep files apart")
-        values = dict(zip(self.names, row.fields, strict=True))
+        fields = row.split("\t")
+        values = dict(zip(self.names, fields, strict=False))
+        message = ""
+        if len(fields) != len(self.names):
+            message = self._ragged(row, fields)
+        elif set(fields) in (set(self.names), set(self.written)):
+            found = f"a header ({', '.join(fields)[:100]})"
+            message = f"expected {_WHAT}, found {found} below the first line; take it out, or keep files apart"
+        elif not values.get(LABEL, LABEL).strip(" "):
+            text = values[TEXT][:60]
+            message = f"expected a label, found an empty field beside the text {text!r}; label it or take it out"
+        if message:
+            raise DataError(message, file=self.file, line=line)
         text = values.pop(TEXT)
         label = {LABEL: values.pop(LABEL).strip(" ")} if LABEL in values else {}
-        if "" in label.values():
-            message = f"expected a label, found an empty field beside the text {text[:60]!r}; label it or take it out"
-            raise row.error(message)
-        tokens = tuple([token.text for token in cut(text)])
-        return Example({"tokens": tokens}, {}, f"{row.file}:{row.line}", {**label, TEXT: text, **values})
+        return Example({"tokens": texts_of(cut(text))}, {}, f"{self.file}:{line}", {**label, TEXT: text, **values})
 
-    def _ragged(self, row: _Row) -> DataError:
+    def _ragged(self, row: str, fields: Sequence[str]) -> str:
         expected = _WHAT
         if self.header is not None:
             columns = ", ".join(self.names)[:100]
             expected = f"{len(self.names)} fields separated by tabs ({columns}), as in the header in line {self.header}"
-        found = f"{len(row.fields)} fields" if len(row.fields) > 1 else "no tab"
-        shown = "\t".join(row.fields)
-        return row.error(f"expected {expected}, found {found} in {shown[:60]!r}; {self._advice(row, shown)}")
-
-    def _advice(self, row: _Row, shown: str) -> str:
-        if "\r" in shown:
-            return "convert the line endings, which may not be a bare \\r"
-        if len(self.names) == 2 and len(row.fields) == 1:
-            return "put one tab between label and text"
-        if len(row.fields) < len(self.names):
-            return "a field may be empty but for the label, yet its tab must be there"
-        other = "" if self.header else ", or name the columns in a first line that holds label and text"
-        return f"take the tabs out of the text, which quotes do not protect{other}"
+        found = f"{len(fields)} fields" if len(fields) > 1 else "no tab"
+        if "\r" in row:
+            advice = "convert the line endings, which may not be a bare \\r"
+        elif len(self.names) == 2 and len(fields) == 1:
+            advice = "put one tab between label and text"
+        elif len(fields) < len(self.names):
+            advice = "a field may be empty but for the label, yet its tab must be there"
+        else:
+            other = "" if self.header else ", or name the columns in a first line that holds label and text"
+            advice = f"take the tabs out of the text, which quotes do not protect{other}"
+        return f"expected {expected}, found {found} in {row[:60]!r}; {advice}"
 
 
 def is_header(line: str, below: str = "") -> bool:
-    r"""Whether a line names the columns: its fields hold both ``label`` and ``text``, or ``text`` and other names,
-    where the line ``below`` has a space in that column.
+    r"""Whether a line names the columns: its fields hold both ``label`` and ``text``, or ``text`` and other names and
+    the line ``below`` has a space in that column.
 
     >>> is_header("id\ttext\tlabel\r\n"), is_header("Label\tText\n"), is_header("label text\n")
     (True, True, False)
     >>> is_header("intent\ttext\n", "book\ta flight\n"), is_header("intent\ttext\n", "cancel\tO\n")
     (True, False)
     """
-    names, fields = _names(line.rstrip("\r\n").split("\t")), below.rstrip("\r\n").split("\t")
+    names, fields = header_names(line, (LABEL, TEXT)), below.rstrip("\r\n").split("\t")
     if TEXT not in names or LABEL in names:
         return TEXT in names
     texts = len(names) == len(fields) > 1 and " " in fields[names.index(TEXT)].strip(" ")
     return texts and "" not in names and " " not in "".join(names)
 
 
-def _names(fields: Sequence[str]) -> tuple[str, ...]:
-    """The names of columns, those two that mean something without their capitals."""
-    return tuple([field.lower() if field.lower() in (LABEL, TEXT) else field for field in fields])
-
-
 def read_labelled(source: Source, *, tokenizer: str = "words-1", encoding: str = "utf-8") -> Iterator[Example]:
-    r"""Texts with their labels, one after the other, as examples with the metadata ``label`` and ``text``.
+    r"""Texts with their labels as examples with the metadata ``label`` and ``text``.
 
-    The tokens are cut from the text by the tokenizer of this name; there are no targets, and further columns that a
-    header names are metadata. Raises `DataError` with file and line for an empty label, for a line with more or fewer
-    fields than the header (without one: than two), for a header with a name missing or twice, or below the first line;
-    with the file where it holds no text; `ConfigError` for an unknown tokenizer.
+    The tokenizer of this name cuts the texts; there are no targets, and further columns are metadata. Raises
+    `DataError` with file and line for an empty label, a wrong number of fields, a header with a name missing or twice,
+    or below the first line; with the file if it has no text; `ConfigError` for an unknown tokenizer.
 
     >>> import io
     >>> (example,) = read_labelled(io.BytesIO(b"label\ttext\npositive\tyou'll end up moved .\n"))
     >>> example.tokens, example.metadata["label"]
     (("you'll", 'end', 'up', 'moved', '.'), 'positive')
     """
-    return _examples(_rows(source, encoding), tokenizer_of(tokenizer))
+    return _examples(name_of(source), _rows(source, encoding), tokenizer_of(tokenizer))
 
 
-def _examples(rows: Iterator[_Row], cut: Tokenizer) -> Iterator[Example]:
-    begin, layout = list(islice(rows, 2)), _Layout()
-    if is_header(*["\t".join(row.fields) for row in begin]):
-        header = begin.pop(0)
-        layout = _Layout.of(header)
+def _examples(name: str, rows: Iterator[tuple[int, str]], cut: Tokenizer) -> Iterator[Example]:
+    begin, layout = list(islice(rows, 2)), _Layout(name)
+    if is_header(*[row for _, row in begin]):
+        number, header = begin.pop(0)
+        layout = _Layout.of(header, name, number)
         if not begin:
-            message = f"expected {_WHAT} after the header in line {header.line}, found no such line"
-            raise DataError(message, file=header.file)
-    for row in chain(begin, rows):
-        yield layout.example(row, cut)
+            message = f"expected {_WHAT} after the header in line {number}, found no such line"
+            raise DataError(message, file=name)
+    for number, row in chain(begin, rows):
+        yield layout.example(row, number, cut)
 
 
-def _rows(source: Source, encoding: str) -> Iterator[_Row]:
-    """The lines that are not blank, at least one."""
-    name, number, found = name_of(source), 0, False
-    for number, line in enumerate(read_lines(source, encoding=encoding), 1):
-        content = line.removeprefix(BOM) if number == 1 else line
-        if content.strip(_BLANKS):
+def _rows(source: Source, encoding: str) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers; raises `DataError` if there are none."""
+    number, found = 0, False
+    for number, line in enumerate(text_lines(source, encoding=encoding), 1):
+        if line.strip(" \t\r"):
             found = True
-            yield _Row(content.rstrip("\r\n").split("\t"), name, number)
+            yield number, line
     if not found:
         what = "only blank lines" if number else "an empty file"
-        raise DataError(f"expected {_WHAT} on each line, found {what}", file=name)
+        raise DataError(f"expected {_WHAT} on each line, found {what}", file=name_of(source))
 
 
 def write_labelled(target: Target, examples: Iterable[Example], *, encoding: str = "utf-8") -> None:
     """Examples as labelled texts: a header, then a line each, the label from ``metadata["label"]``.
 
     The text is ``metadata["text"]``, or the tokens joined by spaces; metadata that all examples have are further
-    columns. How texts are cut is not in the file: read it with the tokenizer that cut them (``whitespace-1`` where the
-    tokens were joined). Raises `DataError`, and leaves no file behind, for what cannot be read back: an example without
-    a label, a label with spaces at its ends, a tab or line end anywhere, metadata that only some examples have, tokens
-    that no tokenizer gives again, and tags or other targets, further inputs, document boundaries.
+    columns. Read the file with the tokenizer that cut the texts (``whitespace-1`` for joined tokens). Raises
+    `DataError`, and writes no file, for what cannot be read back: no label, metadata that only some examples have,
+    tokens that no tokenizer cuts from the text, targets, further inputs, document boundaries.
     """
     limits = FormatLimits("a labelled file", name_of(target), inputs=False, documents=False)
     cuts: Sequence[Tokenizer] = tuple(TOKENIZERS.values())
@@ -184,34 +164,29 @@ def write_labelled(target: Target, examples: Iterable[Example], *, encoding: str
                 raise limits.refusal(example, f"the metadata {odd[0][:60]!r} in some examples and not in others")
             if set(values.values()) == set(names):
                 raise limits.refusal(example, f"the names of its columns as {', '.join(values.values())[:60]!r}")
-            cuts = _cutting(example, values[TEXT], cuts, limits)
+            # The file is read with one tokenizer for all its texts
+            kept = [cut for cut in cuts if texts_of(cut(values[TEXT])) == example.tokens]
+            if not kept:
+                others = "" if len(cuts) == len(TOKENIZERS) else " as it cuts the texts before"
+                raise limits.refusal(example, f"tokens that no tokenizer cuts from {values[TEXT][:60]!r}{others}")
+            cuts = kept
             file.write("\t".join([values[name] for name in names]) + "\n")
         if not names:
             file.write(f"{LABEL}\t{TEXT}\n")
 
 
 def _values(example: Example, limits: FormatLimits) -> dict[str, str]:
-    """The example's fields by the names of their columns, checked to be read as what they are."""
+    """The example's fields by the names of their columns; raises `DataError` for one that cannot be read back."""
     limits.check(example, alike=False)
     if example.targets:
         raise limits.refusal(example, f"the target {next(iter(example.targets))!r}")
     if LABEL not in example.metadata:
         raise limits.refusal(example, f"an example without {LABEL!r} in its metadata")
-    further = {name: value for name, value in example.metadata.items() if name not in (LABEL, TEXT)}
     text = example.metadata.get(TEXT, " ".join(example.tokens))
-    values = {LABEL: example.metadata[LABEL], TEXT: text, **further}
+    values = {LABEL: "", TEXT: text, **example.metadata}
     for name, value in values.items():
-        if not name or not _SEPARATORS.isdisjoint(name + value):
+        if not name or not {"\t", "\r", "\n"}.isdisjoint(name + value):
             raise limits.refusal(example, f"an empty name, a tab or a line end in {name[:60]!r}: {value[:60]!r}")
     if not values[LABEL] or values[LABEL] != values[LABEL].strip(" "):
         raise limits.refusal(example, f"the label {values[LABEL][:60]!r}, empty or with spaces at its ends")
     return values
-
-
-def _cutting(example: Example, text: str, cuts: Sequence[Tokenizer], limits: FormatLimits) -> Sequence[Tokenizer]:
-    """Those of the tokenizers that give the example's tokens again; the file is read with one for all its texts."""
-    kept = [cut for cut in cuts if tuple([token.text for token in cut(text)]) == example.tokens]
-    if not kept:
-        others = "" if len(cuts) == len(TOKENIZERS) else " as it cuts the texts before"
-        raise limits.refusal(example, f"tokens that no tokenizer cuts from {text[:60]!r}{others}")
-    return kept

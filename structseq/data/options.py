@@ -19,9 +19,9 @@ class AudioOptions(Section):
     mels: Whole = Field(40, ge=2, le=512, description="number of mel bands")
     coefficients: Whole = Field(13, ge=1, le=512, description="mfcc: number of coefficients, at most one a mel band")
     centre: bool = Field(
-        False, description="take each recording's own mean from its frames: what microphone and voice add to all"
+        False, description="subtract each recording's mean from its frames, which removes microphone and voice"
     )
-    stride: Whole = Field(1, ge=1, le=100, description="so many neighbouring frames side by side are one step")
+    stride: Whole = Field(1, ge=1, le=100, description="number of neighbouring frames that are joined into one step")
     silence: str = Field("", description="tag of the steps between segments; empty: that of the nearest segment")
     states: Whole = Field(1, ge=1, le=20, description="parts that a segment is cut into: its tags are 7.1, 7.2, ...")
     channels: Literal["refuse", "mean"] = Field("refuse", description="what to do with more than one channel")
@@ -38,17 +38,17 @@ class DataOptions(Section):
     columns: dict[str, Whole | str] = Field(
         {}, description="further inputs: name = column number, CoNLL-U field or JSON key"
     )
-    separator: Literal["auto", "tab", "space"] = Field("auto", description="what parts the columns of a column file")
-    encoding: str = Field("utf-8", description="of the files")
+    separator: Literal["auto", "tab", "space"] = Field("auto", description="separator of a column file")
+    encoding: str = Field("utf-8", description="encoding of the files")
     label: str = Field(
-        "label", description="where a sentence's label stands: a `# key = value` line, a JSON key or a header's column"
+        "label", description="where a sentence's label is: a `# key = value` line, a JSON key or a header's column"
     )
     field: str = Field("upos", description="CoNLL-U: the field that is the tag")
     scheme: str = Field("auto", description="tag scheme: auto, IO, IOB1, BIO, IOE, BIOES, BILOU, BMES, plain")
     repair: str | None = Field(
-        None, description="what to do with illegal tag sequences: a named repair; none refuses them"
+        None, description="how to repair illegal tag sequences: conlleval or drop; by default they are an error"
     )
-    tokenizer: str = Field("words-1", description="tokenizer for text, by name and version; part of the model")
+    tokenizer: str = Field("words-1", description="tokenizer for text, by name and version; saved with the model")
     misaligned: str = Field("error", description="JSON lines: what to do with a span that cuts a token")
     symbols: Literal["characters", "words"] = Field(
         "characters", description="pairs of source and target: what the steps of both are"

@@ -1,6 +1,6 @@
-r"""Plain text: a text a line, for models that need no answers beside it.
+r"""Plain text: a text a line, for models that need no answers.
 
-Lines end in ``\n`` or ``\r\n``; blank ones are passed over. How texts are cut is not in the file.
+Lines end in ``\n`` or ``\r\n``; blank ones are skipped. The file does not say which tokenizer cuts the texts.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ from itertools import islice
 from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, Source, Target, name_of, text_lines, writing
-from structseq.data.tokenizer import TOKENIZERS, Tokenizer, tokenizer_of
+from structseq.data.tokenizer import TOKENIZERS, Tokenizer, texts_of, tokenizer_of
 from structseq.errors import DataError
 
 TEXT = "text"
-# Lines that `looks_like_columns` reads
-SAMPLE = 1000
 
 
 def read_text(source: Source, *, tokenizer: str = "words-1", encoding: str = "utf-8") -> Iterator[Example]:
-    """The texts one after the other, cut by the tokenizer of this name, each as the metadata ``text`` too.
+    """The texts, cut by the tokenizer of this name; each is also the metadata ``text``.
 
     Raises `DataError` with the file if it has no text; `ConfigError` for an unknown tokenizer.
 
@@ -37,20 +35,20 @@ def _examples(source: Source, tokenize: Tokenizer, encoding: str) -> Iterator[Ex
     for number, line in enumerate(text_lines(source, encoding=encoding), 1):
         if line.strip():
             found = True
-            tokens = tuple([token.text for token in tokenize(line)])
-            yield Example({"tokens": tokens}, {}, f"{name}:{number}", {TEXT: line})
+            yield Example({"tokens": texts_of(tokenize(line))}, {}, f"{name}:{number}", {TEXT: line})
     if not found:
         raise DataError("expected a text on each line, found none", file=name)
 
 
 def looks_like_columns(source: Source, *, encoding: str = "utf-8") -> bool:
-    r"""Whether lines are rows of columns: one has a tab, or all have one number of words, with blank lines between.
+    r"""Whether the first lines are rows of columns: one has a tab, or all have one number of words, with blank lines
+    between.
 
     >>> import io
     >>> [looks_like_columns(io.BytesIO(text)) for text in (b"a\tO\n", b"to\nOslo\n\nHi\n", b"to Oslo\n\nHi\n")]
     [True, True, False]
     """
-    lines = list(islice(text_lines(source, encoding=encoding), SAMPLE))
+    lines = list(islice(text_lines(source, encoding=encoding), 1000))
     while lines and not lines[-1].strip():
         lines.pop()
     widths = {len(line.split()) for line in lines}
@@ -58,15 +56,12 @@ def looks_like_columns(source: Source, *, encoding: str = "utf-8") -> bool:
 
 
 def write_text(target: Target, examples: Iterable[Example], *, encoding: str = "utf-8") -> None:
-    """A line for each example: the metadata ``text``, or the tokens between spaces.
+    """A line for each example: the metadata ``text``, or the tokens joined by spaces.
 
-    Raises `DataError`, and leaves no file behind, for what cannot be read back: a blank text, a line end in it, tokens
-    that no tokenizer cuts from it, and answers, further inputs, other metadata, document boundaries.
+    Raises `DataError`, and writes no file, for what cannot be read back: blank texts, line ends, other tokens, answers.
     """
-    limits = FormatLimits(
-        "a file of texts", name_of(target), inputs=False, documents=False, metadata=frozenset({TEXT}),
-        targets=frozenset(),
-    )  # fmt: skip
+    limits = FormatLimits("a file of texts", name_of(target), inputs=False, documents=False)
+    limits.metadata, limits.targets = frozenset({TEXT}), frozenset()
     cuts = tuple(TOKENIZERS.values())
     with writing(target, encoding=encoding) as file:
         for example in examples:
@@ -74,7 +69,7 @@ def write_text(target: Target, examples: Iterable[Example], *, encoding: str = "
             text = example.metadata.get(TEXT, " ".join(example.tokens))
             if not text.strip() or "\n" in text or text.endswith("\r") or text.startswith(BOM):
                 raise limits.refusal(example, f"a blank text, a line end or a byte order mark in {text[:60]!r}")
-            cuts = tuple(cut for cut in cuts if tuple([token.text for token in cut(text)]) == example.tokens)
+            cuts = tuple(cut for cut in cuts if texts_of(cut(text)) == example.tokens)
             if not cuts:
                 raise limits.refusal(example, f"tokens that no tokenizer cuts from all texts, in {text[:60]!r}")
             file.write(text + "\n")

@@ -1,28 +1,45 @@
-"""Files as examples with the answers that are needed, and the format of a file whose lines may mean several things."""
+"""Corpora: files as examples with the answers that a task needs; labels; the format of a file that may mean two."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read, read_verbatim
-from structseq.data.labels import with_labels
 from structseq.data.options import DataOptions
-from structseq.data.textfile import text_lines
+from structseq.data.record import read_records
+from structseq.data.textfile import Source, text_lines
 from structseq.errors import ConfigError, DataError
 
-# Options of other steps than reading: the format is chosen by one, the others are about tags and labels.
-_OTHERS = {"format", "scheme", "repair", "label"}
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Examples to train on, to choose the best epoch by, and to test on; ``dev`` and ``test`` may be empty."""
+
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...] = ()
+    test: tuple[Example, ...] = ()
+
+    @staticmethod
+    def read(
+        train: Source, dev: Source | None = None, test: Source | None = None, *, format: str = "auto", **options: Any
+    ) -> Corpus:
+        """A corpus from files, each in a format that `formats.read` knows; ``options`` go to its reader."""
+        parts = [() if part is None else tuple(read(part, format, **options)) for part in (train, dev, test)]
+        return Corpus(*parts)
 
 
 def reader_options(data: DataOptions, *, tags: bool = True) -> dict[str, Any]:
     """The keywords of `structseq.data.formats.read`; each format's reader takes its own."""
-    options: dict[str, Any] = data.model_dump(exclude=_OTHERS)
-    options["audio"] = data.audio
-    return {**options, "scheme": "BIO" if data.scheme == "auto" else data.scheme, "tags": tags}
+    options = data.model_dump(exclude={"format", "repair", "label"})
+    scheme = "BIO" if data.scheme == "auto" else data.scheme
+    return {**options, "audio": data.audio, "scheme": scheme, "tags": tags}
 
 
 def read_examples(path: str | Path, data: DataOptions, required: Collection[str] = ("tags",)) -> list[Example]:
@@ -36,8 +53,53 @@ def read_examples(path: str | Path, data: DataOptions, required: Collection[str]
         raise DataError("expected sentences, found none", file=path)
     if "target" in required:
         for example in examples:
-            example.target  # noqa: B018 - raises where there is none
+            example.target  # noqa: B018 - raises if there is none
     return with_labels(examples, data.label) if "label" in required else examples
+
+
+def with_labels(examples: Iterable[Example], key: str) -> list[Example]:
+    """The examples with the metadata ``key`` as their answer ``"label"``: a ``# key = value`` line of a column file, a
+    string under that key in JSON lines, a column of a labelled file.
+
+    Raises `DataError`, with file and line, if an example has no label, an empty one or one that is no string.
+
+    >>> flight = Example({"tokens": ("fly", "home")}, metadata={"intent": "book"})
+    >>> with_labels([flight], "intent")[0].label
+    'book'
+    """
+    labelled = []
+    for example in examples:
+        label = example.metadata.get(key, "")
+        if not label:
+            file, _, number = example.source.rpartition(":")
+            line = int(number) if number.isdigit() else None
+            found = _found(example, key, _record(file, line))
+            raise DataError(f"expected a label under {key!r}, found {found}", file=file or None, line=line)
+        labelled.append(replace(example, targets={**example.targets, "label": label}))
+    return labelled
+
+
+def _found(example: Example, key: str, record: Mapping[str, Any]) -> str:
+    """What is there in place of a label, and what to do."""
+    if key in example.metadata:
+        return "an empty one; write the label there or take the example out"
+    if key in record:
+        kind = "the number " if type(record[key]) in (int, float) else ""
+        return f"{kind}{json.dumps(record[key], ensure_ascii=False)[:80]}; write the label as a string, in quotes"
+    if not example.metadata:
+        where = f"as '# {key} = ...' before the sentence, in JSON lines under {key!r}, or beside the text"
+        return (
+            f"nothing; write it {where} under a first line '{key} TAB text', or name the key with --set data.label=KEY"
+        )
+    return f"{', '.join(map(repr, example.metadata))}; name the key with --set data.label=KEY"
+
+
+def _record(file: str, line: int | None) -> Mapping[str, Any]:
+    """The JSON record that an example was read from; empty for other files."""
+    with suppress(DataError):
+        if Path(file).is_file():  # a pipe cannot be read again
+            return next((found.values or {} for found in read_records(file) if found.line == line), {})
+    return {}
 
 
 def named_format(file: str | Path, data: DataOptions) -> str:
@@ -80,10 +142,8 @@ def place_of(example: Example, position: int, data: DataOptions) -> tuple[str, i
     file, colon, first = example.source.rpartition(":")
     if not colon or not first.isdigit():
         return example.source or "the data", None
-    try:
+    with suppress(DataError, ConfigError):  # a format that cannot be rewritten has each sentence on one line
         for block in read_verbatim(file, data.format, **reader_options(data, tags=False)):
             if block.example is not None and block.example.source == example.source:
                 return file, block.line_of(position)
-    except (DataError, ConfigError):  # a format that cannot be read so: its sentences are a line each
-        pass
     return file, int(first)

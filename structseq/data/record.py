@@ -1,4 +1,4 @@
-"""Record: one line of a JSON-lines file, with what it says and exactly how it is written."""
+"""Record: one line of a JSON-lines file, with its object and its text."""
 
 from __future__ import annotations
 
@@ -18,17 +18,7 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line.
-
-    Attributes
-    ----------
-    text:
-        The line as it stands, with its ending.
-    values:
-        The object in it; None for a blank line.
-    file, line:
-        Where it stands; lines count from 1.
-    """
+    """Line ``line``, from 1, of ``file``: its ``text`` with its ending, and its object, or None for a blank line."""
 
     text: str
     values: Mapping[str, Any] | None
@@ -40,11 +30,11 @@ class Record:
         return f"{self.file}:{self.line}"
 
     def line_of(self, token: int) -> int:
-        """The line of a token: the record's, whichever it is."""
+        """The line of any token: the record's."""
         return self.line
 
     def with_values(self, **new: Any) -> str:
-        """The line with these keys set, in place where they exist and last where not; all else stays byte for byte.
+        """The line with these keys set, in place if they exist, else at the end; all else stays byte for byte.
 
         >>> Record('{"tokens": ["a"], "id":7}', {"tokens": ["a"], "id": 7}).with_values(tags=["O"])
         '{"tokens": ["a"], "id":7, "tags": ["O"]}'
@@ -55,63 +45,59 @@ class Record:
         for key in sorted(new.keys() & places.keys(), key=lambda key: -places[key][0]):
             start, end = places[key]
             text = text[:start] + json.dumps(new[key], ensure_ascii=False) + text[end:]
-        added = {key: value for key, value in new.items() if key not in places}
-        if added:
-            close = text.rindex("}")
-            content = text[:close].rstrip(_BLANKS)
+        if added := {key: value for key, value in new.items() if key not in places}:
+            content = text[: text.rindex("}")].rstrip(_BLANKS)
             comma = "" if content.endswith("{") else ", "
             text = f"{content}{comma}{json.dumps(added, ensure_ascii=False)[1:-1]}{text[len(content) :]}"
         return text
 
 
 def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]:
-    """The lines of a JSON-lines file; joined, their texts are the file.
+    """The lines of a JSON-lines file; their texts, joined, are the file.
 
-    Raises `DataError` with file and line where a line is neither blank nor a JSON object, and where a key stands twice
-    in one object; with the file where it has none.
+    Raises `DataError` with file and line if a line is neither blank nor a JSON object, and if a key is twice in one
+    object; with the file if it has no object.
     """
-    name, number, found = name_of(source), 0, 0
+    name, number, found = name_of(source), 0, False
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
-        content = line.removeprefix(BOM) if number == 1 else line
-        if not content.strip(_BLANKS):
-            yield Record(line, None, name, number)
-            continue
-        found += 1
-        yield Record(line, _object(content, name, number), name, number)
+        content = (line.removeprefix(BOM) if number == 1 else line).rstrip(_BLANKS)
+        found = found or bool(content)
+        yield Record(line, _object(content, name, number) if content else None, name, number)
     if not found:
         raise DataError(f"expected JSON lines, found {'only blank lines' if number else 'an empty file'}", file=name)
 
 
 def _object(content: str, name: str, number: int) -> dict[str, Any]:
-    content = content.rstrip(_BLANKS)
+    message = ""
     try:
         values = json.loads(content, object_pairs_hook=reject_duplicate_keys)
+        if not isinstance(values, dict):
+            what = "a list" if isinstance(values, list) else "a single value"
+            message = f"expected one JSON object on this line, found {what}; write each record on a line of its own"
+        elif "\\u" in content:
+            json.dumps(values, ensure_ascii=False).encode("utf-8")
     except json.JSONDecodeError as error:
         where = f"column {error.colno}" + ", where the line ends" * (error.pos >= len(content))
         message = f"expected one JSON object on this line, found bad JSON ({error.msg} at {where}); mend it there"
-        raise DataError(message, file=name, line=number) from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"expected one JSON object on this line, found {error}", file=name, line=number) from None
-    if not isinstance(values, dict):
-        what = "a list" if isinstance(values, list) else "a single value"
-        message = f"expected one JSON object on this line, found {what}; write each record on a line of its own"
-        raise DataError(message, file=name, line=number)
-    if "\\u" in content and _has_half_surrogate(values):
+    except UnicodeEncodeError:
         message = "expected characters, found half a surrogate pair (\\ud800 to \\udfff); mend the escape"
+    except (ValueError, RecursionError) as error:
+        message = f"expected one JSON object on this line, found {error}"
+    if message:
         raise DataError(message, file=name, line=number)
     return values
 
 
-def _has_half_surrogate(values: Any) -> bool:
+def shown(value: Any) -> str:
+    """The start of a value, for messages."""
     try:
-        json.dumps(values, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
+        return json.dumps(value, ensure_ascii=False)[:80]
+    except (TypeError, ValueError):
+        return repr(value)[:80]
 
 
 def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, as ``object_pairs_hook`` of `json.loads`; raises ValueError where a key is in it twice."""
+    """A JSON object, as ``object_pairs_hook`` of `json.loads`; raises ValueError if a key is in it twice."""
     table: dict[str, Any] = {}
     for key, value in pairs:
         if key in table:
@@ -121,7 +107,7 @@ def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _places(text: str) -> dict[str, tuple[int, int]]:
-    """Where the value of each top-level key begins and ends."""
+    """The start and end of each top-level key's value."""
     at = text.index("{") + 1
     places: dict[str, tuple[int, int]] = {}
     while True:
@@ -135,5 +121,6 @@ def _places(text: str) -> dict[str, tuple[int, int]]:
 
 
 def _skip(text: str, at: int) -> int:
+    """The first place from ``at`` on that is no white space."""
     found = _SPACE.match(text, at)
     return found.end() if found else at

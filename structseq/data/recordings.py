@@ -1,4 +1,4 @@
-"""Lists of recordings, with what was said in them and when.
+"""Lists of recordings in JSON lines, with their transcripts and labelled segments.
 
 {"audio": "0001.wav", "text": "7 7 3", "segments": [[0.1, 0.35, "7"], [0.45, 0.675, "7"], [0.8, 1.05, "3"]]}
 """
@@ -17,21 +17,18 @@ from numpy.typing import NDArray
 from structseq.data.audio import check_options, frames_of, samples_of, spacing
 from structseq.data.example import Example
 from structseq.data.options import AudioOptions
-from structseq.data.record import Record, read_records
+from structseq.data.record import Record, read_records, shown
 from structseq.data.textfile import Source, Target, is_path, name_of
 from structseq.errors import ConfigError, DataError
 
 AUDIO, TEXT, SEGMENTS = "audio", "text", "segments"
 
 Segment = tuple[float, float, str]
-"""Its first second, the second at which it is over, its label."""
-
-
-# -- tags -------------------------------------------------------------------------------------------------------------
+"""Start and end in seconds, and the label."""
 
 
 def step_times(steps: int, *, options: AudioOptions | None = None) -> NDArray[np.float64]:
-    """(T,) the seconds at which so many steps have the centres of their frames."""
+    """(T,) the seconds of the centres of ``steps`` steps."""
     options = options or AudioOptions()
     window, hop = spacing(options)
     first = (window + (options.stride - 1) * hop) / 2
@@ -39,14 +36,12 @@ def step_times(steps: int, *, options: AudioOptions | None = None) -> NDArray[np
 
 
 def frame_tags(segments: Sequence[Segment], steps: int, *, options: AudioOptions | None = None) -> tuple[str, ...]:
-    """A tag for each step: the label of the segment in which it has its centre.
+    """A tag for each step: the label of the segment at its centre.
 
-    Between segments it is ``options.silence``, or where that is empty the label of the nearest segment (of two equally
+    Between segments it is ``options.silence``, or if that is empty the label of the nearest segment (of two equally
     near, the later). With ``options.states`` = n > 1 the steps of a segment are cut evenly into n parts and its tags
-    are numbered: 7.1, 7.2, ... A segment shorter than a step may hold no centre, and then has no tag.
-
-    Raises `DataError` for segments that are none (see `Segment`), that overlap or go back in time, and where there are
-    steps but neither a segment nor a tag for silence.
+    are numbered: 7.1, 7.2, ... Raises as `check_segments` does, and `DataError` for steps with neither a segment nor a
+    tag for silence.
 
     >>> options = AudioOptions(window=20.0, hop=10.0)  # centres at 0.01, 0.02, ... s
     >>> frame_tags([(0.0, 0.02, "7"), (0.04, 0.06, "3")], 5, options=options)
@@ -64,60 +59,49 @@ def frame_tags(segments: Sequence[Segment], steps: int, *, options: AudioOptions
     times = step_times(steps, options=options)
     owners = np.searchsorted((ends[:-1] + starts[1:]) / 2, times, side="right")  # (T,) the nearest segment
     inside = (starts[owners] <= times) & (times < ends[owners]) if options.silence else np.ones(steps, bool)
-    tags = np.array([options.silence, *_names(known, options.states)], object)
+    parts = range(1, options.states + 1)
+    names = [label if options.states == 1 else f"{label}.{part}" for *_, label in known for part in parts]
     numbers = np.zeros(steps, np.int64)
-    numbers[inside] = 1 + owners[inside] * options.states + _parts(owners[inside], options.states)
-    return tuple(tags[numbers].tolist())
-
-
-def _names(segments: Sequence[Segment], states: int) -> list[str]:
-    """The tags of every segment's parts, one segment after the other."""
-    return [label if states == 1 else f"{label}.{part}" for *_, label in segments for part in range(1, states + 1)]
-
-
-def _parts(owners: NDArray[np.int64], states: int) -> NDArray[np.int64]:
-    """(T,) the part of its segment, from 0, of each step; ``owners`` ascend."""
-    _, first, places, counts = np.unique(owners, return_index=True, return_inverse=True, return_counts=True)
-    return (np.arange(len(owners)) - first[places]) * states // counts[places]
+    # (T,) each step's place among the steps of its segment, and their count
+    _, first, places, counts = np.unique(owners[inside], return_index=True, return_inverse=True, return_counts=True)
+    place = np.arange(len(places)) - first[places]
+    numbers[inside] = 1 + owners[inside] * options.states + place * options.states // counts[places]
+    return tuple(np.array([options.silence, *names], object)[numbers].tolist())
 
 
 def check_segments(segments: Any, *, seconds: float = math.inf) -> list[Segment]:
-    """Segments in order, apart and within so many seconds; raises `DataError` for the first that is not."""
+    """Segments, checked to be in order, without overlap and within ``seconds``; raises `DataError` otherwise."""
     if not isinstance(segments, Sequence) or isinstance(segments, str):
-        raise DataError(f'expected a list of segments [start, end, "label"], found {_shown(segments)}')
+        raise DataError(f'expected a list of segments [start, end, "label"], found {shown(segments)}')
     known: list[Segment] = []
     for segment in segments:
         start, end, label = _segment(segment)
         before = known[-1][1] if known else 0.0
         if start < before - 1e-6:
-            found = f"{_shown(segment)} after one that ends at {before} s" if known else _shown(segment)
+            found = f"{shown(segment)} after one that ends at {before} s" if known else shown(segment)
             raise DataError(f"expected segments in order that do not overlap, found {found}; mend or sort them")
         if end > seconds:
-            found = f"{_shown(segment)} in {seconds:.3f} s"
+            found = f"{shown(segment)} in {seconds:.3f} s"
             raise DataError(f"expected segments within the recording, found {found}; mend the times (seconds)")
         known.append((start, end, label))
     return known
 
 
 def _segment(segment: Any) -> Segment:
-    """One segment; `DataError` where its times are no numbers of seconds or its label is no string."""
     if not isinstance(segment, list | tuple) or len(segment) != 3:
-        raise DataError(f'expected a segment [start, end, "label"], found {_shown(segment)}')
+        raise DataError(f'expected a segment [start, end, "label"], found {shown(segment)}')
     start, end, label = segment
     if not all(isinstance(time, int | float) and not isinstance(time, bool) for time in (start, end)):
-        raise DataError(f"expected a segment's start and end in seconds, found {_shown(segment)}; write numbers")
+        raise DataError(f"expected a segment's start and end in seconds, found {shown(segment)}; write numbers")
     if not 0 <= start < end < math.inf:
-        raise DataError(f"expected 0 <= start < end in seconds, found the segment {_shown(segment)}; mend its times")
+        raise DataError(f"expected 0 <= start < end in seconds, found the segment {shown(segment)}; mend its times")
     if not isinstance(label, str) or not label.strip():
-        raise DataError(f'expected a segment\'s label as a string ("7"), found {_shown(segment)}')
+        raise DataError(f'expected a segment\'s label as a string ("7"), found {shown(segment)}')
     return start, end, label
 
 
-# -- lists ------------------------------------------------------------------------------------------------------------
-
-
 def is_list(line: str) -> bool:
-    """Whether a file whose first line this is lists recordings: a JSON object with ``audio`` and without tokens.
+    """Whether the first line of a file is a record of a recording: a JSON object with ``audio`` and without tokens.
 
     >>> is_list('{"audio": "0001.wav", "text": "7 7 3"}'), is_list('{"text": "no audio"}'), is_list("audio O")
     (True, False, False)
@@ -136,13 +120,13 @@ def read_recordings(
     tags: bool = True,
     encoding: str = "utf-8",
 ) -> Iterator[Example]:
-    """The recordings of a list in JSON lines, one after the other, as examples made of frames.
+    """The recordings of a list in JSON lines, as examples made of frames.
 
-    Of a record, ``audio`` is the WAV file (its path from where the list lies), ``text`` what was said (cut at white
-    space it is the target), ``segments`` when (they become tags, one a step, by `frame_tags`); other strings and the
-    file's name are metadata. Without ``tags`` neither text nor segments become answers, and the text is metadata too.
-    Raises `DataError` with the list's line, and the file's name, for what `samples_of` and `frame_tags` refuse and for
-    segments that end after the recording; `ConfigError` for options that do not go together.
+    In a record, ``audio`` is the WAV file (a path relative to the list), ``text`` the transcript (cut at white space it
+    is the target) and ``segments`` its segments (tags, one a step, by `frame_tags`); other strings and the file's name
+    are metadata. Without ``tags`` there are no answers, and the text is metadata too. Raises `DataError` with the
+    list's line, and the file's name, for errors of `samples_of` and `frame_tags` and for segments that end after the
+    recording; `ConfigError` for options that contradict each other.
     """
     options = check_options(audio)
     folder = Path(name_of(source)).parent if is_path(source) else Path()
@@ -153,7 +137,10 @@ def read_recordings(
 def _example(record: Record, folder: Path, options: AudioOptions, tags: bool) -> Example:
     values = record.values or {}
     try:
-        path = folder / _audio(values)
+        name = _string(values, AUDIO)
+        if not name.strip():
+            raise DataError(f"expected the name of a WAV file under {AUDIO!r}, found {shown(name)}; write it there")
+        path = folder / name
         samples = samples_of(path, options=options)
         frames = frames_of(samples, options=options)
         try:
@@ -168,23 +155,16 @@ def _example(record: Record, folder: Path, options: AudioOptions, tags: bool) ->
 
 
 def _answers(values: Mapping[str, Any], steps: int, seconds: float, options: AudioOptions) -> dict[str, Any]:
-    """The targets of a record; what it does not have is left out."""
+    """The targets of a record."""
     answers: dict[str, Any] = {}
     if TEXT in values:
         answers["target"] = tuple(_string(values, TEXT).split())
     if SEGMENTS in values:
-        # Times are rounded in many lists: one hop more than there is does no harm
+        # Many lists round times: a segment may end one hop after the recording
         segments = check_segments(values[SEGMENTS], seconds=seconds + options.hop / 1000)
         if segments or options.silence:
             answers["tags"] = frame_tags(segments, steps, options=options)
     return answers
-
-
-def _audio(values: Mapping[str, Any]) -> str:
-    name = _string(values, AUDIO)
-    if not name.strip():
-        raise DataError(f"expected the name of a WAV file under {AUDIO!r}, found {_shown(name)}; write it there")
-    return name
 
 
 def _string(values: Mapping[str, Any], key: str) -> str:
@@ -192,18 +172,11 @@ def _string(values: Mapping[str, Any], key: str) -> str:
         keys = ", ".join(repr(name)[:40] for name in list(values)[:8]) or "none"
         raise DataError(f"expected a record with {key!r}, found the keys {keys}; name the WAV file there")
     if not isinstance(values[key], str):
-        raise DataError(f"expected a string under {key!r}, found {_shown(values[key])}; write it in quotes")
+        raise DataError(f"expected a string under {key!r}, found {shown(values[key])}; write it in quotes")
     found: str = values[key]
     return found
 
 
-def _shown(value: Any) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False)[:80]
-    except (TypeError, ValueError):
-        return repr(value)[:80]
-
-
 def write_recordings(target: Target, examples: Any, *, encoding: str = "utf-8") -> None:
-    """Raises `ConfigError` and writes nothing: frames cannot be made sound again."""
+    """Raises `ConfigError`: frames cannot become sound."""
     raise ConfigError(f"{name_of(target)}: the audio format is read alone, for frames are no sound; keep the list")

@@ -1,4 +1,4 @@
-"""Text files as the readers and writers need them: exact lines out of plain or gzip bytes, and files written whole."""
+"""Text files for readers and writers: exact lines of plain or gzip bytes, and files that are written whole."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -33,7 +33,7 @@ _MARKS = {
 
 
 def one_line(message: str) -> str:
-    """The message on one line, with control characters (which a file may hold) made visible."""
+    """The message on one line, with control characters escaped."""
     flat = " ".join(message.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in flat)
 
@@ -43,7 +43,7 @@ def is_path(source: object) -> bool:
 
 
 def name_of(source: Source) -> str:
-    """What messages call the source: its path, or the stream's own name (``<stdin>``)."""
+    """The source's name for messages: its path, or the stream's own name (``<stdin>``)."""
     if isinstance(source, str | os.PathLike):
         return os.fspath(source)
     name = getattr(source, "name", None)
@@ -52,50 +52,41 @@ def name_of(source: Source) -> str:
 
 @contextmanager
 def opened(source: Source) -> Iterator[BinaryIO]:
-    """The bytes of a path or a binary stream, unpacked where they are gzip (told by content, not by name).
+    """The bytes of a path or a binary stream, unpacked if they are gzip by content.
 
-    A stream that was given stays open; what was opened here is closed. Raises `DataError` where there is no such file,
-    or no permission, or where a folder was named.
+    A stream stays open. Raises `DataError` if the file does not exist or cannot be read, or is a folder.
     """
-    with _raw(source) as raw:
-        peekable = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
-        try:
-            if peekable.peek(2)[:2] == GZIP:
-                with gzip.GzipFile(fileobj=peekable) as unpacked:
-                    yield unpacked  # type: ignore[misc]
-            else:
-                yield peekable
-        finally:
-            if peekable is not raw:
-                peekable.detach()
-
-
-@contextmanager
-def _raw(source: Source) -> Iterator[BinaryIO]:
-    if not isinstance(source, str | os.PathLike):
-        if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
+    with ExitStack() as stack:
+        if isinstance(source, str | os.PathLike):
+            peekable = stack.enter_context(_open(Path(source)))
+        elif isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
             raise DataError(f"expected a path or a file opened in binary mode, found {type(source).__name__}")
-        yield source
-        return
-    path = Path(source)
+        elif isinstance(source, io.BufferedReader):
+            peekable = source
+        else:
+            peekable = io.BufferedReader(source)  # type: ignore[arg-type]
+            stack.callback(peekable.detach)
+        if peekable.peek(2)[:2] == GZIP:
+            yield stack.enter_context(gzip.GzipFile(fileobj=peekable))  # type: ignore[misc]
+        else:
+            yield peekable
+
+
+def _open(path: Path) -> io.BufferedReader:
     try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise DataError(_why_not_opened(path, error), file=path) from None
-    except ValueError as error:  # a NUL in the name
-        raise DataError(f"no file can have this name ({error})", file=path) from None
-    with stream:
-        yield stream
-
-
-def _why_not_opened(path: Path, error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
-    if isinstance(error, IsADirectoryError) or path.is_dir():
-        return "expected a file, found a folder; name the file in it"
-    if isinstance(error, PermissionError):
-        return "no permission to read this file"
-    return f"cannot be opened ({error.strerror or error})"
+        return path.open("rb")
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError):  # a NUL in the name
+            why = f"no file can have this name ({error})"
+        elif isinstance(error, FileNotFoundError):
+            why = "there is no such file"
+        elif isinstance(error, IsADirectoryError) or path.is_dir():
+            why = "expected a file, found a folder; name the file in it"
+        elif isinstance(error, PermissionError):
+            why = "no permission to read this file"
+        else:
+            why = f"cannot be opened ({error.strerror or error})"
+        raise DataError(why, file=path) from None
 
 
 def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
@@ -107,28 +98,37 @@ def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
 
 
 def text_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
-    """The lines without their endings and the byte order mark, as texts to be answered; raises as `read_lines`."""
+    """The lines without their endings and the byte order mark; raises as `read_lines` does."""
     for number, line in enumerate(read_lines(source, encoding=encoding)):
         yield line.rstrip("\r\n").removeprefix(BOM if number == 0 else "")
+
+
+def header_names(line: str, known: Collection[str]) -> tuple[str, ...]:
+    """The fields of a line between tabs; those in ``known``, in any case, in lower case."""
+    fields = line.rstrip("\r\n").split("\t")
+    return tuple([field.lower() if field.lower() in known else field for field in fields])
 
 
 def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
     r"""Each line with its own ending, which is ``\n`` or ``\r\n`` and nothing else; a byte order mark stays in line 1.
 
-    Joined together the lines are the file. Raises `DataError` with file and line for bytes that the encoding does not
-    allow, with the file for gzip data that is damaged or cut off and for a recording or an archive.
+    Raises `DataError` with file and line for bytes that the encoding does not allow; with the file for damaged gzip
+    data, a recording or an archive.
     """
     decoder, name = decoder_of(encoding), name_of(source)
     done, pending = 0, ""  # lines handed out; the beginning of the next one
     with opened(source) as stream:
         for number, (chunk, last) in enumerate(_chunks(stream, name)):
-            if number == 0:
-                _refuse_other_kinds(chunk, name)
+            if number == 0 and (kind := kind_of(chunk)):
+                raise DataError(f"expected a text file, found {kind.name}; {kind.as_text}", file=name)
             state = decoder.getstate()
             try:
                 text = decoder.decode(chunk, last)
             except UnicodeDecodeError as error:
-                raise _undecodable(error, decoder, state, chunk, name, done + 1, encoding) from None
+                decoder.setstate(state)
+                with suppress(UnicodeDecodeError):
+                    done += decoder.decode(chunk[: max(error.start - len(state[0]), 0)]).count("\n")
+                raise _undecodable(error, name, done + 1, encoding) from None
             if "\n" not in text and not last:
                 pending += text
                 continue
@@ -139,7 +139,7 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
 
 
 def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
-    """Pieces of the file, each with whether it is the (empty) last one."""
+    """Pieces of the file, each with whether it is the last one, which is empty."""
     while True:
         try:
             chunk = stream.read1(CHUNK) if hasattr(stream, "read1") else stream.read(CHUNK)
@@ -153,25 +153,7 @@ def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
             return
 
 
-def _refuse_other_kinds(first: bytes, name: str) -> None:
-    if kind := kind_of(first):
-        raise DataError(f"expected a text file, found {kind.name}; {kind.as_text}", file=name)
-
-
-def _undecodable(
-    error: UnicodeDecodeError,
-    decoder: codecs.IncrementalDecoder,
-    state: tuple[bytes, int],
-    chunk: bytes,
-    name: str,
-    line: int,
-    encoding: str,
-) -> DataError:
-    """The message for bytes the encoding does not allow, with the line they stand in."""
-    decoder.setstate(state)
-    good = error.start - len(state[0])
-    with suppress(UnicodeDecodeError):
-        line += decoder.decode(chunk[: max(good, 0)]).count("\n")
+def _undecodable(error: UnicodeDecodeError, name: str, line: int, encoding: str) -> DataError:
     found = f"byte 0x{error.object[error.start]:02x}" if error.start < len(error.object) else "an unfinished character"
     mark = next((known for known in _MARKS if line == 1 and not error.start and error.object.startswith(known)), None)
     own = _MARKS[mark] if mark else "latin-1"
@@ -181,11 +163,10 @@ def _undecodable(
 
 
 def peek(source: Source, size: int = 1 << 16) -> bytes:
-    """The first bytes of a file, unpacked, without using up anything."""
-    name = name_of(source)
+    """The first bytes of a file, unpacked."""
     with opened(source) as stream:
         pieces = b""
-        for chunk, last in _chunks(stream, name):
+        for chunk, last in _chunks(stream, name_of(source)):
             pieces += chunk
             if last or len(pieces) >= size:
                 break
@@ -194,15 +175,19 @@ def peek(source: Source, size: int = 1 << 16) -> bytes:
 
 @contextmanager
 def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
-    """A text file to write lines to, endings as given; packed where its name ends in ``.gz``.
+    """A text file to write lines with their endings to; packed if its name ends in ``.gz``.
 
-    A path appears whole when the block ends well and not at all when it does not; a stream that was given is written
-    to directly and stays open. Raises `DataError` for text that the encoding cannot hold and where nothing can be
-    written.
+    The file is replaced when the block ends without an error; a stream is written to directly and stays open. Raises
+    `DataError` for text that the encoding cannot hold and if the file cannot be written.
     """
     decoder_of(encoding)
     try:
-        with _packed(target) as stream:
+        with ExitStack() as stack:
+            stream = stack.enter_context(replacing(target)) if isinstance(target, str | os.PathLike) else target
+            if isinstance(target, str | os.PathLike) and os.fspath(target).endswith(".gz"):
+                # No name and no time inside: the same content is the same bytes
+                packed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
+                stream = stack.enter_context(packed)  # type: ignore[assignment]
             text = io.TextIOWrapper(stream, encoding=encoding, newline="")
             try:
                 yield text
@@ -216,22 +201,8 @@ def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
 
 
 @contextmanager
-def _packed(target: Target) -> Iterator[BinaryIO]:
-    if not isinstance(target, str | os.PathLike):
-        yield target
-        return
-    with replacing(target) as stream:
-        if os.fspath(target).endswith(".gz"):
-            # No name and no time inside: the same content is the same bytes
-            with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
-                yield packed  # type: ignore[misc]
-        else:
-            yield stream
-
-
-@contextmanager
 def replacing(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A binary file that takes the target's place when the block ends well, and leaves no trace when it does not."""
+    """A binary file that replaces the target when the block ends without an error, and is removed otherwise."""
     path = Path(target)
     if path.is_dir():
         raise DataError("expected a file to write to, found a folder", file=os.fspath(target))

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits
-from structseq.data.textfile import BOM, is_path, name_of, read_lines, writing
-from structseq.data.tokenizer import whitespace
+from structseq.data.textfile import BOM, is_path, name_of, text_lines, writing
+from structseq.data.tokenizer import texts_of, whitespace
 from structseq.errors import DataError
 
 TOKENS, TAGS, INTENT = "seq.in", "seq.out", "label"
@@ -28,9 +28,9 @@ def read_threefile(
 ) -> Iterator[Example]:
     """Sentences of a folder that holds the three files, or of the ``seq.in`` beside the other two.
 
-    ``tags=False`` reads ``seq.in`` without ``seq.out``; ``label`` is read where it is there, unless ``intents=False``.
-    Raises `DataError` with file and line where the files have unequal numbers of lines, or a sentence and its tags
-    unequal numbers of words.
+    ``tags=False`` reads ``seq.in`` without ``seq.out``; ``label`` is read if it exists, unless ``intents=False``.
+    Raises `DataError` with file and line if the files have unequal numbers of lines, or a sentence and its tags unequal
+    numbers of words.
     """
     if not is_path(source):
         raise DataError("expected the path of a folder with the three files, found a stream", file=name_of(source))
@@ -45,7 +45,7 @@ def read_threefile(
 
 
 def folder_of(source: str | os.PathLike[str]) -> Path:
-    """The folder, whether it is named itself or by its ``seq.in``."""
+    """The folder of the files; ``source`` is the folder or its ``seq.in``."""
     path = Path(source)
     return path.parent if path.name in (TOKENS, f"{TOKENS}.gz") else path
 
@@ -63,7 +63,7 @@ def _find(folder: Path, name: str) -> Path | None:
 def _examples(files: list[Path | None], encoding: str) -> Iterator[Example]:
     present = [file for file in files if file is not None]
     number = 0
-    for number, lines in enumerate(zip_longest(*(_lines(file, encoding) for file in present)), 1):
+    for number, lines in enumerate(zip_longest(*(text_lines(file, encoding=encoding) for file in present)), 1):
         if None in lines:
             longer = next(file.name for file, line in zip(present, lines, strict=True) if line is not None)
             message = f"expected as many lines as {longer} has, found the end; the files must go line by line"
@@ -74,13 +74,8 @@ def _examples(files: list[Path | None], encoding: str) -> Iterator[Example]:
         raise DataError("expected sentences, found an empty file", file=present[0])
 
 
-def _lines(file: Path, encoding: str) -> Iterator[str]:
-    for number, line in enumerate(read_lines(file, encoding=encoding)):
-        yield line.removeprefix(BOM) if number == 0 else line
-
-
 def _example(files: list[Path | None], number: int, lines: list[str | None]) -> Example:
-    words = [() if line is None else tuple([token.text for token in whitespace(line)]) for line in lines]
+    words = [() if line is None else texts_of(whitespace(line)) for line in lines]
     targets = {}
     if lines[1] is not None:
         if len(words[0]) != len(words[1]):
@@ -92,49 +87,41 @@ def _example(files: list[Path | None], number: int, lines: list[str | None]) -> 
 
 
 def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example], *, encoding: str = "utf-8") -> None:
-    """Examples as a folder of this layout; ``seq.out`` and ``label`` where all of them have tags and an intent.
+    """Examples as a folder of this layout; ``seq.out`` and ``label`` if all of them have tags and an intent.
 
-    The folder is made where it is missing; a file of the three that is not written does not stay either. Raises
-    `DataError`, and leaves the old files as they were, for what the layout cannot hold: white space in tokens,
-    metadata other than the intent, document boundaries, further inputs.
+    Makes the folder if it does not exist; removes an old file of the three that is not written. Raises `DataError`, and
+    writes nothing, for white space in tokens, other metadata, document boundaries and further inputs.
     """
     folder = folder_of(target)
     limits = FormatLimits("the three-file layout", str(folder), False, False, True, frozenset({"intent"}), False)
-    examples = list(examples)
-    columns = [_column(name, examples, limits) for name in (TOKENS, TAGS, INTENT)]
+    columns = _columns(list(examples), limits)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"this folder cannot be made ({error.strerror or error})", file=folder) from None
     with ExitStack() as stack:  # all three are written before the first takes its place
-        for name, column in zip((TOKENS, TAGS, INTENT), columns, strict=True):
-            if column is not None:
+        for name, column in columns.items():
+            if column:
                 file = stack.enter_context(writing(folder / name, encoding=encoding))
                 file.writelines(line + "\n" for line in column)
-    for name, column in zip((TOKENS, TAGS, INTENT), columns, strict=True):
-        for stale in (folder / name,) * (column is None) + (folder / f"{name}.gz",):
+    for name, column in columns.items():
+        for stale in (folder / name,) * (not column) + (folder / f"{name}.gz",):
             stale.unlink(missing_ok=True)
 
 
-def _column(name: str, examples: list[Example], limits: FormatLimits) -> list[str] | None:
-    """The lines of one file; None where it is not to be written."""
-    if name == INTENT:
-        with_intent = [example for example in examples if "intent" in example.metadata]
-        if with_intent and len(with_intent) < len(examples):
-            without = next(example for example in examples if "intent" not in example.metadata)
-            raise limits.refusal(without, "a sentence without intent beside others with one")
-        lines = [example.metadata["intent"] for example in with_intent]
-    elif name == TAGS:
-        lines = [_line(example, "tags", example.tags, limits) for example in examples if "tags" in example.targets]
-    else:
-        for example in examples:
-            limits.check(example)
-        lines = [_line(example, "tokens", example.tokens, limits) for example in examples]
-    if lines and lines[0][:1] == BOM:
-        lines[0] = BOM + lines[0]  # the first is a byte order mark, the second the text's own
-    return lines or None
-
-
-def _line(example: Example, name: str, column: tuple[str, ...], limits: FormatLimits) -> str:
-    limits.check_column(example, name, column)
-    return " ".join(column)
+def _columns(examples: list[Example], limits: FormatLimits) -> dict[str, list[str]]:
+    """The lines of each file; none for a file that is not to be written."""
+    for example in examples:
+        for name in limits.check(example):
+            limits.check_column(example, name, example.tags if name == "tags" else example.tokens)
+    intents = [example.metadata["intent"] for example in examples if "intent" in example.metadata]
+    if intents and len(intents) < len(examples):
+        without = next(example for example in examples if "intent" not in example.metadata)
+        raise limits.refusal(without, "a sentence without intent beside others with one")
+    tokens = [" ".join(example.tokens) for example in examples]
+    tags = [" ".join(example.tags) for example in examples if "tags" in example.targets]
+    columns = {TOKENS: tokens, TAGS: tags, INTENT: intents}
+    for lines in columns.values():
+        if lines and lines[0][:1] == BOM:
+            lines[0] = BOM + lines[0]  # the first is a byte order mark, the second the text's own
+    return columns

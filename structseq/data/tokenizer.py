@@ -1,13 +1,12 @@
 """Tokenizers by name and version: text to tokens whose offsets always satisfy ``text[start:end] == token.text``.
 
-A tokenizer never edits the text; it leaves out white space and nothing else. What a name does is fixed for ever: a
-change is a new version beside the old one, so that a model keeps cutting text the way it was trained. (Characters are
-classed by Python's own Unicode tables, so that those added to Unicode later may fall differently.)
+A tokenizer never edits the text; it leaves out white space and nothing else. A change is a new version with a new
+name, so that a model keeps cutting text as it was trained. Python's own Unicode tables class characters, so characters
+added to Unicode later may be cut differently.
 
-The rules for words follow the word boundaries of Unicode Standard Annex 29 where those fit annotated corpora:
-apostrophes stay inside words (``don't``, ``l'homme``), ideographs and kana stand alone. Beyond them, hyphenated words,
-numbers such as ``10:30`` and ``1,000.50``, abbreviations such as ``U.S.`` and ``St.``, web and mail addresses,
-``@names`` and ``#tags`` stay whole.
+Words follow the word boundaries of Unicode Standard Annex 29: apostrophes stay inside words (``don't``), ideographs and
+kana are single tokens. In addition, hyphenated words, numbers such as ``10:30`` and ``1,000.50``, abbreviations such as
+``U.S.`` and ``St.``, web and mail addresses, ``@names`` and ``#tags`` stay whole.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from structseq.errors import ConfigError
@@ -32,6 +31,11 @@ class Token(NamedTuple):
 Tokenizer = Callable[[str], list[Token]]
 
 
+def texts_of(tokens: Iterable[Token]) -> tuple[str, ...]:
+    """The tokens' texts."""
+    return tuple([token.text for token in tokens])
+
+
 def tokenize(text: str, name: str = "words-1") -> list[Token]:
     """The tokens of a text, by the tokenizer of this name.
 
@@ -42,7 +46,7 @@ def tokenize(text: str, name: str = "words-1") -> list[Token]:
 
 
 def tokenizer_of(name: str) -> Tokenizer:
-    """The tokenizer of this name; raises `ConfigError` for a name that is not in `TOKENIZERS`."""
+    """The tokenizer of this name; raises `ConfigError` if it is not in `TOKENIZERS`."""
     try:
         return TOKENIZERS[name]
     except KeyError:
@@ -52,7 +56,7 @@ def tokenizer_of(name: str) -> Tokenizer:
 
 
 def words(text: str) -> list[Token]:
-    """Words, numbers and punctuation marks of any script; ideographs and kana one by one. See the top of this file."""
+    """Words, numbers and punctuation marks of any script; ideographs and kana one by one. See the module."""
     classes = text.translate(_CLASSES)
     if _MAY_BE_SPECIAL.search(text):
         parts, done = [], 0
@@ -78,9 +82,9 @@ def characters(text: str) -> list[Token]:
 
 
 def whitespace(text: str) -> list[Token]:
-    r"""What stands between blanks (space, ``\t``, ``\n``, ``\r``): for text that is tokenised already.
+    r"""Text that is tokenised already, cut at blanks (space, ``\t``, ``\n``, ``\r``).
 
-    Other white space, such as the no-break space, is part of a token, as it is in column files.
+    Other white space, such as the no-break space, is part of a token, as in column files.
     """
     return _cut(text, _BETWEEN_BLANKS, text)
 
@@ -102,7 +106,7 @@ class _Classes(dict[int, str]):
     """Code point to class letter, filled on demand; an ASCII punctuation mark is its own class.
 
     a letter, 0 digit, m mark or format character, z joiner of emoji, c ideograph or kana, e emoji and other pictures,
-    r half a flag, p other punctuation, a blank for white space; u (by `words`) what is whole as it stands.
+    r half a flag, p other punctuation, a blank for white space; u (by `words`) a part that stays whole.
     """
 
     def __missing__(self, code: int) -> str:

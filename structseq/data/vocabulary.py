@@ -1,24 +1,21 @@
-"""Vocabulary: an immutable numbering of strings; open (it has an unknown) or closed."""
+"""Vocabulary: an immutable numbering of strings; open (unknown strings get number 0) or closed."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from structseq.errors import DataError
 
+Axis = Sequence[Any] | None
+"""The names of the entries along one axis of a parameter; None if only the axis' length must be the same."""
+
 
 class Vocabulary:
-    """Strings numbered from 0 in a fixed order, with how often each was counted.
+    """Different strings, ``items``, numbered from 0 in a fixed order, with their counts (0 by default).
 
-    Parameters
-    ----------
-    items:
-        The strings, all different. In an open vocabulary number 0 is the unknown and ``items`` start at 1.
-    counts:
-        How often each was counted; 0 where nobody counted.
-    open:
-        Whether a string that is not in ``items`` has a number, 0.
+    In an open vocabulary number 0 is that of unknown strings, and ``items`` start at 1.
 
     >>> words = Vocabulary(["to", "Taipei"], open=True)
     >>> words["Taipei"], words["Kaohsiung"], len(words)
@@ -36,12 +33,12 @@ class Vocabulary:
     @staticmethod
     def count(strings: Iterable[str] | Mapping[str, int], *, min_count: int = 1, open: bool = True) -> Vocabulary:
         """The strings counted at least ``min_count`` times, the most frequent first, ties in code-point order."""
-        counter = Counter(strings)
-        kept = sorted(((s, n) for s, n in counter.items() if n >= min_count), key=lambda pair: (-pair[1], pair[0]))
+        kept = [(s, n) for s, n in Counter(strings).items() if n >= min_count]
+        kept.sort(key=lambda pair: (-pair[1], pair[0]))
         return Vocabulary([s for s, _ in kept], [n for _, n in kept], open=open)
 
     def __getitem__(self, item: str) -> int:
-        """The number of ``item``; raises `DataError` when it is unknown to a closed vocabulary."""
+        """The number of ``item``; raises `DataError` if a closed vocabulary does not have it."""
         number = self._number.get(item, 0 if self.open else None)
         if number is None:
             raise DataError(f"expected one of {len(self)} known strings, found {item!r}")
@@ -62,11 +59,19 @@ class Vocabulary:
         return iter(self.items)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and (self.items, self.counts, self.open) == (
-            other.items,
-            other.counts,
-            other.open,
-        )
+        key = (self.items, self.counts, self.open)
+        return isinstance(other, Vocabulary) and key == (other.items, other.counts, other.open)
 
     def __hash__(self) -> int:
         return hash((self.items, self.open))
+
+
+def axis_names(items: Iterable[str]) -> list[tuple[str, ...]]:
+    """The entries of an axis with ``items`` from number 1, by which weights go from one model to another.
+
+    Number 0 (the unknown, the blank, the end) is the empty tuple; an item is a tuple, as no string may equal number 0.
+
+    >>> axis_names(["7"])
+    [(), ('7',)]
+    """
+    return [(), *((item,) for item in items)]

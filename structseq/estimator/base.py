@@ -12,8 +12,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from structseq.config import Options, merge
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.reading import Corpus
 from structseq.errors import ConfigError, DataError
 from structseq.inference import Predictor
 from structseq.run import Parts, prepare_corpus, train_and_save

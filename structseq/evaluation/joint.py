@@ -13,8 +13,7 @@ from structseq.evaluation.comparison import evaluate
 from structseq.evaluation.matching import TagRows
 from structseq.evaluation.report import Report, interval_text, percent, ratio
 from structseq.evaluation.significance import Interval, percentiles, resample
-from structseq.spans.names import PLAIN
-from structseq.spans.schemes import Scheme
+from structseq.spans.schemes import PLAIN, Scheme
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from structseq.errors import DataError
-from structseq.spans.chunks import LETTERS, Mask, split_tag, tables_of
-from structseq.spans.schemes import Scheme
+from structseq.spans.schemes import LETTERS, Mask, Scheme, split_tag, tables_of
 
 Places = NDArray[np.intp]
 TagRows = Sequence[Sequence[str]]

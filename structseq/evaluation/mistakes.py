@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from structseq.evaluation.matching import Matching, Units, locations
-from structseq.spans.chunks import Span
+from structseq.spans.schemes import Span
 
 KINDS = ("type", "boundary", "boundary and type", "missed", "spurious")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from structseq.evaluation.mistakes import KINDS, Confusion, Mistake
 from structseq.evaluation.significance import LEVEL, Interval
-from structseq.spans.chunks import Span
+from structseq.spans.schemes import Span
 
 # Rows of the confusion table and names of unseen tags that are shown
 SHOWN = 20

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from structseq.config import Options
-from structseq.data.corpus import Corpus
 from structseq.data.example import Example
+from structseq.data.reading import Corpus
 from structseq.evaluation import evaluate
 from structseq.files import write_file
 from structseq.heads.tagging import TaggingHead
@@ -27,7 +27,7 @@ from structseq.run import Destination, Identity, Outcome, PreparedCorpus, RunFol
 from structseq.run.folder import Journal
 from structseq.run.identity import versions
 from structseq.spans import scheme_of
-from structseq.spans.chunks import Span
+from structseq.spans.schemes import Span
 from structseq.storage import load_model
 from structseq.storage.entries import json_bytes
 from structseq.tasks.tagging import TaggingTask

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from structseq.data.example import Example
-from structseq.data.modality import FRAMES, modality_of
+from structseq.data.example import FRAMES, Example, modality_of
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import DataError
 from structseq.features.base import Feature, Numbers

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from structseq.batch import pad_targets
 from structseq.config import EncoderOptions, HeadOptions
-from structseq.data.axis_names import Axis
 from structseq.data.example import Example
+from structseq.data.vocabulary import Axis
 from structseq.errors import ConfigError
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet

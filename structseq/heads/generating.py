@@ -16,8 +16,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from structseq.config import HeadOptions
-from structseq.data.axis_names import Axis, axis_names
 from structseq.data.example import Example
+from structseq.data.vocabulary import Axis, axis_names
 from structseq.errors import ConfigError
 from structseq.heads.base import SequenceHead, full_precision
 from structseq.padded import Padded

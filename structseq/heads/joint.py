@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from structseq.config import HeadOptions
-from structseq.data.axis_names import Axis
 from structseq.data.example import Example
+from structseq.data.vocabulary import Axis
 from structseq.errors import ConfigError
 from structseq.heads.base import Head, Tunable
 from structseq.heads.classifying import Pooling, PoolingName

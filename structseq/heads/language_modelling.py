@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from structseq.config import EncoderOptions, HeadOptions
-from structseq.data.axis_names import Axis
 from structseq.data.example import Example
+from structseq.data.vocabulary import Axis
 from structseq.heads.base import Head, full_precision
 from structseq.padded import Padded
 from structseq.section import Count

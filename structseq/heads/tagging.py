@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from structseq.config import HeadOptions
 from structseq.crf import CRF
-from structseq.data.axis_names import Axis
 from structseq.data.example import Example
+from structseq.data.vocabulary import Axis
 from structseq.errors import ConfigError
 from structseq.heads.base import Head, Tunable, full_precision
 from structseq.padded import Padded

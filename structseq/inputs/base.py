@@ -10,10 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from structseq.data.axis_names import Axis, axis_names
-from structseq.data.example import Example
-from structseq.data.modality import TOKENS
-from structseq.data.vocabulary import Vocabulary
+from structseq.data.example import TOKENS, Example
+from structseq.data.vocabulary import Axis, Vocabulary, axis_names
 from structseq.dropout import LockedDropout
 from structseq.features.base import Feature, FeatureOptions
 from structseq.features.encoding import TokenBatch, TokenEncoder

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from structseq.data.axis_names import Axis
-from structseq.data.example import Example
-from structseq.data.modality import FRAMES
+from structseq.data.example import FRAMES, Example
+from structseq.data.vocabulary import Axis
 from structseq.dropout import LockedDropout
 from structseq.features.frames import FeatureStats, FrameBatch, FrameEncoder
 from structseq.padded import Padded

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from structseq import compiling
-from structseq.data.axis_names import Axis, axis_names
+from structseq.data.vocabulary import Axis, axis_names
 from structseq.features.base import FeatureOptions
 from structseq.features.vectors import Floats, Vectors
 from structseq.features.words import Affixes, AffixOptions, Characters, CharactersOptions, EmbeddingOptions, Words

@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from structseq.config import Options, table_of
-from structseq.data.corpus import Corpus
-from structseq.data.example import Example
-from structseq.data.modality import modality_of
+from structseq.data.example import Example, modality_of
 from structseq.data.pairs import in_symbols
-from structseq.data.reading import named_format, read_examples
+from structseq.data.reading import Corpus, named_format, read_examples
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import DataError
 from structseq.model import Model

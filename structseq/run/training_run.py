@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from structseq.config import Options, TrainingOptions
-from structseq.data.corpus import Corpus
+from structseq.data.reading import Corpus
 from structseq.errors import ConfigError, StructseqError, TrainingError
 from structseq.gate_activations import mean_gate_activations
 from structseq.model import Model

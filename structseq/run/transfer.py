@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from structseq.data.axis_names import Axis
+from structseq.data.vocabulary import Axis
 from structseq.model import Model
 
 Value = TypeVar("Value")

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from structseq.errors import ConfigError, DataError
-from structseq.spans.chunks import Span
-from structseq.spans.schemes import Scheme, TagError
+from structseq.spans.schemes import Scheme, Span, TagError
 
 
 def convert(tags: Sequence[str], source: Scheme, target: Scheme) -> tuple[str, ...]:
     """Tags of one scheme in another.
 
-    Raises `TagError` where ``tags`` are not legal in ``source`` (repair them first, by a named policy) and `DataError`
-    where ``target`` cannot hold the spans: IO merges neighbours of one type, plain tags are no spans.
+    Raises `TagError` if ``tags`` are not legal in ``source`` (repair them first) and `DataError` if ``target`` cannot
+    hold the spans: IO merges neighbours of one type, plain tags have no spans.
 
     >>> from structseq.spans import scheme_of
     >>> convert(["B-x", "I-x", "O"], scheme_of("BIO"), scheme_of("BILOU"))
@@ -28,12 +27,18 @@ def convert(tags: Sequence[str], source: Scheme, target: Scheme) -> tuple[str, .
     return target.encode(source.decode(tags), len(tags))
 
 
-def repair(tags: Sequence[str], scheme: Scheme, policy: str) -> tuple[str, ...]:
-    """A legal sequence in place of ``tags``, by one of `REPAIRS`; a legal one, and a plain one, stays as it is.
+# The spans of a sequence that each policy keeps
+REPAIRS: Mapping[str, Callable[[Scheme, Sequence[str]], tuple[Span, ...]]] = {
+    "conlleval": Scheme.decode,
+    "drop": Scheme.well_formed,
+}
 
-    ``conlleval`` keeps every entity that conlleval's rule reads and writes it properly; ``drop`` keeps only those that
-    are written properly already and makes the rest O. Raises `ConfigError` for another policy and `TagError` for a
-    tag that is none of the scheme's: no policy can guess what it meant.
+
+def repair(tags: Sequence[str], scheme: Scheme, policy: str) -> tuple[str, ...]:
+    """A legal sequence in place of ``tags``, by one of `REPAIRS`; legal and plain ones do not change.
+
+    ``conlleval`` writes every entity that conlleval reads as the scheme does; ``drop`` keeps only the entities that are
+    written so already. Raises `ConfigError` for another policy and `TagError` for a tag of another scheme.
 
     >>> from structseq.spans import scheme_of
     >>> bio = scheme_of("BIO")
@@ -42,13 +47,4 @@ def repair(tags: Sequence[str], scheme: Scheme, policy: str) -> tuple[str, ...]:
     """
     if policy not in REPAIRS:
         raise ConfigError(f"unknown repair {policy!r}; known are {', '.join(REPAIRS)}")
-    if scheme.plain:
-        return tuple(tags)
-    return scheme.encode(REPAIRS[policy](scheme, tags), len(tags))
-
-
-# What each policy keeps of a sequence
-REPAIRS: Mapping[str, Callable[[Scheme, Sequence[str]], tuple[Span, ...]]] = {
-    "conlleval": Scheme.decode,
-    "drop": Scheme.well_formed,
-}
+    return tuple(tags) if scheme.plain else scheme.encode(REPAIRS[policy](scheme, tags), len(tags))

@@ -1,25 +1,23 @@
-"""The tag scheme found from the data: which one the entities of a whole corpus follow, or that they mix several."""
+"""Detects the tag scheme of a corpus from its tags, or that they mix schemes."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
-from structseq.spans.chunks import split_tag
-from structseq.spans.names import PLAIN, SCHEMES
-from structseq.spans.schemes import Scheme, TagError
+from structseq.spans.schemes import PLAIN, SCHEMES, Scheme, TagError, split_tag
 
-# A corpus follows a scheme when at most one entity in so many is written otherwise; the rest are illegal sequences
+# A corpus follows a scheme if at most one entity in this number is written otherwise
 TOLERANCE = 5
 
 
 def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
-    """The scheme that a whole corpus of tag sequences is written in.
+    """The scheme of a corpus of tag sequences.
 
-    The tags are spans when each is O, or one of the letters B I E S M L U, alone or followed by ``-type``; otherwise
-    they are plain, as parts of speech are. So ``NN-HL`` makes a corpus plain whatever else is in it, and ``S-2`` does
-    not. Letters alone are spans only if they have a B, I or M and follow their scheme without fault; so ``S``, ``O``
-    and ``I`` stay plain where they stand for parts of speech. Where the letters leave a choice:
+    The tags are spans if each is O, or one of the letters B I E S M L U, alone or followed by ``-type``; otherwise they
+    are plain, as parts of speech are. Letters alone are spans only if they have a B, I or M and follow their scheme
+    without fault; so ``S``, ``O`` and ``I`` can be parts of speech. The letters decide:
 
     ========================  ======================================================================
     no letter but O           BIO
@@ -29,9 +27,9 @@ def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
     S, or B and E             BIOES; with M it is BMES, with L or U it is BILOU
     ========================  ======================================================================
 
-    At most every fifth entity may be written otherwise: those are illegal sequences, for `Scheme.violations` to name.
-    More is a mixture of schemes: `TagError` names two tags that contradict each other, and has their places. So it
-    does for letters of two spellings, and for a few odd tags among many of a scheme.
+    At most every fifth entity may be written otherwise (`Scheme.violations` finds those). With more, with letters of
+    two spellings, and with a few odd tags among many of a scheme, schemes are mixed: raises `TagError` with two tags
+    that contradict each other and their places.
 
     >>> detect([["B-x", "L-x", "O"], ["U-y"]]).name, detect([["DT", "NN-HL"]]).name
     ('BILOU', 'plain')
@@ -43,22 +41,23 @@ def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
     typed = [tag for tag in counts if "-" in tag and tag not in strays]
     if strays:
         if len(strays) < len(typed) and 2 * sum(counts[tag] for tag in strays) < counts.total():
-            raise _stray(corpus, strays)
+            first = _first_tag(corpus, {letters[tag] for tag in strays}, "is a tag of no scheme")
+            raise _mixture([*first, *_first_tag(corpus, _LETTERS - {"O"}, "is a tag of one")])
         return PLAIN
     used = set(letters.values()) - {"O"}
     if used and not typed:
         return _detect_bare(corpus, used)
-    _refuse_two_spellings(corpus, used)
+    _check_spelling(corpus, used)
     return _best(corpus, _candidates(used), used)
 
 
 _LETTERS = frozenset("OBIESMLU")
-# Letters of different spellings: none of the first may stand beside one of the second
+# Letters of different spellings: one of the first and one of the second are never in one corpus
 _RIVALS = (("M", "ILU"), ("LU", "ES"))
 
 
 def _candidates(used: set[str]) -> list[Scheme]:
-    """The schemes that these letters may be, the likelier first."""
+    """The schemes that may have these letters, the likelier first."""
     if used & set("LU"):
         names = ["BILOU"]
     elif "M" in used:
@@ -86,7 +85,10 @@ def _best(corpus: Sequence[Sequence[str]], candidates: Sequence[Scheme], used: s
     fewest = min(faults)
     if fewest * TOLERANCE <= entities:
         return candidates[faults.index(fewest)]
-    found = [_first_violation(corpus, scheme) for scheme in candidates]
+    found = [
+        next((((n, each.position), each.message) for n, tags in enumerate(corpus) for each in scheme.violations(tags)))
+        for scheme in candidates
+    ]
     if len(found) == 1:
         place, _ = found[0]
         own = split_tag(corpus[place[0]][place[1]])[0]
@@ -98,25 +100,15 @@ def _best(corpus: Sequence[Sequence[str]], candidates: Sequence[Scheme], used: s
 Found = tuple[tuple[int, int], str]
 
 
-def _first_violation(corpus: Sequence[Sequence[str]], scheme: Scheme) -> Found:
-    return next(
-        ((number, violation.position), violation.message)
-        for number, tags in enumerate(corpus)
-        for violation in scheme.violations(tags)
-    )
-
-
 def _first_tag(corpus: Sequence[Sequence[str]], letters: Iterable[str], why: str) -> list[Found]:
-    """The first tag with one of ``letters``; none or one."""
+    """The first tag with one of ``letters``, in a list; an empty list if there is none."""
     wanted = set(letters)
-    for number, tags in enumerate(corpus):
-        for position, tag in enumerate(tags):
-            if split_tag(tag)[0] in wanted:
-                return [((number, position), f"{tag} {why}")]
-    return []
+    places = ((n, i) for n, tags in enumerate(corpus) for i, tag in enumerate(tags) if split_tag(tag)[0] in wanted)
+    return [((n, i), f"{corpus[n][i]} {why}") for n, i in islice(places, 1)]
 
 
-def _refuse_two_spellings(corpus: Sequence[Sequence[str]], used: set[str]) -> None:
+def _check_spelling(corpus: Sequence[Sequence[str]], used: set[str]) -> None:
+    """Raises `TagError` for letters of two spellings."""
     for one, other in _RIVALS:
         if used & set(one) and used & set(other):
             name = "BMES" if one == "M" else "BILOU"
@@ -124,13 +116,7 @@ def _refuse_two_spellings(corpus: Sequence[Sequence[str]], used: set[str]) -> No
             raise _mixture([*_first_tag(corpus, other, f"is none of {name}"), *first])
 
 
-def _stray(corpus: Sequence[Sequence[str]], strays: set[str]) -> TagError:
-    letters = {split_tag(tag)[0] for tag in strays}
-    first = _first_tag(corpus, letters, "is a tag of no scheme")
-    return _mixture([*first, *_first_tag(corpus, _LETTERS - {"O"}, "is a tag of one")])
-
-
 def _mixture(found: Sequence[Found]) -> TagError:
-    told = [f"{message} (sentence {number + 1}, token {position + 1})" for (number, position), message in found]
-    message = f"the tags mix schemes: {', but '.join(told)}; mend the tags, or name the scheme and a repair"
+    shown = [f"{message} (sentence {number + 1}, token {position + 1})" for (number, position), message in found]
+    message = f"the tags mix schemes: {', but '.join(shown)}; mend the tags, or name the scheme and a repair"
     return TagError(message, [place for place, _ in found])

@@ -1,4 +1,4 @@
-"""TagSet: the closed inventory of a model's answers, in the scheme of the user's files and the one learned inside."""
+"""TagSet: the closed inventory of a model's tags, in the scheme of the user's files and the one it learns."""
 
 from __future__ import annotations
 
@@ -7,23 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from structseq.errors import ConfigError, DataError
-from structseq.spans.chunks import Edges
-from structseq.spans.names import PLAIN, scheme_of
-from structseq.spans.schemes import Scheme
+from structseq.spans.schemes import PLAIN, Edges, Scheme, scheme_of
 
 
 @dataclass(frozen=True)
 class TagSet:
-    """The tags, labels or symbols that a model decides between, and how they relate to the user's own.
+    """The K tags, labels or symbols that a model decides between, numbered by their place.
 
-    Attributes
-    ----------
-    labels:
-        The K tags learned inside, in the scheme ``inner``; their place is their number.
-    outer:
-        The scheme of the user's files, in which answers are given.
-    inner:
-        The scheme learned inside.
+    ``labels`` are in the scheme that the model learns, ``inner``; answers are in the scheme of the user's files,
+    ``outer``.
     """
 
     labels: tuple[str, ...]
@@ -32,10 +24,7 @@ class TagSet:
 
     @staticmethod
     def of(sequences: Iterable[Sequence[str]], outer: Scheme, inner: str = "auto") -> TagSet:
-        """The closed inventory that training data needs, in the scheme asked for.
-
-        A scheme can be changed inside only where nothing is lost: plain tags stay plain, and IO stays IO.
-        """
+        """The inventory of training data, in the scheme ``inner``; plain tags stay plain, and IO stays IO."""
         sequences = list(sequences)
         seen = {tag for tags in sequences for tag in tags}
         if not seen:
@@ -54,8 +43,7 @@ class TagSet:
         return {label: k for k, label in enumerate(self.labels)}
 
     def encode(self, tags: Sequence[str]) -> list[int] | None:
-        """Numbers of ``tags`` (in the user's scheme); None when one of them is not known here, or their sequence is
-        illegal."""
+        """Numbers of ``tags`` (in the user's scheme); None if one of them is unknown, or their sequence is illegal."""
         if self.outer.violations(tags):
             return None
         if self.inner != self.outer:
@@ -65,18 +53,13 @@ class TagSet:
 
     def decode(self, numbers: Sequence[int]) -> tuple[str, ...]:
         """Tags in the user's scheme."""
-        labels = self.labels
-        if self.direct is not None:
-            labels = self.direct
+        labels = self.labels if self.direct is None else self.direct
         tags = tuple([labels[k] for k in numbers])
-        if self.direct is None:
-            return self.outer.encode(self.inner.decode(tags), len(tags))
-        return tags
+        return self.outer.encode(self.inner.decode(tags), len(tags)) if self.direct is None else tags
 
     @cached_property
     def direct(self) -> tuple[str, ...] | None:
-        """The user's tag for each of ours where that does not depend on the neighbours: same scheme, or BIOES seen as
-        BIO."""
+        """The user's tag of each label, if it does not depend on the neighbours: same scheme, or BIOES to BIO."""
         if self.inner == self.outer:
             return self.labels
         if self.inner.name != "BIOES" or self.outer.name != "BIO":
@@ -94,12 +77,12 @@ class TagSet:
         return () if self.inner == PLAIN else tuple(self.inner.types(self.labels))
 
     def kind(self, label: str) -> str:
-        """The entity type of a tag, or the tag itself where it is of none."""
+        """The entity type of a tag, or the tag itself if it has none."""
         spans = () if self.inner == PLAIN else self.inner.decode([label])
         return spans[0].label if spans else label
 
     def edges(self) -> list[Edges]:
-        """For each of `types`, the edges that open, continue and close it."""
+        """For each of `types`, the transitions that open, continue and close it."""
         return [self.inner.edges(self.labels, label) for label in self.types]
 
     def known(self) -> set[str]:

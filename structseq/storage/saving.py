@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from structseq.data.modality import FRAMES
+from structseq.data.example import FRAMES
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ModelFileError
 from structseq.files import NEW, current_folder, leftover, new_folder, write_file

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from structseq.config import Options
-from structseq.data.example import Example
+from structseq.data.example import FRAMES, Example, Modality
 from structseq.data.formats import detect_format
-from structseq.data.modality import FRAMES, Modality
 from structseq.data.options import DataOptions
 from structseq.data.reading import format_of_texts
 from structseq.data.vocabulary import Vocabulary

@@ -10,12 +10,10 @@ from pathlib import Path
 from statistics import median
 
 from structseq.data.columns import read_blocks
-from structseq.data.example import Example
+from structseq.data.example import FRAMES, Example, modality_of
 from structseq.data.formats import detect_format
-from structseq.data.labels import with_labels
-from structseq.data.modality import FRAMES, modality_of
 from structseq.data.options import DataOptions
-from structseq.data.reading import place_of, read_examples
+from structseq.data.reading import place_of, read_examples, with_labels
 from structseq.data.textfile import one_line
 from structseq.errors import DataError
 from structseq.spans import Scheme

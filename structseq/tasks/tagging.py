@@ -10,9 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from structseq.config import Options
-from structseq.data.example import Example
+from structseq.data.example import FRAMES, Example
 from structseq.data.formats import detect_format
-from structseq.data.modality import FRAMES
 from structseq.data.options import DataOptions
 from structseq.data.vocabulary import Vocabulary
 from structseq.evaluation import entities_of, entity_f1, evaluate, evaluate_jointly

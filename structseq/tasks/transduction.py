@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from structseq.config import Options
-from structseq.data.example import Example
+from structseq.data.example import FRAMES, Example, modality_of
 from structseq.data.formats import detect_format
-from structseq.data.modality import FRAMES, modality_of
 from structseq.data.options import DataOptions
 from structseq.data.reading import named_format
 from structseq.evaluation import evaluate_reconstruction, evaluate_transduction
