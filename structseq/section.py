@@ -74,7 +74,7 @@ def resolve_class(table: Mapping[str, Any], name: str, what: str) -> Any:
             return getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError, ValueError, TypeError) as problem:
             raise ConfigError(f"{what} {name}: cannot be imported ({problem})") from None
-    near = difflib.get_close_matches(name, table, n=1)
+    near = difflib.get_close_matches(name.lower(), table, n=1)
     hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(table)}, or package.module:Class"
     raise ConfigError(f"unknown {what} {name!r}; {hint}")
 

@@ -416,7 +416,7 @@ def test_tag_answers_in_order_whatever_the_lengths(command: Command, home: Path,
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--format", "xml"], "unknown --format 'xml'; known are conll"),
+        (["--format", "xml"], "unknown format 'xml'; there are auto, columns"),
         (["FILE", "--text", "a"], "--text and the file"),
         (["FILE", "--confidence"], "--confidence: conll files have no place for probabilities"),
         (["FILE", "--set", "training.epochs=3"], "--set training: expected an option of how files are read"),

@@ -25,16 +25,13 @@ if TYPE_CHECKING:
     from structseq.data.options import DataOptions
     from structseq.inference import OutputOptions, Predictor, Tagger
 
-# Formats that a tagger of tokens writes back; all other models read any format and write records.
-FORMATS = ("conll", "conllu", "jsonl", "text")
-
 Format = Annotated[
     str | None,
     Option(
         "--format",
         metavar="NAME",
-        help="Format of FILE: conll, jsonl, text; labelled, pairs, threefile, audio if the model answers whole "
-        "sequences. By default found from FILE; conll, or text without tags, for standard input.",
+        help="Format of FILE, one of those of --set data.format. By default found from FILE; conll, or text without "
+        "tags, for standard input.",
     ),
 ]
 Text = Annotated[str | None, Option("--text", metavar="STRING", help="Read this text instead of a file.")]
@@ -124,28 +121,28 @@ def _rewritten(
     tagger: Tagger, file: str, format: str | None, data: DataOptions, confidence: bool | None
 ) -> tuple[Iterator[str], str]:
     """The text of a file with the answers in it, and its encoding."""
+    from structseq.data.formats import FORMATS, resolve_format
     from structseq.data.reading import reader_options
     from structseq.data.textfile import name_of
     from structseq.errors import ConfigError, DataError
     from structseq.inference.rewriting import tagged_columns, tagged_records, tagged_texts
 
-    if format is not None and format not in FORMATS:
-        raise ConfigError(f"unknown --format {format!r}; known are {', '.join(FORMATS)}")
     if confidence and not tagger.calibrated:
         remark(
             "warning: scores learned by a margin, without a dev set, are no probabilities; the answers carry no "
             "confidences"
         )
     source: Any = sys.stdin.buffer if file == "-" else file
-    name = format or ("conll" if file == "-" else tagger.model.task.file_format(file, data))
+    found = "columns" if file == "-" else tagger.model.task.file_format(file, data)
+    name = found if format is None else resolve_format(format)
     options, sure = reader_options(data, tags=False), confidence is not False
     # A file that is written back keeps its encoding.
     if name == "text":
         return tagged_texts(tagger, source, data.encoding, confidence=sure), "utf-8"
     if name == "jsonl":
         return tagged_records(tagger, source, options, confidence=sure), data.encoding
-    if name not in ("conll", "columns", "conllu"):
-        known = ", ".join(FORMATS)
+    if FORMATS[name].verbatim is None:
+        known = ", ".join([each for each, row in FORMATS.items() if row.verbatim] + ["text"])
         raise DataError(
             f"this model tags sentences, found a file of the {name} format; give one of {known}",
             file=name_of(source) or None,

@@ -142,8 +142,8 @@ class Example:
 class VerbatimBlock:
     """One sentence, or the lines between two; the texts of all blocks, joined, are the file.
 
-    ``append`` adds tags to the text: a last column, a key ``predicted_tags``, a ``Predicted=`` in CoNLL-U's misc;
-    ``retag`` replaces the gold tags. All else stays byte for byte.
+    ``append`` adds tags, in the scheme they are given in: a last column, a key ``predicted_tags``, a ``Predicted=`` in
+    CoNLL-U's misc; ``retag`` replaces the gold tags. All else stays byte for byte.
     """
 
     text: str

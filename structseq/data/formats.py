@@ -83,7 +83,7 @@ def write(target: Target, examples: Iterable[Example], format: str = "auto", **o
     ``format="labelled"``); ``options`` are as in `read`. Raises `DataError`, and writes no file, for what the format
     cannot hold.
     """
-    name = _named(format) if format != "auto" else _by_name(target) or "columns"
+    name = resolve_format(format) if format != "auto" else format_of_name(target) or "columns"
     FORMATS[name].write(target, examples, **_own_options(name, options, to="write"))
 
 
@@ -94,8 +94,8 @@ def detect_format(source: Source) -> str:
     that names ``source`` and ``target``; without a header they look like columns, and their format must be named. JSON
     lines are a list of recordings if the first record has ``audio`` and no tokens.
     """
-    by_name = _by_name(source)
-    if by_name in ("threefile", "conllu"):
+    by_name = format_of_name(source)
+    if by_name not in (None, "columns", "jsonl"):  # column files and JSON lines may hold several formats
         return by_name
     by_content = _by_content(_first_bytes(source))
     if by_name == "jsonl":
@@ -106,13 +106,14 @@ def detect_format(source: Source) -> str:
 def _with_format(source: Source, format: str) -> tuple[Source, str]:
     """The source, able to peek or seek, and the name of its format."""
     if format != "auto":
-        return source, _named(format)
+        return source, resolve_format(format)
     if not isinstance(source, str | os.PathLike) and not hasattr(source, "peek") and not source.seekable():
         source = io.BufferedReader(source)  # type: ignore[type-var]
     return source, detect_format(source)
 
 
-def _named(format: str) -> str:
+def resolve_format(format: str) -> str:
+    """The name in `FORMATS` that ``format`` stands for; raises `ConfigError` for an unknown one."""
     name = ALIASES.get(format.lower(), format.lower())
     if name not in FORMATS:
         known = ["auto", *FORMATS, *ALIASES]
@@ -122,7 +123,8 @@ def _named(format: str) -> str:
     return name
 
 
-def _by_name(source: Source) -> str | None:
+def format_of_name(source: Source | Target) -> str | None:
+    """The format of a file's extension, or of a folder; None if the name says nothing."""
     if isinstance(source, str | os.PathLike):
         if is_threefile(source):
             return "threefile"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -42,19 +42,12 @@ def reader_options(data: DataOptions, *, tags: bool = True) -> dict[str, Any]:
     return {**options, "audio": data.audio, "scheme": scheme, "tags": tags}
 
 
-def read_examples(path: str | Path, data: DataOptions, required: Collection[str] = ("tags",)) -> list[Example]:
-    """All examples of a file, with the ``required`` answers: tags, a label, a target.
-
-    Raises `DataError` if the file cannot be read or is empty, or if an example has no label or target.
-    """
-    answered = not {"tags", "target"}.isdisjoint(required)
-    examples = list(read(path, data.format, **reader_options(data, tags=answered)))
+def read_examples(path: str | Path, data: DataOptions, *, tags: bool = True) -> list[Example]:
+    """All examples of a file, with or without its tags; raises `DataError` if it cannot be read or is empty."""
+    examples = list(read(path, data.format, **reader_options(data, tags=tags)))
     if not examples:
         raise DataError("expected sentences, found none", file=path)
-    if "target" in required:
-        for example in examples:
-            example.target  # noqa: B018 - raises if there is none
-    return with_labels(examples, data.label) if "label" in required else examples
+    return examples
 
 
 def with_labels(examples: Iterable[Example], key: str) -> list[Example]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from structseq.data.example import Example
 from structseq.data.file_signatures import kind_of
-from structseq.data.formats import FORMATS, detect_format, read
+from structseq.data.formats import detect_format, read, resolve_format
 from structseq.data.options import DataOptions
 from structseq.data.pairs import cut, in_symbols, joined
 from structseq.data.reading import reader_options
@@ -89,14 +89,12 @@ class TokenPreprocessor(Preprocessor):
         raise ConfigError(f"{where}: this model reads texts, not recordings")
 
     def read(self, file: str, format: str | None, data: DataOptions, remark: Remark) -> Iterator[Example]:
-        known = ("conll", *FORMATS)
-        if format is not None and format not in known:
-            raise ConfigError(f"unknown --format {format!r}; known are {', '.join(known)}")
         source: Source = sys.stdin.buffer if file == "-" else file
-        name = format or ("text" if file == "-" else self.task.file_format(file, data))
+        found = "text" if file == "-" else self.task.file_format(file, data)
+        name = found if format is None else resolve_format(format)
         if name == "text":
             return (self.text(line, f"line {n}") for n, line in enumerate(_lines(source, data, remark), 1))
-        return map(self.recut, read(source, "columns" if name == "conll" else name, **reader_options(data, tags=False)))
+        return map(self.recut, read(source, name, **reader_options(data, tags=False)))
 
     def recut(self, example: Example) -> Example:
         return in_symbols(example, self._tokenize, self.symbols) if self.symbols else example

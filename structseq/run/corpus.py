@@ -11,7 +11,7 @@ import numpy as np
 from structseq.config import Options, table_of
 from structseq.data.example import Example, modality_of
 from structseq.data.pairs import in_symbols
-from structseq.data.reading import Corpus, named_format, read_examples
+from structseq.data.reading import Corpus, named_format
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import DataError
 from structseq.model import Model
@@ -63,7 +63,7 @@ def read_corpus(options: Options, files: Parts) -> Corpus:
     Raises `DataError` if a file cannot be read, an answer is missing, or the files are of different modalities.
     """
     task = task_of_options(options)
-    train = _recut(read_examples(files.train, options.data, task.required_targets), task, options)
+    train = _recut(task.read(files.train, options.data), task, options)
     dev, test = (read_gold(path, task, options) if path else [] for path in (files.dev, files.test))
     modality_of(train).check([*train, *dev, *test])
     return Corpus(tuple(train), tuple(dev), tuple(test))
@@ -73,7 +73,7 @@ def read_gold(path: str | Path, task: type[Task], options: Options) -> list[Exam
     """A file to score a model on; texts are cut as in training."""
     data = options.data.model_copy(update={"format": named_format(path, options.data)})
     data = data.model_copy(update={"format": task.corpus_format(path, data)})
-    return _recut(read_examples(path, data, task.required_targets), task, options)
+    return _recut(task.read(path, data), task, options)
 
 
 def _recut(examples: list[Example], task: type[Task], options: Options) -> list[Example]:

@@ -14,7 +14,7 @@ from structseq.model import Model
 from structseq.section import dotted
 from structseq.storage.configuration import FORMAT_VERSION, MODEL_TYPE, WEIGHTS
 from structseq.storage.entries import checksum, entity_lines, json_bytes, read_object, tensor_bytes, vocabulary_text
-from structseq.tasks.base import code
+from structseq.tasks.base import code, names_as_code
 
 
 def save_model(
@@ -160,7 +160,7 @@ It gives {task.answers}; {"its steps are frames of recordings" if model.modality
 ```
 
 {"Types" if tags.types else model.task.noun.capitalize()}: \
-{", ".join(code(name) for name in tags.types or tags.labels) or "none"}
+{names_as_code(tags.types or tags.labels) or "none"}
 
 ## Scores
 

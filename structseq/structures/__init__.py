@@ -1,0 +1,1 @@
+"""Structures: distributions over tag sequences, segmentations, alignments and symbol sequences; exact, in torch."""

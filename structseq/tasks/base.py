@@ -12,7 +12,7 @@ from structseq.config import Options
 from structseq.data.example import FRAMES, Example, Modality
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
-from structseq.data.reading import format_of_texts
+from structseq.data.reading import format_of_texts, read_examples
 from structseq.data.vocabulary import Vocabulary
 from structseq.spans import PLAIN, Scheme, TagSet
 
@@ -97,6 +97,11 @@ class Task(ABC):
         return options.data.symbols if options.data.format == "pairs" else None
 
     @classmethod
+    def read(cls, path: str | Path, data: DataOptions) -> list[Example]:
+        """All examples of a file, with the answers that the task needs; raises `DataError` if one is missing."""
+        return read_examples(path, data, tags="tags" in cls.required_targets)
+
+    @classmethod
     def corpus_format(cls, file: str | Path, data: DataOptions) -> str:
         """The format of a file with gold answers: the named one, ``pairs`` if detected, or ``auto``."""
         return "pairs" if data.format == "auto" and detect_format(file) == "pairs" else data.format
@@ -178,6 +183,12 @@ class Task(ABC):
             f'from structseq import {name}\n\n{variable} = {name}.load("path/to/this/folder")\n'
             f'{variable}.{verb}_{steps}("...")'
         )
+
+
+def names_as_code(names: Sequence[str], most: int = 50) -> str:
+    """Names as code, with commas, cut after ``most`` of them."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(code, names[:most])) + more
 
 
 def code(text: Any) -> str:

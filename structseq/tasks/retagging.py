@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from structseq.data.example import Example
-from structseq.data.formats import FORMATS, detect_format, read, read_verbatim, write
+from structseq.data.formats import FORMATS, detect_format, format_of_name, read, read_verbatim, write
 from structseq.data.options import DataOptions
 from structseq.data.reading import reader_options
 from structseq.data.textfile import Target, writing
@@ -61,7 +61,6 @@ def _format_of(target: Target, own: str) -> str:
     """The format of a target, by its extension; for a stream the source's ``own``."""
     if not isinstance(target, str):
         return own
-    for name, row in FORMATS.items():
-        if row.extensions and target.removesuffix(".gz").endswith(row.extensions):
-            return name
-    return "threefile" if target.endswith("/") or Path(target).is_dir() else "columns"
+    if target.endswith("/") or Path(target).is_dir():
+        return "threefile"
+    return format_of_name(target) or "columns"

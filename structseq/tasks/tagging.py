@@ -13,11 +13,12 @@ from structseq.config import Options
 from structseq.data.example import FRAMES, Example
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
+from structseq.data.reading import with_labels
 from structseq.data.vocabulary import Vocabulary
 from structseq.evaluation import entities_of, entity_f1, evaluate, evaluate_jointly
 from structseq.evaluation.significance import sentence_counts
 from structseq.spans import Scheme, TagSet
-from structseq.tasks.base import Card, Checked, Entities, Report, Task, TrainedModel, code
+from structseq.tasks.base import Card, Checked, Entities, Report, Task, TrainedModel, names_as_code
 from structseq.tasks.legality import find_scheme, refuse_foreign, repaired
 
 
@@ -105,6 +106,10 @@ class JointTask(TaggingTask):
     title = "a tagger that labels whole sequences too"
 
     @classmethod
+    def read(cls, path: str | Path, data: DataOptions) -> list[Example]:
+        return with_labels(super().read(path, data), data.label)
+
+    @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:
         return (example.label, *example.tags)
 
@@ -125,7 +130,7 @@ class JointTask(TaggingTask):
         return evaluate_jointly(gold, answers, known_labels=self.labels, **self.context(examples, entities))
 
     def card(self) -> Card:
-        tagger, labels = super().card(), ", ".join(map(code, self.labels))
+        tagger, labels = super().card(), names_as_code(self.labels)
         return tagger._replace(
             title="Sequence tagger and classifier", answers=f"{tagger.answers}, and the whole a label ({labels})"
         )
@@ -136,6 +141,10 @@ class ClassificationTask(Task):
 
     required_targets = ("label",)
     noun, title, summary = "labels", "a classifier", "plain labels"
+
+    @classmethod
+    def read(cls, path: str | Path, data: DataOptions) -> list[Example]:
+        return with_labels(super().read(path, data), data.label)
 
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:
