@@ -49,7 +49,7 @@ __all__ = [
 
 _NAMES = {
     "crf": "CRF",
-    "data.corpus": "Corpus",
+    "data.reading": "Corpus",
     "data.example": "Example",
     "data.formats": "read",
     "errors": "ConfigError DataError ModelFileError StructseqError TrainingError",
