@@ -35,7 +35,7 @@ from structseq.config import EncoderOptions
 from structseq.data.vocabulary import Vocabulary
 from structseq.encoders.recurrent import Recurrent
 from structseq.features.base import Feature, FeatureOptions
-from structseq.heads.by_token import SoftmaxHead
+from structseq.heads.tagging import SoftmaxHead
 from structseq.inputs.base import WordFeature
 from structseq.section import Count
 
