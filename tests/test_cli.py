@@ -597,11 +597,11 @@ def test_a_signal_saves_and_says_how_to_go_on(
         done = command(*words)
     assert (done.status, done.out) == (130, "")
     last = done.err.splitlines()[-1]
-    assert last.startswith(f"stopped, and everything is saved in {out}; go on with: structseq train ")
+    assert last.startswith(f"stopped, and everything is saved in {out}; resume with: structseq train ")
     assert last.endswith(" --resume") and f"'{out}'" in last
     assert {path.name for path in out.iterdir()} == {"log.jsonl", "run"}
     again = command(*words)
-    assert again.status == 2 and "holds an unfinished run; go on with --resume" in again.sentence
+    assert again.status == 2 and "holds an unfinished run; resume it with --resume" in again.sentence
     assert command(*shlex.split(last.partition("structseq ")[2])).status == 0
     events = [json.loads(line)["event"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert events == ["start", "epoch", "resume", "epoch", "epoch", "epoch", "epoch", "end"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from commandline import call
 
+from structseq.cli import main
 from structseq.cli.options import as_markdown, as_text, reference
 from structseq.config import Options, load_options, option_list
 
@@ -48,3 +49,13 @@ def test_a_prefix_chooses(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
         == "error: no option begins with 'nothing'; structseq options lists all"
     )
     assert call(capsys, "options", "--write", tmp_path / "options.yaml").status == 2
+
+
+def test_the_shell_completes_commands_and_the_keys_of_set(capsys: pytest.CaptureFixture[str]) -> None:
+    for line, expected in (("structseq tr", "train"), ("structseq train a --set encoder.wid", "encoder.width=")):
+        environment = {"_STRUCTSEQ_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": line}
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            main([])
+        assert expected in capsys.readouterr().out

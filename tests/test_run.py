@@ -157,7 +157,7 @@ def test_a_run_is_gone_on_with_only_if_asked_and_only_the_same(tmp_path: Path) -
         assert folder.status == "unfinished"
         with pytest.raises(TrainingError, match="another process is training"), folder.opened(identity(tmp_path)):
             pass
-    with pytest.raises(TrainingError, match="holds an unfinished run; go on with --resume"):
+    with pytest.raises(TrainingError, match="holds an unfinished run; resume it with --resume"):
         folder.check(resume=False)
     folder.check(resume=True)
     seed = pytest.raises(TrainingError, match="because the seed was 0 and is 1 now")

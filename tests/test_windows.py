@@ -7,7 +7,7 @@ from typing import Any
 
 import miniature
 import pytest
-from structseq.inference.windows import LOOK_AHEAD_STEPS, windows
+from structseq.inference.predictor import LOOK_AHEAD_STEPS, windows
 
 from structseq import Classifier, Tagger, Transducer
 from structseq.data.example import Example

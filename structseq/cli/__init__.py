@@ -23,7 +23,6 @@ app = typer.Typer(
     name="structseq",
     cls=Commands,
     help="Train, evaluate and use sequence taggers on CoNLL-style files.",
-    add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

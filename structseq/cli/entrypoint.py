@@ -27,9 +27,23 @@ if TYPE_CHECKING:
 UsageError: Any = typer.BadParameter.__mro__[1]
 CommandLineError: Any = typer.BadParameter.__mro__[2]
 
+
+
+def complete_setting(incomplete: str) -> list[str]:
+    """The options whose name begins with ``incomplete``, for the shell's completion of ``--set``."""
+    from structseq.config import option_list
+
+    return [f"{name}=" for name in option_list() if name.startswith(incomplete)]
+
+
 Settings = Annotated[
     list[str] | None,
-    Option("--set", metavar="KEY=VALUE", help="Set an option, such as data.tag_column=3; repeatable."),
+    Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set an option, such as data.tag_column=3; repeatable.",
+        autocompletion=complete_setting,
+    ),
 ]
 Trusted = Annotated[
     list[str] | None, Option("--trust", metavar="MODULE:CLASS", help="Outside code that may be imported; repeatable.")

@@ -110,7 +110,7 @@ def _how_to_resume(folder: RunFolder, command: str, *, resume: bool) -> str:
     if not folder.checkpoint.exists():
         return "stopped before anything was learned; nothing was written"
     again = command if resume else f"{command} --resume"
-    return f"stopped, and everything is saved in {folder.path}; go on with: {again}"
+    return f"stopped, and everything is saved in {folder.path}; resume with: {again}"
 
 
 @contextmanager

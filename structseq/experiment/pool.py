@@ -195,7 +195,7 @@ def reason_of(problem: Exception) -> str:
     """Why work failed, in a sentence; unexpected exceptions with their place in the code."""
     if isinstance(problem, StructseqError):
         # --resume is an option of ``train`` only
-        return str(problem).replace("go on with --resume", "run the same command again")
+        return str(problem).replace("resume it with --resume", "run the same command again")
     message = str(problem).splitlines()[0] if str(problem) else "no message"
     if isinstance(problem, MemoryError) or "allocate memory" in message or "out of memory" in message:
         return "there is not enough memory; run fewer trials at once with --jobs, or lower encoder.width"

@@ -116,7 +116,7 @@ class RunFolder:
         if status == "finished":
             what = "holds a finished model; choose another --output, or remove the folder first"
         else:
-            what = "holds an unfinished run; go on with --resume, or remove the folder to start afresh"
+            what = "holds an unfinished run; resume it with --resume, or remove the folder to start afresh"
         raise TrainingError(f"{self.path}: {what}")
 
     def compare(self, identity: Identity) -> None:
@@ -125,8 +125,8 @@ class RunFolder:
         difference = identity.difference(begun)
         if difference:
             raise TrainingError(
-                f"{self.path}: cannot go on with this run, because {difference}; "
-                "call it as it was begun, or choose another --output"
+                f"{self.path}: cannot resume this run, because {difference}; "
+                "run it with the options of its start, or choose another --output"
             )
         self.doubts = identity.doubts(begun)
 
@@ -224,4 +224,4 @@ def _writing(path: Path) -> Iterator[None]:
         full = problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         what = "free some space" if full else "choose a folder that can be written"
         reason = problem.strerror or problem
-        raise TrainingError(f"{path}: cannot be written ({reason}); {what}, and go on with --resume") from None
+        raise TrainingError(f"{path}: cannot be written ({reason}); {what}, and resume with --resume") from None

@@ -95,6 +95,6 @@ def _tag_numbers(sequence: Any, place: int, tags: int) -> np.ndarray:
         step = int(np.flatnonzero(wrong)[0])
         raise ValueError(
             f"expected tags from 0 to {tags - 1}, found {row[step]} in sequence {place} at step {step}; "
-            "leave out what is no tag"
+            "leave out values that are not tags"
         )
     return row.astype(np.int64)
