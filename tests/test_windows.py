@@ -7,11 +7,11 @@ from typing import Any
 
 import miniature
 import pytest
-from structseq.inference.predictor import LOOK_AHEAD_STEPS, windows
 
 from structseq import Classifier, Tagger, Transducer
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
+from structseq.inference.predictor import LOOK_AHEAD_STEPS, windows
 from structseq.model import Model
 from structseq.spans import PLAIN, scheme_of
 
