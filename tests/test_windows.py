@@ -54,11 +54,6 @@ def test_an_error_comes_after_the_window_before_it() -> None:
         next(windows([None], prepared, 8))
 
 
-def test_a_window_of_nothing_is_refused_at_once() -> None:
-    with pytest.raises(ConfigError, match="look_ahead of at least one"):
-        windows([1], prepared, 0)
-
-
 SENTENCES = [["to", "Taipei"], ["from", "Oslo"], "a text where tokens belong", ["to", "Oslo"]]
 
 
@@ -73,7 +68,10 @@ def test_every_predictor_answers_what_came_before_a_bad_item(head: str, predicto
     examples = [Example({"tokens": ("to", "Taipei")}, targets), Example({"tokens": ("in", "Oslo")}, other)]
     scheme = scheme_of("BIO") if head == "crf" else PLAIN
     options = miniature.options({"head": {"type": head}, "data": {"columns": {}}})
-    answers = getattr(predictor(Model.prepare(options, examples, scheme, seed=0)), call)(SENTENCES)
+    many = getattr(predictor(Model.prepare(options, examples, scheme, seed=0)), call)
+    with pytest.raises(ConfigError, match="look_ahead of at least one"):  # at once, before the first answer
+        many(SENTENCES, look_ahead=0)
+    answers = many(SENTENCES)
     assert [next(answers) is not None for _ in range(2)] == [True, True]
     with pytest.raises(DataError, match="sentence 3: expected a list of tokens, found a text"):
         next(answers)

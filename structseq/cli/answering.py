@@ -133,8 +133,10 @@ def _rewritten(
             "confidences"
         )
     source: Any = sys.stdin.buffer if file == "-" else file
-    found = "columns" if file == "-" else tagger.model.task.file_format(file, data)
-    name = found if format is None else resolve_format(format)
+    if format and format != "auto":
+        name = resolve_format(format)
+    else:
+        name = "columns" if file == "-" else tagger.model.task.file_format(file, data)
     options, sure = reader_options(data, tags=False), confidence is not False
     # A file that is written back keeps its encoding.
     if name == "text":

@@ -28,7 +28,6 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 CommandLineError: Any = typer.BadParameter.__mro__[2]
 
 
-
 def complete_setting(incomplete: str) -> list[str]:
     """The options whose name begins with ``incomplete``, for the shell's completion of ``--set``."""
     from structseq.config import option_list

@@ -90,8 +90,10 @@ class TokenPreprocessor(Preprocessor):
 
     def read(self, file: str, format: str | None, data: DataOptions, remark: Remark) -> Iterator[Example]:
         source: Source = sys.stdin.buffer if file == "-" else file
-        found = "text" if file == "-" else self.task.file_format(file, data)
-        name = found if format is None else resolve_format(format)
+        if format and format != "auto":
+            name = resolve_format(format)
+        else:
+            name = "text" if file == "-" else self.task.file_format(file, data)
         if name == "text":
             return (self.text(line, f"line {n}") for n, line in enumerate(_lines(source, data, remark), 1))
         return map(self.recut, read(source, name, **reader_options(data, tags=False)))

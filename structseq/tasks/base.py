@@ -12,7 +12,7 @@ from structseq.config import Options
 from structseq.data.example import FRAMES, Example, Modality
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
-from structseq.data.reading import format_of_texts, read_examples
+from structseq.data.reading import format_of_texts, read_examples, with_labels
 from structseq.data.vocabulary import Vocabulary
 from structseq.spans import PLAIN, Scheme, TagSet
 
@@ -99,7 +99,11 @@ class Task(ABC):
     @classmethod
     def read(cls, path: str | Path, data: DataOptions) -> list[Example]:
         """All examples of a file, with the answers that the task needs; raises `DataError` if one is missing."""
-        return read_examples(path, data, tags="tags" in cls.required_targets)
+        examples = read_examples(path, data, tags=not {"tags", "target"}.isdisjoint(cls.required_targets))
+        if "target" in cls.required_targets:
+            for example in examples:
+                _ = example.target  # raises if there is none
+        return with_labels(examples, data.label) if "label" in cls.required_targets else examples
 
     @classmethod
     def corpus_format(cls, file: str | Path, data: DataOptions) -> str:

@@ -13,7 +13,6 @@ from structseq.config import Options
 from structseq.data.example import FRAMES, Example
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
-from structseq.data.reading import with_labels
 from structseq.data.vocabulary import Vocabulary
 from structseq.evaluation import entities_of, entity_f1, evaluate, evaluate_jointly
 from structseq.evaluation.significance import sentence_counts
@@ -106,10 +105,6 @@ class JointTask(TaggingTask):
     title = "a tagger that labels whole sequences too"
 
     @classmethod
-    def read(cls, path: str | Path, data: DataOptions) -> list[Example]:
-        return with_labels(super().read(path, data), data.label)
-
-    @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:
         return (example.label, *example.tags)
 
@@ -141,10 +136,6 @@ class ClassificationTask(Task):
 
     required_targets = ("label",)
     noun, title, summary = "labels", "a classifier", "plain labels"
-
-    @classmethod
-    def read(cls, path: str | Path, data: DataOptions) -> list[Example]:
-        return with_labels(super().read(path, data), data.label)
 
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from structseq.config import Options
 from structseq.data.example import FRAMES, Example, modality_of
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
-from structseq.data.reading import named_format, read_examples
+from structseq.data.reading import named_format
 from structseq.evaluation import evaluate_reconstruction, evaluate_transduction
 from structseq.evaluation.transduction import exact_match, symbol_errors
 from structseq.spans import PLAIN, Scheme, TagSet
@@ -43,13 +43,6 @@ class TransductionTask(SymbolTask):
 
     required_targets = ("target",)
     title, summary = "a transducer", "answers of their own length"
-
-    @classmethod
-    def read(cls, path: str | Path, data: DataOptions) -> list[Example]:
-        examples = read_examples(path, data)
-        for example in examples:
-            _ = example.target  # raises if there is none
-        return examples
 
     @classmethod
     def symbols(cls, options: Options) -> str:
