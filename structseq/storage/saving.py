@@ -174,9 +174,8 @@ It gives {task.answers}; {"its steps are frames of recordings" if model.modality
 
 def _table(values: Mapping[str, Any]) -> str:
     """Single values as a Markdown table, nested ones by dotted name; the JSON files have the lists."""
-    rows = [
-        f"| {code(name)} | {code(f'{value:.4g}' if isinstance(value, float) else str(value))} |"
-        for name, value in dotted(values)
-        if value is not None and not isinstance(value, (list, tuple, Mapping))
-    ]
+    listed = (list, tuple, Mapping)
+    single = {name: value for name, value in dotted(values) if value is not None and not isinstance(value, listed)}
+    numbers = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in single.items()}
+    rows = [f"| {code(name)} | {code(number)} |" for name, number in numbers.items()]
     return "\n".join(["| | |", "|---|---|", *rows]) if rows else "None were recorded."
