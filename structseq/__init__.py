@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from structseq.errors import ConfigError, DataError, ModelFileError, StructseqError, TrainingError
     from structseq.estimator import SequenceClassifier, SequenceTagger
     from structseq.evaluation import Report, evaluate
-    from structseq.inference import Classifier, Embedder, FrameTagger, Tagger, Transducer
+    from structseq.inference import Classifier, Embedder, FrameTagger, Scorer, Tagger, Transducer
     from structseq.spans import Scheme, Span, scheme_of
 
 __version__ = "0.1.0"
@@ -34,6 +34,7 @@ __all__ = [
     "ModelFileError",
     "Report",
     "Scheme",
+    "Scorer",
     "SequenceClassifier",
     "SequenceTagger",
     "Span",
@@ -55,7 +56,7 @@ _NAMES = {
     "errors": "ConfigError DataError ModelFileError StructseqError TrainingError",
     "estimator": "SequenceClassifier SequenceTagger",
     "evaluation": "Report evaluate",
-    "inference": "Classifier Embedder FrameTagger Tagger Transducer",
+    "inference": "Classifier Embedder FrameTagger Scorer Tagger Transducer",
     "spans": "Scheme Span scheme_of",
 }
 _HOMES = {name: f"structseq.{module}" for module, names in _NAMES.items() for name in names.split()}

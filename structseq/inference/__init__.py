@@ -1,10 +1,11 @@
-"""Predictors by name: `Tagger`, `FrameTagger`, `Classifier`, `Transducer` and `Embedder`."""
+"""Predictors by name: `Tagger`, `FrameTagger`, `Classifier`, `Transducer`, `Embedder` and `Scorer`."""
 
 from __future__ import annotations
 
 from structseq.inference.classifier import Classifier
 from structseq.inference.embedder import Embedder
 from structseq.inference.predictor import OutputOptions, Predictor
+from structseq.inference.scorer import Scorer
 from structseq.inference.tagger import FrameTagger, Tagger
 from structseq.inference.transducer import Transducer
 from structseq.section import resolve_class
@@ -12,7 +13,7 @@ from structseq.storage import StoredModel
 from structseq.tasks.answers import Classification, FrameTagging, TaggedSpan, Tagging, TextToken, Transduction
 
 PREDICTORS: dict[str, type[Predictor]] = {
-    kind.__name__: kind for kind in (Tagger, FrameTagger, Classifier, Transducer, Embedder)
+    kind.__name__: kind for kind in (Tagger, FrameTagger, Classifier, Transducer, Embedder, Scorer)
 }
 
 
@@ -31,6 +32,7 @@ __all__ = [
     "FrameTagging",
     "OutputOptions",
     "Predictor",
+    "Scorer",
     "TaggedSpan",
     "Tagger",
     "Tagging",

@@ -88,7 +88,7 @@ class LanguageModelTask(Task):
 
     @property
     def predictor(self) -> str:
-        return "structseq.inference.scorer:Scorer"
+        return "Scorer"
 
     def answers(self, model: Any, examples: Sequence[Example], table: Any = None) -> list[TokenLogProbs]:
         """The log-probabilities of each example's tokens and end; ``table`` as in `Inputs.forward`."""
@@ -112,7 +112,7 @@ class LanguageModelTask(Task):
 
     def card(self) -> Card:
         usage = (
-            'from structseq.inference.scorer import Scorer\n\nscorer = Scorer.load("path/to/this/folder")\n'
+            'from structseq import Scorer\n\nscorer = Scorer.load("path/to/this/folder")\n'
             'scorer.score_text("...").perplexity'
         )
         return Card("text-generation", "perplexity", "Language model", "each text its probability", usage)
