@@ -11,8 +11,6 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 import structseq
 
 ROOT = Path(__file__).resolve().parent.parent
