@@ -34,7 +34,7 @@ _RESERVED = frozenset((*TOKEN_KEYS, *TAG_KEYS, "starts_document"))
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """How a record becomes an example; a key that is None is whichever of the usual ones the record has."""
+    """How a record becomes an example; a key of None means the usual key that the record has."""
 
     tokenizer: Tokenizer  # cuts texts
     scheme: Scheme  # of the tags that spans become
