@@ -31,29 +31,32 @@ def examples() -> list[Example]:
 
 
 @cache
-def model(name: str) -> Model:
-    """With random weights: nothing was trained."""
+def rows_for(name: str) -> list[Example]:
     rows = examples()
     if name == "trim":  # which answers with the frames' tags themselves
         rows = [Example(row.inputs, {**row.targets, "tags": row.tokens, "target": row.tokens}) for row in rows]
     if name == "words":
         rows = [Example(row.inputs, {**row.targets, "tags": row.tokens, "target": row.tokens[::2]}) for row in rows]
+    return rows
+
+
+@cache
+def model(name: str) -> Model:
+    """With random weights: nothing was trained."""
     scheme = scheme_of("BIO") if "tags" in task_of(HEADS[name]).required_targets else PLAIN
     options = miniature.options({"head": {"type": name}, "data": {"columns": {}}})
-    made = Model.prepare(options, rows, scheme, seed=0).eval()
-    made.rows = rows  # type: ignore[assignment]
-    return made
+    return Model.prepare(options, rows_for(name), scheme, seed=0).eval()
 
 
-def rows_of(made: Model) -> list[Example]:
-    kept, _ = learnable(made, made.rows)
+def learnable_rows(name: str) -> list[Example]:
+    kept, _ = learnable(model(name), rows_for(name))
     return kept
 
 
 @heads
 def test_losses_are_finite_and_have_gradients(name: str) -> None:
     made = model(name)
-    kept = rows_of(made)
+    kept = learnable_rows(name)
     target = made.head.pad([made.head.target(row) for row in kept])
     losses = made.loss(made.inputs.encode(kept), target)
     assert losses.shape == (len(kept),) and bool(losses.isfinite().all()) and bool((losses >= -1e-5).all())
@@ -65,14 +68,14 @@ def test_losses_are_finite_and_have_gradients(name: str) -> None:
 @heads
 def test_a_row_is_answered_alike_alone_and_beside_others(name: str) -> None:
     made = model(name)
-    together = list(made.predict(made.rows))
-    assert together == [next(iter(made.predict([row]))) for row in made.rows]
+    together = list(made.predict(rows_for(name)))
+    assert together == [next(iter(made.predict([row]))) for row in rows_for(name)]
 
 
 @heads
 def test_a_loss_is_the_rows_own(name: str) -> None:
     made = model(name)
-    kept = rows_of(made)
+    kept = learnable_rows(name)
     every = made.loss(made.inputs.encode(kept), made.head.pad([made.head.target(row) for row in kept]))
     for number, row in enumerate(kept):
         alone = made.loss(made.inputs.encode([row]), made.head.pad([made.head.target(row)]))
@@ -87,16 +90,16 @@ def test_a_batch_of_nothing_is_answered_with_nothing(name: str) -> None:
 @heads
 def test_vectors_have_one_width(name: str) -> None:
     made = model(name)
-    vectors = made.embed(made.rows)
-    assert vectors.shape == (len(made.rows), made.embedding_width)
+    vectors = made.embed(rows_for(name))
+    assert vectors.shape == (len(rows_for(name)), made.embedding_width)
 
 
 @heads
 def test_the_task_scores_its_own_gold_as_perfect_or_not_at_all(name: str) -> None:
     """Perplexity knows no perfect answer; every other criterion is 1 for gold."""
     made = model(name)
-    gold = [made.task.gold(row) for row in made.rows]
-    report = made.task.report(made, made.rows)
+    gold = [made.task.gold(row) for row in rows_for(name)]
+    report = made.task.report(made, rows_for(name))
     assert 0.0 <= report.criterion <= 1.0 and report.text() and report.to_dict()["criterion"] == report.criterion
     if name != "language_model":
         assert made.task.criterion(gold, gold) == 1.0
