@@ -52,8 +52,8 @@ MUTANTS = (
     Mutant(
         "padded step is the source of a move (log Z)",
         "chain.py",
-        "prefix = torch.where(real[:, t].unsqueeze(1), onward, prefix)",
-        "prefix = onward",
+        "prefix = torch.where(real[:, t].unsqueeze(1), next_prefix, prefix)",
+        "prefix = next_prefix",
         among="definition",
     ),
     Mutant(
@@ -179,15 +179,15 @@ MUTANTS = (
     Mutant(
         "samples drawn without looking at the step behind",
         "chain.py",
-        "onward = prefix[t] + into[torch.arange(rows, device=scores.device), paths[:, :, t + 1]]",
-        "onward = prefix[t].expand(n, -1, -1)",
+        "given_next = prefix[t] + step[torch.arange(rows, device=scores.device), paths[:, :, t + 1]]",
+        "given_next = prefix[t].expand(n, -1, -1)",
         among="samples",
     ),
     Mutant(
         "posterior decoding through forbidden moves",
         "base.py",
-        "only = tuple(torch.where(torch.isneginf(part), -torch.inf, torch.zeros_like(part)) for part in others)",
-        "only = tuple(torch.zeros_like(part) for part in others)",
+        "masks = tuple(torch.where(torch.isneginf(part), -torch.inf, torch.zeros_like(part)) for part in others)",
+        "masks = tuple(torch.zeros_like(part) for part in others)",
         among="minimum_risk",
     ),
     Mutant(

@@ -22,31 +22,25 @@ REDUCTIONS = ("none", "sum", "mean", "token_mean")
 
 
 class CRF(torchcrf.CRF):
-    """Linear-chain conditional random field (Lafferty, McCallum and Pereira 2001) with pytorch-crf's parameters and
-    call.
+    """Linear-chain conditional random field (Lafferty, McCallum and Pereira 2001).
 
-    Constructor, parameters, state dict, sign (a log-likelihood, never positive), reductions and error messages are
-    those of ``torchcrf.CRF``. In addition, any step may be masked (holes, left padding, empty rows), half precision is
-    computed in float32, the recursions are compiled, and there are more methods.
+    Constructor, parameters, state dict, sign, reductions and error messages are those of ``torchcrf.CRF``. In addition,
+    any step may be masked (holes, left padding, empty rows), half precision is computed in float32, and there are more
+    methods.
 
-    Shapes below are those of ``batch_first=True``; otherwise the first two axes of all tensors are exchanged. ``mask``
-    (B, T), of any type, is true for steps that belong to their row. ``allowed`` (B, T, K) is boolean: the tags that are
-    possible at a step; None allows all. Scores are nats. All methods raise ValueError if a shape or type does not fit.
+    Shapes below are those of ``batch_first=True``, with K = ``num_tags``; otherwise the first two axes of all tensors
+    are exchanged. ``mask`` (B, T), of any type, is true for steps that belong to their row. ``allowed`` (B, T, K) is
+    boolean: the tags that are possible at a step. Scores are nats. All methods raise ValueError if a shape or type does
+    not fit.
 
     Parameters
     ----------
-    num_tags:
-        K.
-    batch_first:
-        Whether tensors are (B, T, ...) rather than (T, B, ...).
     constraints:
         Booleans start (K,), transitions (K, K) [from, to], end (K,), as `Scheme.legal` returns them. What they forbid
-        has probability exactly 0, in training and decoding. Not part of the state dict. None allows everything.
+        has probability exactly 0, in training and decoding. Not part of the state dict.
 
     Examples
     --------
-    Hard constraints from a tagging scheme: I-x never begins a row and never follows O.
-
     >>> from structseq import CRF, scheme_of
     >>> labels = ("O", "B-x", "I-x")
     >>> crf = CRF(3, batch_first=True, constraints=scheme_of("BIO").legal(labels))
@@ -55,19 +49,8 @@ class CRF(torchcrf.CRF):
     >>> emissions = torch.tensor([[[0.0, 1.0, 9.0], [5.0, 0.0, 1.0], [0.0, 0.0, 9.0]]])
     >>> [labels[tag] for tag in crf.decode(emissions)[0]]
     ['B-x', 'I-x', 'I-x']
-    >>> crf(emissions, torch.tensor([[1, 0, 2]]))
-    Traceback (most recent call last):
-    ...
-    ValueError: expected tags that constraints and allowed permit, found in row 0 at step 2 tag 2 after tag 0 of step 1,
-    which the constraints forbid; correct the tags, mask the step or permit the move
-
-    Any step may be masked:
-
-    >>> mask = torch.tensor([[True, False, True]])
-    >>> crf.decode(emissions, mask)
+    >>> crf.decode(emissions, mask=torch.tensor([[True, False, True]]))
     [[1, 2]]
-    >>> crf.marginals(emissions, mask)[0, 1]
-    tensor([0., 0., 0.])
     """
 
     def __init__(
@@ -86,7 +69,7 @@ class CRF(torchcrf.CRF):
 
     @property
     def constraints(self) -> Tables | None:
-        """Booleans start (K,), transitions (K, K) [from, to], end (K,); None if everything is legal."""
+        """The constraints as tensors on the layer's device."""
         if self.legal_start is None:
             return None
         # `Module.type` converts buffers to numbers.
@@ -95,9 +78,9 @@ class CRF(torchcrf.CRF):
     def chain(
         self, emissions: Tensor, lengths: Tensor, legal: Tables | None = None, *, allowed: Tensor | None = None
     ) -> LinearChain:
-        """The distribution over tag sequences for ``emissions`` (B, T, K), rows first, with ``lengths`` (B,).
+        """The distribution over tag sequences for ``emissions``, always (B, T, K), with ``lengths`` (B,).
 
-        ``legal`` are constraints in addition to the layer's own.
+        ``legal`` adds constraints to those of the layer.
         """
         start, transitions, end = self.start_transitions, self.transitions, self.end_transitions
         for tables in (self.constraints, legal):
@@ -114,8 +97,8 @@ class CRF(torchcrf.CRF):
         """Log-likelihood of ``tags`` (B, T) given ``emissions`` (B, T, K), in nats, never positive.
 
         ``reduction``: ``none`` returns (B,); ``sum``, ``mean`` (over rows) and ``token_mean`` (over unmasked steps) a
-        scalar. Raises ValueError if the constraints or ``allowed`` forbid ``tags`` (`log_prob` returns -inf), and
-        IndexError for an unmasked tag out of range.
+        scalar. Raises ValueError if the constraints or ``allowed`` forbid ``tags``, and IndexError for an unmasked tag
+        out of range.
         """
         likelihood = self.log_prob(emissions, tags, mask, allowed=allowed)
         if reduction not in REDUCTIONS:
@@ -123,8 +106,8 @@ class CRF(torchcrf.CRF):
         if allowed is not None or self.legal_start is not None:
             found = likelihood.detach().cpu().numpy()
             if not np.isfinite(found).all():
-                permitted = None if allowed is None else self._laid(allowed)
-                _require_possible(found, *self._arrays(tags, mask), self._legal(), permitted)
+                permitted = None if allowed is None else self._transposed(allowed)
+                _require_permitted(found, *self._tags_and_mask(tags, mask), self._legal_arrays(), permitted)
         if reduction == "none":
             return likelihood
         if reduction == "mean":
@@ -137,10 +120,10 @@ class CRF(torchcrf.CRF):
     def decode(
         self, emissions: Tensor, mask: Tensor | None = None, *, allowed: Tensor | None = None, method: str = "viterbi"
     ) -> list[list[int]]:
-        """For each row of ``emissions`` (B, T, K) the list of its unmasked steps' tags.
+        """For each row of ``emissions`` (B, T, K) the tags of its unmasked steps.
 
-        ``method``: ``viterbi`` returns the most probable sequence; ``posterior`` the possible sequence with most right
-        tags on average (minimum Bayes risk). Ties go to the lowest tag. Raises ValueError if no sequence is possible.
+        ``method``: ``viterbi`` returns the most probable sequence, ``posterior`` the possible sequence with the highest
+        expected number of correct tags. Ties go to the lowest tag. Raises ValueError if no sequence is possible.
         """
         if method not in ("viterbi", "posterior"):
             raise ValueError(f"method: expected viterbi or posterior, found {method!r}")
@@ -148,7 +131,7 @@ class CRF(torchcrf.CRF):
             chain, _ = self._chain(emissions, mask, allowed)
             best = chain.best() if method == "viterbi" else chain.minimum_risk()
         if allowed is not None or self.legal_start is not None:
-            _require_answer(best.score)
+            _require_possible(best.score)
         paths: list[list[int]] = best.path.tolist()
         if mask is None:
             return paths
@@ -157,17 +140,17 @@ class CRF(torchcrf.CRF):
     def log_prob(
         self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, *, allowed: Tensor | None = None
     ) -> Tensor:
-        """(B,) log-probability of each row's ``tags`` (B, T), in nats; -inf if they are forbidden."""
+        """(B,) log-probability of each row's ``tags`` (B, T); -inf if forbidden. Raises IndexError as `forward`."""
         chain, order = self._chain(emissions, mask, allowed, tags)
-        target = self._laid(tags)
+        target = self._transposed(tags)
         if order is not None:
             target = target.to(order.device).gather(1, order)
         if not chain.fast:
-            _require_known(*self._arrays(tags, mask), self.num_tags)
+            _require_in_range(*self._tags_and_mask(tags, mask), self.num_tags)
         try:
             return chain.log_prob(target)
         except IndexError:
-            _require_known(*self._arrays(tags, mask), self.num_tags)  # names the caller's own steps
+            _require_in_range(*self._tags_and_mask(tags, mask), self.num_tags)  # the error names the caller's step
             raise
 
     def marginals(
@@ -175,78 +158,63 @@ class CRF(torchcrf.CRF):
     ) -> Tensor:
         """(B, T, K) probability that step t has tag k; 0 at masked steps. Without gradients.
 
-        With ``edges`` instead (B, T-1, K, K): entry [b, t - 1, i, k] is the probability that step t has tag k and
-        the last unmasked step before it tag i; 0 if step t is masked or begins its row.
+        ``edges`` returns (B, T-1, K, K) instead: entry [b, t - 1, i, k] is the probability that step t has tag k and
+        the last unmasked step before it has tag i; 0 if step t is masked or begins its row.
         """
         with torch.no_grad():
             chain, order = self._chain(emissions, mask, allowed)
             if not edges:
-                return self._laid(_scattered(chain.marginals(), order))
+                return self._transposed(_scattered_back(chain.marginals(), order))
             found = chain.edge_marginals()
             if order is not None and order.shape[1] > 0:
                 into = order[:, 1:, None, None].expand_as(found)  # the step that an edge leads into
                 whole = found.new_zeros(len(found), order.shape[1], *found.shape[2:])
                 found = whole.scatter(1, into, found)[:, 1:]
-        return self._laid(found)
+        return self._transposed(found)
 
     def entropy(self, emissions: Tensor, mask: Tensor | None = None, *, allowed: Tensor | None = None) -> Tensor:
-        """(B,) entropy of each row's distribution over tag sequences, in nats; 0 for an empty row. Differentiable."""
+        """(B,) entropy of each row's distribution over tag sequences, in nats. Differentiable."""
         return self._chain(emissions, mask, allowed)[0].entropy()
 
     def sample(
         self, emissions: Tensor, mask: Tensor | None = None, *, n: int = 1,
         generator: torch.Generator | None = None, allowed: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """(n, B, T) independently drawn tag sequences, 0 at masked steps; reproducible by ``generator``.
-
-        Raises ValueError if no sequence is possible, and for ``n`` below 1.
-        """
+        """(n, B, T) independent samples, 0 at masked steps. Raises ValueError if no sequence is possible."""
         with torch.no_grad():
             chain, order = self._chain(emissions, mask, allowed)
             if allowed is not None or self.legal_start is not None:
-                _require_answer(chain.log_partition())
+                _require_possible(chain.log_partition())
             paths = chain.sample(n, generator)
             if order is not None:
-                paths = _scattered(paths.flatten(0, 1), order.repeat(n, 1)).unflatten(0, paths.shape[:2])
+                paths = _scattered_back(paths.flatten(0, 1), order.repeat(n, 1)).unflatten(0, paths.shape[:2])
         return paths if self.batch_first else paths.transpose(1, 2)
 
     def ranked(self, emissions: Tensor, k: int, mask: Tensor | None = None, *, allowed: Tensor | None = None) -> Ranked:
         """The ``k`` best tag sequences of each row, best first, and their unnormalised scores in nats.
 
         ``path`` is (B, k, T), 0 at masked steps ((T, B, k) if not ``batch_first``), ``score`` (B, k). If a row has
-        fewer sequences, the score is -inf and the path 0. Raises ValueError for ``k`` below 1.
+        fewer sequences, the score is -inf and the path 0.
         """
         with torch.no_grad():
             chain, order = self._chain(emissions, mask, allowed)
             path, score = chain.ranked(k)
-            path = _scattered(path.transpose(1, 2), order)  # (B, T, k)
+            path = _scattered_back(path.transpose(1, 2), order)  # (B, T, k)
         return Ranked(path.transpose(1, 2) if self.batch_first else path.transpose(0, 1), score)
 
     def init_from_tags(self, sequences: Iterable[Sequence[int]], *, smoothing: float = 1.0) -> Self:
         """Set the parameters to the log relative frequencies of a corpus's tags; returns the layer.
 
-        A start score is the share of rows that begin with the tag; a transition score the share of a tag's occurrences
-        that the other follows, an end score the share that end a row. Without emissions the layer is then a bigram
-        model of the tags (requested in pytorch-crf's issue 39, where it halved a user's validation loss).
+        Without emissions the layer is then a bigram model of the tags: start scores are log shares of rows, transition
+        and end scores are log shares of a tag's occurrences.
 
         ``sequences`` are rows of tag numbers, 0 to K - 1; empty ones are ignored. ``smoothing``, above 0, is added to
         every count that the constraints permit. Raises ValueError if a row is not a sequence of tag numbers, if the
-        constraints forbid it, or if all are empty.
-
-        Examples
-        --------
-        >>> crf = CRF(2).init_from_tags([[0, 0, 1], [0]])
-        >>> crf.start_transitions.exp()  # (2 + 1) of (2 + 2) and (0 + 1) of (2 + 2)
-        tensor([0.7500, 0.2500], grad_fn=<ExpBackward0>)
-        >>> crf.transitions.exp()
-        tensor([[0.3333, 0.3333],
-                [0.2500, 0.2500]], grad_fn=<ExpBackward0>)
-        >>> crf.end_transitions.exp()
-        tensor([0.3333, 0.5000], grad_fn=<ExpBackward0>)
+        constraints forbid it, or if all rows are empty.
         """
         if not (smoothing > 0 and math.isfinite(smoothing)):
             raise ValueError(f"smoothing: expected a number above 0, found {smoothing!r}")
-        legal = self._legal()
+        legal = self._legal_arrays()
         counts = counted(sequences, self.num_tags, legal)
         start, transitions, end = (count + smoothing for count in counts)
         legal = [np.ones(count.shape, bool) for count in counts] if legal is None else legal
@@ -263,18 +231,15 @@ class CRF(torchcrf.CRF):
     def _chain(
         self, emissions: Tensor, mask: Tensor | None, allowed: Tensor | None, tags: Tensor | None = None
     ) -> tuple[LinearChain, Tensor | None]:
-        """The chain over the unmasked steps, rows first, and the order of its steps (see `_compacting`).
-
-        Raises ValueError if an argument's shape or type does not fit.
-        """
+        """The chain over the unmasked steps, and their order (see `_left_aligned`)."""
         _require_arguments(self.num_tags, emissions, tags, mask, allowed)
-        scores = self._laid(emissions)
+        scores = self._transposed(emissions)
         if allowed is not None:
-            allowed = self._laid(allowed)
+            allowed = self._transposed(allowed)
         if mask is None:
             rows, steps, _ = scores.shape
             return self.chain(scores, torch.from_numpy(np.full(rows, steps)), allowed=allowed), None
-        lengths, order = _compacting(self._array(mask.bool()))
+        lengths, order = _left_aligned(self._as_numpy(mask.bool()))
         if order is not None:
             order = order.to(scores.device)
             every = order.unsqueeze(-1).expand_as(scores)
@@ -282,54 +247,53 @@ class CRF(torchcrf.CRF):
             allowed = None if allowed is None else allowed.to(scores.device).gather(1, every)
         return self.chain(scores, lengths, allowed=allowed), order
 
-    def _laid(self, values: Tensor) -> Tensor:
-        """Exchanges the layouts (B, T, ...) and the caller's."""
+    def _transposed(self, values: Tensor) -> Tensor:
+        """(B, T, ...) from the caller's layout, or back."""
         return values if self.batch_first else values.transpose(0, 1)
 
-    def _array(self, values: Tensor) -> np.ndarray:
-        """(B, T, ...) from the caller's layout."""
-        array: np.ndarray = self._laid(values.detach()).cpu().numpy()
+    def _as_numpy(self, values: Tensor) -> np.ndarray:
+        """(B, T, ...) NumPy array from the caller's layout."""
+        array: np.ndarray = self._transposed(values.detach()).cpu().numpy()
         return array
 
-    def _legal(self) -> list[np.ndarray] | None:
+    def _legal_arrays(self) -> list[np.ndarray] | None:
         return None if self.constraints is None else [table.cpu().numpy() for table in self.constraints]
 
-    def _arrays(self, tags: Tensor, mask: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
-        """Tags and where they are not masked, both (B, T)."""
-        known = self._array(tags)
-        return known, np.ones(known.shape, bool) if mask is None else self._array(mask.bool())
+    def _tags_and_mask(self, tags: Tensor, mask: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+        """Tags and mask, both (B, T)."""
+        array = self._as_numpy(tags)
+        return array, np.ones(array.shape, bool) if mask is None else self._as_numpy(mask.bool())
 
 
-def _require_known(known: np.ndarray, real: np.ndarray, tags: int) -> None:
-    """Raise IndexError if an unmasked tag is out of range."""
-    wrong = real & ((known < 0) | (known >= tags))
+def _require_in_range(tags: np.ndarray, mask: np.ndarray, num_tags: int) -> None:
+    wrong = mask & ((tags < 0) | (tags >= num_tags))
     if wrong.any():
         row, step = np.argwhere(wrong)[0].tolist()
         raise IndexError(
-            f"expected tags from 0 to {tags - 1}, found {known[row, step]} in row {row} at step {step}; "
+            f"expected tags from 0 to {num_tags - 1}, found {tags[row, step]} in row {row} at step {step}; "
             "give it a tag or mask the step"
         )
 
 
-def _require_possible(
-    likelihood: np.ndarray, known: np.ndarray, real: np.ndarray, legal: list[np.ndarray] | None, allowed: Any
+def _require_permitted(
+    likelihood: np.ndarray, tags: np.ndarray, mask: np.ndarray, legal: list[np.ndarray] | None, allowed: Any
 ) -> None:
-    """Raise ValueError if constraints or ``allowed`` (B, T, K) forbid the tags of a row."""
+    """Raise ValueError if the constraints or ``allowed`` (B, T, K) forbid a row's tags."""
     for row in np.flatnonzero(~np.isfinite(likelihood)).tolist():
-        steps = np.flatnonzero(real[row])
+        steps = np.flatnonzero(mask[row])
         permitted = None if allowed is None else allowed[row].cpu().numpy()
-        fault = fault_of(known[row, steps].tolist(), steps.tolist(), legal, permitted)
+        fault = fault_of(tags[row, steps].tolist(), steps.tolist(), legal, permitted)
         if fault is not None:
             raise ValueError(
                 f"expected tags that constraints and allowed permit, found in row {row} {fault}; "
-                "correct the tags, mask the step or permit the move"
+                "correct the tags, mask the step or allow the transition"
             )
 
 
 def _require_arguments(
     num_tags: int, emissions: Tensor, tags: Tensor | None, mask: Tensor | None, allowed: Tensor | None
 ) -> None:
-    """pytorch-crf's checks and messages, except that a mask may begin with False; and some more checks."""
+    """pytorch-crf's checks and messages (but a mask may begin with False), and more checks."""
     if emissions.dim() != 3:
         raise ValueError(f"emissions must have dimension of 3, got {emissions.dim()}")
     shape = emissions.shape
@@ -344,39 +308,39 @@ def _require_arguments(
     if not emissions.is_floating_point():
         raise ValueError(
             f"emissions: expected floating-point scores, found {emissions.dtype}; "
-            "pass the scores as the model computed them, not rounded and not tag numbers"
+            "pass the model's scores, not tag numbers"
         )
     if tags is not None and (tags.dtype == torch.bool or tags.is_floating_point() or tags.is_complex()):
-        raise ValueError(f"tags: expected whole numbers, found {tags.dtype}; pass tag numbers, as by tags.long()")
+        raise ValueError(f"tags: expected whole numbers, found {tags.dtype}; convert them, as with tags.long()")
     if allowed is not None and (allowed.dtype != torch.bool or allowed.shape != shape):
         raise ValueError(
             f"allowed: expected booleans of the emissions' shape {tuple(shape)}, "
-            f"found {allowed.dtype} of shape {tuple(allowed.shape)}; say of each step and tag whether it may be"
+            f"found {allowed.dtype} of shape {tuple(allowed.shape)}; pass True for each step and tag that is possible"
         )
 
 
-def _compacting(real: np.ndarray) -> tuple[Tensor, Tensor | None]:
-    """Lengths (B,) of the rows of a mask (B, T), and the order (B, T) of steps that moves the unmasked ones to the
-    left; None if they are there."""
-    lengths = torch.from_numpy(real.sum(1))
-    if not (real[:, 1:] > real[:, :-1]).any():
+def _left_aligned(mask: np.ndarray) -> tuple[Tensor, Tensor | None]:
+    """Lengths (B,) of the rows of a mask (B, T), and the order (B, T) that moves unmasked steps to the left; None if
+    they are already left-aligned."""
+    lengths = torch.from_numpy(mask.sum(1))
+    if not (mask[:, 1:] > mask[:, :-1]).any():
         return lengths, None
-    return lengths, torch.from_numpy(np.argsort(~real, axis=1, kind="stable"))
+    return lengths, torch.from_numpy(np.argsort(~mask, axis=1, kind="stable"))
 
 
-def _scattered(values: Tensor, order: Tensor | None) -> Tensor:
-    """Values (B, T, ...) of the compacted steps, moved back to the caller's steps; zero at masked ones."""
+def _scattered_back(values: Tensor, order: Tensor | None) -> Tensor:
+    """Values (B, T, ...) of left-aligned steps, moved back to their places; zero at masked steps."""
     if order is None:
         return values
     places = order.view(*order.shape, *[1] * (values.dim() - 2)).expand_as(values)
     return torch.zeros_like(values).scatter(1, places, values)
 
 
-def _require_answer(scores: Tensor) -> None:
+def _require_possible(scores: Tensor) -> None:
     """Raise ValueError if a row's best score, or log Z, is -inf."""
     if scores.numel() > 0 and float(scores.detach().min()) == -torch.inf:
         row = int(scores.argmin())
         raise ValueError(
             f"expected a possible tag sequence for every row, found none for row {row} under the constraints and "
-            "what is allowed; permit more there"
+            "allowed; allow more tags there"
         )

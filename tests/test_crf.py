@@ -746,7 +746,7 @@ def test_an_illegal_gold_path_is_named(fault: str, batch_first: bool) -> None:
     emissions, gold, mask, allowed = laid(batch_first, torch.zeros(2, 3, 3), gold, mask, allowed)
     with pytest.raises(ValueError, match=re.escape(words)) as caught:
         crf(emissions, gold, mask, allowed=allowed)
-    assert "correct the tags, mask the step or permit the move" in str(caught.value)
+    assert "correct the tags, mask the step or allow the transition" in str(caught.value)
     assert crf.log_prob(emissions, gold, mask, allowed=allowed).isneginf().tolist() == [False, True]
 
 
@@ -814,7 +814,7 @@ BAD_CALLS: dict[str, tuple[Callable[[CRF], object], str]] = {
     "no samples": (lambda crf: crf.sample(SCORES, n=0), "n: expected a whole number from 1 on, found 0"),
     "constraints of no kind": (
         lambda crf: CRF(5, constraints=cast(Any, "BIO")),
-        "constraints: expected what scheme.legal(labels) gives, or three boolean tables",
+        "constraints: expected the result of scheme.legal(labels), or three boolean tables",
     ),
     "constraints for fewer tags": (
         lambda crf: CRF(5, constraints=LEGAL),

@@ -1,10 +1,7 @@
-"""Distributions over answers, which every head returns; exact ones are derived from one recursion over semirings.
+"""Distributions over answers, and `Structure`, which differentiates one recursion over semirings.
 
-A `Structure` writes `score` and one recursion over a semiring. Every other verb follows by differentiation: the
-gradient of log Z is the marginals, the gradient of the maximum marks the best path, a randomly drawn gradient is a
-sample, and a directional derivative is an expectation, which gives entropy and divergence (Goodman 1999, "Semiring
-parsing"; Li and Eisner 2009, "First- and second-order expectation semirings"; Eisner 2016, "Inside-outside and
-forward-backward algorithms are just backprop"). Fast kernels override derived verbs; tests compare the two.
+Goodman 1999, "Semiring parsing"; Li and Eisner 2009, "First- and second-order expectation semirings"; Eisner 2016,
+"Inside-outside and forward-backward algorithms are just backprop".
 """
 
 from __future__ import annotations
@@ -17,10 +14,10 @@ from torch import Tensor
 
 
 class Semiring(ABC):
-    """How a recursion sums alternatives; steps of one path always add (log domain).
+    """How a recursion sums alternatives in the log domain; weights along one path always add.
 
-    A recursion calls `lift` once, then adds weights and calls `sum` over negative dimensions, because a semiring may
-    keep several values in leading dimensions.
+    A recursion lifts its first values, then adds weights and calls `sum` over negative dimensions: a semiring may add
+    leading dimensions.
     """
 
     def lift(self, values: Tensor) -> Tensor:
@@ -29,11 +26,11 @@ class Semiring(ABC):
 
     @abstractmethod
     def sum(self, values: Tensor, dim: int) -> Tensor:
-        """Sum alternatives along ``dim`` (negative). If all are -inf, the result is -inf with gradient zero."""
+        """Sum alternatives along ``dim`` (negative); -inf with gradient zero if all are -inf."""
 
 
 class LogSum(Semiring):
-    """Log-sum-exp in nats: total probability of all paths."""
+    """Log-sum-exp in nats."""
 
     def sum(self, values: Tensor, dim: int) -> Tensor:
         highest = values.detach().amax(dim, keepdim=True)
@@ -55,27 +52,26 @@ class Best(Semiring):
 
 
 class KBest(Semiring):
-    """Scores of the k best paths along a new dimension 0, best first; -inf if there are fewer (Huang and Chiang
-    2005)."""
+    """Scores of the k best paths along a new dimension 0; -inf if there are fewer (Huang and Chiang 2005)."""
 
     def __init__(self, k: int) -> None:
         self.k = k
 
     def lift(self, values: Tensor) -> Tensor:
-        rest = torch.full_like(values, -torch.inf).expand(self.k - 1, *values.shape)
-        return torch.cat([values.unsqueeze(0), rest])
+        missing = torch.full_like(values, -torch.inf).expand(self.k - 1, *values.shape)
+        return torch.cat([values.unsqueeze(0), missing])
 
     def sum(self, values: Tensor, dim: int) -> Tensor:
         # A stable sort breaks ties by the lowest index, then by the lower rank.
-        every = values.movedim(dim, 0).flatten(0, 1)
-        order = every.detach().argsort(dim=0, descending=True, stable=True)
-        return every.gather(0, order[: self.k])
+        candidates = values.movedim(dim, 0).flatten(0, 1)
+        order = candidates.detach().argsort(dim=0, descending=True, stable=True)
+        return candidates.gather(0, order[: self.k])
 
 
 class Sampled(Semiring):
     """`LogSum` whose gradient goes to one alternative, drawn by its share of the total (Eisner 2016, section 7).
 
-    The gradient of log Z marks a sampled path; each back-propagation draws again.
+    Each backward pass draws again.
     """
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
@@ -101,23 +97,20 @@ class _DrawnSum(torch.autograd.Function):
 
 
 def draw(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Draw an index of the last dimension of (..., K) with probability softmax(logits), in float64.
-
-    An index whose logit is -inf is never drawn; if all are, the result is 0.
-    """
-    share = torch.nan_to_num(torch.softmax(logits.double(), -1)).cumsum(-1)
+    """Draw an index of the last dimension of (..., K) from softmax(logits) in float64; 0 if all logits are -inf."""
+    cumulative = torch.nan_to_num(torch.softmax(logits.double(), -1)).cumsum(-1)
     device = generator.device if generator is not None else logits.device
-    chance = torch.rand(logits.shape[:-1], generator=generator, dtype=torch.float64, device=device).to(logits.device)
-    # right=True: an alternative of probability zero has the same bound as the one before it and is never chosen.
-    chosen = torch.searchsorted(share, (chance * share[..., -1]).unsqueeze(-1), right=True).squeeze(-1)
+    uniform = torch.rand(logits.shape[:-1], generator=generator, dtype=torch.float64, device=device).to(logits.device)
+    # right=True never chooses an alternative of probability zero: its bound equals the bound before it.
+    chosen = torch.searchsorted(cumulative, (uniform * cumulative[..., -1]).unsqueeze(-1), right=True).squeeze(-1)
     last = (logits.shape[-1] - 1 - torch.isfinite(logits).flip(-1).to(torch.int8).argmax(-1)).clamp(min=0)
     return torch.minimum(chosen, last)
 
 
 class Ranked(NamedTuple):
-    """Answers ``path`` (B, T) int64 and their ``score`` (B,); of `Structure.ranked` (B, k, T) and (B, k), best first.
+    """Answers ``path`` (B, T) int64 and their ``score`` (B,); the k best have shapes (B, k, T) and (B, k).
 
-    Beyond a row's length the path is 0 (the blank in a label sequence of `Ctc`). A missing answer has score -inf.
+    Beyond a row's length the path is 0 (the blank in `Ctc`). The score is -inf if there is no answer.
     """
 
     path: Tensor
@@ -128,13 +121,13 @@ class Distribution(ABC):
     """A probability distribution over answers for each row of a batch."""
 
     exact: frozenset[str] = frozenset({"log_prob", "best"})  # names of the methods whose results are exact
-    # Whether the scores were learned as log-probabilities. If not (margin losses), confidences are reported only after
-    # a temperature was fitted on held-out data.
+    # Whether the scores were learned as log-probabilities. If not (margin losses), confidences need a temperature
+    # fitted on held-out data.
     calibrated: bool = True
 
     @abstractmethod
     def log_prob(self, target: Tensor) -> Tensor:
-        """(B,) log-probability of each row's ``target``, in nats, never positive."""
+        """(B,) log-probability of each row's ``target``, in nats."""
 
     @abstractmethod
     def best(self) -> Ranked:
@@ -142,20 +135,22 @@ class Distribution(ABC):
 
 
 class Searched(Distribution):
-    """A distribution over sequences of any length, whose best ones are found by beam search."""
+    """A distribution over sequences of any length, decoded by beam search."""
 
     @abstractmethod
     def beam(self, width: int, k: int = 1) -> Ranked:
-        """The ``k`` best answers of a beam search of ``width``: path (B, k, U), 0 (or the blank) beyond each end, and
-        score (B, k), best first; -inf if fewer were found."""
+        """The ``k`` best answers of a beam search of ``width``: path (B, k, U) and score (B, k), best first."""
 
 
 class Structure(Distribution):
-    """An exact dynamic programme over weights, the first of which are ``scores`` (B, T, ...) in nats.
+    """An exact dynamic programme over weights, first the ``scores`` (B, T, ...), in nats.
 
-    ``lengths`` (B,) are the rows' true lengths; what lies beyond is never read. Half precision is computed in float32.
-    A weight of -inf forbids: probability exactly 0, gradient exactly 0. A subclass writes `weights`, `with_weights`,
-    `score` and `recursion`; also `_path` if its answers are not tags.
+    ``lengths`` (B,) are the rows' true lengths; padding is never read. A weight of -inf forbids: probability and
+    gradient are exactly 0. Half precision is computed in float32.
+
+    A subclass defines `weights`, `with_weights`, `score` and `recursion`, and `_path` if its answers are not tags. The
+    other methods differentiate the recursion: the gradient of log Z is the marginals, the gradient of the maximum marks
+    the best path, a directional derivative is an expectation.
     """
 
     exact = frozenset(
@@ -170,11 +165,11 @@ class Structure(Distribution):
     @property
     @abstractmethod
     def weights(self) -> tuple[Tensor, ...]:
-        """All weights that a path sums, scores first; each has rows first, B or one for all. ``-inf`` forbids."""
+        """All weights that a path sums, scores first. Dimension 0 is B, or 1 if all rows share the weight."""
 
     @abstractmethod
     def with_weights(self, weights: tuple[Tensor, ...]) -> Self:
-        """The same structure over other weights, shaped as `weights` (one row may become B)."""
+        """The same structure with other weights, shaped as `weights` (a shared row may become B rows)."""
 
     @abstractmethod
     def score(self, target: Tensor) -> Tensor:
@@ -182,17 +177,16 @@ class Structure(Distribution):
 
     @abstractmethod
     def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor:
-        """(..., B) the sum over all answers, in ``semiring``, of their scores under ``weights``; 0 for an empty row."""
+        """(..., B) sum in ``semiring`` of all answers' scores under ``weights``; 0 for an empty row."""
 
     def _path(self, marks: Tensor) -> Tensor:
-        """(B, T) the answer whose parts are marked with 1 in ``marks``, shaped as the scores."""
+        """(B, T) answer whose parts have a 1 in ``marks``, shaped as the scores."""
         return marks.argmax(-1)
 
     # -- derived ------------------------------------------------------------------------------------------------------
 
     def log_partition(self) -> Tensor:
-        """(B,) log of the sum over all answers of exp(score), in nats; 0 for an empty row, -inf if no answer is
-        possible."""
+        """(B,) log of the partition function, in nats; 0 for an empty row, -inf if no answer is possible."""
         return self.recursion(LogSum(), self.weights)
 
     def log_prob(self, target: Tensor) -> Tensor:
@@ -202,8 +196,7 @@ class Structure(Distribution):
         return found - torch.relu(found.detach())  # rounding may exceed 0
 
     def marginals(self) -> Tensor:
-        """Probability of each scored part, shaped as the scores (for tags (B, T, K): position t has tag k); zero beyond
-        each row's length."""
+        """Probability of each scored part, shaped as the scores; zero in the padding."""
         return self._gradients(LogSum())[0]
 
     def best(self) -> Ranked:
@@ -211,7 +204,7 @@ class Structure(Distribution):
         return Ranked(self._path(marks), self.recursion(Best(), self._detached()))
 
     def ranked(self, k: int) -> Ranked:
-        """The ``k`` best answers, best first: path (B, k, T) and score (B, k); path 0 and score -inf if fewer exist."""
+        """The ``k`` best answers, best first: path (B, k, T) and score (B, k), 0 and -inf if there are fewer."""
         require_count(k, "k")
         if self.scores.numel() == 0:  # one empty answer of score 0
             score = self.scores.new_full((len(self.scores), k), -torch.inf)
@@ -229,7 +222,7 @@ class Structure(Distribution):
         return Ranked(torch.stack(paths, 1), totals.detach().T.contiguous())
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """(n, B, T) independently drawn answers, 0 beyond each row's length; reproducible by ``generator``."""
+        """(n, B, T) independent samples, 0 in the padding."""
         require_count(n, "n")
         if self.scores.numel() == 0:
             return torch.zeros(n, *self.scores.shape[:2], dtype=torch.int64, device=self.scores.device)
@@ -244,13 +237,13 @@ class Structure(Distribution):
         return torch.stack(paths)
 
     def entropy(self) -> Tensor:
-        """(B,) entropy in nats, 0 for an empty row; computed in float64, differentiable."""
+        """(B,) entropy in nats, computed in float64; differentiable."""
         return (self._log_z() - self.expected(tuple(_finite(part) for part in self.weights))).to(self.scores.dtype)
 
     def kl(self, other: Structure) -> Tensor:
-        """(B,) Kullback-Leibler divergence KL(this || ``other``) in nats.
+        """(B,) Kullback-Leibler divergence KL(self || ``other``) in nats.
 
-        inf if ``other`` forbids what this one allows; 0 for a row without possible answers. Raises ValueError if types,
+        inf if ``other`` forbids a possible answer; 0 for a row without possible answers. Raises ValueError if types,
         shapes or lengths differ.
         """
         mine, theirs = self.weights, other.weights
@@ -260,63 +253,63 @@ class Structure(Distribution):
                 f"expected a {type(self).__name__} of scores {tuple(self.scores.shape)} and the same lengths, "
                 f"found a {type(other).__name__} of {tuple(other.scores.shape)}"
             )
-        apart = tuple(_finite(p) - _finite(q).to(p.device) for p, q in zip(mine, theirs, strict=True))
-        lost = tuple(torch.isneginf(q).expand_as(d).to(d) for q, d in zip(theirs, apart, strict=True))
-        divergence = self.expected(apart) - self._log_z() + other._log_z()
+        difference = tuple(_finite(p) - _finite(q).to(p.device) for p, q in zip(mine, theirs, strict=True))
+        forbidden = tuple(torch.isneginf(q).expand_as(d).to(d) for q, d in zip(theirs, difference, strict=True))
+        divergence = self.expected(difference) - self._log_z() + other._log_z()
         with torch.no_grad():
-            infinite = self.expected(lost) > 0
-            nothing = torch.isneginf(self.log_partition())
+            infinite = self.expected(forbidden) > 0
+            impossible = torch.isneginf(self.log_partition())
         divergence = torch.where(infinite, torch.inf, divergence.clamp(min=0))
-        return torch.where(nothing, 0.0, divergence).to(self.scores.dtype)
+        return torch.where(impossible, 0.0, divergence).to(self.scores.dtype)
 
     def expected(self, values: tuple[Tensor, ...]) -> Tensor:
         """(B,) float64 expectation of the sum of ``values`` (shaped as `weights`) over an answer's parts.
 
-        Computed as the derivative of log Z along ``values`` (Li and Eisner 2009, section 4); differentiable.
+        It is the derivative of log Z along ``values`` (Li and Eisner 2009, section 4); differentiable.
         """
-        learned = torch.is_grad_enabled() and any(part.requires_grad for part in (*self.weights, *values))
+        differentiable = torch.is_grad_enabled() and any(part.requires_grad for part in (*self.weights, *values))
         rows = self.scores.shape[0]
         if self.scores.numel() == 0:
             return torch.zeros(rows, dtype=torch.float64, device=self.scores.device)
         with torch.inference_mode(False), torch.enable_grad():
-            amount = torch.zeros(rows, dtype=torch.float64, device=self.scores.device, requires_grad=True)
-            moved = []
+            epsilon = torch.zeros(rows, dtype=torch.float64, device=self.scores.device, requires_grad=True)
+            perturbed = []
             for part, value in zip(self.weights, values, strict=True):
-                part, value = (part, value) if learned else (part.detach().clone(), value.detach().clone())
+                part, value = (part, value) if differentiable else (part.detach().clone(), value.detach().clone())
                 # Masked, so that the gradient of an impossible part is exactly 0.
-                never = torch.isneginf(part)
-                along = amount.view(-1, *[1] * (part.dim() - 1)) * torch.where(never, 0.0, value.double())
-                moved.append(torch.where(never, -torch.inf, part.double() + along))
-            total = self.recursion(LogSum(), tuple(moved))
-            (mean,) = torch.autograd.grad(total[torch.isfinite(total)].sum(), amount, create_graph=learned)
+                impossible = torch.isneginf(part)
+                shift = epsilon.view(-1, *[1] * (part.dim() - 1)) * torch.where(impossible, 0.0, value.double())
+                perturbed.append(torch.where(impossible, -torch.inf, part.double() + shift))
+            total = self.recursion(LogSum(), tuple(perturbed))
+            (mean,) = torch.autograd.grad(total[torch.isfinite(total)].sum(), epsilon, create_graph=differentiable)
         return mean
 
     def minimum_risk(self) -> Ranked:
-        """The possible answer with the highest expected number of right parts, which is its ``score``: minimum Bayes
-        risk under Hamming loss (posterior decoding, Rabiner 1989, section III.B, over legal sequences only)."""
-        shares = self.marginals()
+        """The possible answer with the highest expected number of correct parts, which is its ``score``: minimum Bayes
+        risk under Hamming loss (posterior decoding, Rabiner 1989, section III.B)."""
+        marginals = self.marginals()
         scores, *others = self._detached()
-        scores = torch.where(torch.isneginf(scores), -torch.inf, shares)
-        only = tuple(torch.where(torch.isneginf(part), -torch.inf, torch.zeros_like(part)) for part in others)
-        return self.with_weights((scores, *only)).best()
+        scores = torch.where(torch.isneginf(scores), -torch.inf, marginals)
+        masks = tuple(torch.where(torch.isneginf(part), -torch.inf, torch.zeros_like(part)) for part in others)
+        return self.with_weights((scores, *masks)).best()
 
     def tempered(self, temperature: float) -> Self:
         """The distribution proportional to exp(score / ``temperature``): flatter above 1, sharper below."""
         return self.with_weights(tuple(part / temperature for part in self.weights))
 
     def with_scores(self, scores: Tensor) -> Self:
-        """The same structure over other scores, shaped as its own."""
+        """The same structure with other scores of the same shape."""
         return self.with_weights((scores, *self.weights[1:]))
 
     def within(self, allowed: Tensor) -> Self:
-        """The same structure where only parts that are ``allowed`` (boolean, shaped as the scores) are possible."""
+        """The same structure with only the ``allowed`` parts (boolean, shaped as the scores)."""
         return self.with_scores(only_allowed(self.scores, allowed))
 
     def _real(self) -> Tensor:
         return real_steps(self.scores, self.lengths)
 
     def _log_z(self) -> Tensor:
-        """(B,) log Z in float64, 0 for a row without any possible answer."""
+        """(B,) log Z in float64; 0 for a row without possible answers."""
         log_z = self.recursion(LogSum(), tuple(part.double() for part in self.weights))
         return torch.where(torch.isneginf(log_z), torch.zeros_like(log_z), log_z)
 
@@ -324,7 +317,6 @@ class Structure(Distribution):
         return tuple(part.detach() for part in self.weights)
 
     def _leaves(self) -> tuple[Tensor, ...]:
-        """Copies of the weights that require gradients."""
         return tuple(part.detach().clone().requires_grad_() for part in self.weights)
 
     def _gradients(self, semiring: Semiring) -> tuple[Tensor, ...]:
@@ -369,25 +361,24 @@ class Independent(Structure):
         (scores,), real = weights, self._real()
         total = semiring.lift(scores.new_zeros(scores.shape[0]))
         for t in range(scores.shape[1]):
-            onward = semiring.sum(total.unsqueeze(-1) + scores[:, t], -1)
-            total = torch.where(real[:, t], onward, total)
+            extended = semiring.sum(total.unsqueeze(-1) + scores[:, t], -1)
+            total = torch.where(real[:, t], extended, total)
         return total
 
 
 def require_count(number: int, name: str) -> None:
-    """Raise ValueError unless ``number`` is a whole number of at least 1."""
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ValueError(f"{name}: expected a whole number from 1 on, found {number!r}")
 
 
 def real_steps(values: Tensor, lengths: Tensor) -> Tensor:
-    """(B, T) which steps of ``values`` (B, T, ...) are within their row, on the values' device."""
+    """(B, T) mask of the steps of ``values`` (B, T, ...) within their row, on the values' device."""
     steps = torch.arange(values.shape[1], device=values.device)
     return steps < lengths.to(values.device).unsqueeze(1)
 
 
 def only_allowed(scores: Tensor, allowed: Tensor) -> Tensor:
-    """``scores`` with -inf where not ``allowed``; raises ValueError unless these are booleans of the same shape."""
+    """``scores`` with -inf where not ``allowed``."""
     if allowed.dtype != torch.bool or allowed.shape != scores.shape:
         raise ValueError(
             f"allowed: expected booleans of shape {tuple(scores.shape)}, "
@@ -397,20 +388,17 @@ def only_allowed(scores: Tensor, allowed: Tensor) -> Tensor:
 
 
 def lengths_of(lengths: Tensor, rows: int, most: int, name: str = "lengths") -> Tensor:
-    """Lengths (B,) as contiguous int64 on the CPU.
-
-    Raises ValueError unless they are ``rows`` whole numbers from 0 to ``most``.
-    """
-    known = lengths.cpu()
-    whole = not (known.is_floating_point() or known.is_complex() or known.dtype == torch.bool)
-    numbers = known.tolist()
-    if known.shape != (rows,) or not whole or (rows and not 0 <= min(numbers) <= max(numbers) <= most):
+    """Checked lengths (B,), contiguous int64 on the CPU."""
+    on_cpu = lengths.cpu()
+    whole = not (on_cpu.is_floating_point() or on_cpu.is_complex() or on_cpu.dtype == torch.bool)
+    numbers = on_cpu.tolist()
+    if on_cpu.shape != (rows,) or not whole or (rows and not 0 <= min(numbers) <= max(numbers) <= most):
         raise ValueError(f"{name}: expected {rows} whole numbers from 0 to {most}, found {lengths.dtype} {numbers}")
-    return known.long().contiguous()
+    return on_cpu.long().contiguous()
 
 
 def table_for(values: Tensor, name: str, rows: int, shape: tuple[int, ...]) -> Tensor:
-    """(1|B, *shape) from values for all rows or for each; raises ValueError for another shape or type."""
+    """(1|B, *shape) from values of ``shape`` (shared by all rows) or (B, *shape)."""
     table = values.unsqueeze(0) if values.dim() == len(shape) else values
     if table.shape[1:] != shape or table.shape[0] not in (1, rows):
         raise ValueError(f"{name}: expected {shape} or {(rows, *shape)}, found {tuple(values.shape)}")

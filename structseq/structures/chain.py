@@ -34,7 +34,7 @@ from structseq.structures.forward_backward import (
 
 
 class EdgePattern(NamedTuple):
-    """Which tags and transitions begin, continue and end a span, as booleans. Made by `Scheme.edges`."""
+    """Booleans: the tags and transitions that begin, continue and end a span. Made by `Scheme.edges`."""
 
     first: Any  # (K,) at the first token of a sentence
     begins: Any  # (K, K) [from, to]
@@ -45,20 +45,19 @@ class EdgePattern(NamedTuple):
 
 @runtime_checkable
 class TagDistribution(Protocol):
-    """A distribution over tag sequences with probabilities of tags and spans."""
+    """A distribution over tag sequences that gives probabilities of tags and spans."""
 
     lengths: Tensor  # (B,)
 
     def marginals(self) -> Tensor:
-        """(B, T, K) probability that a token has a tag; zero beyond each row's length."""
+        """(B, T, K) probability that a token has a tag; zero in the padding."""
 
     def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
-        """(S,) float64 probability of each span (row, start, end, index of its pattern): that it begins, continues and
-        ends there as its pattern says."""
+        """(S,) float64 probability of each span (row, start, end, index of its pattern)."""
 
 
 class LinearChain(Structure):
-    """A distribution over tag sequences y, p(y) proportional to exp(score(y)).
+    """The distribution over tag sequences y with p(y) proportional to exp(score(y)).
 
     score(y) = start[y_1] + sum_t scores[t, y_t] + sum_t transitions[y_{t-1}, y_t] + end[y_L]
 
@@ -67,10 +66,10 @@ class LinearChain(Structure):
     Parameters
     ----------
     scores: (B, T, K)
-    transitions: (K, K) [from, to], or (B, K, K) for each row, or (B, T-1, K, K) for each step too (B may be 1)
+    transitions: (K, K) [from, to], or (B, K, K) for each row, or (B, T-1, K, K) for each row and step (B may be 1)
     start, end: (K,), or (B, K) for each row
     allowed: (B, T, K)
-        Booleans: tags that are possible at a position; None allows all.
+        Booleans: the tags that are possible at a position.
 
     Examples
     --------
@@ -139,19 +138,19 @@ class LinearChain(Structure):
 
     def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor:
         scores, transitions, start, end = weights
-        nothing = semiring.lift(scores.new_zeros(scores.shape[0]))
+        empty = semiring.lift(scores.new_zeros(scores.shape[0]))
         if scores.shape[1] == 0:
-            return nothing + scores.flatten(1).sum(1)  # 0, and differentiable
+            return empty + scores.flatten(1).sum(1)  # 0, and differentiable
         real = self._real()
         prefix = semiring.lift(start + scores[:, 0])  # (.., B, K)
         for t in range(1, scores.shape[1]):
-            onward = semiring.sum(prefix.unsqueeze(-1) + vectorised.at(transitions, t - 1), -2) + scores[:, t]
-            prefix = torch.where(real[:, t].unsqueeze(1), onward, prefix)
+            next_prefix = semiring.sum(prefix.unsqueeze(-1) + vectorised.at(transitions, t - 1), -2) + scores[:, t]
+            prefix = torch.where(real[:, t].unsqueeze(1), next_prefix, prefix)
         total = semiring.sum(prefix + end, -1)
-        return torch.where(real[:, 0], total, nothing)
+        return torch.where(real[:, 0], total, empty)
 
     def path_score(self, target: Tensor) -> Tensor:
-        """(B,) score of each row's ``target`` by torch operations; `score` uses kernels if it can."""
+        """`score` by torch operations only."""
         real = self._real()
         tags = target.to(self.scores.device).masked_fill(~real, 0)
         each = self.scores.gather(-1, tags.unsqueeze(-1)).squeeze(-1)  # (B, T)
@@ -194,7 +193,7 @@ class LinearChain(Structure):
         return super().marginals() if self.scores.numel() == 0 else self.posteriors().marginals
 
     def edge_marginals(self) -> Tensor:
-        """(B, T-1, K, K) probability that positions t and t + 1 have tags i and k; zero beyond each row's length."""
+        """(B, T-1, K, K) probability that positions t and t + 1 have tags i and k; zero in the padding."""
         rows, steps, tags = self.scores.shape
         if steps < 2 or rows == 0 or tags == 0:
             return self.scores.new_zeros(rows, max(steps - 1, 0), tags, tags)
@@ -229,8 +228,8 @@ class LinearChain(Structure):
         return Ranked(paths, found.to(self.scores.dtype))
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """(n, B, T) independently drawn tag sequences, 0 beyond each row's length, by forward filtering and backward
-        sampling (Chib 1996; Scott 2002, section 3) in float64; reproducible by ``generator``."""
+        """(n, B, T) independent samples, 0 in the padding, by forward filtering and backward sampling (Chib 1996; Scott
+        2002, section 3) in float64."""
         require_count(n, "n")
         rows, steps, _ = self.scores.shape
         paths = torch.zeros(n, rows, steps, dtype=torch.int64, device=self.scores.device)
@@ -238,37 +237,37 @@ class LinearChain(Structure):
             return paths
         with torch.no_grad():
             scores, transitions, start, end = (part.detach().double() for part in self.weights)
-            prefix = [start + scores[:, 0]]  # of (B, K)
+            prefix = [start + scores[:, 0]]  # (B, K) for each step
             for t in range(1, steps):
-                into = vectorised.at(transitions, t - 1)
-                prefix.append(_LOG_SUM.sum(prefix[-1].unsqueeze(2) + into, -2) + scores[:, t])
+                step = vectorised.at(transitions, t - 1)
+                prefix.append(_LOG_SUM.sum(prefix[-1].unsqueeze(2) + step, -2) + scores[:, t])
             lengths = self.lengths.to(scores.device)
             for t in range(steps - 1, -1, -1):
                 logits = (prefix[t] + end).expand(n, -1, -1)
                 if t + 1 < steps:
-                    into = vectorised.at(transitions, t).transpose(1, 2).expand(rows, -1, -1)  # (B, K to, K from)
-                    onward = prefix[t] + into[torch.arange(rows, device=scores.device), paths[:, :, t + 1]]
-                    logits = torch.where((lengths - 1 > t).view(1, -1, 1), onward, logits)
+                    step = vectorised.at(transitions, t).transpose(1, 2).expand(rows, -1, -1)  # (B, K to, K from)
+                    given_next = prefix[t] + step[torch.arange(rows, device=scores.device), paths[:, :, t + 1]]
+                    logits = torch.where((lengths - 1 > t).view(1, -1, 1), given_next, logits)
                 paths[:, :, t] = torch.where(t < lengths, draw(logits, generator), 0)
         return paths
 
     def expected(self, values: tuple[Tensor, ...]) -> Tensor:
-        learned = torch.is_grad_enabled() and any(part.requires_grad for part in (*self.weights, *values))
-        if learned or self.scores.numel() == 0:
+        differentiable = torch.is_grad_enabled() and any(part.requires_grad for part in (*self.weights, *values))
+        if differentiable or self.scores.numel() == 0:
             return super().expected(values)
         rows = self.scores.shape[0]
         chain = self.float64_rows(torch.arange(rows))
-        if values[1].shape[1] > chain.transitions.shape[1]:  # values differ by step: so must the counts
+        if values[1].shape[1] > chain.transitions.shape[1]:  # values that differ by step need counts for each step
             transitions = chain.transitions.expand(-1, values[1].shape[1], -1, -1)
             chain = chain.with_weights((chain.scores, transitions, chain.start, chain.end))
-        found = chain.posteriors()
-        ones = found.log_z.new_ones(rows)
+        result = chain.posteriors()
+        ones = result.log_z.new_ones(rows)
         place = (torch.arange(rows, device=self.scores.device), (self.lengths - 1).clamp(min=0).to(self.scores.device))
         counts = (
-            found.marginals, found.expected_transitions(ones, chain.transitions.shape),
-            found.marginals[:, 0], found.marginals[place],
+            result.marginals, result.expected_transitions(ones, chain.transitions.shape),
+            result.marginals[:, 0], result.marginals[place],
         )  # fmt: skip
-        # 0 times an infinite value is 0.
+        # 0 times an infinite value must be 0, not NaN.
         parts = [
             torch.where(count > 0, count * value.detach().double(), 0.0).flatten(1).sum(1)
             for count, value in zip(counts, values, strict=True)
@@ -276,7 +275,7 @@ class LinearChain(Structure):
         return torch.stack(parts).sum(0)
 
     def arrays(self) -> list[np.ndarray]:
-        """Scores and `tables` as the kernels read them."""
+        """Scores and `tables` as NumPy arrays."""
         if self._arrays is None:
             parts = (self.scores, self.transitions, self.start, self.end)
             scores, transitions, start, end = (part.detach().contiguous().numpy() for part in parts)
@@ -284,7 +283,7 @@ class LinearChain(Structure):
         return self._arrays
 
     def posteriors(self) -> Posteriors:
-        """The result of forward-backward, computed once."""
+        """The result of forward-backward, cached."""
         if self._posteriors is None:
             self._posteriors = posteriors(self)
         return self._posteriors
@@ -292,10 +291,11 @@ class LinearChain(Structure):
     def span_probabilities(
         self, spans: Sequence[tuple[int, int, int, int]] | np.ndarray, patterns: Sequence[EdgePattern]
     ) -> Tensor:
-        """(S,) float64 exact posterior probability of each span (row, start, end, kind); ``kind`` indexes ``patterns``.
+        """(S,) float64 exact probability of each span (row, start, end, kind), ``end`` exclusive; ``kind`` indexes
+        ``patterns``.
 
-        It is the total probability of all tag sequences that begin a span at ``start``, continue it and end it at
-        ``end``. Raises IndexError for a span outside its row.
+        It is the total probability of all tag sequences that have this span. Raises IndexError for a span outside its
+        row.
         """
         if not len(spans):
             return torch.zeros(0, dtype=torch.float64)
@@ -324,7 +324,7 @@ class LinearChain(Structure):
         return torch.from_numpy(np.clip(out, 0.0, 1.0))
 
     def select(self, rows: Tensor) -> LinearChain:
-        """The chain of ``rows`` (R,), in that order, repeats allowed; differentiable. Shared tables stay shared."""
+        """The chain of ``rows`` (R,) in that order; rows may repeat. Differentiable."""
         transitions, start, end = (
             part[rows] if part.dim() > dims and part.shape[0] > 1 else part
             for part, dims in ((self.transitions, 2), (self.start, 1), (self.end, 1))
@@ -333,7 +333,7 @@ class LinearChain(Structure):
         return LinearChain(self.scores[rows], transitions, start, end, lengths, calibrated=self.calibrated)
 
     def float64_rows(self, rows: Tensor) -> LinearChain:
-        """The chain of ``rows`` (R,) in float64, detached, with tables for each row."""
+        """The chain of ``rows`` (R,) in float64, detached, with `tables` for each row."""
         parts = [part.detach() for part in (self.scores, *self.tables)]
         own = [part.expand(len(self.scores), *part.shape[1:])[rows].double() for part in parts]
         scores, transitions, start, end = own
@@ -360,7 +360,7 @@ _LOG_SUM = LogSum()
 def _derived_span_probabilities(
     chain: LinearChain, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]
 ) -> Tensor:
-    """`LinearChain.span_probabilities` in logarithms and float64; spans of one row share its forward-backward."""
+    """`LinearChain.span_probabilities` in the log domain and float64."""
     device = chain.scores.device
     tables = [EdgePattern(*(torch.as_tensor(part, device=device) for part in pattern)) for pattern in patterns]
     found: dict[int, _RowSums] = {}
@@ -374,40 +374,40 @@ def _derived_span_probabilities(
 
 
 class _RowSums(NamedTuple):
-    """Forward and backward log sums of one row, in float64."""
+    """Forward and backward variables of one row in the log domain, float64."""
 
     chain: LinearChain  # B = 1
-    before: list[Tensor]  # (K,) for each step: all paths that end there in a tag, its score included
-    behind: list[Tensor]  # (K,) for each step: all that follows a tag, its score not included
-    total: Tensor  # () log Z
+    forward: list[Tensor]  # (K,) for each step, including the step's score
+    backward: list[Tensor]  # (K,) for each step, without the step's score
+    log_z: Tensor  # ()
 
     @staticmethod
     def of(chain: LinearChain) -> _RowSums:
         scores = chain.scores[0, : int(chain.lengths[0])]
-        before, behind = [chain.start[0] + scores[0]], [chain.end[0]]
+        forward, backward = [chain.start[0] + scores[0]], [chain.end[0]]
         for t in range(1, len(scores)):
-            before.append(_LOG_SUM.sum(before[-1].unsqueeze(1) + _into(chain, t), -2) + scores[t])
+            forward.append(_LOG_SUM.sum(forward[-1].unsqueeze(1) + _into(chain, t), -2) + scores[t])
         for t in range(len(scores) - 1, 0, -1):
-            behind.append(_LOG_SUM.sum(_into(chain, t) + (scores[t] + behind[-1]), -1))
-        return _RowSums(chain, before, behind[::-1], _LOG_SUM.sum(before[-1] + chain.end[0], -1))
+            backward.append(_LOG_SUM.sum(_into(chain, t) + (scores[t] + backward[-1]), -1))
+        return _RowSums(chain, forward, backward[::-1], _LOG_SUM.sum(forward[-1] + chain.end[0], -1))
 
     def span(self, start: int, end: int, pattern: EdgePattern) -> Tensor:
-        """() log-probability of a span from ``start`` up to ``end``."""
+        """() log-probability of a span from ``start`` up to, not including, ``end``."""
         scores = self.chain.scores[0]
         if start == 0:
-            here = self.before[0].masked_fill(~pattern.first, -torch.inf)
+            here = self.forward[0].masked_fill(~pattern.first, -torch.inf)
         else:
             opening = _into(self.chain, start).masked_fill(~pattern.begins, -torch.inf)
-            here = _LOG_SUM.sum(self.before[start - 1].unsqueeze(1) + opening, -2) + scores[start]
+            here = _LOG_SUM.sum(self.forward[start - 1].unsqueeze(1) + opening, -2) + scores[start]
         for t in range(start + 1, end):
-            onward = _into(self.chain, t).masked_fill(~pattern.continues, -torch.inf)
-            here = _LOG_SUM.sum(here.unsqueeze(1) + onward, -2) + scores[t]
-        if end == len(self.before):
-            closed = here + self.chain.end[0].masked_fill(~pattern.last, -torch.inf)
+            continuing = _into(self.chain, t).masked_fill(~pattern.continues, -torch.inf)
+            here = _LOG_SUM.sum(here.unsqueeze(1) + continuing, -2) + scores[t]
+        if end == len(self.forward):
+            complete = here + self.chain.end[0].masked_fill(~pattern.last, -torch.inf)
         else:
             leaving = _into(self.chain, end).masked_fill(~pattern.ends, -torch.inf)
-            closed = (here.unsqueeze(1) + leaving + (scores[end] + self.behind[end])).flatten()
-        return _LOG_SUM.sum(closed, -1) - self.total
+            complete = (here.unsqueeze(1) + leaving + (scores[end] + self.backward[end])).flatten()
+        return _LOG_SUM.sum(complete, -1) - self.log_z
 
 
 def _into(chain: LinearChain, step: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Boolean constraints on tag sequences: tables start (K,), transitions (K, K) [from, to] and end (K,), for `CRF`."""
+"""Boolean constraints of `CRF`: tables start (K,), transitions (K, K) [from, to] and end (K,)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def checked_tables(constraints: Any, tags: int) -> Tables:
     triple = isinstance(constraints, (tuple, list)) and len(constraints) == 3
     if not triple and not all(hasattr(constraints, name) for name in names):
         raise ValueError(
-            f"constraints: expected what scheme.legal(labels) gives, or three boolean tables (start, transitions, "
+            f"constraints: expected the result of scheme.legal(labels), or three boolean tables (start, transitions, "
             f"end), found {type(constraints).__name__}"
         )
     parts = constraints if triple else [getattr(constraints, name) for name in names]
@@ -28,19 +28,19 @@ def checked_tables(constraints: Any, tags: int) -> Tables:
         if table.dtype != torch.bool or table.shape != shape:
             raise ValueError(
                 f"constraints: expected {name} as booleans of shape {shape}, "
-                f"found {table.dtype} of shape {tuple(table.shape)}; give one place to each of the {tags} tags"
+                f"found {table.dtype} of shape {tuple(table.shape)}; each of the {tags} tags needs one entry"
             )
         found.append(table)
     for name, table in (("start", found[0]), ("end", found[2])):
         if not table.any():
-            raise ValueError(f"constraints: expected a tag that may {name} a row, found none; permit one in {name}")
+            raise ValueError(f"constraints: expected a tag that may {name} a row, found none; allow one in {name}")
     return found[0], found[1], found[2]
 
 
 def fault_of(
     path: Sequence[int], steps: Sequence[int], legal: list[np.ndarray] | None, allowed: np.ndarray | None
 ) -> str | None:
-    """The first tag of ``path`` at ``steps`` that is forbidden, in words; None if all are possible."""
+    """Description of the first forbidden tag of ``path`` at ``steps``; None if there is none."""
     for n, (step, tag) in enumerate(zip(steps, path, strict=True)):
         if allowed is not None and not allowed[step, tag]:
             return f"at step {step} tag {tag}, which is not among those allowed there"
@@ -60,7 +60,7 @@ def fault_of(
 def counted(
     sequences: Iterable[Sequence[int]], tags: int, legal: list[np.ndarray] | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How often each tag begins a row (K,), each follows each (K, K) [from, to], and each ends a row (K,)."""
+    """Counts of tags at the start (K,), of transitions (K, K) [from, to] and of tags at the end (K,)."""
     start, transitions, end = np.zeros(tags), np.zeros((tags, tags)), np.zeros(tags)
     for n, sequence in enumerate(sequences):
         row = _tag_numbers(sequence, n, tags)
@@ -70,7 +70,7 @@ def counted(
         if fault is not None:
             raise ValueError(
                 f"expected tags that the constraints permit, found in sequence {n} {fault}; "
-                "correct it, leave it out or permit the move"
+                "correct it, leave it out or allow the transition"
             )
         start[row[0]] += 1
         end[row[-1]] += 1
