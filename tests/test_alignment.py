@@ -551,10 +551,10 @@ def test_frames_that_do_not_fit(scores: Tensor, lengths: list[Any], blank: int, 
     [
         ([[1, 2]], None, r"target: expected whole numbers of shape \(2, labels\)"),
         ([[1.0], [2.0]], None, r"target: expected whole numbers of shape \(2, labels\)"),
-        ([[1, 2], [0, 2]], None, "then nothing but the blank, 0; found .0, 2. of length 1 in row 1"),
+        ([[1, 2], [0, 2]], None, "padded with the blank, 0; found .0, 2. of length 1 in row 1"),
         ([[1, 4], [1, 2]], None, "target: expected labels from 0 to 3"),
         ([[1, -1], [1, 2]], None, "target: expected labels from 0 to 3"),
-        ([[1, 0], [1, 2]], [2, 2], "nothing but the blank, 0; found .1, 0. of length 2 in row 0"),
+        ([[1, 0], [1, 2]], [2, 2], "padded with the blank, 0; found .1, 0. of length 2 in row 0"),
         ([[1, 2], [1, 2]], [2, 3], "target_lengths: expected 2 whole numbers from 0 to 2"),
     ],
 )

@@ -1,8 +1,7 @@
-"""Ctc: label sequences that are shorter than their frames, and the search for the best of them.
+"""Ctc: "Connectionist temporal classification" (Graves, Fernández, Gomez and Schmidhuber 2006), and its beam search.
 
-Graves, Fernández, Gomez and Schmidhuber 2006, "Connectionist temporal classification"; equation numbers are theirs. The
-search is bounded as by Hannun et al. 2014, "First-pass large vocabulary continuous speech recognition using
-bi-directional recurrent DNNs", algorithm 1, without a language model.
+Equation numbers are those of the paper. The beam search is algorithm 1 of Hannun et al. 2014, "First-pass large
+vocabulary continuous speech recognition using bi-directional recurrent DNNs", without a language model.
 """
 
 from __future__ import annotations
@@ -24,50 +23,45 @@ Label = TypeVar("Label", bound=Hashable)
 def collapse(path: Iterable[Label], blank: Label) -> list[Label]:
     """The labels of a frame path: merge repeats, then remove blanks (B of section 3.1).
 
-    >>> "".join(collapse("好好-棒-棒棒", "-")), "".join(collapse("好好-棒棒棒棒", "-"))
-    ('好棒棒', '好棒')
+    >>> "".join(collapse("aa-b-bb", blank="-"))
+    'abb'
     """
     return [label for label in trim(path) if label != blank]
 
 
 def trim(path: Iterable[Label]) -> list[Label]:
-    """A frame path with repeats merged: `collapse` without a blank, which cannot give a label twice in a row.
-
-    >>> "".join(trim("好好棒棒棒"))
-    '好棒'
-    """
+    """A frame path with repeats merged."""
     return [label for label, _ in groupby(path)]
 
 
 class Ctc(Searched):
-    """A distribution over label sequences: each frame draws a label or the blank independently; `collapse` reads them.
+    """The distribution over label sequences of frames that emit labels or the blank independently.
 
-    p(l | x) = sum over the frame paths that collapse to l, of prod_t p_t(path_t)   (equations 2 and 3)
+    p(l | x) = sum of prod_t p_t(path_t) over the frame paths that `collapse` to l   (equations 2 and 3)
 
-    where p_t is the softmax of a frame's scores, which this class computes.
+    p_t is the softmax of frame t's scores; this class computes it.
 
-    A label sequence (target or answer) is (.., U) int64, padded with the blank, as `pad_targets` makes it with blank 0.
-    If ``target_lengths`` are passed, nothing beyond them is read. A target that needs more frames than its row has (one
-    for each label, one more between equal labels) has probability 0 and gradient 0.
+    A label sequence (target or answer) is (.., U) int64, padded with the blank. If ``target_lengths`` are passed,
+    nothing beyond them is read. A target needs one frame for each label, and one more between equal labels; if the row
+    has fewer, probability and gradient are 0.
 
-    `best` and `beam` are approximate: the best sequence needs a sum over its paths inside a maximum, so this is not a
-    `Structure`. Their exact probability is `log_prob`, which uses `Alignments`. Raises ValueError if a shape, a type, a
-    length or a label does not fit.
+    `best` and `beam` are approximate; `log_prob` gives the exact probability of their answers. Raises ValueError if a
+    shape, type, length or label does not fit.
 
     Parameters
     ----------
     scores: (B, T, K)
-        Of K labels, including the blank, in nats. Half precision is computed in float32. ``-inf`` forbids.
+        In nats, including the blank. ``-inf`` forbids. Half precision is computed in float32.
     lengths: (B,)
-        Number of frames of each row; what lies beyond is never read.
+        Number of frames of each row.
 
     Examples
     --------
     >>> frames = torch.tensor([[[0.6, 0.4], [0.6, 0.4]]]).log()
     >>> ctc = Ctc(frames, torch.tensor([2]))
-    >>> ctc.best_path().path.tolist()  # the best single path is blank, blank
+    >>> ctc.best_path().path.tolist()  # the best frame path is blank, blank
     [[0, 0]]
-    >>> found = ctc.beam(width=4, k=2)  # three paths read 1 and are more probable together
+    >>> found = ctc.beam(width=4, k=2)  # the three paths that collapse to 1 are more probable together
     >>> found.path.tolist(), [round(float(p), 2) for p in found.score[0].exp()]
     ([[[1, 0], [0, 0]]], [0.64, 0.36])
     >>> round(float(ctc.log_prob(torch.tensor([[1]])).exp()), 2)
@@ -84,7 +78,7 @@ class Ctc(Searched):
 
     @property
     def log_probs(self) -> Tensor:
-        """(B, T, K) log-probabilities of each frame's labels; arbitrary in the padding."""
+        """(B, T, K) log-softmax of the scores; arbitrary in the padding."""
         # Padding is replaced first: NaN times a zero mask is NaN.
         scores = torch.where(real_steps(self.scores, self.lengths).unsqueeze(2), self.scores, 0.0)
         if not torch.isneginf(scores).any():
@@ -93,27 +87,26 @@ class Ctc(Searched):
         return torch.where(never, -torch.inf, torch.where(never, 0.0, scores).log_softmax(-1))
 
     def alignments(self, target: Tensor, target_lengths: Tensor | None = None) -> Alignments:
-        """The distribution over the frame paths of each row that read ``target`` (B, U)."""
+        """The distribution over the frame paths that collapse to ``target`` (B, U)."""
         return Alignments(self.log_probs, self.lengths, target, target_lengths, blank=self.blank)
 
     def log_prob(self, target: Tensor, target_lengths: Tensor | None = None) -> Tensor:
-        """(B,) log-probability of each row's ``target`` (B, U), in nats (equation 8); -inf with gradient 0 if it needs
-        more frames. Raises ValueError for an invalid ``target``."""
+        """(B,) log-probability of each row's ``target`` (B, U), in nats (equation 8)."""
         found = self.alignments(target, target_lengths).log_partition()
         return found - torch.relu(found.detach())  # rounding may exceed 0
 
     def alignment(self, target: Tensor, target_lengths: Tensor | None = None) -> Ranked:
-        """The most probable frame path of each row that reads ``target``: path (B, T) and log-probability (B,); 0 and
-        -inf if none exists. Ties as in `Alignments`."""
+        """The most probable frame path that collapses to ``target``: path (B, T) and log-probability (B,), 0 and -inf
+        if there is none. Ties as in `Alignments`."""
         return self.alignments(target, target_lengths).best()
 
     def occupancies(self, target: Tensor, target_lengths: Tensor | None = None) -> Tensor:
-        """(B, T, K) probability that a frame has a label, given that the row reads ``target`` (the sum of equation 15,
-        over p); zero in the padding and for an impossible target."""
+        """(B, T, K) probability that a frame has a label, given ``target`` (equation 15); zero in the padding and if
+        ``target`` is impossible."""
         return self.alignments(target, target_lengths).marginals()
 
     def marginals(self) -> Tensor:
-        """(B, T, K) probability that a frame has a label: its softmax; zero in the padding."""
+        """(B, T, K) probability that a frame has a label; zero in the padding."""
         found = self.log_probs.detach().exp()
         return torch.where(real_steps(found, self.lengths).unsqueeze(2), found, 0.0)
 
@@ -121,9 +114,11 @@ class Ctc(Searched):
         return self.best_path()
 
     def best_path(self) -> Ranked:
-        """The labels that the most probable frame path reads (best path decoding, section 3.2): ``path`` (B, T), padded
-        with the blank; ``score`` is the log-probability of that one frame path, at most `log_prob`. Ties go to the
-        lowest label."""
+        """The labels of the most probable frame path (best path decoding, section 3.2).
+
+        ``path`` (B, T) is padded with the blank; ``score`` (B,) is the log-probability of that frame path, at most
+        `log_prob`. Ties go to the lowest label.
+        """
         chances, frames = self.log_probs.detach().max(-1)
         real = real_steps(frames, self.lengths)
         frames = frames.masked_fill(~real, self.blank)
@@ -135,21 +130,21 @@ class Ctc(Searched):
     def beam(self, width: int, k: int = 1) -> Ranked:
         """The ``k`` most probable label sequences of a prefix search that keeps ``width`` prefixes after each frame.
 
-        ``path`` (B, k, T) is padded with the blank; if fewer were found, ``score`` (B, k) is -inf. The score is the log
-        of the total probability of the answer's paths all of whose prefixes were kept: at most `log_prob`, and equal to
-        it if the beam holds all sequences. Ties between answers go to the lower labels; between prefixes to those
-        already in the beam, then to the better parent, then to the lower label. Computed on the CPU in float64.
+        ``path`` (B, k, T) is padded with the blank; ``score`` (B, k) is -inf if fewer were found. The score counts only
+        frame paths whose prefixes the beam kept, so it is at most `log_prob`. Ties between answers go to the lower
+        labels; between prefixes to those already in the beam, then to the better parent, then to the lower label.
+        Computed on the CPU in float64.
         """
         require_count(width, "width")
         require_count(k, "k")
         frames = self.log_probs.detach().double().cpu().numpy().copy()
-        # In the padding, blanks of probability 1 change nothing.
+        # Blanks of probability 1 in the padding keep the scores.
         frames[~real_steps(self.scores, self.lengths).cpu().numpy()] = -np.inf
         frames[..., self.blank][np.arange(frames.shape[1]) >= self.lengths.numpy()[:, None]] = 0.0
         tree = _Prefixes()
-        beam = _Beam.empty(len(frames), width, self.blank)
+        beam = _Beam.initial(len(frames), width, self.blank)
         for t in range(frames.shape[1]):
-            beam = beam.onward(frames[:, t], self.blank, tree)
+            beam = beam.advanced(frames[:, t], self.blank, tree)
         path = torch.full((len(frames), k, frames.shape[1]), self.blank)
         score = torch.full((len(frames), k), -torch.inf, dtype=torch.float64)
         for row, answers in enumerate(beam.answers(tree)):
@@ -159,14 +154,13 @@ class Ctc(Searched):
 
 
 class _Prefixes:
-    """A tree of numbered label sequences: 0 is empty, every other extends its parent by one label."""
+    """A tree of numbered label sequences: 0 is empty; each other extends its parent by one label."""
 
     def __init__(self) -> None:
         self.parents, self.labels = [-1], [-1]
         self.numbers: dict[tuple[int, int], int] = {}
 
-    def grown(self, parent: int, label: int) -> int:
-        """The number of ``parent`` extended by ``label``."""
+    def child(self, parent: int, label: int) -> int:
         number = self.numbers.setdefault((parent, label), len(self.parents))
         if number == len(self.parents):
             self.parents.append(parent)
@@ -184,26 +178,26 @@ class _Prefixes:
 class _Beam(NamedTuple):
     """W different prefixes of each row, all (B, W), best first; log-probabilities are -inf if there are fewer."""
 
-    prefix: np.ndarray  # number in the tree, -1 for none
-    parent: np.ndarray  # number of the prefix without its last label, -2 for none
-    last: np.ndarray  # the last label, the blank for none
+    prefix: np.ndarray  # number in the tree, -1 if missing
+    parent: np.ndarray  # number of the prefix without its last label, -2 if missing
+    last: np.ndarray  # the last label, or the blank
     on_blank: np.ndarray  # log-probability of its paths that end in a blank
     on_label: np.ndarray  # log-probability of its paths that end in its last label
 
     @staticmethod
-    def empty(rows: int, width: int, blank: int) -> _Beam:
-        """Before the first frame: the empty prefix, as if after a blank."""
-        whole, never = np.full((rows, width), -1), np.full((rows, width), -np.inf)
-        prefix, on_blank = whole.copy(), never.copy()
+    def initial(rows: int, width: int, blank: int) -> _Beam:
+        """The beam before the first frame: the empty prefix, as if after a blank."""
+        none, impossible = np.full((rows, width), -1), np.full((rows, width), -np.inf)
+        prefix, on_blank = none.copy(), impossible.copy()
         prefix[:, 0], on_blank[:, 0] = 0, 0.0
-        return _Beam(prefix, whole - 1, np.full_like(whole, blank), on_blank, never)
+        return _Beam(prefix, none - 1, np.full_like(none, blank), on_blank, impossible)
 
-    def onward(self, frame: np.ndarray, blank: int, tree: _Prefixes) -> _Beam:
-        """The best W prefixes after one more frame, of log-probabilities (B, K)."""
-        on_blank, on_label, grown = self._extended(frame, blank)
+    def advanced(self, frame: np.ndarray, blank: int, tree: _Prefixes) -> _Beam:
+        """The best W prefixes after one more frame with log-probabilities (B, K)."""
+        on_blank, on_label, extended = self._candidates(frame, blank)
         # Candidates: each prefix unchanged, then each extended by each label.
         (rows, width), labels = self.last.shape, frame.shape[1]
-        scores = np.concatenate([np.logaddexp(on_blank, on_label), grown.reshape(rows, width * labels)], 1)
+        scores = np.concatenate([np.logaddexp(on_blank, on_label), extended.reshape(rows, width * labels)], 1)
         chosen = np.argsort(-scores, axis=1, kind="stable")[:, :width]
         stays = chosen < width
         source = np.where(stays, chosen, (chosen - width) // labels)
@@ -213,30 +207,30 @@ class _Beam(NamedTuple):
         )
         prefix, last = own.copy(), np.where(stays, last, (chosen - width) % labels)
         for place in zip(*np.nonzero(~stays & (score > -np.inf)), strict=True):
-            prefix[place] = tree.grown(int(own[place]), int(last[place]))
+            prefix[place] = tree.child(int(own[place]), int(last[place]))
         on_blank, on_label = np.where(stays, on_blank, -np.inf), np.where(stays, on_label, score)
         found = (prefix, np.where(stays, parent, own), last, on_blank, on_label)
         filler = (-1, -2, blank, -np.inf, -np.inf)
         return _Beam(*(np.where(score == -np.inf, no, part) for no, part in zip(filler, found, strict=True)))
 
-    def _extended(self, frame: np.ndarray, blank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _candidates(self, frame: np.ndarray, blank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Log-probabilities after a frame: of each prefix on a blank and on its label (B, W), and of each extension
-        (B, W, K). An extension that is already in the beam is added to that prefix instead."""
+        (B, W, K), or -inf if it is already in the beam and is added there."""
         total = np.logaddexp(self.on_blank, self.on_label)
         repeated = np.take_along_axis(frame, self.last, 1)
         on_blank, on_label = total + frame[:, blank, None], self.on_label + repeated
-        grown = total[:, :, None] + frame[:, None, :]
-        # A repeated label needs a blank in between.
-        np.put_along_axis(grown, self.last[:, :, None], (self.on_blank + repeated)[:, :, None], 2)
-        grown[:, :, blank] = -np.inf
+        extended = total[:, :, None] + frame[:, None, :]
+        # To repeat the last label, a blank is needed between.
+        np.put_along_axis(extended, self.last[:, :, None], (self.on_blank + repeated)[:, :, None], 2)
+        extended[:, :, blank] = -np.inf
         row, child, parent = np.nonzero(self.parent[:, :, None] == self.prefix[:, None, :])
         label = self.last[row, child]
-        on_label[row, child] = np.logaddexp(on_label[row, child], grown[row, parent, label])
-        grown[row, parent, label] = -np.inf
-        return on_blank, on_label, grown
+        on_label[row, child] = np.logaddexp(on_label[row, child], extended[row, parent, label])
+        extended[row, parent, label] = -np.inf
+        return on_blank, on_label, extended
 
     def answers(self, tree: _Prefixes) -> list[list[tuple[float, list[int]]]]:
-        """Log-probability and labels of each row's prefixes, best first, then by labels."""
+        """Log-probability and labels of each row's prefixes, best first, ties by labels."""
         scores = np.logaddexp(self.on_blank, self.on_label).tolist()
         found = [
             [(score, tree.sequence(number)) for score, number in zip(row, numbers, strict=True) if number >= 0]

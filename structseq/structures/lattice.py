@@ -1,6 +1,6 @@
-"""Alignments: the frame paths that read one label sequence, as an exact structure (Graves et al. 2006, section 4).
+"""Alignments: the frame paths of a label sequence under CTC (Graves, Fernández, Gomez and Schmidhuber 2006, section 4).
 
-Graves, Fernández, Gomez and Schmidhuber 2006, "Connectionist temporal classification"; equation numbers are theirs.
+Equation numbers are those of the paper, "Connectionist temporal classification".
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Lattice(NamedTuple):
     """Each row's target with a blank before, between and after its labels: S = 2U + 1 states (l' of section 4.1)."""
 
     labels: Tensor  # (B, S) the label of each state; blank in the padding
-    real: Tensor  # (B, S) which states are not padding
-    transitions: Tensor  # (B, S, 3) 0 if a state may follow the one two before it, the one before it, itself; else -inf
+    real: Tensor  # (B, S) mask of the states that are not padding
+    transitions: Tensor  # (B, S, 3) into each state from two states before, one before, itself: 0, or -inf if forbidden
     start: Tensor  # (B, S) 0 if a path may begin there, else -inf
     end: Tensor  # (B, S) 0 if a path may end there, else -inf
 
@@ -29,7 +29,7 @@ class Lattice(NamedTuple):
         labels = target.new_full((rows, 2 * most + 1), blank)
         labels[:, 1::2] = target
         state = torch.arange(labels.shape[1], device=target.device)
-        # Skip a blank between two different labels (the two cases of equation 6).
+        # A path may skip a blank between two different labels (the two cases of equation 6).
         skips = labels != blank
         skips[:, :2] = False
         skips[:, 2:] &= labels[:, 2:] != labels[:, :-2]
@@ -37,21 +37,20 @@ class Lattice(NamedTuple):
         last = 2 * target_lengths.to(target.device).unsqueeze(1)
         real = state <= last
         start, end = (state < 2) & real, (state >= last - 1) & real
-        return Lattice(labels, real, _forbidding(transitions), _forbidding(start), _forbidding(end))
+        return Lattice(labels, real, _log_mask(transitions), _log_mask(start), _log_mask(end))
 
 
 class Alignments(Structure):
-    """A distribution over the frame paths that `collapse` to each row's target; p(path) is proportional to exp(score).
+    """The distribution over frame paths that `collapse` to each row's target, with p(path) proportional to exp(score).
 
-    score(path) = sum_t scores[t, path_t], and -inf for any other path
+    score(path) = sum_t scores[t, path_t]
 
-    If the scores are log-probabilities (as of `Ctc.alignments`), log Z is the target's log-probability, `best` is the
-    alignment and `marginals` are the occupancies. A path is (B, T) int64, 0 in the padding.
+    A path is (B, T) int64, 0 in the padding. If the scores are log-probabilities, as in `Ctc.alignments`, log Z is the
+    target's log-probability.
 
-    A path goes through the states of `Lattice`: it stays, takes the next state, or skips a blank between two different
-    labels. Ties go to the path whose last state is lowest, then the state before it, and so on, in `ranked` too.
-    Recursions run in logarithms and float64. Time and memory are O(B T (K + U)). Raises ValueError if a shape, a type,
-    a length or a label does not fit.
+    Ties go to the path whose last state in `Lattice` is lowest, then the state before it, and so on. Recursions run in
+    the log domain in float64. Time and memory are O(B T (K + U)). Raises ValueError if a shape, type, length or label
+    does not fit.
 
     Parameters
     ----------
@@ -75,9 +74,9 @@ class Alignments(Structure):
         require_frames(scores, blank)
         self.scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         self.lengths = lengths_of(lengths, *scores.shape[:2])
-        self.target, self.target_lengths = _cleaned(target, target_lengths, len(scores), scores.shape[2], blank)
+        self.target, self.target_lengths = _checked_target(target, target_lengths, len(scores), scores.shape[2], blank)
         self.blank = blank
-        with torch.inference_mode(False):  # gradients are taken through it in any mode
+        with torch.inference_mode(False):  # it needs gradients in inference mode too
             self.lattice = Lattice.of(self.target.to(scores.device), self.target_lengths, blank)
 
     @property
@@ -89,20 +88,21 @@ class Alignments(Structure):
         return Alignments(weights[0], self.lengths, self.target, self.target_lengths, blank=self.blank)
 
     def recursion(self, semiring: Semiring, weights: tuple[Tensor, ...]) -> Tensor:
-        """Equations 5 to 8, with alpha in logarithms."""
+        """Equations 5 to 8 in the log domain."""
         scores, lattice = weights[0], self.lattice
         if scores.shape[1] == 0:
             # The sum is 0, but keeps the result differentiable.
-            return semiring.lift(self._nothing() + scores.double().sum((1, 2))).to(scores.dtype)
-        each = self._states(scores).unbind(1)  # (B, S) for each step; unbind makes one gradient tensor, not T
+            return semiring.lift(self._empty_log_z() + scores.double().sum((1, 2))).to(scores.dtype)
+        # (B, S) for each step. The gradient of unbind is one tensor, that of indexing one for each step.
+        emissions = self._states(scores).unbind(1)
         real = self._real()
-        here = semiring.lift(lattice.start + each[0])  # (.., B, S) alpha
-        for t in range(1, len(each)):
-            before = torch.cat([here.new_full((*here.shape[:-1], 2), -torch.inf), here], -1)
-            onward = semiring.sum(before.unfold(-1, 3, 1) + lattice.transitions, -1) + each[t]
-            here = torch.where(real[:, t, None], onward, here)
-        total = semiring.sum(here + lattice.end, -1)
-        return torch.where(self._filled(), total, semiring.lift(self._nothing())).to(scores.dtype)
+        alpha = semiring.lift(lattice.start + emissions[0])  # (.., B, S)
+        for t in range(1, len(emissions)):
+            shifted = torch.cat([alpha.new_full((*alpha.shape[:-1], 2), -torch.inf), alpha], -1)
+            next_alpha = semiring.sum(shifted.unfold(-1, 3, 1) + lattice.transitions, -1) + emissions[t]
+            alpha = torch.where(real[:, t, None], next_alpha, alpha)
+        total = semiring.sum(alpha + lattice.end, -1)
+        return torch.where(self._not_empty(), total, semiring.lift(self._empty_log_z())).to(scores.dtype)
 
     def score(self, target: Tensor) -> Tensor:
         """(B,) unnormalised log-score of each row's path ``target`` (B, T); -inf if it reads other labels."""
@@ -111,9 +111,9 @@ class Alignments(Structure):
             raise ValueError(f"expected paths of shape {(rows, steps)}, found {tuple(target.shape)}")
         real = self._real()
         path = target.to(self.scores.device).masked_fill(~real, self.blank)
-        each = self.scores.gather(2, path.unsqueeze(2)).squeeze(2).double()
-        total = torch.where(real, each, 0.0).sum(1)
-        return torch.where(self._reads(path), total, -torch.inf).to(self.scores.dtype)
+        emissions = self.scores.gather(2, path.unsqueeze(2)).squeeze(2).double()
+        total = torch.where(real, emissions, 0.0).sum(1)
+        return torch.where(self._matches_target(path), total, -torch.inf).to(self.scores.dtype)
 
     def log_prob(self, target: Tensor) -> Tensor:
         if self.scores.dtype == torch.float64:
@@ -123,12 +123,12 @@ class Alignments(Structure):
 
     def ranked(self, k: int) -> Ranked:
         found = super().ranked(k)
-        if self.scores.shape[1] == 0:  # one answer for an empty target
-            found.score[:, 0] = self._nothing().to(found.score)
+        if self.scores.shape[1] == 0:  # only an empty target has an answer
+            found.score[:, 0] = self._empty_log_z().to(found.score)
         return found
 
     def kl(self, other: Structure) -> Tensor:
-        """As of any structure; raises ValueError if the targets differ."""
+        """As in `Structure`; also raises ValueError if the targets differ."""
         found = super().kl(other)
         if isinstance(other, Alignments) and not (self.blank == other.blank and self.target.equal(other.target)):
             raise ValueError("expected alignments of the same targets and the same blank, found others")
@@ -144,32 +144,32 @@ class Alignments(Structure):
         if self.scores.numel() == 0:
             return super().marginals()
         with torch.no_grad():
-            return self.solved()[1]
+            return self.forward_backward()[1]
 
-    def solved(self, *, backward: bool = True) -> tuple[Tensor, Tensor]:
-        """log Z (B,) and, if ``backward``, the occupancies (B, T, K), in the scores' type (sections 4.1 and 4.2).
+    def forward_backward(self, *, backward: bool = True) -> tuple[Tensor, Tensor]:
+        """log Z (B,) and, if ``backward``, the occupancies (B, T, K) (sections 4.1 and 4.2).
 
         Backward variables are forward variables of the reversed row, so one scan computes both.
         """
         (scores,), (rows, steps, _) = self._detached(), self.scores.shape
-        each = self._states(scores)  # (B, T, S)
+        emissions = self._states(scores)  # (B, T, S)
         if not backward:
-            arrivals = _scan(each, self.lattice)
-            return self._total(arrivals, each).to(scores.dtype), scores.new_zeros(0)
-        turn = self._turn()
-        target = self.target.gather(1, _mirror(self.target_lengths, self.target.shape[1]))
-        turned = Lattice.of(target.to(scores.device), self.target_lengths, self.blank)
-        both = Lattice(*(torch.cat(pair) for pair in zip(self.lattice, turned, strict=True)))
-        arrivals = _scan(torch.cat([each, _turned(each, turn)]), both)  # (2B, T, S)
-        log_z = self._total(arrivals[:rows], each)
-        # log of alpha beta / y / p, whose sum over a label's states is its share (equations 14 and 15); alpha and beta
+            forward = _forward_variables(emissions, self.lattice)
+            return self._log_z_of(forward, emissions).to(scores.dtype), scores.new_zeros(0)
+        reversal = self._reversal()
+        target = self.target.gather(1, _reversed_index(self.target_lengths, self.target.shape[1]))
+        reversed_lattice = Lattice.of(target.to(scores.device), self.target_lengths, self.blank)
+        both = Lattice(*(torch.cat(pair) for pair in zip(self.lattice, reversed_lattice, strict=True)))
+        forward = _forward_variables(torch.cat([emissions, _reordered(emissions, reversal)]), both)  # (2B, T, S)
+        log_z = self._log_z_of(forward[:rows], emissions)
+        # log of alpha beta / y / p, to be summed over the states of a label (equations 14 and 15). Here alpha and beta
         # do not contain the frame's own y.
-        found = torch.where(torch.isneginf(log_z), 0.0, log_z).view(-1, 1, 1)
-        shares = (arrivals[:rows] + _turned(arrivals[rows:], turn) + each - found).exp()
+        safe_log_z = torch.where(torch.isneginf(log_z), 0.0, log_z).view(-1, 1, 1)
+        posteriors = (forward[:rows] + _reordered(forward[rows:], reversal) + emissions - safe_log_z).exp()
         real = self._real().unsqueeze(2) & self.lattice.real.unsqueeze(1)
-        shares = torch.where(real, shares, 0.0)
+        posteriors = torch.where(real, posteriors, 0.0)
         labels = self.lattice.labels.unsqueeze(1).expand(-1, steps, -1)
-        occupancies = torch.zeros_like(scores).scatter_add_(2, labels, shares.to(scores.dtype))
+        occupancies = torch.zeros_like(scores).scatter_add_(2, labels, posteriors.to(scores.dtype))
         return log_z.to(scores.dtype), occupancies
 
     def _states(self, scores: Tensor) -> Tensor:
@@ -177,44 +177,44 @@ class Alignments(Structure):
         labels = self.lattice.labels.unsqueeze(1).expand(-1, scores.shape[1], -1)
         return scores.gather(2, labels).double()
 
-    def _total(self, arrivals: Tensor, each: Tensor) -> Tensor:
-        """(B,) equation 8, from the results of `_scan` and the scores of the states, both (B, T, S)."""
-        row = torch.arange(len(each), device=each.device)
-        last = (self.lengths - 1).clamp(min=0).to(each.device)
-        total = (arrivals[row, last] + each[row, last] + self.lattice.end).logsumexp(-1)
-        return torch.where(self._filled(), total, self._nothing())
+    def _log_z_of(self, forward: Tensor, emissions: Tensor) -> Tensor:
+        """(B,) log Z (equation 8) from `_forward_variables` and the scores of the states, both (B, T, S)."""
+        row = torch.arange(len(emissions), device=emissions.device)
+        last = (self.lengths - 1).clamp(min=0).to(emissions.device)
+        total = (forward[row, last] + emissions[row, last] + self.lattice.end).logsumexp(-1)
+        return torch.where(self._not_empty(), total, self._empty_log_z())
 
-    def _turn(self) -> Tensor:
-        """(B, T S) index of each frame and state in the reversed row; its own inverse."""
-        frames = _mirror(self.lengths, self.scores.shape[1])  # (B, T)
+    def _reversal(self) -> Tensor:
+        """(B, T S) index of each frame and state in the reversed row."""
+        frames = _reversed_index(self.lengths, self.scores.shape[1])  # (B, T)
         count = self.lattice.labels.shape[1]
-        states = _mirror(2 * self.target_lengths + 1, count)  # (B, S)
+        states = _reversed_index(2 * self.target_lengths + 1, count)  # (B, S)
         return (frames.unsqueeze(2) * count + states.unsqueeze(1)).flatten(1).to(self.scores.device)
 
-    def _reads(self, path: Tensor) -> Tensor:
+    def _matches_target(self, path: Tensor) -> Tensor:
         """(B,) whether a path (B, T), blank in the padding, collapses to its row's target."""
-        kept = label_starts(path, self.blank)
-        # With an extra column of the blank, which equals no label.
+        starts = label_starts(path, self.blank)
+        # An extra column of blanks stands for the end; no label equals it.
         labels = torch.nn.functional.pad(self.target, (0, 1), value=self.blank).to(path.device)
-        place = (kept.cumsum(1) - 1).clamp(0, labels.shape[1] - 1)
-        right = ~kept | (path == labels.gather(1, place))
-        return right.all(1) & (kept.sum(1) == self.target_lengths.to(path.device))
+        place = (starts.cumsum(1) - 1).clamp(0, labels.shape[1] - 1)
+        matches = ~starts | (path == labels.gather(1, place))
+        return matches.all(1) & (starts.sum(1) == self.target_lengths.to(path.device))
 
-    def _filled(self) -> Tensor:
-        """(B,) which rows are not empty."""
+    def _not_empty(self) -> Tensor:
+        """(B,) mask of rows that have frames."""
         return (self.lengths > 0).to(self.scores.device)
 
-    def _nothing(self) -> Tensor:
+    def _empty_log_z(self) -> Tensor:
         """(B,) float64 log Z of a row without frames: 0 if its target is empty, else -inf."""
-        return _forbidding(self.target_lengths == 0).to(self.scores.device)
+        return _log_mask(self.target_lengths == 0).to(self.scores.device)
 
 
 class _LogPartition(torch.autograd.Function):
-    """log Z, whose gradient is the occupancies (with the log-softmax of `Ctc`, equation 16)."""
+    """log Z; its gradient is the occupancies (with the gradient of the softmax: equation 16)."""
 
     @staticmethod
     def forward(ctx: Any, alignments: Alignments, scores: Tensor) -> Tensor:
-        log_z, occupancies = alignments.solved(backward=ctx.needs_input_grad[1])
+        log_z, occupancies = alignments.forward_backward(backward=ctx.needs_input_grad[1])
         ctx.alignments = alignments
         ctx.save_for_backward(scores, occupancies)
         return log_z
@@ -228,24 +228,24 @@ class _LogPartition(torch.autograd.Function):
         return None, occupancies * upstream[:, None, None]
 
 
-def _scan(each: Tensor, lattice: Lattice) -> Tensor:
-    """(B, T, S) float64 forward variables: log alpha of equation 6 without the frame's own y, from scores (B, T, S)."""
-    rows, steps, states = each.shape
+def _forward_variables(emissions: Tensor, lattice: Lattice) -> Tensor:
+    """(B, T, S) float64 forward variables from scores (B, T, S): log alpha of equation 6 without the frame's own y."""
+    rows, steps, states = emissions.shape
     # States before rows, so that neighbouring states are contiguous.
-    scored = each.permute(1, 2, 0).contiguous().unbind()  # (S, B) for each step
-    arrivals = each.new_empty(steps, states, rows)
-    arrivals[0] = lattice.start.T
-    into = arrivals.unbind()
-    # alpha after two states of -inf
-    alpha = each.new_full((states + 2, rows), -torch.inf)
-    here, one, two = alpha[2:], alpha[1:-1], alpha[:-2]
-    skips, jumped = lattice.transitions[..., 0].T.contiguous(), torch.empty_like(into[0])
-    for before, score, behind in zip(into, scored, into[1:], strict=False):
-        torch.add(before, score, out=here)
-        torch.add(two, skips, out=jumped)
-        torch.logaddexp(here, one, out=behind)
-        torch.logaddexp(behind, jumped, out=behind)
-    return arrivals.permute(2, 0, 1)
+    step_emissions = emissions.permute(1, 2, 0).contiguous().unbind()  # (S, B) for each step
+    forward = emissions.new_empty(steps, states, rows)
+    forward[0] = lattice.start.T
+    into_step = forward.unbind()
+    # Two extra states of -inf precede alpha.
+    alpha = emissions.new_full((states + 2, rows), -torch.inf)
+    current, one_before, two_before = alpha[2:], alpha[1:-1], alpha[:-2]
+    skips, skipping = lattice.transitions[..., 0].T.contiguous(), torch.empty_like(into_step[0])
+    for entering, emission, following in zip(into_step, step_emissions, into_step[1:], strict=False):
+        torch.add(entering, emission, out=current)
+        torch.add(two_before, skips, out=skipping)
+        torch.logaddexp(current, one_before, out=following)
+        torch.logaddexp(following, skipping, out=following)
+    return forward.permute(2, 0, 1)
 
 
 def require_frames(scores: Tensor, blank: int) -> None:
@@ -258,7 +258,7 @@ def require_frames(scores: Tensor, blank: int) -> None:
         raise ValueError(f"blank: expected a label from 0 to {scores.shape[2] - 1}, found {blank!r}")
 
 
-def _cleaned(
+def _checked_target(
     target: Tensor, target_lengths: Tensor | None, rows: int, labels: int, blank: int
 ) -> tuple[Tensor, Tensor]:
     """Checked targets (B, U), cut to the longest and padded with the blank, and their lengths (B,), on the CPU."""
@@ -277,7 +277,7 @@ def _cleaned(
     if wrong.any():
         row = int(wrong.nonzero()[0])
         raise ValueError(
-            f"target: expected labels from 0 to {labels - 1}, then nothing but the blank, {blank}; found "
+            f"target: expected labels from 0 to {labels - 1}, padded with the blank, {blank}; found "
             f"{target[row].tolist()} of length {int(target_lengths[row])} in row {row}"
         )
     longest = int(target_lengths.max()) if rows else 0
@@ -285,23 +285,23 @@ def _cleaned(
 
 
 def label_starts(path: Tensor, blank: int) -> Tensor:
-    """(B, T) which frames begin a label: not blank and not equal to the frame before."""
+    """(B, T) mask of frames that begin a label: not blank and not equal to the frame before."""
     before = torch.nn.functional.pad(path, (1, 0), value=blank)[:, :-1]
     return (path != blank) & (path != before)
 
 
-def _forbidding(allowed: Tensor) -> Tensor:
+def _log_mask(allowed: Tensor) -> Tensor:
     """0 where ``allowed``, -inf elsewhere, float64."""
     return torch.zeros(allowed.shape, dtype=torch.float64, device=allowed.device).masked_fill(~allowed, -torch.inf)
 
 
-def _mirror(lengths: Tensor, steps: int) -> Tensor:
-    """(B, ``steps``) the index of each step when the real ones are reversed."""
+def _reversed_index(lengths: Tensor, steps: int) -> Tensor:
+    """(B, ``steps``) the index of each step if each row is reversed; padding stays."""
     step = torch.arange(steps)
     mirrored = lengths.unsqueeze(1) - 1 - step
     return torch.where(mirrored >= 0, mirrored, step)
 
 
-def _turned(values: Tensor, turn: Tensor) -> Tensor:
-    """(B, T, S) in the order of ``turn``."""
-    return values.flatten(1).gather(1, turn).view(values.shape)
+def _reordered(values: Tensor, order: Tensor) -> Tensor:
+    """(B, T, S) in the order of `Alignments._reversal`."""
+    return values.flatten(1).gather(1, order).view(values.shape)

@@ -1,7 +1,4 @@
-"""SemiMarkov: a distribution over labelled segmentations (Sarawagi and Cohen 2004).
-
-"Semi-Markov conditional random fields for information extraction".
-"""
+"""SemiMarkov: "Semi-Markov conditional random fields for information extraction" (Sarawagi and Cohen 2004)."""
 
 from __future__ import annotations
 
@@ -23,26 +20,24 @@ class Segment(NamedTuple):
 
 
 class SemiMarkov(Structure):
-    """A distribution over segmentations of each row into labelled segments of 1 to S tokens.
+    """The distribution over segmentations of each row into labelled segments of 1 to S tokens.
 
     score(y) = start[y_1] + sum_i scores[t_i, l_i - 1, y_i] + sum_i transitions[y_{i-1}, y_i] + end[y_n]
 
     where the i-th of n segments begins at token t_i, is l_i tokens long and has the label y_i.
 
     A segmentation (target or answer) is (B, T) int64: ``(length - 1) * K + label`` at the first token of each segment,
-    -1 at its other tokens, 0 in the padding of an answer. `path_of` and `segments_of` convert. A row without possible
-    answer has path 0 and score -inf.
+    -1 at its other tokens, 0 in the padding of an answer; `path_of` and `segments_of` convert. A row without possible
+    answers has path 0 and score -inf.
 
-    `marginals` (B, T, S, K) are the probabilities that a segment of s + 1 tokens with label k begins at t;
-    `minimum_risk` maximises the expected number of right segments. Ties go to the lowest label of the first segment,
-    then to the shortest first segment, then to the second segment likewise, in `ranked` too. Recursions run in float64.
-    Time and memory are O(B T K (S + K)). Raises ValueError if a shape or a type does not fit.
+    Ties go to the lowest label of the first segment, then to the shortest first segment, then to the second segment
+    likewise. Recursions run in float64. Time and memory are O(B T K (S + K)). Raises ValueError if a shape or type does
+    not fit.
 
     Parameters
     ----------
     scores: (B, T, S, K)
-        Score of the segment of s + 1 tokens that begins at t with label k. Scores of segments that exceed their row are
-        not read.
+        Of the segment of s + 1 tokens that begins at t with label k; not read if the segment exceeds its row.
     transitions: (K, K) [from, to], or (B, K, K) for each row (B may be 1)
         Between the labels of neighbouring segments.
     start, end: (K,), or (B, K) for each row
@@ -84,11 +79,8 @@ class SemiMarkov(Structure):
         cls, emissions: Tensor, max_length: int, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor, *,
         length_scores: Tensor | None = None, calibrated: bool = True,
     ) -> SemiMarkov:  # fmt: skip
-        """Segments of at most ``max_length`` tokens, scored by the sum of their tokens' ``emissions`` (B, T, K) plus
-        ``length_scores`` (S, K) or (B, S, K).
-
-        An emission of -inf forbids all segments of that label over that token.
-        """
+        """Score segments of at most ``max_length`` tokens by the sum of their ``emissions`` (B, T, K), plus
+        ``length_scores`` (S, K) or (B, S, K)."""
         require_count(max_length, "max_length")
         if emissions.dim() != 3 or not emissions.is_floating_point():
             raise ValueError(
@@ -98,7 +90,7 @@ class SemiMarkov(Structure):
         rows, steps, tags = emissions.shape
         real = real_steps(emissions, lengths_of(lengths, rows, steps))
         known = torch.where(real.unsqueeze(2), emissions.double(), 0.0)  # (B, T, K)
-        # A prefix sum for each window: no difference of large sums, and -inf stays -inf.
+        # A prefix sum for each window avoids differences of large sums; -inf stays -inf.
         windows = torch.cat([known, known.new_zeros(rows, max_length, tags)], 1).unfold(1, max_length, 1)[:, :steps]
         scores = windows.cumsum(3).transpose(2, 3)  # (B, T, S, K)
         if length_scores is not None:
@@ -113,7 +105,7 @@ class SemiMarkov(Structure):
         steps, longest = self.scores.shape[1:3]
         last = torch.arange(steps).unsqueeze(1) + torch.arange(longest)  # (T, S) a segment's last token
         fits = (last < self.lengths.view(-1, 1, 1)).unsqueeze(3).to(self.scores.device)
-        # Replaced first: NaN times a zero mask is NaN.
+        # Replaced, not multiplied by a mask: NaN times 0 is NaN.
         return torch.where(fits, self.scores, -torch.inf), self.transitions, self.start, self.end
 
     def with_weights(self, weights: tuple[Tensor, ...]) -> SemiMarkov:
@@ -127,35 +119,33 @@ class SemiMarkov(Structure):
             # The sum is 0, but keeps the result differentiable.
             return semiring.lift(scores.sum((1, 2, 3))).to(weights[0].dtype)
         lengths, ending = self.lengths.to(scores.device).unsqueeze(1), set(self.lengths.tolist())
-        closed = semiring.lift(end.expand(rows, -1))  # (.., B, K) what follows a row's last segment
-        never = torch.full_like(closed, -torch.inf)
-        # From right to left. ahead[.., s, k]: all that may follow a segment with label k that begins at t and has
+        closed = semiring.lift(end.expand(rows, -1))  # (.., B, K) after a row's last segment
+        impossible = torch.full_like(closed, -torch.inf)
+        # From right to left. ahead[.., s, k] sums all continuations of a segment with label k that begins at t and has
         # s + 1 tokens; -inf beyond a row's length.
-        ahead = torch.stack([torch.where(lengths == steps, closed, never)] + [never] * (longest - 1), -2)
-        # unbind makes one gradient tensor, not one of this size for each step.
-        each = scores.unbind(1)
+        ahead = torch.stack([torch.where(lengths == steps, closed, impossible)] + [impossible] * (longest - 1), -2)
+        # The gradient of unbind is one tensor, that of indexing one of this size for each step.
+        step_scores = scores.unbind(1)
         for t in range(steps - 1, 0, -1):
-            begun = semiring.sum(each[t] + ahead, -2)  # (.., B, K) all that begins at t with label k
-            onward = semiring.sum(transitions + begun.unsqueeze(-2), -1)  # (.., B, K) all that follows label k before t
+            from_here = semiring.sum(step_scores[t] + ahead, -2)  # (.., B, K) sums all that begins at t with label k
+            after = semiring.sum(transitions + from_here.unsqueeze(-2), -1)  # (.., B, K) after label k
             if t in ending:
-                onward = torch.where(lengths == t, closed, onward)
-            ahead = torch.cat([onward.unsqueeze(-2), ahead[..., :-1, :]], -2)
-        total = semiring.sum(start + semiring.sum(each[0] + ahead, -2), -1)
+                after = torch.where(lengths == t, closed, after)
+            ahead = torch.cat([after.unsqueeze(-2), ahead[..., :-1, :]], -2)
+        total = semiring.sum(start + semiring.sum(step_scores[0] + ahead, -2), -1)
         return torch.where(lengths.squeeze(1) == 0, semiring.lift(scores.new_zeros(rows)), total).to(weights[0].dtype)
 
     def score(self, target: Tensor) -> Tensor:
-        """(B,) unnormalised log-score of each row's ``target`` (B, T).
-
-        Raises ValueError if ``target`` is not a segmentation of its row into segments of at most S tokens.
-        """
+        """(B,) unnormalised log-score of each row's ``target`` (B, T); raises ValueError if it is not a segmentation
+        into segments of at most S tokens."""
         return self._score(target).to(self.scores.dtype)
 
     def log_prob(self, target: Tensor) -> Tensor:
-        # A difference of two large numbers: subtract in float64.
+        # In float64: two large numbers nearly cancel.
         return (self._score(target) - self._log_z()).clamp(max=0).to(self.scores.dtype)
 
     def _score(self, target: Tensor) -> Tensor:
-        """(B,) `score` in float64."""
+        """`score` in float64."""
         rows, steps, longest, tags = self.scores.shape
         if target.shape != (rows, steps):
             raise ValueError(f"expected a target of shape {(rows, steps)}, found {tuple(target.shape)}")
@@ -163,14 +153,14 @@ class SemiMarkov(Structure):
         if steps == 0:
             return total
         target, lengths = target.to(self.scores.device), self.lengths.to(self.scores.device)
-        begins, heads = _heads(target, lengths, tags, longest)
+        begins, heads = _segment_starts(target, lengths, tags, longest)
         code = target.long().masked_fill(~begins, 0)  # (B, T)
-        label = (code % tags).gather(1, heads)  # (B, T) of the segment over each token
+        label = (code % tags).gather(1, heads)  # (B, T) of each token's segment
         row = torch.arange(rows, device=target.device)
-        each = self.scores.flatten(2).gather(2, code.unsqueeze(2)).squeeze(2).double()
-        total = total + torch.where(begins, each, 0.0).sum(1)
-        used = self.transitions.expand(rows, -1, -1)[row.unsqueeze(1), label[:, :-1], label[:, 1:]]  # (B, T-1)
-        total = total + torch.where(begins[:, 1:], used.double(), 0.0).sum(1)
+        segment_scores = self.scores.flatten(2).gather(2, code.unsqueeze(2)).squeeze(2).double()
+        total = total + torch.where(begins, segment_scores, 0.0).sum(1)
+        moves = self.transitions.expand(rows, -1, -1)[row.unsqueeze(1), label[:, :-1], label[:, 1:]]  # (B, T-1)
+        total = total + torch.where(begins[:, 1:], moves.double(), 0.0).sum(1)
         start, end = (part.expand(rows, -1).double() for part in (self.start, self.end))
         edges = start[row, label[:, 0]] + end[row, label[:, -1]]
         return total + torch.where(lengths > 0, edges, 0.0)
@@ -182,11 +172,11 @@ class SemiMarkov(Structure):
         return torch.where(begins, code, torch.where(inside, -1, 0))
 
     def tag_marginals(self) -> Tensor:
-        """(B, T, K) probability that token t lies in a segment with label k; zero beyond each row's length."""
-        shares = self.marginals()
-        steps, longest = shares.shape[1:3]
-        # (B, T, S, K) a segment begins at t and has more than s tokens. Sums keep the impossible at exactly 0.
-        covering = shares.flip(2).cumsum(2).flip(2)
+        """(B, T, K) probability that token t is in a segment with label k; zero in the padding."""
+        marginals = self.marginals()
+        steps, longest = marginals.shape[1:3]
+        # (B, T, S, K) a segment begins at t and has more than s tokens. Sums, not differences, keep 0 exact.
+        covering = marginals.flip(2).cumsum(2).flip(2)
         found = torch.zeros_like(covering[:, :, 0])
         for s in range(min(steps, longest)):
             found[:, s:] += covering[:, : steps - s, s]
@@ -194,16 +184,12 @@ class SemiMarkov(Structure):
 
 
 def segments_of(path: Tensor, lengths: Tensor, tags: int) -> list[list[Segment]]:
-    """The segments of each row of a `SemiMarkov` path (B, T) over ``tags`` labels; raises ValueError if invalid.
-
-    >>> [tuple(segment) for segment in segments_of(torch.tensor([[4, -1, 0, 0]]), torch.tensor([3]), tags=3)[0]]
-    [(0, 2, 1), (2, 3, 0)]
-    """
+    """Each row's segments from a `SemiMarkov` path (B, T) over ``tags`` labels; raises ValueError if it is invalid."""
     require_count(tags, "tags")
     if path.dim() != 2:
         raise ValueError(f"expected a path of shape (rows, steps), found {tuple(path.shape)}")
     path = path.cpu()
-    begins, _ = _heads(path, lengths_of(lengths, *path.shape), tags)
+    begins, _ = _segment_starts(path, lengths_of(lengths, *path.shape), tags)
     found: list[list[Segment]] = [[] for _ in path]
     for row, start in begins.nonzero().tolist():
         length, label = divmod(int(path[row, start]), tags)
@@ -215,9 +201,6 @@ def path_of(segments: Sequence[Sequence[tuple[int, int, int]]], steps: int, tags
     """(B, ``steps``) `SemiMarkov` path over ``tags`` labels from each row's segments (start, end, label) in order.
 
     Raises ValueError for gaps, overlaps, empty segments, ends beyond ``steps`` and unknown labels.
-
-    >>> path_of([[(0, 2, 1), (2, 3, 0)]], steps=4, tags=3).tolist()
-    [[4, -1, 0, 0]]
     """
     path = torch.zeros(len(segments), steps, dtype=torch.int64)
     for row, parts in enumerate(segments):
@@ -234,25 +217,23 @@ def path_of(segments: Sequence[Sequence[tuple[int, int, int]]], steps: int, tags
     return path
 
 
-def _heads(path: Tensor, lengths: Tensor, tags: int, longest: int | None = None) -> tuple[Tensor, Tensor]:
-    """(B, T) booleans where segments begin, and (B, T) each token's index of its segment's first token.
-
-    Raises ValueError if ``path`` (B, T) is not a segmentation of ``lengths`` into segments of at most ``longest``.
-    """
+def _segment_starts(path: Tensor, lengths: Tensor, tags: int, longest: int | None = None) -> tuple[Tensor, Tensor]:
+    """Booleans (B, T) where segments begin, and the index (B, T) of the first token of each token's segment; raises
+    ValueError if ``path`` (B, T) is not a segmentation."""
     if path.is_floating_point() or path.is_complex() or path.dtype == torch.bool:
         raise ValueError(f"expected a segmentation of integers, found {path.dtype}")
     path = path.long()
     token, real = torch.arange(path.shape[1], device=path.device).expand(path.shape), real_steps(path, lengths)
     begins = real & (path >= 0)
     heads = torch.where(begins, token, 0).cummax(1).values if path.numel() else token
-    # (B, T) the end of each token's segment
-    until = heads + path.gather(1, heads).clamp(min=-1) // tags + 1
-    before = torch.cat([torch.zeros_like(until[:, :1]), until[:, :-1]], 1)
-    right = torch.where(begins, before == token, (path == -1) & (token < until))
-    right &= (token < lengths.unsqueeze(1) - 1) | (until == lengths.unsqueeze(1))
+    # (B, T) the exclusive end of each token's segment
+    segment_end = heads + path.gather(1, heads).clamp(min=-1) // tags + 1
+    previous_end = torch.cat([torch.zeros_like(segment_end[:, :1]), segment_end[:, :-1]], 1)
+    valid = torch.where(begins, previous_end == token, (path == -1) & (token < segment_end))
+    valid &= (token < lengths.unsqueeze(1) - 1) | (segment_end == lengths.unsqueeze(1))
     if longest is not None:
-        right &= path < longest * tags
-    wrong = (real & ~right).any(1)
+        valid &= path < longest * tags
+    wrong = (real & ~valid).any(1)
     if wrong.any():
         row = int(wrong.nonzero()[0])
         at_most = "" if longest is None else f" of at most {longest}"

@@ -1,7 +1,7 @@
 """TriangularChain: a joint distribution over a label and a tag sequence.
 
-Jeong and Lee 2008, "Triangular-chain conditional random fields"; with a network's scores Xu and Sarikaya 2013,
-"Convolutional neural network based triangular CRF for joint intent detection and slot filling".
+Jeong and Lee 2008, "Triangular-chain conditional random fields"; Xu and Sarikaya 2013, "Convolutional neural network
+based triangular CRF for joint intent detection and slot filling".
 """
 
 from __future__ import annotations
@@ -16,25 +16,24 @@ from torch import Tensor
 from structseq.structures.base import Distribution, Ranked, draw, require_count
 from structseq.structures.chain import EdgePattern, LinearChain
 
-# Less probable labels do not change a probability in float32.
-NEVER = 1e-12
+# Labels with a lower probability do not change a float32 probability.
+NEGLIGIBLE = 1e-12
 
 
 class TriangularChain(Distribution):
-    """A distribution over a label z and tags y of each row; p(z, y) is proportional to exp(score(z, y)).
+    """The distribution over a label z and tags y of each row, with p(z, y) proportional to exp(score(z, y)).
 
     score(z, y) = labels[z] + the score of y in the chain of z
 
-    Every label has its own chain, so that label and tags depend on each other. All methods are exact: sums over y are
-    those of the chains, and the sum over z is enumerated. An answer is (B, 1 + T): the label's number, then the tags',
-    0 beyond each row's length. Raises ValueError if numbers of rows, lengths or a target do not fit.
+    All methods are exact. An answer is (B, 1 + T): the label's number, then the tags, 0 in the padding. Raises
+    ValueError if numbers of rows, lengths or a target do not fit.
 
     Parameters
     ----------
     labels: (B, N)
         Scores of the labels in nats. ``-inf`` forbids. Half precision is computed in float32.
     tags:
-        Chains of B N rows: row b N + z is row b's tags under label z; lengths must not depend on z.
+        Chains of B N rows: row b N + z has row b's tags under label z; its length must not depend on z.
 
     Examples
     --------
@@ -66,27 +65,26 @@ class TriangularChain(Distribution):
         self.lengths = lengths[:, 0]  # without the label
 
     def with_tags(self, tags: LinearChain) -> TriangularChain:
-        """The same labels with other chains."""
         return TriangularChain(self.labels, tags)
 
     @property
     def label_scores(self) -> Tensor:
-        """(B, N) log of the total of all answers with each label: `labels` plus the chains' log Z."""
+        """(B, N) scores of the labels, summed over tags: `labels` plus the chains' log Z."""
         return self.labels + self.tags.log_partition().view(self.labels.shape)
 
     def log_partition(self) -> Tensor:
-        """(B,) log of the sum over all answers of exp(score), in nats; -inf if no answer is possible."""
+        """(B,) log of the partition function, in nats; -inf if no answer is possible."""
         return self.label_scores.logsumexp(1)
 
     def log_prob(self, target: Tensor) -> Tensor:
-        """(B,) log-probability of answers (B, 1 + T), as log p(z) + log p(y | z), which avoids cancellation."""
         self._require_shape(target)
+        # log p(z) + log p(y | z) avoids cancellation.
         label = target[:, :1].to(self.labels.device)
         shares = _log_softmax(self.label_scores).gather(1, label).squeeze(1)
-        return shares + self._under(label.squeeze(1)).log_prob(target[:, 1:])
+        return shares + self._chain_of(label.squeeze(1)).log_prob(target[:, 1:])
 
     def label_marginals(self) -> Tensor:
-        """(B, N) marginal probability of each label; 0 if no answer is possible."""
+        """(B, N) probability of each label; 0 if no answer is possible."""
         return self._label_shares
 
     @cached_property
@@ -94,11 +92,11 @@ class TriangularChain(Distribution):
         return _log_softmax(self.label_scores.detach()).exp()
 
     def marginals(self) -> Tensor:
-        """(B, T, K) marginal probability that a position has a tag; zero beyond each row's length."""
-        return torch.einsum("bn,bntk->btk", self.label_marginals(), self._apart(self.tags.marginals()))
+        """(B, T, K) probability that a position has a tag; zero in the padding."""
+        return torch.einsum("bn,bntk->btk", self.label_marginals(), self._by_label(self.tags.marginals()))
 
     def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
-        """(S,) float64, as `LinearChain.span_probabilities`, summed over labels."""
+        """`LinearChain.span_probabilities`, summed over labels."""
         if not len(spans):
             return torch.zeros(0, dtype=torch.float64)
         place, (rows, count) = np.asarray(spans, np.int64), self.labels.shape
@@ -106,14 +104,14 @@ class TriangularChain(Distribution):
         if outside.any():
             raise IndexError(f"expected spans of rows from 0 to {rows - 1}, found one of row {place[outside][0, 0]}")
         shares = self.label_marginals().double().cpu().numpy()[place[:, 0]]  # (S, N)
-        span, label = np.nonzero(shares > NEVER)
+        span, label = np.nonzero(shares > NEGLIGIBLE)
         under = place[span]
         under[:, 0] = under[:, 0] * count + label
         found = self.tags.span_probabilities(under, patterns).numpy() * shares[span, label]
         return torch.from_numpy(np.bincount(span, found, len(place)).clip(0.0, 1.0))
 
     def entropy(self) -> Tensor:
-        """(B,) in nats: entropy of the label plus the expected entropy of the tags given the label."""
+        """(B,) entropy in nats."""
         shares = _log_softmax(self.label_scores)
         own = torch.where(torch.isneginf(shares), 0.0, shares)
         return (shares.exp() * (self.tags.entropy().view(self.labels.shape) - own)).sum(1)
@@ -122,41 +120,41 @@ class TriangularChain(Distribution):
         """(B,) unnormalised log-score of answers (B, 1 + T)."""
         self._require_shape(target)
         label = target[:, :1].to(self.labels.device)
-        return self.labels.gather(1, label).squeeze(1) + self._under(label.squeeze(1)).score(target[:, 1:])
+        return self.labels.gather(1, label).squeeze(1) + self._chain_of(label.squeeze(1)).score(target[:, 1:])
 
     def best(self) -> Ranked:
         """The most probable answer; ties go to the lowest label."""
         found = self.tags.best()
         score, label = (self.labels.detach() + found.score.view(self.labels.shape)).max(1)
-        path = self._apart(found.path)[torch.arange(len(label), device=label.device), label]
+        path = self._by_label(found.path)[torch.arange(len(label), device=label.device), label]
         return Ranked(torch.cat([label.unsqueeze(1), path], 1), score)
 
     def ranked(self, k: int) -> Ranked:
         """The ``k`` best answers, best first: path (B, k, 1 + T) and score (B, k), 0 and -inf if there are fewer."""
         require_count(k, "k")
         found = self.tags.ranked(k)
-        score = (self.labels.detach().unsqueeze(2) + self._apart(found.score)).flatten(1)  # (B, N k)
+        score = (self.labels.detach().unsqueeze(2) + self._by_label(found.score)).flatten(1)  # (B, N k)
         order = score.argsort(dim=1, descending=True, stable=True)[:, :k]
         score = score.gather(1, order)
-        path = self._apart(found.path).flatten(1, 2)  # (B, N k, T)
+        path = self._by_label(found.path).flatten(1, 2)  # (B, N k, T)
         path = path.gather(1, order.unsqueeze(2).expand(-1, -1, path.shape[2]))
         path = torch.cat([(order // k).unsqueeze(2), path], 2)
         return Ranked(path.masked_fill(torch.isneginf(score).unsqueeze(2), 0), score)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """(n, B, 1 + T) independently drawn answers; reproducible by ``generator``."""
+        """(n, B, 1 + T) independent samples."""
         require_count(n, "n")
         label = draw(self.label_scores.detach().expand(n, -1, -1), generator)  # (n, B)
         chosen = (torch.arange(len(self.labels), device=label.device) * self.labels.shape[1] + label).flatten()
         path = self.tags.select(chosen).sample(1, generator)[0]
         return torch.cat([label.unsqueeze(2), path.view(*label.shape, path.shape[1])], 2)
 
-    def _under(self, label: Tensor) -> LinearChain:
+    def _chain_of(self, label: Tensor) -> LinearChain:
         """Each row's chain under its ``label`` (B,)."""
         rows = torch.arange(len(self.labels), device=label.device)
         return self.tags.select(rows * self.labels.shape[1] + label)
 
-    def _apart(self, values: Tensor) -> Tensor:
+    def _by_label(self, values: Tensor) -> Tensor:
         """(B, N, ...) from (B N, ...)."""
         return values.view(*self.labels.shape, *values.shape[1:])
 
@@ -173,5 +171,5 @@ class TriangularChain(Distribution):
 
 def _log_softmax(scores: Tensor) -> Tensor:
     """(B, N) log-softmax; -inf, not NaN, in a row of -inf."""
-    never = torch.isneginf(scores).all(1, keepdim=True)
-    return torch.where(never, -torch.inf, torch.where(never, 0.0, scores).log_softmax(1))
+    impossible = torch.isneginf(scores).all(1, keepdim=True)
+    return torch.where(impossible, -torch.inf, torch.where(impossible, 0.0, scores).log_softmax(1))
