@@ -172,8 +172,8 @@ MUTANTS = (
     Mutant(
         "no fall back from float64 to logarithms",
         "forward_backward.py",
-        "    dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)\n    nothing",
-        "    dead = _NONE\n    nothing",
+        "    dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)\n    empty",
+        "    dead = _NONE\n    empty",
         among="nats",
     ),
     Mutant(

@@ -1,8 +1,8 @@
 """Forward-backward on a chain, its closed-form gradient, and the fallback to higher precision.
 
-The scaled recursion runs in the scores' own type (`kernels` on the CPU, `vectorised` elsewhere). Rows in which a
-reachable tag comes near the end of float32's range run again in float64, and if that fails, in logarithms. The gradient
-of log Z is the expected number of times each weight is used; computed directly it takes B T K memory, traced B T K^2.
+The scaled recursion runs in the scores' type (`kernels` on the CPU, `vectorised` elsewhere). Rows that come near the
+end of float32's range run again in float64, and if that fails, in the log domain. The gradient of log Z, expected
+weight counts, takes B T K memory if computed directly, B T K^2 by autograd.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from structseq import compiling
 from structseq.structures import vectorised
 from structseq.structures.base import LogSum, Semiring, real_steps
 
-# The smallest forward share of a tag and the largest backward variable that leave room for full precision.
+# The smallest forward and the largest backward variable that leave room for full precision.
 ROOM = {torch.float32: (1e-30, 1e36), torch.float64: (1e-290, 1e300)}
 _LIMITS = {kind: torch.tensor(limits, dtype=kind).numpy() for kind, limits in ROOM.items()}
 LANES = 16
@@ -54,33 +54,31 @@ class Chain(Protocol):
 
 
 class Scaled(NamedTuple):
-    """Variables of the scaled recursion: arrays from the kernels, else tensors; 0 in rows that are not alive. W is K,
-    or K padded with zeros."""
+    """Variables of the scaled recursion: arrays from `kernels`, tensors from `vectorised`, where W is K."""
 
     weights: Any  # (B, T, W) exp(score - step maximum)
     factors: Any  # (R, S, W, W) exp(transition - maximum)
-    start_factors: Any  # (Q, W) the same of the start scores
+    start_factors: Any  # (Q, W) exp(start score - maximum)
     end_factors: Any  # (Q, W)
     alphas: Any  # (B, T, W)
-    arrivals: Any  # (B, T, W) out of each step
+    arrivals: Any  # (B, T, W) see `kernels.backward_scaled`
     scales: Any  # (B, T+1)
     alive: Any  # (B,) bool
 
 
 class Posteriors(NamedTuple):
-    """The result of one forward-backward."""
+    """The result of forward-backward."""
 
     marginals: Any  # (B, T, K)
     log_z: Any  # (B,) float64
     scaled: Scaled
     dead: Tensor  # (D,) rows outside the range of the scaled recursion
-    dead_transitions: Any  # (D, S, K, K) their expected transitions; S is 1 or T-1, as in the chain's own table
+    dead_transitions: Any  # (D, S, K, K) their expected transitions; S is 1 or T-1, as in the chain's table
     lengths: Tensor  # (B,)
 
     def expected_transitions(self, upstream: Tensor, shape: torch.Size) -> Tensor:
-        """Expected number of each transition, rows weighted by ``upstream`` (B,), summed to the chain's table of
-        ``shape`` (R, S, K, K)."""
-        if torch.is_autocast_enabled(upstream.device.type):  # matrix products must keep full precision
+        """Expected transition counts, weighted by ``upstream`` (B,) and summed to ``shape`` (R, S, K, K)."""
+        if torch.is_autocast_enabled(upstream.device.type):  # autocast would lower the precision of products
             with torch.autocast(upstream.device.type, enabled=False):
                 return self.expected_transitions(upstream, shape)
         scaled, tags = self.scaled, shape[-1]
@@ -92,14 +90,14 @@ class Posteriors(NamedTuple):
             kernels.expected_transitions(upstream.contiguous().numpy(), *parts, out[0, 0])
             found = torch.from_numpy(out)
         else:
-            found = self._many(upstream, shape)
+            found = self._by_matrix_products(upstream, shape)
         if len(self.dead):
             lost = self.dead_transitions * upstream[self.dead][:, None, None, None]
             rows = self.dead if shape[0] > 1 else torch.zeros_like(self.dead)
             found = found.index_add(0, rows, lost)
         return found
 
-    def _many(self, upstream: Tensor, shape: torch.Size) -> Tensor:
+    def _by_matrix_products(self, upstream: Tensor, shape: torch.Size) -> Tensor:
         """`expected_transitions` by matrix products, without dead rows."""
         scaled, tags = self.scaled, shape[-1]
         alphas, factors = torch.as_tensor(scaled.alphas), torch.as_tensor(scaled.factors)
@@ -116,9 +114,9 @@ class Posteriors(NamedTuple):
 
 
 def posteriors(chain: Chain) -> Posteriors:
-    """Forward-backward over the rows of ``chain``, without gradients."""
+    """Forward-backward on ``chain``, without gradients."""
     if serves(chain.scores):
-        scaled, marginals, log_z = _compiled(chain)
+        scaled, marginals, log_z = _by_kernels(chain)
         if scaled.alive.all():
             return Posteriors(marginals, log_z, scaled, _NONE, log_z, chain.lengths)
     with torch.no_grad(), torch.autocast(chain.scores.device.type, enabled=False):
@@ -127,27 +125,27 @@ def posteriors(chain: Chain) -> Posteriors:
         dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)
         transitions = log_z
         if len(dead):
-            found, log_z[dead], transitions = _wider(chain.float64_rows(dead), chain.scores.dtype == torch.float32)
+            found, log_z[dead], transitions = _in_float64(chain.float64_rows(dead), chain.scores.dtype == torch.float32)
             marginals[dead], transitions = found.to(marginals.dtype), transitions.to(marginals.dtype)
     return Posteriors(marginals, log_z, scaled, dead, transitions, chain.lengths)
 
 
-def _wider(chain: Chain, again: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Marginals, log Z and expected transitions (B, S, K, K) of a float64 chain that has a table for each row: scaled
-    if ``again``, then in logarithms."""
-    if not again:
-        return _in_logarithms(chain)
-    scaled, marginals, log_z = _compiled(chain) if serves(chain.scores) else _by_torch(chain)
+def _in_float64(chain: Chain, scaled_first: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Marginals, log Z and expected transitions (B, S, K, K) of a float64 chain with a table for each row. Tries the
+    scaled recursion first if ``scaled_first``."""
+    if not scaled_first:
+        return _in_log_domain(chain)
+    scaled, marginals, log_z = _by_kernels(chain) if serves(chain.scores) else _by_torch(chain)
     dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)
-    nothing = log_z.new_zeros(0)
-    found = Posteriors(marginals, log_z, scaled, dead[:0], nothing, chain.lengths)
+    empty = log_z.new_zeros(0)
+    found = Posteriors(marginals, log_z, scaled, dead[:0], empty, chain.lengths)
     transitions = found.expected_transitions(torch.ones_like(log_z), chain.transitions.shape)
     if len(dead):
-        marginals[dead], log_z[dead], transitions[dead] = _in_logarithms(chain.float64_rows(dead))
+        marginals[dead], log_z[dead], transitions[dead] = _in_log_domain(chain.float64_rows(dead))
     return marginals, log_z, transitions
 
 
-def _in_logarithms(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
+def _in_log_domain(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
     if not serves(chain.scores):
         with torch.enable_grad():
             parts = tuple(part.detach().clone().requires_grad_() for part in chain.weights)
@@ -165,14 +163,14 @@ def _in_logarithms(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
     return marginals, log_z, transitions
 
 
-def _compiled(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
+def _by_kernels(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
     """Variables, marginals (B, T, K) and log Z (B,) by the kernels."""
     from structseq.structures import kernels
 
     scores, transitions, start, end = arrays = chain.arrays()
     (rows, steps, tags), number, lengths = scores.shape, scores.dtype, chain.lengths.numpy()
     width = -(-tags // LANES) * LANES
-    # In one piece, for one call of exp; `kernels.split` takes it apart.
+    # One array for one call of exp; `kernels.split` returns its parts.
     size = width * (rows * steps + transitions.shape[0] * transitions.shape[1] * width + len(start) + len(end))
     exponents, (alphas, arrivals) = np.empty(size, number), np.empty((2, rows, steps, width), number)
     scales, marginals = np.empty((rows, steps + 1), number), np.empty(scores.shape, number)
@@ -187,12 +185,12 @@ def _compiled(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
     return scaled, torch.from_numpy(marginals), torch.from_numpy(log_z)
 
 
-def _learned(chain: Chain, target: Tensor) -> tuple[Tensor, list[Tensor]] | None:
-    """(B,) log p of paths and its gradients for an upstream gradient of 1; None if a row needs higher precision."""
+def _log_prob_and_gradients(chain: Chain, target: Tensor) -> tuple[Tensor, list[Tensor]] | None:
+    """(B,) log p of paths, and its gradients for an upstream gradient of 1; None if a row needs higher precision."""
     from structseq.structures import kernels
 
     total = path_scores(chain, target).numpy()
-    scaled, marginals, log_z = _compiled(chain)
+    scaled, marginals, log_z = _by_kernels(chain)
     if not scaled.alive.all():
         return None
     scores, transitions, _, _ = chain.arrays()
@@ -208,30 +206,30 @@ def _learned(chain: Chain, target: Tensor) -> tuple[Tensor, list[Tensor]] | None
         known = Posteriors(marginals, log_z, scaled, _NONE, log_z, chain.lengths)
         counts = known.expected_transitions(torch.ones(len(target), dtype=chain.scores.dtype), seen[1].shape)
         gradients[1] -= counts.view(gradients[1].shape)
-    # NumPy, because torch takes ten times as long for so little.
+    # NumPy has less overhead than torch for small arrays.
     return torch.from_numpy(np.minimum(total - log_z.numpy(), 0).astype(scores.dtype)), gradients
 
 
 def _by_torch(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
     parts = [part.detach() for part in chain.weights]
     scores, transitions, start, _ = parts
-    (weights, top), (factors, between), (opening, opened), (closing, closed) = (
+    (weights, scores_top), (factors, transitions_top), (start_factors, start_top), (end_factors, end_top) = (
         _exponential(part, dims) for part, dims in zip(parts, (1, 2, 1, 1), strict=True)
     )
     lengths, real = chain.lengths.to(scores.device), real_steps(scores, chain.lengths)
     least, most = ROOM[scores.dtype]
     reached = vectorised.reach(scores, transitions, start)
     alphas, scales, log_z, alive = vectorised.forward_scaled(
-        weights, factors, opening, closing, reached, lengths, least
+        weights, factors, start_factors, end_factors, reached, lengths, least
     )
     marginals, arrivals, alive = vectorised.backward_scaled(
-        weights, factors, closing, lengths, most, alphas, scales, alive
+        weights, factors, end_factors, lengths, most, alphas, scales, alive
     )
-    used = between.double().expand(-1, max(scores.shape[1] - 1, 0)) * real[:, 1:]
-    shift = torch.where(real, top.double(), 0.0).sum(1) + used.sum(1)
-    shift = shift + torch.where(lengths > 0, opened.double() + closed.double(), 0.0)
-    kept = alive[:, None, None]
-    scaled = Scaled(weights, factors, opening, closing, torch.where(kept, alphas, 0.0), arrivals, scales, alive)
+    transitions_shift = transitions_top.double().expand(-1, max(scores.shape[1] - 1, 0)) * real[:, 1:]
+    shift = torch.where(real, scores_top.double(), 0.0).sum(1) + transitions_shift.sum(1)
+    shift = shift + torch.where(lengths > 0, start_top.double() + end_top.double(), 0.0)
+    alphas = torch.where(alive[:, None, None], alphas, 0.0)
+    scaled = Scaled(weights, factors, start_factors, end_factors, alphas, arrivals, scales, alive)
     return scaled, marginals, log_z + shift
 
 
@@ -243,9 +241,9 @@ def _exponential(values: Tensor, dims: int) -> tuple[Tensor, Tensor]:
 
 
 class LogPartition(torch.autograd.Function):
-    """log Z with its closed-form gradient: the expected number of times each weight is used.
+    """log Z with its closed-form gradient, the expected weight counts.
 
-    Here and below ``parts`` are scores, transitions, start and end in the caller's shapes.
+    ``parts`` are scores, transitions, start and end in the caller's shapes.
     """
 
     @staticmethod
@@ -263,10 +261,9 @@ class LogPartition(torch.autograd.Function):
 
 
 class LogProb(torch.autograd.Function):
-    """log p of a path with its closed-form gradient: weights used by the path minus expected use.
+    """log p of a path with its closed-form gradient: used minus expected weight counts.
 
-    If a gradient is needed, the forward pass computes it for an upstream gradient of 1; a sum or mean over rows only
-    scales it.
+    The forward pass computes the gradient for an upstream gradient of 1; a sum or mean over rows only scales it.
     """
 
     @staticmethod
@@ -274,7 +271,7 @@ class LogProb(torch.autograd.Function):
         ctx.chain, ctx.gradients = chain, None
         ctx.save_for_backward(target, *parts)
         if any(ctx.needs_input_grad):
-            known = _learned(chain, target)
+            known = _log_prob_and_gradients(chain, target)
             if known is not None:
                 found, ctx.gradients = known
                 return found
@@ -290,7 +287,7 @@ class LogProb(torch.autograd.Function):
             again = chain.with_weights(tuple(parts))
             total = again.path_score(target) - again.recursion(LogSum(), again.weights)
             return (None, None, *_gradients(total, parts, upstream))
-        # Returned once: autograd may write into them.
+        # Return them only once: autograd may write into them.
         ready, ctx.gradients = ctx.gradients, None
         if ready is not None and len(upstream):
             weights = upstream.numpy()
@@ -322,7 +319,7 @@ class PathScore(torch.autograd.Function):
 
 
 def path_scores(chain: Chain, target: Tensor) -> Tensor:
-    """(B,) float64 scores of paths ``target`` (B, T) int64 by the kernel; raises IndexError for a tag out of range."""
+    """(B,) float64 scores of paths ``target`` (B, T) int64; raises IndexError for a tag out of range."""
     from structseq.structures import kernels
 
     total = np.empty(len(target))
@@ -336,7 +333,7 @@ def path_scores(chain: Chain, target: Tensor) -> Tensor:
 
 
 def path_scores_back(upstream: Tensor, target: Tensor, lengths: Tensor, gradients: Sequence[Tensor]) -> None:
-    """Adds ``upstream`` (B,) to ``gradients`` where the paths use a weight."""
+    """Add ``upstream`` (B,) to ``gradients`` for each weight that the paths use."""
     from structseq.structures import kernels
 
     scores, transitions, start, end = (part.numpy() for part in gradients)
@@ -345,7 +342,7 @@ def path_scores_back(upstream: Tensor, target: Tensor, lengths: Tensor, gradient
 
 
 def expected_counts(found: Posteriors, upstream: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
-    """Expected number of times each weight is used, rows weighted by ``upstream`` (B,), shaped as ``parts``."""
+    """Expected weight counts, weighted by ``upstream`` (B,), shaped as ``parts``."""
     marginals, lengths = found.marginals, found.lengths
     _, transitions, start, end = parts
     used = found.expected_transitions(upstream, table_of(transitions).shape).contiguous().view(transitions.shape)
@@ -368,18 +365,18 @@ def expected_counts(found: Posteriors, upstream: Tensor, parts: Sequence[Tensor]
 
 
 def _gradients(total: Tensor, parts: Sequence[Tensor], upstream: Tensor) -> tuple[Tensor | None, ...]:
-    """Differentiable gradients of ``total`` (B,) by torch operations."""
+    """Differentiable gradients of ``total`` (B,)."""
     wanted = [part for part in parts if part.requires_grad]
     found = iter(torch.autograd.grad(total, wanted, upstream, create_graph=True, materialize_grads=True))
     return tuple(next(found) if part.requires_grad else None for part in parts)
 
 
 def table_of(transitions: Any) -> Any:
-    """(1|B, 1|T-1, K, K) from transitions (K, K), (B, K, K) or (B, T-1, K, K); tensors or arrays."""
+    """(1|B, 1|T-1, K, K) from transitions (K, K), (B, K, K) or (B, T-1, K, K)."""
     shape = tuple(transitions.shape)
     return transitions.reshape((1,) * (4 - len(shape)) + shape if len(shape) != 3 else (shape[0], 1, *shape[1:]))
 
 
 def edge_of(values: Any) -> Any:
-    """(1|B, K) from start or end scores (K,) or (B, K); tensors or arrays."""
+    """(1|B, K) from start or end scores (K,) or (B, K)."""
     return values if len(values.shape) == 2 else values.reshape(1, -1)

@@ -1,13 +1,11 @@
-"""Compiled CPU kernels of the chain (Numba): scaled forward-backward, Viterbi, k best, spans.
+"""Kernels of the chain, compiled by Numba: scaled forward-backward (Rabiner 1989, section V.A), Viterbi, k best, spans.
 
-Forward-backward runs in the exp domain with one division a step (Rabiner 1989, section V.A): about K^2 multiply-adds
-and K exponentials a step, instead of K^2 exponentials. All rows take a step together, so that some lines of the factors
-stay in the cache while every row uses them. If a row's numbers come near the limits of their type, the kernel reports
-it, and the caller repeats that row in float64, finally with `log_domain`. Kernels are serial, release the GIL, work
-after a fork and give the same bits in every run. Importing this module imports Numba, so it is imported at first use.
+Scaling needs K exponentials a step, the log domain K^2. All rows take a step together, so that a block of the factors
+stays in the cache. Rows whose numbers come near the limits of their type become not alive; the caller repeats them in
+float64 or with `log_domain`. Kernels are serial, deterministic and fork-safe, and release the GIL.
 
-**W** is K rounded up to whole vector registers, padded with factor 0. Transitions have shape (R, S, K, K) [from, to]: R
-is 1 or B, S is 1 or T-1. Start and end scores have shape (Q, K): Q is 1 or B.
+**W** is K rounded up to whole vector registers, padded with factor 0. Transitions have shape (R, S, K, K) [from, to],
+where R is 1 or B and S is 1 or T-1. Start and end scores have shape (Q, K), where Q is 1 or B.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}
 @njit(cache=True, nogil=True, error_model="numpy")
 def shifted(scores, transitions, start, end, lengths, exponents, shift):  # type: ignore[no-untyped-def]
     """Writes scores (B,T,K), transitions, start and end, less their maxima, to exponents (see `split`), with -inf as
-    padding, and the sum of the maxima to shift (B,) float64. Returns how many real scores are -inf."""
+    padding, and the sum of the maxima to shift (B,) float64. Returns how many unpadded scores are -inf."""
     rows, steps, tags = scores.shape
     weights, factors, start_factors, end_factors = split(exponents, rows, steps, tags, transitions, start, end)
     width = weights.shape[2]
@@ -41,36 +39,37 @@ def shifted(scores, transitions, start, end, lengths, exponents, shift):  # type
             for i in range(tags):
                 for k in range(tags):
                     factors[r, s, i, k] = transitions[r, s, i, k] - transition_tops[r, s]
-    opened = _shift_edges(start, start_factors)
-    closed = _shift_edges(end, end_factors)
+    start_tops = _shift_edges(start, start_factors)
+    end_tops = _shift_edges(end, end_factors)
     forbidden = 0
     for b in range(rows):
         length = lengths[b]
-        lost = 0.0
+        row_shift = 0.0
         if length > 0:
-            lost += np.float64(opened[b if len(opened) > 1 else 0]) + np.float64(closed[b if len(closed) > 1 else 0])
+            start_top, end_top = start_tops[b if len(start_tops) > 1 else 0], end_tops[b if len(end_tops) > 1 else 0]
+            row_shift += np.float64(start_top) + np.float64(end_top)
         for t in range(length):
             top = _highest(scores[b, t])
             if not np.isfinite(top):
                 top = zero
-            lost += top
+            row_shift += top
             if t > 0:
                 r, s = b if transitions.shape[0] > 1 else 0, t - 1 if transitions.shape[1] > 1 else 0
-                lost += transition_tops[r, s]
+                row_shift += transition_tops[r, s]
             for k in range(tags):
                 weights[b, t, k] = scores[b, t, k] - top
             for k in range(tags):
                 forbidden += weights[b, t, k] == -np.inf
             for k in range(tags, width):
                 weights[b, t, k] = -np.inf
-        shift[b] = lost
+        shift[b] = row_shift
         weights[b, length:] = -np.inf
     return forbidden
 
 
 @njit(cache=True, nogil=True)
 def split(exponents, rows, steps, tags, transitions, start, end):  # type: ignore[no-untyped-def]
-    """Views of one piece of memory: weights (B,T,W), factors (R,S,W,W), start_factors and end_factors (Q,W)."""
+    """Views of one array: weights (B,T,W), factors (R,S,W,W), start_factors and end_factors (Q,W)."""
     width = -(-tags // 16) * 16
     a = rows * steps * width
     b = a + transitions.shape[0] * transitions.shape[1] * width * width
@@ -86,7 +85,7 @@ def solved(  # type: ignore[no-untyped-def]
     scores, transitions, start, end, lengths, forbidden, exponents, least, most, alphas, arrivals, scales, marginals,
     log_z, alive,
 ):  # fmt: skip
-    """`forward_scaled` and `backward_scaled` on the exponentials of what `shifted` wrote; log_z holds the shift."""
+    """`forward_scaled` and `backward_scaled` from exp of the result of `shifted`; log_z must contain the shift."""
     rows, steps, tags = scores.shape
     weights, factors, start_factors, end_factors = split(exponents, rows, steps, tags, transitions, start, end)
     width = weights.shape[2]
@@ -94,25 +93,25 @@ def solved(  # type: ignore[no-untyped-def]
         reached = np.empty((rows, steps, tags), np.bool_)
         reach(scores, transitions, start, lengths, reached)
     else:
-        found = np.empty((min(steps, 2 * tags + 2), tags), np.bool_)
-        known = reach_all(transitions[0, 0], start[0], found)
-        reached = found[:known].copy().reshape((1, known, tags))
+        shared = np.empty((min(steps, 2 * tags + 2), tags), np.bool_)
+        count = reach_all(transitions[0, 0], start[0], shared)
+        reached = shared[:count].copy().reshape((1, count, tags))
     forward_scaled(
         weights, factors, start_factors, end_factors, tags, reached, lengths, least, alphas, scales, log_z, alive
     )
-    turned = np.empty_like(factors)
+    transposed = np.empty_like(factors)
     for r in range(factors.shape[0]):
         for s in range(factors.shape[1]):
             for i in range(width):
                 for k in range(width):
-                    turned[r, s, i, k] = factors[r, s, k, i]
+                    transposed[r, s, i, k] = factors[r, s, k, i]
     betas = np.empty((rows, width), weights.dtype)
-    backward_scaled(weights, turned, end_factors, lengths, most, alphas, scales, alive, betas, marginals, arrivals)
+    backward_scaled(weights, transposed, end_factors, lengths, most, alphas, scales, alive, betas, marginals, arrivals)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _shift_edges(values, out):  # type: ignore[no-untyped-def]
-    """out (Q,W) = values (Q,K) less each row's maximum; returns the maxima (Q,)."""
+    """Writes values (Q,K) less each row's maximum to out (Q,W); returns the maxima (Q,)."""
     tops = np.empty(len(values), values.dtype)
     for q in range(len(values)):
         top = _highest(values[q])
@@ -142,7 +141,7 @@ def _highest(values):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def reach(scores, transitions, start, lengths, reached):  # type: ignore[no-untyped-def]
-    """Writes reached (B,T,K) bool: the tags that a possible path leads to."""
+    """Writes reached (B,T,K) bool: tags that a possible path reaches."""
     rows, _, tags = scores.shape
     for b in range(rows):
         reached[b] = False
@@ -164,10 +163,9 @@ def reach(scores, transitions, start, lengths, reached):  # type: ignore[no-unty
 
 @njit(cache=True, nogil=True)
 def reach_all(transitions, start, reached):  # type: ignore[no-untyped-def]
-    """Writes reached (N,K): the tags that a possible path leads to at steps 0, 1, .. if no score forbids any.
+    """Writes reached (N,K) bool: tags that a possible path reaches at steps 0, 1, .. if no score is -inf.
 
-    Returns how many steps were written; the last is valid for all later ones. If the reached tags alternate for ever,
-    it is their union.
+    Returns the number of steps written. The last holds for all later steps (their union if they alternate).
     """
     most, tags = reached.shape
     for k in range(tags):
@@ -191,16 +189,16 @@ def reach_all(transitions, start, reached):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
-def _onward(mass, factors, out):  # type: ignore[no-untyped-def]
-    """out = mass @ factors, (W,) and (W,W); each pass over ``out`` takes eight lines of ``factors``."""
+def _vector_matrix(mass, factors, out):  # type: ignore[no-untyped-def]
+    """out (W,) = mass (W,) @ factors (W,W)."""
     for k in range(out.shape[0]):
         out[k] = 0
     for i in range(0, factors.shape[0], 8):
-        _eight(mass, factors, i, out)
+        _add_eight(mass, factors, i, out)
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
-def _eight(mass, factors, i, out):  # type: ignore[no-untyped-def]
+def _add_eight(mass, factors, i, out):  # type: ignore[no-untyped-def]
     m0, m1, m2, m3 = mass[i], mass[i + 1], mass[i + 2], mass[i + 3]
     m4, m5, m6, m7 = mass[i + 4], mass[i + 5], mass[i + 6], mass[i + 7]
     f0, f1, f2, f3 = factors[i], factors[i + 1], factors[i + 2], factors[i + 3]
@@ -216,10 +214,9 @@ def forward_scaled(  # type: ignore[no-untyped-def]
 ):
     """Scaled forward variables in float32 or float64.
 
-    weights (B,T,W), factors (R,S,W,W), start_factors and end_factors (Q,W): exponentials of what `shifted` wrote;
-    reached (1|B,N,K) from `reach` or `reach_all`. Writes alphas (B,T,W), which sum to 1 at each step and are 0 in the
-    padding, scales (B,T+1) and alive (B,), and adds to log_z (B,) float64. A row is not alive if a reachable tag has
-    less than ``least`` of the mass: it could be rounded to zero although it matters later.
+    Takes the views of `split` after exp, and reached (1|B,N,K) from `reach` or `reach_all`. Writes alphas (B,T,W), with
+    sum 1 at each step and 0 in the padding, scales (B,T+1) and alive (B,), and adds to log_z (B,) float64. A row is not
+    alive if a reachable tag has less than ``least`` of the mass, because it could be rounded to zero.
     """
     rows, _, width = weights.shape
     products = np.ones(rows)
@@ -234,11 +231,11 @@ def forward_scaled(  # type: ignore[no-untyped-def]
                 for k in range(width):
                     alphas[b, 0, k] = start_factors[b if start_factors.shape[0] > 1 else 0, k]
         elif factors.shape[0] == 1:
-            _all_onward(alphas, t - 1, factors[0, t - 1 if factors.shape[1] > 1 else 0], t, lengths, alive)
+            _rows_matrix(alphas, t - 1, factors[0, t - 1 if factors.shape[1] > 1 else 0], t, lengths, alive)
         else:
             for b in range(rows):
                 if alive[b] and t < lengths[b]:
-                    _onward(alphas[b, t - 1], factors[b, t - 1 if factors.shape[1] > 1 else 0], alphas[b, t])
+                    _vector_matrix(alphas[b, t - 1], factors[b, t - 1 if factors.shape[1] > 1 else 0], alphas[b, t])
         for b in range(rows):
             if not alive[b] or t >= lengths[b]:
                 continue
@@ -248,19 +245,19 @@ def forward_scaled(  # type: ignore[no-untyped-def]
                 here[k] *= weights[b, t, k]
                 total += here[k]
             inverse = 1 / total
-            little = tags - width
+            too_small = tags - width
             for k in range(width):
                 here[k] *= inverse
-                little += not here[k] >= least  # always true of the width - tags elements of padding
-            if little != 0:
-                known = reached[b if reached.shape[0] > 1 else 0, min(t, reached.shape[1] - 1)]
+                too_small += not here[k] >= least  # always true of the width - tags padding elements
+            if too_small != 0:
+                reachable = reached[b if reached.shape[0] > 1 else 0, min(t, reached.shape[1] - 1)]
                 for k in range(tags):
-                    if known[k] and not here[k] >= least:
+                    if reachable[k] and not here[k] >= least:
                         alive[b] = False
             if not total > 0:
                 alive[b] = False
             scales[b, t] = total
-            # One logarithm for many steps, while their product fits float64.
+            # One logarithm for many steps, if their product fits float64.
             if 1e-100 < total < 1e100:
                 products[b] *= total
             else:
@@ -283,8 +280,8 @@ def forward_scaled(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
-def _all_onward(alphas, before, factors, t, lengths, alive):  # type: ignore[no-untyped-def]
-    """alphas[:, t] = alphas[:, before] @ factors for all rows that reach t, eight lines of ``factors`` at a time."""
+def _rows_matrix(alphas, before, factors, t, lengths, alive):  # type: ignore[no-untyped-def]
+    """alphas[:, t] = alphas[:, before] @ factors for all rows that reach t."""
     for b in range(alphas.shape[0]):
         if alive[b] and t < lengths[b]:
             for k in range(alphas.shape[2]):
@@ -292,18 +289,18 @@ def _all_onward(alphas, before, factors, t, lengths, alive):  # type: ignore[no-
     for i in range(0, factors.shape[0], 8):
         for b in range(alphas.shape[0]):
             if alive[b] and t < lengths[b]:
-                _eight(alphas[b, before], factors, i, alphas[b, t])
+                _add_eight(alphas[b, before], factors, i, alphas[b, t])
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", no_cpython_wrapper=True)
 def backward_scaled(  # type: ignore[no-untyped-def]
-    weights, turned, end_factors, lengths, most, alphas, scales, alive, betas, marginals, arrivals
+    weights, transposed, end_factors, lengths, most, alphas, scales, alive, betas, marginals, arrivals
 ):
-    """Marginals (B,T,K) and arrivals (B,T,W), from the results of `forward_scaled`.
+    """Writes marginals (B,T,K) and arrivals (B,T,W) from the results of `forward_scaled`.
 
-    turned (R,S,W,W) are the factors [to,from]; betas (B,W) is work space. arrivals[t] is weight * beta / scale of step
-    t + 1, so that the posterior of transition (i, k) out of step t is alphas[t,i] * factors[i,k] * arrivals[t,k]. Rows
-    that are not alive and padding get 0. A row whose backward variables exceed ``most`` becomes not alive.
+    transposed (R,S,W,W) are the factors [to,from]; betas (B,W) is work space. The posterior of transition (i, k) out of
+    step t is alphas[t,i] * factors[i,k] * arrivals[t,k]. Padding and rows that are not alive get 0. A row becomes not
+    alive if a backward variable exceeds ``most``.
     """
     rows, _, width = weights.shape
     tags = marginals.shape[2]
@@ -327,10 +324,10 @@ def backward_scaled(  # type: ignore[no-untyped-def]
             inverse = 1 / scales[b, t]
             too_much = 0
             if t > 0:
-                onto = arrivals[b, t - 1]
+                previous = arrivals[b, t - 1]
                 for k in range(width):
                     arrival = beta[k] * inverse
-                    onto[k] = weights[b, t, k] * arrival
+                    previous[k] = weights[b, t, k] * arrival
                     too_much += not arrival < most
             for k in range(width):
                 too_much += not beta[k] < most
@@ -341,8 +338,8 @@ def backward_scaled(  # type: ignore[no-untyped-def]
                 arrivals[b] = 0
         if t == 0:
             break
-        if turned.shape[0] == 1:
-            table = turned[0, t - 1 if turned.shape[1] > 1 else 0]
+        if transposed.shape[0] == 1:
+            table = transposed[0, t - 1 if transposed.shape[1] > 1 else 0]
             for b in range(rows):
                 if alive[b] and t < lengths[b]:
                     for k in range(width):
@@ -350,21 +347,21 @@ def backward_scaled(  # type: ignore[no-untyped-def]
             for i in range(0, width, 8):
                 for b in range(rows):
                     if alive[b] and t < lengths[b]:
-                        _eight(arrivals[b, t - 1], table, i, betas[b])
+                        _add_eight(arrivals[b, t - 1], table, i, betas[b])
         else:
             for b in range(rows):
                 if alive[b] and t < lengths[b]:
-                    _onward(arrivals[b, t - 1], turned[b, t - 1 if turned.shape[1] > 1 else 0], betas[b])
+                    _vector_matrix(arrivals[b, t - 1], transposed[b, t - 1 if transposed.shape[1] > 1 else 0], betas[b])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def log_domain(scores, transitions, start, end, lengths, log_z, marginals, edges):  # type: ignore[no-untyped-def]
-    """Forward-backward in logarithms and float64: writes log_z (B,), marginals (B,T,K) and edges (B,S,K,K), the
-    expected number of each transition. A row without a possible path gets log_z -inf and zeros."""
+    """Forward-backward in the log domain in float64: writes log_z (B,), marginals (B,T,K) and edges (B,S,K,K), the
+    expected transition counts. A row without possible paths gets log_z -inf and zeros."""
     rows, steps, tags = scores.shape
     alpha = np.empty((steps, tags))
     beta = np.empty(tags)
-    onward = np.empty(tags)
+    score_and_beta = np.empty(tags)
     for b in range(rows):
         length = lengths[b]
         marginals[b] = 0
@@ -387,18 +384,18 @@ def log_domain(scores, transitions, start, end, lengths, log_z, marginals, edges
         for t in range(length - 1, -1, -1):
             for k in range(tags):
                 marginals[b, t, k] = np.exp(alpha[t, k] + beta[k] - total)
-                onward[k] = scores[b, t, k] + beta[k]
+                score_and_beta[k] = scores[b, t, k] + beta[k]
             if t > 0:
                 s = t - 1 if transitions.shape[1] > 1 else 0
                 for i in range(tags):
                     for k in range(tags):
-                        edges[b, s, i, k] += np.exp(alpha[t - 1, i] + table[s, i, k] + onward[k] - total)
-                    beta[i] = _log_sum(onward, table[s, i])
+                        edges[b, s, i, k] += np.exp(alpha[t - 1, i] + table[s, i, k] + score_and_beta[k] - total)
+                    beta[i] = _log_sum(score_and_beta, table[s, i])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _log_sum(left, right):  # type: ignore[no-untyped-def]
-    """log sum exp(left + right); -inf if every term is, NaN if one is."""
+    """log sum exp(left + right); -inf if all terms are -inf, NaN if one is NaN."""
     top = -np.inf
     for k in range(left.shape[0]):
         term = left[k] + right[k]
@@ -415,8 +412,7 @@ def _log_sum(left, right):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def path_scores(scores, transitions, start, end, tags, lengths, out):  # type: ignore[no-untyped-def]
-    """Writes out (B,) float64: the scores of paths tags (B,T). Returns the first row with a tag out of range, else
-    B."""
+    """Writes scores of paths tags (B,T) to out (B,) float64; returns the first row with a tag out of range, or B."""
     rows, _, known = scores.shape
     for b in range(rows):
         length = lengths[b]
@@ -438,7 +434,7 @@ def path_scores(scores, transitions, start, end, tags, lengths, out):  # type: i
 
 @njit(cache=True, nogil=True)
 def path_scores_back(upstream, tags, lengths, for_scores, for_transitions, for_start, for_end):  # type: ignore[no-untyped-def]
-    """Adds upstream (B,) to the gradient of each weight that `path_scores` reads."""
+    """Adds upstream (B,) to the gradient of each weight that the paths use."""
     for b in range(for_scores.shape[0]):
         length = lengths[b]
         table = for_transitions[b if for_transitions.shape[0] > 1 else 0]
@@ -453,8 +449,7 @@ def path_scores_back(upstream, tags, lengths, for_scores, for_transitions, for_s
 
 @njit(cache=True, nogil=True)
 def expected_back(upstream, marginals, lengths, for_scores, for_start, for_end):  # type: ignore[no-untyped-def]
-    """Writes upstream (B,) * marginals (B,T,K) to for_scores, and adds its first and last step to for_start and for_end
-    (Q,K)."""
+    """Writes upstream (B,) * marginals (B,T,K) to for_scores; adds its first and last step to for_start and for_end."""
     rows, steps, tags = marginals.shape
     for b in range(rows):
         for t in range(steps):
@@ -468,19 +463,16 @@ def expected_back(upstream, marginals, lengths, for_scores, for_start, for_end):
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def expected_transitions(upstream, alphas, arrivals, factors, lengths, out):  # type: ignore[no-untyped-def]
-    """Writes out (K,K): expected number of each transition, rows weighted by upstream (B,) and summed.
-
-    alphas and arrivals (B,T,W), factors (W,W). For many tags a matrix product is faster.
-    """
+    """Writes out (K,K): expected transition counts, summed over rows with weights upstream (B,); factors are (W,W)."""
     width, tags = factors.shape[0], out.shape[0]
     total = np.zeros((tags, width), factors.dtype)
     for b in range(alphas.shape[0]):
         for t in range(lengths[b] - 1):
-            onto = arrivals[b, t]
+            arrival = arrivals[b, t]
             for i in range(tags):
                 mass = alphas[b, t, i] * upstream[b]
                 for k in range(width):
-                    total[i, k] += mass * onto[k]
+                    total[i, k] += mass * arrival[k]
     for i in range(tags):
         for k in range(tags):
             out[i, k] = total[i, k] * factors[i, k]
@@ -490,8 +482,8 @@ def expected_transitions(upstream, alphas, arrivals, factors, lengths, out):  # 
 def likelihood_back(  # type: ignore[no-untyped-def]
     marginals, alphas, arrivals, factors, few, tags, lengths, for_scores, for_transitions, for_start, for_end
 ):
-    """Gradients of log p of paths ``tags`` (B,T) for upstream 1: weights used minus the counts of `expected_back` and,
-    if ``few``, `expected_transitions`."""
+    """Gradients of log p of paths ``tags`` (B,T): used minus expected weights; expected transitions only if
+    ``few``."""
     ones = np.ones(len(tags), marginals.dtype)
     expected_back(-ones, marginals, lengths, for_scores, for_start, for_end)
     if few:
@@ -500,8 +492,8 @@ def likelihood_back(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _eight_best(gained, transitions, i, out):  # type: ignore[no-untyped-def]
-    """out = max(out, gained[i:i+8] + transitions[i:i+8]) in one pass over ``out``."""
+def _max_of_eight(gained, transitions, i, out):  # type: ignore[no-untyped-def]
+    """out = max(out, gained[i:i+8] + transitions[i:i+8])."""
     g0, g1, g2, g3 = gained[i], gained[i + 1], gained[i + 2], gained[i + 3]
     g4, g5, g6, g7 = gained[i + 4], gained[i + 5], gained[i + 6], gained[i + 7]
     f0, f1, f2, f3 = transitions[i], transitions[i + 1], transitions[i + 2], transitions[i + 3]
@@ -520,7 +512,7 @@ def _eight_best(gained, transitions, i, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _first_of(values, top):  # type: ignore[no-untyped-def]
+def _first_index(values, top):  # type: ignore[no-untyped-def]
     """The lowest index of ``top``, without a branch; 0 if it is absent."""
     nowhere = values.shape[0]
     place = nowhere
@@ -531,23 +523,22 @@ def _first_of(values, top):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def viterbi(scores, transitions, start, end, lengths, paths, best):  # type: ignore[no-untyped-def]
-    """Best path of each row, ties to the lowest tag: writes paths (B,T) int64, 0 beyond the length, and best (B,)
-    float64.
+    """Writes the best path of each row to paths (B,T) int64, 0 in the padding, and its score to best (B,) float64.
 
-    Scores are relative to each step's maximum, so that precision does not depend on length. The forward pass keeps
-    only the best score of each tag; back-pointers are recomputed along the best path.
+    Ties go to the lowest tag. Scores are relative to each step's maximum, so precision does not depend on length.
+    Back-pointers are recomputed along the best path.
     """
     rows, steps, tags = scores.shape
     width = -(-tags // 16) * 16
-    several, stepwise = transitions.shape[0] > 1, transitions.shape[1] > 1
+    per_row, per_step = transitions.shape[0] > 1, transitions.shape[1] > 1
     padded = np.full((transitions.shape[0], transitions.shape[1], width, width), -np.inf, scores.dtype)
-    turned = np.full((transitions.shape[0], transitions.shape[1], tags, width), -np.inf, scores.dtype)
+    transposed = np.full((transitions.shape[0], transitions.shape[1], tags, width), -np.inf, scores.dtype)
     for r in range(transitions.shape[0]):
         for s in range(transitions.shape[1]):
             for i in range(tags):
                 for k in range(tags):
                     padded[r, s, i, k] = transitions[r, s, i, k]
-                    turned[r, s, k, i] = transitions[r, s, i, k]
+                    transposed[r, s, k, i] = transitions[r, s, i, k]
     here = np.full((rows, width), -np.inf, scores.dtype)
     gained = np.empty((rows, steps, width), scores.dtype)
     longest = 0
@@ -561,12 +552,12 @@ def viterbi(scores, transitions, start, end, lengths, paths, best):  # type: ign
         if t > 0:
             for b in range(rows):
                 if t < lengths[b]:
-                    best[b] += _set_back(here[b], gained[b, t - 1])
+                    best[b] += _shift_by_maximum(here[b], gained[b, t - 1])
             for i in range(0, width, 8):
                 for b in range(rows):
                     if t < lengths[b]:
-                        matrix = padded[b if several else 0, t - 1 if stepwise else 0]
-                        _eight_best(gained[b, t - 1], matrix, i, here[b])
+                        matrix = padded[b if per_row else 0, t - 1 if per_step else 0]
+                        _max_of_eight(gained[b, t - 1], matrix, i, here[b])
         for b in range(rows):
             if t < lengths[b]:
                 row = here[b]
@@ -581,20 +572,20 @@ def viterbi(scores, transitions, start, end, lengths, paths, best):  # type: ign
             value[k] = here[b, k] + end[b if end.shape[0] > 1 else 0, k]
         top = _highest(value)
         best[b] += top
-        tag = _first_of(value, top)
+        tag = _first_index(value, top)
         paths[b, length - 1] = tag
         for t in range(length - 2, -1, -1):
-            into = turned[b if several else 0, t if stepwise else 0, tag]
+            into = transposed[b if per_row else 0, t if per_step else 0, tag]
             before = gained[b, t]
             for k in range(width):
                 value[k] = before[k] + into[k]
-            tag = _first_of(value, _highest(value))
+            tag = _first_index(value, _highest(value))
             paths[b, t] = tag
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _set_back(here, gained):  # type: ignore[no-untyped-def]
-    """gained = here less its maximum, which is returned; ``here`` is reset to -inf."""
+def _shift_by_maximum(here, gained):  # type: ignore[no-untyped-def]
+    """Writes here less its maximum to gained and resets here to -inf; returns the maximum."""
     top = _highest(here)
     if top == -np.inf:
         top = here.dtype.type(0)
@@ -606,11 +597,12 @@ def _set_back(here, gained):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def ranked(scores, transitions, start, end, lengths, paths, found):  # type: ignore[no-untyped-def]
-    """The k best paths of each row, best first, ties to the lowest tag from the end (Huang and Chiang 2005, algorithm
-    1): writes paths (B,k,T) int64 and found (B,k), 0 and -inf if there are fewer. All scores are float64."""
+    """Writes the k best paths of each row, best first, to paths (B,k,T) int64 and their scores to found (B,k), 0 and
+    -inf if there are fewer (Huang and Chiang 2005, algorithm 1). Ties go to the lowest tag from the end. All scores are
+    float64."""
     rows, steps, tags = scores.shape
     k = found.shape[1]
-    held = np.empty((steps, tags, k))
+    kept = np.empty((steps, tags, k))
     back = np.empty((steps, tags, k), np.int64)  # source tag * k + its rank
     for b in range(rows):
         length = lengths[b]
@@ -620,22 +612,23 @@ def ranked(scores, transitions, start, end, lengths, paths, found):  # type: ign
             found[b, 0] = 0.0
             continue
         for x in range(tags):
-            held[0, x] = -np.inf
-            held[0, x, 0] = start[b if start.shape[0] > 1 else 0, x] + scores[b, 0, x]
+            kept[0, x] = -np.inf
+            kept[0, x, 0] = start[b if start.shape[0] > 1 else 0, x] + scores[b, 0, x]
         for t in range(1, length):
             r, s = b if transitions.shape[0] > 1 else 0, t - 1 if transitions.shape[1] > 1 else 0
             matrix = transitions[r, s]
             for x in range(tags):
-                held[t, x] = -np.inf
+                kept[t, x] = -np.inf
                 for i in range(tags):
                     gained = matrix[i, x] + scores[b, t, x]
                     for r in range(k):
-                        if not _enter(held[t, x], back[t, x], held[t - 1, i, r] + gained, i * k + r):
+                        if not _insert(kept[t, x], back[t, x], kept[t - 1, i, r] + gained, i * k + r):
                             break
         ends = np.empty(k, np.int64)
         for i in range(tags):
             for r in range(k):
-                if not _enter(found[b], ends, held[length - 1, i, r] + end[b if end.shape[0] > 1 else 0, i], i * k + r):
+                total = kept[length - 1, i, r] + end[b if end.shape[0] > 1 else 0, i]
+                if not _insert(found[b], ends, total, i * k + r):
                     break
         for r in range(k):
             if found[b, r] == -np.inf:
@@ -647,8 +640,8 @@ def ranked(scores, transitions, start, end, lengths, paths, found):  # type: ign
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _enter(scores, places, score, place):  # type: ignore[no-untyped-def]
-    """Inserts a score into a list sorted from the best, behind its equals; False if it is too low."""
+def _insert(scores, places, score, place):  # type: ignore[no-untyped-def]
+    """Inserts a score into a list sorted from the best, after equal scores; False if it is too low."""
     k = scores.shape[0]
     if not score > scores[k - 1]:
         return False
@@ -667,8 +660,8 @@ def span_probabilities(  # type: ignore[no-untyped-def]
     alphas, arrivals, weights, scales, factors, end_factors, lengths, rows, starts, ends, kinds, first, begins,
     continues, closes, final, out,
 ):  # fmt: skip
-    """Writes out (S,) float64: the probability of each span (row, start, end, kind); kind is an index of the stacked
-    fields of `EdgePattern`, first and final (N,K), begins, continues and closes (N,K,K)."""
+    """Writes out (S,) float64: the probability of each span (row, start, end, kind). ``kinds`` index the stacked fields
+    of `EdgePattern`: first and final (N,K), begins, continues and closes (N,K,K)."""
     tags = first.shape[1]
     here = np.empty(tags, np.float64)
     there = np.empty(tags, np.float64)

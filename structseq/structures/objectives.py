@@ -1,4 +1,4 @@
-"""Training objectives, to be minimised: (Structure, target) -> (B,)."""
+"""Training losses: (Structure, target) -> (B,)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from structseq.structures.base import Structure
 
 
 def negative_log_likelihood(structure: Structure, target: Tensor) -> Tensor:
-    """(B,) -log p(target), in nats, never negative; convex in the scores (Lafferty, McCallum and Pereira 2001)."""
+    """(B,) -log p(target), in nats."""
     return -structure.log_prob(target)
 
 
 def perceptron(structure: Structure, target: Tensor) -> Tensor:
     """(B,) score of the best answer minus that of ``target`` (B, T) (Collins 2002, section 2).
 
-    The learned scores are not log-probabilities; average the weights over the updates (section 2.4).
+    Average the weights over the updates (section 2.4). The learned scores are not log-probabilities.
     """
     with torch.no_grad():
         best = structure.best().path
@@ -25,17 +25,10 @@ def perceptron(structure: Structure, target: Tensor) -> Tensor:
 
 def structured_svm(structure: Structure, target: Tensor, cost: Tensor | None = None) -> Tensor:
     """(B,) margin-rescaled hinge loss: max over y of [score(y) + cost(y, target)] - score(target) (Taskar, Guestrin and
-    Koller 2003; Tsochantaridis et al. 2005, section 2.2), an upper bound of the cost of the best answer.
+    Koller 2003; Tsochantaridis et al. 2005, section 2.2).
 
-    The learned scores are not log-probabilities.
-
-    Parameters
-    ----------
-    structure:
-        Over tags: scores (B, T, K).
-    target: (B, T)
-    cost: (K, K) [right, answered]
-        Costs of wrong tags; None: 1 each (Hamming). The diagonal is not read.
+    The structure has scores (B, T, K) of tags, the target is (B, T). ``cost`` (K, K) [gold, predicted] has the costs of
+    wrong tags; None means 1 each (Hamming). The diagonal is not read. The learned scores are not log-probabilities.
     """
     augmented = cost_augmented(structure, target, cost)
     with torch.no_grad():
@@ -44,22 +37,21 @@ def structured_svm(structure: Structure, target: Tensor, cost: Tensor | None = N
 
 
 def softmax_margin(structure: Structure, target: Tensor, cost: Tensor | None = None) -> Tensor:
-    """(B,) -log p(target) under scores with costs added (Gimpel and Smith 2010, equation 3); parameters as of
-    `structured_svm`. With zero cost it is `negative_log_likelihood`."""
+    """(B,) -log p(target) with costs added to the scores (Gimpel and Smith 2010, equation 3); parameters as of
+    `structured_svm`."""
     return -cost_augmented(structure, target, cost).log_prob(target)
 
 
 def partial_likelihood(structure: Structure, allowed: Tensor) -> Tensor:
     """(B,) -log of the total probability of all answers within ``allowed`` (Tsuboi et al. 2008, equation 3).
 
-    ``allowed`` (B, T, K) are booleans: the tags that may be right at a position. inf if no such answer is possible.
+    ``allowed`` (B, T, K) are booleans: the tags that may be correct at a position. inf if no such answer is possible.
     """
     return _less(structure.log_partition(), structure.within(allowed).log_partition())
 
 
 def cost_augmented(structure: Structure, target: Tensor, cost: Tensor | None = None) -> Structure:
-    """``structure`` with each answer's cost against ``target`` (B, T) added to its score; parameters as of
-    `structured_svm`."""
+    """``structure`` with each answer's cost added to its score; parameters as of `structured_svm`."""
     scores = structure.scores
     if scores.dim() != 3 or target.shape != scores.shape[:2]:
         raise ValueError(
@@ -70,13 +62,13 @@ def cost_augmented(structure: Structure, target: Tensor, cost: Tensor | None = N
     if cost is None:
         cost = 1 - torch.eye(tags)
     if cost.shape != (tags, tags):
-        raise ValueError(f"cost: expected a matrix ({tags}, {tags}) [right, answered], found {tuple(cost.shape)}")
+        raise ValueError(f"cost: expected a matrix ({tags}, {tags}) [gold, predicted], found {tuple(cost.shape)}")
     cost = cost.masked_fill(torch.eye(tags, dtype=torch.bool, device=cost.device), 0.0)
-    # The padding of a target may hold any number.
+    # The padding of a target may be any number.
     places = target.to(scores.device).clamp(0, max(tags - 1, 0))
     return structure.with_scores(scores + cost.to(scores)[places] if tags else scores)
 
 
 def _less(most: Tensor, own: Tensor) -> Tensor:
-    """``most`` - ``own``, not below 0 by rounding; inf if ``own`` is impossible."""
+    """``most`` - ``own``, at least 0; inf if ``own`` is impossible."""
     return torch.where(torch.isneginf(own), torch.inf, (most - own).clamp(min=0))

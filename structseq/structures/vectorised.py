@@ -1,7 +1,4 @@
-"""The chain's recursions by torch operations, all rows at once: for GPUs, or without Numba.
-
-The scaled forward-backward has the shapes and meanings of `kernels`, with W = K.
-"""
+"""The chain's recursions by torch operations, for GPUs or without Numba; shapes as in `kernels`, with W = K."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ def forward_scaled(
     weights: Tensor, factors: Tensor, start_factors: Tensor, end_factors: Tensor, reached: Tensor, lengths: Tensor,
     least: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Scaled forward variables: alphas (B,T,K), scales (B,T+1), log Z (B,) float64 less the shifts, alive (B,)."""
+    """Alphas (B,T,K), scales (B,T+1), log Z (B,) float64 less the shifts, and alive (B,)."""
     rows, steps, _ = weights.shape
     lengths, real = lengths.to(weights.device), real_steps(weights, lengths)
     alphas: list[Tensor] = []
@@ -34,10 +31,10 @@ def forward_scaled(
         here = here / total
         alphas.append(here)
         totals.append(total)
-    every = torch.stack(alphas, 1)
+    all_alphas = torch.stack(alphas, 1)
     scales = torch.cat([*totals, torch.ones_like(totals[0])], 1)
-    lost = (~(every >= least) & reached).any(2) | ~(scales[:, :steps] > 0)
-    final = every[torch.arange(rows, device=weights.device), (lengths - 1).clamp(min=0)]
+    lost = (~(all_alphas >= least) & reached).any(2) | ~(scales[:, :steps] > 0)
+    final = all_alphas[torch.arange(rows, device=weights.device), (lengths - 1).clamp(min=0)]
     closing = (final * end_factors).sum(1)
     # An empty row has scale 1.
     closing = torch.where(lengths > 0, closing, torch.ones_like(closing))
@@ -45,14 +42,14 @@ def forward_scaled(
     scales = torch.where(torch.cat([real, real[:, :1] & False], 1), scales, torch.ones_like(scales))
     scales = scales.scatter(1, lengths.unsqueeze(1), closing.unsqueeze(1))
     kept = (real & alive.unsqueeze(1)).unsqueeze(2)
-    return torch.where(kept, every, 0.0), scales, scales.double().log().sum(1), alive
+    return torch.where(kept, all_alphas, 0.0), scales, scales.double().log().sum(1), alive
 
 
 def backward_scaled(
     weights: Tensor, factors: Tensor, end_factors: Tensor, lengths: Tensor, most: float, alphas: Tensor,
     scales: Tensor, alive: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Marginals (B,T,K), arrivals (B,T,K) out of each step, and which rows are still alive (B,)."""
+    """Marginals (B,T,K), arrivals (B,T,K) and alive (B,)."""
     rows, steps, tags = weights.shape
     lengths = lengths.to(weights.device)
     beta = weights.new_zeros(rows, tags)
@@ -70,30 +67,31 @@ def backward_scaled(
             beta = (at(factors, t - 1) @ arrivals[-1].unsqueeze(2)).squeeze(2)
     alive = alive & (highest < most)
     kept = (real_steps(weights, lengths) & alive.unsqueeze(1)).unsqueeze(2)
-    every = torch.stack(marginals[::-1], 1)
-    onward = torch.stack(arrivals[::-1], 1)
-    return torch.where(kept, every, 0.0), torch.where(kept, onward, 0.0), alive
+    all_marginals = torch.stack(marginals[::-1], 1)
+    all_arrivals = torch.stack(arrivals[::-1], 1)
+    return torch.where(kept, all_marginals, 0.0), torch.where(kept, all_arrivals, 0.0), alive
 
 
 def reach(scores: Tensor, transitions: Tensor, start: Tensor) -> Tensor:
-    """(1|B, T, K) the tags that a possible path leads to."""
+    """(1|B, T, K) booleans: tags that a possible path reaches."""
     if not any(bool(torch.isneginf(part).any()) for part in (scores, transitions, start)):
         return torch.ones(1, 1, scores.shape[2], dtype=torch.bool, device=scores.device)
     legal, possible = (~torch.isneginf(transitions)).to(torch.float32), ~torch.isneginf(scores)
     here = ~torch.isneginf(start) & possible[:, 0]
     found = [here]
     for t in range(1, scores.shape[1]):
-        onward = (here.to(torch.float32).unsqueeze(1) @ at(legal, t - 1)).squeeze(1) > 0
-        here = onward & possible[:, t]
+        arriving = (here.to(torch.float32).unsqueeze(1) @ at(legal, t - 1)).squeeze(1) > 0
+        here = arriving & possible[:, t]
         found.append(here)
     return torch.stack(found, 1)
 
 
 def viterbi(scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor) -> Ranked:
-    """Best path of each row, ties to the lowest tag. Scores are relative to each step's maximum, summed in float64."""
+    """Best path of each row, ties to the lowest tag."""
     rows, steps, _ = scores.shape
     lengths = lengths.to(scores.device)
     here = start + scores[:, 0]
+    # Scores are relative to each step's maximum; the maxima are summed in float64.
     offset = torch.zeros(rows, dtype=torch.float64, device=scores.device)
     back = []
     for t in range(1, steps):
@@ -107,8 +105,8 @@ def viterbi(scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, len
     best, tag = (here + end).max(1)
     paths = [torch.where(lengths == steps, tag, 0)]
     for t in range(steps - 2, -1, -1):
-        # Padding gets 0; a row starts at its last tag.
-        onward = back[t].gather(1, paths[-1].unsqueeze(1)).squeeze(1)
-        paths.append(torch.where(lengths - 1 == t, tag, torch.where(lengths - 1 > t, onward, 0)))
+        # Padding gets 0; back-pointers start at each row's last tag.
+        previous = back[t].gather(1, paths[-1].unsqueeze(1)).squeeze(1)
+        paths.append(torch.where(lengths - 1 == t, tag, torch.where(lengths - 1 > t, previous, 0)))
     total = torch.where(lengths > 0, offset + best, 0.0)
     return Ranked(torch.stack(paths[::-1], 1), total.to(scores.dtype))
