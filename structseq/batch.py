@@ -12,10 +12,10 @@ from torch import Tensor
 def batches(
     lengths: Sequence[int], *, sentences: int, tokens: int, rng: np.random.Generator | None = None
 ) -> list[np.ndarray]:
-    """Row numbers grouped into batches of at most ``sentences`` rows and ``tokens`` steps, with padding.
+    """Row numbers grouped into batches of at most ``sentences`` rows and ``tokens`` steps, padding included.
 
-    Rows are sorted by length, longest first. ``rng`` shuffles rows of equal length, and the batches; None keeps the
-    order. A row longer than the budget is a batch of its own.
+    Rows are sorted by length, longest first. ``rng`` shuffles the batches, and rows of equal length. A row longer than
+    the budget gets a separate batch.
     """
     sizes = np.asarray(lengths, dtype=np.int64)
     order = np.arange(len(sizes)) if rng is None else rng.permutation(len(sizes))
@@ -29,7 +29,7 @@ def batches(
 
 
 def pad_targets(targets: Sequence[Sequence[int]], steps: int) -> Tensor:
-    """(B, T) int64 from rows of tag numbers, 0 beyond each row's length."""
+    """(B, T) int64 from rows of tag numbers, 0 in the padding."""
     table = np.zeros((len(targets), steps), np.int64)
     for row, target in zip(table, targets, strict=True):
         row[: len(target)] = target

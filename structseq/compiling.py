@@ -10,16 +10,16 @@ from functools import cache
 
 @cache
 def available() -> bool:
-    """Whether Numba is installed; without it torch computes everything."""
+    """Whether Numba is installed; without it torch is used."""
     return importlib.util.find_spec("numba") is not None
 
 
 @cache
 def find_cache() -> None:
-    """Give Numba a writable cache folder; call it before the first kernel is defined.
+    """Set a writable cache folder for Numba; call it before the first kernel is defined.
 
-    Numba caches beside the module or in the user's cache folder, and raises if it can write to neither. Then a
-    temporary folder is used, at the cost of one compilation in each process.
+    Numba raises if it can write neither beside the module nor to the user's cache folder. Then a temporary folder is
+    used, and each process compiles again.
     """
     beside, home = os.path.dirname(os.path.abspath(__file__)), os.path.expanduser("~")
     if "NUMBA_CACHE_DIR" not in os.environ and not os.access(beside, os.W_OK) and not os.access(home, os.W_OK):

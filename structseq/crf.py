@@ -44,8 +44,6 @@ class CRF(torchcrf.CRF):
     >>> from structseq import CRF, scheme_of
     >>> labels = ("O", "B-x", "I-x")
     >>> crf = CRF(3, batch_first=True, constraints=scheme_of("BIO").legal(labels))
-    >>> crf
-    CRF(num_tags=3, constraints=8 of 9 transitions)
     >>> emissions = torch.tensor([[[0.0, 1.0, 9.0], [5.0, 0.0, 1.0], [0.0, 0.0, 9.0]]])
     >>> [labels[tag] for tag in crf.decode(emissions)[0]]
     ['B-x', 'I-x', 'I-x']
@@ -69,7 +67,7 @@ class CRF(torchcrf.CRF):
 
     @property
     def constraints(self) -> Tables | None:
-        """The constraints as tensors on the layer's device."""
+        """The constraints as boolean tensors."""
         if self.legal_start is None:
             return None
         # `Module.type` converts buffers to numbers.
@@ -78,10 +76,7 @@ class CRF(torchcrf.CRF):
     def chain(
         self, emissions: Tensor, lengths: Tensor, legal: Tables | None = None, *, allowed: Tensor | None = None
     ) -> LinearChain:
-        """The distribution over tag sequences for ``emissions``, always (B, T, K), with ``lengths`` (B,).
-
-        ``legal`` adds constraints to those of the layer.
-        """
+        """The distribution over tag sequences for ``emissions``, always (B, T, K). ``legal`` adds constraints."""
         start, transitions, end = self.start_transitions, self.transitions, self.end_transitions
         for tables in (self.constraints, legal):
             if tables is not None:
@@ -122,7 +117,7 @@ class CRF(torchcrf.CRF):
     ) -> list[list[int]]:
         """For each row of ``emissions`` (B, T, K) the tags of its unmasked steps.
 
-        ``method``: ``viterbi`` returns the most probable sequence, ``posterior`` the possible sequence with the highest
+        ``method``: ``viterbi`` returns the most probable sequence, ``posterior`` the possible one with the highest
         expected number of correct tags. Ties go to the lowest tag. Raises ValueError if no sequence is possible.
         """
         if method not in ("viterbi", "posterior"):
@@ -158,8 +153,8 @@ class CRF(torchcrf.CRF):
     ) -> Tensor:
         """(B, T, K) probability that step t has tag k; 0 at masked steps. Without gradients.
 
-        ``edges`` returns (B, T-1, K, K) instead: entry [b, t - 1, i, k] is the probability that step t has tag k and
-        the last unmasked step before it has tag i; 0 if step t is masked or begins its row.
+        With ``edges``, returns (B, T-1, K, K): entry [b, t - 1, i, k] is the probability that step t has tag k and the
+        last unmasked step before it has tag i; 0 if step t is masked or begins its row.
         """
         with torch.no_grad():
             chain, order = self._chain(emissions, mask, allowed)
@@ -173,14 +168,14 @@ class CRF(torchcrf.CRF):
         return self._transposed(found)
 
     def entropy(self, emissions: Tensor, mask: Tensor | None = None, *, allowed: Tensor | None = None) -> Tensor:
-        """(B,) entropy of each row's distribution over tag sequences, in nats. Differentiable."""
+        """(B,) entropy over tag sequences, in nats. Differentiable."""
         return self._chain(emissions, mask, allowed)[0].entropy()
 
     def sample(
         self, emissions: Tensor, mask: Tensor | None = None, *, n: int = 1,
         generator: torch.Generator | None = None, allowed: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """(n, B, T) independent samples, 0 at masked steps. Raises ValueError if no sequence is possible."""
+        """(n, B, T) samples, 0 at masked steps. Raises ValueError if no sequence is possible."""
         with torch.no_grad():
             chain, order = self._chain(emissions, mask, allowed)
             if allowed is not None or self.legal_start is not None:
@@ -193,8 +188,8 @@ class CRF(torchcrf.CRF):
     def ranked(self, emissions: Tensor, k: int, mask: Tensor | None = None, *, allowed: Tensor | None = None) -> Ranked:
         """The ``k`` best tag sequences of each row, best first, and their unnormalised scores in nats.
 
-        ``path`` is (B, k, T), 0 at masked steps ((T, B, k) if not ``batch_first``), ``score`` (B, k). If a row has
-        fewer sequences, the score is -inf and the path 0.
+        ``path`` is (B, k, T), 0 at masked steps ((T, B, k) if not ``batch_first``), ``score`` (B, k); 0 and -inf if
+        there are fewer.
         """
         with torch.no_grad():
             chain, order = self._chain(emissions, mask, allowed)
@@ -205,12 +200,9 @@ class CRF(torchcrf.CRF):
     def init_from_tags(self, sequences: Iterable[Sequence[int]], *, smoothing: float = 1.0) -> Self:
         """Set the parameters to the log relative frequencies of a corpus's tags; returns the layer.
 
-        Without emissions the layer is then a bigram model of the tags: start scores are log shares of rows, transition
-        and end scores are log shares of a tag's occurrences.
-
-        ``sequences`` are rows of tag numbers, 0 to K - 1; empty ones are ignored. ``smoothing``, above 0, is added to
-        every count that the constraints permit. Raises ValueError if a row is not a sequence of tag numbers, if the
-        constraints forbid it, or if all rows are empty.
+        Without emissions the layer is then a bigram model of the tags. ``sequences`` are rows of tag numbers below K;
+        empty ones are ignored. ``smoothing``, above 0, is added to every count that the constraints permit. Raises
+        ValueError if a row is not a sequence of tag numbers, if the constraints forbid it, or if all rows are empty.
         """
         if not (smoothing > 0 and math.isfinite(smoothing)):
             raise ValueError(f"smoothing: expected a number above 0, found {smoothing!r}")
@@ -252,7 +244,6 @@ class CRF(torchcrf.CRF):
         return values if self.batch_first else values.transpose(0, 1)
 
     def _as_numpy(self, values: Tensor) -> np.ndarray:
-        """(B, T, ...) NumPy array from the caller's layout."""
         array: np.ndarray = self._transposed(values.detach()).cpu().numpy()
         return array
 
@@ -260,7 +251,6 @@ class CRF(torchcrf.CRF):
         return None if self.constraints is None else [table.cpu().numpy() for table in self.constraints]
 
     def _tags_and_mask(self, tags: Tensor, mask: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
-        """Tags and mask, both (B, T)."""
         array = self._as_numpy(tags)
         return array, np.ones(array.shape, bool) if mask is None else self._as_numpy(mask.bool())
 
@@ -278,7 +268,7 @@ def _require_in_range(tags: np.ndarray, mask: np.ndarray, num_tags: int) -> None
 def _require_permitted(
     likelihood: np.ndarray, tags: np.ndarray, mask: np.ndarray, legal: list[np.ndarray] | None, allowed: Any
 ) -> None:
-    """Raise ValueError if the constraints or ``allowed`` (B, T, K) forbid a row's tags."""
+    """Raise ValueError if the constraints or ``allowed`` forbid the tags of a row."""
     for row in np.flatnonzero(~np.isfinite(likelihood)).tolist():
         steps = np.flatnonzero(mask[row])
         permitted = None if allowed is None else allowed[row].cpu().numpy()
@@ -293,7 +283,7 @@ def _require_permitted(
 def _require_arguments(
     num_tags: int, emissions: Tensor, tags: Tensor | None, mask: Tensor | None, allowed: Tensor | None
 ) -> None:
-    """pytorch-crf's checks and messages (but a mask may begin with False), and more checks."""
+    """pytorch-crf's checks and messages, except that a mask may begin with False, and more checks."""
     if emissions.dim() != 3:
         raise ValueError(f"emissions must have dimension of 3, got {emissions.dim()}")
     shape = emissions.shape
@@ -320,8 +310,7 @@ def _require_arguments(
 
 
 def _left_aligned(mask: np.ndarray) -> tuple[Tensor, Tensor | None]:
-    """Lengths (B,) of the rows of a mask (B, T), and the order (B, T) that moves unmasked steps to the left; None if
-    they are already left-aligned."""
+    """Lengths (B,) of the rows of a mask (B, T), and the order (B, T) that moves unmasked steps left, or None."""
     lengths = torch.from_numpy(mask.sum(1))
     if not (mask[:, 1:] > mask[:, :-1]).any():
         return lengths, None
@@ -329,7 +318,7 @@ def _left_aligned(mask: np.ndarray) -> tuple[Tensor, Tensor | None]:
 
 
 def _scattered_back(values: Tensor, order: Tensor | None) -> Tensor:
-    """Values (B, T, ...) of left-aligned steps, moved back to their places; zero at masked steps."""
+    """Left-aligned values (B, T, ...) moved back to their steps; zero at masked steps."""
     if order is None:
         return values
     places = order.view(*order.shape, *[1] * (values.dim() - 2)).expand_as(values)
@@ -337,7 +326,7 @@ def _scattered_back(values: Tensor, order: Tensor | None) -> Tensor:
 
 
 def _require_possible(scores: Tensor) -> None:
-    """Raise ValueError if a row's best score, or log Z, is -inf."""
+    """Raise ValueError if a row's score is -inf."""
     if scores.numel() > 0 and float(scores.detach().min()) == -torch.inf:
         row = int(scores.argmin())
         raise ValueError(

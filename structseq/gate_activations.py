@@ -1,4 +1,4 @@
-"""How far an encoder's gates are open at each gold tag."""
+"""Mean gate activations of an encoder at each gold tag."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ GateActivations = Mapping[str, Mapping[str, float]]
 
 
 def mean_gate_activations(model: Model, examples: Sequence[Example]) -> GateActivations:
-    """The mean of each gate, 0 (closed) to 1 (open), over the tokens of each gold tag and the gate's units.
+    """The mean of each gate, 0 (closed) to 1 (open), over units and over the tokens of each gold tag.
 
-    For example ``found["forget forwards"]["B-destination"]``. Tags are those of the examples, in the model's order.
-    An encoder without gates (Elman) gives no rows.
+    Tags are those of the examples, in the model's order. Empty if the encoder has no gates (Elman).
     """
     tags = sorted({tag for example in examples for tag in example.tags})
     number = {tag: k for k, tag in enumerate(tags)}
@@ -41,7 +40,7 @@ def mean_gate_activations(model: Model, examples: Sequence[Example]) -> GateActi
 
 
 def _token_activations(model: Model, examples: Sequence[Example]) -> dict[str, np.ndarray]:
-    """Each gate's mean over its units at every token of the examples, as one row."""
+    """Each gate's mean over its units, for all tokens in one row."""
     encoder = model.encoder
     assert isinstance(encoder, Encoder)
     model.eval()

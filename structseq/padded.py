@@ -1,4 +1,4 @@
-"""Padded: a batch of rows of unequal length, padded on the right. The only batch layout in the package."""
+"""Padded: a batch of rows of unequal length, padded on the right."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Padded:
-    """Rows of unequal length in one tensor.
+    """Rows of unequal length in one tensor; the package's only batch layout.
 
     Attributes
     ----------
     values: (B, T, ...)
-        Row b is ``values[b, :lengths[b]]``; the padding may hold anything.
+        The padding may have any values.
     lengths: (B,) int64 on the CPU
-        True length L of each row; may be 0.
+        May be 0.
     """
 
     values: Tensor
     lengths: Tensor
 
     def mask(self) -> Tensor:
-        """(B, T) booleans on the values' device, True within each row's length."""
+        """(B, T) booleans, True within each row's length."""
         steps = torch.arange(self.values.shape[1], device=self.values.device)
         return steps < self.lengths.to(self.values.device).unsqueeze(1)
 
     def with_values(self, values: Tensor) -> Padded:
-        """The same lengths with other values (B, T, ...)."""
         return Padded(values, self.lengths)
 
     @property
@@ -40,7 +39,7 @@ class Padded:
 
     @staticmethod
     def of(rows: Sequence[Tensor]) -> Padded:
-        """Rows of shape (L_b, ...) padded with zeros on the right."""
+        """Rows (L_b, ...) padded with zeros."""
         lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
         longest = int(lengths.max()) if len(rows) else 0
         shape = (len(rows), longest, *(rows[0].shape[1:] if len(rows) else ()))

@@ -53,19 +53,6 @@ class Ctc(Searched):
     scores: (B, T, K)
         In nats, including the blank. ``-inf`` forbids. Half precision is computed in float32.
     lengths: (B,)
-        Number of frames of each row.
-
-    Examples
-    --------
-    >>> frames = torch.tensor([[[0.6, 0.4], [0.6, 0.4]]]).log()
-    >>> ctc = Ctc(frames, torch.tensor([2]))
-    >>> ctc.best_path().path.tolist()  # the best frame path is blank, blank
-    [[0, 0]]
-    >>> found = ctc.beam(width=4, k=2)  # the three paths that collapse to 1 are more probable together
-    >>> found.path.tolist(), [round(float(p), 2) for p in found.score[0].exp()]
-    ([[[1, 0], [0, 0]]], [0.64, 0.36])
-    >>> round(float(ctc.log_prob(torch.tensor([[1]])).exp()), 2)
-    0.64
     """
 
     exact = frozenset({"log_prob", "alignment", "occupancies", "marginals"})
@@ -87,11 +74,11 @@ class Ctc(Searched):
         return torch.where(never, -torch.inf, torch.where(never, 0.0, scores).log_softmax(-1))
 
     def alignments(self, target: Tensor, target_lengths: Tensor | None = None) -> Alignments:
-        """The distribution over the frame paths that collapse to ``target`` (B, U)."""
+        """The distribution over frame paths that collapse to ``target`` (B, U)."""
         return Alignments(self.log_probs, self.lengths, target, target_lengths, blank=self.blank)
 
     def log_prob(self, target: Tensor, target_lengths: Tensor | None = None) -> Tensor:
-        """(B,) log-probability of each row's ``target`` (B, U), in nats (equation 8)."""
+        """(B,) log-probability of ``target`` (B, U), in nats (equation 8)."""
         found = self.alignments(target, target_lengths).log_partition()
         return found - torch.relu(found.detach())  # rounding may exceed 0
 
@@ -106,7 +93,7 @@ class Ctc(Searched):
         return self.alignments(target, target_lengths).marginals()
 
     def marginals(self) -> Tensor:
-        """(B, T, K) probability that a frame has a label; zero in the padding."""
+        """(B, T, K) probability that a frame has a label."""
         found = self.log_probs.detach().exp()
         return torch.where(real_steps(found, self.lengths).unsqueeze(2), found, 0.0)
 
@@ -114,10 +101,10 @@ class Ctc(Searched):
         return self.best_path()
 
     def best_path(self) -> Ranked:
-        """The labels of the most probable frame path (best path decoding, section 3.2).
+        """The labels of the most probable frame path (best path decoding, section 3.2); ties go to the lowest label.
 
-        ``path`` (B, T) is padded with the blank; ``score`` (B,) is the log-probability of that frame path, at most
-        `log_prob`. Ties go to the lowest label.
+        ``path`` (B, T) is padded with the blank; ``score`` (B,) is the log-probability of the frame path, at most
+        `log_prob`.
         """
         chances, frames = self.log_probs.detach().max(-1)
         real = real_steps(frames, self.lengths)
@@ -131,9 +118,9 @@ class Ctc(Searched):
         """The ``k`` most probable label sequences of a prefix search that keeps ``width`` prefixes after each frame.
 
         ``path`` (B, k, T) is padded with the blank; ``score`` (B, k) is -inf if fewer were found. The score counts only
-        frame paths whose prefixes the beam kept, so it is at most `log_prob`. Ties between answers go to the lower
-        labels; between prefixes to those already in the beam, then to the better parent, then to the lower label.
-        Computed on the CPU in float64.
+        frame paths whose prefixes were kept, so it is at most `log_prob`. Ties between answers go to the lower labels;
+        between prefixes to those in the beam, then to the better parent, then to the lower label. Computed on the CPU
+        in float64.
         """
         require_count(width, "width")
         require_count(k, "k")
@@ -176,7 +163,7 @@ class _Prefixes:
 
 
 class _Beam(NamedTuple):
-    """W different prefixes of each row, all (B, W), best first; log-probabilities are -inf if there are fewer."""
+    """W prefixes of each row, all (B, W), best first; log-probabilities are -inf if there are fewer."""
 
     prefix: np.ndarray  # number in the tree, -1 if missing
     parent: np.ndarray  # number of the prefix without its last label, -2 if missing
@@ -186,7 +173,7 @@ class _Beam(NamedTuple):
 
     @staticmethod
     def initial(rows: int, width: int, blank: int) -> _Beam:
-        """The beam before the first frame: the empty prefix, as if after a blank."""
+        """The empty prefix, as if after a blank."""
         none, impossible = np.full((rows, width), -1), np.full((rows, width), -np.inf)
         prefix, on_blank = none.copy(), impossible.copy()
         prefix[:, 0], on_blank[:, 0] = 0, 0.0
@@ -214,8 +201,8 @@ class _Beam(NamedTuple):
         return _Beam(*(np.where(score == -np.inf, no, part) for no, part in zip(filler, found, strict=True)))
 
     def _candidates(self, frame: np.ndarray, blank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Log-probabilities after a frame: of each prefix on a blank and on its label (B, W), and of each extension
-        (B, W, K), or -inf if it is already in the beam and is added there."""
+        """Log-probabilities after a frame: of prefixes that end in a blank and in their label (B, W), and of extensions
+        (B, W, K)."""
         total = np.logaddexp(self.on_blank, self.on_label)
         repeated = np.take_along_axis(frame, self.last, 1)
         on_blank, on_label = total + frame[:, blank, None], self.on_label + repeated
@@ -223,6 +210,7 @@ class _Beam(NamedTuple):
         # To repeat the last label, a blank is needed between.
         np.put_along_axis(extended, self.last[:, :, None], (self.on_blank + repeated)[:, :, None], 2)
         extended[:, :, blank] = -np.inf
+        # An extension that is already in the beam adds to that prefix.
         row, child, parent = np.nonzero(self.parent[:, :, None] == self.prefix[:, None, :])
         label = self.last[row, child]
         on_label[row, child] = np.logaddexp(on_label[row, child], extended[row, parent, label])

@@ -16,12 +16,11 @@ from torch import Tensor
 class Semiring(ABC):
     """How a recursion sums alternatives in the log domain; weights along one path always add.
 
-    A recursion lifts its first values, then adds weights and calls `sum` over negative dimensions: a semiring may add
-    leading dimensions.
+    Recursions `sum` over negative dimensions only, because `lift` may add leading dimensions.
     """
 
     def lift(self, values: Tensor) -> Tensor:
-        """Convert log-scores to this semiring's values."""
+        """Convert log-scores to values of this semiring."""
         return values
 
     @abstractmethod
@@ -69,10 +68,8 @@ class KBest(Semiring):
 
 
 class Sampled(Semiring):
-    """`LogSum` whose gradient goes to one alternative, drawn by its share of the total (Eisner 2016, section 7).
-
-    Each backward pass draws again.
-    """
+    """`LogSum` whose gradient goes to one alternative, drawn by its share of the total at each backward pass (Eisner
+    2016, section 7)."""
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
         self.generator = generator
@@ -143,14 +140,14 @@ class Searched(Distribution):
 
 
 class Structure(Distribution):
-    """An exact dynamic programme over weights, first the ``scores`` (B, T, ...), in nats.
+    """An exact dynamic programme over weights in nats; the first are the ``scores`` (B, T, ...).
 
-    ``lengths`` (B,) are the rows' true lengths; padding is never read. A weight of -inf forbids: probability and
-    gradient are exactly 0. Half precision is computed in float32.
+    Padding beyond ``lengths`` (B,) is never read. A weight of -inf forbids: probability and gradient are exactly 0.
+    Half precision is computed in float32.
 
-    A subclass defines `weights`, `with_weights`, `score` and `recursion`, and `_path` if its answers are not tags. The
-    other methods differentiate the recursion: the gradient of log Z is the marginals, the gradient of the maximum marks
-    the best path, a directional derivative is an expectation.
+    A subclass defines `weights`, `with_weights`, `score` and `recursion`, and `_path` if its answers are not tags.
+    Other methods differentiate the recursion: the gradient of log Z is the marginals, that of the maximum marks the
+    best path.
     """
 
     exact = frozenset(
@@ -165,11 +162,11 @@ class Structure(Distribution):
     @property
     @abstractmethod
     def weights(self) -> tuple[Tensor, ...]:
-        """All weights that a path sums, scores first. Dimension 0 is B, or 1 if all rows share the weight."""
+        """All weights that a path sums, scores first; dimension 0 is B, or 1 if shared."""
 
     @abstractmethod
     def with_weights(self, weights: tuple[Tensor, ...]) -> Self:
-        """The same structure with other weights, shaped as `weights` (a shared row may become B rows)."""
+        """The same structure with other weights; a shared row may become B rows."""
 
     @abstractmethod
     def score(self, target: Tensor) -> Tensor:
@@ -180,13 +177,13 @@ class Structure(Distribution):
         """(..., B) sum in ``semiring`` of all answers' scores under ``weights``; 0 for an empty row."""
 
     def _path(self, marks: Tensor) -> Tensor:
-        """(B, T) answer whose parts have a 1 in ``marks``, shaped as the scores."""
+        """(B, T) answer whose parts are 1 in ``marks``."""
         return marks.argmax(-1)
 
     # -- derived ------------------------------------------------------------------------------------------------------
 
     def log_partition(self) -> Tensor:
-        """(B,) log of the partition function, in nats; 0 for an empty row, -inf if no answer is possible."""
+        """(B,) log of the partition function, in nats; -inf if no answer is possible."""
         return self.recursion(LogSum(), self.weights)
 
     def log_prob(self, target: Tensor) -> Tensor:
@@ -222,7 +219,7 @@ class Structure(Distribution):
         return Ranked(torch.stack(paths, 1), totals.detach().T.contiguous())
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """(n, B, T) independent samples, 0 in the padding."""
+        """(n, B, T) independent samples."""
         require_count(n, "n")
         if self.scores.numel() == 0:
             return torch.zeros(n, *self.scores.shape[:2], dtype=torch.int64, device=self.scores.device)
@@ -241,10 +238,9 @@ class Structure(Distribution):
         return (self._log_z() - self.expected(tuple(_finite(part) for part in self.weights))).to(self.scores.dtype)
 
     def kl(self, other: Structure) -> Tensor:
-        """(B,) Kullback-Leibler divergence KL(self || ``other``) in nats.
+        """(B,) Kullback-Leibler divergence KL(self || ``other``) in nats; 0 for a row without possible answers.
 
-        inf if ``other`` forbids a possible answer; 0 for a row without possible answers. Raises ValueError if types,
-        shapes or lengths differ.
+        Raises ValueError if types, shapes or lengths differ.
         """
         mine, theirs = self.weights, other.weights
         shapes = [part.shape[1:] for part in mine], [part.shape[1:] for part in theirs]
@@ -263,10 +259,8 @@ class Structure(Distribution):
         return torch.where(impossible, 0.0, divergence).to(self.scores.dtype)
 
     def expected(self, values: tuple[Tensor, ...]) -> Tensor:
-        """(B,) float64 expectation of the sum of ``values`` (shaped as `weights`) over an answer's parts.
-
-        It is the derivative of log Z along ``values`` (Li and Eisner 2009, section 4); differentiable.
-        """
+        """(B,) float64 expectation of the sum of ``values`` (shaped as `weights`) over an answer's parts: the
+        derivative of log Z along ``values`` (Li and Eisner 2009, section 4). Differentiable."""
         differentiable = torch.is_grad_enabled() and any(part.requires_grad for part in (*self.weights, *values))
         rows = self.scores.shape[0]
         if self.scores.numel() == 0:
@@ -285,8 +279,8 @@ class Structure(Distribution):
         return mean
 
     def minimum_risk(self) -> Ranked:
-        """The possible answer with the highest expected number of correct parts, which is its ``score``: minimum Bayes
-        risk under Hamming loss (posterior decoding, Rabiner 1989, section III.B)."""
+        """The possible answer with the highest expected number of correct parts, its ``score``: minimum Bayes risk
+        under Hamming loss (posterior decoding, Rabiner 1989, section III.B)."""
         marginals = self.marginals()
         scores, *others = self._detached()
         scores = torch.where(torch.isneginf(scores), -torch.inf, marginals)
@@ -294,11 +288,11 @@ class Structure(Distribution):
         return self.with_weights((scores, *masks)).best()
 
     def tempered(self, temperature: float) -> Self:
-        """The distribution proportional to exp(score / ``temperature``): flatter above 1, sharper below."""
+        """The distribution proportional to exp(score / ``temperature``)."""
         return self.with_weights(tuple(part / temperature for part in self.weights))
 
     def with_scores(self, scores: Tensor) -> Self:
-        """The same structure with other scores of the same shape."""
+        """The same structure with other scores."""
         return self.with_weights((scores, *self.weights[1:]))
 
     def within(self, allowed: Tensor) -> Self:
@@ -309,7 +303,7 @@ class Structure(Distribution):
         return real_steps(self.scores, self.lengths)
 
     def _log_z(self) -> Tensor:
-        """(B,) log Z in float64; 0 for a row without possible answers."""
+        """(B,) float64 log Z; 0 for a row without possible answers."""
         log_z = self.recursion(LogSum(), tuple(part.double() for part in self.weights))
         return torch.where(torch.isneginf(log_z), torch.zeros_like(log_z), log_z)
 
@@ -320,7 +314,7 @@ class Structure(Distribution):
         return tuple(part.detach().clone().requires_grad_() for part in self.weights)
 
     def _gradients(self, semiring: Semiring) -> tuple[Tensor, ...]:
-        """Derivatives of the recursion, shaped as `weights`."""
+        """Derivatives of the recursion with respect to `weights`."""
         if self.scores.numel() == 0:
             return tuple(torch.zeros_like(part) for part in self._detached())
         with torch.inference_mode(False), torch.enable_grad():
@@ -372,7 +366,7 @@ def require_count(number: int, name: str) -> None:
 
 
 def real_steps(values: Tensor, lengths: Tensor) -> Tensor:
-    """(B, T) mask of the steps of ``values`` (B, T, ...) within their row, on the values' device."""
+    """(B, T) mask of the steps of ``values`` (B, T, ...) within their row."""
     steps = torch.arange(values.shape[1], device=values.device)
     return steps < lengths.to(values.device).unsqueeze(1)
 
@@ -408,5 +402,5 @@ def table_for(values: Tensor, name: str, rows: int, shape: tuple[int, ...]) -> T
 
 
 def _finite(part: Tensor) -> Tensor:
-    """``part`` in float64 with 0 where it forbids."""
+    """``part`` in float64, 0 instead of -inf."""
     return torch.where(torch.isneginf(part), torch.zeros_like(part), part).double()

@@ -45,7 +45,7 @@ class EdgePattern(NamedTuple):
 
 @runtime_checkable
 class TagDistribution(Protocol):
-    """A distribution over tag sequences that gives probabilities of tags and spans."""
+    """A distribution over tag sequences with probabilities of spans."""
 
     lengths: Tensor  # (B,)
 
@@ -109,7 +109,6 @@ class LinearChain(Structure):
 
     @property
     def fast(self) -> bool:
-        """Whether the compiled kernels can be used."""
         return serves(self.scores)
 
     @property
@@ -119,7 +118,7 @@ class LinearChain(Structure):
 
     @property
     def weights(self) -> tuple[Tensor, ...]:
-        """Scores (B, T, K) and `tables`, 0 in the padding."""
+        """Scores and `tables`, 0 in the padding."""
         # Padding is replaced first: NaN times a zero mask is NaN.
         real, (transitions, start, end) = self._real(), self.tables
         scores = torch.where(real.unsqueeze(-1), self.scores, torch.zeros_like(self.scores))
@@ -228,8 +227,8 @@ class LinearChain(Structure):
         return Ranked(paths, found.to(self.scores.dtype))
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """(n, B, T) independent samples, 0 in the padding, by forward filtering and backward sampling (Chib 1996; Scott
-        2002, section 3) in float64."""
+        """(n, B, T) samples by forward filtering and backward sampling (Chib 1996; Scott 2002, section 3) in
+        float64."""
         require_count(n, "n")
         rows, steps, _ = self.scores.shape
         paths = torch.zeros(n, rows, steps, dtype=torch.int64, device=self.scores.device)
@@ -283,7 +282,7 @@ class LinearChain(Structure):
         return self._arrays
 
     def posteriors(self) -> Posteriors:
-        """The result of forward-backward, cached."""
+        """Forward-backward, cached."""
         if self._posteriors is None:
             self._posteriors = posteriors(self)
         return self._posteriors
@@ -291,11 +290,10 @@ class LinearChain(Structure):
     def span_probabilities(
         self, spans: Sequence[tuple[int, int, int, int]] | np.ndarray, patterns: Sequence[EdgePattern]
     ) -> Tensor:
-        """(S,) float64 exact probability of each span (row, start, end, kind), ``end`` exclusive; ``kind`` indexes
+        """(S,) float64 probability of each span (row, start, end, kind), ``end`` exclusive; ``kind`` indexes
         ``patterns``.
 
-        It is the total probability of all tag sequences that have this span. Raises IndexError for a span outside its
-        row.
+        Raises IndexError for a span outside its row.
         """
         if not len(spans):
             return torch.zeros(0, dtype=torch.float64)
@@ -374,7 +372,7 @@ def _derived_span_probabilities(
 
 
 class _RowSums(NamedTuple):
-    """Forward and backward variables of one row in the log domain, float64."""
+    """Forward and backward variables of one row in the log domain."""
 
     chain: LinearChain  # B = 1
     forward: list[Tensor]  # (K,) for each step, including the step's score
@@ -392,7 +390,7 @@ class _RowSums(NamedTuple):
         return _RowSums(chain, forward, backward[::-1], _LOG_SUM.sum(forward[-1] + chain.end[0], -1))
 
     def span(self, start: int, end: int, pattern: EdgePattern) -> Tensor:
-        """() log-probability of a span from ``start`` up to, not including, ``end``."""
+        """() log-probability of a span; ``end`` is exclusive."""
         scores = self.chain.scores[0]
         if start == 0:
             here = self.forward[0].masked_fill(~pattern.first, -torch.inf)

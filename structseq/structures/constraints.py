@@ -1,4 +1,4 @@
-"""Boolean constraints of `CRF`: tables start (K,), transitions (K, K) [from, to] and end (K,)."""
+"""Constraints of `CRF`: boolean tables start (K,), transitions (K, K) [from, to] and end (K,)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ Tables = tuple[Tensor, Tensor, Tensor]
 
 
 def checked_tables(constraints: Any, tags: int) -> Tables:
-    """Checked copies of the constraints."""
     names = ("start", "transitions", "end")
     triple = isinstance(constraints, (tuple, list)) and len(constraints) == 3
     if not triple and not all(hasattr(constraints, name) for name in names):
@@ -40,7 +39,7 @@ def checked_tables(constraints: Any, tags: int) -> Tables:
 def fault_of(
     path: Sequence[int], steps: Sequence[int], legal: list[np.ndarray] | None, allowed: np.ndarray | None
 ) -> str | None:
-    """Description of the first forbidden tag of ``path`` at ``steps``; None if there is none."""
+    """Description of the first forbidden tag of ``path`` at ``steps``, or None."""
     for n, (step, tag) in enumerate(zip(steps, path, strict=True)):
         if allowed is not None and not allowed[step, tag]:
             return f"at step {step} tag {tag}, which is not among those allowed there"
@@ -60,7 +59,7 @@ def fault_of(
 def counted(
     sequences: Iterable[Sequence[int]], tags: int, legal: list[np.ndarray] | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Counts of tags at the start (K,), of transitions (K, K) [from, to] and of tags at the end (K,)."""
+    """Counts of first tags (K,), transitions (K, K) [from, to] and last tags (K,)."""
     start, transitions, end = np.zeros(tags), np.zeros((tags, tags)), np.zeros(tags)
     for n, sequence in enumerate(sequences):
         row = _tag_numbers(sequence, n, tags)
@@ -81,7 +80,6 @@ def counted(
 
 
 def _tag_numbers(sequence: Any, place: int, tags: int) -> np.ndarray:
-    """Checked tag numbers (L,)."""
     row = sequence.detach().cpu().numpy() if isinstance(sequence, Tensor) else np.asarray(sequence)
     if row.size == 0 and row.ndim == 1:
         return np.zeros(0, np.int64)

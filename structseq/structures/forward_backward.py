@@ -1,8 +1,7 @@
 """Forward-backward on a chain, its closed-form gradient, and the fallback to higher precision.
 
-The scaled recursion runs in the scores' type (`kernels` on the CPU, `vectorised` elsewhere). Rows that come near the
-end of float32's range run again in float64, and if that fails, in the log domain. The gradient of log Z, expected
-weight counts, takes B T K memory if computed directly, B T K^2 by autograd.
+Rows that come near the end of float32's range run again in float64, and if that fails, in the log domain. The
+closed-form gradient takes B T K memory, autograd B T K^2.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _NONE = torch.zeros(0, dtype=torch.int64)
 
 
 def serves(scores: Tensor) -> bool:
-    """Whether the compiled kernels can be used: not empty, float32 or float64, on the CPU, Numba installed."""
+    """Whether the compiled kernels can be used."""
     return scores.device.type == "cpu" and scores.dtype in ROOM and scores.numel() > 0 and compiling.available()
 
 
@@ -54,7 +53,7 @@ class Chain(Protocol):
 
 
 class Scaled(NamedTuple):
-    """Variables of the scaled recursion: arrays from `kernels`, tensors from `vectorised`, where W is K."""
+    """Variables of the scaled recursion: arrays from `kernels`, or tensors with W = K."""
 
     weights: Any  # (B, T, W) exp(score - step maximum)
     factors: Any  # (R, S, W, W) exp(transition - maximum)
@@ -67,8 +66,6 @@ class Scaled(NamedTuple):
 
 
 class Posteriors(NamedTuple):
-    """The result of forward-backward."""
-
     marginals: Any  # (B, T, K)
     log_z: Any  # (B,) float64
     scaled: Scaled
@@ -98,7 +95,7 @@ class Posteriors(NamedTuple):
         return found
 
     def _by_matrix_products(self, upstream: Tensor, shape: torch.Size) -> Tensor:
-        """`expected_transitions` by matrix products, without dead rows."""
+        """`expected_transitions` without dead rows."""
         scaled, tags = self.scaled, shape[-1]
         alphas, factors = torch.as_tensor(scaled.alphas), torch.as_tensor(scaled.factors)
         arrivals = torch.as_tensor(scaled.arrivals) * upstream[:, None, None]
@@ -114,7 +111,6 @@ class Posteriors(NamedTuple):
 
 
 def posteriors(chain: Chain) -> Posteriors:
-    """Forward-backward on ``chain``, without gradients."""
     if serves(chain.scores):
         scaled, marginals, log_z = _by_kernels(chain)
         if scaled.alive.all():
@@ -131,8 +127,7 @@ def posteriors(chain: Chain) -> Posteriors:
 
 
 def _in_float64(chain: Chain, scaled_first: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Marginals, log Z and expected transitions (B, S, K, K) of a float64 chain with a table for each row. Tries the
-    scaled recursion first if ``scaled_first``."""
+    """Marginals, log Z and expected transitions (B, S, K, K); scaled if possible and ``scaled_first``."""
     if not scaled_first:
         return _in_log_domain(chain)
     scaled, marginals, log_z = _by_kernels(chain) if serves(chain.scores) else _by_torch(chain)
@@ -164,7 +159,7 @@ def _in_log_domain(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _by_kernels(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
-    """Variables, marginals (B, T, K) and log Z (B,) by the kernels."""
+    """Variables, marginals (B, T, K) and log Z (B,)."""
     from structseq.structures import kernels
 
     scores, transitions, start, end = arrays = chain.arrays()
@@ -186,7 +181,7 @@ def _by_kernels(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
 
 
 def _log_prob_and_gradients(chain: Chain, target: Tensor) -> tuple[Tensor, list[Tensor]] | None:
-    """(B,) log p of paths, and its gradients for an upstream gradient of 1; None if a row needs higher precision."""
+    """(B,) log p of paths and its gradients; None if a row needs higher precision."""
     from structseq.structures import kernels
 
     total = path_scores(chain, target).numpy()
@@ -234,7 +229,7 @@ def _by_torch(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
 
 
 def _exponential(values: Tensor, dims: int) -> tuple[Tensor, Tensor]:
-    """exp(values - maximum) over the last ``dims`` dimensions, and the maximum (0 if all are -inf)."""
+    """exp(values - maximum) over the last ``dims`` dimensions, and the maximum."""
     top = values.amax(tuple(range(-dims, 0)), keepdim=True)
     top = torch.where(torch.isfinite(top), top, torch.zeros_like(top))
     return torch.exp(values - top), top.flatten(-dims).squeeze(-1)
@@ -261,9 +256,9 @@ class LogPartition(torch.autograd.Function):
 
 
 class LogProb(torch.autograd.Function):
-    """log p of a path with its closed-form gradient: used minus expected weight counts.
+    """log p of a path with its closed-form gradient, used minus expected weight counts.
 
-    The forward pass computes the gradient for an upstream gradient of 1; a sum or mean over rows only scales it.
+    The forward pass computes it for an upstream gradient of 1; a sum or mean over rows only scales it.
     """
 
     @staticmethod
@@ -300,8 +295,6 @@ class LogProb(torch.autograd.Function):
 
 
 class PathScore(torch.autograd.Function):
-    """Score of a path by the kernels."""
-
     @staticmethod
     def forward(ctx: Any, chain: Chain, target: Tensor, *parts: Tensor) -> Tensor:
         ctx.lengths, ctx.like = chain.lengths, chain.with_weights
@@ -365,7 +358,6 @@ def expected_counts(found: Posteriors, upstream: Tensor, parts: Sequence[Tensor]
 
 
 def _gradients(total: Tensor, parts: Sequence[Tensor], upstream: Tensor) -> tuple[Tensor | None, ...]:
-    """Differentiable gradients of ``total`` (B,)."""
     wanted = [part for part in parts if part.requires_grad]
     found = iter(torch.autograd.grad(total, wanted, upstream, create_graph=True, materialize_grads=True))
     return tuple(next(found) if part.requires_grad else None for part in parts)

@@ -1,11 +1,10 @@
 """Kernels of the chain, compiled by Numba: scaled forward-backward (Rabiner 1989, section V.A), Viterbi, k best, spans.
 
-Scaling needs K exponentials a step, the log domain K^2. All rows take a step together, so that a block of the factors
-stays in the cache. Rows whose numbers come near the limits of their type become not alive; the caller repeats them in
-float64 or with `log_domain`. Kernels are serial, deterministic and fork-safe, and release the GIL.
+Rows whose numbers come near the limits of their type become not alive; the caller repeats them at higher precision.
+Kernels are serial and deterministic, and release the GIL.
 
-**W** is K rounded up to whole vector registers, padded with factor 0. Transitions have shape (R, S, K, K) [from, to],
-where R is 1 or B and S is 1 or T-1. Start and end scores have shape (Q, K), where Q is 1 or B.
+**W** is K rounded up to whole vector registers, padded with factor 0. Transitions are (R, S, K, K) [from, to], R is 1
+or B, S is 1 or T-1. Start and end scores are (Q, K), Q is 1 or B.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def shifted(scores, transitions, start, end, lengths, exponents, shift):  # type: ignore[no-untyped-def]
-    """Writes scores (B,T,K), transitions, start and end, less their maxima, to exponents (see `split`), with -inf as
-    padding, and the sum of the maxima to shift (B,) float64. Returns how many unpadded scores are -inf."""
+    """Writes scores, transitions, start and end, less their maxima, to exponents (see `split`), with -inf as padding,
+    and the sum of the maxima to shift (B,) float64. Returns how many unpadded scores are -inf."""
     rows, steps, tags = scores.shape
     weights, factors, start_factors, end_factors = split(exponents, rows, steps, tags, transitions, start, end)
     width = weights.shape[2]
@@ -85,7 +84,7 @@ def solved(  # type: ignore[no-untyped-def]
     scores, transitions, start, end, lengths, forbidden, exponents, least, most, alphas, arrivals, scales, marginals,
     log_z, alive,
 ):  # fmt: skip
-    """`forward_scaled` and `backward_scaled` from exp of the result of `shifted`; log_z must contain the shift."""
+    """`forward_scaled` and `backward_scaled` after `shifted` and exp; log_z contains the shift."""
     rows, steps, tags = scores.shape
     weights, factors, start_factors, end_factors = split(exponents, rows, steps, tags, transitions, start, end)
     width = weights.shape[2]
@@ -111,7 +110,7 @@ def solved(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _shift_edges(values, out):  # type: ignore[no-untyped-def]
-    """Writes values (Q,K) less each row's maximum to out (Q,W); returns the maxima (Q,)."""
+    """Writes values (Q,K) less each row's maximum to out (Q,W); returns the maxima."""
     tops = np.empty(len(values), values.dtype)
     for q in range(len(values)):
         top = _highest(values[q])
@@ -124,7 +123,7 @@ def _shift_edges(values, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def _highest(values):  # type: ignore[no-untyped-def]
-    """The maximum, in four independent chains, which the processor runs in parallel."""
+    """The maximum, by four independent chains that the processor runs in parallel."""
     whole = values.shape[0] - values.shape[0] % 4
     a = b = c = d = values[0]
     for k in range(0, whole, 4):
@@ -141,7 +140,7 @@ def _highest(values):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def reach(scores, transitions, start, lengths, reached):  # type: ignore[no-untyped-def]
-    """Writes reached (B,T,K) bool: tags that a possible path reaches."""
+    """Writes reached (B,T,K): tags that a possible path reaches."""
     rows, _, tags = scores.shape
     for b in range(rows):
         reached[b] = False
@@ -163,9 +162,9 @@ def reach(scores, transitions, start, lengths, reached):  # type: ignore[no-unty
 
 @njit(cache=True, nogil=True)
 def reach_all(transitions, start, reached):  # type: ignore[no-untyped-def]
-    """Writes reached (N,K) bool: tags that a possible path reaches at steps 0, 1, .. if no score is -inf.
+    """Writes reached (N,K): tags that a possible path reaches at each step if no score is -inf.
 
-    Returns the number of steps written. The last holds for all later steps (their union if they alternate).
+    Returns the number of steps written; the last holds for all later steps (as a union if they alternate).
     """
     most, tags = reached.shape
     for k in range(tags):
@@ -212,11 +211,11 @@ def _add_eight(mass, factors, i, out):  # type: ignore[no-untyped-def]
 def forward_scaled(  # type: ignore[no-untyped-def]
     weights, factors, start_factors, end_factors, tags, reached, lengths, least, alphas, scales, log_z, alive
 ):
-    """Scaled forward variables in float32 or float64.
+    """Writes alphas (B,T,W), with sum 1 at each step and 0 in the padding, scales (B,T+1) and alive (B,), and adds to
+    log_z.
 
-    Takes the views of `split` after exp, and reached (1|B,N,K) from `reach` or `reach_all`. Writes alphas (B,T,W), with
-    sum 1 at each step and 0 in the padding, scales (B,T+1) and alive (B,), and adds to log_z (B,) float64. A row is not
-    alive if a reachable tag has less than ``least`` of the mass, because it could be rounded to zero.
+    Takes the views of `split` after exp, and reached (1|B,N,K). A row is not alive if a reachable tag has less than
+    ``least`` of the mass, because it could be rounded to zero.
     """
     rows, _, width = weights.shape
     products = np.ones(rows)
@@ -281,7 +280,7 @@ def forward_scaled(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
 def _rows_matrix(alphas, before, factors, t, lengths, alive):  # type: ignore[no-untyped-def]
-    """alphas[:, t] = alphas[:, before] @ factors for all rows that reach t."""
+    """alphas[:, t] = alphas[:, before] @ factors."""
     for b in range(alphas.shape[0]):
         if alive[b] and t < lengths[b]:
             for k in range(alphas.shape[2]):
@@ -298,9 +297,9 @@ def backward_scaled(  # type: ignore[no-untyped-def]
 ):
     """Writes marginals (B,T,K) and arrivals (B,T,W) from the results of `forward_scaled`.
 
-    transposed (R,S,W,W) are the factors [to,from]; betas (B,W) is work space. The posterior of transition (i, k) out of
-    step t is alphas[t,i] * factors[i,k] * arrivals[t,k]. Padding and rows that are not alive get 0. A row becomes not
-    alive if a backward variable exceeds ``most``.
+    transposed are the factors [to,from]; betas (B,W) is work space. The posterior of transition (i, k) out of step t is
+    alphas[t,i] * factors[i,k] * arrivals[t,k]. A row becomes not alive, with zeros, if a backward variable exceeds
+    ``most``.
     """
     rows, _, width = weights.shape
     tags = marginals.shape[2]
@@ -356,8 +355,8 @@ def backward_scaled(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def log_domain(scores, transitions, start, end, lengths, log_z, marginals, edges):  # type: ignore[no-untyped-def]
-    """Forward-backward in the log domain in float64: writes log_z (B,), marginals (B,T,K) and edges (B,S,K,K), the
-    expected transition counts. A row without possible paths gets log_z -inf and zeros."""
+    """Forward-backward in the log domain: writes log_z (B,), marginals (B,T,K) and edges (B,S,K,K), the expected
+    transition counts. A row without possible paths gets -inf and zeros."""
     rows, steps, tags = scores.shape
     alpha = np.empty((steps, tags))
     beta = np.empty(tags)
@@ -395,7 +394,7 @@ def log_domain(scores, transitions, start, end, lengths, log_z, marginals, edges
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _log_sum(left, right):  # type: ignore[no-untyped-def]
-    """log sum exp(left + right); -inf if all terms are -inf, NaN if one is NaN."""
+    """log sum exp(left + right); NaN if a term is NaN."""
     top = -np.inf
     for k in range(left.shape[0]):
         term = left[k] + right[k]
@@ -434,7 +433,7 @@ def path_scores(scores, transitions, start, end, tags, lengths, out):  # type: i
 
 @njit(cache=True, nogil=True)
 def path_scores_back(upstream, tags, lengths, for_scores, for_transitions, for_start, for_end):  # type: ignore[no-untyped-def]
-    """Adds upstream (B,) to the gradient of each weight that the paths use."""
+    """Adds upstream (B,) to the gradients of the weights that the paths use."""
     for b in range(for_scores.shape[0]):
         length = lengths[b]
         table = for_transitions[b if for_transitions.shape[0] > 1 else 0]
@@ -449,7 +448,7 @@ def path_scores_back(upstream, tags, lengths, for_scores, for_transitions, for_s
 
 @njit(cache=True, nogil=True)
 def expected_back(upstream, marginals, lengths, for_scores, for_start, for_end):  # type: ignore[no-untyped-def]
-    """Writes upstream (B,) * marginals (B,T,K) to for_scores; adds its first and last step to for_start and for_end."""
+    """Writes upstream (B,) * marginals (B,T,K) to for_scores; adds first and last steps to for_start and for_end."""
     rows, steps, tags = marginals.shape
     for b in range(rows):
         for t in range(steps):
@@ -463,7 +462,7 @@ def expected_back(upstream, marginals, lengths, for_scores, for_start, for_end):
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def expected_transitions(upstream, alphas, arrivals, factors, lengths, out):  # type: ignore[no-untyped-def]
-    """Writes out (K,K): expected transition counts, summed over rows with weights upstream (B,); factors are (W,W)."""
+    """Writes expected transition counts, weighted by upstream (B,), to out (K,K); factors are (W,W)."""
     width, tags = factors.shape[0], out.shape[0]
     total = np.zeros((tags, width), factors.dtype)
     for b in range(alphas.shape[0]):
@@ -482,8 +481,7 @@ def expected_transitions(upstream, alphas, arrivals, factors, lengths, out):  # 
 def likelihood_back(  # type: ignore[no-untyped-def]
     marginals, alphas, arrivals, factors, few, tags, lengths, for_scores, for_transitions, for_start, for_end
 ):
-    """Gradients of log p of paths ``tags`` (B,T): used minus expected weights; expected transitions only if
-    ``few``."""
+    """Gradients of log p of paths: used minus expected weights; expected transitions only if ``few``."""
     ones = np.ones(len(tags), marginals.dtype)
     expected_back(-ones, marginals, lengths, for_scores, for_start, for_end)
     if few:
@@ -513,7 +511,7 @@ def _max_of_eight(gained, transitions, i, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def _first_index(values, top):  # type: ignore[no-untyped-def]
-    """The lowest index of ``top``, without a branch; 0 if it is absent."""
+    """The lowest index of ``top``, without a branch; 0 if absent."""
     nowhere = values.shape[0]
     place = nowhere
     for k in range(nowhere):
@@ -523,10 +521,10 @@ def _first_index(values, top):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def viterbi(scores, transitions, start, end, lengths, paths, best):  # type: ignore[no-untyped-def]
-    """Writes the best path of each row to paths (B,T) int64, 0 in the padding, and its score to best (B,) float64.
+    """Writes each row's best path to paths (B,T), 0 in the padding, and its score to best (B,); ties go to the lowest
+    tag.
 
-    Ties go to the lowest tag. Scores are relative to each step's maximum, so precision does not depend on length.
-    Back-pointers are recomputed along the best path.
+    Scores are relative to each step's maximum. Back-pointers are recomputed along the best path.
     """
     rows, steps, tags = scores.shape
     width = -(-tags // 16) * 16
@@ -597,9 +595,8 @@ def _shift_by_maximum(here, gained):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def ranked(scores, transitions, start, end, lengths, paths, found):  # type: ignore[no-untyped-def]
-    """Writes the k best paths of each row, best first, to paths (B,k,T) int64 and their scores to found (B,k), 0 and
-    -inf if there are fewer (Huang and Chiang 2005, algorithm 1). Ties go to the lowest tag from the end. All scores are
-    float64."""
+    """Writes the k best paths of each row to paths (B,k,T) and their scores to found (B,k), 0 and -inf if there are
+    fewer (Huang and Chiang 2005, algorithm 1). Ties go to the lowest tag from the end."""
     rows, steps, tags = scores.shape
     k = found.shape[1]
     kept = np.empty((steps, tags, k))
@@ -641,7 +638,7 @@ def ranked(scores, transitions, start, end, lengths, paths, found):  # type: ign
 
 @njit(cache=True, nogil=True, inline="always")
 def _insert(scores, places, score, place):  # type: ignore[no-untyped-def]
-    """Inserts a score into a list sorted from the best, after equal scores; False if it is too low."""
+    """Inserts a score into a descending list, after equal scores; False if it is too low."""
     k = scores.shape[0]
     if not score > scores[k - 1]:
         return False
@@ -660,8 +657,8 @@ def span_probabilities(  # type: ignore[no-untyped-def]
     alphas, arrivals, weights, scales, factors, end_factors, lengths, rows, starts, ends, kinds, first, begins,
     continues, closes, final, out,
 ):  # fmt: skip
-    """Writes out (S,) float64: the probability of each span (row, start, end, kind). ``kinds`` index the stacked fields
-    of `EdgePattern`: first and final (N,K), begins, continues and closes (N,K,K)."""
+    """Writes the probability of each span to out (S,). ``kinds`` index the stacked fields of `EdgePattern`: first and
+    final (N,K), begins, continues and closes (N,K,K)."""
     tags = first.shape[1]
     here = np.empty(tags, np.float64)
     there = np.empty(tags, np.float64)

@@ -14,7 +14,7 @@ from structseq.structures.base import LogSum, Ranked, Semiring, Structure, lengt
 
 
 class Lattice(NamedTuple):
-    """Each row's target with a blank before, between and after its labels: S = 2U + 1 states (l' of section 4.1)."""
+    """Each row's target with a blank around each label: S = 2U + 1 states (l' of section 4.1)."""
 
     labels: Tensor  # (B, S) the label of each state; blank in the padding
     real: Tensor  # (B, S) mask of the states that are not padding
@@ -45,8 +45,8 @@ class Alignments(Structure):
 
     score(path) = sum_t scores[t, path_t]
 
-    A path is (B, T) int64, 0 in the padding. If the scores are log-probabilities, as in `Ctc.alignments`, log Z is the
-    target's log-probability.
+    A path is (B, T) int64, 0 in the padding. If the scores are log-probabilities, log Z is the target's
+    log-probability.
 
     Ties go to the path whose last state in `Lattice` is lowest, then the state before it, and so on. Recursions run in
     the log domain in float64. Time and memory are O(B T (K + U)). Raises ValueError if a shape, type, length or label
@@ -59,13 +59,6 @@ class Alignments(Structure):
         Labels, padded with the blank.
     target_lengths: (B,)
         By default the number of labels that are not blank.
-
-    Examples
-    --------
-    >>> scores = torch.tensor([[[0.1, 0.9], [0.5, 0.5], [0.2, 0.8]]]).log()
-    >>> seven_seven = Alignments(scores, torch.tensor([3]), torch.tensor([[1, 1]]))
-    >>> seven_seven.best().path.tolist(), round(float(seven_seven.log_partition().exp()), 2)
-    ([[1, 0, 1]], 0.36)
     """
 
     def __init__(
@@ -81,7 +74,6 @@ class Alignments(Structure):
 
     @property
     def weights(self) -> tuple[Tensor, ...]:
-        """Scores (B, T, K), 0 in the padding."""
         return (torch.where(self._real().unsqueeze(2), self.scores, 0.0),)
 
     def with_weights(self, weights: tuple[Tensor, ...]) -> Alignments:
@@ -105,7 +97,7 @@ class Alignments(Structure):
         return torch.where(self._not_empty(), total, semiring.lift(self._empty_log_z())).to(scores.dtype)
 
     def score(self, target: Tensor) -> Tensor:
-        """(B,) unnormalised log-score of each row's path ``target`` (B, T); -inf if it reads other labels."""
+        """(B,) unnormalised log-score of paths (B, T); -inf if they do not collapse to the target."""
         rows, steps, _ = self.scores.shape
         if target.shape != (rows, steps):
             raise ValueError(f"expected paths of shape {(rows, steps)}, found {tuple(target.shape)}")
@@ -128,7 +120,7 @@ class Alignments(Structure):
         return found
 
     def kl(self, other: Structure) -> Tensor:
-        """As in `Structure`; also raises ValueError if the targets differ."""
+        """Also raises ValueError if the targets differ."""
         found = super().kl(other)
         if isinstance(other, Alignments) and not (self.blank == other.blank and self.target.equal(other.target)):
             raise ValueError("expected alignments of the same targets and the same blank, found others")
@@ -149,7 +141,7 @@ class Alignments(Structure):
     def forward_backward(self, *, backward: bool = True) -> tuple[Tensor, Tensor]:
         """log Z (B,) and, if ``backward``, the occupancies (B, T, K) (sections 4.1 and 4.2).
 
-        Backward variables are forward variables of the reversed row, so one scan computes both.
+        Backward variables are forward variables of the reversed row; one scan computes both.
         """
         (scores,), (rows, steps, _) = self._detached(), self.scores.shape
         emissions = self._states(scores)  # (B, T, S)
@@ -178,21 +170,21 @@ class Alignments(Structure):
         return scores.gather(2, labels).double()
 
     def _log_z_of(self, forward: Tensor, emissions: Tensor) -> Tensor:
-        """(B,) log Z (equation 8) from `_forward_variables` and the scores of the states, both (B, T, S)."""
+        """(B,) log Z (equation 8) from forward variables and scores (B, T, S)."""
         row = torch.arange(len(emissions), device=emissions.device)
         last = (self.lengths - 1).clamp(min=0).to(emissions.device)
         total = (forward[row, last] + emissions[row, last] + self.lattice.end).logsumexp(-1)
         return torch.where(self._not_empty(), total, self._empty_log_z())
 
     def _reversal(self) -> Tensor:
-        """(B, T S) index of each frame and state in the reversed row."""
+        """(B, T S) index of frames and states in the reversed row."""
         frames = _reversed_index(self.lengths, self.scores.shape[1])  # (B, T)
         count = self.lattice.labels.shape[1]
         states = _reversed_index(2 * self.target_lengths + 1, count)  # (B, S)
         return (frames.unsqueeze(2) * count + states.unsqueeze(1)).flatten(1).to(self.scores.device)
 
     def _matches_target(self, path: Tensor) -> Tensor:
-        """(B,) whether a path (B, T), blank in the padding, collapses to its row's target."""
+        """(B,) whether a path (B, T) collapses to its row's target."""
         starts = label_starts(path, self.blank)
         # An extra column of blanks stands for the end; no label equals it.
         labels = torch.nn.functional.pad(self.target, (0, 1), value=self.blank).to(path.device)
@@ -201,16 +193,16 @@ class Alignments(Structure):
         return matches.all(1) & (starts.sum(1) == self.target_lengths.to(path.device))
 
     def _not_empty(self) -> Tensor:
-        """(B,) mask of rows that have frames."""
+        """(B,) rows that have frames."""
         return (self.lengths > 0).to(self.scores.device)
 
     def _empty_log_z(self) -> Tensor:
-        """(B,) float64 log Z of a row without frames: 0 if its target is empty, else -inf."""
+        """(B,) float64 log Z of rows without frames."""
         return _log_mask(self.target_lengths == 0).to(self.scores.device)
 
 
 class _LogPartition(torch.autograd.Function):
-    """log Z; its gradient is the occupancies (with the gradient of the softmax: equation 16)."""
+    """log Z; its gradient is the occupancies (equation 16)."""
 
     @staticmethod
     def forward(ctx: Any, alignments: Alignments, scores: Tensor) -> Tensor:
@@ -229,7 +221,7 @@ class _LogPartition(torch.autograd.Function):
 
 
 def _forward_variables(emissions: Tensor, lattice: Lattice) -> Tensor:
-    """(B, T, S) float64 forward variables from scores (B, T, S): log alpha of equation 6 without the frame's own y."""
+    """(B, T, S) float64 log alpha of equation 6, without the frame's own y."""
     rows, steps, states = emissions.shape
     # States before rows, so that neighbouring states are contiguous.
     step_emissions = emissions.permute(1, 2, 0).contiguous().unbind()  # (S, B) for each step
@@ -261,7 +253,7 @@ def require_frames(scores: Tensor, blank: int) -> None:
 def _checked_target(
     target: Tensor, target_lengths: Tensor | None, rows: int, labels: int, blank: int
 ) -> tuple[Tensor, Tensor]:
-    """Checked targets (B, U), cut to the longest and padded with the blank, and their lengths (B,), on the CPU."""
+    """Targets (B, U), cut to the longest and padded, and their lengths (B,), on the CPU."""
     if target.dim() != 2 or len(target) != rows or target.is_floating_point() or target.dtype == torch.bool:
         raise ValueError(
             f"target: expected whole numbers of shape ({rows}, labels), "
@@ -285,23 +277,22 @@ def _checked_target(
 
 
 def label_starts(path: Tensor, blank: int) -> Tensor:
-    """(B, T) mask of frames that begin a label: not blank and not equal to the frame before."""
+    """(B, T) mask of frames that begin a label."""
     before = torch.nn.functional.pad(path, (1, 0), value=blank)[:, :-1]
     return (path != blank) & (path != before)
 
 
 def _log_mask(allowed: Tensor) -> Tensor:
-    """0 where ``allowed``, -inf elsewhere, float64."""
+    """0 where ``allowed``, -inf elsewhere."""
     return torch.zeros(allowed.shape, dtype=torch.float64, device=allowed.device).masked_fill(~allowed, -torch.inf)
 
 
 def _reversed_index(lengths: Tensor, steps: int) -> Tensor:
-    """(B, ``steps``) the index of each step if each row is reversed; padding stays."""
+    """(B, ``steps``) index of each step in the reversed row."""
     step = torch.arange(steps)
     mirrored = lengths.unsqueeze(1) - 1 - step
     return torch.where(mirrored >= 0, mirrored, step)
 
 
 def _reordered(values: Tensor, order: Tensor) -> Tensor:
-    """(B, T, S) in the order of `Alignments._reversal`."""
     return values.flatten(1).gather(1, order).view(values.shape)

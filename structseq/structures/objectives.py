@@ -27,8 +27,8 @@ def structured_svm(structure: Structure, target: Tensor, cost: Tensor | None = N
     """(B,) margin-rescaled hinge loss: max over y of [score(y) + cost(y, target)] - score(target) (Taskar, Guestrin and
     Koller 2003; Tsochantaridis et al. 2005, section 2.2).
 
-    The structure has scores (B, T, K) of tags, the target is (B, T). ``cost`` (K, K) [gold, predicted] has the costs of
-    wrong tags; None means 1 each (Hamming). The diagonal is not read. The learned scores are not log-probabilities.
+    ``cost`` (K, K) [gold, predicted] has the costs of wrong tags; None means 1 each (Hamming). The diagonal is not
+    read. The learned scores are not log-probabilities.
     """
     augmented = cost_augmented(structure, target, cost)
     with torch.no_grad():
@@ -37,21 +37,18 @@ def structured_svm(structure: Structure, target: Tensor, cost: Tensor | None = N
 
 
 def softmax_margin(structure: Structure, target: Tensor, cost: Tensor | None = None) -> Tensor:
-    """(B,) -log p(target) with costs added to the scores (Gimpel and Smith 2010, equation 3); parameters as of
-    `structured_svm`."""
+    """(B,) -log p(target) with `structured_svm`'s ``cost`` added to the scores (Gimpel and Smith 2010, equation 3)."""
     return -cost_augmented(structure, target, cost).log_prob(target)
 
 
 def partial_likelihood(structure: Structure, allowed: Tensor) -> Tensor:
-    """(B,) -log of the total probability of all answers within ``allowed`` (Tsuboi et al. 2008, equation 3).
-
-    ``allowed`` (B, T, K) are booleans: the tags that may be correct at a position. inf if no such answer is possible.
-    """
+    """(B,) -log of the total probability of all answers within ``allowed`` (B, T, K), booleans (Tsuboi et al. 2008,
+    equation 3); inf if there are none."""
     return _less(structure.log_partition(), structure.within(allowed).log_partition())
 
 
 def cost_augmented(structure: Structure, target: Tensor, cost: Tensor | None = None) -> Structure:
-    """``structure`` with each answer's cost added to its score; parameters as of `structured_svm`."""
+    """``structure`` with `structured_svm`'s ``cost`` added to each answer's score."""
     scores = structure.scores
     if scores.dim() != 3 or target.shape != scores.shape[:2]:
         raise ValueError(

@@ -39,7 +39,6 @@ class SemiMarkov(Structure):
     scores: (B, T, S, K)
         Of the segment of s + 1 tokens that begins at t with label k; not read if the segment exceeds its row.
     transitions: (K, K) [from, to], or (B, K, K) for each row (B may be 1)
-        Between the labels of neighbouring segments.
     start, end: (K,), or (B, K) for each row
 
     Examples
@@ -47,11 +46,8 @@ class SemiMarkov(Structure):
     >>> scores = torch.zeros(1, 3, 2, 2)
     >>> scores[0, 1, 1, 1] = 2.0  # tokens 1 and 2, label 1
     >>> segments = SemiMarkov(scores, torch.zeros(2, 2), torch.zeros(2), torch.zeros(2), torch.tensor([3]))
-    >>> best = segments.best().path
-    >>> best.tolist(), [tuple(segment) for segment in segments_of(best, segments.lengths, tags=2)[0]]
-    ([[0, 3, -1]], [(0, 1, 0), (1, 3, 1)])
-    >>> round(float(segments.marginals()[0, 1, 1, 1]), 3)
-    0.514
+    >>> segments.best().path.tolist()
+    [[0, 3, -1]]
     """
 
     exact = Structure.exact | {"tag_marginals"}
@@ -79,7 +75,7 @@ class SemiMarkov(Structure):
         cls, emissions: Tensor, max_length: int, transitions: Tensor, start: Tensor, end: Tensor, lengths: Tensor, *,
         length_scores: Tensor | None = None, calibrated: bool = True,
     ) -> SemiMarkov:  # fmt: skip
-        """Score segments of at most ``max_length`` tokens by the sum of their ``emissions`` (B, T, K), plus
+        """Segments of at most ``max_length`` tokens, scored by the sum of their ``emissions`` (B, T, K) and
         ``length_scores`` (S, K) or (B, S, K)."""
         require_count(max_length, "max_length")
         if emissions.dim() != 3 or not emissions.is_floating_point():
@@ -100,8 +96,7 @@ class SemiMarkov(Structure):
 
     @property
     def weights(self) -> tuple[Tensor, ...]:
-        """Scores (B, T, S, K), -inf for segments that exceed their row, transitions (1|B, K, K), start and end
-        (1|B, K)."""
+        """Scores, -inf for segments that exceed their row, transitions (1|B, K, K), start and end (1|B, K)."""
         steps, longest = self.scores.shape[1:3]
         last = torch.arange(steps).unsqueeze(1) + torch.arange(longest)  # (T, S) a segment's last token
         fits = (last < self.lengths.view(-1, 1, 1)).unsqueeze(3).to(self.scores.device)
@@ -136,8 +131,7 @@ class SemiMarkov(Structure):
         return torch.where(lengths.squeeze(1) == 0, semiring.lift(scores.new_zeros(rows)), total).to(weights[0].dtype)
 
     def score(self, target: Tensor) -> Tensor:
-        """(B,) unnormalised log-score of each row's ``target`` (B, T); raises ValueError if it is not a segmentation
-        into segments of at most S tokens."""
+        """(B,) unnormalised log-score of ``target`` (B, T); raises ValueError if it is not a segmentation."""
         return self._score(target).to(self.scores.dtype)
 
     def log_prob(self, target: Tensor) -> Tensor:
@@ -172,7 +166,7 @@ class SemiMarkov(Structure):
         return torch.where(begins, code, torch.where(inside, -1, 0))
 
     def tag_marginals(self) -> Tensor:
-        """(B, T, K) probability that token t is in a segment with label k; zero in the padding."""
+        """(B, T, K) probability that a token is in a segment with a label; zero in the padding."""
         marginals = self.marginals()
         steps, longest = marginals.shape[1:3]
         # (B, T, S, K) a segment begins at t and has more than s tokens. Sums, not differences, keep 0 exact.
@@ -200,7 +194,7 @@ def segments_of(path: Tensor, lengths: Tensor, tags: int) -> list[list[Segment]]
 def path_of(segments: Sequence[Sequence[tuple[int, int, int]]], steps: int, tags: int) -> Tensor:
     """(B, ``steps``) `SemiMarkov` path over ``tags`` labels from each row's segments (start, end, label) in order.
 
-    Raises ValueError for gaps, overlaps, empty segments, ends beyond ``steps`` and unknown labels.
+    Raises ValueError for gaps, overlaps and invalid segments.
     """
     path = torch.zeros(len(segments), steps, dtype=torch.int64)
     for row, parts in enumerate(segments):
@@ -218,8 +212,8 @@ def path_of(segments: Sequence[Sequence[tuple[int, int, int]]], steps: int, tags
 
 
 def _segment_starts(path: Tensor, lengths: Tensor, tags: int, longest: int | None = None) -> tuple[Tensor, Tensor]:
-    """Booleans (B, T) where segments begin, and the index (B, T) of the first token of each token's segment; raises
-    ValueError if ``path`` (B, T) is not a segmentation."""
+    """Booleans (B, T) where segments begin, and each token's index (B, T) of its segment's first token; raises
+    ValueError if ``path`` is not a segmentation."""
     if path.is_floating_point() or path.is_complex() or path.dtype == torch.bool:
         raise ValueError(f"expected a segmentation of integers, found {path.dtype}")
     path = path.long()

@@ -31,8 +31,8 @@ class Stepper(Protocol):
         """Log-probabilities (N, K + 1) after ``symbols`` (N,) of N hypotheses of ``rows`` (N,), and the state."""
 
     def along(self, target: Tensor) -> Tensor:
-        """(B, U + 1, K + 1) log-probabilities of each symbol of ``target`` (B, U) and of the one after it, with teacher
-        forcing; differentiable."""
+        """(B, U + 1, K + 1) log-probabilities at each symbol of ``target`` (B, U) and after the last;
+        differentiable."""
 
 
 class Steps(Searched):
@@ -41,20 +41,8 @@ class Steps(Searched):
     p(y) = prod_u p(y_u | y_1 .. y_u-1, row) p(end | y, row)
 
     The end has probability 1 after ``longest`` (B,) symbols. A sequence (target or answer) is (.., U) int64, padded
-    with 0, the end. `best` is greedy; it and `beam` may miss the most probable sequence, but their scores are exact.
-    Raises ValueError if shapes or types do not fit, or if a target has symbols after its end.
-
-    Examples
-    --------
-    >>> class Coin:  # symbol 1 with probability 0.6, else the end
-    ...     rows, choices, chances = 1, 2, torch.tensor([[0.4, 0.6]]).log()
-    ...     def begin(self): return self.chances, ()
-    ...     def onward(self, symbols, rows, state): return self.chances.expand(len(rows), 2), ()
-    ...     def along(self, target): return self.chances.expand(1, target.shape[1] + 1, 2)
-    >>> steps = Steps(Coin(), longest=torch.tensor([2]))
-    >>> found = steps.beam(width=3, k=3)
-    >>> found.path.tolist(), [round(float(p), 2) for p in found.score[0].exp()]
-    ([[[0, 0], [1, 1], [1, 0]]], [0.4, 0.36, 0.24])
+    with 0, the end. `best` (greedy) and `beam` may miss the most probable sequence; their scores are exact. Raises
+    ValueError if shapes or types do not fit, or if a target has symbols after its end.
     """
 
     exact = frozenset({"log_prob", "sample"})
@@ -84,12 +72,11 @@ class Steps(Searched):
         return Ranked(found.path[:, 0], found.score[:, 0])
 
     def beam(self, width: int, k: int = 1, *, length_power: float = 0.0) -> Ranked:
-        """The ``k`` best sequences of a beam search whose ``width`` includes finished hypotheses (Graves 2012, section
-        2.5, without merging prefixes).
+        """The ``k`` best sequences of a beam search; ``width`` includes finished hypotheses (Graves 2012, section 2.5).
 
         ``path`` (B, k, U) is padded with 0; ``score`` (B, k) is the exact log-probability, -inf if fewer were found.
-        ``length_power`` above 0 favours longer hypotheses: it orders them by score / ((5 + length) / 6) ** power (Wu et
-        al. 2016, equation 14). Ties go to the better prefix, then to the end, then to the lower symbol.
+        Hypotheses are ordered by score / ((5 + length) / 6) ** ``length_power`` (Wu et al. 2016, equation 14). Ties go
+        to the better prefix, then to the end, then to the lower symbol.
         """
         require_count(width, "width")
         require_count(k, "k")
@@ -121,7 +108,6 @@ class Steps(Searched):
         return path.view(n, self.stepper.rows, path.shape[1])
 
     def _checked(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The checked target on the CPU, and its lengths."""
         if target.dim() != 2 or len(target) != self.stepper.rows or target.is_floating_point():
             raise ValueError(
                 f"target: expected whole numbers of shape ({self.stepper.rows}, symbols), found {target.dtype} of "
@@ -138,7 +124,7 @@ class Steps(Searched):
 
 
 class _Beam(NamedTuple):
-    """W hypotheses of each row, best first, on the CPU; missing ones have score -inf."""
+    """W hypotheses of each row, best first, on the CPU; score -inf if there are fewer."""
 
     path: Tensor  # (B, W, U) symbols so far
     score: Tensor  # (B, W) float64
@@ -148,7 +134,7 @@ class _Beam(NamedTuple):
 
     @staticmethod
     def initial(rows: int, width: int) -> _Beam:
-        """The beam before the first symbol: one empty hypothesis."""
+        """One empty hypothesis."""
         score = torch.full((rows, width), -torch.inf, dtype=torch.float64)
         score[:, 0] = 0.0
         output_row = torch.arange(rows).unsqueeze(1).expand(rows, width)
@@ -156,7 +142,7 @@ class _Beam(NamedTuple):
         return _Beam(path, score, torch.zeros_like(output_row), score == 0, output_row)
 
     def advanced(self, log_probs: Tensor, power: float) -> tuple[_Beam, Tensor]:
-        """The best W hypotheses after one more symbol with log-probabilities (B, W, K + 1), and that symbol (B, W)."""
+        """The beam after one more symbol with log-probabilities (B, W, K + 1), and that symbol (B, W)."""
         choices = log_probs.shape[2]
         extended = torch.where(self.unfinished.unsqueeze(2), self.score.unsqueeze(2) + log_probs, -torch.inf)
         extended[..., END] = torch.where(self.unfinished, extended[..., END], self.score)  # finished ones stay
@@ -175,7 +161,7 @@ class _Beam(NamedTuple):
 
 
 def _beam_search(steps: Steps, width: int, k: int, power: float) -> _Beam:
-    """The beam when the first ``k`` hypotheses of each row are final."""
+    """The beam when the ``k`` best hypotheses of each row are final."""
     stepper, beam = steps.stepper, _Beam.initial(steps.stepper.rows, width)
     logits, state = stepper.begin()
     step, device = 0, logits.device

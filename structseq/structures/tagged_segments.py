@@ -37,7 +37,7 @@ class Forms(NamedTuple):
         return Forms(*(part.to(device) for part in self))
 
     def possible(self, longest: int) -> Tensor:
-        """(S, V) booleans: possible forms of a segment of s + 1 tokens."""
+        """(S, V) forms that a segment of s + 1 tokens may have."""
         length = torch.arange(1, longest + 1, device=self.tags.device).unsqueeze(1)
         alone, first, inner, last = (self.tags >= 0).unbind(1)
         return torch.where(length == 1, alone, first & last & (inner | (length == 2)))
@@ -92,8 +92,7 @@ class TaggedSegments(Distribution):
         return table.index_add(2, tags, parts.flatten(2)).clamp(max=1)
 
     def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
-        """(S,) float64 probability of each span (row, start, end, index of its pattern): that the answer has this
-        segment with the pattern's type."""
+        """(S,) float64 probability of each span (row, start, end, index of its pattern)."""
         if not len(spans):
             return torch.zeros(0, dtype=torch.float64)
         tag = self.forms.tags.amax(1).cpu()  # (V,) a tag of each form
@@ -106,12 +105,11 @@ class TaggedSegments(Distribution):
 
     @cached_property
     def _segment_marginals(self) -> Tensor:
-        """(B, T, S, V) marginals of the segments."""
         return self.segments.marginals()
 
     def _codes(self, tags: Tensor) -> tuple[Tensor, Tensor]:
-        """`SemiMarkov` segmentations (B, T) of ``tags`` (B, T), and mask (B,) of the rows that have one; other rows are
-        arbitrary."""
+        """`SemiMarkov` segmentations (B, T) of ``tags``, arbitrary for rows without one, and (B,) which rows have
+        one."""
         forms, steps = self.forms, len(self._positions)
         tags = tags.masked_fill(~self._real, 0)
         joined = torch.zeros_like(self._real)
@@ -128,7 +126,7 @@ class TaggedSegments(Distribution):
         return codes, possible & (self._tags(codes) == tags).all(1)
 
     def _tags(self, codes: Tensor) -> Tensor:
-        """(B, T) the tags of segmentations, 0 in the padding."""
+        """(B, T) tags of segmentations, 0 in the padding."""
         heads = torch.where(self._real & (codes >= 0), self._positions, 0)
         heads = heads.cummax(1).values if codes.numel() else heads
         code, place = codes.gather(1, heads), self._positions - heads

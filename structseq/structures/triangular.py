@@ -34,14 +34,6 @@ class TriangularChain(Distribution):
         Scores of the labels in nats. ``-inf`` forbids. Half precision is computed in float32.
     tags:
         Chains of B N rows: row b N + z has row b's tags under label z; its length must not depend on z.
-
-    Examples
-    --------
-    >>> scores = torch.tensor([[[0.0, 2.0]], [[3.0, 0.0]]])  # one token, two tags, under each of two labels
-    >>> tags = LinearChain(scores, torch.zeros(2, 2), torch.zeros(2), torch.zeros(2), torch.tensor([1, 1]))
-    >>> both = TriangularChain(torch.zeros(1, 2), tags)
-    >>> both.best().path.tolist(), [round(share, 3) for share in both.label_marginals()[0].tolist()]
-    ([[1, 0]], [0.285, 0.715])
     """
 
     exact = (LinearChain.exact - {"edge_marginals", "kl", "minimum_risk"}) | {"label_marginals"}
@@ -69,7 +61,7 @@ class TriangularChain(Distribution):
 
     @property
     def label_scores(self) -> Tensor:
-        """(B, N) scores of the labels, summed over tags: `labels` plus the chains' log Z."""
+        """(B, N) `labels` plus the chains' log Z."""
         return self.labels + self.tags.log_partition().view(self.labels.shape)
 
     def log_partition(self) -> Tensor:
@@ -92,7 +84,7 @@ class TriangularChain(Distribution):
         return _log_softmax(self.label_scores.detach()).exp()
 
     def marginals(self) -> Tensor:
-        """(B, T, K) probability that a position has a tag; zero in the padding."""
+        """(B, T, K) probability that a position has a tag."""
         return torch.einsum("bn,bntk->btk", self.label_marginals(), self._by_label(self.tags.marginals()))
 
     def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
@@ -117,7 +109,7 @@ class TriangularChain(Distribution):
         return (shares.exp() * (self.tags.entropy().view(self.labels.shape) - own)).sum(1)
 
     def score(self, target: Tensor) -> Tensor:
-        """(B,) unnormalised log-score of answers (B, 1 + T)."""
+        """(B,) unnormalised log-score of answers."""
         self._require_shape(target)
         label = target[:, :1].to(self.labels.device)
         return self.labels.gather(1, label).squeeze(1) + self._chain_of(label.squeeze(1)).score(target[:, 1:])
@@ -130,7 +122,7 @@ class TriangularChain(Distribution):
         return Ranked(torch.cat([label.unsqueeze(1), path], 1), score)
 
     def ranked(self, k: int) -> Ranked:
-        """The ``k`` best answers, best first: path (B, k, 1 + T) and score (B, k), 0 and -inf if there are fewer."""
+        """The ``k`` best answers: path (B, k, 1 + T) and score (B, k), 0 and -inf if there are fewer."""
         require_count(k, "k")
         found = self.tags.ranked(k)
         score = (self.labels.detach().unsqueeze(2) + self._by_label(found.score)).flatten(1)  # (B, N k)
@@ -150,7 +142,6 @@ class TriangularChain(Distribution):
         return torch.cat([label.unsqueeze(2), path.view(*label.shape, path.shape[1])], 2)
 
     def _chain_of(self, label: Tensor) -> LinearChain:
-        """Each row's chain under its ``label`` (B,)."""
         rows = torch.arange(len(self.labels), device=label.device)
         return self.tags.select(rows * self.labels.shape[1] + label)
 
@@ -170,6 +161,6 @@ class TriangularChain(Distribution):
 
 
 def _log_softmax(scores: Tensor) -> Tensor:
-    """(B, N) log-softmax; -inf, not NaN, in a row of -inf."""
+    """(B, N) log-softmax; -inf, not NaN, for rows of -inf."""
     impossible = torch.isneginf(scores).all(1, keepdim=True)
     return torch.where(impossible, -torch.inf, torch.where(impossible, 0.0, scores).log_softmax(1))
