@@ -275,7 +275,7 @@ def _require_permitted(
         fault = fault_of(tags[row, steps].tolist(), steps.tolist(), legal, permitted)
         if fault is not None:
             raise ValueError(
-                f"expected tags that constraints and allowed permit, found in row {row} {fault}; "
+                f"expected tags that the constraints and 'allowed' permit, found in row {row} {fault}; "
                 "correct the tags, mask the step or allow the transition"
             )
 
@@ -331,5 +331,5 @@ def _require_possible(scores: Tensor) -> None:
         row = int(scores.argmin())
         raise ValueError(
             f"expected a possible tag sequence for every row, found none for row {row} under the constraints and "
-            "allowed; allow more tags there"
+            "'allowed'; permit more tags there"
         )

@@ -79,8 +79,8 @@ class Ctc(Searched):
 
     def log_prob(self, target: Tensor, target_lengths: Tensor | None = None) -> Tensor:
         """(B,) log-probability of ``target`` (B, U), in nats (equation 8)."""
-        found = self.alignments(target, target_lengths).log_partition()
-        return found - torch.relu(found.detach())  # rounding may exceed 0
+        log_z = self.alignments(target, target_lengths).log_partition()
+        return log_z - torch.relu(log_z.detach())  # rounding may exceed 0
 
     def alignment(self, target: Tensor, target_lengths: Tensor | None = None) -> Ranked:
         """The most probable frame path that collapses to ``target``: path (B, T) and log-probability (B,), 0 and -inf
@@ -94,8 +94,8 @@ class Ctc(Searched):
 
     def marginals(self) -> Tensor:
         """(B, T, K) probability that a frame has a label."""
-        found = self.log_probs.detach().exp()
-        return torch.where(real_steps(found, self.lengths).unsqueeze(2), found, 0.0)
+        probabilities = self.log_probs.detach().exp()
+        return torch.where(real_steps(probabilities, self.lengths).unsqueeze(2), probabilities, 0.0)
 
     def best(self) -> Ranked:
         return self.best_path()
@@ -106,13 +106,13 @@ class Ctc(Searched):
         ``path`` (B, T) is padded with the blank; ``score`` (B,) is the log-probability of the frame path, at most
         `log_prob`.
         """
-        chances, frames = self.log_probs.detach().max(-1)
+        log_probs, frames = self.log_probs.detach().max(-1)
         real = real_steps(frames, self.lengths)
         frames = frames.masked_fill(~real, self.blank)
-        kept, steps = label_starts(frames, self.blank), frames.shape[1]
-        place = torch.where(kept, kept.cumsum(1) - 1, steps)  # removed labels go to an extra column
-        path = frames.new_full((len(frames), steps + 1), self.blank).scatter_(1, place, frames)[:, :steps]
-        return Ranked(path, torch.where(real, chances.double(), 0.0).sum(1).to(chances.dtype))
+        starts, steps = label_starts(frames, self.blank), frames.shape[1]
+        column = torch.where(starts, starts.cumsum(1) - 1, steps)  # removed labels go to an extra column
+        path = frames.new_full((len(frames), steps + 1), self.blank).scatter_(1, column, frames)[:, :steps]
+        return Ranked(path, torch.where(real, log_probs.double(), 0.0).sum(1).to(log_probs.dtype))
 
     def beam(self, width: int, k: int = 1) -> Ranked:
         """The ``k`` most probable label sequences of a prefix search that keeps ``width`` prefixes after each frame.
@@ -189,16 +189,16 @@ class _Beam(NamedTuple):
         stays = chosen < width
         source = np.where(stays, chosen, (chosen - width) // labels)
         score = np.take_along_axis(scores, chosen, 1)
-        own, parent, last, on_blank, on_label = (
+        source_prefix, parent, last, on_blank, on_label = (
             np.take_along_axis(part, source, 1) for part in (self.prefix, self.parent, self.last, on_blank, on_label)
         )
-        prefix, last = own.copy(), np.where(stays, last, (chosen - width) % labels)
+        prefix, last = source_prefix.copy(), np.where(stays, last, (chosen - width) % labels)
         for place in zip(*np.nonzero(~stays & (score > -np.inf)), strict=True):
-            prefix[place] = tree.child(int(own[place]), int(last[place]))
+            prefix[place] = tree.child(int(source_prefix[place]), int(last[place]))
         on_blank, on_label = np.where(stays, on_blank, -np.inf), np.where(stays, on_label, score)
-        found = (prefix, np.where(stays, parent, own), last, on_blank, on_label)
-        filler = (-1, -2, blank, -np.inf, -np.inf)
-        return _Beam(*(np.where(score == -np.inf, no, part) for no, part in zip(filler, found, strict=True)))
+        parts = (prefix, np.where(stays, parent, source_prefix), last, on_blank, on_label)
+        missing = (-1, -2, blank, -np.inf, -np.inf)
+        return _Beam(*(np.where(score == -np.inf, default, part) for default, part in zip(missing, parts, strict=True)))
 
     def _candidates(self, frame: np.ndarray, blank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Log-probabilities after a frame: of prefixes that end in a blank and in their label (B, W), and of extensions

@@ -213,8 +213,8 @@ class Structure(Distribution):
             totals = self.recursion(KBest(k), parts)  # (k, B)
             paths = []
             for total in totals:
-                found = torch.isfinite(total)
-                (marks,) = torch.autograd.grad(total[found].sum(), parts[:1], retain_graph=True, allow_unused=True)
+                finite = torch.isfinite(total)
+                (marks,) = torch.autograd.grad(total[finite].sum(), parts[:1], retain_graph=True, allow_unused=True)
                 paths.append(self._path(torch.zeros_like(self.scores) if marks is None else marks))
         return Ranked(torch.stack(paths, 1), totals.detach().T.contiguous())
 
@@ -321,8 +321,8 @@ class Structure(Distribution):
             parts = self._leaves()
             total = self.recursion(semiring, parts)
             total = total[torch.isfinite(total)].sum()
-            found = torch.autograd.grad(total, parts, allow_unused=True, materialize_grads=True)
-        return found
+            gradients = torch.autograd.grad(total, parts, allow_unused=True, materialize_grads=True)
+        return gradients
 
 
 class Independent(Structure):

@@ -152,8 +152,8 @@ class LinearChain(Structure):
         """`score` by torch operations only."""
         real = self._real()
         tags = target.to(self.scores.device).masked_fill(~real, 0)
-        each = self.scores.gather(-1, tags.unsqueeze(-1)).squeeze(-1)  # (B, T)
-        total = torch.where(real, each, torch.zeros_like(each)).sum(1)
+        emissions = self.scores.gather(-1, tags.unsqueeze(-1)).squeeze(-1)  # (B, T)
+        total = torch.where(real, emissions, torch.zeros_like(emissions)).sum(1)
         rows, steps = tags.shape
         if steps == 0:
             return total
@@ -161,8 +161,8 @@ class LinearChain(Structure):
         step = torch.arange(steps - 1, device=tags.device)
         table, start, end = self.tables
         table = table.expand(rows, max(steps - 1, table.shape[1]), -1, -1)
-        used = table[row.unsqueeze(1), step, tags[:, :-1], tags[:, 1:]]  # (B, T-1)
-        total = total + torch.where(real[:, 1:], used, torch.zeros_like(used)).sum(1)
+        path_transitions = table[row.unsqueeze(1), step, tags[:, :-1], tags[:, 1:]]  # (B, T-1)
+        total = total + torch.where(real[:, 1:], path_transitions, torch.zeros_like(path_transitions)).sum(1)
         last = tags.gather(1, (self.lengths.to(tags.device) - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
         edges = start.expand(rows, -1)[row, tags[:, 0]] + end.expand(rows, -1)[row, last]
         return total + torch.where(real[:, 0], edges, torch.zeros_like(edges))
@@ -185,8 +185,8 @@ class LinearChain(Structure):
         if not self.fast:
             return super().log_prob(target)
         weights = self.scores, self.transitions, self.start, self.end
-        found: Tensor = LogProb.apply(self, target.long().contiguous(), *weights)
-        return found
+        result: Tensor = LogProb.apply(self, target.long().contiguous(), *weights)
+        return result
 
     def marginals(self) -> Tensor:
         return super().marginals() if self.scores.numel() == 0 else self.posteriors().marginals
@@ -198,8 +198,8 @@ class LinearChain(Structure):
             return self.scores.new_zeros(rows, max(steps - 1, 0), tags, tags)
         transitions, start, end = self.tables
         transitions = transitions.expand(rows, steps - 1, -1, -1)
-        found = self.with_weights((self.scores, transitions, start, end)).posteriors()
-        return found.expected_transitions(found.marginals.new_ones(rows), transitions.shape)
+        result = self.with_weights((self.scores, transitions, start, end)).posteriors()
+        return result.expected_transitions(result.marginals.new_ones(rows), transitions.shape)
 
     def best(self) -> Ranked:
         if self.scores.numel() == 0:
@@ -222,9 +222,9 @@ class LinearChain(Structure):
 
         rows, steps, _ = self.scores.shape
         arrays = [part.detach().double().contiguous().numpy() for part in (self.scores, *self.tables)]
-        paths, found = torch.empty(rows, k, steps, dtype=torch.int64), torch.empty(rows, k, dtype=torch.float64)
-        kernels.ranked(*arrays, self.lengths.numpy(), paths.numpy(), found.numpy())
-        return Ranked(paths, found.to(self.scores.dtype))
+        paths, best_scores = torch.empty(rows, k, steps, dtype=torch.int64), torch.empty(rows, k, dtype=torch.float64)
+        kernels.ranked(*arrays, self.lengths.numpy(), paths.numpy(), best_scores.numpy())
+        return Ranked(paths, best_scores.to(self.scores.dtype))
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """(n, B, T) samples by forward filtering and backward sampling (Chib 1996; Scott 2002, section 3) in
@@ -261,10 +261,10 @@ class LinearChain(Structure):
             chain = chain.with_weights((chain.scores, transitions, chain.start, chain.end))
         result = chain.posteriors()
         ones = result.log_z.new_ones(rows)
-        place = (torch.arange(rows, device=self.scores.device), (self.lengths - 1).clamp(min=0).to(self.scores.device))
+        last = (torch.arange(rows, device=self.scores.device), (self.lengths - 1).clamp(min=0).to(self.scores.device))
         counts = (
             result.marginals, result.expected_transitions(ones, chain.transitions.shape),
-            result.marginals[:, 0], result.marginals[place],
+            result.marginals[:, 0], result.marginals[last],
         )  # fmt: skip
         # 0 times an infinite value must be 0, not NaN.
         parts = [
@@ -297,28 +297,28 @@ class LinearChain(Structure):
         """
         if not len(spans):
             return torch.zeros(0, dtype=torch.float64)
-        place = np.asarray(spans, dtype=np.int64)  # (S, 4)
-        row, start, end, kind = place.T
-        known = (row >= 0) & (row < len(self.lengths))
-        lengths = np.where(known, self.lengths.numpy()[np.where(known, row, 0)], 0) if len(self.lengths) else 0 * row
+        array = np.asarray(spans, dtype=np.int64)  # (S, 4)
+        row, start, end, kind = array.T
+        valid = (row >= 0) & (row < len(self.lengths))
+        lengths = np.where(valid, self.lengths.numpy()[np.where(valid, row, 0)], 0) if len(self.lengths) else 0 * row
         inside = (start >= 0) & (start < end) & (end <= lengths) & (kind >= 0) & (kind < len(patterns))
         if not inside.all():
-            found = tuple(place[~inside][0].tolist())
+            found = tuple(array[~inside][0].tolist())
             raise IndexError(f"expected a span (row, start, end, kind) within its row, found {found}")
         if not self.fast:
-            return _derived_span_probabilities(self, place.tolist(), patterns)
+            return _derived_span_probabilities(self, array.tolist(), patterns)
         from structseq.structures import kernels
 
         scaled = self.posteriors().scaled
         stacked = [np.stack([np.asarray(getattr(p, name)) for p in patterns]) for name in EdgePattern._fields]
         out = np.zeros(len(spans))
-        known = (scaled.alphas, scaled.arrivals, scaled.weights, scaled.scales, scaled.factors, scaled.end_factors)
+        arrays = (scaled.alphas, scaled.arrivals, scaled.weights, scaled.scales, scaled.factors, scaled.end_factors)
         kernels.span_probabilities(
-            *map(np.asarray, known), self.lengths.numpy(), *np.ascontiguousarray(place.T), *stacked, out
+            *map(np.asarray, arrays), self.lengths.numpy(), *np.ascontiguousarray(array.T), *stacked, out
         )
-        dead = ~np.asarray(scaled.alive)[place[:, 0]]
-        if dead.any():
-            out[dead] = _derived_span_probabilities(self, place[dead].tolist(), patterns).numpy()
+        dead_spans = ~np.asarray(scaled.alive)[array[:, 0]]
+        if dead_spans.any():
+            out[dead_spans] = _derived_span_probabilities(self, array[dead_spans].tolist(), patterns).numpy()
         return torch.from_numpy(np.clip(out, 0.0, 1.0))
 
     def select(self, rows: Tensor) -> LinearChain:
@@ -333,8 +333,8 @@ class LinearChain(Structure):
     def float64_rows(self, rows: Tensor) -> LinearChain:
         """The chain of ``rows`` (R,) in float64, detached, with `tables` for each row."""
         parts = [part.detach() for part in (self.scores, *self.tables)]
-        own = [part.expand(len(self.scores), *part.shape[1:])[rows].double() for part in parts]
-        scores, transitions, start, end = own
+        selected = [part.expand(len(self.scores), *part.shape[1:])[rows].double() for part in parts]
+        scores, transitions, start, end = selected
         return LinearChain(scores, transitions, start, end, self.lengths[rows.cpu()], calibrated=self.calibrated)
 
     def _require_shape(self, target: Tensor) -> None:
@@ -361,13 +361,13 @@ def _derived_span_probabilities(
     """`LinearChain.span_probabilities` in the log domain and float64."""
     device = chain.scores.device
     tables = [EdgePattern(*(torch.as_tensor(part, device=device) for part in pattern)) for pattern in patterns]
-    found: dict[int, _RowSums] = {}
+    sums: dict[int, _RowSums] = {}
     answers = []
     with torch.no_grad():
         for row, start, end, kind in spans:
-            if row not in found:
-                found[row] = _RowSums.of(chain.float64_rows(torch.tensor([row])))
-            answers.append(found[row].span(start, end, tables[kind]))
+            if row not in sums:
+                sums[row] = _RowSums.of(chain.float64_rows(torch.tensor([row])))
+            answers.append(sums[row].span(start, end, tables[kind]))
     return torch.stack(answers).exp().cpu()
 
 
@@ -393,18 +393,18 @@ class _RowSums(NamedTuple):
         """() log-probability of a span; ``end`` is exclusive."""
         scores = self.chain.scores[0]
         if start == 0:
-            here = self.forward[0].masked_fill(~pattern.first, -torch.inf)
+            prefix = self.forward[0].masked_fill(~pattern.first, -torch.inf)
         else:
             opening = _into(self.chain, start).masked_fill(~pattern.begins, -torch.inf)
-            here = _LOG_SUM.sum(self.forward[start - 1].unsqueeze(1) + opening, -2) + scores[start]
+            prefix = _LOG_SUM.sum(self.forward[start - 1].unsqueeze(1) + opening, -2) + scores[start]
         for t in range(start + 1, end):
             continuing = _into(self.chain, t).masked_fill(~pattern.continues, -torch.inf)
-            here = _LOG_SUM.sum(here.unsqueeze(1) + continuing, -2) + scores[t]
+            prefix = _LOG_SUM.sum(prefix.unsqueeze(1) + continuing, -2) + scores[t]
         if end == len(self.forward):
-            complete = here + self.chain.end[0].masked_fill(~pattern.last, -torch.inf)
+            complete = prefix + self.chain.end[0].masked_fill(~pattern.last, -torch.inf)
         else:
             leaving = _into(self.chain, end).masked_fill(~pattern.ends, -torch.inf)
-            complete = (here.unsqueeze(1) + leaving + (scores[end] + self.backward[end])).flatten()
+            complete = (prefix.unsqueeze(1) + leaving + (scores[end] + self.backward[end])).flatten()
         return _LOG_SUM.sum(complete, -1) - self.log_z
 
 

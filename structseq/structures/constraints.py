@@ -79,20 +79,20 @@ def counted(
     return start, transitions, end
 
 
-def _tag_numbers(sequence: Any, place: int, tags: int) -> np.ndarray:
+def _tag_numbers(sequence: Any, number: int, tags: int) -> np.ndarray:
     row = sequence.detach().cpu().numpy() if isinstance(sequence, Tensor) else np.asarray(sequence)
     if row.size == 0 and row.ndim == 1:
         return np.zeros(0, np.int64)
     if row.ndim != 1 or row.dtype.kind not in "iu":
         raise ValueError(
-            f"expected rows of tag numbers, found {sequence!r:.60} as sequence {place}; "
+            f"expected rows of tag numbers, found {sequence!r:.60} as sequence {number}; "
             "give one list of numbers for each sequence, not names"
         )
     wrong = (row < 0) | (row >= tags)
     if wrong.any():
         step = int(np.flatnonzero(wrong)[0])
         raise ValueError(
-            f"expected tags from 0 to {tags - 1}, found {row[step]} in sequence {place} at step {step}; "
+            f"expected tags from 0 to {tags - 1}, found {row[step]} in sequence {number} at step {step}; "
             "leave out values that are not tags"
         )
     return row.astype(np.int64)

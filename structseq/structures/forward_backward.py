@@ -89,9 +89,9 @@ class Posteriors(NamedTuple):
         else:
             found = self._by_matrix_products(upstream, shape)
         if len(self.dead):
-            lost = self.dead_transitions * upstream[self.dead][:, None, None, None]
+            dead_counts = self.dead_transitions * upstream[self.dead][:, None, None, None]
             rows = self.dead if shape[0] > 1 else torch.zeros_like(self.dead)
-            found = found.index_add(0, rows, lost)
+            found = found.index_add(0, rows, dead_counts)
         return found
 
     def _by_matrix_products(self, upstream: Tensor, shape: torch.Size) -> Tensor:
@@ -145,8 +145,8 @@ def _in_log_domain(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
         with torch.enable_grad():
             parts = tuple(part.detach().clone().requires_grad_() for part in chain.weights)
             total = chain.recursion(LogSum(), parts)
-            every = torch.autograd.grad(total[torch.isfinite(total)].sum(), parts[:2], allow_unused=True)
-        marginals, transitions = (torch.zeros_like(p) if g is None else g for p, g in zip(parts, every, strict=False))
+            grads = torch.autograd.grad(total[torch.isfinite(total)].sum(), parts[:2], allow_unused=True)
+        marginals, transitions = (torch.zeros_like(p) if g is None else g for p, g in zip(parts, grads, strict=False))
         return marginals, total.detach(), transitions
     from structseq.structures import kernels
 
@@ -192,14 +192,14 @@ def _log_prob_and_gradients(chain: Chain, target: Tensor) -> tuple[Tensor, list[
     few = transitions.shape[:2] == (1, 1) and scaled.alphas.shape[2] <= FEW
     shapes = (chain.transitions.shape, chain.start.shape, chain.end.shape)
     tables = [np.zeros(shape, scores.dtype) for shape in shapes]
-    found = [np.empty(scores.shape, scores.dtype), *tables]
-    seen = (found[0], table_of(tables[0]), edge_of(tables[1]), edge_of(tables[2]))
-    used = (scaled.alphas, scaled.arrivals, scaled.factors, few, target.numpy(), chain.lengths.numpy())
-    kernels.likelihood_back(marginals.numpy(), *used, *seen)
-    gradients = [torch.from_numpy(part) for part in found]
+    arrays = [np.empty(scores.shape, scores.dtype), *tables]
+    views = (arrays[0], table_of(tables[0]), edge_of(tables[1]), edge_of(tables[2]))
+    inputs = (scaled.alphas, scaled.arrivals, scaled.factors, few, target.numpy(), chain.lengths.numpy())
+    kernels.likelihood_back(marginals.numpy(), *inputs, *views)
+    gradients = [torch.from_numpy(part) for part in arrays]
     if not few:
-        known = Posteriors(marginals, log_z, scaled, _NONE, log_z, chain.lengths)
-        counts = known.expected_transitions(torch.ones(len(target), dtype=chain.scores.dtype), seen[1].shape)
+        result = Posteriors(marginals, log_z, scaled, _NONE, log_z, chain.lengths)
+        counts = result.expected_transitions(torch.ones(len(target), dtype=chain.scores.dtype), views[1].shape)
         gradients[1] -= counts.view(gradients[1].shape)
     # NumPy has less overhead than torch for small arrays.
     return torch.from_numpy(np.minimum(total - log_z.numpy(), 0).astype(scores.dtype)), gradients
@@ -266,13 +266,13 @@ class LogProb(torch.autograd.Function):
         ctx.chain, ctx.gradients = chain, None
         ctx.save_for_backward(target, *parts)
         if any(ctx.needs_input_grad):
-            known = _log_prob_and_gradients(chain, target)
-            if known is not None:
-                found, ctx.gradients = known
-                return found
+            result = _log_prob_and_gradients(chain, target)
+            if result is not None:
+                log_prob, ctx.gradients = result
+                return log_prob
         total, log_z = path_scores(chain, target), chain.posteriors().log_z
-        found = torch.where(torch.isneginf(log_z), total, total - log_z).clamp(max=0)
-        return found.to(parts[0].dtype)
+        log_prob = torch.where(torch.isneginf(log_z), total, total - log_z).clamp(max=0)
+        return log_prob.to(parts[0].dtype)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:

@@ -123,7 +123,7 @@ def _shift_edges(values, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, inline="always")
 def _highest(values):  # type: ignore[no-untyped-def]
-    """The maximum, by four independent chains that the processor runs in parallel."""
+    """The maximum, by four independent chains that run in parallel."""
     whole = values.shape[0] - values.shape[0] % 4
     a = b = c = d = values[0]
     for k in range(0, whole, 4):
@@ -279,7 +279,7 @@ def forward_scaled(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
-def _rows_matrix(alphas, before, factors, t, lengths, alive):  # type: ignore[no-untyped-def]
+def _rows_matrix(alphas, source, factors, t, lengths, alive):  # type: ignore[no-untyped-def]
     """alphas[:, t] = alphas[:, before] @ factors."""
     for b in range(alphas.shape[0]):
         if alive[b] and t < lengths[b]:
@@ -288,7 +288,7 @@ def _rows_matrix(alphas, before, factors, t, lengths, alive):  # type: ignore[no
     for i in range(0, factors.shape[0], 8):
         for b in range(alphas.shape[0]):
             if alive[b] and t < lengths[b]:
-                _add_eight(alphas[b, before], factors, i, alphas[b, t])
+                _add_eight(alphas[b, source], factors, i, alphas[b, t])
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", no_cpython_wrapper=True)
@@ -412,11 +412,11 @@ def _log_sum(left, right):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def path_scores(scores, transitions, start, end, tags, lengths, out):  # type: ignore[no-untyped-def]
     """Writes scores of paths tags (B,T) to out (B,) float64; returns the first row with a tag out of range, or B."""
-    rows, _, known = scores.shape
+    rows, _, count = scores.shape
     for b in range(rows):
         length = lengths[b]
         for t in range(length):
-            if tags[b, t] < 0 or tags[b, t] >= known:
+            if tags[b, t] < 0 or tags[b, t] >= count:
                 return b
         total = 0.0
         table = transitions[b if transitions.shape[0] > 1 else 0]

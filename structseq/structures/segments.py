@@ -122,8 +122,8 @@ class SemiMarkov(Structure):
         # The gradient of unbind is one tensor, that of indexing one of this size for each step.
         step_scores = scores.unbind(1)
         for t in range(steps - 1, 0, -1):
-            from_here = semiring.sum(step_scores[t] + ahead, -2)  # (.., B, K) sums all that begins at t with label k
-            after = semiring.sum(transitions + from_here.unsqueeze(-2), -1)  # (.., B, K) after label k
+            from_here = semiring.sum(step_scores[t] + ahead, -2)  # (.., B, K) from t on, if its segment has label k
+            after = semiring.sum(transitions + from_here.unsqueeze(-2), -1)  # (.., B, K) from t on, after label k
             if t in ending:
                 after = torch.where(lengths == t, closed, after)
             ahead = torch.cat([after.unsqueeze(-2), ahead[..., :-1, :]], -2)
@@ -153,8 +153,8 @@ class SemiMarkov(Structure):
         row = torch.arange(rows, device=target.device)
         segment_scores = self.scores.flatten(2).gather(2, code.unsqueeze(2)).squeeze(2).double()
         total = total + torch.where(begins, segment_scores, 0.0).sum(1)
-        moves = self.transitions.expand(rows, -1, -1)[row.unsqueeze(1), label[:, :-1], label[:, 1:]]  # (B, T-1)
-        total = total + torch.where(begins[:, 1:], moves.double(), 0.0).sum(1)
+        transitions = self.transitions.expand(rows, -1, -1)[row.unsqueeze(1), label[:, :-1], label[:, 1:]]  # (B, T-1)
+        total = total + torch.where(begins[:, 1:], transitions.double(), 0.0).sum(1)
         start, end = (part.expand(rows, -1).double() for part in (self.start, self.end))
         edges = start[row, label[:, 0]] + end[row, label[:, -1]]
         return total + torch.where(lengths > 0, edges, 0.0)
