@@ -1,7 +1,8 @@
-"""Ctc: "Connectionist temporal classification" (Graves, Fernández, Gomez and Schmidhuber 2006), and its beam search.
+"""Ctc: a distribution over label sequences (Graves, Fernández, Gomez and Schmidhuber 2006), and its beam search.
 
-Equation numbers are those of the paper. The beam search is algorithm 1 of Hannun et al. 2014, "First-pass large
-vocabulary continuous speech recognition using bi-directional recurrent DNNs", without a language model.
+Equation numbers are those of the paper, "Connectionist temporal classification". The beam search is algorithm 1 of
+Hannun et al. 2014, "First-pass large vocabulary continuous speech recognition using bi-directional recurrent DNNs",
+without a language model.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ class Ctc(Searched):
 
 
 class _Prefixes:
-    """A tree of numbered label sequences: 0 is empty; each other extends its parent by one label."""
+    """A tree of numbered label sequences; 0 is the empty sequence."""
 
     def __init__(self) -> None:
         self.parents, self.labels = [-1], [-1]

@@ -20,7 +20,7 @@ class Semiring(ABC):
     """
 
     def lift(self, values: Tensor) -> Tensor:
-        """Convert log-scores to values of this semiring."""
+        """Log-scores as values of this semiring."""
         return values
 
     @abstractmethod

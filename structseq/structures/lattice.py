@@ -120,7 +120,7 @@ class Alignments(Structure):
         return found
 
     def kl(self, other: Structure) -> Tensor:
-        """Also raises ValueError if the targets differ."""
+        """`Structure.kl`; also raises ValueError if the targets differ."""
         found = super().kl(other)
         if isinstance(other, Alignments) and not (self.blank == other.blank and self.target.equal(other.target)):
             raise ValueError("expected alignments of the same targets and the same blank, found others")

@@ -1,4 +1,5 @@
-"""SemiMarkov: "Semi-Markov conditional random fields for information extraction" (Sarawagi and Cohen 2004)."""
+"""SemiMarkov: a distribution over labelled segmentations (Sarawagi and Cohen 2004, "Semi-Markov conditional random
+fields for information extraction")."""
 
 from __future__ import annotations
 

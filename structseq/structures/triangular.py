@@ -115,7 +115,7 @@ class TriangularChain(Distribution):
         return self.labels.gather(1, label).squeeze(1) + self._chain_of(label.squeeze(1)).score(target[:, 1:])
 
     def best(self) -> Ranked:
-        """The most probable answer; ties go to the lowest label."""
+        """Ties go to the lowest label."""
         found = self.tags.best()
         score, label = (self.labels.detach() + found.score.view(self.labels.shape)).max(1)
         path = self._by_label(found.path)[torch.arange(len(label), device=label.device), label]
