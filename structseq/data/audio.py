@@ -1,7 +1,6 @@
-"""Audio: WAV recordings as frames of numbers (log-mel energies or MFCC; Davis and Mermelstein 1980).
+"""Audio: WAV recordings as log-mel energies or MFCC (Davis and Mermelstein 1980).
 
-The last frame and the last step of a recording are completed. soundfile decodes and soxr resamples; both come with
-``pip install 'structseq[audio]'`` and are imported when the first recording is read.
+soundfile decodes and soxr resamples; ``pip install 'structseq[audio]'`` installs both.
 """
 
 from __future__ import annotations
@@ -38,11 +37,10 @@ _PATH = str | os.PathLike[str]
 
 
 def samples_of(path: _PATH, *, options: AudioOptions | None = None) -> Floats:
-    """(N,) samples of a WAV file between -1 and 1, at ``options.rate`` a second.
+    """(N,) samples of a WAV file between -1 and 1, at ``options.rate`` per second.
 
-    Raises `DataError`, which names the file, if it is missing, empty, no WAV file, damaged or cut short, without
-    samples, of several channels (unless ``options.channels`` is "mean"), or has samples that are not finite;
-    `ConfigError` if the libraries are not installed.
+    Raises `DataError`, with the file, if it is missing, damaged, empty or not WAV, a sample is not finite, or there are
+    several channels (unless ``options.channels`` is "mean"); `ConfigError` if the audio libraries are not installed.
     """
     options = options or AudioOptions()
     try:
@@ -59,7 +57,7 @@ def samples_of(path: _PATH, *, options: AudioOptions | None = None) -> Floats:
 
 
 def _decoded(data: bytes, options: AudioOptions) -> tuple[int, Floats]:
-    """Samples a second, and (N,) samples of one channel."""
+    """The rate, and (N,) samples of one channel."""
     if data[:4] != b"RIFF" or data[8:12] not in (b"WAVE", b""):
         raise _foreign(data)
     _check_whole(data)
@@ -77,7 +75,7 @@ def _decoded(data: bytes, options: AudioOptions) -> tuple[int, Floats]:
 
 
 def _check_whole(data: bytes) -> None:
-    """Raises `DataError` if the header promises more sound than there is, which libsndfile does not check."""
+    """Raises `DataError` if the end is missing; libsndfile does not check this."""
     name, at, size = b"", 12, 0
     while name != b"data":
         at += size + size % 2
@@ -91,7 +89,6 @@ def _check_whole(data: bytes) -> None:
 
 
 def _check_samples(samples: Floats, rate: int, options: AudioOptions) -> None:
-    """Raises `DataError` for samples (N, channels) that are no recording."""
     count, channels = samples.shape
     if channels > 1 and options.channels == "refuse":
         advice = 'mix it down to mono, or set data.audio.channels to "mean"'
@@ -109,7 +106,6 @@ def _check_samples(samples: Floats, rate: int, options: AudioOptions) -> None:
 
 
 def _foreign(data: bytes) -> DataError:
-    """The error for a file that is no WAV file, with what it seems to be."""
     found, advice = f"bytes that begin {data[:4].hex(' ')}", "convert it to WAV (PCM, one channel)"
     if not data:
         found, advice = "an empty file", "fetch it again or take it out of the list"
@@ -121,7 +117,6 @@ def _foreign(data: bytes) -> DataError:
 
 
 def _library(name: str) -> Any:
-    """A module of the extra; raises `ConfigError` if it is not installed."""
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:  # OSError: soundfile without its C library
@@ -138,12 +133,10 @@ def read_audio(path: _PATH, *, options: AudioOptions | None = None) -> Floats:
 def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> Floats:
     """(T, F) the steps of a recording, from its samples (N,) at ``options.rate``.
 
-    A frame is the natural logarithm of the energy in each mel band of a window (Hann), or the first coefficients of
-    its cosine transform. The first window begins with the first sample; the last one is filled with silence. F is
-    ``stride`` times the mel bands or coefficients: each step joins ``stride`` frames, and the last step repeats its
-    last frame. ``centre`` subtracts the mean over the recording from every frame (Atal 1974, "cepstral mean
-    subtraction"). Raises `DataError` for samples of several channels, of whole numbers or not finite, `ConfigError` for
-    more coefficients than mel bands.
+    A frame is the natural logarithm of the energy in each mel band of a Hann window, or its first MFCC. A step joins
+    ``stride`` frames. The last window is padded with silence, the last step with its last frame. ``centre`` is cepstral
+    mean subtraction over the recording (Atal 1974). Raises `DataError` if the samples are not finite floats of one
+    channel, `ConfigError` as `check_options` does.
 
     >>> noise = np.random.default_rng(0).normal(0, 0.1, 8000)
     >>> frames_of(noise).shape, frames_of(noise, options=AudioOptions(stride=3)).shape
@@ -186,7 +179,7 @@ def _log_mel(windows: Floats, options: AudioOptions) -> Floats:
 
 @lru_cache(maxsize=8)
 def _filters(rate: int, window: int, mels: int) -> tuple[Floats, Floats]:
-    """(window,) the taper, and (bins, mels) the weight of each frequency in each band."""
+    """(window,) the taper, and (bins, mels) the mel filters."""
     edges = mel_edges(rate, mels)
     # The transform is fine enough for the narrowest band to have a frequency
     narrowest = float((edges[2:] - edges[:-2]).min())
@@ -196,9 +189,9 @@ def _filters(rate: int, window: int, mels: int) -> tuple[Floats, Floats]:
 
 
 def mel_edges(rate: int, mels: int) -> NDArray[np.float64]:
-    """(mels + 2,) hertz, evenly spaced in mel from 0 to half the rate; band i reaches from edge i to edge i + 2.
+    """(mels + 2,) hertz, evenly spaced in mel from 0 to half the rate; band i spans edges i to i + 2.
 
-    The scale is linear up to 1000 Hz and logarithmic above (Slaney 1998, "Auditory Toolbox").
+    The scale is linear up to 1000 Hz, then logarithmic (Slaney 1998, "Auditory Toolbox").
     """
     top, bend = rate / 2, SLANEY_BREAK / SLANEY_LINEAR
     highest = top / SLANEY_LINEAR if top < SLANEY_BREAK else bend + np.log(top / SLANEY_BREAK) / SLANEY_STEP
@@ -207,7 +200,7 @@ def mel_edges(rate: int, mels: int) -> NDArray[np.float64]:
 
 
 def mel_filters(rate: int, size: int, mels: int) -> Floats:
-    """(size / 2 + 1, mels) triangles of area 1 over the frequencies of a transform of ``size`` (Slaney 1998)."""
+    """(size / 2 + 1, mels) triangles of area 1 over the frequencies of an FFT of ``size`` (Slaney 1998)."""
     edges, frequencies = mel_edges(rate, mels), np.fft.rfftfreq(size, 1 / rate)[:, None]
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     rise, fall = (frequencies - left) / (centre - left), (right - frequencies) / (right - centre)
@@ -221,7 +214,7 @@ def spacing(options: AudioOptions) -> tuple[int, int]:
 
 
 def check_options(audio: AudioOptions | Mapping[str, Any] | None) -> AudioOptions:
-    """Checked options; raises `ConfigError` for unknown ones and for more coefficients than mel bands."""
+    """Raises `ConfigError` for unknown options and for more coefficients than mel bands."""
     options = audio if isinstance(audio, AudioOptions) else AudioOptions.checked(audio or {}, prefix="data.audio")
     if options.features == "mfcc" and options.coefficients > options.mels:
         found = f"{options.coefficients} of {options.mels}; lower data.audio.coefficients or raise data.audio.mels"

@@ -1,4 +1,4 @@
-"""Half-open spans of characters to spans of tokens, with a named policy for spans that cut a token."""
+"""Aligns labelled character spans with tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLICIES = ("error", "expand", "contract", "drop")
 
 
 class CharSpan(NamedTuple):
-    """``text[start:end]`` is one ``label``; in characters (code points) from 0."""
+    """Half-open: ``text[start:end]`` has ``label``; offsets count characters (code points) from 0."""
 
     start: int
     end: int
@@ -29,14 +29,9 @@ def align(
 ) -> tuple[Span, ...]:
     """The token spans of character spans.
 
-    A span that begins or ends within a token, or in white space, is treated by ``misaligned``: an ``error``; ``expand``
-    it to all tokens that it touches; ``contract`` it to the whole tokens in it, or drop it if there are none; ``drop``
-    it. Raises `DataError` for such an error, for spans outside the text and for spans that overlap.
-
-    >>> text = "to (Paris) today"
-    >>> tokens = [Token("to", 0, 2), Token("(", 3, 4), Token("Paris", 4, 9), Token(")", 9, 10), Token("today", 11, 16)]
-    >>> align(text, tokens, [CharSpan(4, 9, "city")])
-    (Span(start=2, end=3, label='city'),)
+    ``misaligned`` decides about a span that begins or ends within a token or in white space: ``error`` raises
+    `DataError`, ``expand`` takes all tokens that it touches, ``contract`` the whole tokens within it (if any), ``drop``
+    none. Raises `DataError` if spans overlap or leave the text.
     """
     ordered = sorted(spans)
     for span in ordered:

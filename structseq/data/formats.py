@@ -1,4 +1,4 @@
-"""The file formats, as a table: finds a file's format, and reads and writes any of them."""
+"""The file formats, as a table: detects a file's format, and reads and writes all of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from structseq.errors import ConfigError, DataError
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A reader, a writer and, for some formats, a reader of `VerbatimBlock`s to rewrite a file."""
+    """``verbatim`` reads a file to rewrite it; None if the format cannot be rewritten."""
 
     read: Callable[..., Iterator[Example]]
     write: Callable[..., None]
@@ -57,18 +57,17 @@ _OBJECT = re.compile(rb'\{[ \t]*(?:"[^"]*"[ \t]*:|\})')
 
 
 def read(source: Source, format: str = "auto", **options: Any) -> Iterator[Example]:
-    """The examples of a file (or a folder of the three-file layout).
+    """The examples of a file, or of a folder of the three-file layout.
 
-    ``format`` is one of `FORMATS`, or ``auto`` to recognise it by name and content. Each format's reader takes its own
-    of the ``options``, so that one set serves files of several formats. Raises `ConfigError` for an unknown format and
-    an option that no format has, `DataError` for a file that is not of its format.
+    ``format`` is one of `FORMATS`, or ``auto`` to detect it. A reader ignores ``options`` of other formats. Raises
+    `ConfigError` for an unknown format and an option that no format has, `DataError` if the file is not of its format.
     """
     source, name = _with_format(source, format)
     return FORMATS[name].read(source, **_own_options(name, options, to="read"))
 
 
 def read_verbatim(source: Source, format: str = "auto", **options: Any) -> Iterator[VerbatimBlock]:
-    """A file as `VerbatimBlock`s, to write it back with other tags; otherwise as `read`."""
+    """As `read`, but yields `VerbatimBlock`s, to write the file back with other tags."""
     source, name = _with_format(source, format)
     reader = FORMATS[name].verbatim
     if reader is None:
@@ -77,22 +76,19 @@ def read_verbatim(source: Source, format: str = "auto", **options: Any) -> Itera
 
 
 def write(target: Target, examples: Iterable[Example], format: str = "auto", **options: Any) -> None:
-    """Writes examples to a file, packed if its name ends in ``.gz``.
+    """Writes examples to a file, with gzip if its name ends in ``.gz``.
 
-    ``auto`` is the format of the name's extension, or ``columns`` (labelled texts have no extension of their own: use
-    ``format="labelled"``); ``options`` are as in `read`. Raises `DataError`, and writes no file, for what the format
-    cannot hold.
+    ``auto`` is the format of the extension, or ``columns``; ``options`` are as in `read`. Raises `DataError`, and
+    writes no file, for what the format cannot store.
     """
     name = resolve_format(format) if format != "auto" else format_of_name(target) or "columns"
     FORMATS[name].write(target, examples, **_own_options(name, options, to="write"))
 
 
 def detect_format(source: Source) -> str:
-    """The name of a file's format, by its extension and its first lines; a stream must peek or seek.
+    """The name of a file's format, by its extension and first lines; a stream must peek or seek.
 
-    Labelled texts have a header that names ``label`` and ``text`` (or ``text`` and others, see `labelled`), pairs one
-    that names ``source`` and ``target``; without a header they look like columns, and their format must be named. JSON
-    lines are a list of recordings if the first record has ``audio`` and no tokens.
+    Labelled texts and pairs without a header look like columns.
     """
     by_name = format_of_name(source)
     if by_name not in (None, "columns", "jsonl"):  # column files and JSON lines may hold several formats
@@ -104,7 +100,6 @@ def detect_format(source: Source) -> str:
 
 
 def _with_format(source: Source, format: str) -> tuple[Source, str]:
-    """The source, able to peek or seek, and the name of its format."""
     if format != "auto":
         return source, resolve_format(format)
     if not isinstance(source, str | os.PathLike) and not hasattr(source, "peek") and not source.seekable():
@@ -113,7 +108,7 @@ def _with_format(source: Source, format: str) -> tuple[Source, str]:
 
 
 def resolve_format(format: str) -> str:
-    """The name in `FORMATS` that ``format`` stands for; raises `ConfigError` for an unknown one."""
+    """The key of `FORMATS` for a name or alias in any case; raises `ConfigError` for an unknown one."""
     name = ALIASES.get(format.lower(), format.lower())
     if name not in FORMATS:
         known = ["auto", *FORMATS, *ALIASES]
@@ -124,7 +119,7 @@ def resolve_format(format: str) -> str:
 
 
 def format_of_name(source: Source | Target) -> str | None:
-    """The format of a file's extension, or of a folder; None if the name says nothing."""
+    """The format of a file's extension, or of a folder; None if unknown."""
     if isinstance(source, str | os.PathLike):
         if is_threefile(source):
             return "threefile"
@@ -167,7 +162,7 @@ def _by_content(first: bytes) -> str | None:
 
 
 def _own_options(name: str, options: Mapping[str, Any], *, to: str) -> dict[str, Any]:
-    """Those of the options that this format's reader or writer has; raises `ConfigError` if no format has one."""
+    """The options of this format; raises `ConfigError` if one is unknown to all formats."""
     # All parameters but source, target and examples are keywords
     taken = {key: inspect.signature(getattr(format, to)).parameters.values() for key, format in FORMATS.items()}
     keywords = {key: [each.name for each in found if each.kind is each.KEYWORD_ONLY] for key, found in taken.items()}

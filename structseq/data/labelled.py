@@ -1,14 +1,11 @@
-r"""Labelled texts: ``label TAB text``, one a line, for sentiment and other classes of whole texts.
+"""Labelled texts: ``label TAB text``, one per line, for classes of whole texts.
 
-A first line whose fields, between tabs, hold both ``label`` and ``text`` (in any order and case) is a header: it names
-the columns, and further columns become metadata by name. So is one that holds ``text`` and other names without spaces
-(``intent TAB text``), if the next line has a space in that column: then any of the columns may be the label. Without a
-header each line has exactly two fields, the label and the text. The label becomes metadata, as the intent of
-`threefile` does. A header on another line is an error.
+A first line with the fields ``label`` and ``text`` (in any order and case) is a header; further columns become
+metadata. A first line with ``text`` and other names without spaces (``intent TAB text``) is a header too if the next
+line has a space in the text column. Without a header each line has two fields.
 
-Lines end in ``\n`` or ``\r\n``; lines of spaces and tabs alone are skipped. Quotes are not special: these corpora have
-unpaired quotes. Spaces at a label's ends do not belong to it; text and further columns are kept as written. A text may
-be empty: an example without tokens.
+Blank lines are skipped. Quotes are not special. Spaces around a label are removed. An empty text is an example without
+tokens.
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ _WHAT = "a label, a tab and a text"
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The columns of one file by name, and as written in the header on line ``header``, if there is one."""
+    """The columns of one file by name, and as ``written`` in the header on line ``header``, if any."""
 
     file: str
     names: tuple[str, ...] = (LABEL, TEXT)
@@ -39,7 +36,7 @@ class _Layout:
 
     @staticmethod
     def of(header: str, file: str, line: int) -> _Layout:
-        """The layout of a header; raises `DataError` for a name that is empty or there twice."""
+        """The layout of a header; raises `DataError` if a name is empty or repeated."""
         names = header_names(header, (LABEL, TEXT))
         message = ""
         if "" in names:
@@ -52,7 +49,7 @@ class _Layout:
         return _Layout(file, names, line, tuple(header.split("\t")))
 
     def example(self, row: str, line: int, cut: Tokenizer) -> Example:
-        """A row as an `Example`; raises `DataError` with its file and line."""
+        """Raises `DataError` with file and line."""
         fields = row.split("\t")
         values = dict(zip(self.names, fields, strict=False))
         message = ""
@@ -89,14 +86,7 @@ class _Layout:
 
 
 def is_header(line: str, below: str = "") -> bool:
-    r"""Whether a line names the columns: its fields hold both ``label`` and ``text``, or ``text`` and other names and
-    the line ``below`` has a space in that column.
-
-    >>> is_header("id\ttext\tlabel\r\n"), is_header("Label\tText\n"), is_header("label text\n")
-    (True, True, False)
-    >>> is_header("intent\ttext\n", "book\ta flight\n"), is_header("intent\ttext\n", "cancel\tO\n")
-    (True, False)
-    """
+    """Whether ``line`` is a header; ``below`` is the next line."""
     names, fields = header_names(line, (LABEL, TEXT)), below.rstrip("\r\n").split("\t")
     if TEXT not in names or LABEL in names:
         return TEXT in names
@@ -105,16 +95,10 @@ def is_header(line: str, below: str = "") -> bool:
 
 
 def read_labelled(source: Source, *, tokenizer: str = "words-1", encoding: str = "utf-8") -> Iterator[Example]:
-    r"""Texts with their labels as examples with the metadata ``label`` and ``text``.
+    """Yields texts, cut by the tokenizer of this name, with the metadata ``label`` and ``text`` and without targets.
 
-    The tokenizer of this name cuts the texts; there are no targets, and further columns are metadata. Raises
-    `DataError` with file and line for an empty label, a wrong number of fields, a header with a name missing or twice,
-    or below the first line; with the file if it has no text; `ConfigError` for an unknown tokenizer.
-
-    >>> import io
-    >>> (example,) = read_labelled(io.BytesIO(b"label\ttext\npositive\tyou'll end up moved .\n"))
-    >>> example.tokens, example.metadata["label"]
-    (("you'll", 'end', 'up', 'moved', '.'), 'positive')
+    Raises `DataError` with file and line for an empty label, a wrong number of fields or a wrong header; with the file
+    if it has no text; `ConfigError` for an unknown tokenizer.
     """
     return _examples(name_of(source), _rows(source, encoding), tokenizer_of(tokenizer))
 
@@ -132,7 +116,7 @@ def _examples(name: str, rows: Iterator[tuple[int, str]], cut: Tokenizer) -> Ite
 
 
 def _rows(source: Source, encoding: str) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers; raises `DataError` if there are none."""
+    """The lines that are not blank, with their numbers."""
     number, found = 0, False
     for number, line in enumerate(text_lines(source, encoding=encoding), 1):
         if line.strip(" \t\r"):
@@ -144,12 +128,11 @@ def _rows(source: Source, encoding: str) -> Iterator[tuple[int, str]]:
 
 
 def write_labelled(target: Target, examples: Iterable[Example], *, encoding: str = "utf-8") -> None:
-    """Examples as labelled texts: a header, then a line each, the label from ``metadata["label"]``.
+    """Writes labelled texts: a header, then one line per example, the label from ``metadata["label"]``.
 
-    The text is ``metadata["text"]``, or the tokens joined by spaces; metadata that all examples have are further
-    columns. Read the file with the tokenizer that cut the texts (``whitespace-1`` for joined tokens). Raises
-    `DataError`, and writes no file, for what cannot be read back: no label, metadata that only some examples have,
-    tokens that no tokenizer cuts from the text, targets, further inputs, document boundaries.
+    The text is ``metadata["text"]``, or the tokens joined by spaces; other metadata are further columns. Raises
+    `DataError`, and writes no file, for an example without a label, metadata that only some examples have, tokens that
+    no tokenizer cuts from the text, targets, further inputs and document boundaries.
     """
     limits = FormatLimits("a labelled file", name_of(target), inputs=False, documents=False)
     cuts: Sequence[Tokenizer] = tuple(TOKENIZERS.values())
@@ -176,7 +159,7 @@ def write_labelled(target: Target, examples: Iterable[Example], *, encoding: str
 
 
 def _values(example: Example, limits: FormatLimits) -> dict[str, str]:
-    """The example's fields by the names of their columns; raises `DataError` for one that cannot be read back."""
+    """The example's fields by column."""
     limits.check(example, alike=False)
     if example.targets:
         raise limits.refusal(example, f"the target {next(iter(example.targets))!r}")

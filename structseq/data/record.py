@@ -1,4 +1,4 @@
-"""Record: one line of a JSON-lines file, with its object and its text."""
+"""Record: one line of a JSON-lines file, as an object and as text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Line ``line``, from 1, of ``file``: its ``text`` with its ending, and its object, or None for a blank line."""
+    """``text`` is the line with its ending; ``values`` is its object, or None for a blank line."""
 
     text: str
     values: Mapping[str, Any] | None
@@ -30,11 +30,10 @@ class Record:
         return f"{self.file}:{self.line}"
 
     def line_of(self, token: int) -> int:
-        """The line of any token: the record's."""
         return self.line
 
     def with_values(self, **new: Any) -> str:
-        """The line with these keys set, in place if they exist, else at the end; all else stays byte for byte.
+        """The line with these keys set: replaced if they exist, else added at the end; other bytes stay.
 
         >>> Record('{"tokens": ["a"], "id":7}', {"tokens": ["a"], "id": 7}).with_values(tags=["O"])
         '{"tokens": ["a"], "id":7, "tags": ["O"]}'
@@ -53,10 +52,10 @@ class Record:
 
 
 def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]:
-    """The lines of a JSON-lines file; their texts, joined, are the file.
+    """Yields the lines of a JSON-lines file; the joined texts are the file.
 
-    Raises `DataError` with file and line if a line is neither blank nor a JSON object, and if a key is twice in one
-    object; with the file if it has no object.
+    Raises `DataError` with file and line if a line is neither blank nor a JSON object, or repeats a key; with the file
+    if it has no object.
     """
     name, number, found = name_of(source), 0, False
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
@@ -97,7 +96,7 @@ def shown(value: Any) -> str:
 
 
 def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, as ``object_pairs_hook`` of `json.loads`; raises ValueError if a key is in it twice."""
+    """An ``object_pairs_hook`` for `json.loads`; raises ValueError if a key is repeated."""
     table: dict[str, Any] = {}
     for key, value in pairs:
         if key in table:
@@ -107,7 +106,7 @@ def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _places(text: str) -> dict[str, tuple[int, int]]:
-    """The start and end of each top-level key's value."""
+    """The start and end of each top-level value."""
     at = text.index("{") + 1
     places: dict[str, tuple[int, int]] = {}
     while True:
@@ -121,6 +120,5 @@ def _places(text: str) -> dict[str, tuple[int, int]]:
 
 
 def _skip(text: str, at: int) -> int:
-    """The first place from ``at`` on that is no white space."""
     found = _SPACE.match(text, at)
     return found.end() if found else at

@@ -28,7 +28,7 @@ Segment = tuple[float, float, str]
 
 
 def step_times(steps: int, *, options: AudioOptions | None = None) -> NDArray[np.float64]:
-    """(T,) the seconds of the centres of ``steps`` steps."""
+    """(T,) the centres of ``steps`` steps, in seconds."""
     options = options or AudioOptions()
     window, hop = spacing(options)
     first = (window + (options.stride - 1) * hop) / 2
@@ -38,16 +38,12 @@ def step_times(steps: int, *, options: AudioOptions | None = None) -> NDArray[np
 def frame_tags(segments: Sequence[Segment], steps: int, *, options: AudioOptions | None = None) -> tuple[str, ...]:
     """A tag for each step: the label of the segment at its centre.
 
-    Between segments it is ``options.silence``, or if that is empty the label of the nearest segment (of two equally
-    near, the later). With ``options.states`` = n > 1 the steps of a segment are cut evenly into n parts and its tags
-    are numbered: 7.1, 7.2, ... Raises as `check_segments` does, and `DataError` for steps with neither a segment nor a
-    tag for silence.
+    Between segments the tag is ``options.silence`` or, if that is empty, the label of the nearest segment (the later
+    one at equal distance). ``options.states`` = n > 1 divides a segment's steps evenly into n parts, with the tags 7.1,
+    7.2, ... Raises `DataError` as `check_segments` does, and if there are neither segments nor a silence tag.
 
-    >>> options = AudioOptions(window=20.0, hop=10.0)  # centres at 0.01, 0.02, ... s
-    >>> frame_tags([(0.0, 0.02, "7"), (0.04, 0.06, "3")], 5, options=options)
+    >>> frame_tags([(0.0, 0.02, "7"), (0.04, 0.06, "3")], 5, options=AudioOptions(window=20.0, hop=10.0))
     ('7', '7', '3', '3', '3')
-    >>> frame_tags([(0.0, 0.02, "7"), (0.04, 0.06, "3")], 5, options=options.model_copy(update={"silence": "-"}))
-    ('7', '-', '-', '3', '3')
     """
     options = options or AudioOptions()
     known = check_segments(segments)
@@ -70,7 +66,7 @@ def frame_tags(segments: Sequence[Segment], steps: int, *, options: AudioOptions
 
 
 def check_segments(segments: Any, *, seconds: float = math.inf) -> list[Segment]:
-    """Segments, checked to be in order, without overlap and within ``seconds``; raises `DataError` otherwise."""
+    """Checked segments; raises `DataError` if they are out of order, overlap or end after ``seconds``."""
     if not isinstance(segments, Sequence) or isinstance(segments, str):
         raise DataError(f'expected a list of segments [start, end, "label"], found {shown(segments)}')
     known: list[Segment] = []
@@ -101,11 +97,7 @@ def _segment(segment: Any) -> Segment:
 
 
 def is_list(line: str) -> bool:
-    """Whether the first line of a file is a record of a recording: a JSON object with ``audio`` and without tokens.
-
-    >>> is_list('{"audio": "0001.wav", "text": "7 7 3"}'), is_list('{"text": "no audio"}'), is_list("audio O")
-    (True, False, False)
-    """
+    """Whether a file's first line is the record of a recording: an object with ``audio`` and without tokens."""
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):
@@ -120,13 +112,12 @@ def read_recordings(
     tags: bool = True,
     encoding: str = "utf-8",
 ) -> Iterator[Example]:
-    """The recordings of a list in JSON lines, as examples made of frames.
+    """Yields the recordings of a list as examples with frames.
 
-    In a record, ``audio`` is the WAV file (a path relative to the list), ``text`` the transcript (cut at white space it
-    is the target) and ``segments`` its segments (tags, one a step, by `frame_tags`); other strings and the file's name
-    are metadata. Without ``tags`` there are no answers, and the text is metadata too. Raises `DataError` with the
-    list's line, and the file's name, for errors of `samples_of` and `frame_tags` and for segments that end after the
-    recording; `ConfigError` for options that contradict each other.
+    ``audio`` is a path relative to the list. ``text``, cut at white space, is the target; ``segments`` become tags by
+    `frame_tags`; other strings are metadata. ``tags=False`` reads no answers, and makes the text metadata. Raises
+    `DataError` with the list's line as `samples_of`, `frame_tags` and `check_segments` do; `ConfigError` as
+    `check_options` does.
     """
     options = check_options(audio)
     folder = Path(name_of(source)).parent if is_path(source) else Path()
@@ -155,7 +146,6 @@ def _example(record: Record, folder: Path, options: AudioOptions, tags: bool) ->
 
 
 def _answers(values: Mapping[str, Any], steps: int, seconds: float, options: AudioOptions) -> dict[str, Any]:
-    """The targets of a record."""
     answers: dict[str, Any] = {}
     if TEXT in values:
         answers["target"] = tuple(_string(values, TEXT).split())

@@ -1,4 +1,4 @@
-"""Text files for readers and writers: exact lines of plain or gzip bytes, and files that are written whole."""
+"""Text files: exact lines of plain or gzip files, and files that are replaced only as a whole."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def is_path(source: object) -> bool:
 
 
 def name_of(source: Source) -> str:
-    """The source's name for messages: its path, or the stream's own name (``<stdin>``)."""
+    """The source's name for messages: its path, or the stream's name (``<stdin>``)."""
     if isinstance(source, str | os.PathLike):
         return os.fspath(source)
     name = getattr(source, "name", None)
@@ -52,9 +52,9 @@ def name_of(source: Source) -> str:
 
 @contextmanager
 def opened(source: Source) -> Iterator[BinaryIO]:
-    """The bytes of a path or a binary stream, unpacked if they are gzip by content.
+    """The bytes of a path or a binary stream, decompressed if they are gzip.
 
-    A stream stays open. Raises `DataError` if the file does not exist or cannot be read, or is a folder.
+    A stream stays open. Raises `DataError` if the file does not exist, cannot be read or is a folder.
     """
     with ExitStack() as stack:
         if isinstance(source, str | os.PathLike):
@@ -90,7 +90,7 @@ def _open(path: Path) -> io.BufferedReader:
 
 
 def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
-    """A strict decoder; raises `ConfigError` for an encoding that Python does not know."""
+    """A strict decoder; raises `ConfigError` for an unknown encoding."""
     try:
         return codecs.getincrementaldecoder(encoding)("strict")
     except LookupError:
@@ -98,22 +98,22 @@ def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
 
 
 def text_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
-    """The lines without their endings and the byte order mark; raises as `read_lines` does."""
+    """The lines without endings and byte order mark; raises as `read_lines` does."""
     for number, line in enumerate(read_lines(source, encoding=encoding)):
         yield line.rstrip("\r\n").removeprefix(BOM if number == 0 else "")
 
 
 def header_names(line: str, known: Collection[str]) -> tuple[str, ...]:
-    """The fields of a line between tabs; those in ``known``, in any case, in lower case."""
+    """The tab-separated fields of a line; names in ``known`` are lowercased."""
     fields = line.rstrip("\r\n").split("\t")
     return tuple([field.lower() if field.lower() in known else field for field in fields])
 
 
 def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
-    r"""Each line with its own ending, which is ``\n`` or ``\r\n`` and nothing else; a byte order mark stays in line 1.
+    r"""Yields each line with its ending, ``\n`` or ``\r\n``; a byte order mark stays in line 1.
 
-    Raises `DataError` with file and line for bytes that the encoding does not allow; with the file for damaged gzip
-    data, a recording or an archive.
+    Raises `DataError` with file and line if bytes do not fit the encoding; with the file for damaged gzip data, a
+    recording or an archive.
     """
     decoder, name = decoder_of(encoding), name_of(source)
     done, pending = 0, ""  # lines handed out; the beginning of the next one
@@ -139,7 +139,7 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
 
 
 def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
-    """Pieces of the file, each with whether it is the last one, which is empty."""
+    """Pieces of the file, each with whether it is the last, which is empty."""
     while True:
         try:
             chunk = stream.read1(CHUNK) if hasattr(stream, "read1") else stream.read(CHUNK)
@@ -163,7 +163,7 @@ def _undecodable(error: UnicodeDecodeError, name: str, line: int, encoding: str)
 
 
 def peek(source: Source, size: int = 1 << 16) -> bytes:
-    """The first bytes of a file, unpacked."""
+    """The first bytes of a file, decompressed."""
     with opened(source) as stream:
         pieces = b""
         for chunk, last in _chunks(stream, name_of(source)):
@@ -175,10 +175,10 @@ def peek(source: Source, size: int = 1 << 16) -> bytes:
 
 @contextmanager
 def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
-    """A text file to write lines with their endings to; packed if its name ends in ``.gz``.
+    """A text file to write, with gzip if its name ends in ``.gz``; a stream is written to directly and stays open.
 
-    The file is replaced when the block ends without an error; a stream is written to directly and stays open. Raises
-    `DataError` for text that the encoding cannot hold and if the file cannot be written.
+    A file is replaced only if the block ends without an error. Raises `DataError` if the encoding cannot represent the
+    text or the file cannot be written.
     """
     decoder_of(encoding)
     try:
@@ -202,7 +202,7 @@ def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
 
 @contextmanager
 def replacing(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A binary file that replaces the target when the block ends without an error, and is removed otherwise."""
+    """A binary file that replaces the target if the block ends without an error."""
     path = Path(target)
     if path.is_dir():
         raise DataError("expected a file to write to, found a folder", file=os.fspath(target))

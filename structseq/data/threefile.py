@@ -1,7 +1,7 @@
-"""The three-file layout of joint slot filling: ``seq.in``, ``seq.out`` and ``label``, one sentence a line in each.
+"""The three-file layout of joint slot filling: ``seq.in``, ``seq.out`` and ``label``, one sentence per line.
 
-Tokens stand between blanks in ``seq.in``, their tags in ``seq.out``; ``label`` holds the intent, which becomes the
-metadata ``intent``. Each file may be packed (``seq.in.gz``). An empty line in both is a sentence without tokens.
+``seq.in`` has tokens and ``seq.out`` tags, separated by blanks; ``label`` has the intent, which becomes metadata. Files
+may be gzip (``seq.in.gz``). An empty line is a sentence without tokens.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ _BLANKS = " \t\r\n"
 def read_threefile(
     source: str | os.PathLike[str], *, tags: bool = True, intents: bool = True, encoding: str = "utf-8"
 ) -> Iterator[Example]:
-    """Sentences of a folder that holds the three files, or of the ``seq.in`` beside the other two.
+    """Yields the sentences of a folder with the three files, or of a ``seq.in`` beside the others.
 
-    ``tags=False`` reads ``seq.in`` without ``seq.out``; ``label`` is read if it exists, unless ``intents=False``.
-    Raises `DataError` with file and line if the files have unequal numbers of lines, or a sentence and its tags unequal
-    numbers of words.
+    ``tags=False`` does not read ``seq.out``; ``label`` is read if it exists, unless ``intents=False``. Raises
+    `DataError` with file and line if the files differ in lines, or a sentence and its tags in length.
     """
     if not is_path(source):
         raise DataError("expected the path of a folder with the three files, found a stream", file=name_of(source))
@@ -45,7 +44,7 @@ def read_threefile(
 
 
 def folder_of(source: str | os.PathLike[str]) -> Path:
-    """The folder of the files; ``source`` is the folder or its ``seq.in``."""
+    """The folder, from itself or its ``seq.in``."""
     path = Path(source)
     return path.parent if path.name in (TOKENS, f"{TOKENS}.gz") else path
 
@@ -87,10 +86,10 @@ def _example(files: list[Path | None], number: int, lines: list[str | None]) -> 
 
 
 def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example], *, encoding: str = "utf-8") -> None:
-    """Examples as a folder of this layout; ``seq.out`` and ``label`` if all of them have tags and an intent.
+    """Writes a folder of this layout: ``seq.out`` if the examples have tags, ``label`` if they have an intent.
 
-    Makes the folder if it does not exist; removes an old file of the three that is not written. Raises `DataError`, and
-    writes nothing, for white space in tokens, other metadata, document boundaries and further inputs.
+    Removes old files of the layout. Raises `DataError`, and writes nothing, for white space in tokens, other metadata,
+    document boundaries and further inputs.
     """
     folder = folder_of(target)
     limits = FormatLimits("the three-file layout", str(folder), False, False, True, frozenset({"intent"}), False)
@@ -110,7 +109,7 @@ def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example],
 
 
 def _columns(examples: list[Example], limits: FormatLimits) -> dict[str, list[str]]:
-    """The lines of each file; none for a file that is not to be written."""
+    """The lines of each file; none if it is not written."""
     for example in examples:
         for name in limits.check(example):
             limits.check_column(example, name, example.tags if name == "tags" else example.tokens)

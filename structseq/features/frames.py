@@ -1,4 +1,4 @@
-"""Frames (such as those of recordings): checked, padded, and their mean and deviation."""
+"""Frames (such as those of recordings): checks, padding, mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FrameEncoder:
     width: int
 
     def encode(self, examples: Sequence[Example]) -> FrameBatch:
-        """Numbers of a batch of examples; raises `DataError` as `frames` does."""
+        """Raises `DataError` as `frames` does."""
         rows = [self.frames(example) for example in examples]
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         values = np.zeros((len(rows), int(lengths.max(initial=0)), self.width), np.float32)
@@ -49,11 +49,7 @@ class FrameEncoder:
         return FrameBatch(values, lengths)
 
     def frames(self, example: Example) -> NDArray[np.float32]:
-        """(L, F) float32.
-
-        Raises `DataError` for an example of tokens, and for frames of another shape or width than the model's, or not
-        finite.
-        """
+        """(L, F) float32; raises `DataError` for tokens, another shape or F, and values that are not finite."""
         where = f" at {example.source}" if example.source else ""
         try:
             with np.errstate(over="ignore"):  # infinities are found below
@@ -75,7 +71,7 @@ class FrameEncoder:
 
 
 class FeatureStats(NamedTuple):
-    """Mean and deviation of each of F features, (F,) float64; a constant feature has deviation 1."""
+    """Mean and standard deviation of F features, (F,) float64; the deviation of a constant feature is 1."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
