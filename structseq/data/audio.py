@@ -27,12 +27,12 @@ Floats = NDArray[np.float32]
 
 FLOOR = 1e-10  # power of silence: 40 dB under one step of 16-bit samples
 LOUDEST = 1e9  # larger samples overflow float32
-RATES = range(1000, 768_001)  # samples a second that a header may give
-# Sizes that writers to a pipe put into the header: SoX 0x7ffff000 rounded down to whole frames, others 0xffffffff
+RATES = range(1000, 768_001)  # samples per second that a header may give
+# Sizes in the headers of files written to a pipe: SoX 0x7ffff000, rounded down to whole frames, others 0xffffffff
 OPEN = (range(0x7FFF0000, 0x7FFFF001), range(0xFFFFFF00, 0x1_0000_0000))
-# Slaney's mel scale: hertz a mel up to the break (in hertz), above it the logarithm of the factor of one mel
+# Slaney's mel scale: hertz per mel up to the break (in hertz); above it, the logarithm of the factor per mel
 SLANEY_LINEAR, SLANEY_BREAK, SLANEY_STEP = 200 / 3, 1000.0, np.log(6.4) / 27
-_BLOCK = 4096  # frames transformed at a time: memory stays small whatever the recording's length
+_BLOCK = 4096  # frames transformed at a time, so that long recordings need little memory
 _PATH = str | os.PathLike[str]
 
 
@@ -59,16 +59,18 @@ def samples_of(path: _PATH, *, options: AudioOptions | None = None) -> Floats:
 def _decoded(data: bytes, options: AudioOptions) -> tuple[int, Floats]:
     """The rate, and (N,) samples of one channel."""
     if data[:4] != b"RIFF" or data[8:12] not in (b"WAVE", b""):
-        raise _foreign(data)
+        raise _not_wav(data)
     _check_whole(data)
     if data[4:8] in (bytes(4), b"\xff" * 4):
-        data = b"RIFF\x08\0\0\0" + data[8:]  # at this size libsndfile reads sound of size 0 to the file's end
+        data = (
+            b"RIFF\x08\0\0\0" + data[8:]
+        )  # with this size, libsndfile reads sound of size 0 up to the end of the file
     soundfile = _library("soundfile")
     try:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)  # (N, channels)
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
         why = getattr(error, "error_string", str(error)).strip(" .")
-        advice = "it is cut short, damaged or not PCM: fetch it again or convert it to PCM"
+        advice = "it is cut short, damaged or not PCM: download it again or convert it to PCM"
         raise DataError(f"expected a WAV file, found one that cannot be decoded ({why}); {advice}") from None
     _check_samples(samples, rate, options)
     return rate, samples.mean(1) if samples.shape[1] > 1 else samples[:, 0]
@@ -76,16 +78,16 @@ def _decoded(data: bytes, options: AudioOptions) -> tuple[int, Floats]:
 
 def _check_whole(data: bytes) -> None:
     """Raises `DataError` if the end is missing; libsndfile does not check this."""
-    name, at, size = b"", 12, 0
+    name, position, size = b"", 12, 0
     while name != b"data":
-        at += size + size % 2
-        if at + 8 > len(data):
+        position += size + size % 2
+        if position + 8 > len(data):
             return  # no sound at all, which libsndfile refuses
-        name, size = struct.unpack_from("<4sI", data, at)
-        at += 8
-    if len(data) - at < size and not any(size in sizes for sizes in OPEN):
-        found = f"{len(data) - at:,} of the {size:,} bytes of sound that its header promises"
-        raise DataError(f"expected a whole WAV file, found {found}; it is cut short: fetch or write it again")
+        name, size = struct.unpack_from("<4sI", data, position)
+        position += 8
+    if len(data) - position < size and not any(size in sizes for sizes in OPEN):
+        found = f"{len(data) - position:,} of the {size:,} bytes of sound that its header declares"
+        raise DataError(f"expected a whole WAV file, found {found}; it is cut short: download or write it again")
 
 
 def _check_samples(samples: Floats, rate: int, options: AudioOptions) -> None:
@@ -97,18 +99,18 @@ def _check_samples(samples: Floats, rate: int, options: AudioOptions) -> None:
         advice = "its header is damaged: write it again"
         raise DataError(f"expected {RATES[0]} to {RATES[-1]} samples a second, found {rate}; {advice}")
     if not count:
-        raise DataError("expected a recording, found a WAV file without samples; take it out of the list")
-    unfit = ~(np.abs(samples) <= LOUDEST)  # not a number fails every comparison
-    if unfit.any():
-        at, channel = np.argwhere(unfit)[0]
+        raise DataError("expected a recording, found a WAV file without samples; remove it from the list")
+    invalid = ~(np.abs(samples) <= LOUDEST)  # NaN fails every comparison
+    if invalid.any():
+        at, channel = np.argwhere(invalid)[0]
         found = f"{samples[at, channel]:g} as sample {at} of {count}"
-        raise DataError(f"expected numbers, found {found}; write it again with samples between -1 and 1")
+        raise DataError(f"expected samples between -1 and 1, found {found}; write the file again")
 
 
-def _foreign(data: bytes) -> DataError:
+def _not_wav(data: bytes) -> DataError:
     found, advice = f"bytes that begin {data[:4].hex(' ')}", "convert it to WAV (PCM, one channel)"
     if not data:
-        found, advice = "an empty file", "fetch it again or take it out of the list"
+        found, advice = "an empty file", "download it again or remove it from the list"
     elif kind := kind_of(data):
         found, advice = kind.name, kind.as_wav
     elif data[:40].isascii():
@@ -152,12 +154,12 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
         advice = "divide whole numbers by their range (int16: 32768)"
         raise DataError(f"expected samples between -1 and 1, found {samples.dtype}; {advice}")
     if not np.isfinite(samples).all():
-        raise DataError("expected samples that are numbers, found one that is none, or infinite; mend or leave it out")
+        raise DataError("expected finite samples, found NaN or infinity; correct them or leave the recording out")
     window, hop = spacing(options)
     count = 1 + max(0, math.ceil((len(samples) - window) / hop))
     padded = np.zeros((count - 1) * hop + window, np.float32)
     padded[: len(samples)] = samples
-    views = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]  # (T, window), nothing copied
+    views = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]  # (T, window), not copied
     frames = np.concatenate([_log_mel(views[at : at + _BLOCK], options) for at in range(0, count, _BLOCK)])
     if options.features == "mfcc":
         frames = fft.dct(frames, norm="ortho")[:, : options.coefficients]
@@ -181,7 +183,7 @@ def _log_mel(windows: Floats, options: AudioOptions) -> Floats:
 def _filters(rate: int, window: int, mels: int) -> tuple[Floats, Floats]:
     """(window,) the taper, and (bins, mels) the mel filters."""
     edges = mel_edges(rate, mels)
-    # The transform is fine enough for the narrowest band to have a frequency
+    # The FFT is long enough that the narrowest band contains a frequency
     narrowest = float((edges[2:] - edges[:-2]).min())
     size = 1 << math.ceil(math.log2(max(window, rate / narrowest + 1)))
     taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
@@ -193,10 +195,12 @@ def mel_edges(rate: int, mels: int) -> NDArray[np.float64]:
 
     The scale is linear up to 1000 Hz, then logarithmic (Slaney 1998, "Auditory Toolbox").
     """
-    top, bend = rate / 2, SLANEY_BREAK / SLANEY_LINEAR
-    highest = top / SLANEY_LINEAR if top < SLANEY_BREAK else bend + np.log(top / SLANEY_BREAK) / SLANEY_STEP
+    nyquist, break_mel = rate / 2, SLANEY_BREAK / SLANEY_LINEAR
+    highest = (
+        nyquist / SLANEY_LINEAR if nyquist < SLANEY_BREAK else break_mel + np.log(nyquist / SLANEY_BREAK) / SLANEY_STEP
+    )
     scale = np.linspace(0.0, highest, mels + 2)
-    return np.where(scale < bend, SLANEY_LINEAR * scale, SLANEY_BREAK * np.exp(SLANEY_STEP * (scale - bend)))
+    return np.where(scale < break_mel, SLANEY_LINEAR * scale, SLANEY_BREAK * np.exp(SLANEY_STEP * (scale - break_mel)))
 
 
 def mel_filters(rate: int, size: int, mels: int) -> Floats:

@@ -48,14 +48,14 @@ def align(
     for first, second in pairwise(kept):
         if second.start < first.end:
             token = tokens[second.start].text
-            raise DataError(f"two spans, once expanded, share the token {token!r}; mend one or use another policy")
+            raise DataError(f"two expanded spans share the token {token!r}; correct one or use another policy")
     return tuple(kept)
 
 
 def _token_span(
     text: str, tokens: Sequence[Token], starts: list[int], ends: list[int], span: CharSpan, misaligned: Misaligned
 ) -> Span | None:
-    # Tokens touched are those that end after the span's start and start before its end
+    # The span touches tokens that end after its start and start before its end
     first, last = bisect_right(ends, span.start), bisect_left(starts, span.end)
     if first < last and starts[first] == span.start and ends[last - 1] == span.end:
         return Span(first, last, span.label)
@@ -72,7 +72,7 @@ def _misaligned(text: str, near: Sequence[Token], span: CharSpan) -> DataError:
     context = text[max(span.start - 20, 0) : span.end + 20]
     return DataError(
         f"expected a span from the start of a token to the end of one, found {_shown(text, span)} in {context[:120]!r} "
-        f"with the tokens {tokens}; mend the span, use another tokenizer (pieces-1 cuts finest), "
+        f"with the tokens {tokens}; correct the span, use another tokenizer (pieces-1 cuts finest), "
         "or set misaligned to expand, contract or drop"
     )
 

@@ -24,21 +24,21 @@ Separator = Literal["auto", "tab", "space"]
 Place = TypeVar("Place")
 
 _FIELD = re.compile(r"[^ \t\r\n]+")
-_COMMAS = "commas are not read as separators: write tabs in their place"
+_COMMAS = "commas are not separators: write tabs instead"
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """One sentence of a column file with every line around it; the joined texts of all blocks are the file."""
 
-    lines: tuple[str, ...]  # all with their endings: before the rows, the rows, the blank line that ends the sentence
+    lines: tuple[str, ...]  # with their endings: comments, rows, and the blank line that ends the sentence
     rows: tuple[int, ...] = ()  # lines[rows[i]] is the row of token i; empty if the file ends in comments
     fields: Sequence[Sequence[str]] = ()  # fields[i][n] is column n of token i
     separator: Literal["\t", " "] = "\t"  # one tab (fields may be empty), or any run of spaces and tabs
-    spaces: bool = False  # whether spaces belong to the fields
+    spaces: bool = False  # whether spaces are part of fields
     file: str = ""
-    first_line: int = 1  # the line of the file, from 1, that lines[0] is
-    metadata: Mapping[str, str] = field(default_factory=dict)  # this and the next as in Example
+    first_line: int = 1  # number of lines[0] in the file, from 1
+    metadata: Mapping[str, str] = field(default_factory=dict)  # as in Example, like starts_document
     starts_document: bool = False
     mark: str = ""  # the byte order mark, in the first block of a file that has one
 
@@ -105,7 +105,7 @@ class Block:
         targets = {}
         if tag_column is not None:
             if token_column % self.width == self.position(tag_column, "the tag column"):
-                message = f"column {token_column} of {self.width} cannot be both token and tag; name another for one"
+                message = f"column {token_column} of {self.width} cannot be both token and tag; choose two columns"
                 if self.width == 1:
                     commas = _between_commas([self.lines[row] for row in self.rows])
                     advice = _COMMAS if commas else "separate them by a tab or a space"
@@ -149,9 +149,9 @@ class Block:
             token = next(i for i, value in enumerate(column) if " " in value)
             raise self._error(
                 token,
-                f"expected {what} without spaces, found {column[token][:60]!r}; separate the columns by tabs alone, or "
-                "say whether spaces belong to the fields (separator='tab') or separate them too (separator='space'); "
-                "pairs and labelled texts need a header (source TAB target, label TAB text), or data.format named",
+                f"expected {what} without spaces, found {column[token][:60]!r}; separate the columns by tabs only, or "
+                "set separator='tab' (spaces are part of fields) or separator='space' (spaces separate fields); for "
+                "pairs and labelled texts write a header (source TAB target, label TAB text) or set data.format",
             )
 
     def _check_new(self, column: Sequence[str]) -> None:
@@ -217,7 +217,7 @@ def read_verbatim_columns(
 def check_columns(columns: Mapping[str, Place] | None) -> dict[str, Place]:
     """Raises `ConfigError` if a further input is called ``tokens``."""
     if columns and "tokens" in columns:
-        raise ConfigError("a further input cannot be called 'tokens', as the tokens are; give it another name")
+        raise ConfigError("a further input cannot be called 'tokens', the name of the tokens; rename it")
     return dict(columns or {})
 
 
@@ -250,34 +250,34 @@ def _blocks(lines: Iterator[str], name: str, separator: str, comments: bool) -> 
     if "\r" in head[layout.line - 1].rstrip("\r\n"):
         message = "expected lines that end in \\n or \\r\\n, found a bare \\r in a line; convert the line endings"
         raise DataError(message, file=name, line=layout.line)
-    here: list[str] = []
+    lines_of_block: list[str] = []
     rows: list[int] = []
     number = 0
     for number, line in enumerate(chain(head, lines), 1):
-        # Any other first character begins a row, whatever comes after it
+        # A line with any other first character is a row
         kind = layout.kind(line, before_rows=not rows) if line[0] in "#- \t\r\n" else Kind.ROW
         if kind is Kind.ROW:
-            rows.append(len(here))
+            rows.append(len(lines_of_block))
         elif rows and kind is Kind.BOUNDARY:
-            yield _block(here, rows, layout, name, number - 1, separator, mark)
-            here, rows, mark = [], [], ""
-        here.append(line)
+            yield _block(lines_of_block, rows, layout, name, number - 1, separator, mark)
+            lines_of_block, rows, mark = [], [], ""
+        lines_of_block.append(line)
         if rows and kind is Kind.BLANK:
-            yield _block(here, rows, layout, name, number, separator, mark)
-            here, rows, mark = [], [], ""
-    if here or mark:
-        yield _block(here, rows, layout, name, number, separator, mark)
+            yield _block(lines_of_block, rows, layout, name, number, separator, mark)
+            lines_of_block, rows, mark = [], [], ""
+    if lines_of_block or mark:
+        yield _block(lines_of_block, rows, layout, name, number, separator, mark)
 
 
-def _block(here: list[str], rows: list[int], layout: Layout, name: str, last: int, separator: str, mark: str) -> Block:
-    first = last - len(here) + 1
-    fields = layout.split([here[row] for row in rows])
+def _block(lines: list[str], rows: list[int], layout: Layout, name: str, last: int, separator: str, mark: str) -> Block:
+    first = last - len(lines) + 1
+    fields = layout.split([lines[row] for row in rows])
     for token, row in enumerate(fields):
         if len(row) != layout.width:
-            raise _ragged(row, [here[at] for at in rows[: token + 1]], layout, name, first + rows[token])
-    metadata, starts = preamble(here[: rows[0]] if rows else here) if not rows or rows[0] else ({}, False)
+            raise _ragged(row, [lines[at] for at in rows[: token + 1]], layout, name, first + rows[token])
+    metadata, starts = preamble(lines[: rows[0]] if rows else lines) if not rows or rows[0] else ({}, False)
     gap: Literal["\t", " "] = "\t" if layout.tab else " "
-    return Block(tuple(here), tuple(rows), fields, gap, separator == "tab", name, first, metadata, starts, mark)
+    return Block(tuple(lines), tuple(rows), fields, gap, separator == "tab", name, first, metadata, starts, mark)
 
 
 def _ragged(row: Sequence[str], lines: Sequence[str], layout: Layout, name: str, number: int) -> DataError:

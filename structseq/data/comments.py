@@ -38,7 +38,7 @@ Kind = Enum("Kind", ["ROW", "BLANK", "BOUNDARY", "COMMENT"])
 class Layout:
     tab: bool  # whether each tab separates; otherwise each run of spaces and tabs does
     width: int  # N, the number of columns
-    line: int  # the line, from 1, of the row that N is from
+    line: int  # number, from 1, of the row that defines N
     comments: bool = True  # whether # may begin a comment
 
     def split(self, lines: Sequence[str]) -> list[list[str]]:
@@ -46,7 +46,7 @@ class Layout:
             return [line.rstrip("\r\n").split("\t") for line in lines]
         contents = [line.strip(BLANKS) for line in lines]
         if "\t" not in (joined := "".join(contents)) and "  " not in joined:
-            return [content.split(" ") for content in contents]  # faster
+            return [content.split(" ") for content in contents]  # faster than the pattern
         return [_FIELD.findall(content) for content in contents]
 
     def kind(self, line: str, *, before_rows: bool) -> Kind:
@@ -74,18 +74,18 @@ class Layout:
     @staticmethod
     def learn(lines: Sequence[str], separator: str, comments: bool) -> Layout | None:
         """The layout of the first row among the first lines of a file; None without a row."""
-        doubtful = None
+        candidate = None
         for number, line in enumerate(lines, 1):
             sure = is_surely_row(line, comments)
             if sure or (
-                doubtful is None and line.strip(BLANKS) and not is_boundary(line) and not is_plain_comment(line)
+                candidate is None and line.strip(BLANKS) and not is_boundary(line) and not is_plain_comment(line)
             ):
-                doubtful = number, line
+                candidate = number, line
             if sure:
                 break
-        if doubtful is None:
+        if candidate is None:
             return None
-        number, line = doubtful
+        number, line = candidate
         tab = separator == "tab" or (separator == "auto" and "\t" in line.strip(BLANKS))
         return Layout(tab, len(Layout(tab, 0, 0).split([line])[0]), number, comments)
 

@@ -129,31 +129,42 @@ def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[B
     count from 1; with the file if it has no word.
     """
     name = name_of(source)
-    here: list[str] = []
+    lines_of_block: list[str] = []
     rows: list[int] = []
     fields: list[list[str]] = []
     mark, number, words = "", 0, 0
 
     def block(last: int) -> Block:
-        metadata, starts = preamble([line for line in here[: rows[0] if rows else None] if line[0] == "#"])
-        return Block(tuple(here), tuple(rows), fields, "\t", True, name, last - len(here) + 1, metadata, starts, mark)
+        metadata, starts = preamble([line for line in lines_of_block[: rows[0] if rows else None] if line[0] == "#"])
+        return Block(
+            tuple(lines_of_block),
+            tuple(rows),
+            fields,
+            "\t",
+            True,
+            name,
+            last - len(lines_of_block) + 1,
+            metadata,
+            starts,
+            mark,
+        )
 
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
         if number == 1 and line[0] == BOM:
             mark, line = BOM, line[1:]
         blank = not line.strip(BLANKS)
         if not blank and line[0] != "#" and (word := _word(line, len(rows) + 1, name, number)):
-            rows.append(len(here))
+            rows.append(len(lines_of_block))
             fields.append(word)
         if line:
-            here.append(line)
+            lines_of_block.append(line)
         if blank and rows:
             yield block(number)
             words += len(rows)
-            here, rows, fields, mark = [], [], [], ""
+            lines_of_block, rows, fields, mark = [], [], [], ""
     if not words + len(rows):
         raise DataError(f"expected sentences in CoNLL-U, found {'no word' if number else 'an empty file'}", file=name)
-    if here or mark:
+    if lines_of_block or mark:
         yield block(number)
 
 
@@ -193,8 +204,8 @@ def write_conllu(
     with writing(target, encoding=encoding) as file:
         for example in examples:
             names = limits.check(example)
-            if without := [name for name in names if name not in ("tokens", *places)]:
-                raise limits.refusal(example, f"the input {without[0]!r} without a field for it (columns=...)")
+            if unplaced := [name for name in names if name not in ("tokens", *places)]:
+                raise limits.refusal(example, f"the input {unplaced[0]!r} without a field for it (columns=...)")
             head = write_head(example, limits, boundary="# newdoc\n")
             file.write("".join([*head, *_rows(example, places, limits)]))
 

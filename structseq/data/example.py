@@ -12,7 +12,7 @@ from structseq.errors import DataError
 if TYPE_CHECKING:
     from structseq.data.options import DataOptions
 
-# What to do about a missing answer
+# Advice if an answer is missing
 _TAGGED = (
     "read a file that has them: columns with a tag column, CoNLL-U, JSON lines with tags or spans, or seq.in beside "
     "seq.out (files of pairs and of labelled texts have none: head.type=generate or classify learns from them)"
@@ -75,7 +75,7 @@ class Example:
     @property
     def label(self) -> str:
         """The gold label; raises `DataError` if there is none."""
-        label: str = self._target("label", "say where it stands with data.label")
+        label: str = self._target("label", "set data.label to its key or column")
         return label
 
     @property
@@ -120,7 +120,7 @@ class Example:
     @staticmethod
     def of_frames(frames: Any, tags: Sequence[str] | None = None, *, target: Sequence[str] | None = None) -> Example:
         """An example from frames (L, F), with optional gold tags (L,) or a target sequence."""
-        import numpy as np  # here: text is read without it
+        import numpy as np  # not at the top: text is read without NumPy
 
         values = np.asarray(frames, np.float32)
         if values.ndim != 2:

@@ -18,7 +18,7 @@ _LISTED = 'name it in a list of recordings in JSON lines, one {"audio": ..., "te
 _CONVERT = "convert it to WAV (PCM, one channel)"
 _UNPACK = "unpack it and name the file in it"
 
-# Letters alone are no signature: a text may begin with FORM or ID3
+# Letters alone are not enough: a text may begin with FORM or ID3
 _SIGNATURES = {
     "a WAV recording": rb"RIFF.{4}WAVE",
     "a RIFX recording": rb"RIFX.{4}WAVE",

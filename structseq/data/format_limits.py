@@ -23,7 +23,7 @@ class FormatLimits:
     documents: bool = True  # document boundaries
     empty_sentences: bool = True  # sentences without tokens
     metadata: frozenset[str] | None = None  # keys; None: any
-    blanks_in_metadata: bool = True  # line ends, and blanks at the ends of keys and values
+    blanks_in_metadata: bool = True  # line ends anywhere, and blanks around keys and values
     targets: frozenset[str] = frozenset({"tags"})
     _names: tuple[str, ...] | None = field(default=None, init=False)
 
@@ -41,7 +41,7 @@ class FormatLimits:
             self._names = names
         if alike and names != self._names:
             expected, found = ", ".join(self._names), ", ".join(names)
-            raise self.refusal(example, f"columns ({found}) beside earlier sentences' ({expected})")
+            raise self.refusal(example, f"the columns ({found}) after sentences with ({expected})")
         if not self.inputs and len(example.inputs) > 1:
             raise self.refusal(example, f"the further input {names[1]!r}")
         if not self.empty_sentences and not len(example):

@@ -49,7 +49,7 @@ FORMATS: Mapping[str, Format] = {
     "text": Format(read_text, write_text, None, ()),
 }
 
-_SAMPLE = 1 << 16  # bytes that a format is recognised by
+_SAMPLE = 1 << 16  # bytes from which a format is detected
 
 ALIASES = {"conll": "columns"}
 
@@ -71,7 +71,7 @@ def read_verbatim(source: Source, format: str = "auto", **options: Any) -> Itera
     source, name = _with_format(source, format)
     reader = FORMATS[name].verbatim
     if reader is None:
-        raise ConfigError(f"the {name} format cannot be rewritten in place; read it and write it anew")
+        raise ConfigError(f"the {name} format cannot be rewritten in place; read the file and write a new one")
     return reader(source, **_own_options(name, options, to="read"))
 
 
@@ -91,7 +91,7 @@ def detect_format(source: Source) -> str:
     Labelled texts and pairs without a header look like columns.
     """
     by_name = format_of_name(source)
-    if by_name not in (None, "columns", "jsonl"):  # column files and JSON lines may hold several formats
+    if by_name not in (None, "columns", "jsonl"):  # these extensions are shared by several formats
         return by_name
     by_content = _by_content(_first_bytes(source))
     if by_name == "jsonl":
@@ -152,7 +152,7 @@ def _by_content(first: bytes) -> str | None:
         fields = line.split(b"\t")
         if len(fields) == 10 and fields[0] in (b"1", b"1-2"):
             return "conllu"
-        if number == 0 and is_header(*[each.decode("latin-1") for each in lines[:2]]):  # only the ASCII matters
+        if number == 0 and is_header(*[each.decode("latin-1") for each in lines[:2]]):  # the header names are ASCII
             return "labelled"
         if number == 0 and is_header_of_pairs(line.decode("latin-1")):
             return "pairs"
@@ -163,7 +163,7 @@ def _by_content(first: bytes) -> str | None:
 
 def _own_options(name: str, options: Mapping[str, Any], *, to: str) -> dict[str, Any]:
     """The options of this format; raises `ConfigError` if one is unknown to all formats."""
-    # All parameters but source, target and examples are keywords
+    # Options are keyword-only; source, target and examples are not
     taken = {key: inspect.signature(getattr(format, to)).parameters.values() for key, format in FORMATS.items()}
     keywords = {key: [each.name for each in found if each.kind is each.KEYWORD_ONLY] for key, found in taken.items()}
     known = set(chain(*keywords.values()))

@@ -37,8 +37,8 @@ class Keys:
     """How a record becomes an example; a key of None stands for the usual keys."""
 
     tokenizer: Tokenizer  # cuts texts
-    scheme: Scheme  # of the tags that spans become
-    misaligned: Misaligned = "error"  # the policy for spans that cut a token, see align
+    scheme: Scheme  # of tags made from spans
+    misaligned: Misaligned = "error"  # for spans that cut a token, see align
     token_key: str | None = None
     tag_key: str | None = None
     text_key: str = "text"
@@ -71,7 +71,9 @@ class Keys:
         """The record's line with other tags; raises `DataError` if it has spans of characters."""
         values = record.values or {}
         if values and self.token_key_of(values) is None:
-            message = "spans of characters have no tags to rewrite; write the examples anew, as tokens and tags"
+            message = (
+                "spans of characters have no tags to rewrite; write the examples to a new file, as tokens and tags"
+            )
             raise DataError(message, file=record.file, line=record.line)
         return record.with_values(**{self.tag_key_of(values) or "tags": list(tags)})
 
@@ -159,8 +161,8 @@ def keys_of(
             raise ConfigError(f"expected the key of the further input {name!r} in JSON lines, found {key!r}")
     if misaligned not in POLICIES:
         raise ConfigError(f"unknown policy misaligned={misaligned!r}; use one of {', '.join(POLICIES)}")
-    named = scheme_of(scheme) if isinstance(scheme, str) else scheme
-    return Keys(columns=columns, tokenizer=tokenizer_of(tokenizer), scheme=named, misaligned=misaligned, **keys)
+    tag_scheme = scheme_of(scheme) if isinstance(scheme, str) else scheme
+    return Keys(columns=columns, tokenizer=tokenizer_of(tokenizer), scheme=tag_scheme, misaligned=misaligned, **keys)
 
 
 def write_jsonl(
@@ -179,14 +181,14 @@ def write_jsonl(
     """
     if layout not in ("tokens", "spans"):
         raise ConfigError(f"unknown layout {layout!r}; use 'tokens' or 'spans'")
-    cut, named = tokenizer_of(tokenizer), scheme_of(scheme) if isinstance(scheme, str) else scheme
+    tokenize, tag_scheme = tokenizer_of(tokenizer), scheme_of(scheme) if isinstance(scheme, str) else scheme
     limits = FormatLimits(JSON_LINE, name_of(target), inputs=layout == "tokens")
     with writing(target, encoding=encoding) as file:
         for example in examples:
             limits.check(example, alike=False)
             content = {**example.inputs, **example.targets}
             if layout == "spans":
-                content = _text_record(example, cut, named, limits)
+                content = _text_record(example, tokenize, tag_scheme, limits)
             for key, value in example.metadata.items():
                 if key in _RESERVED or (key in content and content[key] != value):
                     raise limits.refusal(example, f"metadata under the key {key!r}")
@@ -196,16 +198,16 @@ def write_jsonl(
             file.write(json.dumps(content, ensure_ascii=False) + "\n")
 
 
-def _text_record(example: Example, cut: Tokenizer, scheme: Scheme, limits: FormatLimits) -> dict[str, Any]:
+def _text_record(example: Example, tokenize: Tokenizer, scheme: Scheme, limits: FormatLimits) -> dict[str, Any]:
     text = example.metadata.get("text", " ".join(example.tokens))
-    tokens = cut(text)
+    tokens = tokenize(text)
     if texts_of(tokens) != tuple(example.tokens):
         raise limits.refusal(example, f"tokens that the tokenizer does not cut from {text[:60]!r}")
     if "tags" not in example.targets:
         return {"text": text}
     spans = scheme.decode(example.tags)
     if scheme.encode(spans, len(tokens)) != example.tags:
-        raise limits.refusal(example, f"tags that {scheme.name} would write otherwise, as spans")
+        raise limits.refusal(example, f"tags that {scheme.name} does not write for their spans")
     return {"text": text, "spans": [[tokens[s.start].start, tokens[s.end - 1].end, s.label] for s in spans]}
 
 

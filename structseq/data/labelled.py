@@ -48,7 +48,7 @@ class _Layout:
             raise DataError(message, file=file, line=line)
         return _Layout(file, names, line, tuple(header.split("\t")))
 
-    def example(self, row: str, line: int, cut: Tokenizer) -> Example:
+    def example(self, row: str, line: int, tokenize: Tokenizer) -> Example:
         """Raises `DataError` with file and line."""
         fields = row.split("\t")
         values = dict(zip(self.names, fields, strict=False))
@@ -57,15 +57,15 @@ class _Layout:
             message = self._ragged(row, fields)
         elif set(fields) in (set(self.names), set(self.written)):
             found = f"a header ({', '.join(fields)[:100]})"
-            message = f"expected {_WHAT}, found {found} below the first line; take it out, or keep files apart"
+            message = f"expected {_WHAT}, found {found} below the first line; remove it, or keep the files separate"
         elif not values.get(LABEL, LABEL).strip(" "):
             text = values[TEXT][:60]
-            message = f"expected a label, found an empty field beside the text {text!r}; label it or take it out"
+            message = f"expected a label, found an empty field beside the text {text!r}; label it or remove the line"
         if message:
             raise DataError(message, file=self.file, line=line)
         text = values.pop(TEXT)
         label = {LABEL: values.pop(LABEL).strip(" ")} if LABEL in values else {}
-        return Example({"tokens": texts_of(cut(text))}, {}, f"{self.file}:{line}", {**label, TEXT: text, **values})
+        return Example({"tokens": texts_of(tokenize(text))}, {}, f"{self.file}:{line}", {**label, TEXT: text, **values})
 
     def _ragged(self, row: str, fields: Sequence[str]) -> str:
         expected = _WHAT
@@ -74,14 +74,14 @@ class _Layout:
             expected = f"{len(self.names)} fields separated by tabs ({columns}), as in the header in line {self.header}"
         found = f"{len(fields)} fields" if len(fields) > 1 else "no tab"
         if "\r" in row:
-            advice = "convert the line endings, which may not be a bare \\r"
+            advice = "convert the line endings: a bare \\r is not allowed"
         elif len(self.names) == 2 and len(fields) == 1:
             advice = "put one tab between label and text"
         elif len(fields) < len(self.names):
-            advice = "a field may be empty but for the label, yet its tab must be there"
+            advice = "fields other than the label may be empty, but each needs its tab"
         else:
-            other = "" if self.header else ", or name the columns in a first line that holds label and text"
-            advice = f"take the tabs out of the text, which quotes do not protect{other}"
+            other = "" if self.header else ", or name the columns in a first line with label and text"
+            advice = f"remove the tabs from the text (quotes do not protect them){other}"
         return f"expected {expected}, found {found} in {row[:60]!r}; {advice}"
 
 
@@ -103,16 +103,16 @@ def read_labelled(source: Source, *, tokenizer: str = "words-1", encoding: str =
     return _examples(name_of(source), _rows(source, encoding), tokenizer_of(tokenizer))
 
 
-def _examples(name: str, rows: Iterator[tuple[int, str]], cut: Tokenizer) -> Iterator[Example]:
-    begin, layout = list(islice(rows, 2)), _Layout(name)
-    if is_header(*[row for _, row in begin]):
-        number, header = begin.pop(0)
+def _examples(name: str, rows: Iterator[tuple[int, str]], tokenize: Tokenizer) -> Iterator[Example]:
+    first_rows, layout = list(islice(rows, 2)), _Layout(name)
+    if is_header(*[row for _, row in first_rows]):
+        number, header = first_rows.pop(0)
         layout = _Layout.of(header, name, number)
-        if not begin:
+        if not first_rows:
             message = f"expected {_WHAT} after the header in line {number}, found no such line"
             raise DataError(message, file=name)
-    for number, row in chain(begin, rows):
-        yield layout.example(row, number, cut)
+    for number, row in chain(first_rows, rows):
+        yield layout.example(row, number, tokenize)
 
 
 def _rows(source: Source, encoding: str) -> Iterator[tuple[int, str]]:
@@ -135,7 +135,7 @@ def write_labelled(target: Target, examples: Iterable[Example], *, encoding: str
     no tokenizer cuts from the text, targets, further inputs and document boundaries.
     """
     limits = FormatLimits("a labelled file", name_of(target), inputs=False, documents=False)
-    cuts: Sequence[Tokenizer] = tuple(TOKENIZERS.values())
+    tokenizers: Sequence[Tokenizer] = tuple(TOKENIZERS.values())
     names: tuple[str, ...] = ()
     with writing(target, encoding=encoding) as file:
         for example in examples:
@@ -146,13 +146,13 @@ def write_labelled(target: Target, examples: Iterable[Example], *, encoding: str
             if odd := sorted(set(names) ^ set(values)):
                 raise limits.refusal(example, f"the metadata {odd[0][:60]!r} in some examples and not in others")
             if set(values.values()) == set(names):
-                raise limits.refusal(example, f"the names of its columns as {', '.join(values.values())[:60]!r}")
-            # The file is read with one tokenizer for all its texts
-            kept = [cut for cut in cuts if texts_of(cut(values[TEXT])) == example.tokens]
-            if not kept:
-                others = "" if len(cuts) == len(TOKENIZERS) else " as it cuts the texts before"
+                raise limits.refusal(example, f"a row of column names, {', '.join(values.values())[:60]!r}")
+            # One tokenizer reads all texts of a file
+            fitting = [tokenize for tokenize in tokenizers if texts_of(tokenize(values[TEXT])) == example.tokens]
+            if not fitting:
+                others = "" if len(tokenizers) == len(TOKENIZERS) else " and from the earlier texts"
                 raise limits.refusal(example, f"tokens that no tokenizer cuts from {values[TEXT][:60]!r}{others}")
-            cuts = kept
+            tokenizers = fitting
             file.write("\t".join([values[name] for name in names]) + "\n")
         if not names:
             file.write(f"{LABEL}\t{TEXT}\n")

@@ -16,7 +16,7 @@ from structseq.data.tokenizer import Tokenizer, texts_of
 from structseq.errors import ConfigError, DataError
 
 SOURCE, TARGET = "source", "target"
-# The function that cuts a text into symbols, and the string that joins them
+# A function that cuts a text into symbols, and the string that joins them
 SYMBOLS: Mapping[str, tuple[Callable[[str], Iterable[str]], str]] = {
     "characters": (tuple, ""),
     "words": (str.split, " "),
@@ -74,14 +74,14 @@ def _examples(source: Source, symbols: str, encoding: str, tags: bool) -> Iterat
             names, header = columns, number
             if "" not in names and len(set(names)) == len(names):
                 continue
-            message = "expected a header with every column named once; mend this line"
+            message = "expected a header with every column named once; correct this line"
         elif columns == names:
             message = f"expected a pair, found a header ({', '.join(names)[:100]}) below the first line"
-            message += "; take it out, or keep files apart"
+            message += "; remove it, or keep the files separate"
         elif len(fields) != len(names) and (header or tags or len(fields) > 1):
             expected = f"{len(names)} fields separated by tabs ({', '.join(names)[:100]})"
             expected += f", as in the header in line {header}" if header else ""
-            advice = "a field may be empty, its tab must be there"
+            advice = "a field may be empty, but its tab must be there"
             if len(fields) > len(names) and not header:
                 advice = f"name the columns in a first line, the header {SOURCE} TAB {TARGET} and others"
             message = f"expected {expected}, found {len(fields)} in {line[:60]!r}; {advice}"
@@ -93,7 +93,7 @@ def _examples(source: Source, symbols: str, encoding: str, tags: bool) -> Iterat
         answers = {TARGET: cut(values.pop(TARGET), symbols)} if TARGET in values else {}
         yield Example(inputs, answers, f"{file}:{number}", values)
     if not found:
-        message = "expected a source, a tab and a target on each line, found no such line; write a pair a line"
+        message = "expected a source, a tab and a target on each line, found no such line; write one pair per line"
         raise DataError(message, file=file)
 
 
@@ -117,12 +117,12 @@ def write_pairs(
             if header_names("\t".join(sides), (SOURCE, TARGET)) == (SOURCE, TARGET):
                 raise limits.refusal(example, f"the pair {SOURCE!r}, {TARGET!r}, which is read as a header")
             if not "".join(sides).strip(" "):
-                raise limits.refusal(example, "a pair of nothing but white space")
+                raise limits.refusal(example, "a pair of white space only")
             file.write("\t".join(sides) + "\n")
 
 
 def _side(side: tuple[str, ...], symbols: str, example: Example, limits: FormatLimits) -> str:
     text = joined(side, symbols)
     if cut(text, symbols) != side or not {"\t", "\n", "\r"}.isdisjoint(text):
-        raise limits.refusal(example, f"symbols that are no {symbols} of one line in {text[:60]!r}")
+        raise limits.refusal(example, f"symbols that are not {symbols} of one line in {text[:60]!r}")
     return text

@@ -49,14 +49,14 @@ def write_text(target: Target, examples: Iterable[Example], *, encoding: str = "
     """
     limits = FormatLimits("a file of texts", name_of(target), inputs=False, documents=False)
     limits.metadata, limits.targets = frozenset({TEXT}), frozenset()
-    cuts = tuple(TOKENIZERS.values())
+    tokenizers = tuple(TOKENIZERS.values())
     with writing(target, encoding=encoding) as file:
         for example in examples:
             limits.check(example, alike=False)
             text = example.metadata.get(TEXT, " ".join(example.tokens))
             if not text.strip() or "\n" in text or text.endswith("\r") or text.startswith(BOM):
                 raise limits.refusal(example, f"a blank text, a line end or a byte order mark in {text[:60]!r}")
-            cuts = tuple(cut for cut in cuts if texts_of(cut(text)) == example.tokens)
-            if not cuts:
+            tokenizers = tuple(tokenize for tokenize in tokenizers if texts_of(tokenize(text)) == example.tokens)
+            if not tokenizers:
                 raise limits.refusal(example, f"tokens that no tokenizer cuts from all texts, in {text[:60]!r}")
             file.write(text + "\n")

@@ -61,15 +61,15 @@ def with_labels(examples: Iterable[Example], key: str) -> list[Example]:
         if not label:
             file, _, number = example.source.rpartition(":")
             line = int(number) if number.isdigit() else None
-            found = _found(example, key, _record(file, line))
+            found = _found_instead(example, key, _record(file, line))
             raise DataError(f"expected a label under {key!r}, found {found}", file=file or None, line=line)
         labelled.append(replace(example, targets={**example.targets, "label": label}))
     return labelled
 
 
-def _found(example: Example, key: str, record: Mapping[str, Any]) -> str:
+def _found_instead(example: Example, key: str, record: Mapping[str, Any]) -> str:
     if key in example.metadata:
-        return "an empty one; write the label there or take the example out"
+        return "an empty one; write the label there or remove the example"
     if key in record:
         kind = "the number " if type(record[key]) in (int, float) else ""
         return f"{kind}{json.dumps(record[key], ensure_ascii=False)[:80]}; write the label as a string, in quotes"
@@ -107,15 +107,15 @@ def format_of_texts(file: str | Path, data: DataOptions) -> str:
     name = detect_format(file)
     if name != "columns" or Path(str(file).removesuffix(".gz")).suffix in (".conll", ".bio", ".iob"):
         return name
-    begin = [line.strip() for line in islice(text_lines(file, encoding=data.encoding), 1000)]
-    lines = "\n".join(begin).strip("\n").split("\n")
+    first_lines = [line.strip() for line in islice(text_lines(file, encoding=data.encoding), 1000)]
+    lines = "\n".join(first_lines).strip("\n").split("\n")
     one_token = len(lines) == 1 and len(lines[0].split()) == 1
     if "" in lines or one_token or any(line.startswith("# ") for line in lines):
         return name
     labelled = " or --format labelled (a label and a text)" if any("\t" in line for line in lines) else ""
     raise DataError(
-        "expected texts or sentences, found lines that may be a text each (name --format text), or a token each of one "
-        f"sentence (--format conll){labelled}",
+        "expected texts or sentences, found lines that may each be a text (--format text) or a token of one sentence "
+        f"(--format conll){labelled}",
         file=file,
     )
 
@@ -125,7 +125,7 @@ def place_of(example: Example, position: int, data: DataOptions) -> tuple[str, i
     file, colon, first = example.source.rpartition(":")
     if not colon or not first.isdigit():
         return example.source or "the data", None
-    with suppress(DataError, ConfigError):  # a format that cannot be rewritten has each sentence on one line
+    with suppress(DataError, ConfigError):  # a format without blocks has one sentence per line
         for block in read_verbatim(file, data.format, **reader_options(data, tags=False)):
             if block.example is not None and block.example.source == example.source:
                 return file, block.line_of(position)

@@ -72,14 +72,14 @@ def _object(content: str, name: str, number: int) -> dict[str, Any]:
         values = json.loads(content, object_pairs_hook=reject_duplicate_keys)
         if not isinstance(values, dict):
             what = "a list" if isinstance(values, list) else "a single value"
-            message = f"expected one JSON object on this line, found {what}; write each record on a line of its own"
+            message = f"expected one JSON object on this line, found {what}; write each record on its own line"
         elif "\\u" in content:
             json.dumps(values, ensure_ascii=False).encode("utf-8")
     except json.JSONDecodeError as error:
         where = f"column {error.colno}" + ", where the line ends" * (error.pos >= len(content))
-        message = f"expected one JSON object on this line, found bad JSON ({error.msg} at {where}); mend it there"
+        message = f"expected one JSON object on this line, found bad JSON ({error.msg} at {where}); correct it there"
     except UnicodeEncodeError:
-        message = "expected characters, found half a surrogate pair (\\ud800 to \\udfff); mend the escape"
+        message = "expected characters, found half a surrogate pair (\\ud800 to \\udfff); correct the escape"
     except (ValueError, RecursionError) as error:
         message = f"expected one JSON object on this line, found {error}"
     if message:
@@ -110,15 +110,15 @@ def _places(text: str) -> dict[str, tuple[int, int]]:
     at = text.index("{") + 1
     places: dict[str, tuple[int, int]] = {}
     while True:
-        at = _skip(text, at)
+        at = _skip_blanks(text, at)
         if text[at] == "}":
             return places
-        key, at = _DECODER.raw_decode(text, _skip(text, at + 1 if text[at] == "," else at))
-        start = _skip(text, _skip(text, at) + 1)
+        key, at = _DECODER.raw_decode(text, _skip_blanks(text, at + 1 if text[at] == "," else at))
+        start = _skip_blanks(text, _skip_blanks(text, at) + 1)
         _, at = _DECODER.raw_decode(text, start)
         places[key] = (start, at)
 
 
-def _skip(text: str, at: int) -> int:
+def _skip_blanks(text: str, at: int) -> int:
     found = _SPACE.match(text, at)
     return found.end() if found else at

@@ -46,22 +46,22 @@ def frame_tags(segments: Sequence[Segment], steps: int, *, options: AudioOptions
     ('7', '7', '3', '3', '3')
     """
     options = options or AudioOptions()
-    known = check_segments(segments)
-    if not known:
+    checked = check_segments(segments)
+    if not checked:
         if steps and not options.silence:
             raise DataError("expected a segment, found none; set data.audio.silence to a tag for silence")
         return (options.silence,) * steps
-    starts, ends = (np.array(times, np.float64) for times in list(zip(*known, strict=True))[:2])
+    starts, ends = (np.array(times, np.float64) for times in list(zip(*checked, strict=True))[:2])
     times = step_times(steps, options=options)
-    owners = np.searchsorted((ends[:-1] + starts[1:]) / 2, times, side="right")  # (T,) the nearest segment
-    inside = (starts[owners] <= times) & (times < ends[owners]) if options.silence else np.ones(steps, bool)
+    owner = np.searchsorted((ends[:-1] + starts[1:]) / 2, times, side="right")  # (T,) the nearest segment
+    inside = (starts[owner] <= times) & (times < ends[owner]) if options.silence else np.ones(steps, bool)
     parts = range(1, options.states + 1)
-    names = [label if options.states == 1 else f"{label}.{part}" for *_, label in known for part in parts]
+    names = [label if options.states == 1 else f"{label}.{part}" for *_, label in checked for part in parts]
     numbers = np.zeros(steps, np.int64)
-    # (T,) each step's place among the steps of its segment, and their count
-    _, first, places, counts = np.unique(owners[inside], return_index=True, return_inverse=True, return_counts=True)
+    # (T,) each step's index within its segment, and the segment's number of steps
+    _, first, places, counts = np.unique(owner[inside], return_index=True, return_inverse=True, return_counts=True)
     place = np.arange(len(places)) - first[places]
-    numbers[inside] = 1 + owners[inside] * options.states + place * options.states // counts[places]
+    numbers[inside] = 1 + owner[inside] * options.states + place * options.states // counts[places]
     return tuple(np.array([options.silence, *names], object)[numbers].tolist())
 
 
@@ -69,18 +69,18 @@ def check_segments(segments: Any, *, seconds: float = math.inf) -> list[Segment]
     """Checked segments; raises `DataError` if they are out of order, overlap or end after ``seconds``."""
     if not isinstance(segments, Sequence) or isinstance(segments, str):
         raise DataError(f'expected a list of segments [start, end, "label"], found {shown(segments)}')
-    known: list[Segment] = []
+    checked: list[Segment] = []
     for segment in segments:
         start, end, label = _segment(segment)
-        before = known[-1][1] if known else 0.0
+        before = checked[-1][1] if checked else 0.0
         if start < before - 1e-6:
-            found = f"{shown(segment)} after one that ends at {before} s" if known else shown(segment)
-            raise DataError(f"expected segments in order that do not overlap, found {found}; mend or sort them")
+            found = f"{shown(segment)} after one that ends at {before} s" if checked else shown(segment)
+            raise DataError(f"expected segments in order that do not overlap, found {found}; correct or sort them")
         if end > seconds:
             found = f"{shown(segment)} in {seconds:.3f} s"
-            raise DataError(f"expected segments within the recording, found {found}; mend the times (seconds)")
-        known.append((start, end, label))
-    return known
+            raise DataError(f"expected segments within the recording, found {found}; correct the times (seconds)")
+        checked.append((start, end, label))
+    return checked
 
 
 def _segment(segment: Any) -> Segment:
@@ -90,7 +90,7 @@ def _segment(segment: Any) -> Segment:
     if not all(isinstance(time, int | float) and not isinstance(time, bool) for time in (start, end)):
         raise DataError(f"expected a segment's start and end in seconds, found {shown(segment)}; write numbers")
     if not 0 <= start < end < math.inf:
-        raise DataError(f"expected 0 <= start < end in seconds, found the segment {shown(segment)}; mend its times")
+        raise DataError(f"expected 0 <= start < end in seconds, found the segment {shown(segment)}; correct its times")
     if not isinstance(label, str) or not label.strip():
         raise DataError(f'expected a segment\'s label as a string ("7"), found {shown(segment)}')
     return start, end, label
@@ -150,7 +150,7 @@ def _answers(values: Mapping[str, Any], steps: int, seconds: float, options: Aud
     if TEXT in values:
         answers["target"] = tuple(_string(values, TEXT).split())
     if SEGMENTS in values:
-        # Many lists round times: a segment may end one hop after the recording
+        # Lists may round times: a segment may end one hop after the recording
         segments = check_segments(values[SEGMENTS], seconds=seconds + options.hop / 1000)
         if segments or options.silence:
             answers["tags"] = frame_tags(segments, steps, options=options)
@@ -169,4 +169,6 @@ def _string(values: Mapping[str, Any], key: str) -> str:
 
 def write_recordings(target: Target, examples: Any, *, encoding: str = "utf-8") -> None:
     """Raises `ConfigError`: frames cannot become sound."""
-    raise ConfigError(f"{name_of(target)}: the audio format is read alone, for frames are no sound; keep the list")
+    raise ConfigError(
+        f"{name_of(target)}: the audio format cannot be written, because frames are not sound; keep the list"
+    )

@@ -23,7 +23,7 @@ BOM = "\ufeff"
 CHUNK = 1 << 20
 GZIP = b"\x1f\x8b"
 
-# The longer first: that of utf-32 begins as that of utf-16 does
+# Longer marks first: those of utf-32 begin like those of utf-16
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -116,7 +116,7 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
     recording or an archive.
     """
     decoder, name = decoder_of(encoding), name_of(source)
-    done, pending = 0, ""  # lines handed out; the beginning of the next one
+    done, pending = 0, ""  # number of lines yielded; the start of the next one
     with opened(source) as stream:
         for number, (chunk, last) in enumerate(_chunks(stream, name)):
             if number == 0 and (kind := kind_of(chunk)):
@@ -144,7 +144,7 @@ def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
         try:
             chunk = stream.read1(CHUNK) if hasattr(stream, "read1") else stream.read(CHUNK)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            message = f"the gzip data is damaged or cut off ({error}); fetch or pack the file again"
+            message = f"the gzip data is damaged or cut off ({error}); download or compress the file again"
             raise DataError(message, file=name) from None
         except OSError as error:
             raise DataError(f"cannot be read ({error.strerror or error})", file=name) from None
@@ -156,9 +156,9 @@ def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
 def _undecodable(error: UnicodeDecodeError, name: str, line: int, encoding: str) -> DataError:
     found = f"byte 0x{error.object[error.start]:02x}" if error.start < len(error.object) else "an unfinished character"
     mark = next((known for known in _MARKS if line == 1 and not error.start and error.object.startswith(known)), None)
-    own = _MARKS[mark] if mark else "latin-1"
-    why = f"its byte order mark says {own}: name it," if mark else "name the file's own encoding, such as"
-    advice = f"{why} encoding={own!r} (or --set data.encoding={own})"
+    suggested = _MARKS[mark] if mark else "latin-1"
+    why = f"its byte order mark says {suggested}: name it," if mark else "name the file's encoding, such as"
+    advice = f"{why} encoding={suggested!r} (or --set data.encoding={suggested})"
     return DataError(f"expected {encoding} text, found {found} ({error.reason}); {advice}", file=name, line=line)
 
 
@@ -185,9 +185,9 @@ def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
         with ExitStack() as stack:
             stream = stack.enter_context(replacing(target)) if isinstance(target, str | os.PathLike) else target
             if isinstance(target, str | os.PathLike) and os.fspath(target).endswith(".gz"):
-                # No name and no time inside: the same content is the same bytes
-                packed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
-                stream = stack.enter_context(packed)  # type: ignore[assignment]
+                # Without a name and a time, the same content gives the same bytes
+                compressed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
+                stream = stack.enter_context(compressed)  # type: ignore[assignment]
             text = io.TextIOWrapper(stream, encoding=encoding, newline="")
             try:
                 yield text
@@ -196,7 +196,7 @@ def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
                 text.detach()
     except UnicodeEncodeError as error:
         bad = error.object[error.start]
-        message = f"{encoding} cannot hold the character {bad!a}; write the file in utf-8, and mend half surrogates"
+        message = f"{encoding} cannot hold the character {bad!a}; write the file in utf-8, and correct half surrogates"
         raise DataError(message, file=name_of(target)) from None
 
 
@@ -207,7 +207,7 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     if path.is_dir():
         raise DataError("expected a file to write to, found a folder", file=os.fspath(target))
     try:
-        if path.exists() and not path.is_file():  # /dev/null and pipes are not to be replaced
+        if path.exists() and not path.is_file():  # /dev/null and pipes must not be replaced
             with path.open("wb") as device:
                 yield device
         else:

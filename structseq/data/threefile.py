@@ -65,7 +65,7 @@ def _examples(files: list[Path | None], encoding: str) -> Iterator[Example]:
     for number, lines in enumerate(zip_longest(*(text_lines(file, encoding=encoding) for file in present)), 1):
         if None in lines:
             longer = next(file.name for file, line in zip(present, lines, strict=True) if line is not None)
-            message = f"expected as many lines as {longer} has, found the end; the files must go line by line"
+            message = f"expected as many lines as {longer} has, found the end; line n of each file must be sentence n"
             raise DataError(message, file=present[lines.index(None)], line=number)
         rest = iter(lines)
         yield _example(files, number, [None if file is None else next(rest) for file in files])
@@ -98,7 +98,7 @@ def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example],
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"this folder cannot be made ({error.strerror or error})", file=folder) from None
-    with ExitStack() as stack:  # all three are written before the first takes its place
+    with ExitStack() as stack:  # all three are written before one is replaced
         for name, column in columns.items():
             if column:
                 file = stack.enter_context(writing(folder / name, encoding=encoding))
@@ -116,11 +116,11 @@ def _columns(examples: list[Example], limits: FormatLimits) -> dict[str, list[st
     intents = [example.metadata["intent"] for example in examples if "intent" in example.metadata]
     if intents and len(intents) < len(examples):
         without = next(example for example in examples if "intent" not in example.metadata)
-        raise limits.refusal(without, "a sentence without intent beside others with one")
+        raise limits.refusal(without, "a sentence without intent if others have one")
     tokens = [" ".join(example.tokens) for example in examples]
     tags = [" ".join(example.tags) for example in examples if "tags" in example.targets]
     columns = {TOKENS: tokens, TAGS: tags, INTENT: intents}
     for lines in columns.values():
         if lines and lines[0][:1] == BOM:
-            lines[0] = BOM + lines[0]  # the first is a byte order mark, the second the text's own
+            lines[0] = BOM + lines[0]  # readers remove one as the byte order mark
     return columns

@@ -9,7 +9,7 @@ from typing import Any
 from structseq.errors import DataError
 
 Axis = Sequence[Any] | None
-"""The names of the entries along one axis of a parameter; None if only the axis' length must be the same."""
+"""The names of the entries along one axis of a parameter; None if the axis only needs the same length."""
 
 
 class Vocabulary:
@@ -26,7 +26,9 @@ class Vocabulary:
         self.open = open
         self._number = {item: number for number, item in enumerate(self.items, start=int(open))}
         if len(self._number) != len(self.items) or len(self.counts) != len(self.items):
-            raise DataError("expected different strings with one count each, found a string twice or a count too few")
+            raise DataError(
+                "expected distinct strings with one count each, found a repeated string or a wrong number of counts"
+            )
 
     @staticmethod
     def count(strings: Iterable[str] | Mapping[str, int], *, min_count: int = 1, open: bool = True) -> Vocabulary:

@@ -27,7 +27,7 @@ class FeatureOptions(Section):
 
 
 class Feature(ABC):
-    """Built from its options and the vocabularies of `count`, plus ``words``: the counted words of the training data."""
+    """Built from options and the vocabularies of `count`, plus ``words``: the counted words of the training data."""
 
     @abstractmethod
     def __init__(self, options: Any, vocabularies: Mapping[str, Vocabulary]) -> None: ...

@@ -17,7 +17,7 @@ from structseq.features.base import Feature, Numbers
 from structseq.features.vectors import Floats, Vectors, read_vectors
 from structseq.features.words import Affixes, Characters, OwnFeatureOptions, Words
 
-# The vocabulary of a further column is named column.NAME
+# Vocabularies of further columns are named column.NAME
 COLUMN = "column."
 
 
@@ -70,8 +70,8 @@ def build_features(options: OwnFeatureOptions, vocabularies: Mapping[str, Vocabu
 class TokenBatch:
     """Sentences as int64 numbers, padded on the right with 0."""
 
-    ids: Numbers  # (B, T), below V a known word, from V on oov_words[id - V]
-    oov_words: tuple[str, ...]  # distinct words of this batch that are not in the training data
+    ids: Numbers  # (B, T), of V known words; from V on, oov_words[id - V]
+    oov_words: tuple[str, ...]  # distinct out-of-vocabulary words of the batch
     columns: Mapping[str, Numbers]  # (B, T) for each further input column
     lengths: Numbers  # (B,)
 
@@ -79,7 +79,7 @@ class TokenBatch:
 @dataclass(frozen=True, slots=True)
 class TokenEncoder:
     words: Vocabulary  # each distinct word of the training data
-    columns: Mapping[str, Vocabulary] = field(default_factory=dict)  # open ones of further input columns, by name
+    columns: Mapping[str, Vocabulary] = field(default_factory=dict)  # open, of further input columns, by name
 
     @staticmethod
     def of(vocabularies: Mapping[str, Vocabulary]) -> TokenEncoder:
@@ -99,8 +99,8 @@ class TokenEncoder:
         words = list(chain.from_iterable(sentences))
         numbers = np.array(self.words.numbers(words, unknown=-1), np.int64)
         oov_words: dict[str, int] = {}
-        for place in np.flatnonzero(numbers < 0).tolist():
-            numbers[place] = len(self.words) + oov_words.setdefault(words[place], len(oov_words))
+        for position in np.flatnonzero(numbers < 0).tolist():
+            numbers[position] = len(self.words) + oov_words.setdefault(words[position], len(oov_words))
         further = {}
         for name, vocabulary in self.columns.items():
             rows = (columns or {}).get(name)

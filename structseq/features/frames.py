@@ -20,7 +20,7 @@ class FrameOptions(Section):
 
     normalise: bool = Field(True, description="mean 0 and deviation 1 of each feature over the training frames")
     convolution: Whole = Field(0, ge=0, description="channels of a convolution over time; 0 turns it off")
-    window: Whole = Field(5, ge=1, description="steps that the convolution sees at once")
+    window: Whole = Field(5, ge=1, description="width of the convolution in steps")
     mask_time: Whole = Field(0, ge=0, description="longest stretch of steps masked in training; 0 turns it off")
     mask_features: Whole = Field(0, ge=0, description="widest band of features masked in training; 0 turns it off")
 
@@ -62,11 +62,11 @@ class FrameEncoder:
             raise DataError(f"expected frames (L, F){where}, found an array of {frames.ndim} dimensions")
         if frames.shape[1] != self.width:
             message = f"expected frames of {self.width} numbers{where}, found {frames.shape[1]}"
-            raise DataError(f"{message}; make them as those that the model was trained on (data.audio)")
+            raise DataError(f"{message}; make them like the training frames (data.audio)")
         if not np.isfinite(frames).all():
             step, feature = np.argwhere(~np.isfinite(frames))[0].tolist()
             found = f"{frames[step, feature]} as number {feature} of frame {step}"
-            raise DataError(f"expected finite numbers{where}, found {found} (both from 0); mend or leave out the frame")
+            raise DataError(f"expected finite numbers{where}, found {found} (both from 0); correct or remove the frame")
         return frames
 
 
@@ -89,5 +89,5 @@ class FeatureStats(NamedTuple):
         mean = sum((each.sum(0, dtype=np.float64) for each in sequences), np.zeros(width)) / count
         squares = sum((np.square(each - mean).sum(0) for each in sequences), np.zeros(width))
         deviation = np.sqrt(squares / count)
-        deviation[deviation <= 1e-6 * np.abs(mean)] = 1.0  # smaller deviations are rounding of float32
+        deviation[deviation <= 1e-6 * np.abs(mean)] = 1.0  # smaller deviations are float32 rounding
         return FeatureStats(mean, deviation)

@@ -25,8 +25,8 @@ class Vectors(Feature):
         self.vocabulary = vocabularies["vectors"]
 
     def index(self, words: Sequence[str]) -> Numbers:
-        spelt, folded = (self.vocabulary.numbers(each) for each in (words, map(str.lower, words)))
-        return np.array([n or m for n, m in zip(spelt, folded, strict=True)], np.int64)
+        exact, lowered = (self.vocabulary.numbers(each) for each in (words, map(str.lower, words)))
+        return np.array([n or m for n, m in zip(exact, lowered, strict=True)], np.int64)
 
 
 def read_vectors(path: str | Path) -> tuple[list[str], Floats]:

@@ -15,7 +15,7 @@ from structseq.section import Count, Section, Whole
 
 class EmbeddingOptions(Section):
     width: Whole = Field(100, ge=0, description="width of a word vector; 0 turns them off")
-    min_count: Whole = Field(1, ge=1, description="rarer words share the vector of the unknown")
+    min_count: Whole = Field(1, ge=1, description="rarer words share the vector of unknown words")
     lowercase: bool = Field(True, description="look words up in lower case; shape and characters keep the case")
     unknown_rate: float = Field(
         1.0, ge=0, description="a word seen n times is trained as unknown with probability rate / (rate + n)"
@@ -41,7 +41,7 @@ class CharactersOptions(Section):
     windows: tuple[Count, ...] = Field(
         (3,), min_length=1, description="window widths of the convolution, in characters"
     )
-    longest: Whole = Field(40, ge=4, description="a longer word is seen by its first and last characters")
+    longest: Whole = Field(40, ge=4, description="longer words keep only their first and last characters")
 
     @property
     def on(self) -> bool:
@@ -157,6 +157,6 @@ def word_shape(word: str) -> str:
 
 def _affixes(words: Sequence[str], lengths: Sequence[int]) -> Iterator[str]:
     for word in words:
-        folded = word.lower()
+        lowered = word.lower()
         for length in lengths:
-            yield f"{length}:{folded[:length] if length > 0 else folded[length:]}"
+            yield f"{length}:{lowered[:length] if length > 0 else lowered[length:]}"
