@@ -62,9 +62,7 @@ def _decoded(data: bytes, options: AudioOptions) -> tuple[int, Floats]:
         raise _not_wav(data)
     _check_whole(data)
     if data[4:8] in (bytes(4), b"\xff" * 4):
-        data = (
-            b"RIFF\x08\0\0\0" + data[8:]
-        )  # with this size, libsndfile reads sound of size 0 up to the end of the file
+        data = b"RIFF\x08\0\0\0" + data[8:]  # makes libsndfile read sound of size 0 up to the end of the file
     soundfile = _library("soundfile")
     try:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)  # (N, channels)
@@ -77,7 +75,7 @@ def _decoded(data: bytes, options: AudioOptions) -> tuple[int, Floats]:
 
 
 def _check_whole(data: bytes) -> None:
-    """Raises `DataError` if the end is missing; libsndfile does not check this."""
+    """Raises `DataError` if sound is missing at the end; libsndfile does not check this."""
     name, position, size = b"", 12, 0
     while name != b"data":
         position += size + size % 2
@@ -181,7 +179,7 @@ def _log_mel(windows: Floats, options: AudioOptions) -> Floats:
 
 @lru_cache(maxsize=8)
 def _filters(rate: int, window: int, mels: int) -> tuple[Floats, Floats]:
-    """(window,) the taper, and (bins, mels) the mel filters."""
+    """The taper (window,) and the mel filters (bins, mels)."""
     edges = mel_edges(rate, mels)
     # The FFT is long enough that the narrowest band contains a frequency
     narrowest = float((edges[2:] - edges[:-2]).min())

@@ -168,7 +168,7 @@ class Block:
 
 
 def _between_commas(rows: Sequence[str]) -> bool:
-    """Whether no row has a tab, and all have the same number of commas."""
+    """Whether no row has a tab and all have equally many commas."""
     counts = {row.count(",") for row in rows}
     return "\t" not in "".join(rows) and len(counts) == 1 and 0 not in counts
 
@@ -250,23 +250,23 @@ def _blocks(lines: Iterator[str], name: str, separator: str, comments: bool) -> 
     if "\r" in head[layout.line - 1].rstrip("\r\n"):
         message = "expected lines that end in \\n or \\r\\n, found a bare \\r in a line; convert the line endings"
         raise DataError(message, file=name, line=layout.line)
-    lines_of_block: list[str] = []
+    pending: list[str] = []
     rows: list[int] = []
     number = 0
     for number, line in enumerate(chain(head, lines), 1):
         # A line with any other first character is a row
         kind = layout.kind(line, before_rows=not rows) if line[0] in "#- \t\r\n" else Kind.ROW
         if kind is Kind.ROW:
-            rows.append(len(lines_of_block))
+            rows.append(len(pending))
         elif rows and kind is Kind.BOUNDARY:
-            yield _block(lines_of_block, rows, layout, name, number - 1, separator, mark)
-            lines_of_block, rows, mark = [], [], ""
-        lines_of_block.append(line)
+            yield _block(pending, rows, layout, name, number - 1, separator, mark)
+            pending, rows, mark = [], [], ""
+        pending.append(line)
         if rows and kind is Kind.BLANK:
-            yield _block(lines_of_block, rows, layout, name, number, separator, mark)
-            lines_of_block, rows, mark = [], [], ""
-    if lines_of_block or mark:
-        yield _block(lines_of_block, rows, layout, name, number, separator, mark)
+            yield _block(pending, rows, layout, name, number, separator, mark)
+            pending, rows, mark = [], [], ""
+    if pending or mark:
+        yield _block(pending, rows, layout, name, number, separator, mark)
 
 
 def _block(lines: list[str], rows: list[int], layout: Layout, name: str, last: int, separator: str, mark: str) -> Block:
@@ -292,7 +292,7 @@ def _ragged(row: Sequence[str], lines: Sequence[str], layout: Layout, name: str,
 def write_columns(
     target: Target, examples: Iterable[Example], *, separator: Literal["tab", "space"] = "tab", encoding: str = "utf-8"
 ) -> None:
-    """Writes a column file: the token, the further inputs in their order, then the tag if there is one.
+    """Writes a column file: the token, the further inputs, then the tag if there is one.
 
     A document boundary becomes ``-DOCSTART-``, unless the metadata have ``newdoc``. Raises `DataError`, and writes no
     file, for white space in a field, an empty token or sentence, and unequal columns.

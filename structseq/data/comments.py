@@ -109,7 +109,7 @@ def is_plain_comment(line: str) -> bool:
 
 
 def _pair(line: str) -> tuple[str, str] | None:
-    """Key and value; ``# newpar`` has an empty value; None for other comments."""
+    """Key and value; ``# newpar`` has an empty value; None for others."""
     key, sign, value = (part.strip(BLANKS) for part in line[1:].partition("="))
     return (key, value) if key and (sign or key == "newpar") else None
 

@@ -31,7 +31,7 @@ class Field:
 
     @property
     def missing(self) -> str:
-        """The value of a word without the key: ``O`` in ``misc``, which has annotations of spans; else ``_``."""
+        """The value of a word without the key: ``O`` in ``misc``, where spans are annotated, else ``_``."""
         return "O" if self.name == "misc" else "_"
 
     @staticmethod
@@ -129,42 +129,31 @@ def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[B
     count from 1; with the file if it has no word.
     """
     name = name_of(source)
-    lines_of_block: list[str] = []
+    lines: list[str] = []
     rows: list[int] = []
     fields: list[list[str]] = []
     mark, number, words = "", 0, 0
 
     def block(last: int) -> Block:
-        metadata, starts = preamble([line for line in lines_of_block[: rows[0] if rows else None] if line[0] == "#"])
-        return Block(
-            tuple(lines_of_block),
-            tuple(rows),
-            fields,
-            "\t",
-            True,
-            name,
-            last - len(lines_of_block) + 1,
-            metadata,
-            starts,
-            mark,
-        )
+        metadata, starts = preamble([line for line in lines[: rows[0] if rows else None] if line[0] == "#"])
+        return Block(tuple(lines), tuple(rows), fields, "\t", True, name, last - len(lines) + 1, metadata, starts, mark)
 
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
         if number == 1 and line[0] == BOM:
             mark, line = BOM, line[1:]
         blank = not line.strip(BLANKS)
         if not blank and line[0] != "#" and (word := _word(line, len(rows) + 1, name, number)):
-            rows.append(len(lines_of_block))
+            rows.append(len(lines))
             fields.append(word)
         if line:
-            lines_of_block.append(line)
+            lines.append(line)
         if blank and rows:
             yield block(number)
             words += len(rows)
-            lines_of_block, rows, fields, mark = [], [], [], ""
+            lines, rows, fields, mark = [], [], [], ""
     if not words + len(rows):
         raise DataError(f"expected sentences in CoNLL-U, found {'no word' if number else 'an empty file'}", file=name)
-    if lines_of_block or mark:
+    if lines or mark:
         yield block(number)
 
 

@@ -108,7 +108,7 @@ def _with_format(source: Source, format: str) -> tuple[Source, str]:
 
 
 def resolve_format(format: str) -> str:
-    """The key of `FORMATS` for a name or alias in any case; raises `ConfigError` for an unknown one."""
+    """A key of `FORMATS`, from a name or alias; raises `ConfigError` for an unknown one."""
     name = ALIASES.get(format.lower(), format.lower())
     if name not in FORMATS:
         known = ["auto", *FORMATS, *ALIASES]
@@ -143,7 +143,7 @@ def _first_bytes(source: Source) -> bytes:
 
 
 def _by_content(first: bytes) -> str | None:
-    """The format of a file with these first bytes; None if it may be columns."""
+    """None if the file may be columns."""
     lines = [line for line in first.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip(b" \t\r")]
     for number, line in enumerate(lines):
         content = line.strip(b" \t\r")
@@ -162,7 +162,7 @@ def _by_content(first: bytes) -> str | None:
 
 
 def _own_options(name: str, options: Mapping[str, Any], *, to: str) -> dict[str, Any]:
-    """The options of this format; raises `ConfigError` if one is unknown to all formats."""
+    """The options of this format; raises `ConfigError` if no format has one."""
     # Options are keyword-only; source, target and examples are not
     taken = {key: inspect.signature(getattr(format, to)).parameters.values() for key, format in FORMATS.items()}
     keywords = {key: [each.name for each in found if each.kind is each.KEYWORD_ONLY] for key, found in taken.items()}

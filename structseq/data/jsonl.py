@@ -4,7 +4,7 @@
     {"text": "to Taipei", "spans": [[3, 9, "city"]]}                            also "entities", "label", "labels"
     {"text": "to Taipei", "spans": [{"start": 3, "end": 9, "label": "city"}]}   also "start_offset", "end_offset"
 
-Other strings become metadata; lists of one string per token can be further inputs.
+Strings, such as the text, become metadata; lists of one string per token can be further inputs.
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ class Keys:
         """The record's line with other tags; raises `DataError` if it has spans of characters."""
         values = record.values or {}
         if values and self.token_key_of(values) is None:
-            message = (
-                "spans of characters have no tags to rewrite; write the examples to a new file, as tokens and tags"
-            )
+            message = "spans of characters have no tags to rewrite; write a new file with tokens and tags"
             raise DataError(message, file=record.file, line=record.line)
         return record.with_values(**{self.tag_key_of(values) or "tags": list(tags)})
 

@@ -2,7 +2,7 @@
 
 A first line with the fields ``label`` and ``text`` (in any order and case) is a header; further columns become
 metadata. A first line with ``text`` and other names without spaces (``intent TAB text``) is a header too if the next
-line has a space in the text column. Without a header each line has two fields.
+line has a space in the text column; any column can be the label. Without a header each line has two fields.
 
 Blank lines are skipped. Quotes are not special. Spaces around a label are removed. An empty text is an example without
 tokens.
@@ -27,7 +27,7 @@ _WHAT = "a label, a tab and a text"
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The columns of one file by name, and as ``written`` in the header on line ``header``, if any."""
+    """The columns of one file; ``written`` is the header on line ``header``, if any."""
 
     file: str
     names: tuple[str, ...] = (LABEL, TEXT)
@@ -97,8 +97,8 @@ def is_header(line: str, below: str = "") -> bool:
 def read_labelled(source: Source, *, tokenizer: str = "words-1", encoding: str = "utf-8") -> Iterator[Example]:
     """Yields texts, cut by the tokenizer of this name, with the metadata ``label`` and ``text`` and without targets.
 
-    Raises `DataError` with file and line for an empty label, a wrong number of fields or a wrong header; with the file
-    if it has no text; `ConfigError` for an unknown tokenizer.
+    Raises `DataError` with file and line for an empty label, a wrong number of fields or a wrong or misplaced header;
+    with the file if it has no text; `ConfigError` for an unknown tokenizer.
     """
     return _examples(name_of(source), _rows(source, encoding), tokenizer_of(tokenizer))
 
@@ -116,7 +116,7 @@ def _examples(name: str, rows: Iterator[tuple[int, str]], tokenize: Tokenizer) -
 
 
 def _rows(source: Source, encoding: str) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers."""
+    """Lines that are not blank, with their numbers."""
     number, found = 0, False
     for number, line in enumerate(text_lines(source, encoding=encoding), 1):
         if line.strip(" \t\r"):

@@ -1,4 +1,4 @@
-"""How files are read, as options."""
+"""The options of reading files."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ class AudioOptions(Section):
 
 
 class DataOptions(Section):
-    """How the files are read."""
-
     format: str = Field(
         "auto", description="file format: auto, columns, conllu, jsonl, threefile, labelled, pairs, audio, text"
     )

@@ -29,7 +29,7 @@ def cut(text: str, symbols: str) -> tuple[str, ...]:
 
 
 def in_symbols(example: Example, tokenize: Tokenizer, symbols: str) -> Example:
-    """The example with ``symbols`` of its text as tokens, if its tokens are those of ``tokenize``."""
+    """The example with ``symbols`` of its text as tokens; unchanged if its tokens are not those of ``tokenize``."""
     text = example.metadata.get("text")
     if text is None or texts_of(tokenize(text)) != example.tokens:
         return example
@@ -56,7 +56,7 @@ def read_pairs(
     """Yields pairs as examples: the source's symbols are the tokens, the target's are ``target``.
 
     ``tags=False`` allows lines without a target. Raises `DataError` with file and line for a wrong number of fields or
-    a wrong header; with the file if it has no pair; `ConfigError` for unknown symbols.
+    a wrong or misplaced header; with the file if it has no pair; `ConfigError` for unknown symbols.
     """
     _functions_of(symbols)
     return _examples(source, symbols, encoding, tags)

@@ -1,4 +1,7 @@
-"""Plain text: one text per line, for models that need no answers. Blank lines are skipped."""
+"""Plain text: one text per line, for models that need no answers.
+
+Blank lines are skipped.
+"""
 
 from __future__ import annotations
 

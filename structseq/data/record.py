@@ -52,7 +52,7 @@ class Record:
 
 
 def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]:
-    """Yields the lines of a JSON-lines file; the joined texts are the file.
+    """Yields the lines of a JSON-lines file.
 
     Raises `DataError` with file and line if a line is neither blank nor a JSON object, or repeats a key; with the file
     if it has no object.

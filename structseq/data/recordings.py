@@ -169,6 +169,4 @@ def _string(values: Mapping[str, Any], key: str) -> str:
 
 def write_recordings(target: Target, examples: Any, *, encoding: str = "utf-8") -> None:
     """Raises `ConfigError`: frames cannot become sound."""
-    raise ConfigError(
-        f"{name_of(target)}: the audio format cannot be written, because frames are not sound; keep the list"
-    )
+    raise ConfigError(f"{name_of(target)}: the audio format cannot be written: frames are not sound; keep the list")

@@ -139,7 +139,7 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
 
 
 def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
-    """Pieces of the file, each with whether it is the last, which is empty."""
+    """Pieces of the file; the last one is empty and marked True."""
     while True:
         try:
             chunk = stream.read1(CHUNK) if hasattr(stream, "read1") else stream.read(CHUNK)
@@ -157,7 +157,7 @@ def _undecodable(error: UnicodeDecodeError, name: str, line: int, encoding: str)
     found = f"byte 0x{error.object[error.start]:02x}" if error.start < len(error.object) else "an unfinished character"
     mark = next((known for known in _MARKS if line == 1 and not error.start and error.object.startswith(known)), None)
     suggested = _MARKS[mark] if mark else "latin-1"
-    why = f"its byte order mark says {suggested}: name it," if mark else "name the file's encoding, such as"
+    why = f"its byte order mark says {suggested}: use" if mark else "name the file's encoding, such as"
     advice = f"{why} encoding={suggested!r} (or --set data.encoding={suggested})"
     return DataError(f"expected {encoding} text, found {found} ({error.reason}); {advice}", file=name, line=line)
 

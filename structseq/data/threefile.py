@@ -1,7 +1,7 @@
 """The three-file layout of joint slot filling: ``seq.in``, ``seq.out`` and ``label``, one sentence per line.
 
-``seq.in`` has tokens and ``seq.out`` tags, separated by blanks; ``label`` has the intent, which becomes metadata. Files
-may be gzip (``seq.in.gz``). An empty line is a sentence without tokens.
+``seq.in`` has tokens and ``seq.out`` tags, separated by blanks; ``label`` becomes the metadata ``intent``. Files may be
+gzip (``seq.in.gz``). An empty line is a sentence without tokens.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def read_threefile(
     """Yields the sentences of a folder with the three files, or of a ``seq.in`` beside the others.
 
     ``tags=False`` does not read ``seq.out``; ``label`` is read if it exists, unless ``intents=False``. Raises
-    `DataError` with file and line if the files differ in lines, or a sentence and its tags in length.
+    `DataError` with file and line if the files differ in their number of lines, or a sentence and its tags in length.
     """
     if not is_path(source):
         raise DataError("expected the path of a folder with the three files, found a stream", file=name_of(source))
@@ -65,7 +65,7 @@ def _examples(files: list[Path | None], encoding: str) -> Iterator[Example]:
     for number, lines in enumerate(zip_longest(*(text_lines(file, encoding=encoding) for file in present)), 1):
         if None in lines:
             longer = next(file.name for file, line in zip(present, lines, strict=True) if line is not None)
-            message = f"expected as many lines as {longer} has, found the end; line n of each file must be sentence n"
+            message = f"expected as many lines as {longer} has, found the end of the file; line n of each is sentence n"
             raise DataError(message, file=present[lines.index(None)], line=number)
         rest = iter(lines)
         yield _example(files, number, [None if file is None else next(rest) for file in files])
@@ -88,8 +88,8 @@ def _example(files: list[Path | None], number: int, lines: list[str | None]) -> 
 def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example], *, encoding: str = "utf-8") -> None:
     """Writes a folder of this layout: ``seq.out`` if the examples have tags, ``label`` if they have an intent.
 
-    Removes old files of the layout. Raises `DataError`, and writes nothing, for white space in tokens, other metadata,
-    document boundaries and further inputs.
+    Removes old files that it does not write. Raises `DataError`, and writes nothing, for white space in tokens, other
+    metadata, document boundaries and further inputs.
     """
     folder = folder_of(target)
     limits = FormatLimits("the three-file layout", str(folder), False, False, True, frozenset({"intent"}), False)

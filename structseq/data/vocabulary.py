@@ -69,6 +69,6 @@ class Vocabulary:
 def axis_names(items: Iterable[str]) -> list[tuple[str, ...]]:
     """The names of an axis with ``items`` from number 1, by which weights are copied between models.
 
-    Number 0 (unknown, blank or end) is the empty tuple.
+    Number 0 (unknown, blank or end) is ``()``; an item is ``(item,)``.
     """
     return [(), *((item,) for item in items)]

@@ -70,7 +70,7 @@ def build_features(options: OwnFeatureOptions, vocabularies: Mapping[str, Vocabu
 class TokenBatch:
     """Sentences as int64 numbers, padded on the right with 0."""
 
-    ids: Numbers  # (B, T), of V known words; from V on, oov_words[id - V]
+    ids: Numbers  # (B, T); below V a known word, from V on the word oov_words[id - V]
     oov_words: tuple[str, ...]  # distinct out-of-vocabulary words of the batch
     columns: Mapping[str, Numbers]  # (B, T) for each further input column
     lengths: Numbers  # (B,)

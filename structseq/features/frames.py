@@ -71,14 +71,14 @@ class FrameEncoder:
 
 
 class FeatureStats(NamedTuple):
-    """Mean and standard deviation of F features, (F,) float64; the deviation of a constant feature is 1."""
+    """Mean and standard deviation of F features, (F,) float64; constant features have deviation 1."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
 
     @staticmethod
     def of(sequences: Sequence[NDArray[np.float32]], width: int) -> FeatureStats:
-        """Over all frames (L, ``width``) of all sequences; mean 0 and deviation 1 without frames.
+        """Over all frames (L, ``width``); mean 0 and deviation 1 without frames.
 
         >>> FeatureStats.of([np.array([[1.0, 5.0]]), np.array([[3.0, 5.0]])], 2)
         FeatureStats(mean=array([2., 5.]), deviation=array([1., 1.]))
