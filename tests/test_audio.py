@@ -365,7 +365,7 @@ def test_a_recording_from_a_pipe_is_read_to_its_end(tmp_path: Path, sizes: tuple
 
 
 BAD: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "expected a WAV file, found an empty file; fetch it again"),
+    "empty": (b"", "expected a WAV file, found an empty file; download it again"),
     "no samples": (sound(noise(0)), "found a WAV file without samples"),
     "stereo": (sound(np.zeros((100, 2))), "expected a recording of one channel, found 2"),
     "rate 0": (
@@ -378,7 +378,7 @@ BAD: dict[str, tuple[bytes, str]] = {
         GOOD[:22] + b"\0\0" + GOOD[24:],
         "cannot be decoded (Channel count is zero); it is cut short, damaged",
     ),
-    "cut short": (GOOD[:-1001], "found 2,999 of the 4,000 bytes of sound that its header promises; it is cut short"),
+    "cut short": (GOOD[:-1001], "found 2,999 of the 4,000 bytes of sound that its header declares; it is cut short"),
     "header alone": (GOOD[:44], "found 0 of the 4,000 bytes"),
     "half a header": (GOOD[:30], "cannot be decoded (Error in WAV file. No 'data' chunk marker); it is cut short"),
     "four bytes": (GOOD[:4], "cannot be decoded (Format not recognised); it is cut short"),
@@ -405,9 +405,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a pipe that gave nothing": (sized(GOOD[:44], 0xFFFFFFFF, 0xFFFFFFFF), "found a WAV file without samples"),
     "a pipe that gave nothing, with zeros": (sized(GOOD[:44], 0, 0), "found a WAV file without samples"),
     "cut short by one byte beyond a pipe": (sized(GOOD, 0xFFFFFFFF, 4001), "found 4,000 of the 4,001 bytes"),
-    "not a number": (floats(math.nan), "expected numbers, found nan as sample 1 of 3"),
-    "infinite": (floats(0.5, -math.inf), "expected numbers, found -inf as sample 2 of 4"),
-    "beyond measure": (floats(1e30), "expected numbers, found 1e+30 as sample 1 of 3"),
+    "not a number": (floats(math.nan), "expected samples between -1 and 1, found nan as sample 1 of 3"),
+    "infinite": (floats(0.5, -math.inf), "expected samples between -1 and 1, found -inf as sample 2 of 4"),
+    "beyond measure": (floats(1e30), "expected samples between -1 and 1, found 1e+30 as sample 1 of 3"),
     "packed and cut": (b"\x1f\x8b\x08\0\0\0", "cannot be read"),
 }
 
@@ -554,7 +554,7 @@ def test_lists_are_told_from_other_json_lines_and_not_written(tmp_path: Path) ->
     assert detect_format(io.BytesIO(b'{"audio": "a.wav", "text": "7"}\n')) == "audio"
     assert detect_format(io.BytesIO(b'{"tokens": ["a"], "audio": "a.wav"}\n')) == "jsonl"
     assert detect_format(io.BytesIO(b'{"text": "a"}\n')) == "jsonl"
-    with pytest.raises(ConfigError, match="the audio format is read alone"):
+    with pytest.raises(ConfigError, match="the audio format cannot be written"):
         write_recordings(tmp_path / "new.jsonl", [Example.of_frames(np.zeros((2, 3)))])
     assert not list(tmp_path.iterdir())
 

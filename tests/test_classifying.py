@@ -125,7 +125,7 @@ def test_gold_target_and_a_label_that_is_unknown() -> None:
     known, other = (Example({"tokens": ("x",)}, {"label": label}) for label in ("good", "grand"))
     assert (task_for(head).gold(known), head.target(known), head.target(other)) == (("good",), [2], None)
     assert task_for(head).criterion([("good",), ("bad",)], [("good",), ("good",)]) == 0.5
-    with pytest.raises(DataError, match=r"has no label; say where it stands with data\.label"):
+    with pytest.raises(DataError, match=r"has no label; set data\.label to its key"):
         head.target(Example.of(["x"]))
 
 

@@ -79,7 +79,7 @@ def odd(values: Any, source: str = "list.jsonl:7") -> Example:
 
 
 BAD: dict[str, tuple[Example, str]] = {
-    "another width": (odd(np.zeros((4, 5))), "expected frames of 3 numbers at list.jsonl:7, found 5; make them as"),
+    "another width": (odd(np.zeros((4, 5))), "expected frames of 3 numbers at list.jsonl:7, found 5; make them like"),
     "one dimension": (odd(np.zeros(4)), "expected frames (L, F) at list.jsonl:7, found an array of 1 dimensions"),
     "three dimensions": (odd(np.zeros((4, 3, 1))), "found an array of 3 dimensions"),
     "not a number": (
@@ -246,8 +246,8 @@ def test_dropout_drops_features_of_whole_rows_in_training_alone() -> None:
     ("samples", "told"),
     [
         (np.array([100, -100] * 500, np.int16), "divide whole numbers by their range"),
-        (np.array([0.1, np.nan] * 500), "expected samples that are numbers"),
-        (np.array([0.1, np.inf] * 500), "expected samples that are numbers"),
+        (np.array([0.1, np.nan] * 500), "expected finite samples"),
+        (np.array([0.1, np.inf] * 500), "expected finite samples"),
         (np.zeros((10, 2)), "found an array of 2 dimensions"),
     ],
 )

@@ -110,7 +110,7 @@ UNREADABLE = [
         file="ok.wav",
     ),
     train("an archive", b"PK\x03\x04\x14\0\xa4", "data.zip: ", "found a zip archive; unpack it", file="data.zip"),
-    train("commas", "a,O\nb c,O\n", "data.conll:2: ", "commas are not read as separators: write tabs"),
+    train("commas", "a,O\nb c,O\n", "data.conll:2: ", "commas are not separators: write tabs"),
     Case("folder", {"sub/x": ""}, "train sub --output OUT", "sub: ", "found another folder; name the file in it"),
     Case("dev missing", {"data.conll": GOOD}, f"{TRAIN} --dev dev.conll", "dev.conll: ", "there is no such file"),
     Case(

@@ -262,7 +262,7 @@ def test_policies_for_misaligned_spans(
 
 def test_two_spans_expanded_into_one_token() -> None:
     spans = [CharSpan(11, 15, "x"), CharSpan(16, 21, "y")]
-    with pytest.raises(DataError, match="two spans, once expanded, share the token 'York-Paris'"):
+    with pytest.raises(DataError, match="two expanded spans share the token 'York-Paris'"):
         align(TEXT, CUT, spans, misaligned="expand")
     assert align(TEXT, CUT, spans, misaligned="contract") == ()
 

@@ -349,7 +349,7 @@ def test_metadata_fewer_than_before_are_refused() -> None:
 
 
 def test_the_names_of_the_columns_are_no_example() -> None:
-    with pytest.raises(DataError, match="cannot hold the names of its columns as 'label, text'"):
+    with pytest.raises(DataError, match="cannot hold a row of column names, 'label, text'"):
         written([labelled("x", "a"), labelled("label", "text")])
 
 
@@ -359,7 +359,7 @@ def test_texts_of_one_file_are_cut_by_one_tokenizer() -> None:
     by_blanks = Example({"tokens": ("b.",)}, metadata={"label": "x", "text": "b."})
     for one in (by_words, by_blanks):
         written([one])
-    with pytest.raises(DataError, match=r"tokens that no tokenizer cuts from 'b\.' as it cuts the texts before"):
+    with pytest.raises(DataError, match=r"tokens that no tokenizer cuts from 'b\.' and from the earlier texts"):
         written([by_words, by_blanks])
 
 

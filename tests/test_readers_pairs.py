@@ -74,7 +74,7 @@ def test_a_target_may_be_missing_only_where_it_is_not_asked_for() -> None:
         ("source\t\ttarget\nx\ty\tz\n", ":1: expected a header with every column named once"),
         ("source\tSource\ttarget\nx\ty\tz\n", ":1: expected a header with every column named once"),
         ("source\ttarget\na\tb\nsource\ttarget\n", r":3: expected a pair, found a header \(source, target\) below"),
-        ("a\tb\nSource\tTarget\nc\td\n", ":2: expected a pair, found a header .*; take it out, or keep files apart"),
+        ("a\tb\nSource\tTarget\nc\td\n", ":2: expected a pair, found a header .*; remove it, or keep"),
         ("id\tsource\ttarget\n1\ta\tb\nid\tsource\ttarget\n", r":3: .* found a header \(id, source, target\)"),
         ("a\tb\tc\n", ":1: expected 2 fields .*; name the columns in a first line, the header source TAB target"),
     ],

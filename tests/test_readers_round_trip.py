@@ -241,7 +241,7 @@ REFUSED: list[tuple[str, Example, dict[str, Any], str]] = [
     ("a.conllu", Example.of([], []), {}, "a sentence without tokens"),
     ("a.jsonl", Example({"tokens": ("a",)}, metadata={"tags": "O"}), {}, "metadata under the key 'tags'"),
     ("a.jsonl", Example.of(["a", "b."], ["O", "O"]), {"layout": "spans"}, "tokens that the tokenizer does not cut"),
-    ("a.jsonl", Example.of(["a"], ["I-x"]), {"layout": "spans"}, "tags that BIO would write otherwise"),
+    ("a.jsonl", Example.of(["a"], ["I-x"]), {"layout": "spans"}, "tags that BIO does not write for their spans"),
     ("a.jsonl", Example.of(["a"], ["O"], pos=["N"]), {"layout": "spans"}, "the further input 'pos'"),
     ("folder", Example({"tokens": ("a",)}, metadata={"id": "1"}), {"format": "threefile"}, "the metadata 'id'"),
     ("folder", Example({"tokens": ("a",)}, starts_document=True), {"format": "threefile"}, "a document boundary"),
@@ -290,7 +290,7 @@ def test_tokens_come_first_whatever_the_order_of_the_inputs(tmp_path: Path) -> N
 
 def test_sentences_of_unlike_columns_are_refused(tmp_path: Path) -> None:
     corpus = [Example.of(["a"], ["O"]), Example.of(["a"])]
-    with pytest.raises(DataError, match=r"columns \(tokens\) beside earlier sentences' \(tokens, tags\)"):
+    with pytest.raises(DataError, match=r"columns \(tokens\) after sentences with \(tokens, tags\)"):
         write(tmp_path / "a.conll", corpus)
     write(tmp_path / "a.jsonl", corpus)
     assert alike(list(read(tmp_path / "a.jsonl"))) == corpus

@@ -1,1 +1,1 @@
-"""Data: examples, the formats they are read from and written to, and the options of reading."""
+"""Data: examples, the file formats, and the options of reading."""

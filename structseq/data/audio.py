@@ -1,7 +1,6 @@
-"""Audio: WAV recordings as frames of numbers (log-mel energies or MFCC; Davis and Mermelstein 1980).
+"""Audio: WAV recordings as log-mel energies or MFCC (Davis and Mermelstein 1980).
 
-The last frame and the last step of a recording are completed. soundfile decodes and soxr resamples; both come with
-``pip install 'structseq[audio]'`` and are imported when the first recording is read.
+soundfile decodes and soxr resamples; ``pip install 'structseq[audio]'`` installs both.
 """
 
 from __future__ import annotations
@@ -28,21 +27,20 @@ Floats = NDArray[np.float32]
 
 FLOOR = 1e-10  # power of silence: 40 dB under one step of 16-bit samples
 LOUDEST = 1e9  # larger samples overflow float32
-RATES = range(1000, 768_001)  # samples a second that a header may give
-# Sizes that writers to a pipe put into the header: SoX 0x7ffff000 rounded down to whole frames, others 0xffffffff
+RATES = range(1000, 768_001)  # samples per second that a header may give
+# Sizes in the headers of files written to a pipe: SoX 0x7ffff000, rounded down to whole frames, others 0xffffffff
 OPEN = (range(0x7FFF0000, 0x7FFFF001), range(0xFFFFFF00, 0x1_0000_0000))
-# Slaney's mel scale: hertz a mel up to the break (in hertz), above it the logarithm of the factor of one mel
+# Slaney's mel scale: hertz per mel up to the break (in hertz); above it, the logarithm of the factor per mel
 SLANEY_LINEAR, SLANEY_BREAK, SLANEY_STEP = 200 / 3, 1000.0, np.log(6.4) / 27
-_BLOCK = 4096  # frames transformed at a time: memory stays small whatever the recording's length
+_BLOCK = 4096  # frames transformed at a time, so that long recordings need little memory
 _PATH = str | os.PathLike[str]
 
 
 def samples_of(path: _PATH, *, options: AudioOptions | None = None) -> Floats:
-    """(N,) samples of a WAV file between -1 and 1, at ``options.rate`` a second.
+    """(N,) samples of a WAV file between -1 and 1, at ``options.rate`` per second.
 
-    Raises `DataError`, which names the file, if it is missing, empty, no WAV file, damaged or cut short, without
-    samples, of several channels (unless ``options.channels`` is "mean"), or has samples that are not finite;
-    `ConfigError` if the libraries are not installed.
+    Raises `DataError`, with the file, if it is missing, damaged, empty or not WAV, a sample is not finite, or there are
+    several channels (unless ``options.channels`` is "mean"); `ConfigError` if the audio libraries are not installed.
     """
     options = options or AudioOptions()
     try:
@@ -59,39 +57,38 @@ def samples_of(path: _PATH, *, options: AudioOptions | None = None) -> Floats:
 
 
 def _decoded(data: bytes, options: AudioOptions) -> tuple[int, Floats]:
-    """Samples a second, and (N,) samples of one channel."""
+    """The rate, and (N,) samples of one channel."""
     if data[:4] != b"RIFF" or data[8:12] not in (b"WAVE", b""):
-        raise _foreign(data)
+        raise _not_wav(data)
     _check_whole(data)
     if data[4:8] in (bytes(4), b"\xff" * 4):
-        data = b"RIFF\x08\0\0\0" + data[8:]  # at this size libsndfile reads sound of size 0 to the file's end
+        data = b"RIFF\x08\0\0\0" + data[8:]  # makes libsndfile read sound of size 0 up to the end of the file
     soundfile = _library("soundfile")
     try:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)  # (N, channels)
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
         why = getattr(error, "error_string", str(error)).strip(" .")
-        advice = "it is cut short, damaged or not PCM: fetch it again or convert it to PCM"
+        advice = "it is cut short, damaged or not PCM: download it again or convert it to PCM"
         raise DataError(f"expected a WAV file, found one that cannot be decoded ({why}); {advice}") from None
     _check_samples(samples, rate, options)
     return rate, samples.mean(1) if samples.shape[1] > 1 else samples[:, 0]
 
 
 def _check_whole(data: bytes) -> None:
-    """Raises `DataError` if the header promises more sound than there is, which libsndfile does not check."""
-    name, at, size = b"", 12, 0
+    """Raises `DataError` if sound is missing at the end; libsndfile does not check this."""
+    name, position, size = b"", 12, 0
     while name != b"data":
-        at += size + size % 2
-        if at + 8 > len(data):
+        position += size + size % 2
+        if position + 8 > len(data):
             return  # no sound at all, which libsndfile refuses
-        name, size = struct.unpack_from("<4sI", data, at)
-        at += 8
-    if len(data) - at < size and not any(size in sizes for sizes in OPEN):
-        found = f"{len(data) - at:,} of the {size:,} bytes of sound that its header promises"
-        raise DataError(f"expected a whole WAV file, found {found}; it is cut short: fetch or write it again")
+        name, size = struct.unpack_from("<4sI", data, position)
+        position += 8
+    if len(data) - position < size and not any(size in sizes for sizes in OPEN):
+        found = f"{len(data) - position:,} of the {size:,} bytes of sound that its header declares"
+        raise DataError(f"expected a whole WAV file, found {found}; it is cut short: download or write it again")
 
 
 def _check_samples(samples: Floats, rate: int, options: AudioOptions) -> None:
-    """Raises `DataError` for samples (N, channels) that are no recording."""
     count, channels = samples.shape
     if channels > 1 and options.channels == "refuse":
         advice = 'mix it down to mono, or set data.audio.channels to "mean"'
@@ -100,19 +97,18 @@ def _check_samples(samples: Floats, rate: int, options: AudioOptions) -> None:
         advice = "its header is damaged: write it again"
         raise DataError(f"expected {RATES[0]} to {RATES[-1]} samples a second, found {rate}; {advice}")
     if not count:
-        raise DataError("expected a recording, found a WAV file without samples; take it out of the list")
-    unfit = ~(np.abs(samples) <= LOUDEST)  # not a number fails every comparison
-    if unfit.any():
-        at, channel = np.argwhere(unfit)[0]
+        raise DataError("expected a recording, found a WAV file without samples; remove it from the list")
+    invalid = ~(np.abs(samples) <= LOUDEST)  # NaN fails every comparison
+    if invalid.any():
+        at, channel = np.argwhere(invalid)[0]
         found = f"{samples[at, channel]:g} as sample {at} of {count}"
-        raise DataError(f"expected numbers, found {found}; write it again with samples between -1 and 1")
+        raise DataError(f"expected samples between -1 and 1, found {found}; write the file again")
 
 
-def _foreign(data: bytes) -> DataError:
-    """The error for a file that is no WAV file, with what it seems to be."""
+def _not_wav(data: bytes) -> DataError:
     found, advice = f"bytes that begin {data[:4].hex(' ')}", "convert it to WAV (PCM, one channel)"
     if not data:
-        found, advice = "an empty file", "fetch it again or take it out of the list"
+        found, advice = "an empty file", "download it again or remove it from the list"
     elif kind := kind_of(data):
         found, advice = kind.name, kind.as_wav
     elif data[:40].isascii():
@@ -121,7 +117,6 @@ def _foreign(data: bytes) -> DataError:
 
 
 def _library(name: str) -> Any:
-    """A module of the extra; raises `ConfigError` if it is not installed."""
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:  # OSError: soundfile without its C library
@@ -138,12 +133,10 @@ def read_audio(path: _PATH, *, options: AudioOptions | None = None) -> Floats:
 def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> Floats:
     """(T, F) the steps of a recording, from its samples (N,) at ``options.rate``.
 
-    A frame is the natural logarithm of the energy in each mel band of a window (Hann), or the first coefficients of
-    its cosine transform. The first window begins with the first sample; the last one is filled with silence. F is
-    ``stride`` times the mel bands or coefficients: each step joins ``stride`` frames, and the last step repeats its
-    last frame. ``centre`` subtracts the mean over the recording from every frame (Atal 1974, "cepstral mean
-    subtraction"). Raises `DataError` for samples of several channels, of whole numbers or not finite, `ConfigError` for
-    more coefficients than mel bands.
+    A frame is the natural logarithm of the energy in each mel band of a Hann window, or its first MFCC. A step joins
+    ``stride`` frames. The last window is padded with silence, the last step with its last frame. ``centre`` is cepstral
+    mean subtraction over the recording (Atal 1974). Raises `DataError` if the samples are not finite floats of one
+    channel, `ConfigError` as `check_options` does.
 
     >>> noise = np.random.default_rng(0).normal(0, 0.1, 8000)
     >>> frames_of(noise).shape, frames_of(noise, options=AudioOptions(stride=3)).shape
@@ -159,12 +152,12 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
         advice = "divide whole numbers by their range (int16: 32768)"
         raise DataError(f"expected samples between -1 and 1, found {samples.dtype}; {advice}")
     if not np.isfinite(samples).all():
-        raise DataError("expected samples that are numbers, found one that is none, or infinite; mend or leave it out")
+        raise DataError("expected finite samples, found NaN or infinity; correct them or leave the recording out")
     window, hop = spacing(options)
     count = 1 + max(0, math.ceil((len(samples) - window) / hop))
     padded = np.zeros((count - 1) * hop + window, np.float32)
     padded[: len(samples)] = samples
-    views = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]  # (T, window), nothing copied
+    views = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]  # (T, window), not copied
     frames = np.concatenate([_log_mel(views[at : at + _BLOCK], options) for at in range(0, count, _BLOCK)])
     if options.features == "mfcc":
         frames = fft.dct(frames, norm="ortho")[:, : options.coefficients]
@@ -186,9 +179,9 @@ def _log_mel(windows: Floats, options: AudioOptions) -> Floats:
 
 @lru_cache(maxsize=8)
 def _filters(rate: int, window: int, mels: int) -> tuple[Floats, Floats]:
-    """(window,) the taper, and (bins, mels) the weight of each frequency in each band."""
+    """The taper (window,) and the mel filters (bins, mels)."""
     edges = mel_edges(rate, mels)
-    # The transform is fine enough for the narrowest band to have a frequency
+    # The FFT is long enough that the narrowest band contains a frequency
     narrowest = float((edges[2:] - edges[:-2]).min())
     size = 1 << math.ceil(math.log2(max(window, rate / narrowest + 1)))
     taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
@@ -196,18 +189,20 @@ def _filters(rate: int, window: int, mels: int) -> tuple[Floats, Floats]:
 
 
 def mel_edges(rate: int, mels: int) -> NDArray[np.float64]:
-    """(mels + 2,) hertz, evenly spaced in mel from 0 to half the rate; band i reaches from edge i to edge i + 2.
+    """(mels + 2,) hertz, evenly spaced in mel from 0 to half the rate; band i spans edges i to i + 2.
 
-    The scale is linear up to 1000 Hz and logarithmic above (Slaney 1998, "Auditory Toolbox").
+    The scale is linear up to 1000 Hz, then logarithmic (Slaney 1998, "Auditory Toolbox").
     """
-    top, bend = rate / 2, SLANEY_BREAK / SLANEY_LINEAR
-    highest = top / SLANEY_LINEAR if top < SLANEY_BREAK else bend + np.log(top / SLANEY_BREAK) / SLANEY_STEP
+    nyquist, break_mel = rate / 2, SLANEY_BREAK / SLANEY_LINEAR
+    highest = (
+        nyquist / SLANEY_LINEAR if nyquist < SLANEY_BREAK else break_mel + np.log(nyquist / SLANEY_BREAK) / SLANEY_STEP
+    )
     scale = np.linspace(0.0, highest, mels + 2)
-    return np.where(scale < bend, SLANEY_LINEAR * scale, SLANEY_BREAK * np.exp(SLANEY_STEP * (scale - bend)))
+    return np.where(scale < break_mel, SLANEY_LINEAR * scale, SLANEY_BREAK * np.exp(SLANEY_STEP * (scale - break_mel)))
 
 
 def mel_filters(rate: int, size: int, mels: int) -> Floats:
-    """(size / 2 + 1, mels) triangles of area 1 over the frequencies of a transform of ``size`` (Slaney 1998)."""
+    """(size / 2 + 1, mels) triangles of area 1 over the frequencies of an FFT of ``size`` (Slaney 1998)."""
     edges, frequencies = mel_edges(rate, mels), np.fft.rfftfreq(size, 1 / rate)[:, None]
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     rise, fall = (frequencies - left) / (centre - left), (right - frequencies) / (right - centre)
@@ -221,7 +216,7 @@ def spacing(options: AudioOptions) -> tuple[int, int]:
 
 
 def check_options(audio: AudioOptions | Mapping[str, Any] | None) -> AudioOptions:
-    """Checked options; raises `ConfigError` for unknown ones and for more coefficients than mel bands."""
+    """Raises `ConfigError` for unknown options and for more coefficients than mel bands."""
     options = audio if isinstance(audio, AudioOptions) else AudioOptions.checked(audio or {}, prefix="data.audio")
     if options.features == "mfcc" and options.coefficients > options.mels:
         found = f"{options.coefficients} of {options.mels}; lower data.audio.coefficients or raise data.audio.mels"

@@ -1,4 +1,4 @@
-"""Half-open spans of characters to spans of tokens, with a named policy for spans that cut a token."""
+"""Aligns labelled character spans with tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLICIES = ("error", "expand", "contract", "drop")
 
 
 class CharSpan(NamedTuple):
-    """``text[start:end]`` is one ``label``; in characters (code points) from 0."""
+    """Half-open: ``text[start:end]`` has ``label``; offsets count characters (code points) from 0."""
 
     start: int
     end: int
@@ -29,14 +29,9 @@ def align(
 ) -> tuple[Span, ...]:
     """The token spans of character spans.
 
-    A span that begins or ends within a token, or in white space, is treated by ``misaligned``: an ``error``; ``expand``
-    it to all tokens that it touches; ``contract`` it to the whole tokens in it, or drop it if there are none; ``drop``
-    it. Raises `DataError` for such an error, for spans outside the text and for spans that overlap.
-
-    >>> text = "to (Paris) today"
-    >>> tokens = [Token("to", 0, 2), Token("(", 3, 4), Token("Paris", 4, 9), Token(")", 9, 10), Token("today", 11, 16)]
-    >>> align(text, tokens, [CharSpan(4, 9, "city")])
-    (Span(start=2, end=3, label='city'),)
+    ``misaligned`` decides about a span that begins or ends within a token or in white space: ``error`` raises
+    `DataError`, ``expand`` takes all tokens that it touches, ``contract`` the whole tokens within it (if any), ``drop``
+    none. Raises `DataError` if spans overlap or leave the text.
     """
     ordered = sorted(spans)
     for span in ordered:
@@ -53,14 +48,14 @@ def align(
     for first, second in pairwise(kept):
         if second.start < first.end:
             token = tokens[second.start].text
-            raise DataError(f"two spans, once expanded, share the token {token!r}; mend one or use another policy")
+            raise DataError(f"two expanded spans share the token {token!r}; correct one or use another policy")
     return tuple(kept)
 
 
 def _token_span(
     text: str, tokens: Sequence[Token], starts: list[int], ends: list[int], span: CharSpan, misaligned: Misaligned
 ) -> Span | None:
-    # Tokens touched are those that end after the span's start and start before its end
+    # The span touches tokens that end after its start and start before its end
     first, last = bisect_right(ends, span.start), bisect_left(starts, span.end)
     if first < last and starts[first] == span.start and ends[last - 1] == span.end:
         return Span(first, last, span.label)
@@ -77,7 +72,7 @@ def _misaligned(text: str, near: Sequence[Token], span: CharSpan) -> DataError:
     context = text[max(span.start - 20, 0) : span.end + 20]
     return DataError(
         f"expected a span from the start of a token to the end of one, found {_shown(text, span)} in {context[:120]!r} "
-        f"with the tokens {tokens}; mend the span, use another tokenizer (pieces-1 cuts finest), "
+        f"with the tokens {tokens}; correct the span, use another tokenizer (pieces-1 cuts finest), "
         "or set misaligned to expand, contract or drop"
     )
 

@@ -1,8 +1,7 @@
-r"""Column files: one token a row, blank lines between sentences; tabs or spaces, any number of columns.
+"""Column files: one token per row, columns separated by tabs or spaces, a blank line after each sentence.
 
-If the first row holds a tab, each tab separates; otherwise each run of spaces and tabs does. No-break spaces, U+3000,
-zero-width characters, U+2028 and the like are part of tokens. Lines end in ``\n`` or ``\r\n``. `comments` has the rules
-for comments, document boundaries and rows.
+If the first row contains a tab, each tab separates; otherwise each run of spaces and tabs does. Other white space
+(no-break space, U+3000) is part of tokens. `comments` has the rules for lines that are not rows.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ Separator = Literal["auto", "tab", "space"]
 Place = TypeVar("Place")
 
 _FIELD = re.compile(r"[^ \t\r\n]+")
-_COMMAS = "commas are not read as separators: write tabs in their place"
+_COMMAS = "commas are not separators: write tabs instead"
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One sentence of a column file with every line around it; the texts of all blocks, joined, are the file."""
+    """One sentence of a column file with every line around it; the joined texts of all blocks are the file."""
 
-    lines: tuple[str, ...]  # all with their endings: before the rows, the rows, the blank line that ends the sentence
+    lines: tuple[str, ...]  # with their endings: comments, rows, and the blank line that ends the sentence
     rows: tuple[int, ...] = ()  # lines[rows[i]] is the row of token i; empty if the file ends in comments
     fields: Sequence[Sequence[str]] = ()  # fields[i][n] is column n of token i
     separator: Literal["\t", " "] = "\t"  # one tab (fields may be empty), or any run of spaces and tabs
-    spaces: bool = False  # whether spaces belong to the fields
+    spaces: bool = False  # whether spaces are part of fields
     file: str = ""
-    first_line: int = 1  # the line of the file, from 1, that lines[0] is
-    metadata: Mapping[str, str] = field(default_factory=dict)  # this and the next as in Example
+    first_line: int = 1  # number of lines[0] in the file, from 1
+    metadata: Mapping[str, str] = field(default_factory=dict)  # as in Example, like starts_document
     starts_document: bool = False
     mark: str = ""  # the byte order mark, in the first block of a file that has one
 
@@ -48,12 +47,10 @@ class Block:
 
     @property
     def text(self) -> str:
-        """The block as the file has it."""
         return self.mark + "".join(self.lines)
 
     @property
     def width(self) -> int:
-        """The number of columns; 0 without rows."""
         return len(self.fields[0]) if self.fields else 0
 
     @property
@@ -62,11 +59,10 @@ class Block:
         return f"{self.file}:{self.first_line + (self.rows[0] if self.rows else 0)}"
 
     def line_of(self, token: int) -> int:
-        """The line of the file, from 1, with the row of this token."""
         return self.first_line + self.rows[token]
 
     def position(self, number: int, what: str = "column") -> int:
-        """A column number, counted from either end, as one from the start; raises `DataError` beyond."""
+        """The index, from 0, of a column number; raises `DataError` if there is no such column."""
         width = len(self.fields[0]) if self.fields else 0
         if not -width <= number < width:
             raise self._error(
@@ -77,7 +73,7 @@ class Block:
         return number % width
 
     def column(self, number: int, what: str = "column") -> tuple[str, ...]:
-        """One column; in a tab-separated file without the spaces at a field's ends."""
+        """One column; spaces around the fields are removed unless ``spaces``."""
         at = self.position(number, what)
         column = tuple([fields[at] for fields in self.fields])
         if self.separator == "\t" and not self.spaces and " " in "".join(column):
@@ -85,9 +81,9 @@ class Block:
         return column
 
     def tokens(self, column: int = 0) -> tuple[str, ...]:
-        """The token column; raises `DataError` with the line if a token is empty or holds a space.
+        """The token column; raises `DataError` with the line if a token is empty.
 
-        A token with a space (``New York``) needs ``separator="tab"``: the row may be separated by spaces.
+        Tokens with spaces (``New York``) need ``separator="tab"``, otherwise they raise `DataError` too.
         """
         at = self.position(column, "the token column")
         tokens = tuple([fields[at] for fields in self.fields])
@@ -95,7 +91,7 @@ class Block:
         return tokens
 
     def tags(self, column: int = -1) -> tuple[str, ...]:
-        """The tag column; raises `DataError` with the line if a tag is empty or holds a space."""
+        """The tag column; raises as `tokens` does."""
         tags = self.column(column, "the tag column")
         self._check(tags, "a tag")
         return tags
@@ -103,14 +99,13 @@ class Block:
     def example(
         self, token_column: int = 0, tag_column: int | None = -1, columns: Mapping[str, int] | None = None
     ) -> Example:
-        """This sentence as an `Example`."""
         inputs = {"tokens": self.tokens(token_column)}
         for name, number in (columns or {}).items():
             inputs[name] = self.column(number)
         targets = {}
         if tag_column is not None:
             if token_column % self.width == self.position(tag_column, "the tag column"):
-                message = f"column {token_column} of {self.width} cannot be both token and tag; name another for one"
+                message = f"column {token_column} of {self.width} cannot be both token and tag; choose two columns"
                 if self.width == 1:
                     commas = _between_commas([self.lines[row] for row in self.rows])
                     advice = _COMMAS if commas else "separate them by a tab or a space"
@@ -120,7 +115,7 @@ class Block:
         return Example(inputs, targets, self.source, self.metadata, self.starts_document)
 
     def append(self, column: Sequence[str]) -> str:
-        """The block's text with one more column, last in each row."""
+        """The block's text with a new last column."""
         self._check_new(column)
         lines = list(self.lines)
         gap = "\t" if self.separator == "\t" or self.width == 1 else " "
@@ -130,7 +125,7 @@ class Block:
         return self.mark + "".join(lines)
 
     def replace(self, number: int, column: Sequence[str]) -> str:
-        """The block's text with one column rewritten."""
+        """The block's text with one column replaced."""
         self._check_new(column)
         lines, at = list(self.lines), self.position(number) if self.rows else 0
         for row, value in zip(self.rows, column, strict=True):
@@ -139,7 +134,6 @@ class Block:
         return self.mark + "".join(lines)
 
     def _place(self, line: str, at: int) -> tuple[int, int]:
-        """The start and end of field number ``at`` in a row."""
         if self.separator == " ":
             return list(_FIELD.finditer(line))[at].span()
         fields = line.rstrip("\r\n").split("\t")
@@ -155,9 +149,9 @@ class Block:
             token = next(i for i, value in enumerate(column) if " " in value)
             raise self._error(
                 token,
-                f"expected {what} without spaces, found {column[token][:60]!r}; separate the columns by tabs alone, or "
-                "say whether spaces belong to the fields (separator='tab') or separate them too (separator='space'); "
-                "pairs and labelled texts need a header (source TAB target, label TAB text), or data.format named",
+                f"expected {what} without spaces, found {column[token][:60]!r}; separate the columns by tabs only, or "
+                "set separator='tab' (spaces are part of fields) or separator='space' (spaces separate fields); for "
+                "pairs and labelled texts write a header (source TAB target, label TAB text) or set data.format",
             )
 
     def _check_new(self, column: Sequence[str]) -> None:
@@ -174,7 +168,7 @@ class Block:
 
 
 def _between_commas(rows: Sequence[str]) -> bool:
-    """Whether rows without tabs all have the same number of commas, and so may be of a comma-separated file."""
+    """Whether no row has a tab and all have equally many commas."""
     counts = {row.count(",") for row in rows}
     return "\t" not in "".join(rows) and len(counts) == 1 and 0 not in counts
 
@@ -190,13 +184,13 @@ def read_columns(
     separator: Separator = "auto",
     comments: bool = True,
 ) -> Iterator[Example]:
-    """The sentences of a column file, a path or a file opened in binary mode; gzip is recognised by content.
+    """Yields the sentences of a column file: a path or a binary stream, plain or gzip.
 
-    Columns count from 0, or from -1 backwards; ``tag_column=None``, or ``tags=False``, reads no tags. ``columns`` are
-    further inputs by name, such as ``{"pos": 1}``. With ``separator="tab"`` each tab separates and spaces belong to the
-    fields, with ``space`` runs of spaces and tabs separate. Without ``comments`` a line with ``#`` first is a row.
-    Raises `DataError`, with file and line, if a row has another number of columns than the first, if a requested column
-    does not exist or is empty, if bytes are not of the encoding, and if the file holds no row.
+    Columns count from 0, or from -1 backwards; ``tag_column=None`` or ``tags=False`` reads no tags. ``columns`` are
+    further inputs by name: ``{"pos": 1}``. With ``separator="tab"`` spaces belong to the fields; with ``"space"`` runs
+    of spaces and tabs separate. ``comments=False`` reads lines that begin with ``#`` as rows. Raises `DataError` with
+    file and line if rows differ in width, a column does not exist, a token or tag is empty, bytes do not fit the
+    encoding, or the file has no rows.
     """
     further, tag_column = check_columns(columns), tag_column if tags else None
     blocks = read_blocks(source, encoding=encoding, separator=separator, comments=comments)
@@ -212,7 +206,7 @@ def read_verbatim_columns(
     tags: bool = True,
     **options: Any,
 ) -> Iterator[VerbatimBlock]:
-    """The blocks of a column file; parameters as in `read_columns`."""
+    """As `read_columns`, but yields blocks."""
     further, gold = check_columns(columns), tag_column if tags else None
     for block in read_blocks(source, **options):
         example = block.example(token_column, gold, further) if block.rows else None
@@ -221,18 +215,18 @@ def read_verbatim_columns(
 
 
 def check_columns(columns: Mapping[str, Place] | None) -> dict[str, Place]:
-    """Further inputs, name to place, as a dictionary; raises `ConfigError` if one is called ``tokens``."""
+    """Raises `ConfigError` if a further input is called ``tokens``."""
     if columns and "tokens" in columns:
-        raise ConfigError("a further input cannot be called 'tokens', as the tokens are; give it another name")
+        raise ConfigError("a further input cannot be called 'tokens', the name of the tokens; rename it")
     return dict(columns or {})
 
 
 def read_blocks(
     source: Source, *, encoding: str = "utf-8", separator: Separator = "auto", comments: bool = True
 ) -> Iterator[Block]:
-    """A column file as `Block`s; the lines after the last sentence are a block without rows.
+    """Yields a column file as `Block`s; the lines after the last sentence are a block without rows.
 
-    Raises as `read_columns` does, but does not check single columns.
+    Raises as `read_columns`, but does not check values.
     """
     if separator not in ("auto", "tab", "space"):
         raise ConfigError(f"unknown separator {separator!r}; use 'auto', 'tab' or 'space'")
@@ -256,39 +250,37 @@ def _blocks(lines: Iterator[str], name: str, separator: str, comments: bool) -> 
     if "\r" in head[layout.line - 1].rstrip("\r\n"):
         message = "expected lines that end in \\n or \\r\\n, found a bare \\r in a line; convert the line endings"
         raise DataError(message, file=name, line=layout.line)
-    here: list[str] = []
+    pending: list[str] = []
     rows: list[int] = []
     number = 0
     for number, line in enumerate(chain(head, lines), 1):
-        # Any other first character begins a row, whatever comes after it
+        # A line with any other first character is a row
         kind = layout.kind(line, before_rows=not rows) if line[0] in "#- \t\r\n" else Kind.ROW
         if kind is Kind.ROW:
-            rows.append(len(here))
+            rows.append(len(pending))
         elif rows and kind is Kind.BOUNDARY:
-            yield _block(here, rows, layout, name, number - 1, separator, mark)
-            here, rows, mark = [], [], ""
-        here.append(line)
+            yield _block(pending, rows, layout, name, number - 1, separator, mark)
+            pending, rows, mark = [], [], ""
+        pending.append(line)
         if rows and kind is Kind.BLANK:
-            yield _block(here, rows, layout, name, number, separator, mark)
-            here, rows, mark = [], [], ""
-    if here or mark:
-        yield _block(here, rows, layout, name, number, separator, mark)
+            yield _block(pending, rows, layout, name, number, separator, mark)
+            pending, rows, mark = [], [], ""
+    if pending or mark:
+        yield _block(pending, rows, layout, name, number, separator, mark)
 
 
-def _block(here: list[str], rows: list[int], layout: Layout, name: str, last: int, separator: str, mark: str) -> Block:
-    """The lines of a block, of which ``last`` is the last one's number, with the rows cut into fields."""
-    first = last - len(here) + 1
-    fields = layout.split([here[row] for row in rows])
+def _block(lines: list[str], rows: list[int], layout: Layout, name: str, last: int, separator: str, mark: str) -> Block:
+    first = last - len(lines) + 1
+    fields = layout.split([lines[row] for row in rows])
     for token, row in enumerate(fields):
         if len(row) != layout.width:
-            raise _ragged(row, [here[at] for at in rows[: token + 1]], layout, name, first + rows[token])
-    metadata, starts = preamble(here[: rows[0]] if rows else here) if not rows or rows[0] else ({}, False)
+            raise _ragged(row, [lines[at] for at in rows[: token + 1]], layout, name, first + rows[token])
+    metadata, starts = preamble(lines[: rows[0]] if rows else lines) if not rows or rows[0] else ({}, False)
     gap: Literal["\t", " "] = "\t" if layout.tab else " "
-    return Block(tuple(here), tuple(rows), fields, gap, separator == "tab", name, first, metadata, starts, mark)
+    return Block(tuple(lines), tuple(rows), fields, gap, separator == "tab", name, first, metadata, starts, mark)
 
 
 def _ragged(row: Sequence[str], lines: Sequence[str], layout: Layout, name: str, number: int) -> DataError:
-    """The error for the last of ``lines``, a row with another number of columns than the first of the file."""
     expected = f"{layout.width} column{'s' * (layout.width != 1)} separated by {'tabs' if layout.tab else 'spaces'}"
     advice = "every row needs the same columns, and a blank line ends a sentence"
     if not layout.tab and _between_commas(lines):
@@ -300,10 +292,10 @@ def _ragged(row: Sequence[str], lines: Sequence[str], layout: Layout, name: str,
 def write_columns(
     target: Target, examples: Iterable[Example], *, separator: Literal["tab", "space"] = "tab", encoding: str = "utf-8"
 ) -> None:
-    """Examples as a column file: the token, the further inputs in their order, then the tag if there is one.
+    """Writes a column file: the token, the further inputs, then the tag if there is one.
 
-    A document boundary is written as ``-DOCSTART-``, unless the metadata have ``newdoc``. Raises `DataError`, and
-    writes no file, for what cannot be read back: white space in a field, an empty token or sentence, unequal columns.
+    A document boundary becomes ``-DOCSTART-``, unless the metadata have ``newdoc``. Raises `DataError`, and writes no
+    file, for white space in a field, an empty token or sentence, and unequal columns.
     """
     if separator not in ("tab", "space"):
         raise ConfigError(f"unknown separator {separator!r} to write; use 'tab' or 'space'")
@@ -320,7 +312,7 @@ def write_columns(
 
 
 def write_head(example: Example, limits: FormatLimits, *, boundary: str) -> Iterator[str]:
-    """The lines before the rows: the document boundary, unless it is in the metadata, then the metadata."""
+    """The lines before the rows: the document boundary and the metadata."""
     in_metadata = any(key.split(" ")[0] == "newdoc" for key in example.metadata)
     if in_metadata and not example.starts_document:
         raise limits.refusal(example, "metadata 'newdoc' for a sentence that starts no document")
@@ -334,7 +326,7 @@ def write_head(example: Example, limits: FormatLimits, *, boundary: str) -> Iter
 
 
 def _rows(example: Example, names: Sequence[str], gap: str, limits: FormatLimits) -> list[str]:
-    """The rows; raises `DataError` for one that would be read as something else."""
+    """Raises `DataError` if a row would be read as a boundary or a comment."""
     columns = {**example.inputs, **example.targets}
     fields = [columns[name] for name in names]
     for name, column in zip(names, fields, strict=True):

@@ -1,18 +1,18 @@
-r"""What the lines of a column file are: ``#`` begins comments and is also a token.
+"""Classifies the lines of a column file: ``#`` may begin a comment or be a token.
 
-A line of spaces and tabs alone is blank. A line whose first field is ``-DOCSTART-`` is a document boundary, with any
-number of fields. Where the rows of the file have N columns, a line that begins with ``#``
+A line of spaces and tabs is blank. A line whose first field is ``-DOCSTART-`` is a document boundary. If the rows have
+N columns, a line that begins with ``#`` is
 
-1. is a row if its first field ends at a tab (``#<TAB>O``);
-2. is a comment, before a sentence's first row, if it is written ``# key = value``, ``# key=value`` or with the words
-   ``# newdoc``, ``# newpar``, ``#begin document``, ``#end document``, whatever N is;
-3. is a row if it has exactly N fields (``# O`` if N is 2, ``#`` or ``#a=b`` if N is 1);
-4. is a comment if it is written as in 2; before a sentence's first row also if it is written ``#key=value``, or begins
-   with ``#`` and a blank, or is ``#`` alone;
-5. is otherwise a row with a missing column, which is an error, so that no token is lost.
+1. a row if its first field ends at a tab (``#<TAB>O``);
+2. a comment if it comes before the sentence's first row and has the form ``# key = value``, ``# key=value``,
+   ``# newdoc``, ``# newpar``, ``#begin document`` or ``#end document``;
+3. a row if it has N fields (``# O`` if N is 2);
+4. a comment if it has a form of rule 2; before the first row also if it is ``#key=value``, or ``#`` with nothing or a
+   blank after it;
+5. otherwise a row with a missing column, which is an error.
 
-N is the width of the first row that does not begin with ``#`` or that rule 1 finds; without such a row, of the first
-line that is no comment by rule 2. Comments ``key = value`` before the first row become the sentence's metadata.
+N is the width of the first row that does not begin with ``#`` or that rule 1 finds; without one, of the first line that
+rule 2 does not make a comment.
 """
 
 from __future__ import annotations
@@ -36,24 +36,21 @@ Kind = Enum("Kind", ["ROW", "BLANK", "BOUNDARY", "COMMENT"])
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The form of the rows of one file."""
-
     tab: bool  # whether each tab separates; otherwise each run of spaces and tabs does
     width: int  # N, the number of columns
-    line: int  # the line, from 1, of the row that N is from
+    line: int  # number, from 1, of the row that defines N
     comments: bool = True  # whether # may begin a comment
 
     def split(self, lines: Sequence[str]) -> list[list[str]]:
-        """The fields of rows."""
         if self.tab:
             return [line.rstrip("\r\n").split("\t") for line in lines]
         contents = [line.strip(BLANKS) for line in lines]
         if "\t" not in (joined := "".join(contents)) and "  " not in joined:
-            return [content.split(" ") for content in contents]  # faster
+            return [content.split(" ") for content in contents]  # faster than the pattern
         return [_FIELD.findall(content) for content in contents]
 
     def kind(self, line: str, *, before_rows: bool) -> Kind:
-        """What a line is; ``before_rows``: whether it comes before its sentence's first row."""
+        """``before_rows``: no row of the sentence comes before the line."""
         if not line.strip(BLANKS):
             return Kind.BLANK
         if is_boundary(line):
@@ -76,25 +73,25 @@ class Layout:
 
     @staticmethod
     def learn(lines: Sequence[str], separator: str, comments: bool) -> Layout | None:
-        """The layout by the first row among these first lines of a file; None if none of them can be a row."""
-        doubtful = None
+        """The layout of the first row among the first lines of a file; None without a row."""
+        candidate = None
         for number, line in enumerate(lines, 1):
             sure = is_surely_row(line, comments)
             if sure or (
-                doubtful is None and line.strip(BLANKS) and not is_boundary(line) and not is_plain_comment(line)
+                candidate is None and line.strip(BLANKS) and not is_boundary(line) and not is_plain_comment(line)
             ):
-                doubtful = number, line
+                candidate = number, line
             if sure:
                 break
-        if doubtful is None:
+        if candidate is None:
             return None
-        number, line = doubtful
+        number, line = candidate
         tab = separator == "tab" or (separator == "auto" and "\t" in line.strip(BLANKS))
         return Layout(tab, len(Layout(tab, 0, 0).split([line])[0]), number, comments)
 
 
 def is_surely_row(line: str, comments: bool) -> bool:
-    """Whether a line can only be a row, whatever N is."""
+    """Whether a line is a row for every N."""
     if comments and line[0] == "#":
         return _ENDED_BY_TAB.match(line) is not None
     return bool(line.strip(BLANKS)) and not is_boundary(line)
@@ -106,19 +103,19 @@ def is_boundary(line: str) -> bool:
 
 
 def is_plain_comment(line: str) -> bool:
-    """Whether a line is ``# key = value``, ``# key=value`` or one of the known words."""
+    """Whether a line has a form of rule 2."""
     content = line.rstrip(BLANKS)
     return any(shape.match(content) for shape in (_SPACED_PAIR, _CLOSE_PAIR, _KNOWN_COMMENT))
 
 
 def _pair(line: str) -> tuple[str, str] | None:
-    """Key and value of ``# key = value``; ``# newpar`` has an empty value; None for other comments."""
+    """Key and value; ``# newpar`` has an empty value; None for others."""
     key, sign, value = (part.strip(BLANKS) for part in line[1:].partition("="))
     return (key, value) if key and (sign or key == "newpar") else None
 
 
 def preamble(lines: Sequence[str]) -> tuple[dict[str, str], bool]:
-    """Metadata, and whether a document begins, from the lines before a sentence's first row."""
+    """Metadata, and whether a document starts, from the lines before the first row."""
     metadata: dict[str, str] = {}
     starts = False
     for line in lines:

@@ -1,7 +1,7 @@
-r"""CoNLL-U: ten tab-separated columns, of which one field is the tag (universaldependencies.org/format.html).
+"""CoNLL-U: ten tab-separated columns, one of them the tag (universaldependencies.org/format.html).
 
-A field is named ``upos``, ``xpos``, ``deprel`` and so on, or as one key of those that hold several: ``feats:Case``,
-``misc:NER``. Multiword tokens (``1-2``) and empty nodes (``1.1``) are no tokens; like comments, they stay in blocks.
+A field is a column (``upos``) or one key of a column: ``feats:Case``, ``misc:NER``. Multiword tokens (``1-2``) and
+empty nodes (``1.1``) are not tokens; like comments, they stay in blocks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "dep
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One of the ten fields, or one key of ``feats`` or ``misc``."""
+    """One of the ten columns, or one key of ``feats`` or ``misc``."""
 
     name: str
     number: int
@@ -31,12 +31,12 @@ class Field:
 
     @property
     def missing(self) -> str:
-        """The value of a word without the key: ``O`` in ``misc``, for annotations of spans, ``_`` in ``feats``."""
+        """The value of a word without the key: ``O`` in ``misc``, where spans are annotated, else ``_``."""
         return "O" if self.name == "misc" else "_"
 
     @staticmethod
     def of(name: str | int) -> Field:
-        """The field of this name, or of this number from 0; raises `ConfigError` for an unknown one.
+        """A field by name, or by number from 0; raises `ConfigError` for an unknown one.
 
         >>> Field.of("misc:NER")
         Field(name='misc', number=9, key='NER')
@@ -51,7 +51,6 @@ class Field:
         return Field(field.lower(), FIELDS.index(field.lower()), key)
 
     def read(self, row: Sequence[str]) -> str:
-        """The value in one word's row."""
         value = row[self.number]
         if not self.key:
             return value
@@ -62,7 +61,7 @@ class Field:
         return self.missing
 
     def written(self, old: str, value: str) -> str:
-        """The field's new content in place of ``old``, other keys kept."""
+        """The column's new content; other keys of ``old`` stay."""
         if not self.key:
             return value
         pairs = [] if old == "_" else old.split("|")
@@ -79,10 +78,10 @@ def read_conllu(
     tags: bool = True,
     encoding: str = "utf-8",
 ) -> Iterator[Example]:
-    """Sentences of a CoNLL-U file: words as tokens, ``field`` as tags, further fields as inputs by name.
+    """Yields sentences: words as tokens, ``field`` as tags, ``columns`` as further inputs by name.
 
     ``# key = value`` comments become metadata, ``# newdoc`` a document boundary; ``tags=False`` reads no tags. Raises
-    `DataError` with file and line if a line is not of this format, `ConfigError` for an unknown field.
+    as `read_conllu_blocks` does, and `ConfigError` for an unknown field.
     """
     tag = Field.of(field) if tags else None
     further = {name: Field.of(of) for name, of in check_columns(columns).items()}
@@ -98,7 +97,7 @@ def read_verbatim_conllu(
     tags: bool = True,
     encoding: str = "utf-8",
 ) -> Iterator[VerbatimBlock]:
-    """The blocks of a CoNLL-U file; parameters as in `read_conllu`."""
+    """As `read_conllu`, but yields blocks."""
     gold = Field.of(field)
     further = {name: Field.of(of) for name, of in check_columns(columns).items()}
     predicted = Field.of("misc:Predicted")
@@ -109,7 +108,6 @@ def read_verbatim_conllu(
 
 
 def _example(block: Block, tag: Field | None, columns: Mapping[str, Field]) -> Example:
-    """A block of `read_conllu_blocks` as an `Example`."""
     inputs = {"tokens": block.column(FIELDS.index("form"))}
     for name, field in columns.items():
         inputs[name] = tuple([field.read(row) for row in block.fields])
@@ -118,7 +116,6 @@ def _example(block: Block, tag: Field | None, columns: Mapping[str, Field]) -> E
 
 
 def _with_field(block: Block, field: Field, values: Sequence[str]) -> str:
-    """The block's text with one field, or one key of it, rewritten; everything else stays byte for byte."""
     if field.key and any("|" in value for value in values):
         raise DataError(f"{field.name} cannot hold a value with '|'", file=block.file, line=block.first_line)
     new = [field.written(row[field.number], value) for row, value in zip(block.fields, values, strict=True)]
@@ -126,42 +123,42 @@ def _with_field(block: Block, field: Field, values: Sequence[str]) -> str:
 
 
 def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[Block]:
-    """A CoNLL-U file as `Block`s; the texts of all blocks, joined, are the file, and the rows of a block are its words.
+    """Yields a CoNLL-U file as `Block`s, whose rows are the words.
 
-    Raises `DataError` with file and line if a row has not ten fields, none empty, or if word numbers do not run from 1;
-    with the file if it has no word.
+    Raises `DataError` with file and line if a row does not have ten fields, a field is empty, or word numbers do not
+    count from 1; with the file if it has no word.
     """
     name = name_of(source)
-    here: list[str] = []
+    lines: list[str] = []
     rows: list[int] = []
     fields: list[list[str]] = []
     mark, number, words = "", 0, 0
 
     def block(last: int) -> Block:
-        metadata, starts = preamble([line for line in here[: rows[0] if rows else None] if line[0] == "#"])
-        return Block(tuple(here), tuple(rows), fields, "\t", True, name, last - len(here) + 1, metadata, starts, mark)
+        metadata, starts = preamble([line for line in lines[: rows[0] if rows else None] if line[0] == "#"])
+        return Block(tuple(lines), tuple(rows), fields, "\t", True, name, last - len(lines) + 1, metadata, starts, mark)
 
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
         if number == 1 and line[0] == BOM:
             mark, line = BOM, line[1:]
         blank = not line.strip(BLANKS)
         if not blank and line[0] != "#" and (word := _word(line, len(rows) + 1, name, number)):
-            rows.append(len(here))
+            rows.append(len(lines))
             fields.append(word)
         if line:
-            here.append(line)
+            lines.append(line)
         if blank and rows:
             yield block(number)
             words += len(rows)
-            here, rows, fields, mark = [], [], [], ""
+            lines, rows, fields, mark = [], [], [], ""
     if not words + len(rows):
         raise DataError(f"expected sentences in CoNLL-U, found {'no word' if number else 'an empty file'}", file=name)
-    if here or mark:
+    if lines or mark:
         yield block(number)
 
 
 def _word(line: str, expected: int, name: str, number: int) -> list[str] | None:
-    """The fields of the ``expected``-th word; None for a multiword token and an empty node."""
+    """The fields of the ``expected``-th word; None for a multiword token or an empty node."""
     row = line.rstrip("\r\n").split("\t")
     first, _, second = row[0].replace("-", ".").partition(".")
     if len(row) != len(FIELDS):
@@ -186,18 +183,18 @@ def write_conllu(
     columns: Mapping[str, str | int] | None = None,
     encoding: str = "utf-8",
 ) -> None:
-    """Examples as CoNLL-U: the tags in ``field``, further inputs in the fields that ``columns`` names, ``_`` elsewhere.
+    """Writes CoNLL-U: the tags in ``field``, further inputs in the fields that ``columns`` names, ``_`` elsewhere.
 
-    Raises `DataError`, and writes no file, for what the format cannot hold: a sentence without tokens, a further input
-    without a field, a tab or line end in a token, ``|`` in a key's value.
+    Raises `DataError`, and writes no file, for a sentence without tokens, an input without a field, a tab or line end
+    in a value, and ``|`` in a key's value.
     """
     places = {"tags": Field.of(field), **{name: Field.of(of) for name, of in (columns or {}).items()}}
     limits = FormatLimits("CoNLL-U", name_of(target), empty_sentences=False, blanks_in_metadata=False)
     with writing(target, encoding=encoding) as file:
         for example in examples:
             names = limits.check(example)
-            if without := [name for name in names if name not in ("tokens", *places)]:
-                raise limits.refusal(example, f"the input {without[0]!r} without a field for it (columns=...)")
+            if unplaced := [name for name in names if name not in ("tokens", *places)]:
+                raise limits.refusal(example, f"the input {unplaced[0]!r} without a field for it (columns=...)")
             head = write_head(example, limits, boundary="# newdoc\n")
             file.write("".join([*head, *_rows(example, places, limits)]))
 

@@ -1,4 +1,4 @@
-"""Examples: one input sequence with its answers; with its text in the file; the modality of its steps."""
+"""Examples: one input sequence with its gold answers; blocks of a file with their text; modalities of steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from structseq.errors import DataError
 if TYPE_CHECKING:
     from structseq.data.options import DataOptions
 
-# What to do about a missing answer
+# Advice if an answer is missing
 _TAGGED = (
     "read a file that has them: columns with a tag column, CoNLL-U, JSON lines with tags or spans, or seq.in beside "
     "seq.out (files of pairs and of labelled texts have none: head.type=generate or classify learns from them)"
@@ -26,22 +26,22 @@ _PAIRS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """One sequence with its answers.
+    """One sequence with its gold answers.
 
     Attributes
     ----------
     inputs:
-        The inputs of each step, by name, all of one length L: ``"tokens"`` (strings), and further columns of a file
-        (part of speech, gazetteer flags) under the user's names; or ``"frames"``, a float array (L, F).
+        The inputs of each step, by name, all of length L: ``"tokens"`` (strings) and further columns (part of speech,
+        gazetteer flags); or ``"frames"``, a float array (L, F).
     targets:
         Answers by name: ``"tags"`` (L strings), ``"label"`` (one, of the whole sequence), ``"target"`` (any number of
         strings: a transcript, the other side of a pair). Empty if unknown.
     source:
-        ``file:line`` of the first token (or of the record), for messages; empty for examples made in Python.
+        ``file:line`` of the first token or the record; empty for examples made in Python.
     metadata:
-        The ``# key = value`` lines before the sentence, in their order.
+        Such as the ``# key = value`` lines before the sentence, in order.
     starts_document:
-        Whether a document boundary (``-DOCSTART-``, ``# newdoc``) precedes the sentence.
+        Whether a document boundary comes before the sentence.
     """
 
     inputs: Mapping[str, Any]
@@ -52,7 +52,7 @@ class Example:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """Its tokens; raises `DataError` if it is made of frames."""
+        """(L,) strings; raises `DataError` if the example has frames."""
         try:
             tokens: tuple[str, ...] = self.inputs["tokens"]
         except KeyError:
@@ -61,7 +61,7 @@ class Example:
 
     @property
     def frames(self) -> Any:
-        """(L, F) its frames; raises `DataError` if it is made of tokens."""
+        """(L, F); raises `DataError` if the example has tokens."""
         try:
             return self.inputs["frames"]
         except KeyError:
@@ -69,18 +69,18 @@ class Example:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The gold tags; raises `DataError` if the example has none."""
+        """(L,) strings; raises `DataError` if there are none."""
         return self._target("tags", _SEGMENTS if "frames" in self.inputs else _TAGGED)
 
     @property
     def label(self) -> str:
-        """The gold label of the whole sequence; raises `DataError` if the example has none."""
-        label: str = self._target("label", "say where it stands with data.label")
+        """The gold label; raises `DataError` if there is none."""
+        label: str = self._target("label", "set data.label to its key or column")
         return label
 
     @property
     def target(self) -> tuple[str, ...]:
-        """The gold output sequence; raises `DataError` if the example has none."""
+        """The gold output sequence; raises `DataError` if there is none."""
         return self._target("target", _PAIRS)
 
     def _target(self, name: str, advice: str) -> Any:
@@ -93,7 +93,6 @@ class Example:
         return DataError(f"{self.source or 'this example'} has no {name}; {advice}")
 
     def __len__(self) -> int:
-        """Its number of steps, L."""
         return len(self.inputs["tokens"] if "tokens" in self.inputs else self.inputs["frames"])
 
     def __eq__(self, other: object) -> bool:
@@ -108,7 +107,7 @@ class Example:
 
     @staticmethod
     def of(tokens: Sequence[str], tags: Sequence[str] | None = None, **inputs: Sequence[str]) -> Example:
-        """An example made in Python: tokens, optional gold tags, further columns by name.
+        """An example from tokens, optional gold tags, and further columns by name.
 
         >>> Example.of(["to", "Taipei"], ["O", "B-city"]).tags
         ('O', 'B-city')
@@ -120,12 +119,8 @@ class Example:
 
     @staticmethod
     def of_frames(frames: Any, tags: Sequence[str] | None = None, *, target: Sequence[str] | None = None) -> Example:
-        """An example made in Python: frames (L, F), optional gold tags for each, or a target sequence.
-
-        >>> len(Example.of_frames([[0.1, 0.2], [0.3, 0.4]], target=["seven"]))
-        2
-        """
-        import numpy as np  # here: text is read without it
+        """An example from frames (L, F), with optional gold tags (L,) or a target sequence."""
+        import numpy as np  # not at the top: text is read without NumPy
 
         values = np.asarray(frames, np.float32)
         if values.ndim != 2:
@@ -140,10 +135,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class VerbatimBlock:
-    """One sentence, or the lines between two; the texts of all blocks, joined, are the file.
+    """One sentence, or the lines between two; the joined texts of all blocks are the file.
 
-    ``append`` adds tags, in the scheme they are given in: a last column, a key ``predicted_tags``, a ``Predicted=`` in
-    CoNLL-U's misc; ``retag`` replaces the gold tags. All else stays byte for byte.
+    ``append`` adds tags: as a last column, under the key ``predicted_tags``, or as ``Predicted=`` in CoNLL-U's misc;
+    ``retag`` replaces the gold tags. Both keep all other bytes.
     """
 
     text: str
@@ -168,7 +163,7 @@ def check_lengths(columns: Mapping[str, Sequence[str]]) -> None:
 
 
 class Modality(ABC):
-    """Tokens or frames (``name``); ``sequences`` and ``single`` are the words for sequences of them in messages."""
+    """What the steps of a sequence are; ``sequences`` and ``single`` are words for messages."""
 
     name: ClassVar[str]
     sequences: ClassVar[str]
@@ -176,23 +171,21 @@ class Modality(ABC):
 
     @abstractmethod
     def steps(self, example: Example) -> Any:
-        """The example's steps; raises `DataError`, with its source, if it is made of others."""
+        """The example's steps; raises `DataError`, with its source, if it has another modality."""
 
     @abstractmethod
     def words(self, example: Example) -> tuple[str, ...]:
-        """The steps' names in a report: the tokens, or the frames' numbers."""
+        """Names of the steps in a report."""
 
     @abstractmethod
     def input_options(self, data: DataOptions) -> dict[str, Any]:
-        """The options, by name, that decide what the steps of a file are; they are saved with a model."""
+        """The options that define the steps of a file, by name; they are saved with a model."""
 
     def check(self, examples: Iterable[Example]) -> None:
-        """Raises `DataError` for the first example that is made of other steps."""
         for example in examples:
             self.steps(example)
 
     def described(self, examples: Sequence[Example]) -> str:
-        """The numbers of sequences and steps, for a message."""
         return f"{len(examples)} {self.sequences}, {sum(map(len, examples))} {self.name}"
 
 
@@ -227,6 +220,6 @@ TOKENS, FRAMES = Tokens(), Frames()
 
 
 def modality_of(examples: Iterable[Example]) -> Modality:
-    """The modality of a corpus: that of its first example; tokens if it is empty."""
+    """The modality of the first example; tokens if there is none."""
     first = next(iter(examples), None)
     return FRAMES if first is not None and "frames" in first.inputs else TOKENS

@@ -1,4 +1,4 @@
-"""File signatures: the kind of a binary file by its first bytes."""
+"""File signatures: the kind of a binary file, from its first bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Kind(NamedTuple):
-    """The name of a kind of file, and what to do if a text, or a WAV file, was expected."""
+    """``as_text`` and ``as_wav`` say what to do if a text or a WAV file was expected."""
 
     name: str
     as_text: str
@@ -18,7 +18,7 @@ _LISTED = 'name it in a list of recordings in JSON lines, one {"audio": ..., "te
 _CONVERT = "convert it to WAV (PCM, one channel)"
 _UNPACK = "unpack it and name the file in it"
 
-# Letters alone are no signature: a text may begin with FORM or ID3
+# Letters alone are not enough: a text may begin with FORM or ID3
 _SIGNATURES = {
     "a WAV recording": rb"RIFF.{4}WAVE",
     "a RIFX recording": rb"RIFX.{4}WAVE",
@@ -38,11 +38,7 @@ _PATTERNS = {name: re.compile(signature, re.DOTALL) for name, signature in _SIGN
 
 
 def kind_of(first: bytes) -> Kind | None:
-    r"""The kind of a file with these first bytes; None for text and unknown kinds.
-
-    >>> kind_of(b"PK\x03\x04").name, kind_of(b"RIFF and others\n")
-    ('a zip archive', None)
-    """
+    """The kind of a file with these first bytes; None for text and unknown kinds."""
     name = next((name for name, pattern in _PATTERNS.items() if pattern.match(first)), None)
     if name is None:
         return None

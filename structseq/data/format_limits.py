@@ -1,4 +1,4 @@
-"""FormatLimits: what a format can hold of an example; its writer raises an error for the rest."""
+"""FormatLimits: the parts of an example that a format can store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BLANKS = frozenset(" \t\r\n")
 
 @dataclass(slots=True)
 class FormatLimits:
-    """What one file can hold; all examples have the columns of the first."""
+    """The limits of one file; its writer raises an error beyond them."""
 
     format: str  # its name in messages
     file: str
@@ -23,14 +23,14 @@ class FormatLimits:
     documents: bool = True  # document boundaries
     empty_sentences: bool = True  # sentences without tokens
     metadata: frozenset[str] | None = None  # keys; None: any
-    blanks_in_metadata: bool = True  # line ends, and blanks at the ends of keys and values
+    blanks_in_metadata: bool = True  # line ends anywhere, and blanks around keys and values
     targets: frozenset[str] = frozenset({"tags"})
     _names: tuple[str, ...] | None = field(default=None, init=False)
 
     def check(self, example: Example, *, alike: bool = True) -> tuple[str, ...]:
         """The names of the example's columns: tokens, further inputs, targets; raises `DataError` beyond the limits.
 
-        ``alike``: whether all examples must have the same columns.
+        ``alike``: all examples must have the same columns.
         """
         if "tokens" not in example.inputs:
             raise self.refusal(example, "frames")
@@ -41,7 +41,7 @@ class FormatLimits:
             self._names = names
         if alike and names != self._names:
             expected, found = ", ".join(self._names), ", ".join(names)
-            raise self.refusal(example, f"columns ({found}) beside earlier sentences' ({expected})")
+            raise self.refusal(example, f"the columns ({found}) after sentences with ({expected})")
         if not self.inputs and len(example.inputs) > 1:
             raise self.refusal(example, f"the further input {names[1]!r}")
         if not self.empty_sentences and not len(example):
@@ -58,7 +58,7 @@ class FormatLimits:
         return names
 
     def check_column(self, example: Example, name: str, column: Sequence[str], *, may_be_empty: bool = False) -> None:
-        """Raises `DataError` for a value that is empty or has a blank."""
+        """Raises `DataError` if a value is empty or contains white space."""
         if _BLANKS.isdisjoint("".join(column)) and (may_be_empty or "" not in column):
             return
         bad = next(value for value in column if not _BLANKS.isdisjoint(value) or not (value or may_be_empty))
@@ -66,7 +66,7 @@ class FormatLimits:
         raise self.refusal(example, what)
 
     def refusal(self, example: Example, what: str) -> DataError:
-        """The error for a part of an example that the format cannot hold."""
+        """The error for a part that the format cannot store."""
         where = f" (the sentence from {example.source})" if example.source else ""
         advice = "" if self.format == JSON_LINE or "tokens" not in example.inputs else "; JSON lines hold everything"
         return DataError(f"{self.format} cannot hold {what}{where}{advice}", file=self.file)

@@ -1,4 +1,4 @@
-"""The file formats, as a table: finds a file's format, and reads and writes any of them."""
+"""The file formats, as a table: detects a file's format, and reads and writes all of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from structseq.errors import ConfigError, DataError
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A reader, a writer and, for some formats, a reader of `VerbatimBlock`s to rewrite a file."""
+    """``verbatim`` reads a file to rewrite it; None if the format cannot be rewritten."""
 
     read: Callable[..., Iterator[Example]]
     write: Callable[..., None]
@@ -49,7 +49,7 @@ FORMATS: Mapping[str, Format] = {
     "text": Format(read_text, write_text, None, ()),
 }
 
-_SAMPLE = 1 << 16  # bytes that a format is recognised by
+_SAMPLE = 1 << 16  # bytes from which a format is detected
 
 ALIASES = {"conll": "columns"}
 
@@ -57,45 +57,41 @@ _OBJECT = re.compile(rb'\{[ \t]*(?:"[^"]*"[ \t]*:|\})')
 
 
 def read(source: Source, format: str = "auto", **options: Any) -> Iterator[Example]:
-    """The examples of a file (or a folder of the three-file layout).
+    """The examples of a file, or of a folder of the three-file layout.
 
-    ``format`` is one of `FORMATS`, or ``auto`` to recognise it by name and content. Each format's reader takes its own
-    of the ``options``, so that one set serves files of several formats. Raises `ConfigError` for an unknown format and
-    an option that no format has, `DataError` for a file that is not of its format.
+    ``format`` is one of `FORMATS`, or ``auto`` to detect it. A reader ignores ``options`` of other formats. Raises
+    `ConfigError` for an unknown format and an option that no format has, `DataError` if the file is not of its format.
     """
     source, name = _with_format(source, format)
     return FORMATS[name].read(source, **_own_options(name, options, to="read"))
 
 
 def read_verbatim(source: Source, format: str = "auto", **options: Any) -> Iterator[VerbatimBlock]:
-    """A file as `VerbatimBlock`s, to write it back with other tags; otherwise as `read`."""
+    """As `read`, but yields `VerbatimBlock`s, to write the file back with other tags."""
     source, name = _with_format(source, format)
     reader = FORMATS[name].verbatim
     if reader is None:
-        raise ConfigError(f"the {name} format cannot be rewritten in place; read it and write it anew")
+        raise ConfigError(f"the {name} format cannot be rewritten in place; read the file and write a new one")
     return reader(source, **_own_options(name, options, to="read"))
 
 
 def write(target: Target, examples: Iterable[Example], format: str = "auto", **options: Any) -> None:
-    """Writes examples to a file, packed if its name ends in ``.gz``.
+    """Writes examples to a file, with gzip if its name ends in ``.gz``.
 
-    ``auto`` is the format of the name's extension, or ``columns`` (labelled texts have no extension of their own: use
-    ``format="labelled"``); ``options`` are as in `read`. Raises `DataError`, and writes no file, for what the format
-    cannot hold.
+    ``auto`` is the format of the extension, or ``columns``; ``options`` are as in `read`. Raises `DataError`, and
+    writes no file, for what the format cannot store.
     """
     name = resolve_format(format) if format != "auto" else format_of_name(target) or "columns"
     FORMATS[name].write(target, examples, **_own_options(name, options, to="write"))
 
 
 def detect_format(source: Source) -> str:
-    """The name of a file's format, by its extension and its first lines; a stream must peek or seek.
+    """The name of a file's format, by its extension and first lines; a stream must peek or seek.
 
-    Labelled texts have a header that names ``label`` and ``text`` (or ``text`` and others, see `labelled`), pairs one
-    that names ``source`` and ``target``; without a header they look like columns, and their format must be named. JSON
-    lines are a list of recordings if the first record has ``audio`` and no tokens.
+    Labelled texts and pairs without a header look like columns.
     """
     by_name = format_of_name(source)
-    if by_name not in (None, "columns", "jsonl"):  # column files and JSON lines may hold several formats
+    if by_name not in (None, "columns", "jsonl"):  # these extensions are shared by several formats
         return by_name
     by_content = _by_content(_first_bytes(source))
     if by_name == "jsonl":
@@ -104,7 +100,6 @@ def detect_format(source: Source) -> str:
 
 
 def _with_format(source: Source, format: str) -> tuple[Source, str]:
-    """The source, able to peek or seek, and the name of its format."""
     if format != "auto":
         return source, resolve_format(format)
     if not isinstance(source, str | os.PathLike) and not hasattr(source, "peek") and not source.seekable():
@@ -113,7 +108,7 @@ def _with_format(source: Source, format: str) -> tuple[Source, str]:
 
 
 def resolve_format(format: str) -> str:
-    """The name in `FORMATS` that ``format`` stands for; raises `ConfigError` for an unknown one."""
+    """A key of `FORMATS`, from a name or alias; raises `ConfigError` for an unknown one."""
     name = ALIASES.get(format.lower(), format.lower())
     if name not in FORMATS:
         known = ["auto", *FORMATS, *ALIASES]
@@ -124,7 +119,7 @@ def resolve_format(format: str) -> str:
 
 
 def format_of_name(source: Source | Target) -> str | None:
-    """The format of a file's extension, or of a folder; None if the name says nothing."""
+    """The format of a file's extension, or of a folder; None if unknown."""
     if isinstance(source, str | os.PathLike):
         if is_threefile(source):
             return "threefile"
@@ -148,7 +143,7 @@ def _first_bytes(source: Source) -> bytes:
 
 
 def _by_content(first: bytes) -> str | None:
-    """The format of a file with these first bytes; None if it may be columns."""
+    """None if the file may be columns."""
     lines = [line for line in first.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip(b" \t\r")]
     for number, line in enumerate(lines):
         content = line.strip(b" \t\r")
@@ -157,7 +152,7 @@ def _by_content(first: bytes) -> str | None:
         fields = line.split(b"\t")
         if len(fields) == 10 and fields[0] in (b"1", b"1-2"):
             return "conllu"
-        if number == 0 and is_header(*[each.decode("latin-1") for each in lines[:2]]):  # only the ASCII matters
+        if number == 0 and is_header(*[each.decode("latin-1") for each in lines[:2]]):  # the header names are ASCII
             return "labelled"
         if number == 0 and is_header_of_pairs(line.decode("latin-1")):
             return "pairs"
@@ -167,8 +162,8 @@ def _by_content(first: bytes) -> str | None:
 
 
 def _own_options(name: str, options: Mapping[str, Any], *, to: str) -> dict[str, Any]:
-    """Those of the options that this format's reader or writer has; raises `ConfigError` if no format has one."""
-    # All parameters but source, target and examples are keywords
+    """The options of this format; raises `ConfigError` if no format has one."""
+    # Options are keyword-only; source, target and examples are not
     taken = {key: inspect.signature(getattr(format, to)).parameters.values() for key, format in FORMATS.items()}
     keywords = {key: [each.name for each in found if each.kind is each.KEYWORD_ONLY] for key, found in taken.items()}
     known = set(chain(*keywords.values()))

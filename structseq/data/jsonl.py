@@ -1,10 +1,10 @@
-"""JSON lines: one object a line, with tokens and tags, or with a text and labelled spans of characters.
+"""JSON lines: one object per line, with tokens and tags, or with a text and labelled spans of characters.
 
     {"tokens": ["to", "Taipei"], "tags": ["O", "B-city"]}                       also "words", "ner_tags"
     {"text": "to Taipei", "spans": [[3, 9, "city"]]}                            also "entities", "label", "labels"
     {"text": "to Taipei", "spans": [{"start": 3, "end": 9, "label": "city"}]}   also "start_offset", "end_offset"
 
-Other keys with a string become metadata; lists of one string for each token can be inputs by name.
+Strings, such as the text, become metadata; lists of one string per token can be further inputs.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _RESERVED = frozenset((*TOKEN_KEYS, *TAG_KEYS, "starts_document"))
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """How a record becomes an example; a key of None means the usual key that the record has."""
+    """How a record becomes an example; a key of None stands for the usual keys."""
 
     tokenizer: Tokenizer  # cuts texts
-    scheme: Scheme  # of the tags that spans become
-    misaligned: Misaligned = "error"  # the policy for spans that cut a token, see align
+    scheme: Scheme  # of tags made from spans
+    misaligned: Misaligned = "error"  # for spans that cut a token, see align
     token_key: str | None = None
     tag_key: str | None = None
     text_key: str = "text"
@@ -47,22 +47,21 @@ class Keys:
     tags: bool = True  # whether tags and spans are read
 
     def example(self, record: Record) -> Example:
-        """A record as an `Example`; raises `DataError` with its file and line."""
+        """Raises `DataError` with the record's file and line."""
         try:
             return self._example(record)
         except DataError as error:
             raise DataError(error.message, file=record.file, line=record.line) from None
 
     def token_key_of(self, values: Mapping[str, Any]) -> str | None:
-        """The key of the tokens; None if the record has a text instead."""
+        """None if the record has a text instead of tokens."""
         return _key(values, self.token_key, TOKEN_KEYS)
 
     def tag_key_of(self, values: Mapping[str, Any]) -> str | None:
-        """The key of the tags; None if there are none."""
         return _key(values, self.tag_key, TAG_KEYS)
 
     def append(self, record: Record, tags: Sequence[str]) -> str:
-        """The record's line with predicted tags; a record with a text also gets its tokens, which the tags are of."""
+        """The record's line with predicted tags, and with tokens if it has a text."""
         values = record.values or {}
         text = values and self.token_key_of(values) is None
         tokens = {"tokens": list(self.example(record).tokens)} if text else {}
@@ -72,7 +71,7 @@ class Keys:
         """The record's line with other tags; raises `DataError` if it has spans of characters."""
         values = record.values or {}
         if values and self.token_key_of(values) is None:
-            message = "spans of characters have no tags to rewrite; write the examples anew, as tokens and tags"
+            message = "spans of characters have no tags to rewrite; write a new file with tokens and tags"
             raise DataError(message, file=record.file, line=record.line)
         return record.with_values(**{self.tag_key_of(values) or "tags": list(tags)})
 
@@ -124,10 +123,10 @@ def read_jsonl(
     misaligned: Misaligned = "error",
     encoding: str = "utf-8",
 ) -> Iterator[Example]:
-    """Records of a JSON-lines file as examples; `Keys` has the parameters. Blank lines are skipped.
+    """Yields the records of a JSON-lines file as examples; `Keys` has the parameters.
 
-    The text of the tokens is kept in the metadata. Raises `DataError` with file and line for a line that is no JSON
-    object, has neither tokens nor a text, or has lists of unequal length; for spans as `align` does.
+    Raises `DataError` with file and line if a line is not a JSON object, has neither tokens nor a text, or has lists of
+    unequal length; for spans as `align` does.
     """
     keys = keys_of(
         token_key=token_key, tag_key=tag_key, text_key=text_key, span_key=span_key, columns=columns, tags=tags,
@@ -137,7 +136,7 @@ def read_jsonl(
 
 
 def read_verbatim_jsonl(source: Source, *, encoding: str = "utf-8", **options: Any) -> Iterator[VerbatimBlock]:
-    """The lines of a JSON-lines file; parameters as in `read_jsonl`."""
+    """As `read_jsonl`, but yields blocks."""
     keys = keys_of(**options)
     for record in read_records(source, encoding=encoding):
         example = None if record.values is None else keys.example(record)
@@ -160,8 +159,8 @@ def keys_of(
             raise ConfigError(f"expected the key of the further input {name!r} in JSON lines, found {key!r}")
     if misaligned not in POLICIES:
         raise ConfigError(f"unknown policy misaligned={misaligned!r}; use one of {', '.join(POLICIES)}")
-    named = scheme_of(scheme) if isinstance(scheme, str) else scheme
-    return Keys(columns=columns, tokenizer=tokenizer_of(tokenizer), scheme=named, misaligned=misaligned, **keys)
+    tag_scheme = scheme_of(scheme) if isinstance(scheme, str) else scheme
+    return Keys(columns=columns, tokenizer=tokenizer_of(tokenizer), scheme=tag_scheme, misaligned=misaligned, **keys)
 
 
 def write_jsonl(
@@ -173,21 +172,21 @@ def write_jsonl(
     scheme: str | Scheme = "BIO",
     encoding: str = "utf-8",
 ) -> None:
-    """Examples as JSON lines, with tokens and tags, or (``layout="spans"``) with a text and spans of characters.
+    """Writes JSON lines with tokens and tags, or (``layout="spans"``) with a text and spans of characters.
 
-    The text is that of the metadata, or the tokens joined by spaces. Raises `DataError`, and writes no file, for
+    The text is ``metadata["text"]``, or the tokens joined by spaces. Raises `DataError`, and writes no file, for
     metadata under the name of a column, tokens that the tokenizer does not cut from the text, and illegal tags.
     """
     if layout not in ("tokens", "spans"):
         raise ConfigError(f"unknown layout {layout!r}; use 'tokens' or 'spans'")
-    cut, named = tokenizer_of(tokenizer), scheme_of(scheme) if isinstance(scheme, str) else scheme
+    tokenize, tag_scheme = tokenizer_of(tokenizer), scheme_of(scheme) if isinstance(scheme, str) else scheme
     limits = FormatLimits(JSON_LINE, name_of(target), inputs=layout == "tokens")
     with writing(target, encoding=encoding) as file:
         for example in examples:
             limits.check(example, alike=False)
             content = {**example.inputs, **example.targets}
             if layout == "spans":
-                content = _text_record(example, cut, named, limits)
+                content = _text_record(example, tokenize, tag_scheme, limits)
             for key, value in example.metadata.items():
                 if key in _RESERVED or (key in content and content[key] != value):
                     raise limits.refusal(example, f"metadata under the key {key!r}")
@@ -197,21 +196,21 @@ def write_jsonl(
             file.write(json.dumps(content, ensure_ascii=False) + "\n")
 
 
-def _text_record(example: Example, cut: Tokenizer, scheme: Scheme, limits: FormatLimits) -> dict[str, Any]:
+def _text_record(example: Example, tokenize: Tokenizer, scheme: Scheme, limits: FormatLimits) -> dict[str, Any]:
     text = example.metadata.get("text", " ".join(example.tokens))
-    tokens = cut(text)
+    tokens = tokenize(text)
     if texts_of(tokens) != tuple(example.tokens):
         raise limits.refusal(example, f"tokens that the tokenizer does not cut from {text[:60]!r}")
     if "tags" not in example.targets:
         return {"text": text}
     spans = scheme.decode(example.tags)
     if scheme.encode(spans, len(tokens)) != example.tags:
-        raise limits.refusal(example, f"tags that {scheme.name} would write otherwise, as spans")
+        raise limits.refusal(example, f"tags that {scheme.name} does not write for their spans")
     return {"text": text, "spans": [[tokens[s.start].start, tokens[s.end - 1].end, s.label] for s in spans]}
 
 
 def _key(values: Mapping[str, Any], named: str | None, usual: tuple[str, ...]) -> str | None:
-    """The key ``named``, which must be there, or the first of the usual ones with a list."""
+    """The key ``named``, which must exist, or the first usual one with a list."""
     if named is not None:
         if named not in values:
             raise DataError(f"expected the key {named!r}, found {_listed(values)}")

@@ -1,14 +1,11 @@
-r"""Labelled texts: ``label TAB text``, one a line, for sentiment and other classes of whole texts.
+"""Labelled texts: ``label TAB text``, one per line, for classes of whole texts.
 
-A first line whose fields, between tabs, hold both ``label`` and ``text`` (in any order and case) is a header: it names
-the columns, and further columns become metadata by name. So is one that holds ``text`` and other names without spaces
-(``intent TAB text``), if the next line has a space in that column: then any of the columns may be the label. Without a
-header each line has exactly two fields, the label and the text. The label becomes metadata, as the intent of
-`threefile` does. A header on another line is an error.
+A first line with the fields ``label`` and ``text`` (in any order and case) is a header; further columns become
+metadata. A first line with ``text`` and other names without spaces (``intent TAB text``) is a header too if the next
+line has a space in the text column; any column can be the label. Without a header each line has two fields.
 
-Lines end in ``\n`` or ``\r\n``; lines of spaces and tabs alone are skipped. Quotes are not special: these corpora have
-unpaired quotes. Spaces at a label's ends do not belong to it; text and further columns are kept as written. A text may
-be empty: an example without tokens.
+Blank lines are skipped. Quotes are not special. Spaces around a label are removed. An empty text is an example without
+tokens.
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ _WHAT = "a label, a tab and a text"
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The columns of one file by name, and as written in the header on line ``header``, if there is one."""
+    """The columns of one file; ``written`` is the header on line ``header``, if any."""
 
     file: str
     names: tuple[str, ...] = (LABEL, TEXT)
@@ -39,7 +36,7 @@ class _Layout:
 
     @staticmethod
     def of(header: str, file: str, line: int) -> _Layout:
-        """The layout of a header; raises `DataError` for a name that is empty or there twice."""
+        """The layout of a header; raises `DataError` if a name is empty or repeated."""
         names = header_names(header, (LABEL, TEXT))
         message = ""
         if "" in names:
@@ -51,8 +48,8 @@ class _Layout:
             raise DataError(message, file=file, line=line)
         return _Layout(file, names, line, tuple(header.split("\t")))
 
-    def example(self, row: str, line: int, cut: Tokenizer) -> Example:
-        """A row as an `Example`; raises `DataError` with its file and line."""
+    def example(self, row: str, line: int, tokenize: Tokenizer) -> Example:
+        """Raises `DataError` with file and line."""
         fields = row.split("\t")
         values = dict(zip(self.names, fields, strict=False))
         message = ""
@@ -60,15 +57,15 @@ class _Layout:
             message = self._ragged(row, fields)
         elif set(fields) in (set(self.names), set(self.written)):
             found = f"a header ({', '.join(fields)[:100]})"
-            message = f"expected {_WHAT}, found {found} below the first line; take it out, or keep files apart"
+            message = f"expected {_WHAT}, found {found} below the first line; remove it, or keep the files separate"
         elif not values.get(LABEL, LABEL).strip(" "):
             text = values[TEXT][:60]
-            message = f"expected a label, found an empty field beside the text {text!r}; label it or take it out"
+            message = f"expected a label, found an empty field beside the text {text!r}; label it or remove the line"
         if message:
             raise DataError(message, file=self.file, line=line)
         text = values.pop(TEXT)
         label = {LABEL: values.pop(LABEL).strip(" ")} if LABEL in values else {}
-        return Example({"tokens": texts_of(cut(text))}, {}, f"{self.file}:{line}", {**label, TEXT: text, **values})
+        return Example({"tokens": texts_of(tokenize(text))}, {}, f"{self.file}:{line}", {**label, TEXT: text, **values})
 
     def _ragged(self, row: str, fields: Sequence[str]) -> str:
         expected = _WHAT
@@ -77,26 +74,19 @@ class _Layout:
             expected = f"{len(self.names)} fields separated by tabs ({columns}), as in the header in line {self.header}"
         found = f"{len(fields)} fields" if len(fields) > 1 else "no tab"
         if "\r" in row:
-            advice = "convert the line endings, which may not be a bare \\r"
+            advice = "convert the line endings: a bare \\r is not allowed"
         elif len(self.names) == 2 and len(fields) == 1:
             advice = "put one tab between label and text"
         elif len(fields) < len(self.names):
-            advice = "a field may be empty but for the label, yet its tab must be there"
+            advice = "fields other than the label may be empty, but each needs its tab"
         else:
-            other = "" if self.header else ", or name the columns in a first line that holds label and text"
-            advice = f"take the tabs out of the text, which quotes do not protect{other}"
+            other = "" if self.header else ", or name the columns in a first line with label and text"
+            advice = f"remove the tabs from the text (quotes do not protect them){other}"
         return f"expected {expected}, found {found} in {row[:60]!r}; {advice}"
 
 
 def is_header(line: str, below: str = "") -> bool:
-    r"""Whether a line names the columns: its fields hold both ``label`` and ``text``, or ``text`` and other names and
-    the line ``below`` has a space in that column.
-
-    >>> is_header("id\ttext\tlabel\r\n"), is_header("Label\tText\n"), is_header("label text\n")
-    (True, True, False)
-    >>> is_header("intent\ttext\n", "book\ta flight\n"), is_header("intent\ttext\n", "cancel\tO\n")
-    (True, False)
-    """
+    """Whether ``line`` is a header; ``below`` is the next line."""
     names, fields = header_names(line, (LABEL, TEXT)), below.rstrip("\r\n").split("\t")
     if TEXT not in names or LABEL in names:
         return TEXT in names
@@ -105,34 +95,28 @@ def is_header(line: str, below: str = "") -> bool:
 
 
 def read_labelled(source: Source, *, tokenizer: str = "words-1", encoding: str = "utf-8") -> Iterator[Example]:
-    r"""Texts with their labels as examples with the metadata ``label`` and ``text``.
+    """Yields texts, cut by the tokenizer of this name, with the metadata ``label`` and ``text`` and without targets.
 
-    The tokenizer of this name cuts the texts; there are no targets, and further columns are metadata. Raises
-    `DataError` with file and line for an empty label, a wrong number of fields, a header with a name missing or twice,
-    or below the first line; with the file if it has no text; `ConfigError` for an unknown tokenizer.
-
-    >>> import io
-    >>> (example,) = read_labelled(io.BytesIO(b"label\ttext\npositive\tyou'll end up moved .\n"))
-    >>> example.tokens, example.metadata["label"]
-    (("you'll", 'end', 'up', 'moved', '.'), 'positive')
+    Raises `DataError` with file and line for an empty label, a wrong number of fields or a wrong or misplaced header;
+    with the file if it has no text; `ConfigError` for an unknown tokenizer.
     """
     return _examples(name_of(source), _rows(source, encoding), tokenizer_of(tokenizer))
 
 
-def _examples(name: str, rows: Iterator[tuple[int, str]], cut: Tokenizer) -> Iterator[Example]:
-    begin, layout = list(islice(rows, 2)), _Layout(name)
-    if is_header(*[row for _, row in begin]):
-        number, header = begin.pop(0)
+def _examples(name: str, rows: Iterator[tuple[int, str]], tokenize: Tokenizer) -> Iterator[Example]:
+    first_rows, layout = list(islice(rows, 2)), _Layout(name)
+    if is_header(*[row for _, row in first_rows]):
+        number, header = first_rows.pop(0)
         layout = _Layout.of(header, name, number)
-        if not begin:
+        if not first_rows:
             message = f"expected {_WHAT} after the header in line {number}, found no such line"
             raise DataError(message, file=name)
-    for number, row in chain(begin, rows):
-        yield layout.example(row, number, cut)
+    for number, row in chain(first_rows, rows):
+        yield layout.example(row, number, tokenize)
 
 
 def _rows(source: Source, encoding: str) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers; raises `DataError` if there are none."""
+    """Lines that are not blank, with their numbers."""
     number, found = 0, False
     for number, line in enumerate(text_lines(source, encoding=encoding), 1):
         if line.strip(" \t\r"):
@@ -144,15 +128,14 @@ def _rows(source: Source, encoding: str) -> Iterator[tuple[int, str]]:
 
 
 def write_labelled(target: Target, examples: Iterable[Example], *, encoding: str = "utf-8") -> None:
-    """Examples as labelled texts: a header, then a line each, the label from ``metadata["label"]``.
+    """Writes labelled texts: a header, then one line per example, the label from ``metadata["label"]``.
 
-    The text is ``metadata["text"]``, or the tokens joined by spaces; metadata that all examples have are further
-    columns. Read the file with the tokenizer that cut the texts (``whitespace-1`` for joined tokens). Raises
-    `DataError`, and writes no file, for what cannot be read back: no label, metadata that only some examples have,
-    tokens that no tokenizer cuts from the text, targets, further inputs, document boundaries.
+    The text is ``metadata["text"]``, or the tokens joined by spaces; other metadata are further columns. Raises
+    `DataError`, and writes no file, for an example without a label, metadata that only some examples have, tokens that
+    no tokenizer cuts from the text, targets, further inputs and document boundaries.
     """
     limits = FormatLimits("a labelled file", name_of(target), inputs=False, documents=False)
-    cuts: Sequence[Tokenizer] = tuple(TOKENIZERS.values())
+    tokenizers: Sequence[Tokenizer] = tuple(TOKENIZERS.values())
     names: tuple[str, ...] = ()
     with writing(target, encoding=encoding) as file:
         for example in examples:
@@ -163,20 +146,20 @@ def write_labelled(target: Target, examples: Iterable[Example], *, encoding: str
             if odd := sorted(set(names) ^ set(values)):
                 raise limits.refusal(example, f"the metadata {odd[0][:60]!r} in some examples and not in others")
             if set(values.values()) == set(names):
-                raise limits.refusal(example, f"the names of its columns as {', '.join(values.values())[:60]!r}")
-            # The file is read with one tokenizer for all its texts
-            kept = [cut for cut in cuts if texts_of(cut(values[TEXT])) == example.tokens]
-            if not kept:
-                others = "" if len(cuts) == len(TOKENIZERS) else " as it cuts the texts before"
+                raise limits.refusal(example, f"a row of column names, {', '.join(values.values())[:60]!r}")
+            # One tokenizer reads all texts of a file
+            fitting = [tokenize for tokenize in tokenizers if texts_of(tokenize(values[TEXT])) == example.tokens]
+            if not fitting:
+                others = "" if len(tokenizers) == len(TOKENIZERS) else " and from the earlier texts"
                 raise limits.refusal(example, f"tokens that no tokenizer cuts from {values[TEXT][:60]!r}{others}")
-            cuts = kept
+            tokenizers = fitting
             file.write("\t".join([values[name] for name in names]) + "\n")
         if not names:
             file.write(f"{LABEL}\t{TEXT}\n")
 
 
 def _values(example: Example, limits: FormatLimits) -> dict[str, str]:
-    """The example's fields by the names of their columns; raises `DataError` for one that cannot be read back."""
+    """The example's fields by column."""
     limits.check(example, alike=False)
     if example.targets:
         raise limits.refusal(example, f"the target {next(iter(example.targets))!r}")

@@ -1,4 +1,4 @@
-"""How files are read, as options."""
+"""The options of reading files."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from structseq.section import Section, Whole
 class AudioOptions(Section):
     """How recordings become frames (`structseq.data.audio`)."""
 
-    features: Literal["log-mel", "mfcc"] = Field("log-mel", description="what a frame holds")
-    rate: Whole = Field(8000, ge=1000, le=192_000, description="samples a second; other rates are resampled to it")
+    features: Literal["log-mel", "mfcc"] = Field("log-mel", description="the values of a frame")
+    rate: Whole = Field(8000, ge=1000, le=192_000, description="samples per second; other recordings are resampled")
     window: float = Field(25.0, gt=0, le=1000, description="length of a frame's window in ms")
-    hop: float = Field(10.0, gt=0, le=1000, description="from one frame to the next in ms")
+    hop: float = Field(10.0, gt=0, le=1000, description="time from one frame to the next in ms")
     mels: Whole = Field(40, ge=2, le=512, description="number of mel bands")
-    coefficients: Whole = Field(13, ge=1, le=512, description="mfcc: number of coefficients, at most one a mel band")
+    coefficients: Whole = Field(
+        13, ge=1, le=512, description="mfcc: number of coefficients, at most the number of mel bands"
+    )
     centre: bool = Field(
-        False, description="subtract each recording's mean from its frames, which removes microphone and voice"
+        False, description="subtract each recording's mean from its frames, to reduce effects of microphone and voice"
     )
     stride: Whole = Field(1, ge=1, le=100, description="number of neighbouring frames that are joined into one step")
-    silence: str = Field("", description="tag of the steps between segments; empty: that of the nearest segment")
+    silence: str = Field("", description="tag of the steps between segments; empty: the tag of the nearest segment")
     states: Whole = Field(1, ge=1, le=20, description="parts that a segment is cut into: its tags are 7.1, 7.2, ...")
     channels: Literal["refuse", "mean"] = Field("refuse", description="what to do with more than one channel")
 
 
 class DataOptions(Section):
-    """How the files are read."""
-
     format: str = Field(
         "auto", description="file format: auto, columns, conllu, jsonl, threefile, labelled, pairs, audio, text"
     )
@@ -39,7 +39,7 @@ class DataOptions(Section):
         {}, description="further inputs: name = column number, CoNLL-U field or JSON key"
     )
     separator: Literal["auto", "tab", "space"] = Field("auto", description="separator of a column file")
-    encoding: str = Field("utf-8", description="encoding of the files")
+    encoding: str = Field("utf-8", description="character encoding of the files")
     label: str = Field(
         "label", description="where a sentence's label is: a `# key = value` line, a JSON key or a header's column"
     )
@@ -51,6 +51,6 @@ class DataOptions(Section):
     tokenizer: str = Field("words-1", description="tokenizer for text, by name and version; saved with the model")
     misaligned: str = Field("error", description="JSON lines: what to do with a span that cuts a token")
     symbols: Literal["characters", "words"] = Field(
-        "characters", description="pairs of source and target: what the steps of both are"
+        "characters", description="pairs: what source and target are cut into"
     )
     audio: AudioOptions = AudioOptions()

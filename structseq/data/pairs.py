@@ -1,11 +1,7 @@
-r"""Pairs: ``source TAB target``, one a line, for sequence to sequence models.
+"""Pairs: ``source TAB target``, one per line, for sequence-to-sequence models.
 
-A first line whose fields hold ``source`` and ``target``, in any case, is a header: it names the columns, and further
-columns become metadata by name. A header on another line is an error. Without a header each line has exactly two
-fields, or, if no answers are needed, the source alone. Both sides are cut into symbols: characters, or words between
-white space.
-
-Lines end in ``\n`` or ``\r\n``; blank ones are skipped. A space is a symbol like other characters.
+A first line with the fields ``source`` and ``target``, in any case, is a header; further columns become metadata.
+Without a header each line has two fields, or only the source if no answers are needed. Blank lines are skipped.
 """
 
 from __future__ import annotations
@@ -20,7 +16,7 @@ from structseq.data.tokenizer import Tokenizer, texts_of
 from structseq.errors import ConfigError, DataError
 
 SOURCE, TARGET = "source", "target"
-# The function that cuts a text into symbols, and the string that joins them
+# A function that cuts a text into symbols, and the string that joins them
 SYMBOLS: Mapping[str, tuple[Callable[[str], Iterable[str]], str]] = {
     "characters": (tuple, ""),
     "words": (str.split, " "),
@@ -28,17 +24,12 @@ SYMBOLS: Mapping[str, tuple[Callable[[str], Iterable[str]], str]] = {
 
 
 def cut(text: str, symbols: str) -> tuple[str, ...]:
-    """A text as symbols, one of `SYMBOLS`.
-
-    >>> cut("May 3", "characters"), cut("seven  two", "words")
-    (('M', 'a', 'y', ' ', '3'), ('seven', 'two'))
-    """
+    """A text as a tuple of ``symbols``, a key of `SYMBOLS`."""
     return tuple(_functions_of(symbols)[0](text))
 
 
 def in_symbols(example: Example, tokenize: Tokenizer, symbols: str) -> Example:
-    """The example with ``symbols`` of its text as tokens, if its tokens are those that ``tokenize`` cuts; else as it
-    is."""
+    """The example with ``symbols`` of its text as tokens; unchanged if its tokens are not those of ``tokenize``."""
     text = example.metadata.get("text")
     if text is None or texts_of(tokenize(text)) != example.tokens:
         return example
@@ -46,7 +37,6 @@ def in_symbols(example: Example, tokenize: Tokenizer, symbols: str) -> Example:
 
 
 def joined(answer: Iterable[str], symbols: str) -> str:
-    """Symbols as a text."""
     return _functions_of(symbols)[1].join(answer)
 
 
@@ -57,27 +47,16 @@ def _functions_of(symbols: str) -> tuple[Callable[[str], Iterable[str]], str]:
 
 
 def is_header(line: str) -> bool:
-    r"""Whether a line names the columns of pairs.
-
-    >>> is_header("Source\tTarget\n"), is_header("sources\ttargets\n")
-    (True, False)
-    """
     return {SOURCE, TARGET} <= set(header_names(line, (SOURCE, TARGET)))
 
 
 def read_pairs(
     source: Source, *, symbols: str = "characters", encoding: str = "utf-8", tags: bool = True
 ) -> Iterator[Example]:
-    r"""Pairs as examples: the source's symbols are the tokens, the target's the answer ``"target"``.
+    """Yields pairs as examples: the source's symbols are the tokens, the target's are ``target``.
 
-    With ``tags=False`` answers may be missing. Raises `DataError` with file and line for a wrong number of fields and
-    for a header with a name missing or twice, or below the first line; with the file if it has no pair; `ConfigError`
-    for unknown symbols.
-
-    >>> import io
-    >>> (pair,) = read_pairs(io.BytesIO(b"source\ttarget\nab\tba\n"))
-    >>> pair.tokens, pair.target
-    (('a', 'b'), ('b', 'a'))
+    ``tags=False`` allows lines without a target. Raises `DataError` with file and line for a wrong number of fields or
+    a wrong or misplaced header; with the file if it has no pair; `ConfigError` for unknown symbols.
     """
     _functions_of(symbols)
     return _examples(source, symbols, encoding, tags)
@@ -95,14 +74,14 @@ def _examples(source: Source, symbols: str, encoding: str, tags: bool) -> Iterat
             names, header = columns, number
             if "" not in names and len(set(names)) == len(names):
                 continue
-            message = "expected a header with every column named once; mend this line"
+            message = "expected a header with every column named once; correct this line"
         elif columns == names:
             message = f"expected a pair, found a header ({', '.join(names)[:100]}) below the first line"
-            message += "; take it out, or keep files apart"
+            message += "; remove it, or keep the files separate"
         elif len(fields) != len(names) and (header or tags or len(fields) > 1):
             expected = f"{len(names)} fields separated by tabs ({', '.join(names)[:100]})"
             expected += f", as in the header in line {header}" if header else ""
-            advice = "a field may be empty, its tab must be there"
+            advice = "a field may be empty, but its tab must be there"
             if len(fields) > len(names) and not header:
                 advice = f"name the columns in a first line, the header {SOURCE} TAB {TARGET} and others"
             message = f"expected {expected}, found {len(fields)} in {line[:60]!r}; {advice}"
@@ -114,17 +93,17 @@ def _examples(source: Source, symbols: str, encoding: str, tags: bool) -> Iterat
         answers = {TARGET: cut(values.pop(TARGET), symbols)} if TARGET in values else {}
         yield Example(inputs, answers, f"{file}:{number}", values)
     if not found:
-        message = "expected a source, a tab and a target on each line, found no such line; write a pair a line"
+        message = "expected a source, a tab and a target on each line, found no such line; write one pair per line"
         raise DataError(message, file=file)
 
 
 def write_pairs(
     target: Target, examples: Iterable[Example], *, symbols: str = "characters", encoding: str = "utf-8"
 ) -> None:
-    """Examples as pairs: a header, then a line each.
+    """Writes pairs: a header, then one line per example.
 
-    Raises `DataError`, and writes no file, for what cannot be read back: an example without a target, a symbol that
-    would be cut otherwise, tags or a label, further inputs.
+    Raises `DataError`, and writes no file, for an example without a target, symbols that would be cut differently, tags
+    or a label, and further inputs.
     """
     limits = FormatLimits("a file of pairs", name_of(target), inputs=False, documents=False)
     limits.metadata, limits.targets = frozenset(), frozenset({TARGET})
@@ -138,12 +117,12 @@ def write_pairs(
             if header_names("\t".join(sides), (SOURCE, TARGET)) == (SOURCE, TARGET):
                 raise limits.refusal(example, f"the pair {SOURCE!r}, {TARGET!r}, which is read as a header")
             if not "".join(sides).strip(" "):
-                raise limits.refusal(example, "a pair of nothing but white space")
+                raise limits.refusal(example, "a pair of white space only")
             file.write("\t".join(sides) + "\n")
 
 
 def _side(side: tuple[str, ...], symbols: str, example: Example, limits: FormatLimits) -> str:
     text = joined(side, symbols)
     if cut(text, symbols) != side or not {"\t", "\n", "\r"}.isdisjoint(text):
-        raise limits.refusal(example, f"symbols that are no {symbols} of one line in {text[:60]!r}")
+        raise limits.refusal(example, f"symbols that are not {symbols} of one line in {text[:60]!r}")
     return text

@@ -1,6 +1,6 @@
-r"""Plain text: a text a line, for models that need no answers.
+"""Plain text: one text per line, for models that need no answers.
 
-Lines end in ``\n`` or ``\r\n``; blank ones are skipped. The file does not say which tokenizer cuts the texts.
+Blank lines are skipped.
 """
 
 from __future__ import annotations
@@ -18,14 +18,9 @@ TEXT = "text"
 
 
 def read_text(source: Source, *, tokenizer: str = "words-1", encoding: str = "utf-8") -> Iterator[Example]:
-    """The texts, cut by the tokenizer of this name; each is also the metadata ``text``.
+    """Yields the texts, cut by the tokenizer of this name, with the metadata ``text``.
 
     Raises `DataError` with the file if it has no text; `ConfigError` for an unknown tokenizer.
-
-    >>> import io
-    >>> (example,) = read_text(io.BytesIO(b"A flight, please.\\n"))
-    >>> example.tokens
-    ('A', 'flight', ',', 'please', '.')
     """
     return _examples(source, tokenizer_of(tokenizer), encoding)
 
@@ -41,13 +36,7 @@ def _examples(source: Source, tokenize: Tokenizer, encoding: str) -> Iterator[Ex
 
 
 def looks_like_columns(source: Source, *, encoding: str = "utf-8") -> bool:
-    r"""Whether the first lines are rows of columns: one has a tab, or all have one number of words, with blank lines
-    between.
-
-    >>> import io
-    >>> [looks_like_columns(io.BytesIO(text)) for text in (b"a\tO\n", b"to\nOslo\n\nHi\n", b"to Oslo\n\nHi\n")]
-    [True, True, False]
-    """
+    """Whether the first lines have a tab, or blank lines between lines of one number of words."""
     lines = list(islice(text_lines(source, encoding=encoding), 1000))
     while lines and not lines[-1].strip():
         lines.pop()
@@ -56,20 +45,21 @@ def looks_like_columns(source: Source, *, encoding: str = "utf-8") -> bool:
 
 
 def write_text(target: Target, examples: Iterable[Example], *, encoding: str = "utf-8") -> None:
-    """A line for each example: the metadata ``text``, or the tokens joined by spaces.
+    """Writes one line per example: the metadata ``text``, or the tokens joined by spaces.
 
-    Raises `DataError`, and writes no file, for what cannot be read back: blank texts, line ends, other tokens, answers.
+    Raises `DataError`, and writes no file, for blank texts, line ends, tokens that no tokenizer cuts from the texts,
+    and answers.
     """
     limits = FormatLimits("a file of texts", name_of(target), inputs=False, documents=False)
     limits.metadata, limits.targets = frozenset({TEXT}), frozenset()
-    cuts = tuple(TOKENIZERS.values())
+    tokenizers = tuple(TOKENIZERS.values())
     with writing(target, encoding=encoding) as file:
         for example in examples:
             limits.check(example, alike=False)
             text = example.metadata.get(TEXT, " ".join(example.tokens))
             if not text.strip() or "\n" in text or text.endswith("\r") or text.startswith(BOM):
                 raise limits.refusal(example, f"a blank text, a line end or a byte order mark in {text[:60]!r}")
-            cuts = tuple(cut for cut in cuts if texts_of(cut(text)) == example.tokens)
-            if not cuts:
+            tokenizers = tuple(tokenize for tokenize in tokenizers if texts_of(tokenize(text)) == example.tokens)
+            if not tokenizers:
                 raise limits.refusal(example, f"tokens that no tokenizer cuts from all texts, in {text[:60]!r}")
             file.write(text + "\n")

@@ -1,4 +1,4 @@
-"""Corpora: files as examples with the answers that a task needs; labels; the format of a file that may mean two."""
+"""Corpora: files as examples with the answers that a task needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from structseq.errors import ConfigError, DataError
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Examples to train on, to choose the best epoch by, and to test on; ``dev`` and ``test`` may be empty."""
+    """Examples to train on, to choose the best epoch by, and to test on."""
 
     train: tuple[Example, ...]
     dev: tuple[Example, ...] = ()
@@ -30,20 +30,20 @@ class Corpus:
     def read(
         train: Source, dev: Source | None = None, test: Source | None = None, *, format: str = "auto", **options: Any
     ) -> Corpus:
-        """A corpus from files, each in a format that `formats.read` knows; ``options`` go to its reader."""
+        """A corpus from files; ``format`` and ``options`` as in `structseq.data.formats.read`."""
         parts = [() if part is None else tuple(read(part, format, **options)) for part in (train, dev, test)]
         return Corpus(*parts)
 
 
 def reader_options(data: DataOptions, *, tags: bool = True) -> dict[str, Any]:
-    """The keywords of `structseq.data.formats.read`; each format's reader takes its own."""
+    """The ``options`` of `structseq.data.formats.read`."""
     options = data.model_dump(exclude={"format", "repair", "label"})
     scheme = "BIO" if data.scheme == "auto" else data.scheme
     return {**options, "audio": data.audio, "scheme": scheme, "tags": tags}
 
 
 def read_examples(path: str | Path, data: DataOptions, *, tags: bool = True) -> list[Example]:
-    """All examples of a file, with or without its tags; raises `DataError` if it cannot be read or is empty."""
+    """All examples of a file; raises `DataError` if it cannot be read or is empty."""
     examples = list(read(path, data.format, **reader_options(data, tags=tags)))
     if not examples:
         raise DataError("expected sentences, found none", file=path)
@@ -51,14 +51,9 @@ def read_examples(path: str | Path, data: DataOptions, *, tags: bool = True) -> 
 
 
 def with_labels(examples: Iterable[Example], key: str) -> list[Example]:
-    """The examples with the metadata ``key`` as their answer ``"label"``: a ``# key = value`` line of a column file, a
-    string under that key in JSON lines, a column of a labelled file.
+    """The examples with the metadata ``key`` as their ``label``.
 
-    Raises `DataError`, with file and line, if an example has no label, an empty one or one that is no string.
-
-    >>> flight = Example({"tokens": ("fly", "home")}, metadata={"intent": "book"})
-    >>> with_labels([flight], "intent")[0].label
-    'book'
+    Raises `DataError`, with file and line, if a label is missing, empty or not a string.
     """
     labelled = []
     for example in examples:
@@ -66,16 +61,15 @@ def with_labels(examples: Iterable[Example], key: str) -> list[Example]:
         if not label:
             file, _, number = example.source.rpartition(":")
             line = int(number) if number.isdigit() else None
-            found = _found(example, key, _record(file, line))
+            found = _found_instead(example, key, _record(file, line))
             raise DataError(f"expected a label under {key!r}, found {found}", file=file or None, line=line)
         labelled.append(replace(example, targets={**example.targets, "label": label}))
     return labelled
 
 
-def _found(example: Example, key: str, record: Mapping[str, Any]) -> str:
-    """What is there in place of a label, and what to do."""
+def _found_instead(example: Example, key: str, record: Mapping[str, Any]) -> str:
     if key in example.metadata:
-        return "an empty one; write the label there or take the example out"
+        return "an empty one; write the label there or remove the example"
     if key in record:
         kind = "the number " if type(record[key]) in (int, float) else ""
         return f"{kind}{json.dumps(record[key], ensure_ascii=False)[:80]}; write the label as a string, in quotes"
@@ -88,7 +82,6 @@ def _found(example: Example, key: str, record: Mapping[str, Any]) -> str:
 
 
 def _record(file: str, line: int | None) -> Mapping[str, Any]:
-    """The JSON record that an example was read from; empty for other files."""
     with suppress(DataError):
         if Path(file).is_file():  # a pipe cannot be read again
             return next((found.values or {} for found in read_records(file) if found.line == line), {})
@@ -96,10 +89,7 @@ def _record(file: str, line: int | None) -> Mapping[str, Any]:
 
 
 def named_format(file: str | Path, data: DataOptions) -> str:
-    """The format that options name, ``auto`` by default.
-
-    Pairs and labelled texts without a header look like columns; their name holds for such files alone.
-    """
+    """The format in the options; ``pairs`` and ``labelled`` apply only to files that look like columns."""
     if data.format not in ("pairs", "labelled"):
         return data.format
     found = detect_format(file)
@@ -107,9 +97,9 @@ def named_format(file: str | Path, data: DataOptions) -> str:
 
 
 def format_of_texts(file: str | Path, data: DataOptions) -> str:
-    """The format of a file for a model that takes a whole text: the named one, else what the file looks like.
+    """The named format, else the detected one, for a model that takes a whole text.
 
-    Raises `DataError` for lines without a blank one between them: each may be a text or a token.
+    Raises `DataError` if each line may be a text or a token.
     """
     name = named_format(file, data)
     if name != "auto":
@@ -117,25 +107,25 @@ def format_of_texts(file: str | Path, data: DataOptions) -> str:
     name = detect_format(file)
     if name != "columns" or Path(str(file).removesuffix(".gz")).suffix in (".conll", ".bio", ".iob"):
         return name
-    begin = [line.strip() for line in islice(text_lines(file, encoding=data.encoding), 1000)]
-    lines = "\n".join(begin).strip("\n").split("\n")
+    first_lines = [line.strip() for line in islice(text_lines(file, encoding=data.encoding), 1000)]
+    lines = "\n".join(first_lines).strip("\n").split("\n")
     one_token = len(lines) == 1 and len(lines[0].split()) == 1
     if "" in lines or one_token or any(line.startswith("# ") for line in lines):
         return name
     labelled = " or --format labelled (a label and a text)" if any("\t" in line for line in lines) else ""
     raise DataError(
-        "expected texts or sentences, found lines that may be a text each (name --format text), or a token each of one "
-        f"sentence (--format conll){labelled}",
+        "expected texts or sentences, found lines that may each be a text (--format text) or a token of one sentence "
+        f"(--format conll){labelled}",
         file=file,
     )
 
 
 def place_of(example: Example, position: int, data: DataOptions) -> tuple[str, int | None]:
-    """File and line of a token. Comments may lie between the rows, so the file is read again for it."""
+    """File and line of a token; reads the file again, because comments may come between rows."""
     file, colon, first = example.source.rpartition(":")
     if not colon or not first.isdigit():
         return example.source or "the data", None
-    with suppress(DataError, ConfigError):  # a format that cannot be rewritten has each sentence on one line
+    with suppress(DataError, ConfigError):  # a format without blocks has one sentence per line
         for block in read_verbatim(file, data.format, **reader_options(data, tags=False)):
             if block.example is not None and block.example.source == example.source:
                 return file, block.line_of(position)

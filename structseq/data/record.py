@@ -1,4 +1,4 @@
-"""Record: one line of a JSON-lines file, with its object and its text."""
+"""Record: one line of a JSON-lines file, as an object and as text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Line ``line``, from 1, of ``file``: its ``text`` with its ending, and its object, or None for a blank line."""
+    """``text`` is the line with its ending; ``values`` is its object, or None for a blank line."""
 
     text: str
     values: Mapping[str, Any] | None
@@ -30,11 +30,10 @@ class Record:
         return f"{self.file}:{self.line}"
 
     def line_of(self, token: int) -> int:
-        """The line of any token: the record's."""
         return self.line
 
     def with_values(self, **new: Any) -> str:
-        """The line with these keys set, in place if they exist, else at the end; all else stays byte for byte.
+        """The line with these keys set: replaced if they exist, else added at the end; other bytes stay.
 
         >>> Record('{"tokens": ["a"], "id":7}', {"tokens": ["a"], "id": 7}).with_values(tags=["O"])
         '{"tokens": ["a"], "id":7, "tags": ["O"]}'
@@ -53,10 +52,10 @@ class Record:
 
 
 def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]:
-    """The lines of a JSON-lines file; their texts, joined, are the file.
+    """Yields the lines of a JSON-lines file.
 
-    Raises `DataError` with file and line if a line is neither blank nor a JSON object, and if a key is twice in one
-    object; with the file if it has no object.
+    Raises `DataError` with file and line if a line is neither blank nor a JSON object, or repeats a key; with the file
+    if it has no object.
     """
     name, number, found = name_of(source), 0, False
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
@@ -73,14 +72,14 @@ def _object(content: str, name: str, number: int) -> dict[str, Any]:
         values = json.loads(content, object_pairs_hook=reject_duplicate_keys)
         if not isinstance(values, dict):
             what = "a list" if isinstance(values, list) else "a single value"
-            message = f"expected one JSON object on this line, found {what}; write each record on a line of its own"
+            message = f"expected one JSON object on this line, found {what}; write each record on its own line"
         elif "\\u" in content:
             json.dumps(values, ensure_ascii=False).encode("utf-8")
     except json.JSONDecodeError as error:
         where = f"column {error.colno}" + ", where the line ends" * (error.pos >= len(content))
-        message = f"expected one JSON object on this line, found bad JSON ({error.msg} at {where}); mend it there"
+        message = f"expected one JSON object on this line, found bad JSON ({error.msg} at {where}); correct it there"
     except UnicodeEncodeError:
-        message = "expected characters, found half a surrogate pair (\\ud800 to \\udfff); mend the escape"
+        message = "expected characters, found half a surrogate pair (\\ud800 to \\udfff); correct the escape"
     except (ValueError, RecursionError) as error:
         message = f"expected one JSON object on this line, found {error}"
     if message:
@@ -97,7 +96,7 @@ def shown(value: Any) -> str:
 
 
 def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, as ``object_pairs_hook`` of `json.loads`; raises ValueError if a key is in it twice."""
+    """An ``object_pairs_hook`` for `json.loads`; raises ValueError if a key is repeated."""
     table: dict[str, Any] = {}
     for key, value in pairs:
         if key in table:
@@ -107,20 +106,19 @@ def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _places(text: str) -> dict[str, tuple[int, int]]:
-    """The start and end of each top-level key's value."""
+    """The start and end of each top-level value."""
     at = text.index("{") + 1
     places: dict[str, tuple[int, int]] = {}
     while True:
-        at = _skip(text, at)
+        at = _skip_blanks(text, at)
         if text[at] == "}":
             return places
-        key, at = _DECODER.raw_decode(text, _skip(text, at + 1 if text[at] == "," else at))
-        start = _skip(text, _skip(text, at) + 1)
+        key, at = _DECODER.raw_decode(text, _skip_blanks(text, at + 1 if text[at] == "," else at))
+        start = _skip_blanks(text, _skip_blanks(text, at) + 1)
         _, at = _DECODER.raw_decode(text, start)
         places[key] = (start, at)
 
 
-def _skip(text: str, at: int) -> int:
-    """The first place from ``at`` on that is no white space."""
+def _skip_blanks(text: str, at: int) -> int:
     found = _SPACE.match(text, at)
     return found.end() if found else at

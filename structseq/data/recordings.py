@@ -28,7 +28,7 @@ Segment = tuple[float, float, str]
 
 
 def step_times(steps: int, *, options: AudioOptions | None = None) -> NDArray[np.float64]:
-    """(T,) the seconds of the centres of ``steps`` steps."""
+    """(T,) the centres of ``steps`` steps, in seconds."""
     options = options or AudioOptions()
     window, hop = spacing(options)
     first = (window + (options.stride - 1) * hop) / 2
@@ -38,53 +38,49 @@ def step_times(steps: int, *, options: AudioOptions | None = None) -> NDArray[np
 def frame_tags(segments: Sequence[Segment], steps: int, *, options: AudioOptions | None = None) -> tuple[str, ...]:
     """A tag for each step: the label of the segment at its centre.
 
-    Between segments it is ``options.silence``, or if that is empty the label of the nearest segment (of two equally
-    near, the later). With ``options.states`` = n > 1 the steps of a segment are cut evenly into n parts and its tags
-    are numbered: 7.1, 7.2, ... Raises as `check_segments` does, and `DataError` for steps with neither a segment nor a
-    tag for silence.
+    Between segments the tag is ``options.silence`` or, if that is empty, the label of the nearest segment (the later
+    one at equal distance). ``options.states`` = n > 1 divides a segment's steps evenly into n parts, with the tags 7.1,
+    7.2, ... Raises `DataError` as `check_segments` does, and if there are neither segments nor a silence tag.
 
-    >>> options = AudioOptions(window=20.0, hop=10.0)  # centres at 0.01, 0.02, ... s
-    >>> frame_tags([(0.0, 0.02, "7"), (0.04, 0.06, "3")], 5, options=options)
+    >>> frame_tags([(0.0, 0.02, "7"), (0.04, 0.06, "3")], 5, options=AudioOptions(window=20.0, hop=10.0))
     ('7', '7', '3', '3', '3')
-    >>> frame_tags([(0.0, 0.02, "7"), (0.04, 0.06, "3")], 5, options=options.model_copy(update={"silence": "-"}))
-    ('7', '-', '-', '3', '3')
     """
     options = options or AudioOptions()
-    known = check_segments(segments)
-    if not known:
+    checked = check_segments(segments)
+    if not checked:
         if steps and not options.silence:
             raise DataError("expected a segment, found none; set data.audio.silence to a tag for silence")
         return (options.silence,) * steps
-    starts, ends = (np.array(times, np.float64) for times in list(zip(*known, strict=True))[:2])
+    starts, ends = (np.array(times, np.float64) for times in list(zip(*checked, strict=True))[:2])
     times = step_times(steps, options=options)
-    owners = np.searchsorted((ends[:-1] + starts[1:]) / 2, times, side="right")  # (T,) the nearest segment
-    inside = (starts[owners] <= times) & (times < ends[owners]) if options.silence else np.ones(steps, bool)
+    owner = np.searchsorted((ends[:-1] + starts[1:]) / 2, times, side="right")  # (T,) the nearest segment
+    inside = (starts[owner] <= times) & (times < ends[owner]) if options.silence else np.ones(steps, bool)
     parts = range(1, options.states + 1)
-    names = [label if options.states == 1 else f"{label}.{part}" for *_, label in known for part in parts]
+    names = [label if options.states == 1 else f"{label}.{part}" for *_, label in checked for part in parts]
     numbers = np.zeros(steps, np.int64)
-    # (T,) each step's place among the steps of its segment, and their count
-    _, first, places, counts = np.unique(owners[inside], return_index=True, return_inverse=True, return_counts=True)
+    # (T,) each step's index within its segment, and the segment's number of steps
+    _, first, places, counts = np.unique(owner[inside], return_index=True, return_inverse=True, return_counts=True)
     place = np.arange(len(places)) - first[places]
-    numbers[inside] = 1 + owners[inside] * options.states + place * options.states // counts[places]
+    numbers[inside] = 1 + owner[inside] * options.states + place * options.states // counts[places]
     return tuple(np.array([options.silence, *names], object)[numbers].tolist())
 
 
 def check_segments(segments: Any, *, seconds: float = math.inf) -> list[Segment]:
-    """Segments, checked to be in order, without overlap and within ``seconds``; raises `DataError` otherwise."""
+    """Checked segments; raises `DataError` if they are out of order, overlap or end after ``seconds``."""
     if not isinstance(segments, Sequence) or isinstance(segments, str):
         raise DataError(f'expected a list of segments [start, end, "label"], found {shown(segments)}')
-    known: list[Segment] = []
+    checked: list[Segment] = []
     for segment in segments:
         start, end, label = _segment(segment)
-        before = known[-1][1] if known else 0.0
+        before = checked[-1][1] if checked else 0.0
         if start < before - 1e-6:
-            found = f"{shown(segment)} after one that ends at {before} s" if known else shown(segment)
-            raise DataError(f"expected segments in order that do not overlap, found {found}; mend or sort them")
+            found = f"{shown(segment)} after one that ends at {before} s" if checked else shown(segment)
+            raise DataError(f"expected segments in order that do not overlap, found {found}; correct or sort them")
         if end > seconds:
             found = f"{shown(segment)} in {seconds:.3f} s"
-            raise DataError(f"expected segments within the recording, found {found}; mend the times (seconds)")
-        known.append((start, end, label))
-    return known
+            raise DataError(f"expected segments within the recording, found {found}; correct the times (seconds)")
+        checked.append((start, end, label))
+    return checked
 
 
 def _segment(segment: Any) -> Segment:
@@ -94,18 +90,14 @@ def _segment(segment: Any) -> Segment:
     if not all(isinstance(time, int | float) and not isinstance(time, bool) for time in (start, end)):
         raise DataError(f"expected a segment's start and end in seconds, found {shown(segment)}; write numbers")
     if not 0 <= start < end < math.inf:
-        raise DataError(f"expected 0 <= start < end in seconds, found the segment {shown(segment)}; mend its times")
+        raise DataError(f"expected 0 <= start < end in seconds, found the segment {shown(segment)}; correct its times")
     if not isinstance(label, str) or not label.strip():
         raise DataError(f'expected a segment\'s label as a string ("7"), found {shown(segment)}')
     return start, end, label
 
 
 def is_list(line: str) -> bool:
-    """Whether the first line of a file is a record of a recording: a JSON object with ``audio`` and without tokens.
-
-    >>> is_list('{"audio": "0001.wav", "text": "7 7 3"}'), is_list('{"text": "no audio"}'), is_list("audio O")
-    (True, False, False)
-    """
+    """Whether a file's first line is the record of a recording: an object with ``audio`` and without tokens."""
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):
@@ -120,13 +112,12 @@ def read_recordings(
     tags: bool = True,
     encoding: str = "utf-8",
 ) -> Iterator[Example]:
-    """The recordings of a list in JSON lines, as examples made of frames.
+    """Yields the recordings of a list as examples with frames.
 
-    In a record, ``audio`` is the WAV file (a path relative to the list), ``text`` the transcript (cut at white space it
-    is the target) and ``segments`` its segments (tags, one a step, by `frame_tags`); other strings and the file's name
-    are metadata. Without ``tags`` there are no answers, and the text is metadata too. Raises `DataError` with the
-    list's line, and the file's name, for errors of `samples_of` and `frame_tags` and for segments that end after the
-    recording; `ConfigError` for options that contradict each other.
+    ``audio`` is a path relative to the list. ``text``, cut at white space, is the target; ``segments`` become tags by
+    `frame_tags`; other strings are metadata. ``tags=False`` reads no answers, and makes the text metadata. Raises
+    `DataError` with the list's line as `samples_of`, `frame_tags` and `check_segments` do; `ConfigError` as
+    `check_options` does.
     """
     options = check_options(audio)
     folder = Path(name_of(source)).parent if is_path(source) else Path()
@@ -155,12 +146,11 @@ def _example(record: Record, folder: Path, options: AudioOptions, tags: bool) ->
 
 
 def _answers(values: Mapping[str, Any], steps: int, seconds: float, options: AudioOptions) -> dict[str, Any]:
-    """The targets of a record."""
     answers: dict[str, Any] = {}
     if TEXT in values:
         answers["target"] = tuple(_string(values, TEXT).split())
     if SEGMENTS in values:
-        # Many lists round times: a segment may end one hop after the recording
+        # Lists may round times: a segment may end one hop after the recording
         segments = check_segments(values[SEGMENTS], seconds=seconds + options.hop / 1000)
         if segments or options.silence:
             answers["tags"] = frame_tags(segments, steps, options=options)
@@ -179,4 +169,4 @@ def _string(values: Mapping[str, Any], key: str) -> str:
 
 def write_recordings(target: Target, examples: Any, *, encoding: str = "utf-8") -> None:
     """Raises `ConfigError`: frames cannot become sound."""
-    raise ConfigError(f"{name_of(target)}: the audio format is read alone, for frames are no sound; keep the list")
+    raise ConfigError(f"{name_of(target)}: the audio format cannot be written: frames are not sound; keep the list")

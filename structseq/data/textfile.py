@@ -1,4 +1,4 @@
-"""Text files for readers and writers: exact lines of plain or gzip bytes, and files that are written whole."""
+"""Text files: exact lines of plain or gzip files, and files that are replaced only as a whole."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOM = "\ufeff"
 CHUNK = 1 << 20
 GZIP = b"\x1f\x8b"
 
-# The longer first: that of utf-32 begins as that of utf-16 does
+# Longer marks first: those of utf-32 begin like those of utf-16
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -43,7 +43,7 @@ def is_path(source: object) -> bool:
 
 
 def name_of(source: Source) -> str:
-    """The source's name for messages: its path, or the stream's own name (``<stdin>``)."""
+    """The source's name for messages: its path, or the stream's name (``<stdin>``)."""
     if isinstance(source, str | os.PathLike):
         return os.fspath(source)
     name = getattr(source, "name", None)
@@ -52,9 +52,9 @@ def name_of(source: Source) -> str:
 
 @contextmanager
 def opened(source: Source) -> Iterator[BinaryIO]:
-    """The bytes of a path or a binary stream, unpacked if they are gzip by content.
+    """The bytes of a path or a binary stream, decompressed if they are gzip.
 
-    A stream stays open. Raises `DataError` if the file does not exist or cannot be read, or is a folder.
+    A stream stays open. Raises `DataError` if the file does not exist, cannot be read or is a folder.
     """
     with ExitStack() as stack:
         if isinstance(source, str | os.PathLike):
@@ -90,7 +90,7 @@ def _open(path: Path) -> io.BufferedReader:
 
 
 def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
-    """A strict decoder; raises `ConfigError` for an encoding that Python does not know."""
+    """A strict decoder; raises `ConfigError` for an unknown encoding."""
     try:
         return codecs.getincrementaldecoder(encoding)("strict")
     except LookupError:
@@ -98,25 +98,25 @@ def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
 
 
 def text_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
-    """The lines without their endings and the byte order mark; raises as `read_lines` does."""
+    """The lines without endings and byte order mark; raises as `read_lines` does."""
     for number, line in enumerate(read_lines(source, encoding=encoding)):
         yield line.rstrip("\r\n").removeprefix(BOM if number == 0 else "")
 
 
 def header_names(line: str, known: Collection[str]) -> tuple[str, ...]:
-    """The fields of a line between tabs; those in ``known``, in any case, in lower case."""
+    """The tab-separated fields of a line; names in ``known`` are lowercased."""
     fields = line.rstrip("\r\n").split("\t")
     return tuple([field.lower() if field.lower() in known else field for field in fields])
 
 
 def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
-    r"""Each line with its own ending, which is ``\n`` or ``\r\n`` and nothing else; a byte order mark stays in line 1.
+    r"""Yields each line with its ending, ``\n`` or ``\r\n``; a byte order mark stays in line 1.
 
-    Raises `DataError` with file and line for bytes that the encoding does not allow; with the file for damaged gzip
-    data, a recording or an archive.
+    Raises `DataError` with file and line if bytes do not fit the encoding; with the file for damaged gzip data, a
+    recording or an archive.
     """
     decoder, name = decoder_of(encoding), name_of(source)
-    done, pending = 0, ""  # lines handed out; the beginning of the next one
+    done, pending = 0, ""  # number of lines yielded; the start of the next one
     with opened(source) as stream:
         for number, (chunk, last) in enumerate(_chunks(stream, name)):
             if number == 0 and (kind := kind_of(chunk)):
@@ -139,12 +139,12 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
 
 
 def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
-    """Pieces of the file, each with whether it is the last one, which is empty."""
+    """Pieces of the file; the last one is empty and marked True."""
     while True:
         try:
             chunk = stream.read1(CHUNK) if hasattr(stream, "read1") else stream.read(CHUNK)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            message = f"the gzip data is damaged or cut off ({error}); fetch or pack the file again"
+            message = f"the gzip data is damaged or cut off ({error}); download or compress the file again"
             raise DataError(message, file=name) from None
         except OSError as error:
             raise DataError(f"cannot be read ({error.strerror or error})", file=name) from None
@@ -156,14 +156,14 @@ def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
 def _undecodable(error: UnicodeDecodeError, name: str, line: int, encoding: str) -> DataError:
     found = f"byte 0x{error.object[error.start]:02x}" if error.start < len(error.object) else "an unfinished character"
     mark = next((known for known in _MARKS if line == 1 and not error.start and error.object.startswith(known)), None)
-    own = _MARKS[mark] if mark else "latin-1"
-    why = f"its byte order mark says {own}: name it," if mark else "name the file's own encoding, such as"
-    advice = f"{why} encoding={own!r} (or --set data.encoding={own})"
+    suggested = _MARKS[mark] if mark else "latin-1"
+    why = f"its byte order mark says {suggested}: use" if mark else "name the file's encoding, such as"
+    advice = f"{why} encoding={suggested!r} (or --set data.encoding={suggested})"
     return DataError(f"expected {encoding} text, found {found} ({error.reason}); {advice}", file=name, line=line)
 
 
 def peek(source: Source, size: int = 1 << 16) -> bytes:
-    """The first bytes of a file, unpacked."""
+    """The first bytes of a file, decompressed."""
     with opened(source) as stream:
         pieces = b""
         for chunk, last in _chunks(stream, name_of(source)):
@@ -175,19 +175,19 @@ def peek(source: Source, size: int = 1 << 16) -> bytes:
 
 @contextmanager
 def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
-    """A text file to write lines with their endings to; packed if its name ends in ``.gz``.
+    """A text file to write, with gzip if its name ends in ``.gz``; a stream is written to directly and stays open.
 
-    The file is replaced when the block ends without an error; a stream is written to directly and stays open. Raises
-    `DataError` for text that the encoding cannot hold and if the file cannot be written.
+    A file is replaced only if the block ends without an error. Raises `DataError` if the encoding cannot represent the
+    text or the file cannot be written.
     """
     decoder_of(encoding)
     try:
         with ExitStack() as stack:
             stream = stack.enter_context(replacing(target)) if isinstance(target, str | os.PathLike) else target
             if isinstance(target, str | os.PathLike) and os.fspath(target).endswith(".gz"):
-                # No name and no time inside: the same content is the same bytes
-                packed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
-                stream = stack.enter_context(packed)  # type: ignore[assignment]
+                # Without a name and a time, the same content gives the same bytes
+                compressed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
+                stream = stack.enter_context(compressed)  # type: ignore[assignment]
             text = io.TextIOWrapper(stream, encoding=encoding, newline="")
             try:
                 yield text
@@ -196,18 +196,18 @@ def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
                 text.detach()
     except UnicodeEncodeError as error:
         bad = error.object[error.start]
-        message = f"{encoding} cannot hold the character {bad!a}; write the file in utf-8, and mend half surrogates"
+        message = f"{encoding} cannot hold the character {bad!a}; write the file in utf-8, and correct half surrogates"
         raise DataError(message, file=name_of(target)) from None
 
 
 @contextmanager
 def replacing(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A binary file that replaces the target when the block ends without an error, and is removed otherwise."""
+    """A binary file that replaces the target if the block ends without an error."""
     path = Path(target)
     if path.is_dir():
         raise DataError("expected a file to write to, found a folder", file=os.fspath(target))
     try:
-        if path.exists() and not path.is_file():  # /dev/null and pipes are not to be replaced
+        if path.exists() and not path.is_file():  # /dev/null and pipes must not be replaced
             with path.open("wb") as device:
                 yield device
         else:

@@ -1,7 +1,7 @@
-"""The three-file layout of joint slot filling: ``seq.in``, ``seq.out`` and ``label``, one sentence a line in each.
+"""The three-file layout of joint slot filling: ``seq.in``, ``seq.out`` and ``label``, one sentence per line.
 
-Tokens stand between blanks in ``seq.in``, their tags in ``seq.out``; ``label`` holds the intent, which becomes the
-metadata ``intent``. Each file may be packed (``seq.in.gz``). An empty line in both is a sentence without tokens.
+``seq.in`` has tokens and ``seq.out`` tags, separated by blanks; ``label`` becomes the metadata ``intent``. Files may be
+gzip (``seq.in.gz``). An empty line is a sentence without tokens.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ _BLANKS = " \t\r\n"
 def read_threefile(
     source: str | os.PathLike[str], *, tags: bool = True, intents: bool = True, encoding: str = "utf-8"
 ) -> Iterator[Example]:
-    """Sentences of a folder that holds the three files, or of the ``seq.in`` beside the other two.
+    """Yields the sentences of a folder with the three files, or of a ``seq.in`` beside the others.
 
-    ``tags=False`` reads ``seq.in`` without ``seq.out``; ``label`` is read if it exists, unless ``intents=False``.
-    Raises `DataError` with file and line if the files have unequal numbers of lines, or a sentence and its tags unequal
-    numbers of words.
+    ``tags=False`` does not read ``seq.out``; ``label`` is read if it exists, unless ``intents=False``. Raises
+    `DataError` with file and line if the files differ in their number of lines, or a sentence and its tags in length.
     """
     if not is_path(source):
         raise DataError("expected the path of a folder with the three files, found a stream", file=name_of(source))
@@ -45,7 +44,7 @@ def read_threefile(
 
 
 def folder_of(source: str | os.PathLike[str]) -> Path:
-    """The folder of the files; ``source`` is the folder or its ``seq.in``."""
+    """The folder, from itself or its ``seq.in``."""
     path = Path(source)
     return path.parent if path.name in (TOKENS, f"{TOKENS}.gz") else path
 
@@ -66,7 +65,7 @@ def _examples(files: list[Path | None], encoding: str) -> Iterator[Example]:
     for number, lines in enumerate(zip_longest(*(text_lines(file, encoding=encoding) for file in present)), 1):
         if None in lines:
             longer = next(file.name for file, line in zip(present, lines, strict=True) if line is not None)
-            message = f"expected as many lines as {longer} has, found the end; the files must go line by line"
+            message = f"expected as many lines as {longer} has, found the end of the file; line n of each is sentence n"
             raise DataError(message, file=present[lines.index(None)], line=number)
         rest = iter(lines)
         yield _example(files, number, [None if file is None else next(rest) for file in files])
@@ -87,10 +86,10 @@ def _example(files: list[Path | None], number: int, lines: list[str | None]) -> 
 
 
 def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example], *, encoding: str = "utf-8") -> None:
-    """Examples as a folder of this layout; ``seq.out`` and ``label`` if all of them have tags and an intent.
+    """Writes a folder of this layout: ``seq.out`` if the examples have tags, ``label`` if they have an intent.
 
-    Makes the folder if it does not exist; removes an old file of the three that is not written. Raises `DataError`, and
-    writes nothing, for white space in tokens, other metadata, document boundaries and further inputs.
+    Removes old files that it does not write. Raises `DataError`, and writes nothing, for white space in tokens, other
+    metadata, document boundaries and further inputs.
     """
     folder = folder_of(target)
     limits = FormatLimits("the three-file layout", str(folder), False, False, True, frozenset({"intent"}), False)
@@ -99,7 +98,7 @@ def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example],
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"this folder cannot be made ({error.strerror or error})", file=folder) from None
-    with ExitStack() as stack:  # all three are written before the first takes its place
+    with ExitStack() as stack:  # all three are written before one is replaced
         for name, column in columns.items():
             if column:
                 file = stack.enter_context(writing(folder / name, encoding=encoding))
@@ -110,18 +109,18 @@ def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example],
 
 
 def _columns(examples: list[Example], limits: FormatLimits) -> dict[str, list[str]]:
-    """The lines of each file; none for a file that is not to be written."""
+    """The lines of each file; none if it is not written."""
     for example in examples:
         for name in limits.check(example):
             limits.check_column(example, name, example.tags if name == "tags" else example.tokens)
     intents = [example.metadata["intent"] for example in examples if "intent" in example.metadata]
     if intents and len(intents) < len(examples):
         without = next(example for example in examples if "intent" not in example.metadata)
-        raise limits.refusal(without, "a sentence without intent beside others with one")
+        raise limits.refusal(without, "a sentence without intent if others have one")
     tokens = [" ".join(example.tokens) for example in examples]
     tags = [" ".join(example.tags) for example in examples if "tags" in example.targets]
     columns = {TOKENS: tokens, TAGS: tags, INTENT: intents}
     for lines in columns.values():
         if lines and lines[0][:1] == BOM:
-            lines[0] = BOM + lines[0]  # the first is a byte order mark, the second the text's own
+            lines[0] = BOM + lines[0]  # readers remove one as the byte order mark
     return columns

@@ -1,12 +1,11 @@
-"""Tokenizers by name and version: text to tokens whose offsets always satisfy ``text[start:end] == token.text``.
+"""Tokenizers by name and version: text to tokens with offsets, ``text[start:end] == token.text``.
 
-A tokenizer never edits the text; it leaves out white space and nothing else. A change is a new version with a new
-name, so that a model keeps cutting text as it was trained. Python's own Unicode tables class characters, so characters
-added to Unicode later may be cut differently.
+A tokenizer leaves out white space and nothing else. A changed tokenizer gets a new name, so that a model cuts text as
+it was trained. Python's Unicode tables classify characters, so newer characters may be cut differently.
 
-Words follow the word boundaries of Unicode Standard Annex 29: apostrophes stay inside words (``don't``), ideographs and
-kana are single tokens. In addition, hyphenated words, numbers such as ``10:30`` and ``1,000.50``, abbreviations such as
-``U.S.`` and ``St.``, web and mail addresses, ``@names`` and ``#tags`` stay whole.
+Words follow Unicode Standard Annex 29: apostrophes stay inside words (``don't``), ideographs and kana are single
+tokens. Hyphenated words, numbers (``10:30``, ``1,000.50``), abbreviations (``U.S.``, ``St.``), web and mail addresses,
+``@names`` and ``#tags`` also stay whole.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from structseq.errors import ConfigError
 
 
 class Token(NamedTuple):
-    """A piece of a text: ``text[start:end]``, in characters (code points) from 0."""
+    """A piece of a text; offsets count characters (code points) from 0."""
 
     text: str
     start: int
@@ -32,7 +31,6 @@ Tokenizer = Callable[[str], list[Token]]
 
 
 def texts_of(tokens: Iterable[Token]) -> tuple[str, ...]:
-    """The tokens' texts."""
     return tuple([token.text for token in tokens])
 
 
@@ -46,7 +44,7 @@ def tokenize(text: str, name: str = "words-1") -> list[Token]:
 
 
 def tokenizer_of(name: str) -> Tokenizer:
-    """The tokenizer of this name; raises `ConfigError` if it is not in `TOKENIZERS`."""
+    """Raises `ConfigError` if the name is not in `TOKENIZERS`."""
     try:
         return TOKENIZERS[name]
     except KeyError:
@@ -56,7 +54,7 @@ def tokenizer_of(name: str) -> Tokenizer:
 
 
 def words(text: str) -> list[Token]:
-    """Words, numbers and punctuation marks of any script; ideographs and kana one by one. See the module."""
+    """Words, numbers and punctuation marks of any script; ideographs and kana one by one."""
     classes = text.translate(_CLASSES)
     if _MAY_BE_SPECIAL.search(text):
         parts, done = [], 0
@@ -68,24 +66,17 @@ def words(text: str) -> list[Token]:
 
 
 def pieces(text: str) -> list[Token]:
-    """Runs of letters and digits, every other character alone: the finest cut, for spans that end inside words."""
+    """Runs of letters and digits, every other character alone: for spans that end inside words."""
     return _cut(text, _PIECES, text.translate(_CLASSES))
 
 
 def characters(text: str) -> list[Token]:
-    """Every character (code point) that is not white space: for Chinese and other text without word boundaries.
-
-    >>> [token.text for token in characters("飛 NY")]
-    ['飛', 'N', 'Y']
-    """
+    """Every character (code point) that is not white space, for text without word boundaries."""
     return [Token(character, i, i + 1) for i, character in enumerate(text) if not character.isspace()]
 
 
 def whitespace(text: str) -> list[Token]:
-    r"""Text that is tokenised already, cut at blanks (space, ``\t``, ``\n``, ``\r``).
-
-    Other white space, such as the no-break space, is part of a token, as in column files.
-    """
+    r"""Tokenized text, cut at blanks (space, ``\t``, ``\n``, ``\r``) only, as column files are."""
     return _cut(text, _BETWEEN_BLANKS, text)
 
 
@@ -98,15 +89,15 @@ TOKENIZERS: dict[str, Tokenizer] = {
 
 
 def _cut(text: str, pattern: re.Pattern[str], classes: str) -> list[Token]:
-    """Tokens where the pattern matches; ``classes`` has one class letter for each character of the text."""
+    """``classes`` has one class letter for each character of the text."""
     return [Token(text[start:end], start, end) for start, end in (m.span() for m in pattern.finditer(classes))]
 
 
 class _Classes(dict[int, str]):
     """Code point to class letter, filled on demand; an ASCII punctuation mark is its own class.
 
-    a letter, 0 digit, m mark or format character, z joiner of emoji, c ideograph or kana, e emoji and other pictures,
-    r half a flag, p other punctuation, a blank for white space; u (by `words`) a part that stays whole.
+    a letter, 0 digit, m mark or format character, z joiner of emoji, c ideograph or kana, e emoji and other pictures, r
+    half a flag, p other punctuation, a blank for white space; u (by `words`) a part that stays whole.
     """
 
     def __missing__(self, code: int) -> str:

@@ -9,13 +9,11 @@ from typing import Any
 from structseq.errors import DataError
 
 Axis = Sequence[Any] | None
-"""The names of the entries along one axis of a parameter; None if only the axis' length must be the same."""
+"""The names of the entries along one axis of a parameter; None if the axis only needs the same length."""
 
 
 class Vocabulary:
-    """Different strings, ``items``, numbered from 0 in a fixed order, with their counts (0 by default).
-
-    In an open vocabulary number 0 is that of unknown strings, and ``items`` start at 1.
+    """Distinct strings, ``items``, numbered in order from 0 (from 1 if open), with their counts (0 by default).
 
     >>> words = Vocabulary(["to", "Taipei"], open=True)
     >>> words["Taipei"], words["Kaohsiung"], len(words)
@@ -28,7 +26,9 @@ class Vocabulary:
         self.open = open
         self._number = {item: number for number, item in enumerate(self.items, start=int(open))}
         if len(self._number) != len(self.items) or len(self.counts) != len(self.items):
-            raise DataError("expected different strings with one count each, found a string twice or a count too few")
+            raise DataError(
+                "expected distinct strings with one count each, found a repeated string or a wrong number of counts"
+            )
 
     @staticmethod
     def count(strings: Iterable[str] | Mapping[str, int], *, min_count: int = 1, open: bool = True) -> Vocabulary:
@@ -38,14 +38,14 @@ class Vocabulary:
         return Vocabulary([s for s, _ in kept], [n for _, n in kept], open=open)
 
     def __getitem__(self, item: str) -> int:
-        """The number of ``item``; raises `DataError` if a closed vocabulary does not have it."""
+        """Raises `DataError` if a closed vocabulary does not have ``item``."""
         number = self._number.get(item, 0 if self.open else None)
         if number is None:
             raise DataError(f"expected one of {len(self)} known strings, found {item!r}")
         return number
 
     def numbers(self, items: Iterable[str], *, unknown: int = 0) -> list[int]:
-        """The number of each; ``unknown`` for those without, 0 in an open vocabulary."""
+        """The number of each item; ``unknown`` for items that the vocabulary does not have."""
         get = self._number.get
         return [get(item, unknown) for item in items]
 
@@ -67,11 +67,8 @@ class Vocabulary:
 
 
 def axis_names(items: Iterable[str]) -> list[tuple[str, ...]]:
-    """The entries of an axis with ``items`` from number 1, by which weights go from one model to another.
+    """The names of an axis with ``items`` from number 1, by which weights are copied between models.
 
-    Number 0 (the unknown, the blank, the end) is the empty tuple; an item is a tuple, as no string may equal number 0.
-
-    >>> axis_names(["7"])
-    [(), ('7',)]
+    Number 0 (unknown, blank or end) is ``()``; an item is ``(item,)``.
     """
     return [(), *((item,) for item in items)]

@@ -1,1 +1,1 @@
-"""Features: tokens and frames -> numbers, in NumPy alone, for training and inference."""
+"""Features: tokens and frames to numbers, in NumPy."""

@@ -1,4 +1,4 @@
-"""Feature: words -> integers, each word from its spelling alone."""
+"""Feature: words to integers, each word from its spelling alone."""
 
 from __future__ import annotations
 
@@ -17,29 +17,24 @@ Numbers = NDArray[np.int64]
 
 
 class FeatureOptions(Section):
-    """Options of a further word feature; each class adds its own."""
+    """Options of a word feature; each class adds its own."""
 
     type: str = Field(description='a row of the word features table, or "package.module:Class"')
 
     @property
     def on(self) -> bool:
-        """Whether the model has the feature."""
         return True
 
 
 class Feature(ABC):
-    """Turns words into integers, each word from its spelling alone.
-
-    It is built from its section and from the vocabularies of `count`, with ``words`` added: the distinct words of the
-    training data and their counts.
-    """
+    """Built from options and the vocabularies of `count`, plus ``words``: the counted words of the training data."""
 
     @abstractmethod
     def __init__(self, options: Any, vocabularies: Mapping[str, Vocabulary]) -> None: ...
 
     @classmethod
     def count(cls, options: Any, words: Vocabulary) -> dict[str, Vocabulary]:
-        """The vocabularies of the feature, by name, counted on the distinct words of the training data."""
+        """The feature's vocabularies, by name, counted on the distinct words of the training data."""
         return {}
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Sentences -> numbers: vocabularies counted on the training data, and batches padded to one table."""
+"""Sentences to numbers: vocabularies counted on the training data, and padded batches."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from structseq.features.base import Feature, Numbers
 from structseq.features.vectors import Floats, Vectors, read_vectors
 from structseq.features.words import Affixes, Characters, OwnFeatureOptions, Words
 
-# The vocabulary of a further column is named column.NAME
+# Vocabularies of further columns are named column.NAME
 COLUMN = "column."
 
 
 class Counted(NamedTuple):
-    """Counts of the training data, as `structseq.model.Model` needs them."""
+    """Counts of the training data for `structseq.model.Model`."""
 
     vocabularies: dict[str, Vocabulary]
     widths: dict[str, int]
@@ -32,7 +32,7 @@ class Counted(NamedTuple):
 def count_vocabularies(
     options: OwnFeatureOptions, columns: Iterable[str], examples: Sequence[Example], known: Vocabulary | None = None
 ) -> Counted:
-    """Count the vocabularies of the built-in features and of further input ``columns``; ``known`` words are added."""
+    """Counts the vocabularies of the built-in features and of ``columns``, with ``known`` words added."""
     if modality_of(examples) is FRAMES:
         return Counted({}, {"frames": examples[0].frames.shape[1]})
     counted = Counter(word for example in examples for word in example.tokens)
@@ -53,7 +53,7 @@ def count_vocabularies(
 
 
 def build_features(options: OwnFeatureOptions, vocabularies: Mapping[str, Vocabulary]) -> dict[str, Feature]:
-    """The built-in features of a model that reads tokens, by name, in the order of their vectors."""
+    """The built-in features, by name, in the order of their vectors."""
     found: dict[str, Feature] = {}
     if options.words.on:
         found["words"] = Words(options.words, vocabularies)
@@ -70,40 +70,37 @@ def build_features(options: OwnFeatureOptions, vocabularies: Mapping[str, Vocabu
 class TokenBatch:
     """Sentences as int64 numbers, padded on the right with 0."""
 
-    ids: Numbers  # (B, T), below V a known word, from V on oov_words[id - V]
-    oov_words: tuple[str, ...]  # distinct words of this batch that are not in the training data
+    ids: Numbers  # (B, T); below V a known word, from V on the word oov_words[id - V]
+    oov_words: tuple[str, ...]  # distinct out-of-vocabulary words of the batch
     columns: Mapping[str, Numbers]  # (B, T) for each further input column
     lengths: Numbers  # (B,)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenEncoder:
-    """Turns sentences into a `TokenBatch`."""
-
     words: Vocabulary  # each distinct word of the training data
-    columns: Mapping[str, Vocabulary] = field(default_factory=dict)  # open ones of further input columns, by name
+    columns: Mapping[str, Vocabulary] = field(default_factory=dict)  # open, of further input columns, by name
 
     @staticmethod
     def of(vocabularies: Mapping[str, Vocabulary]) -> TokenEncoder:
-        """The encoder of a model with these vocabularies."""
         columns = {n.removeprefix(COLUMN): known for n, known in vocabularies.items() if n.startswith(COLUMN)}
         return TokenEncoder(vocabularies["words"], columns)
 
     def encode(self, examples: Sequence[Example]) -> TokenBatch:
-        """Numbers of a batch of examples; raises `DataError` if an input column is missing."""
+        """Raises `DataError` if an input column is missing."""
         columns = {name: [column_of(example, name) for example in examples] for name in self.columns}
         return self.encode_tokens([example.tokens for example in examples], columns)
 
     def encode_tokens(
         self, sentences: Sequence[Sequence[str]], columns: Mapping[str, Sequence[Sequence[str]]] | None = None
     ) -> TokenBatch:
-        """Numbers of a batch of token lists, with further columns by name."""
+        """As `encode`, from token lists and further columns by name."""
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
         words = list(chain.from_iterable(sentences))
         numbers = np.array(self.words.numbers(words, unknown=-1), np.int64)
         oov_words: dict[str, int] = {}
-        for place in np.flatnonzero(numbers < 0).tolist():
-            numbers[place] = len(self.words) + oov_words.setdefault(words[place], len(oov_words))
+        for position in np.flatnonzero(numbers < 0).tolist():
+            numbers[position] = len(self.words) + oov_words.setdefault(words[position], len(oov_words))
         further = {}
         for name, vocabulary in self.columns.items():
             rows = (columns or {}).get(name)
@@ -117,7 +114,7 @@ class TokenEncoder:
 
 
 def column_of(example: Example, name: str) -> tuple[str, ...]:
-    """The values of an input column; raises `DataError` if the example has none of that name."""
+    """Raises `DataError` if the example does not have the input column."""
     try:
         return example.inputs[name]
     except KeyError:
@@ -126,7 +123,7 @@ def column_of(example: Example, name: str) -> tuple[str, ...]:
 
 
 def _pad(flat: Numbers, lengths: Numbers) -> Numbers:
-    """(B, T) from all rows, one after another."""
+    """(B, T) from the concatenated rows."""
     longest = int(lengths.max()) if len(lengths) else 0
     if len(flat) == len(lengths) * longest:
         return flat.reshape(len(lengths), longest)

@@ -1,4 +1,4 @@
-"""Frames (such as those of recordings): checked, padded, and their mean and deviation."""
+"""Frames (such as those of recordings): checks, padding, mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FrameOptions(Section):
 
     normalise: bool = Field(True, description="mean 0 and deviation 1 of each feature over the training frames")
     convolution: Whole = Field(0, ge=0, description="channels of a convolution over time; 0 turns it off")
-    window: Whole = Field(5, ge=1, description="steps that the convolution sees at once")
+    window: Whole = Field(5, ge=1, description="width of the convolution in steps")
     mask_time: Whole = Field(0, ge=0, description="longest stretch of steps masked in training; 0 turns it off")
     mask_features: Whole = Field(0, ge=0, description="widest band of features masked in training; 0 turns it off")
 
@@ -40,7 +40,7 @@ class FrameEncoder:
     width: int
 
     def encode(self, examples: Sequence[Example]) -> FrameBatch:
-        """Numbers of a batch of examples; raises `DataError` as `frames` does."""
+        """Raises `DataError` as `frames` does."""
         rows = [self.frames(example) for example in examples]
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         values = np.zeros((len(rows), int(lengths.max(initial=0)), self.width), np.float32)
@@ -49,11 +49,7 @@ class FrameEncoder:
         return FrameBatch(values, lengths)
 
     def frames(self, example: Example) -> NDArray[np.float32]:
-        """(L, F) float32.
-
-        Raises `DataError` for an example of tokens, and for frames of another shape or width than the model's, or not
-        finite.
-        """
+        """(L, F) float32; raises `DataError` for tokens, another shape or F, and values that are not finite."""
         where = f" at {example.source}" if example.source else ""
         try:
             with np.errstate(over="ignore"):  # infinities are found below
@@ -66,23 +62,23 @@ class FrameEncoder:
             raise DataError(f"expected frames (L, F){where}, found an array of {frames.ndim} dimensions")
         if frames.shape[1] != self.width:
             message = f"expected frames of {self.width} numbers{where}, found {frames.shape[1]}"
-            raise DataError(f"{message}; make them as those that the model was trained on (data.audio)")
+            raise DataError(f"{message}; make them like the training frames (data.audio)")
         if not np.isfinite(frames).all():
             step, feature = np.argwhere(~np.isfinite(frames))[0].tolist()
             found = f"{frames[step, feature]} as number {feature} of frame {step}"
-            raise DataError(f"expected finite numbers{where}, found {found} (both from 0); mend or leave out the frame")
+            raise DataError(f"expected finite numbers{where}, found {found} (both from 0); correct or remove the frame")
         return frames
 
 
 class FeatureStats(NamedTuple):
-    """Mean and deviation of each of F features, (F,) float64; a constant feature has deviation 1."""
+    """Mean and standard deviation of F features, (F,) float64; constant features have deviation 1."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
 
     @staticmethod
     def of(sequences: Sequence[NDArray[np.float32]], width: int) -> FeatureStats:
-        """Over all frames (L, ``width``) of all sequences; mean 0 and deviation 1 without frames.
+        """Over all frames (L, ``width``); mean 0 and deviation 1 without frames.
 
         >>> FeatureStats.of([np.array([[1.0, 5.0]]), np.array([[3.0, 5.0]])], 2)
         FeatureStats(mean=array([2., 5.]), deviation=array([1., 1.]))
@@ -93,5 +89,5 @@ class FeatureStats(NamedTuple):
         mean = sum((each.sum(0, dtype=np.float64) for each in sequences), np.zeros(width)) / count
         squares = sum((np.square(each - mean).sum(0) for each in sequences), np.zeros(width))
         deviation = np.sqrt(squares / count)
-        deviation[deviation <= 1e-6 * np.abs(mean)] = 1.0  # smaller deviations are rounding of float32
+        deviation[deviation <= 1e-6 * np.abs(mean)] = 1.0  # smaller deviations are float32 rounding
         return FeatureStats(mean, deviation)

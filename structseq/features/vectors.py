@@ -1,4 +1,4 @@
-"""Pretrained word vectors: reading the file, and words -> their numbers in it."""
+"""Pretrained word vectors: reads the file, and turns words into rows of it."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ Floats = NDArray[np.float32]
 
 
 class Vectors(Feature):
-    """(D,) the number of each word as spelt, else of its lower case, else 0."""
+    """(D,) the number of each word, else of its lower case, else 0."""
 
     def __init__(self, options: WordsOptions, vocabularies: Mapping[str, Vocabulary]) -> None:
         self.vocabulary = vocabularies["vectors"]
 
     def index(self, words: Sequence[str]) -> Numbers:
-        spelt, folded = (self.vocabulary.numbers(each) for each in (words, map(str.lower, words)))
-        return np.array([n or m for n, m in zip(spelt, folded, strict=True)], np.int64)
+        exact, lowered = (self.vocabulary.numbers(each) for each in (words, map(str.lower, words)))
+        return np.array([n or m for n, m in zip(exact, lowered, strict=True)], np.int64)
 
 
 def read_vectors(path: str | Path) -> tuple[list[str], Floats]:
     """Words and their vectors (V, width) from word2vec or GloVe text, plain or gzip.
 
-    A first line of two integers is word2vec's header. A repeated word keeps its first vector. All but the last
-    ``width`` fields of a line are the word, with its spaces. Raises `DataError`, with file and line, for a row with too
-    few numbers or a value that is not finite.
+    A first line of two integers is word2vec's header. A repeated word keeps its first vector. A word may contain
+    spaces. Raises `DataError`, with file and line, if a row has too few numbers or one that is not finite.
     """
     path = Path(path)
     rows: dict[str, Floats] = {}

@@ -1,4 +1,4 @@
-"""Words -> integers: numbers in a vocabulary, characters, word shape and affixes."""
+"""Words to integers: numbers in a vocabulary, characters, word shape and affixes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from structseq.section import Count, Section, Whole
 
 
 class EmbeddingOptions(Section):
-    """Trained word embeddings."""
-
     width: Whole = Field(100, ge=0, description="width of a word vector; 0 turns them off")
-    min_count: Whole = Field(1, ge=1, description="rarer words share the vector of the unknown")
+    min_count: Whole = Field(1, ge=1, description="rarer words share the vector of unknown words")
     lowercase: bool = Field(True, description="look words up in lower case; shape and characters keep the case")
     unknown_rate: float = Field(
         1.0, ge=0, description="a word seen n times is trained as unknown with probability rate / (rate + n)"
@@ -43,7 +41,7 @@ class CharactersOptions(Section):
     windows: tuple[Count, ...] = Field(
         (3,), min_length=1, description="window widths of the convolution, in characters"
     )
-    longest: Whole = Field(40, ge=4, description="a longer word is seen by its first and last characters")
+    longest: Whole = Field(40, ge=4, description="longer words keep only their first and last characters")
 
     @property
     def on(self) -> bool:
@@ -70,7 +68,7 @@ class AffixOptions(Section):
 
 
 class OwnFeatureOptions(Section):
-    """The word features that every model may have; a width of 0 turns one off."""
+    """The built-in word features; a width of 0 turns one off."""
 
     words: WordsOptions = WordsOptions()
     characters: CharactersOptions = CharactersOptions()
@@ -78,7 +76,7 @@ class OwnFeatureOptions(Section):
 
 
 class Words(Feature):
-    """(D,) numbers in ``vocabulary``, the open vocabulary of frequent words; 0 for rarer words."""
+    """(D,) numbers in ``vocabulary``, the open vocabulary of frequent words."""
 
     def __init__(self, options: EmbeddingOptions, vocabularies: Mapping[str, Vocabulary]) -> None:
         self.lowercase = options.lowercase
@@ -95,10 +93,10 @@ class Words(Feature):
 
 
 class Characters(Feature):
-    """(D, 1+C): each word's length in characters, then its characters' numbers, 0 beyond.
+    """(D, 1+C): each word's length in characters, then its characters' numbers, padded with 0.
 
-    Number 1 is the unknown character. Of a word longer than ``longest``, the first and last ``longest // 2`` characters
-    are kept.
+    Number 1 is the unknown character. A word longer than ``longest`` keeps its first and last ``longest // 2``
+    characters.
     """
 
     def __init__(self, options: CharactersOptions, vocabularies: Mapping[str, Vocabulary]) -> None:
@@ -122,8 +120,7 @@ class Characters(Feature):
 class Affixes(Feature):
     """(D, 1+A): the number of each word's shape, then those of its A affixes in lower case.
 
-    Affixes are written ``"3:pre"`` for prefixes and ``"-3:suf"`` for suffixes. The affix of a word that is no longer
-    than it is the word itself. A is 0 if affixes are turned off.
+    Affixes are written ``"3:pre"`` and ``"-3:suf"``; a short word is its own affix. A is 0 if affixes are turned off.
     """
 
     def __init__(self, options: AffixOptions, vocabularies: Mapping[str, Vocabulary]) -> None:
@@ -132,7 +129,7 @@ class Affixes(Feature):
 
     @classmethod
     def count(cls, options: AffixOptions, words: Vocabulary) -> dict[str, Vocabulary]:
-        """Shapes and affixes that at least ``min_count`` distinct words have."""
+        """Shapes and affixes of at least ``min_count`` distinct words."""
         shapes, affixes = Counter(map(word_shape, words)), Counter(_affixes(words.items, options.lengths))
         found = {"shapes": shapes, "affixes": affixes}
         return {name: Vocabulary.count(counted, min_count=options.min_count) for name, counted in found.items()}
@@ -146,7 +143,7 @@ class Affixes(Feature):
 
 
 def word_shape(word: str) -> str:
-    """The word with X for upper case, x for other letters, d for digits; of equal characters in a row, two are kept.
+    """The word with X for upper case, x for other letters, d for digits; at most two equal characters in a row.
 
     >>> word_shape("McDonald's"), word_shape("1,000"), word_shape("TAIPEI")
     ("XxXxx'x", 'd,dd', 'XX')
@@ -159,8 +156,7 @@ def word_shape(word: str) -> str:
 
 
 def _affixes(words: Sequence[str], lengths: Sequence[int]) -> Iterator[str]:
-    """The affixes of each word, word by word."""
     for word in words:
-        folded = word.lower()
+        lowered = word.lower()
         for length in lengths:
-            yield f"{length}:{folded[:length] if length > 0 else folded[length:]}"
+            yield f"{length}:{lowered[:length] if length > 0 else lowered[length:]}"
