@@ -1,7 +1,4 @@
-"""The character convolution's maximum over windows, compiled for the CPU with Numba.
-
-Only the window of the maximum has a gradient. Serial, without the GIL. Importing this module imports Numba.
-"""
+"""Max-pooling of the character convolution, compiled with Numba; importing this module imports Numba."""
 
 from __future__ import annotations
 
@@ -15,10 +12,10 @@ compiling.find_cache()
 
 @njit(cache=True, nogil=True)
 def highest_windows(tables, characters, lengths, highest, places):  # type: ignore[no-untyped-def]
-    """For each word and filter, the maximum over all windows and its place; 0 and -1 for an empty word.
+    """Writes the maximum over the windows of each word, highest (D,N), and its position, places (D,N).
 
-    tables (W,V,N): output of filter n for character v at window position w; characters (D,C); lengths (D,).
-    Writes highest (D,N) and places (D,N). A window is centred on its place; outside the word it reads row 0.
+    tables (W,V,N): output of filter n for character v at window position w; characters (D,C); lengths (D,). Windows are
+    centred, and read row 0 outside the word. An empty word has the maximum 0 and position -1.
     """
     window, _, filters = tables.shape
     before = (window - 1) // 2
@@ -38,7 +35,7 @@ def highest_windows(tables, characters, lengths, highest, places):  # type: igno
                 for n in range(filters):
                     answer[n] += row[n]
             for n in range(filters):
-                # NaN wins and stays, so that diverged weights show.
+                # NaN replaces every number, so that diverged weights are noticed.
                 better = not answer[n] <= top[n] and top[n] == top[n]
                 top[n] = answer[n] if better else top[n]
                 where[n] = place if better else where[n]
@@ -46,7 +43,7 @@ def highest_windows(tables, characters, lengths, highest, places):  # type: igno
 
 @njit(cache=True, nogil=True)
 def highest_windows_back(upstream, characters, lengths, places, for_tables):  # type: ignore[no-untyped-def]
-    """Adds to for_tables (W,V,N) the gradient upstream (D,N) of the windows at ``places``."""
+    """Adds to for_tables (W,V,N) the gradient upstream (D,N) of the windows at places (D,N)."""
     window, _, filters = for_tables.shape
     before = (window - 1) // 2
     for d in range(characters.shape[0]):

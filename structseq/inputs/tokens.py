@@ -1,4 +1,4 @@
-"""Word features: embeddings with a trained unknown, pretrained vectors, word shape and affixes, characters."""
+"""Word features: word embeddings, pretrained vectors, word shape and affixes, characters."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from structseq.inputs.base import WordFeature
 
 
 class WordEmbedding(WordFeature):
-    """A trained vector for each frequent word; in training, rare words also train the unknown.
+    """A trained vector for each word of the vocabulary and for unknown words.
 
-    A word counted n times is replaced by the unknown with probability rate / (rate + n), drawn once a batch
+    In training, a word that occurs n times becomes unknown with probability rate / (rate + n), drawn once per batch
     (Kiperwasser and Goldberg 2016, section 4.2).
     """
 
@@ -49,10 +49,7 @@ class WordEmbedding(WordFeature):
 
 
 class PretrainedVectors(WordFeature):
-    """Pretrained vectors, also of words that are not in the training data.
-
-    They are zeros until `fill` or a saved model sets them; that of the unknown stays zero.
-    """
+    """Pretrained vectors; zeros until `fill` or a saved model sets them. The vector of unknown words stays zero."""
 
     def __init__(self, feature: Vectors, width: int, *, tune: bool = False) -> None:
         super().__init__(feature, width)
@@ -60,7 +57,7 @@ class PretrainedVectors(WordFeature):
         self.embedding = nn.Embedding.from_pretrained(torch.zeros(len(self.vocabulary), width), freeze=not tune)
 
     def fill(self, vectors: Floats) -> None:
-        """Take vectors (V - 1, width) of the vocabulary's words, scaled to mean square 1/width as trained ones have."""
+        """Copy vectors (V - 1, width), scaled to mean square 1/width like trained ones at the start."""
         table = torch.from_numpy(vectors)
         scale = table.square().mean().sqrt().clamp(min=1e-8) * self.width**0.5
         self.embedding.weight.data[1:] = table / scale
@@ -73,7 +70,7 @@ class PretrainedVectors(WordFeature):
 
 
 class AffixEmbedding(WordFeature):
-    """Trained vectors of a word's shape and of its affixes, side by side."""
+    """Trained vectors of a word's shape and affixes, concatenated."""
 
     class Options(AffixOptions, FeatureOptions):
         """Further shapes and affixes."""
@@ -100,10 +97,9 @@ class AffixEmbedding(WordFeature):
 
 
 class CharacterCNN(WordFeature):
-    """A convolution over characters, the maximum over the word, ReLU (Ma and Hovy 2016, section 2.1).
+    """A convolution over characters, max-pooling over the word, ReLU (Ma and Hovy 2016, section 2.1).
 
-    Each filter's output for each character and window position is computed once a batch; windows then add table rows.
-    Row 0 of ``embedding`` is "outside the word", row 1 the unknown character, then the vocabulary's own.
+    Row 0 of ``embedding`` is "outside the word", row 1 the unknown character, then the vocabulary.
     """
 
     class Options(CharactersOptions, FeatureOptions):
@@ -135,7 +131,7 @@ class CharacterCNN(WordFeature):
         return torch.relu(best + self.bias)
 
     def _highest(self, characters: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:
-        """(D, n) each filter's maximum over a word's windows; 0 for a word without characters."""
+        # Each filter's output for each character and window position, once per batch
         tables = torch.einsum("ve,wen->wvn", self.embedding.weight, weights)  # (W, V, n)
         if tables.device.type == "cpu" and tables.dtype == torch.float32 and compiling.available():
             highest: Tensor = _HighestWindows.apply(tables, characters, lengths)
@@ -144,7 +140,7 @@ class CharacterCNN(WordFeature):
 
 
 def highest_windows(tables: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
-    """(D, n) the maximum over windows by torch's own operations: tables (W, V, n), characters (D, C), lengths (D,)."""
+    """`kernels.highest_windows` with torch operations; 0 for an empty word."""
     window, rows, filters = tables.shape
     longest = max(characters.shape[1], 1)
     before = (window - 1) // 2
@@ -157,7 +153,7 @@ def highest_windows(tables: Tensor, characters: Tensor, lengths: Tensor) -> Tens
 
 
 class _HighestWindows(torch.autograd.Function):
-    """`highest_windows` by the compiled kernels; ties go to the first window."""
+    """`highest_windows` with compiled kernels; ties go to the first window."""
 
     @staticmethod
     def forward(ctx: Any, tables: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
