@@ -162,7 +162,7 @@ class _Trainer:
         if not (np.isfinite(value) and np.isfinite(norm)):
             raise TrainingError(
                 f"the loss became {value} (gradient norm {norm}) at update {self.numbers['update'] + 1}; "
-                "set a lower training.learning_rate or a lower training.clip"
+                "lower training.learning_rate, or clip gradients more with training.clip"
             )
         self.optimizer.step()
         return value, norm, int(batch.lengths.sum())
@@ -312,9 +312,9 @@ def learnable(model: Model, examples: Any) -> tuple[list[Example], list[Any]]:
     pairs = [(example, model.head.target(example)) for example in examples if len(example)]
     kept = [(example, target) for example, target in pairs if target is not None]
     if not pairs:
-        raise DataError("training data: expected an example that is not empty, found none")
+        raise DataError("training data: expected at least one example that is not empty, found none")
     if not kept:
-        raise DataError("training data: expected an example with an answer that the model can predict, found none")
+        raise DataError("training data: expected at least one example whose answer the model can predict, found none")
     return [example for example, _ in kept], [target for _, target in kept]
 
 
@@ -324,7 +324,7 @@ def score_examples(model: Model, examples: list[Example]) -> float:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of this name; ``auto`` prefers a GPU. Raises `ConfigError` if it does not exist."""
+    """The device of this name; ``auto`` prefers a GPU. Raises `ConfigError` if it is unknown or there is no GPU."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

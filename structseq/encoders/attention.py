@@ -96,7 +96,7 @@ class SelfAttention(Encoder):
 
 
 def rotary(vectors: Tensor) -> Tensor:
-    """Rotates neighbouring numbers of (B, heads, T, d) by the step times their angle; an odd last one stays."""
+    """Rotates each pair of neighbours of (B, heads, T, d) by the step times its angle; an odd last number stays."""
     steps, width = vectors.shape[-2:]
     pairs = width // 2
     speeds = BASE ** (-torch.arange(pairs, dtype=torch.float64, device=vectors.device) / max(pairs, 1))

@@ -35,7 +35,7 @@ class Encoder(nn.Module, ABC):
         """States (B, T', H) with their lengths, for inputs (B, T, F); ``drawn`` is a result of `draw`, or None."""
 
     def draw(self) -> Tensor | None:
-        """The random numbers of one pass, or None; drawn before two directions run concurrently."""
+        """The random numbers of one pass, or None; drawn before two directions run concurrently, to fix the order."""
         return None
 
     def gates(self, inputs: Padded) -> dict[str, Tensor]:

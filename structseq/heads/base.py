@@ -34,8 +34,8 @@ class Head(nn.Module, ABC):
     averaging:
         The default weight averaging: ``"ema"`` or ``"mean"``.
     learns_length:
-        If True, a batch's loss is divided by the average number of decisions per batch, so that short rows do not
-        weigh more.
+        Whether the length of an answer is learned. The loss of a batch is then divided by the average number of
+        decisions per batch, so that short rows do not weigh more.
     """
 
     Options: ClassVar[type[HeadOptions]] = HeadOptions

@@ -74,7 +74,7 @@ class LanguageModelHead(Head):
 
     Trained by the mean of the directions' cross entropies. The initial state is learned. Rare tokens share the unknown
     token (Mikolov et al. 2010, "Recurrent neural network based language model", section 2). The encoder can initialise
-    taggers (Peters et al. 2017, "Semi-supervised sequence tagging with bidirectional language models").
+    other models (Peters et al. 2017, "Semi-supervised sequence tagging with bidirectional language models").
 
     ``directions``: forwards, backwards, or both in this order with half of H each.
     """
@@ -124,12 +124,7 @@ class LanguageModelHead(Head):
 
 
 def previous_states(states: Padded, start: Tensor, direction: str) -> Tensor:
-    """(B, T + 1, H) for each token and the end, the state read just before; ``start`` (H,) is read first.
-
-    >>> states = Padded(torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([3]))
-    >>> [previous_states(states, torch.zeros(1), d).flatten().tolist() for d in ("forwards", "backwards")]
-    [[0.0, 1.0, 2.0, 3.0], [2.0, 3.0, 0.0, 1.0]]
-    """
+    """(B, T + 1, H) for each token and then the end, the state read just before it; ``start`` (H,) is read first."""
     values = states.values
     first = start.to(values.dtype).expand(len(values), 1, -1)
     if direction == "forwards":

@@ -36,7 +36,7 @@ class SegmentsHead(Tunable, Head):
     emissions, plus a score of its first state, last state and length (one hidden layer). Transition scores depend on
     the segments' types. With plain tags, each token is a segment, and a CRF is faster.
 
-    `target` is None for a sentence with an entity longer than ``longest``.
+    The head cannot predict longer entities: `target` is None for a sentence with one.
     """
 
     class Options(HeadOptions):

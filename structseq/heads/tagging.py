@@ -29,7 +29,7 @@ SCHEME: Any = Field(
 PROJECTION: Any = Field(
     "linear", description="layer from states to scores; none: the states are the scores of the tags"
 )
-COSTS: Any = Field({}, description="cost of a mistake by the gold type, tag or O; 1 for all others")
+COSTS: Any = Field({}, description="cost of a mistake, by gold type, tag or O; 1 for all others")
 
 # Candidates for the bias against O in nats
 OUTSIDE_BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)

@@ -131,7 +131,6 @@ class CharacterCNN(WordFeature):
         return torch.relu(best + self.bias)
 
     def _highest(self, characters: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:
-        # Each filter's output for each character and window position, once per batch
         tables = torch.einsum("ve,wen->wvn", self.embedding.weight, weights)  # (W, V, n)
         if tables.device.type == "cpu" and tables.dtype == torch.float32 and compiling.available():
             highest: Tensor = _HighestWindows.apply(tables, characters, lengths)
