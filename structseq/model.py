@@ -152,7 +152,7 @@ class Model(nn.Module):
         self, examples: Sequence[Example], table: Tensor | None = None
     ) -> list[tuple[tuple[str, ...], float | None]]:
         """The answer of a `SequenceHead` for each example, in order, and its log-probability in nats (None if it cannot
-        be computed); ``table`` as in `Inputs.forward`, computed if None."""
+        be computed); ``table`` as in `Inputs.forward`."""
         results: list[tuple[tuple[str, ...], float | None]] = [((), None)] * len(examples)
         for rows, distribution in self.distributions(examples, table=table):
             answers = self.head.predicted(distribution)

@@ -63,12 +63,6 @@ def train(
 
     Raises `DataError` if there is nothing to learn from, and `TrainingError` if the loss is not finite or ``state``
     belongs to another model or run.
-
-    ::
-
-        for progress in train(model, corpus, options, seed=0):
-            if progress.ends_epoch:
-                print(progress.epoch, progress.dev_score)
     """
     if seed < 0:
         raise ConfigError(f"seed: expected a number from 0 on, found {seed}")
@@ -131,14 +125,14 @@ class _Trainer:
         numbers["loss_sum"] += loss * max(1, decisions)
         numbers["decision_sum"] += decisions
         self._average()
-        place = {key: numbers[key] for key in ("epoch", "update", "step")}
+        counters = {key: numbers[key] for key in ("epoch", "update", "step")}
         ends_epoch, score = numbers["step"] == self.steps, None
         if ends_epoch:
             loss = numbers["loss_sum"] / max(1, numbers["decision_sum"])
             score = self._evaluate()
             numbers.update(epoch=numbers["epoch"] + 1, step=0, loss_sum=0.0, decision_sum=0)
         return Progress(
-            **place, epochs=self.epochs, steps=self.steps, loss=loss, tokens=tokens, learning_rate=rate,
+            **counters, epochs=self.epochs, steps=self.steps, loss=loss, tokens=tokens, learning_rate=rate,
             gradient_norm=norm, ends_epoch=ends_epoch, dev_score=score, best_score=numbers["best_score"],
             best_epoch=numbers["best_epoch"], finished=self._finished() if ends_epoch else None, _trainer=self,
         )  # fmt: skip
@@ -300,7 +294,7 @@ def planned_epochs(steps: int) -> int:
 
 
 def threads_of(options: TrainingOptions) -> int:
-    """The number of CPU threads; by default 2, or 1 if torch has only one."""
+    """CPU threads; by default 2, or 1 if torch has only one."""
     return options.threads or min(2, torch.get_num_threads())
 
 
@@ -310,12 +304,12 @@ def learnable(model: Model, examples: Any) -> tuple[list[Example], list[Any]]:
     Raises `DataError` if there are none.
     """
     pairs = [(example, model.head.target(example)) for example in examples if len(example)]
-    kept = [(example, target) for example, target in pairs if target is not None]
+    usable = [(example, target) for example, target in pairs if target is not None]
     if not pairs:
         raise DataError("training data: expected at least one example that is not empty, found none")
-    if not kept:
+    if not usable:
         raise DataError("training data: expected at least one example whose answer the model can predict, found none")
-    return [example for example, _ in kept], [target for _, target in kept]
+    return [example for example, _ in usable], [target for _, target in usable]
 
 
 def score_examples(model: Model, examples: list[Example]) -> float:

@@ -55,8 +55,8 @@ class Clockwork(Recurrent):
         return torch.cat([pad(row, (start, 0)) for row, start in zip(self.memory, self.starts, strict=False)])
 
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
-        shares = self.input(values.transpose(0, 1))  # (T, B, H)
-        states: Tensor = _Unroll.apply(shares, recurrent, self.periods, self.starts)
+        projected = self.input(values.transpose(0, 1))  # (T, B, H)
+        states: Tensor = _Unroll.apply(projected, recurrent, self.periods, self.starts)
         return states.transpose(0, 1)
 
 
@@ -81,16 +81,18 @@ class _Unroll(torch.autograd.Function):
     """All steps; each multiplies by the rows up to the last updated unit."""
 
     @staticmethod
-    def forward(ctx: Any, shares: Tensor, recurrent: Tensor, periods: Sequence[int], starts: Sequence[int]) -> Tensor:
-        clock, states, back = _Clock(periods, starts, shares.device), torch.empty_like(shares), recurrent.T
+    def forward(
+        ctx: Any, projected: Tensor, recurrent: Tensor, periods: Sequence[int], starts: Sequence[int]
+    ) -> Tensor:
+        clock, states, weights = _Clock(periods, starts, projected.device), torch.empty_like(projected), recurrent.T
         for t, state in enumerate(states):
             if t == 0:
-                torch.tanh(shares[0], out=state)
+                torch.tanh(projected[0], out=state)
                 continue
             count, due = clock.at(t)
             state.copy_(states[t - 1])
             if count:
-                fresh = torch.addmm(shares[t, :, :count], states[t - 1], back[:, :count]).tanh_()
+                fresh = torch.addmm(projected[t, :, :count], states[t - 1], weights[:, :count]).tanh_()
                 state[:, :count] = fresh if due is None else torch.where(due, fresh, state[:, :count])
         ctx.clock = clock
         ctx.save_for_backward(states, recurrent)

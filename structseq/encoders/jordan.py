@@ -56,16 +56,16 @@ class Jordan(Recurrent):
         nn.init.orthogonal_(self.memory)
 
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
-        shares = self.input(values.transpose(0, 1))  # (T, B, H)
-        outputs: Tensor = _Unroll.apply(shares, recurrent, self.output.weight, self.output.bias, self.activation)
+        projected = self.input(values.transpose(0, 1))  # (T, B, H)
+        outputs: Tensor = _Unroll.apply(projected, recurrent, self.output.weight, self.output.bias, self.activation)
         return outputs.transpose(0, 1)
 
 
 class _Unroll(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, shares: Tensor, recurrent: Tensor, out: Tensor, bias: Tensor, activation: str) -> Tensor:
-        hidden = shares.clone()  # (T, B, H)
-        outputs = shares.new_empty(*shares.shape[:2], len(out))  # (T, B, outputs)
+    def forward(ctx: Any, projected: Tensor, recurrent: Tensor, out: Tensor, bias: Tensor, activation: str) -> Tensor:
+        hidden = projected.clone()  # (T, B, H)
+        outputs = projected.new_empty(*projected.shape[:2], len(out))  # (T, B, outputs)
         to_hidden, to_output = recurrent.T, out.T
         for t, h in enumerate(hidden):
             if t:

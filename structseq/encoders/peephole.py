@@ -47,8 +47,8 @@ class PeepholeLSTM(Recurrent):
             self.input.bias[width : 2 * width] = 1.0
 
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
-        shares = self.input(values.transpose(0, 1))  # (T, B, 4H)
-        states: Tensor = _Unroll.apply(shares, recurrent, self.peepholes, self.linear)
+        projected = self.input(values.transpose(0, 1))  # (T, B, 4H)
+        states: Tensor = _Unroll.apply(projected, recurrent, self.peepholes, self.linear)
         return states.transpose(0, 1)
 
     def gates(self, inputs: Padded) -> dict[str, Tensor]:
@@ -61,19 +61,19 @@ class PeepholeLSTM(Recurrent):
 
     def _steps(self, inputs: Padded) -> Saved:
         with torch.no_grad():
-            shares = self.input(inputs.values.transpose(0, 1))
-            return unroll(shares, self.recurrent, self.peepholes, self.linear)
+            projected = self.input(inputs.values.transpose(0, 1))
+            return unroll(projected, self.recurrent, self.peepholes, self.linear)
 
 
-def unroll(shares: Tensor, recurrent: Tensor, peepholes: Tensor, linear: bool) -> Saved:
+def unroll(projected: Tensor, recurrent: Tensor, peepholes: Tensor, linear: bool) -> Saved:
     """The gates (T, B, 4H), the cells (T, B, H), h of the cells, and the states."""
     width = recurrent.shape[1]
-    gates, back = shares.clone(), recurrent.T
-    cells, squashed, states = (shares.new_empty(*shares.shape[:2], width) for _ in range(3))
+    gates, weights = projected.clone(), recurrent.T
+    cells, squashed, states = (projected.new_empty(*projected.shape[:2], width) for _ in range(3))
     p_i, p_f, p_o = peepholes
     for t, gate in enumerate(gates):
         if t:
-            gate.addmm_(states[t - 1], back)
+            gate.addmm_(states[t - 1], weights)
         i, f, g, o = gate.split(width, 1)
         if t:
             i.addcmul_(p_i, cells[t - 1])
@@ -92,8 +92,8 @@ def unroll(shares: Tensor, recurrent: Tensor, peepholes: Tensor, linear: bool) -
 
 class _Unroll(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, shares: Tensor, recurrent: Tensor, peepholes: Tensor, linear: bool) -> Tensor:
-        gates, cells, squashed, states = unroll(shares, recurrent, peepholes, linear)
+    def forward(ctx: Any, projected: Tensor, recurrent: Tensor, peepholes: Tensor, linear: bool) -> Tensor:
+        gates, cells, squashed, states = unroll(projected, recurrent, peepholes, linear)
         ctx.linear = linear
         ctx.save_for_backward(gates, cells, squashed, states, recurrent, peepholes)
         return states

@@ -59,8 +59,8 @@ class SCRN(Recurrent):
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
         steps = values.transpose(0, 1)
         context = _Decay.apply(self.slow(steps) * (1 - self.context_decay), self.context_decay)  # (T, B, context)
-        shares = self.input(steps) + self.from_context(context)  # (T, B, H)
-        hidden = _Unroll.apply(shares, recurrent)
+        projected = self.input(steps) + self.from_context(context)  # (T, B, H)
+        hidden = _Unroll.apply(projected, recurrent)
         return torch.cat([hidden, context], -1).transpose(0, 1)
 
 
@@ -91,11 +91,11 @@ class _Unroll(torch.autograd.Function):
     """h_t = logistic(u_t + R h_{t-1}) for u (T, B, H)."""
 
     @staticmethod
-    def forward(ctx: Any, shares: Tensor, recurrent: Tensor) -> Tensor:
-        hidden, back = shares.clone(), recurrent.T
+    def forward(ctx: Any, projected: Tensor, recurrent: Tensor) -> Tensor:
+        hidden, weights = projected.clone(), recurrent.T
         for t, h in enumerate(hidden):
             if t:
-                h.addmm_(hidden[t - 1], back)
+                h.addmm_(hidden[t - 1], weights)
             h.sigmoid_()
         ctx.save_for_backward(hidden, recurrent)
         return hidden

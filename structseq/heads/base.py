@@ -141,8 +141,8 @@ class SequenceHead(Head):
     def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float] | None:
         """Log-probability of each row's answer in nats; None if it cannot be computed."""
         numbers = [[self.tags.number[symbol] + 1 for symbol in answer] for answer in answers]
-        found: list[float] = distribution.log_prob(self.pad(numbers)).tolist()
-        return found
+        log_probs: list[float] = distribution.log_prob(self.pad(numbers)).tolist()
+        return log_probs
 
     def ranked(self, distribution: Distribution, k: int, width: int) -> list[list[tuple[str, ...]]]:
         """The ``k`` best answers per row from a beam search of this ``width``, best first; fewer if no more exist.
@@ -154,8 +154,8 @@ class SequenceHead(Head):
                 f"{type(self).__name__} has no beam search and cannot rank answers; "
                 "use head.type ctc, generate or autoencode"
             )
-        found = distribution.beam(width, k)
-        rows = zip(found.path.tolist(), torch.isfinite(found.score).sum(1).tolist(), strict=True)
+        best = distribution.beam(width, k)
+        rows = zip(best.path.tolist(), torch.isfinite(best.score).sum(1).tolist(), strict=True)
         return [self.answers(paths[:count]) for paths, count in rows]
 
 
@@ -167,7 +167,7 @@ class Tunable(ABC):
         """Candidates for the parameter, including the neutral 0; may be empty."""
 
     @abstractmethod
-    def decide_by(self, way: float) -> None:
+    def decide_by(self, bias: float) -> None:
         """Set the parameter to one of `decisions`."""
 
 

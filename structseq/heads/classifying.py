@@ -42,8 +42,8 @@ class Pooling(nn.Module):
         real = states.mask().unsqueeze(-1)  # (B, T, 1)
         values = values.masked_fill(~real, 0.0)
         if self.kind == "last":
-            place = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, values.shape[2])
-            return torch.cat([values[:, 0], values.gather(1, place).squeeze(1)], -1)
+            last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, values.shape[2])
+            return torch.cat([values[:, 0], values.gather(1, last).squeeze(1)], -1)
         if self.kind == "mean":
             return values.sum(1) / lengths.clamp(min=1).unsqueeze(1)
         if self.kind == "max":

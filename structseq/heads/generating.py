@@ -150,7 +150,6 @@ class DecoderStepper:
         return hidden, cell, looked, weights
 
     def _log_probs(self, looked: Tensor) -> Tensor:
-        """(.., K + 1) from a (.., D)."""
         return full_precision(self.decoder.score(self.decoder.dropout(looked))).log_softmax(-1)
 
 

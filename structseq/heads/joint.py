@@ -99,8 +99,8 @@ class JointHead(Tunable, Head):
     def decisions(self) -> Sequence[float]:
         return self.slots.decisions()
 
-    def decide_by(self, way: float) -> None:
-        self.slots.decide_by(way)
+    def decide_by(self, bias: float) -> None:
+        self.slots.decide_by(bias)
 
     def predicted(self, distribution: Any) -> list[tuple[str, ...]]:
         paths, lengths = self.decide(distribution).tolist(), distribution.lengths.tolist()

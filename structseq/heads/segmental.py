@@ -112,8 +112,8 @@ class SegmentsHead(Tunable, Head):
     def decisions(self) -> Sequence[float]:
         return OUTSIDE_BIASES if "O" in self.names and not self.tags.inner.plain else ()
 
-    def decide_by(self, way: float) -> None:
-        self.get_buffer("outside_bias").fill_(way)
+    def decide_by(self, bias: float) -> None:
+        self.get_buffer("outside_bias").fill_(bias)
 
 
 def type_names(tags: TagSet) -> tuple[str, ...]:
@@ -130,9 +130,9 @@ def forms_of(tags: TagSet) -> Forms:
     entity next to another of its type has different tags.
     """
     count, number = len(tags.labels), {**tags.number, "": -1}
-    written = [(n, [number.get(tag, -1) for tag in form]) for n, form in _written(tags)]
-    kept = [(n, row) for n, row in written if row[ALONE] >= 0 or min(row[FIRST], row[LAST]) >= 0]
-    types, table = np.array([n for n, _ in kept]), np.array([row for _, row in kept])
+    forms = [(n, [number.get(tag, -1) for tag in form]) for n, form in _tag_patterns(tags)]
+    forms = [(n, row) for n, row in forms if row[ALONE] >= 0 or min(row[FIRST], row[LAST]) >= 0]
+    types, table = np.array([n for n, _ in forms]), np.array([row for _, row in forms])
     single, longer = np.full(count, -1), np.full((count, count), -1)
     for form, (alone, first, _, last) in enumerate(table):
         if alone >= 0:
@@ -147,18 +147,18 @@ def forms_of(tags: TagSet) -> Forms:
     return Forms(*map(torch.as_tensor, parts))
 
 
-def _written(tags: TagSet) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _tag_patterns(tags: TagSet) -> Iterator[tuple[int, tuple[str, ...]]]:
     """The type number of each form and its only, first, inner and last tag."""
     names, inner = type_names(tags), tags.inner
-    lone = len(names) - len(tags.types)
-    yield from ((n, (name, "", "", "")) for n, name in enumerate(names[:lone]))
+    first_type = len(names) - len(tags.types)
+    yield from ((n, (name, "", "", "")) for n, name in enumerate(names[:first_type]))
     neighbour = (False,) if inner.name == "IO" else (False, True)
-    for n, label in enumerate(tags.types, lone):
+    for n, label in enumerate(tags.types, first_type):
         forms: dict[tuple[str, ...], None] = {}
         for before, after in product(neighbour, neighbour):
-            beside = [Span(0, 1, label)] * before
-            alone = inner.encode([*beside, Span(1, 2, label), *[Span(2, 3, label)] * after], 3)[1]
-            longer = inner.encode([*beside, Span(1, 4, label), *[Span(4, 5, label)] * after], 5)[1:4]
+            left = [Span(0, 1, label)] * before
+            alone = inner.encode([*left, Span(1, 2, label), *[Span(2, 3, label)] * after], 3)[1]
+            longer = inner.encode([*left, Span(1, 4, label), *[Span(4, 5, label)] * after], 5)[1:4]
             forms[alone, *longer] = None
         yield from ((n, form) for form in forms)
 

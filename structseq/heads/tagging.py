@@ -77,8 +77,8 @@ class TaggingHead(Tunable, Head):
     def decisions(self) -> Sequence[float]:
         return OUTSIDE_BIASES if bool(self.get_buffer("outside").any()) else ()
 
-    def decide_by(self, way: float) -> None:
-        self.get_buffer("outside_bias").fill_(way)
+    def decide_by(self, bias: float) -> None:
+        self.get_buffer("outside_bias").fill_(bias)
 
     @property
     def legal(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -167,8 +167,8 @@ def cost_table(tags: TagSet, costs: Mapping[str, float]) -> Tensor:
             raise ConfigError(f"head.costs: expected names among {', '.join(known)}, found {name!r}")
         if not 0 <= cost < float("inf"):
             raise ConfigError(f"head.costs: expected a cost from 0 on for {name!r}, found {cost}")
-    each = torch.tensor([float(costs.get(tags.kind(label), 1.0)) for label in tags.labels])
-    return each.unsqueeze(1) * (1 - torch.eye(len(tags.labels)))
+    by_gold = torch.tensor([float(costs.get(tags.kind(label), 1.0)) for label in tags.labels])
+    return by_gold.unsqueeze(1) * (1 - torch.eye(len(tags.labels)))
 
 
 def cross_entropy(emissions: Tensor, states: Padded, target: Tensor) -> Tensor:

@@ -86,8 +86,8 @@ class Inputs(nn.Module):
         for name, feature in self.features.items():
             assert isinstance(feature, WordFeature)
             axes |= {f"features.{name}.{parameter}": own for parameter, own in feature.named_axes().items()}
-        for place, known in enumerate(self.column_vocabularies.values()):
-            axes[f"column_embeddings.{place}.weight"] = [axis_names(known.items), None]
+        for position, known in enumerate(self.column_vocabularies.values()):
+            axes[f"column_embeddings.{position}.weight"] = [axis_names(known.items), None]
         return axes
 
     @property
@@ -118,21 +118,21 @@ class Inputs(nn.Module):
     def word_table(self) -> Tensor:
         """(V, word_width) vectors of all known words, for `forward`."""
         with torch.inference_mode():
-            every = torch.arange(len(self.encoder.words), device=self._device())
-            if not len(every):
-                return torch.zeros(0, self.word_width, device=every.device)
-            return torch.cat([self.word_vectors(part, ()) for part in every.split(4096)])
+            ids = torch.arange(len(self.encoder.words), device=self._device())
+            if not len(ids):
+                return torch.zeros(0, self.word_width, device=ids.device)
+            return torch.cat([self.word_vectors(part, ()) for part in ids.split(4096)])
 
     def forward(self, batch: TokenBatch, table: Tensor | None = None) -> Padded:
         """(B, T, F) input vectors; ``table`` is a result of `word_table`, or None to compute the vectors."""
-        places = batch.ids
+        ids = batch.ids
         if table is None:
-            distinct, places = np.unique(batch.ids, return_inverse=True)
+            distinct, ids = np.unique(batch.ids, return_inverse=True)
             table = self.word_vectors(torch.from_numpy(distinct).to(self._device()), batch.oov_words)
         elif batch.oov_words:
             numbers = torch.arange(len(batch.oov_words), device=table.device)
             table = torch.cat([table, self.word_vectors(numbers, batch.oov_words)])
-        rows = torch.from_numpy(places.reshape(batch.ids.shape)).to(table.device)
+        rows = torch.from_numpy(ids.reshape(batch.ids.shape)).to(table.device)
         parts = [vectors := nn.functional.embedding(rows, table)]
         for name, layer in zip(self.encoder.columns, self.column_embeddings, strict=True):
             parts.append(layer(torch.from_numpy(batch.columns[name]).to(vectors.device)))

@@ -111,10 +111,10 @@ class CharacterCNN(WordFeature):
         super().__init__(feature, options.width)
         self.vocabulary, windows = feature.vocabulary, options.windows
         self.embedding = nn.Embedding(len(self.vocabulary) + 1, options.embedding)
-        shares = [self.width // len(windows) + (i < self.width % len(windows)) for i in range(len(windows))]
+        sizes = [self.width // len(windows) + (i < self.width % len(windows)) for i in range(len(windows))]
         # With more windows than filters, some windows get no filter.
         self.filters = nn.ParameterList(
-            torch.empty(window, options.embedding, n) for window, n in zip(windows, shares, strict=True) if n
+            torch.empty(window, options.embedding, n) for window, n in zip(windows, sizes, strict=True) if n
         )
         self.bias = nn.Parameter(torch.zeros(self.width))
         bound = (3 / options.embedding) ** 0.5
@@ -145,9 +145,9 @@ def highest_windows(tables: Tensor, characters: Tensor, lengths: Tensor) -> Tens
     before = (window - 1) // 2
     padded = nn.functional.pad(characters, (before, window - 1 - before + longest - characters.shape[1]))
     bags = padded.unfold(1, window, 1) + torch.arange(window, device=characters.device) * rows
-    answers = nn.functional.embedding_bag(bags.reshape(-1, window), tables.reshape(-1, filters), mode="sum")
+    outputs = nn.functional.embedding_bag(bags.reshape(-1, window), tables.reshape(-1, filters), mode="sum")
     outside = (torch.arange(longest, device=characters.device) >= lengths.unsqueeze(1)).unsqueeze(-1)
-    highest = answers.view(-1, longest, filters).masked_fill(outside, -torch.inf).amax(1)
+    highest = outputs.view(-1, longest, filters).masked_fill(outside, -torch.inf).amax(1)
     return torch.where(lengths.unsqueeze(1) > 0, highest, torch.zeros_like(highest))
 
 
@@ -160,10 +160,10 @@ class _HighestWindows(torch.autograd.Function):
 
         tables, characters, lengths = tables.contiguous(), characters.contiguous(), lengths.contiguous()
         highest = torch.empty(len(characters), tables.shape[2])
-        places = torch.empty(highest.shape, dtype=torch.int64)
-        arrays = [part.detach().numpy() for part in (tables, characters, lengths, highest, places)]
+        positions = torch.empty(highest.shape, dtype=torch.int64)
+        arrays = [part.detach().numpy() for part in (tables, characters, lengths, highest, positions)]
         kernels.highest_windows(*arrays)
-        ctx.save_for_backward(characters, lengths, places)
+        ctx.save_for_backward(characters, lengths, positions)
         ctx.shape = tables.shape
         return highest
 
@@ -173,6 +173,6 @@ class _HighestWindows(torch.autograd.Function):
         from structseq.inputs import kernels
 
         for_tables = torch.zeros(ctx.shape)
-        characters, lengths, places = (part.numpy() for part in ctx.saved_tensors)
-        kernels.highest_windows_back(upstream.contiguous().numpy(), characters, lengths, places, for_tables.numpy())
+        characters, lengths, positions = (part.numpy() for part in ctx.saved_tensors)
+        kernels.highest_windows_back(upstream.contiguous().numpy(), characters, lengths, positions, for_tables.numpy())
         return for_tables, None, None
