@@ -31,17 +31,17 @@ from structseq.tasks import Task, task_of
 
 
 class Model(nn.Module):
-    """Inputs, an encoder and a head, for one task. Options, vocabularies, tags, widths and weights are the whole model.
+    """Inputs, an encoder and a head for one task.
 
     Parameters
     ----------
     vocabularies:
-        Counts of the training data, by name: ``words``, ``characters``, ``shapes``, ``affixes``, ``vectors``,
-        ``column.NAME``, ``feature.NAME.OWN``, ``labels``; of those, a model of frames has ``labels`` only.
+        Vocabularies of the training data by name: ``words``, ``characters``, ``shapes``, ``affixes``, ``vectors``,
+        ``column.NAME``, ``feature.NAME.OWN``, ``labels``; for frames, ``labels`` only.
     tags:
-        The tags, labels or symbols of its answers; none if answers are frames.
+        The tags, labels or symbols that the model predicts.
     widths:
-        ``frames`` or ``vectors``: the length of one, if the model reads any.
+        Width of ``frames`` or pretrained ``vectors``, if the model reads them.
     """
 
     def __init__(
@@ -54,23 +54,23 @@ class Model(nn.Module):
         super().__init__()
         self.options, self.vocabularies, self.tags = options, dict(vocabularies), tags
         self.widths = dict(widths or {})
-        kind: type[Head] = resolve_class(HEADS, options.head.type, "head.type")
+        head: type[Head] = resolve_class(HEADS, options.head.type, "head.type")
         self.inputs: Any = build_inputs(options.inputs, self.vocabularies, self.widths)
         self.encoder = build_encoder(options.encoder, self.inputs.width, tags=len(tags.labels))
         frames = self.widths.get("frames", 0)
         labels = self.vocabularies["labels"].items if "labels" in self.vocabularies else ()
-        self.head: Any = kind.build(
+        self.head: Any = head.build(
             options.head, self.encoder.width, tags, encoder=options.encoder, labels=labels, frames=frames
         )
-        self.task: Task = task_of(kind)(tags, self.modality, labels=labels)
+        self.task: Task = task_of(head)(tags, self.modality, labels=labels)
 
     @staticmethod
     def prepare(
         options: Options, examples: Sequence[Example], scheme: Scheme, *, seed: int, known: Vocabulary | None = None
     ) -> Model:
-        """A new model for these training examples; ``seed`` alone decides its first weights.
+        """A new model for these training examples; ``seed`` determines the initial weights.
 
-        ``known`` adds words with their counts, for example of a model whose weights it will take.
+        ``known`` adds words with counts, for example those of a pretrained model.
         """
         vocabularies, widths, vectors = count_vocabularies(options.inputs, options.data.columns, examples, known)
         vocabularies |= count_further(options.inputs, vocabularies)
@@ -91,113 +91,111 @@ class Model(nn.Module):
 
     @property
     def modality(self) -> Modality:
-        """What a step of the input is: tokens or frames."""
+        """Tokens or frames."""
         modality: Modality = self.inputs.modality
         return modality
 
     @property
     def symbols(self) -> str | None:
-        """The symbols of input texts (``data.symbols``); None if a tokenizer splits them."""
+        """How input texts are split (``data.symbols``); None if a tokenizer splits them."""
         return self.task.symbols(self.options)
 
     @property
     def output_symbols(self) -> Sequence[str]:
-        """The symbols of its answers."""
+        """See `Head.symbols`."""
         symbols: Sequence[str] = self.head.symbols()
         return symbols
 
     @contextmanager
     def on_threads(self, threads: int) -> Iterator[None]:
-        """Compute on this number of threads; from 2 on, the two directions of a layer run at the same time.
+        """Use this number of threads; from 2 on, the directions of a layer run concurrently.
 
-        Results are the same for 1 and 2 threads. Not for a model that several threads share.
+        Results are the same for 1 and 2 threads. Not safe if several threads use the model.
         """
         layers = [module for module in self.modules() if isinstance(module, Bidirectional)]
-        outside = torch.get_num_threads()
-        both_ways = threads >= 2 and bool(layers)
+        threads_before = torch.get_num_threads()
+        concurrent = threads >= 2 and bool(layers)
         try:
-            torch.set_num_threads(max(1, threads // 2 if both_ways else threads))
+            torch.set_num_threads(max(1, threads // 2 if concurrent else threads))
             for layer in layers:
-                layer.concurrent = both_ways
+                layer.concurrent = concurrent
             yield
         finally:
-            torch.set_num_threads(outside)
+            torch.set_num_threads(threads_before)
             for layer in layers:
                 layer.concurrent = False
 
     def states(self, batch: Any, table: Tensor | None = None) -> Padded:
-        """(B, T, H) states of the encoder; ``table`` as in `Inputs.forward`."""
+        """(B, T, H) encoder states; ``table`` as in `Inputs.forward`."""
         states: Padded = self.encoder(self.inputs(batch, table))
         return states
 
     def distribution(self, batch: Any, table: Tensor | None = None) -> Distribution:
-        """The distribution over answers for each row."""
         distribution: Distribution = self.head(self.states(batch, table))
         return distribution
 
     def loss(self, batch: Any, target: Tensor) -> Tensor:
-        """(B,) the head's loss of each row; ``target`` from `Head.pad`."""
+        """(B,) loss of each row; ``target`` from `Head.pad`."""
         return self.head.loss(self.states(batch), target)
 
     def predict(
         self, examples: Sequence[Example], *, sentences: int = 64, tokens: int = 4096
     ) -> Iterator[tuple[str, ...]]:
         """The best answer for each example, in order."""
-        found: list[tuple[str, ...]] = [()] * len(examples)
+        answers: list[tuple[str, ...]] = [()] * len(examples)
         for rows, distribution in self.distributions(examples, sentences, tokens):
             for row, answer in zip(rows, self.head.predicted(distribution), strict=True):
-                found[row] = answer
-        yield from found
+                answers[row] = answer
+        yield from answers
 
     def answer(
         self, examples: Sequence[Example], table: Tensor | None = None
     ) -> list[tuple[tuple[str, ...], float | None]]:
-        """For each example, in order, its answer of its own length and that answer's log-probability in nats, or None
-        (`SequenceHead.log_probs`); ``table`` as in `Inputs.forward`, computed if None."""
-        found: list[tuple[tuple[str, ...], float | None]] = [((), None)] * len(examples)
+        """The answer of a `SequenceHead` for each example, in order, and its log-probability in nats (None if it cannot
+        be computed); ``table`` as in `Inputs.forward`."""
+        results: list[tuple[tuple[str, ...], float | None]] = [((), None)] * len(examples)
         for rows, distribution in self.distributions(examples, table=table):
             answers = self.head.predicted(distribution)
-            sure = self.head.log_probs(distribution, answers)
-            for place, row in enumerate(rows):
-                found[row] = (answers[place], sure[place] if sure is not None else None)
-        return found
+            log_probs = self.head.log_probs(distribution, answers)
+            for i, row in enumerate(rows):
+                results[row] = (answers[i], log_probs[i] if log_probs is not None else None)
+        return results
 
     def ranked(
         self, examples: Sequence[Example], k: int, *, width: int, table: Tensor | None = None
     ) -> list[list[tuple[tuple[str, ...], float | None]]]:
-        """For each example its ``k`` best answers (`SequenceHead.ranked`), as in `answer`, ordered by log-probability:
-        a search orders them by a lower bound of it."""
-        found: list[list[tuple[tuple[str, ...], float | None]]] = [[] for _ in examples]
+        """The ``k`` best answers for each example (`SequenceHead.ranked`), as in `answer`, sorted by their exact
+        log-probability."""
+        results: list[list[tuple[tuple[str, ...], float | None]]] = [[] for _ in examples]
         for rows, distribution in self.distributions(examples, table=table):
-            every = self.head.ranked(distribution, k, width)
-            for rank in range(max(map(len, every), default=0)):
-                answers = [row[rank] if rank < len(row) else () for row in every]
-                sure = self.head.log_probs(distribution, answers)
-                for place, row in enumerate(rows):
-                    if rank < len(every[place]):
-                        found[row].append((answers[place], sure[place] if sure is not None else None))
-        for row in found:
+            ranked = self.head.ranked(distribution, k, width)
+            for rank in range(max(map(len, ranked), default=0)):
+                answers = [row[rank] if rank < len(row) else () for row in ranked]
+                log_probs = self.head.log_probs(distribution, answers)
+                for i, row in enumerate(rows):
+                    if rank < len(ranked[i]):
+                        results[row].append((answers[i], log_probs[i] if log_probs is not None else None))
+        for row in results:
             row.sort(key=lambda answer: -math.inf if answer[1] is None else answer[1], reverse=True)
-        return found
+        return results
 
     @property
     def embedding_width(self) -> int:
-        """Width of the vectors of `embed`."""
         weights = next(self.encoder.parameters(), torch.zeros(0))
         with torch.inference_mode():
-            one = Padded(weights.new_zeros(1, 1, self.encoder.width), torch.ones(1, dtype=torch.int64))
-            return self.head.embed(one).shape[1]
+            states = Padded(weights.new_zeros(1, 1, self.encoder.width), torch.ones(1, dtype=torch.int64))
+            return self.head.embed(states).shape[1]
 
     def embed(self, examples: Sequence[Example], table: Tensor | None = None) -> np.ndarray:
-        """(N, width) float32: one vector for each example (`Head.embed`); ``table`` as in `answer`."""
-        found: list[np.ndarray] = [np.zeros(0, np.float32)] * len(examples)
+        """(N, width) float32: one vector per example (`Head.embed`); ``table`` as in `answer`."""
+        vectors: list[np.ndarray] = [np.zeros(0, np.float32)] * len(examples)
         for rows, states in self._states(examples, 64, 4096, table):
             for row, vector in zip(rows, self.head.embed(states).float().cpu().numpy(), strict=True):
-                found[row] = vector
-        return np.stack(found) if found else np.zeros((0, self.embedding_width), np.float32)
+                vectors[row] = vector
+        return np.stack(vectors) if vectors else np.zeros((0, self.embedding_width), np.float32)
 
     def calibrate(self, examples: Sequence[Example]) -> None:
-        """Fit the head's confidences on held-out ``examples`` (`Head.calibrate`)."""
+        """Call `Head.calibrate` with held-out ``examples``."""
 
         def held_out() -> Iterator[tuple[Distribution, list[Any]]]:
             for rows, distribution in self.distributions(examples):
@@ -206,36 +204,35 @@ class Model(nn.Module):
         self.head.calibrate(held_out)
 
     def tune(self, examples: Sequence[Example]) -> None:
-        """Choose among the head's `Tunable.decisions` by the task's criterion on held-out ``examples``.
+        """Choose among `Tunable.decisions` by the task's criterion on held-out ``examples``.
 
-        Scores of neighbouring ways are averaged (weights 1/4, 1/2, 1/4), so that one lucky sentence does not decide.
+        Scores of neighbouring candidates are averaged (weights 1/4, 1/2, 1/4) to reduce noise.
         """
-        ways = self.head.decisions() if isinstance(self.head, Tunable) else ()
-        if not ways or not examples:
+        candidates = self.head.decisions() if isinstance(self.head, Tunable) else ()
+        if not candidates or not examples:
             return
-        answers: dict[float, list[tuple[str, ...]]] = {way: [()] * len(examples) for way in ways}
+        answers: dict[float, list[tuple[str, ...]]] = {bias: [()] * len(examples) for bias in candidates}
         for rows, distribution in self.distributions(examples):
-            for way in ways:
-                self.head.decide_by(way)
+            for bias in candidates:
+                self.head.decide_by(bias)
                 for row, answer in zip(rows, self.head.predicted(distribution), strict=True):
-                    answers[way][row] = answer
+                    answers[bias][row] = answer
         gold = [self.task.gold(example) for example in examples]
-        scores = np.pad([self.task.criterion(gold, answers[way]) for way in ways], 1, mode="edge")
+        scores = np.pad([self.task.criterion(gold, answers[bias]) for bias in candidates], 1, mode="edge")
         smooth = np.round(scores[:-2] / 4 + scores[1:-1] / 2 + scores[2:] / 4, 6).tolist()
-        # A tie goes to the way nearest to the neutral 0.
-        self.head.decide_by(max(zip(smooth, ways, strict=True), key=lambda pair: (pair[0], -abs(pair[1])))[1])
+        # A tie goes to the candidate nearest to the neutral 0.
+        self.head.decide_by(max(zip(smooth, candidates, strict=True), key=lambda pair: (pair[0], -abs(pair[1])))[1])
 
     def distributions(
         self, examples: Sequence[Example], sentences: int = 64, tokens: int = 4096, table: Tensor | None = None
     ) -> Iterator[tuple[np.ndarray, Distribution]]:
-        """Batches of similar length: the rows' numbers and their distribution."""
+        """Batches of similar length: row numbers and their distribution."""
         for rows, states in self._states(examples, sentences, tokens, table):
             yield rows, self.head(states)
 
     def _states(
         self, examples: Sequence[Example], sentences: int, tokens: int, table: Tensor | None = None
     ) -> Iterator[tuple[np.ndarray, Padded]]:
-        """Batches of similar length: the rows' numbers and their states."""
         self.eval()
         with torch.inference_mode():
             table = self.inputs.word_table() if table is None else table
@@ -244,18 +241,17 @@ class Model(nn.Module):
 
 
 def build_encoder(options: EncoderOptions, in_width: int, *, tags: int | None = None) -> Encoder:
-    """A stack of layers; ``tags`` is the value of ``encoder.outputs="tags"``."""
-    kind: type[Encoder] = resolve_class(ENCODERS, options.type, "encoder.type")
-    own = options.beyond(EncoderOptions)
-    heads = {} if options.attention_heads is None else {"attention_heads": options.attention_heads}
-    if own.get("outputs") == "tags":
-        own["outputs"] = tags
+    """The stack of layers; ``tags`` is the width for ``encoder.outputs="tags"``."""
+    encoder: type[Encoder] = resolve_class(ENCODERS, options.type, "encoder.type")
+    encoder_options = options.beyond(EncoderOptions)
+    if encoder_options.get("outputs") == "tags":
+        encoder_options["outputs"] = tags
+    attention_options = {} if options.attention_heads is None else {"attention_heads": options.attention_heads}
     layers: list[Encoder] = []
     for depth in range(options.layers + options.attention):
         width = layers[-1].width if layers else in_width
-        below = depth < options.layers
-        layer = kind if below else SelfAttention
-        every: dict[str, Any] = {"recurrent_dropout": options.recurrent_dropout, **(own if below else heads)}
-        one = (layer.both_ways if options.bidirectional else layer)(width, options.width, **every)
-        layers.append(Backwards(one) if options.backwards else one)
+        kind, own = (encoder, encoder_options) if depth < options.layers else (SelfAttention, attention_options)
+        build: Any = kind.both_ways if options.bidirectional else kind
+        layer = build(width, options.width, recurrent_dropout=options.recurrent_dropout, **own)
+        layers.append(Backwards(layer) if options.backwards else layer)
     return Stack(layers, LockedDropout(options.dropout))

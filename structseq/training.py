@@ -1,4 +1,4 @@
-"""Training as a generator that yields after every update; its caller logs, saves and stops."""
+"""Training as a generator that yields after every update."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from structseq.model import Model
 
 @dataclass(frozen=True)
 class State:
-    """Everything needed to resume training: plain numbers, and tensors (weights, averages, moments, random state)."""
+    """Everything needed to resume training: numbers, and tensors (weights, averages, moments, random state)."""
 
     numbers: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -29,46 +29,40 @@ class State:
 
 @dataclass(frozen=True)
 class Progress:
-    """The state of training after an update; epochs, updates and steps are counted from 1."""
+    """Training after an update; epochs, updates and steps count from 1."""
 
     epoch: int
     epochs: int  # the maximum
     update: int  # of the whole run
     step: int  # the update within this epoch
     steps: int  # updates of an epoch
-    loss: float  # mean a token of this update, or of the epoch that it ends; in nats for a likelihood
+    loss: float  # mean per decision of this update, or of the epoch that it ends; in nats for a likelihood
     tokens: int  # in this update
     learning_rate: float
     gradient_norm: float  # before clipping
     ends_epoch: bool = False
-    dev_score: float | None = None  # the task's criterion, 0..1, of averaged weights; None without a dev set
+    dev_score: float | None = None  # the task's criterion of the averaged weights, 0..1; None without a dev set
     best_score: float | None = None
     best_epoch: int = 0
-    finished: str | None = None  # why training ends here, as a sentence
+    finished: str | None = None  # why training stops after this update; None if it continues
     _trainer: Any = field(default=None, repr=False, compare=False)
 
     def state(self) -> State:
-        """A copy of everything needed to resume from here; call it before the next update."""
+        """A copy of the current state; call it before the next update."""
         return self._trainer.state()
 
 
 def train(
     model: Model, corpus: Corpus, options: TrainingOptions | None = None, *, seed: int = 0, state: State | None = None
 ) -> Iterator[Progress]:
-    """Train ``model`` on ``corpus.train``, yielding after every update; at the end the model holds the best weights.
+    """Train ``model`` on ``corpus.train`` and yield after every update; at the end the model has the best weights.
 
-    AdamW with linear warm-up and decay, clipped gradients, averaged weights, early stopping on the task's criterion
-    over ``corpus.dev`` (without a dev set, all epochs are run). The same model, corpus, options, seed, machine and
-    number of threads give the same weights to the last bit, also if resumed from a saved ``state``.
+    AdamW with linear warm-up and decay, gradient clipping, weight averaging, and early stopping on ``corpus.dev``
+    (without a dev set, all epochs run). The same model, corpus, options, seed, machine and number of threads give
+    identical weights, also after resuming from ``state``.
 
-    Raises `DataError` if there is nothing to learn from, and `TrainingError` if the loss is not finite or ``state`` is
-    another model's.
-
-    ::
-
-        for progress in train(model, corpus, options, seed=0):
-            if progress.ends_epoch:
-                print(progress.epoch, progress.dev_score)
+    Raises `DataError` if there is nothing to learn from, and `TrainingError` if the loss is not finite or ``state``
+    belongs to another model or run.
     """
     if seed < 0:
         raise ConfigError(f"seed: expected a number from 0 on, found {seed}")
@@ -79,8 +73,6 @@ def train(
 
 
 class _Trainer:
-    """The state of `train` between two updates."""
-
     def __init__(self, model: Model, corpus: Corpus, options: TrainingOptions, seed: int) -> None:
         self.model, self.options, self.seed = model, options, seed
         self.device = choose_device(options.device)
@@ -92,7 +84,7 @@ class _Trainer:
         self.steps = len(self._batches(1))
         self.epochs = options.epochs or planned_epochs(self.steps)
         self.updates = self.steps * self.epochs
-        self.usual_decisions = sum(map(len, self.targets)) / self.steps if model.head.learns_length else None
+        self.mean_decisions = sum(map(len, self.targets)) / self.steps if model.head.learns_length else None
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = _adamw(self.parameters, options)
         self.averaging = model.head.averaging if options.average == "auto" else options.average
@@ -114,7 +106,7 @@ class _Trainer:
         self.model.eval()
         if self.dev:
             with self.model.on_threads(self.threads):
-                self.model.calibrate(self.dev)  # first, because tuning adds a bias in calibrated nats
+                self.model.calibrate(self.dev)  # first, because the bias is in calibrated nats
                 if self.options.tune_decision:
                     self.model.tune(self.dev)
         if not self.numbers["update"]:
@@ -133,27 +125,27 @@ class _Trainer:
         numbers["loss_sum"] += loss * max(1, decisions)
         numbers["decision_sum"] += decisions
         self._average()
-        place = {key: numbers[key] for key in ("epoch", "update", "step")}
+        counters = {key: numbers[key] for key in ("epoch", "update", "step")}
         ends_epoch, score = numbers["step"] == self.steps, None
         if ends_epoch:
             loss = numbers["loss_sum"] / max(1, numbers["decision_sum"])
-            score = self._judge()
+            score = self._evaluate()
             numbers.update(epoch=numbers["epoch"] + 1, step=0, loss_sum=0.0, decision_sum=0)
         return Progress(
-            **place, epochs=self.epochs, steps=self.steps, loss=loss, tokens=tokens, learning_rate=rate,
+            **counters, epochs=self.epochs, steps=self.steps, loss=loss, tokens=tokens, learning_rate=rate,
             gradient_norm=norm, ends_epoch=ends_epoch, dev_score=score, best_score=numbers["best_score"],
             best_epoch=numbers["best_epoch"], finished=self._finished() if ends_epoch else None, _trainer=self,
         )  # fmt: skip
 
     def _step(self, rows: np.ndarray) -> tuple[float, float, int]:
-        """One update on the examples ``rows``; returns mean loss a decision, gradient norm, tokens."""
+        """One update; returns mean loss per decision, gradient norm, tokens."""
         model, options = self.model, self.options
         model.train()
         batch = model.inputs.encode([self.examples[row] for row in rows])
         targets = [self.targets[row] for row in rows]
         target = model.head.pad(targets).to(self.device)
         decisions = max(1, sum(map(len, targets)))
-        divisor = self.usual_decisions or decisions
+        divisor = self.mean_decisions or decisions
         mixed = options.mixed_precision and self.device.type == "cuda"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed):
             loss = model.loss(batch, target).sum() / divisor
@@ -164,13 +156,13 @@ class _Trainer:
         if not (np.isfinite(value) and np.isfinite(norm)):
             raise TrainingError(
                 f"the loss became {value} (gradient norm {norm}) at update {self.numbers['update'] + 1}; "
-                "lower training.learning_rate, or clip harder with training.clip"
+                "lower training.learning_rate, or clip gradients more with training.clip"
             )
         self.optimizer.step()
         return value, norm, int(batch.lengths.sum())
 
     def _schedule(self, update: int) -> float:
-        """Linear rise over the warm-up, then linear fall to ``final_rate``; ``update`` from 0."""
+        """Linear warm-up, then linear decay to ``final_rate``; ``update`` from 0."""
         options = self.options
         rising = max(1.0, options.warmup * self.updates)
         falling = max(1.0, self.updates - rising)
@@ -181,7 +173,7 @@ class _Trainer:
         if not self.average:
             return
         n = self.numbers["update"]
-        # Polynomial-decay averaging (Shamir and Zhang 2013): a mean of all updates with more weight on late ones
+        # Polynomial-decay averaging (Shamir and Zhang 2013) gives late updates more weight.
         polynomial, exponential = 4 / (n + 3), 1 - min(self.options.average_decay, (1 + n) / (10 + n))
         share = polynomial if self.averaging == "mean" else exponential
         with torch.no_grad():
@@ -189,21 +181,21 @@ class _Trainer:
                 list(self.average.values()), [p.data for p in self.parameters.values()], min(share, 1.0)
             )
 
-    def _judge(self) -> float | None:
-        """Score the averaged weights on dev and keep them if they are the best so far."""
+    def _evaluate(self) -> float | None:
+        """Score the averaged weights on dev; store the best."""
         numbers = self.numbers
-        judged = self.average or {n: p.detach() for n, p in self.parameters.items()}
+        weights = self.average or {n: p.detach() for n, p in self.parameters.items()}
         score = None
         if self.dev:
-            with self._with_weights(judged), self.model.on_threads(self.threads):
+            with self._with_weights(weights), self.model.on_threads(self.threads):
                 score = score_examples(self.model, self.dev)
         best = numbers["best_score"]
-        # A tie keeps the earlier epoch, but at score 0 the later weights have learned more.
+        # A tie keeps the earlier epoch, except at score 0, where later weights have learned more.
         if score is None or best is None or score > best or score == best == 0:
             numbers["best_score"], numbers["best_epoch"], numbers["waited"] = score, numbers["epoch"], 0
-            for name, kept in self.best.items():
-                kept.copy_(judged[name])
-        elif score > 0:  # not while it is 0: CTC scores 0 for many epochs before it learns
+            for name, value in self.best.items():
+                value.copy_(weights[name])
+        elif score > 0:  # CTC scores 0 for many epochs before it learns
             numbers["waited"] += 1
         return score
 
@@ -248,7 +240,7 @@ class _Trainer:
         return State(dict(self.numbers), tensors)
 
     def restore(self, state: State) -> None:
-        self._refuse_foreign(state)
+        self._check(state)
         tensors = state.tensors
         self._load({name: tensors[f"weights.{name}"] for name in self.parameters})
         for group, own in (("average", self.average), ("best", self.best)):
@@ -264,14 +256,14 @@ class _Trainer:
         self.numbers = dict(state.numbers)
         self.random = {kind: tensors[f"random.{kind}"].clone() for kind in self.random}
 
-    def _refuse_foreign(self, state: State) -> None:
-        """Raise `TrainingError` for a checkpoint of another model, corpus, seed or averaging, and for a damaged one."""
+    def _check(self, state: State) -> None:
+        """Raises `TrainingError` for a damaged or foreign checkpoint."""
         for key, own in self.numbers.items():
             if key not in state.numbers:
-                raise TrainingError(f"the checkpoint is damaged: expected a number {key}, found none")
+                raise TrainingError(f"the checkpoint is damaged: expected the number {key}, found none")
             if key in ("seed", "steps", "averaging") and state.numbers[key] != own:
                 raise TrainingError(
-                    f"the checkpoint is another run's: expected {key} {own}, found {state.numbers[key]}"
+                    f"the checkpoint belongs to another run: expected {key} {own}, found {state.numbers[key]}"
                 )
         expected: dict[str, Tensor] = {}
         for group in ("weights", "best"):
@@ -279,7 +271,7 @@ class _Trainer:
         expected |= {f"average.{name}": value for name, value in self.average.items()}
         expected |= {f"random.{kind}": value for kind, value in self.random.items()}
         for name, p in self.parameters.items():
-            # A parameter that never had a gradient has no moments, else all of them.
+            # A parameter that never had a gradient has no moments.
             moments = {f"adamw.exp_avg.{name}": p, f"adamw.exp_avg_sq.{name}": p, f"adamw.step.{name}": torch.zeros(())}
             expected |= moments if moments.keys() & state.tensors.keys() else {}
         for name, value in expected.items():
@@ -287,32 +279,37 @@ class _Trainer:
             if found is None or found.shape != value.shape:
                 what = "nothing" if found is None else f"shape {tuple(found.shape)}"
                 wanted = f"expected {name} of shape {tuple(value.shape)}, found {what}"
-                raise TrainingError(f"the checkpoint is another model's or damaged: {wanted}")
+                raise TrainingError(f"the checkpoint belongs to another model or is damaged: {wanted}")
         groups = ("weights.", "best.", "average.")
         extra = [name for name in state.tensors if name.startswith(groups) and name not in expected]
         if extra:
-            raise TrainingError(f"the checkpoint is another model's: found {extra[0]}, which this model does not have")
+            raise TrainingError(
+                f"the checkpoint belongs to another model: found {extra[0]}, which this model does not have"
+            )
 
 
 def planned_epochs(steps: int) -> int:
-    """The default number of epochs: 20, or up to 100 if an epoch has few updates (``steps``)."""
+    """The default number of epochs: 20, or up to 100 if an epoch has few updates."""
     return max(20, min(100, -(-2500 // steps)))
 
 
 def threads_of(options: TrainingOptions) -> int:
-    """The CPU threads of a run: by default 2, or 1 if torch may use only one."""
+    """CPU threads; by default 2, or 1 if torch has only one."""
     return options.threads or min(2, torch.get_num_threads())
 
 
 def learnable(model: Model, examples: Any) -> tuple[list[Example], list[Any]]:
-    """The examples that are not empty and whose answer the head can give, and their targets."""
+    """The nonempty examples whose answer the head can predict, and their targets.
+
+    Raises `DataError` if there are none.
+    """
     pairs = [(example, model.head.target(example)) for example in examples if len(example)]
-    kept = [(example, target) for example, target in pairs if target is not None]
+    usable = [(example, target) for example, target in pairs if target is not None]
     if not pairs:
-        raise DataError("expected sequences of at least one step to train on, found only empty ones, or none")
-    if not kept:
-        raise DataError("expected at least one example with an answer that the model can give to train on, found none")
-    return [example for example, _ in kept], [target for _, target in kept]
+        raise DataError("training data: expected at least one example that is not empty, found none")
+    if not usable:
+        raise DataError("training data: expected at least one example whose answer the model can predict, found none")
+    return [example for example, _ in usable], [target for _, target in usable]
 
 
 def score_examples(model: Model, examples: list[Example]) -> float:
@@ -321,7 +318,7 @@ def score_examples(model: Model, examples: list[Example]) -> float:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of this name; ``auto`` takes a GPU if there is one."""
+    """The device of this name; ``auto`` prefers a GPU. Raises `ConfigError` if it is unknown or there is no GPU."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -329,12 +326,12 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         raise ConfigError(f"training.device: expected auto, cpu or cuda, found {name!r}") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"training.device: expected a GPU for {name}, and torch finds none; use auto or cpu")
+        raise ConfigError(f"training.device: expected a GPU for {name}, but torch finds none; use auto or cpu")
     return device
 
 
 def _adamw(parameters: Mapping[str, Tensor], options: TrainingOptions) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019), with weight decay for matrices, not for biases and embeddings."""
+    """AdamW (Loshchilov and Hutter 2019); biases and embeddings have no weight decay."""
     decayed = [p for name, p in parameters.items() if p.dim() > 1 and "embedding" not in name]
     others = [p for name, p in parameters.items() if p.dim() <= 1 or "embedding" in name]
     groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -342,7 +339,7 @@ def _adamw(parameters: Mapping[str, Tensor], options: TrainingOptions) -> torch.
 
 
 def _clip(parameters: list[Tensor], options: TrainingOptions) -> float:
-    """Clip gradients in place as the options say; returns the norm before clipping."""
+    """Clip gradients in place; returns their norm before clipping."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
     if options.clip and options.clip_by == "norm" and norm > options.clip:
@@ -363,9 +360,9 @@ def _initial_random_state(seed: int) -> dict[str, Tensor]:
 @contextmanager
 def _randomness(trainer: _Trainer) -> Iterator[None]:
     """Run with the trainer's random state, and restore the caller's."""
-    outside = torch.get_rng_state()
+    caller = torch.get_rng_state()
     cuda = trainer.device.type == "cuda"
-    outside_cuda = torch.cuda.get_rng_state(trainer.device) if cuda else None
+    caller_cuda = torch.cuda.get_rng_state(trainer.device) if cuda else None
     torch.set_rng_state(trainer.random["cpu"])
     if cuda:
         torch.cuda.set_rng_state(trainer.random["cuda"], trainer.device)
@@ -373,7 +370,7 @@ def _randomness(trainer: _Trainer) -> Iterator[None]:
         yield
     finally:
         trainer.random["cpu"] = torch.get_rng_state()
-        torch.set_rng_state(outside)
-        if cuda and outside_cuda is not None:
+        torch.set_rng_state(caller)
+        if cuda and caller_cuda is not None:
             trainer.random["cuda"] = torch.cuda.get_rng_state(trainer.device)
-            torch.cuda.set_rng_state(outside_cuda, trainer.device)
+            torch.cuda.set_rng_state(caller_cuda, trainer.device)

@@ -106,7 +106,7 @@ def test_padding_changes_nothing_and_every_parameter_learns(width: int) -> None:
 
 @pytest.mark.parametrize("option", ["embedding", "dropout"])
 def test_options_of_words_are_refused_where_there_are_none(option: str) -> None:
-    with pytest.raises(ConfigError, match=f"head.{option}: an autoencoder of frames has no words"):
+    with pytest.raises(ConfigError, match=f"head.{option}: expected no value for an autoencoder of frames"):
         AutoencodeHead(4, TAGS, frames=3, **{option: 0.5 if option == "dropout" else 3})
 
 

@@ -290,7 +290,7 @@ def test_empty_texts_are_passed_over_and_told(tmp_path: Path, capsys: pytest.Cap
     done = call(capsys, "train", data, "--output", tmp_path / "n", *settings)
     assert done.status == 2 and "two sentences or more that are not empty" in done.err
     done = call(capsys, "train", data, "--dev", data, "--output", tmp_path / "n", *settings)
-    assert done.status == 2 and "found only empty ones" in done.err
+    assert done.status == 2 and "at least one example that is not empty" in done.err
 
 
 def test_a_format_named_in_training_is_no_other_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -312,7 +312,7 @@ REFUSED = {
     ),
     "another kind's option": ({"capitals": {"type": CAPITALS, "windows": [3]}}, "it belongs to characters"),
     "out of range": ({"capitals": {"type": CAPITALS, "width": 0}}, "inputs.features.capitals.width"),
-    "a name that is taken": ({"words": {"type": CAPITALS}}, "inputs.features.words: expected a word as name"),
+    "a name that is taken": ({"words": {"type": CAPITALS}}, "inputs.features.words: expected a Python identifier"),
     "a name of torch's": ({"keys": {"type": CAPITALS}}, "not taken"),
     "a name that is no word": ({"a.b": {"type": CAPITALS}}, "not taken"),
 }

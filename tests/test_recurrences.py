@@ -277,7 +277,7 @@ def test_a_slow_module_never_hears_a_fast_one() -> None:
 
 @pytest.mark.parametrize("periods", [(), (2, 1), (1, 1), (0, 1), (1, 2, 3, 4, 5, 6)])
 def test_periods_that_are_none(periods: tuple[int, ...]) -> None:
-    with pytest.raises(ConfigError, match=r"encoder\.periods: expected rising whole numbers"):
+    with pytest.raises(ConfigError, match=r"encoder\.periods: expected increasing whole numbers"):
         Clockwork(F, H, periods=periods)
 
 

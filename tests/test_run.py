@@ -397,7 +397,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
         with pytest.raises(Interrupted):
             fit(small(CORPUS), CORPUS, folder=folder, watch=stop_at(1))
         wide = Model.prepare(Options.of(TABLE, {"encoder": {"width": 7}}), CORPUS.train, BIO, seed=0)
-        with pytest.raises(TrainingError, match="the checkpoint is another model's"):
+        with pytest.raises(TrainingError, match="the checkpoint belongs to another model"):
             fit(wide, CORPUS, folder=folder)
         folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:1000])
         with pytest.raises(ModelFileError, match=r"checkpoint\.safetensors"):

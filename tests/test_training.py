@@ -526,7 +526,7 @@ def test_whoever_stops_early_keeps_the_weights_of_that_moment() -> None:
 
 @pytest.mark.parametrize("examples", [(), (Example.of([], []),), (Example.of(["a"], ["B-unknown"]),)], ids=len)
 def test_nothing_to_learn_from(examples: tuple[Example, ...]) -> None:
-    with pytest.raises(DataError, match=r"at least one (example with an answer|step)"):
+    with pytest.raises(DataError, match=r"at least one example (whose answer|that is not empty)"):
         next(train(miniature.model(), Corpus(examples), seed=0))
 
 

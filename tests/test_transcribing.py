@@ -295,7 +295,7 @@ def test_frame_heads_learn_tags_and_answer_for_targets() -> None:
 
 def test_trimming_refuses_tags_that_nobody_says() -> None:
     head = head_of(TrimHead, plain("7", "sil"))
-    with pytest.raises(ConfigError, match="expected each of them in a target, found 'sil'; tag frames with whole"):
+    with pytest.raises(ConfigError, match="symbols of the targets, found 'sil'; tag frames with whole"):
         head.prepare([example("7", 2, "7 sil")])
 
 

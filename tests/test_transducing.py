@@ -517,7 +517,7 @@ def test_tokens_may_come_with_further_columns_or_in_a_mapping() -> None:
 def test_a_model_that_does_not_search_says_so() -> None:
     example = Example({"frames": np.ones((4, 2), np.float32)}, {"target": ("7",), "tags": ("7",) * 4})
     model = Model.prepare(Options.of({"head": {"type": "trim"}, "encoder": {"width": 3}}), [example], PLAIN, seed=0)
-    with pytest.raises(ConfigError, match="does not search for answers of their own length"):
+    with pytest.raises(ConfigError, match="has no beam search and cannot rank answers"):
         Transducer(model).ranked(example, 3)
 
 

@@ -1,4 +1,4 @@
-"""Encoders by name: one class and one row each."""
+"""The table of encoders by name."""
 
 from __future__ import annotations
 

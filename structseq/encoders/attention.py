@@ -1,4 +1,4 @@
-"""Self-attention with rotary positions, alone or on top of a recurrent encoder; memory linear in length."""
+"""Self-attention with rotary position embeddings."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ BASE = 10_000.0
 
 
 class SelfAttention(Encoder):
-    """A transformer block (Vaswani et al. 2017, section 3) with layer normalisation first (Xiong et al. 2020).
+    """A transformer block (Vaswani et al. 2017, section 3) with pre-layer normalisation (Xiong et al. 2020).
 
     a = x + O softmax(q k^T / sqrt(d)) v with q, k, v linear in norm(x), d their width;  the states are
     norm(a + W' gelu(W norm(a) + b) + b').
 
-    Rotary embedding of q and k (Su et al. 2024, section 3.2) makes weights depend on the distance of two steps. The
-    weights of all pairs are never in memory at once (Rabe and Staats 2021).
+    q and k have rotary embeddings (Su et al. 2024, section 3.2). Memory is linear in length (Rabe and Staats 2021).
 
-    ``recurrent_dropout`` is the rate of the locked dropout on what each of the two parts adds. ``attention_heads`` must
-    divide ``width``; None takes 4, or fewer if each head would have an odd width. With ``causal``, a step attends only
-    to itself and earlier steps.
+    ``recurrent_dropout`` is the rate of the locked dropout on both residual branches. ``attention_heads`` must divide
+    ``width``; None means 4, or fewer if a head's width would be odd. With ``causal``, a step does not attend to later
+    steps.
     """
 
     class Options(EncoderOptions):
         attends = True
-        attention_heads: Count | None = Field(None, description="parts of the width that attend on their own")
+        attention_heads: Count | None = Field(None, description="number of attention heads")
 
     def __init__(
         self,
@@ -61,7 +60,7 @@ class SelfAttention(Encoder):
 
     @classmethod
     def both_ways(cls, in_width: int, width: int, **options: object) -> Encoder:
-        """One block of twice the width that attends to both sides."""
+        """One block of twice the width that attends to all steps."""
         return cls(in_width, 2 * width, causal=False, **options)  # type: ignore[arg-type]
 
     def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
@@ -79,25 +78,25 @@ class SelfAttention(Encoder):
         return states.values
 
     def _attend(self, states: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, T, H) from states (B, T, H); ``mask`` (B, T) is None if no row is padded."""
+        """(B, T, H) from (B, T, H); ``mask`` is None without padding."""
         if not states.numel():
             return states
         parts = self.queries_keys_values(states).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         queries, keys, values = parts  # (B, heads, T, d) each
         queries, keys = rotary(queries), rotary(keys)
-        seen = None
-        if mask is not None and not self.causal:  # no padding lies before a real step
-            seen = mask.clone()
-            seen[:, 0] = True  # so that softmax is defined for an empty row
-            seen = seen[:, None, None, :]
+        visible = None
+        if mask is not None and not self.causal:  # causal attention never reaches padding on the right
+            visible = mask.clone()
+            visible[:, 0] = True  # so that softmax is defined for an empty row
+            visible = visible[:, None, None, :]
         attended = nn.functional.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=seen, is_causal=self.causal
+            queries, keys, values, attn_mask=visible, is_causal=self.causal
         )
         return attended.transpose(1, 2).flatten(2)
 
 
 def rotary(vectors: Tensor) -> Tensor:
-    """(B, heads, T, d) each pair of neighbouring numbers rotated by the step times its angle; an odd last one stays."""
+    """Rotates each pair of neighbours of (B, heads, T, d) by the step times its angle; an odd last number stays."""
     steps, width = vectors.shape[-2:]
     pairs = width // 2
     speeds = BASE ** (-torch.arange(pairs, dtype=torch.float64, device=vectors.device) / max(pairs, 1))

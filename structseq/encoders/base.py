@@ -1,4 +1,4 @@
-"""Encoder: (B, T, F) -> (B, T', H); bidirectional and stacked encoders."""
+"""The base class of encoders; bidirectional and stacked encoders."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Run = Callable[[Padded], Padded]
 class Encoder(nn.Module, ABC):
     """Turns a sequence of inputs into a sequence of states.
 
-    A row's states depend on that row alone, not on other rows of the batch nor on its padding. The constructor takes
-    the ``Options`` beyond `EncoderOptions` by keyword.
+    The states of a row must not depend on padding or other rows. The constructor takes the ``Options`` beyond
+    `EncoderOptions` as keywords.
     """
 
     Options: ClassVar[type[EncoderOptions]] = EncoderOptions
@@ -32,27 +32,24 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
-        """States (B, T', H) with their own lengths, for inputs (B, T, F); ``drawn`` is a result of `draw`, or None."""
+        """States (B, T', H) with their lengths, for inputs (B, T, F); ``drawn`` is a result of `draw`, or None."""
 
     def draw(self) -> Tensor | None:
-        """The random numbers of one pass, for encoders whose recurrence needs any; None for the others.
-
-        They are drawn before two directions run at the same time, so that their order is fixed.
-        """
+        """The random numbers of one pass, or None; drawn before two directions run concurrently, to fix the order."""
         return None
 
     def gates(self, inputs: Padded) -> dict[str, Tensor]:
-        """How far each gate is open, 0 to 1, by name: (B, T, H) each; empty without gates. Padding is undefined."""
+        """Activations (B, T, H) of each gate by name, from 0 (closed) to 1 (open); padding is undefined."""
         return {}
 
     @classmethod
     def both_ways(cls, in_width: int, width: int, **options: Any) -> Encoder:
-        """A bidirectional layer of this class, with ``width`` units a direction."""
+        """A bidirectional layer with ``width`` units per direction."""
         return Bidirectional(cls(in_width, width, **options), cls(in_width, width, **options))
 
 
 class Backwards(Encoder):
-    """An encoder that reads each row from its own end."""
+    """Reads each row from its end to its start."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -66,15 +63,11 @@ class Backwards(Encoder):
         return self.encoder.draw()
 
     def gates(self, inputs: Padded) -> dict[str, Tensor]:
-        return _mirrored(self.encoder, inputs)
+        return _reversed_gates(self.encoder, inputs)
 
 
 class Bidirectional(Encoder):
-    """Two encoders, the second reading each row from its own end; states side by side (Schuster and Paliwal 1997).
-
-    If ``concurrent``, the directions run on two threads, with the same results to the last bit. They wait for each
-    other once a layer, not once a step.
-    """
+    """Two directions with concatenated states (Schuster and Paliwal 1997); if ``concurrent``, on two threads."""
 
     concurrent: bool = False  # set by `Model.on_threads`
 
@@ -84,44 +77,42 @@ class Bidirectional(Encoder):
         self.forwards, self.backwards = forwards, backwards
 
     def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
-        runs = (_drawn(self.forwards), partial(_from_the_end, _drawn(self.backwards)))
-        alone = inputs.values.device.type != "cpu" or torch.is_autocast_enabled("cpu")  # autocast is a thread's own
-        if self.concurrent and inputs.values.numel() and not alone:
-            there, back = self._both_at_once(runs, inputs)
+        runs = (_drawn(self.forwards), partial(_run_reversed, _drawn(self.backwards)))
+        serial = inputs.values.device.type != "cpu" or torch.is_autocast_enabled("cpu")  # autocast is per thread
+        if self.concurrent and inputs.values.numel() and not serial:
+            forward, backward = self._run_concurrently(runs, inputs)
         else:
-            there, back = (run(inputs).values for run in runs)
-        return inputs.with_values(torch.cat([there, back], -1))
+            forward, backward = (run(inputs).values for run in runs)
+        return inputs.with_values(torch.cat([forward, backward], -1))
 
     def gates(self, inputs: Padded) -> dict[str, Tensor]:
-        there, back = self.forwards.gates(inputs), _mirrored(self.backwards, inputs)
-        sides = {"forwards": there, "backwards": back}
-        return {f"{name} {side}": gate for side, own in sides.items() for name, gate in own.items()}
+        directions = {"forwards": self.forwards.gates(inputs), "backwards": _reversed_gates(self.backwards, inputs)}
+        return {f"{name} {side}": gate for side, gates in directions.items() for name, gate in gates.items()}
 
-    def _both_at_once(self, runs: tuple[Run, Run], inputs: Padded) -> tuple[Tensor, Tensor]:
+    def _run_concurrently(self, runs: tuple[Run, Run], inputs: Padded) -> tuple[Tensor, Tensor]:
         if not torch.is_grad_enabled():
             return tuple(concurrently(*(partial(_values, run, inputs, False) for run in runs)))
         parameters = [[p for p in part.parameters() if p.requires_grad] for part in (self.forwards, self.backwards)]
         return _TwoDirections.apply(runs, inputs, parameters, inputs.values, *parameters[0], *parameters[1])
 
 
-def _mirrored(encoder: Encoder, inputs: Padded) -> dict[str, Tensor]:
-    """The gates of an encoder that reads each row from its own end, in the order of the rows' steps."""
+def _reversed_gates(encoder: Encoder, inputs: Padded) -> dict[str, Tensor]:
+    """The gates of a backward encoder, in the original order."""
     backwards = reverse(inputs)
     return {name: reverse(inputs.with_values(gate)).values for name, gate in encoder.gates(backwards).items()}
 
 
 def _drawn(encoder: Encoder) -> Run:
-    """The encoder with its random numbers drawn."""
     drawn = encoder.draw()
     return encoder if drawn is None else partial(encoder, drawn=drawn)
 
 
-def _from_the_end(run: Run, inputs: Padded) -> Padded:
+def _run_reversed(run: Run, inputs: Padded) -> Padded:
     return reverse(run(reverse(inputs)))
 
 
 class _TwoDirections(torch.autograd.Function):
-    """Both directions at once, in the forward pass and in back-propagation."""
+    """Both directions run concurrently, also in back-propagation."""
 
     @staticmethod
     def forward(ctx: Any, runs: Any, inputs: Padded, parameters: Any, values: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
@@ -139,9 +130,9 @@ class _TwoDirections(torch.autograd.Function):
             partial(torch.autograd.grad, output, [leaf, *parameters], gradient)
             for (output, leaf, parameters), gradient in zip(ctx.parts, upstream, strict=True)
         ]
-        there, back = concurrently(*jobs)
+        forward, backward = concurrently(*jobs)
         ctx.parts = None
-        return (None, None, None, there[0] + back[0], *there[1:], *back[1:])
+        return (None, None, None, forward[0] + backward[0], *forward[1:], *backward[1:])
 
 
 def _values(run: Run, inputs: Padded, gradients: bool) -> Tensor:
@@ -150,30 +141,30 @@ def _values(run: Run, inputs: Padded, gradients: bool) -> Tensor:
         return run(inputs).values
 
 
-def concurrently(here: Callable[[], Any], beside: Callable[[], Any]) -> list[Any]:
-    """Both results: the first job on this thread, the second on another with the same number of torch threads."""
-    answer = _helper().submit(_as_here, torch.get_num_threads(), beside)
+def concurrently(first: Callable[[], Any], second: Callable[[], Any]) -> list[Any]:
+    """Both results; the second job runs on another thread."""
+    future = _helper().submit(_with_threads, torch.get_num_threads(), second)
     try:
-        first = here()
+        result = first()
     finally:
-        wait([answer])
-    return [first, answer.result()]
+        wait([future])
+    return [result, future.result()]
 
 
-def _as_here(threads: int, job: Callable[[], Any]) -> Any:
-    torch.set_num_threads(threads)  # OpenMP keeps it for each thread
+def _with_threads(threads: int, job: Callable[[], Any]) -> Any:
+    torch.set_num_threads(threads)  # OpenMP stores it per thread
     return job()
 
 
 @cache
 def _helper() -> ThreadPoolExecutor:
-    """One thread for the second direction, started on first use; a forked child starts its own."""
+    """A forked child starts its own thread."""
     os.register_at_fork(after_in_child=_helper.cache_clear)
     return ThreadPoolExecutor(1, thread_name_prefix="structseq-direction")
 
 
 class Stack(Encoder):
-    """Encoders one on top of another, with dropout on the output of each."""
+    """Stacked encoders with dropout after each."""
 
     def __init__(self, layers: Sequence[Encoder], dropout: nn.Module) -> None:
         super().__init__()
@@ -187,17 +178,17 @@ class Stack(Encoder):
         return inputs
 
     def gates(self, inputs: Padded) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {}
+        gates: dict[str, Tensor] = {}
         for depth, layer in enumerate(self.layers, 1):
             assert isinstance(layer, Encoder)
             prefix = f"layer {depth} " if len(self.layers) > 1 else ""
-            found |= {f"{prefix}{name}": gate for name, gate in layer.gates(inputs).items()}
+            gates |= {f"{prefix}{name}": gate for name, gate in layer.gates(inputs).items()}
             inputs = self.dropout(layer(inputs))
-        return found
+        return gates
 
 
 def reverse(states: Padded) -> Padded:
-    """(B, T, H) -> (B, T, H): each row's real steps in reverse order, then its padding."""
+    """Reverses the real steps of each row; padding stays."""
     if states.full:
         return states.with_values(states.values.flip(1))
     lengths = states.lengths.to(states.values.device).unsqueeze(1)

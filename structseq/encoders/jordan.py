@@ -1,4 +1,4 @@
-"""Jordan's network: its output is its memory."""
+"""Jordan network."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ ACTIVATIONS = ("tanh", "logistic", "linear")
 
 
 class Jordan(Recurrent):
-    """The output of the last step is the memory (Jordan 1986); the output layer is part of the encoder.
+    """A recurrent network that remembers its last output (Jordan 1986).
 
     h_t = tanh(W x_t + R y_{t-1} + b),  y_t = a(V h_t + c);  the states are y.
 
     h is ``width`` wide; y is ``outputs`` wide, or ``width`` if None. With ``outputs="tags"`` and
-    ``head.projection="none"``, the memory holds the scores of the tags.
+    ``head.projection="none"``, y are the scores of the tags.
     """
 
     class Options(EncoderOptions):
         outputs: Count | Literal["tags"] | None = Field(
-            None, description="width of the output layer, which is the memory; tags: as many as there are tags"
+            None, description="width of the output layer, which is the memory; tags: the number of tags"
         )
-        activation: Literal["tanh", "logistic", "linear"] = Field("tanh", description="of the outputs")
+        activation: Literal["tanh", "logistic", "linear"] = Field("tanh", description="activation of the outputs")
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Jordan(Recurrent):
         super().__init__(in_width, outputs or width, recurrent_dropout=recurrent_dropout)
         if activation not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
-            raise ConfigError(f"encoder.activation: expected one of {known} for Jordan's network, found {activation!r}")
+            raise ConfigError(f"encoder.activation: expected one of {known} for a Jordan network, found {activation!r}")
         self.activation = activation
         self.input = nn.Linear(in_width, width)
         self.output = nn.Linear(width, self.width)
@@ -56,23 +56,21 @@ class Jordan(Recurrent):
         nn.init.orthogonal_(self.memory)
 
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
-        shares = self.input(values.transpose(0, 1))  # (T, B, H)
-        outputs: Tensor = _Unroll.apply(shares, recurrent, self.output.weight, self.output.bias, self.activation)
+        projected = self.input(values.transpose(0, 1))  # (T, B, H)
+        outputs: Tensor = _Unroll.apply(projected, recurrent, self.output.weight, self.output.bias, self.activation)
         return outputs.transpose(0, 1)
 
 
 class _Unroll(torch.autograd.Function):
-    """All steps and their back-propagation: two products a step; the gradient of each weight matrix is one product."""
-
     @staticmethod
-    def forward(ctx: Any, shares: Tensor, recurrent: Tensor, out: Tensor, bias: Tensor, activation: str) -> Tensor:
-        hidden = shares.clone()  # (T, B, H)
-        outputs = shares.new_empty(*shares.shape[:2], len(out))  # (T, B, outputs)
-        back, onward = recurrent.T, out.T
+    def forward(ctx: Any, projected: Tensor, recurrent: Tensor, out: Tensor, bias: Tensor, activation: str) -> Tensor:
+        hidden = projected.clone()  # (T, B, H)
+        outputs = projected.new_empty(*projected.shape[:2], len(out))  # (T, B, outputs)
+        to_hidden, to_output = recurrent.T, out.T
         for t, h in enumerate(hidden):
             if t:
-                h.addmm_(outputs[t - 1], back)
-            y = torch.addmm(bias, h.tanh_(), onward, out=outputs[t])
+                h.addmm_(outputs[t - 1], to_hidden)
+            y = torch.addmm(bias, h.tanh_(), to_output, out=outputs[t])
             if activation == "tanh":
                 y.tanh_()
             elif activation == "logistic":
@@ -86,19 +84,19 @@ class _Unroll(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         hidden, outputs, recurrent, out = ctx.saved_tensors
         gradients = upstream[0].contiguous()
-        slope, bend = 1 - hidden.square(), _slope(outputs, ctx.activation)
-        into_hidden, into_outputs = torch.empty_like(hidden), torch.empty_like(outputs)
+        hidden_slope, output_slope = 1 - hidden.square(), _slope(outputs, ctx.activation)
+        d_hidden, d_outputs = torch.empty_like(hidden), torch.empty_like(outputs)
         for t in range(len(hidden) - 1, -1, -1):
-            d = gradients[t] if t + 1 == len(hidden) else torch.addmm(gradients[t], into_hidden[t + 1], recurrent)
-            d = torch.mul(d, bend[t], out=into_outputs[t]) if bend is not None else into_outputs[t].copy_(d)
-            torch.mm(d, out, out=into_hidden[t]).mul_(slope[t])
-        to_recurrent = into_hidden[1:].flatten(0, 1).T @ outputs[:-1].flatten(0, 1)
-        to_out = into_outputs.flatten(0, 1).T @ hidden.flatten(0, 1)
-        return into_hidden, to_recurrent, to_out, into_outputs.sum((0, 1)), None
+            d = gradients[t] if t + 1 == len(hidden) else torch.addmm(gradients[t], d_hidden[t + 1], recurrent)
+            d = torch.mul(d, output_slope[t], out=d_outputs[t]) if output_slope is not None else d_outputs[t].copy_(d)
+            torch.mm(d, out, out=d_hidden[t]).mul_(hidden_slope[t])
+        d_recurrent = d_hidden[1:].flatten(0, 1).T @ outputs[:-1].flatten(0, 1)
+        d_out = d_outputs.flatten(0, 1).T @ hidden.flatten(0, 1)
+        return d_hidden, d_recurrent, d_out, d_outputs.sum((0, 1)), None
 
 
 def _slope(outputs: Tensor, activation: str) -> Tensor | None:
-    """The activation's derivative, from its values; None if it is 1."""
+    """The activation's derivative, from its values; None if 1."""
     if activation == "linear":
         return None
     return 1 - outputs.square() if activation == "tanh" else outputs * (1 - outputs)

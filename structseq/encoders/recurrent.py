@@ -1,4 +1,4 @@
-"""Recurrent encoders: their common base, and those on torch's fused kernels (Elman, LSTM, GRU)."""
+"""Recurrent encoders: the base class, Elman, LSTM and GRU."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from structseq.padded import Padded
 
 
 class Recurrent(Encoder):
-    """An encoder with a memory that reads a row from its first step on, starting with zeros.
+    """An encoder that reads rows step by step; the initial memory is zero.
 
-    ``recurrent_dropout`` applies to `recurrent`, drawn once a batch (Merity et al. 2018, "weight-dropped LSTM").
+    ``recurrent_dropout`` drops weights of `recurrent`, once per batch (Merity et al. 2018, "weight-dropped LSTM").
     """
 
     mixes: bool = False  # whether `run` supports autocast; otherwise it gets full precision
@@ -33,12 +33,12 @@ class Recurrent(Encoder):
 
     @property
     def recurrent(self) -> Tensor:
-        """The weights from the last step's memory: by default the parameter ``memory``."""
+        """Weights of the previous step's memory; by default the parameter ``memory``."""
         return self.get_parameter("memory")
 
     @abstractmethod
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
-        """(B, T, H) states of inputs (B, T, F), B and T at least 1, with these ``recurrent`` weights."""
+        """(B, T, H) states of inputs (B, T, F) with these ``recurrent`` weights; B, T > 0."""
 
     def draw(self) -> Tensor | None:
         if not self.training or not self.recurrent_dropout:
@@ -59,14 +59,14 @@ class Recurrent(Encoder):
 
 
 class Fused(Recurrent):
-    """A network with a fused kernel in torch."""
+    """A network with a fused torch kernel."""
 
     mixes = True
 
     @property
     @abstractmethod
     def kernel(self) -> nn.RNNBase:
-        """torch's module, one layer, one direction, batch first."""
+        """One layer, one direction, batch first."""
 
     @property
     def recurrent(self) -> Tensor:
@@ -84,7 +84,7 @@ class Fused(Recurrent):
         return replaced
 
     def _start(self) -> None:
-        """Initialise: Glorot for the input, orthogonal for each gate's recurrent weights, biases 0."""
+        """Initialise: Glorot for input weights, orthogonal for each gate's recurrent weights."""
         to_gates, recurrent, *biases = self.kernel.parameters()
         nn.init.xavier_uniform_(to_gates)
         with torch.no_grad():
@@ -98,7 +98,7 @@ class Elman(Fused):
     """The simple recurrent network (Elman 1990): h_t = tanh(W x_t + R h_{t-1} + b)."""
 
     class Options(EncoderOptions):
-        activation: Literal["tanh", "relu"] = Field("tanh", description="of the hidden layer")
+        activation: Literal["tanh", "relu"] = Field("tanh", description="activation of the hidden layer")
 
     def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0, activation: str = "tanh") -> None:
         super().__init__(in_width, width, recurrent_dropout=recurrent_dropout)
@@ -113,10 +113,7 @@ class Elman(Fused):
 
 
 class LSTM(Fused):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers, Schmidhuber and Cummins 2000).
-
-    c_t = f_t * c_{t-1} + i_t * tanh(g_t),  h_t = o_t * tanh(c_t);  i, f, o = logistic and g = linear in (x_t, h_{t-1}).
-    """
+    """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers, Schmidhuber and Cummins 2000)."""
 
     def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0) -> None:
         super().__init__(in_width, width, recurrent_dropout=recurrent_dropout)
@@ -157,15 +154,15 @@ class GRU(Fused):
 
 @contextmanager
 def _allow_scattered_weights() -> Iterator[None]:
-    """Silence torch's warning on GPUs that replaced weights are not contiguous; not safe with several threads."""
+    """Silence torch's warning about replaced weights on GPUs; not thread-safe."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
         yield
 
 
 def gate_inputs(kernel: nn.RNNBase, values: Tensor, states: Tensor) -> Tensor:
-    """(B, T, gates H) W x_t + R h_{t-1} + biases, in torch's gate order, for inputs (B, T, F) and states (B, T, H)."""
+    """(B, T, gates H) W x_t + R h_{t-1} + biases in torch's gate order."""
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     inputs, recurrent, bias, other = (kernel.get_parameter(name) for name in names)
-    before = nn.functional.pad(states, (0, 0, 1, 0))[:, :-1]
-    return values @ inputs.T + before @ recurrent.T + (bias + other)
+    previous = nn.functional.pad(states, (0, 0, 1, 0))[:, :-1]
+    return values @ inputs.T + previous @ recurrent.T + (bias + other)

@@ -1,4 +1,4 @@
-"""Heads by name: one class and one row each."""
+"""The table of heads by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from structseq.heads.tagging import CrfHead, SoftmaxHead
 from structseq.heads.tempered import HmmHead, PerceptronHead, SvmHead
 from structseq.heads.transcribing import CtcHead, TrimHead, WordLoopHead
 
-# A tag for each token
+# One tag per token
 TAGGERS: dict[str, type[Head]] = {
     "crf": CrfHead,
     "hmm": HmmHead,
@@ -22,7 +22,7 @@ TAGGERS: dict[str, type[Head]] = {
     "softmax": SoftmaxHead,
     "svm": SvmHead,
 }
-# A sequence of its own length, from frames
+# Frames to symbols
 TRANSCRIBERS: dict[str, type[Head]] = {"ctc": CtcHead, "trim": TrimHead, "words": WordLoopHead}
 HEADS: dict[str, type[Head]] = {
     **TAGGERS,

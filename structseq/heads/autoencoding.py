@@ -1,7 +1,6 @@
-"""Autoencoding: a sequence becomes one vector, and a decoder reconstructs the sequence from that vector alone.
+"""Autoencoding: a decoder reconstructs a sequence from one vector.
 
-Of text: Dai and Le 2015, "Semi-supervised sequence learning". Of speech: Chung et al. 2016, "Audio Word2Vec:
-Unsupervised learning of audio segment representations using sequence-to-sequence autoencoder".
+Text: Dai and Le 2015, "Semi-supervised sequence learning". Speech: Chung et al. 2016, "Audio Word2Vec".
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from structseq.structures.steps import END, State, Steps
 
 
 class Normals(Distribution):
-    """Independent normal distributions of variance 1 for each row's frames, with means (B, T, F) and lengths (B,).
+    """Independent normal distributions of variance 1 over frames, with means (B, T, F) and lengths (B,).
 
     log p(x) = -1/2 sum_t sum_f ((x_tf - mean_tf)^2 + log 2 pi)
     """
@@ -39,22 +38,19 @@ class Normals(Distribution):
         self.mean, self.lengths = mean, lengths
 
     def log_prob(self, target: Tensor) -> Tensor:
-        """(B,) log-density of frames (B, T, F)."""
         real = Padded(self.mean, self.lengths).mask().unsqueeze(2)
         squares = torch.where(real, target - self.mean, 0.0).square() + math.log(2 * math.pi) * real
         return -squares.sum((1, 2)) / 2
 
     def best(self) -> Ranked:
-        """The means, (B, T, F), and their log-density."""
         return Ranked(self.mean, self.log_prob(self.mean))
 
 
 class TokenDecoder(nn.Module):
-    """A recurrent network that generates symbols; each step reads the vector and the symbol before.
+    """Generates symbols; each step reads the vector and the previous symbol.
 
-    ``choices`` is K + 1: the symbols, and the end, number 0, whose vector also stands for the beginning. With
-    probability ``word_dropout``, training hides the symbol before (Bowman et al. 2016, "Generating sentences from a
-    continuous space", section 3.1).
+    ``choices`` is K + 1: number 0 is the end and, as an input, the start. ``word_dropout``: the probability of hiding
+    the previous symbol in training (Bowman et al. 2016, "Generating sentences from a continuous space", section 3.1).
     """
 
     def __init__(self, choices: int, *, vector: int, width: int, embedding: int, word_dropout: float) -> None:
@@ -67,42 +63,43 @@ class TokenDecoder(nn.Module):
 
     def run(self, symbols: Tensor, vector: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, State]:
         """Log-probabilities (N, U, K + 1) after each of ``symbols`` (N, U), and the state (hidden, cell, vector)."""
-        before = self.embedding(symbols)
+        previous = self.embedding(symbols)
         if self.training and self.word_dropout:
-            before = before * (torch.rand(before.shape[:2], device=before.device) >= self.word_dropout).unsqueeze(2)
-        beside = vector.unsqueeze(1).expand(-1, symbols.shape[1], -1)
-        found, (hidden, cell) = self.lstm(torch.cat([before, beside], 2), tuple(part.unsqueeze(0) for part in state))
-        return full_precision(self.score(found)).log_softmax(-1), (hidden[0], cell[0], vector)
+            kept = torch.rand(previous.shape[:2], device=previous.device) >= self.word_dropout
+            previous = previous * kept.unsqueeze(2)
+        vectors = vector.unsqueeze(1).expand(-1, symbols.shape[1], -1)
+        outputs, (hidden, cell) = self.lstm(torch.cat([previous, vectors], 2), tuple(s.unsqueeze(0) for s in state))
+        return full_precision(self.score(outputs)).log_softmax(-1), (hidden[0], cell[0], vector)
 
 
 class TokenStepper:
-    """The `Stepper` of `TokenDecoder` for a batch of vectors (B, D)."""
+    """`TokenDecoder` as a `Stepper` for vectors (B, D)."""
 
-    def __init__(self, saying: TokenDecoder, vectors: Tensor) -> None:
-        self.saying, self.vectors = saying, vectors
-        self.rows, self.choices = len(vectors), saying.choices
+    def __init__(self, decoder: TokenDecoder, vectors: Tensor) -> None:
+        self.decoder, self.vectors = decoder, vectors
+        self.rows, self.choices = len(vectors), decoder.choices
 
     def _initial(self) -> tuple[Tensor, Tensor]:
-        hidden, cell = torch.tanh(self.saying.first(self.vectors)).chunk(2, 1)
+        hidden, cell = torch.tanh(self.decoder.first(self.vectors)).chunk(2, 1)
         return hidden.contiguous(), cell.contiguous()
 
     def begin(self) -> tuple[Tensor, State]:
         symbols = torch.full((self.rows, 1), END, device=self.vectors.device)
-        logits, state = self.saying.run(symbols, self.vectors, self._initial())
+        logits, state = self.decoder.run(symbols, self.vectors, self._initial())
         return logits[:, 0], state
 
     def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, cell, vector = state
-        logits, state = self.saying.run(symbols.unsqueeze(1), vector, (hidden, cell))
+        logits, state = self.decoder.run(symbols.unsqueeze(1), vector, (hidden, cell))
         return logits[:, 0], state
 
     def along(self, target: Tensor) -> Tensor:
         symbols = nn.functional.pad(target, (1, 0)).to(self.vectors.device)
-        return self.saying.run(symbols, self.vectors, self._initial())[0]
+        return self.decoder.run(symbols, self.vectors, self._initial())[0]
 
 
 class FrameDecoder(nn.Module):
-    """A recurrent network from a vector to frames; each step reads the vector, its position and the length."""
+    """Generates frames; each step reads the vector, its relative position and the length."""
 
     def __init__(self, frames: int, *, vector: int, width: int) -> None:
         super().__init__()
@@ -110,30 +107,30 @@ class FrameDecoder(nn.Module):
         self.frame = nn.Linear(width, frames)
 
     def forward(self, vectors: Tensor, lengths: Tensor, steps: int) -> Tensor:
-        """(B, T, F) from vectors (B, D)."""
+        """(B, ``steps``, F) from vectors (B, D)."""
         if not steps or not len(vectors):
             return vectors.new_zeros(len(vectors), steps, self.frame.out_features)
         with torch.autocast(vectors.device.type, enabled=False):  # bfloat16 is too coarse for positions
             vectors = vectors.to(self.frame.weight)
-            long = lengths.to(vectors).clamp(min=1).view(-1, 1, 1)
-            place = torch.arange(steps, device=vectors.device).to(vectors).view(1, -1, 1) / long
-            where = torch.cat([place, long.log().expand(-1, steps, -1)], 2)
-            return self.frame(self.lstm(torch.cat([vectors.unsqueeze(1).expand(-1, steps, -1), where], 2))[0])
+            sizes = lengths.to(vectors).clamp(min=1).view(-1, 1, 1)
+            position = torch.arange(steps, device=vectors.device).to(vectors).view(1, -1, 1) / sizes
+            position = torch.cat([position, sizes.log().expand(-1, steps, -1)], 2)
+            return self.frame(self.lstm(torch.cat([vectors.unsqueeze(1).expand(-1, steps, -1), position], 2))[0])
 
 
 class AutoencodeHead(SequenceHead):
-    """One vector for a sequence, learned by reconstruction: of tokens by `TokenDecoder`, of frames by `FrameDecoder`.
+    """Learns one vector per sequence by reconstruction of its tokens or frames.
 
     With dropout on the inputs it is a denoising autoencoder (Chung et al. 2016, section 2.3). ``frames`` is F, or 0 for
-    tokens, whose ``tags`` are the known words; ``embedding`` and ``dropout`` are for tokens only.
+    tokens. ``embedding`` and ``dropout`` are for tokens only.
     """
 
     class Options(HeadOptions):
-        bottleneck: Count = Field(100, description="width of the vector that a sequence becomes")
+        bottleneck: Count = Field(100, description="width of the vector that encodes a sequence")
         decoder: Count = Field(200, description="width of the decoder's state")
-        embedding: Count | None = Field(None, description="width of a token's vector in the decoder, 64 if not given")
+        embedding: Count | None = Field(None, description="width of a token's vector in the decoder; 64 if not given")
         dropout: float | None = Field(
-            None, ge=0, lt=1, description="probability that the decoder misses the token before, 0.5 if not given"
+            None, ge=0, lt=1, description="probability of hiding the previous token from the decoder; 0.5 if not given"
         )
 
     task = "reconstruction"
@@ -152,7 +149,9 @@ class AutoencodeHead(SequenceHead):
         super().__init__()
         for name, value in (("embedding", embedding), ("dropout", dropout)):
             if frames and value is not None:
-                raise ConfigError(f"head.{name}: an autoencoder of frames has no words; leave it out")
+                raise ConfigError(
+                    f"head.{name}: expected no value for an autoencoder of frames, found {value}; leave it out"
+                )
         embedding, dropout = 64 if embedding is None else embedding, 0.5 if dropout is None else dropout
         self.tags, self.frames = tags, frames
         self.pooling = Pooling("last", in_width)
@@ -177,7 +176,6 @@ class AutoencodeHead(SequenceHead):
         return {**weights, "saying.score.bias": [rows]}
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Count the longest sequence, and each feature's mean and deviation."""
         self.get_buffer("longest").fill_(max(map(len, examples), default=0))
         if self.frames:
             stats = FeatureStats.of([np.asarray(example.frames, np.float32) for example in examples], self.frames)
@@ -185,7 +183,7 @@ class AutoencodeHead(SequenceHead):
                 self.get_buffer(name).copy_(torch.from_numpy(value))
 
     def target(self, example: Example) -> Any | None:
-        """Numbers of the tokens, from 1 (None if one is unknown); or the normalised frames."""
+        """Numbers of the tokens (None if one is unknown), or normalised frames."""
         if self.frames:
             mean, deviation = (self.get_buffer(name).cpu().numpy() for name in ("mean", "deviation"))
             return (np.asarray(example.frames, np.float32) - mean) / deviation
@@ -212,11 +210,11 @@ class AutoencodeHead(SequenceHead):
         return Steps(TokenStepper(self.saying, vectors), longest)
 
     def predicted(self, distribution: Distribution) -> list[Any]:
-        """Tokens; or frames (L, F) in the units of the input."""
+        """Tokens, or frames (L, F) in input units."""
         if isinstance(distribution, Normals):
-            found = distribution.mean * self.get_buffer("deviation") + self.get_buffer("mean")
+            frames = distribution.mean * self.get_buffer("deviation") + self.get_buffer("mean")
             lengths = distribution.lengths.tolist()
-            return [row[:length].float().cpu().numpy() for row, length in zip(found, lengths, strict=True)]
+            return [row[:length].float().cpu().numpy() for row, length in zip(frames, lengths, strict=True)]
         return super().predicted(distribution)
 
     def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float] | None:

@@ -1,4 +1,4 @@
-"""Head: states (B, T, H) -> a distribution over answers; SequenceHead, for answers of their own length."""
+"""Base classes of heads."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ HeldOut = Callable[[], Iterable[tuple[Distribution, list[Any | None]]]]
 
 
 class Head(nn.Module, ABC):
-    """Turns states into a distribution over answers.
+    """Turns encoder states (B, T, H) into a distribution over answers: tags, labels or symbols.
 
     Attributes
     ----------
     Options:
-        Its options in the ``head`` section. The constructor takes H, the tag set and, by keyword, these options.
+        Options of the ``head`` section; the constructor takes H, the tag set and these options as keywords.
     task:
-        A row of `structseq.tasks.TASKS`, or ``"package.module:Class"``.
+        A key of `structseq.tasks.TASKS`, or ``"package.module:Class"``.
     averaging:
-        The weight averaging that suits its objective: ``"ema"`` or ``"mean"``.
+        The default weight averaging: ``"ema"`` or ``"mean"``.
     learns_length:
-        Whether the length of an answer is learned too. The loss of a batch is then divided by the average number of
-        decisions in a batch instead of its own, so that short rows do not count more.
+        Whether the length of an answer is learned. The loss of a batch is then divided by the average number of
+        decisions per batch, so that short rows do not weigh more.
     """
 
     Options: ClassVar[type[HeadOptions]] = HeadOptions
@@ -55,70 +55,70 @@ class Head(nn.Module, ABC):
         labels: Sequence[str] = (),
         frames: int = 0,
     ) -> Self:
-        """The head for states (B, T, ``in_width``) of an encoder with these options.
+        """A head for states (B, T, ``in_width``).
 
-        ``tags`` holds the tags, labels or symbols of its answers; ``labels`` are those of whole sequences, for a head
-        that gives them beside tags; ``frames`` is the width of frames, 0 for tokens.
+        ``encoder``: the encoder's options; ``labels``: labels of whole sequences, for the joint head; ``frames``: width
+        of frames, 0 for tokens.
         """
         own = options.beyond(HeadOptions)
         own.pop("scheme", None)  # the tag set has it
         return cls(in_width, tags, **own)
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Count on the training examples what the head needs; most heads need nothing."""
+        """Collect statistics of the training examples."""
 
     def calibrate(self, held_out: HeldOut) -> None:
-        """Fit confidences on held-out data; heads trained by likelihood need nothing."""
+        """Fit confidences on held-out data."""
 
     @abstractmethod
     def forward(self, states: Padded) -> Distribution:
-        """The distribution over answers of each row."""
+        """The distribution for each row."""
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
-        """(B,) training loss of each row: by default -log_prob of the target, in nats."""
+        """(B,) training loss of each row; by default -log_prob of the target, in nats."""
         return -self.forward(states).log_prob(target)
 
     @abstractmethod
     def target(self, example: Example) -> Any | None:
-        """The gold answer as the loss takes it; None if the head cannot give it (for example, an unknown tag)."""
+        """The gold answer as numbers; None if the head cannot predict it."""
 
     def pad(self, targets: Sequence[Any]) -> Tensor:
-        """(B, U) the targets of a batch, 0 beyond each one's end."""
+        """(B, U) targets of a batch, padded with 0."""
         return pad_targets(targets, max(map(len, targets), default=0))
 
     def embed(self, states: Padded) -> Tensor:
-        """(B, width) one vector for each sequence: by default the mean of its states."""
+        """(B, width) one vector per sequence; by default the mean of its states."""
         real = states.mask().unsqueeze(-1)
         count = states.lengths.to(states.values.device).clamp(min=1).unsqueeze(1)
         return states.values.masked_fill(~real, 0.0).sum(1) / count
 
     def decide(self, distribution: Distribution) -> Tensor:
-        """(B, T) the numbers of each row's answer: by default of the most probable one."""
+        """(B, T) numbers of the predictions; by default the most probable answers."""
         return distribution.best().path
 
     def predicted(self, distribution: Any) -> list[Any]:
-        """The answers by name; the distribution has the rows' ``lengths``."""
+        """The predictions by name."""
         paths, lengths = self.decide(distribution).tolist(), distribution.lengths.tolist()
         return self.answers([path[:length] for path, length in zip(paths, lengths, strict=True)])
 
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-        """Answers by name, from their numbers."""
+        """Convert numbers to names."""
         return [self.tags.decode(path) for path in paths]
 
     def symbols(self) -> Sequence[str]:
-        """The symbols of its answers."""
+        """All symbols that an answer can contain."""
         return self.tags.labels
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        """The names along the axes of each parameter whose entries belong to tags, labels or symbols."""
+        """The names along the axes of each parameter with entries for tags, labels or symbols."""
         return {}
 
 
 class SequenceHead(Head):
-    """A head whose answers have their own length.
+    """A head whose answers can be longer or shorter than the input.
 
-    A symbol's number is that of its label plus 1; number 0 ends an answer (or is the blank of CTC), so that targets
-    need no lengths.
+    Symbols are numbered from 1 in the order of ``tags.labels``. Number 0 is the end of an answer, the padding of
+    targets, and the blank of CTC.
     """
 
     task = "transduction"
@@ -127,7 +127,7 @@ class SequenceHead(Head):
         return self.numbers(example.target)
 
     def numbers(self, symbols: Sequence[str]) -> list[int] | None:
-        """The symbols' numbers, from 1; None if one is unknown."""
+        """Numbers of the symbols, from 1; None if one is unknown."""
         numbers = [self.tags.number.get(symbol, -1) + 1 for symbol in symbols]
         return None if 0 in numbers else numbers
 
@@ -135,42 +135,42 @@ class SequenceHead(Head):
         return self.answers(self.decide(distribution).tolist())
 
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-        """Symbols, from numbers; 0 is left out."""
+        """Convert numbers to symbols; skips 0."""
         return [tuple([self.tags.labels[number - 1] for number in path if number]) for path in paths]
 
     def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float] | None:
-        """The exact log-probability of each row's answer, in nats; None if the distribution has none."""
+        """Log-probability of each row's answer in nats; None if it cannot be computed."""
         numbers = [[self.tags.number[symbol] + 1 for symbol in answer] for answer in answers]
-        found: list[float] = distribution.log_prob(self.pad(numbers)).tolist()
-        return found
+        log_probs: list[float] = distribution.log_prob(self.pad(numbers)).tolist()
+        return log_probs
 
     def ranked(self, distribution: Distribution, k: int, width: int) -> list[list[tuple[str, ...]]]:
-        """For each row the ``k`` best answers of a search of this ``width``, best first, or as many as exist.
+        """The ``k`` best answers per row from a beam search of this ``width``, best first; fewer if no more exist.
 
-        Raises `ConfigError` if the distribution cannot be searched.
+        Raises `ConfigError` if the distribution has no beam search.
         """
         if not isinstance(distribution, Searched):
             raise ConfigError(
-                f"a {type(self).__name__} does not search for answers of their own length, and ranks none; "
-                "ctc, generate and autoencode do"
+                f"{type(self).__name__} has no beam search and cannot rank answers; "
+                "use head.type ctc, generate or autoencode"
             )
-        found = distribution.beam(width, k)
-        rows = zip(found.path.tolist(), torch.isfinite(found.score).sum(1).tolist(), strict=True)
+        best = distribution.beam(width, k)
+        rows = zip(best.path.tolist(), torch.isfinite(best.score).sum(1).tolist(), strict=True)
         return [self.answers(paths[:count]) for paths, count in rows]
 
 
 class Tunable(ABC):
-    """A head with several ways to decide; the best one is chosen on held-out data."""
+    """A head whose decision rule has a parameter, chosen on held-out data."""
 
     @abstractmethod
     def decisions(self) -> Sequence[float]:
-        """The ways to decide, with the neutral 0; empty if there is no choice."""
+        """Candidates for the parameter, including the neutral 0; may be empty."""
 
     @abstractmethod
-    def decide_by(self, way: float) -> None:
-        """Decide in this way from now on, one of `decisions`."""
+    def decide_by(self, bias: float) -> None:
+        """Set the parameter to one of `decisions`."""
 
 
 def full_precision(scores: Tensor) -> Tensor:
-    """The scores in float32 or better; autocast may have computed them in less."""
+    """Converts scores from bfloat16 (autocast) to float32; wider ones stay."""
     return scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""Classification: the states of a sequence pooled into one vector, and one label from it."""
+"""Classification: one label per sequence."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PoolingName = Literal["attention", "last", "max", "mean"]
 
 
 class Pooling(nn.Module):
-    """States (B, T, H) -> one vector a row (B, width); zeros for a row without steps.
+    """Pools states (B, T, H) to vectors (B, width); zeros for an empty row.
 
-    last: the first and the last state side by side, which are the ends of the two directions; mean; max: of each unit;
-    attention: a mean weighted by softmax(v tanh(W h + b)) (Yang et al. 2016, section 2.2).
+    last: the first and the last state concatenated, because the two directions end there; mean, max: over the steps;
+    attention: mean with the weights softmax(v tanh(W h + b)) (Yang et al. 2016, section 2.2).
     """
 
     def __init__(self, kind: PoolingName, in_width: int) -> None:
@@ -42,8 +42,8 @@ class Pooling(nn.Module):
         real = states.mask().unsqueeze(-1)  # (B, T, 1)
         values = values.masked_fill(~real, 0.0)
         if self.kind == "last":
-            place = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, values.shape[2])
-            return torch.cat([values[:, 0], values.gather(1, place).squeeze(1)], -1)
+            last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, values.shape[2])
+            return torch.cat([values[:, 0], values.gather(1, last).squeeze(1)], -1)
         if self.kind == "mean":
             return values.sum(1) / lengths.clamp(min=1).unsqueeze(1)
         if self.kind == "max":
@@ -52,7 +52,7 @@ class Pooling(nn.Module):
         return (self.weights(states) * values).sum(1)
 
     def weights(self, states: Padded) -> Tensor:
-        """(B, T, 1) weights of attention pooling; each row sums to 1, and padding has 0."""
+        """(B, T, 1) attention weights; each row sums to 1, padding has 0."""
         real = states.mask().unsqueeze(-1)
         scores = self.weight(torch.tanh(self.looked_at(states.values.masked_fill(~real, 0.0))))
         lowest = torch.finfo(scores.dtype).min
@@ -60,11 +60,7 @@ class Pooling(nn.Module):
 
 
 class ClassifyHead(TemperedHead):
-    """One label for a whole sequence: pooled states, a linear layer, softmax; trained by cross entropy.
-
-    The answer is a chain of one step, with the labels as plain tags, so that all methods of chains apply. Confidences
-    use a temperature fitted on dev (Guo et al. 2017, section 4.2).
-    """
+    """Softmax over the labels of a sequence, from pooled states; the distribution is a chain of one step."""
 
     class Options(HeadOptions):
         projection: Literal["linear", "none"] = PROJECTION
@@ -87,7 +83,7 @@ class ClassifyHead(TemperedHead):
         return vectors
 
     def pooled(self, states: Padded) -> Padded:
-        """(B, 1, width): each row as one step."""
+        """(B, 1, width) pooled states as one step per row."""
         vectors: Tensor = self.pooling(states)
         return Padded(vectors.unsqueeze(1), torch.ones(len(vectors), dtype=torch.int64))
 

@@ -1,8 +1,8 @@
-"""Generating: a decoder that writes the answer symbol by symbol, with attention to the encoder's states.
+"""Generation: a decoder with attention predicts the answer symbol by symbol.
 
-Sources: Bahdanau, Cho and Bengio 2015, "Neural machine translation by jointly learning to align and translate"; Luong,
-Pham and Manning 2015, "Effective approaches to attention-based neural machine translation"; Chorowski et al. 2015,
-"Attention-based models for speech recognition".
+Bahdanau et al. 2015, "Neural machine translation by jointly learning to align and translate"; Luong et al. 2015,
+"Effective approaches to attention-based neural machine translation"; Chorowski et al. 2015, "Attention-based models for
+speech recognition".
 """
 
 from __future__ import annotations
@@ -27,17 +27,16 @@ from structseq.structures.base import Distribution
 from structseq.structures.steps import END, State, Steps
 
 KINDS = ("additive", "dot", "location")
-# Radius, in places, of the window over the last weights that "location" reads
+# Radius, in steps, of the window over the previous weights that "location" reads
 REACH = 3
 
 
 class Attention(nn.Module):
-    """Softmax weights over the places m (H wide) of a memory, by a score of each with the query q (D wide).
+    """Attention weights of memory vectors m (H wide) for a query q (D wide), by softmax over scores.
 
     additive: v tanh(W q + U m) (Bahdanau et al. 2015, appendix A.1.2)
     dot: q U m / sqrt(D) (Luong et al. 2015, equation 8, "general", scaled as by Vaswani et al. 2017, section 3.2.1)
-    location: v tanh(W q + U m + F w), w the last weights of this place and its neighbours (Chorowski et al. 2015,
-    equations 8 and 9)
+    location: v tanh(W q + U m + F w), w the previous weights around this step (Chorowski et al. 2015, equations 8, 9)
     """
 
     def __init__(self, kind: str, query_width: int, memory_width: int) -> None:
@@ -51,34 +50,34 @@ class Attention(nn.Module):
         if kind == "location":
             self.around = nn.Linear(2 * REACH + 1, query_width, bias=False)
 
-    def forward(self, query: Tensor, keys: Tensor, real: Tensor, before: Tensor) -> Tensor:
-        """(N, T) weights that sum to 1 over the ``real`` (N, T) places of a row; 0 elsewhere.
+    def forward(self, query: Tensor, keys: Tensor, real: Tensor, previous: Tensor) -> Tensor:
+        """(N, T) weights; they sum to 1 over the ``real`` (N, T) steps, others are 0.
 
-        query (N, D), keys (N, T, D) made by `key`, ``before`` (N, T) the last step's weights.
+        query (N, D), keys (N, T, D) from `key`, previous weights (N, T).
         """
         if not keys.shape[1]:
-            return before
-        scores = self._scores(query, keys, before)
+            return previous
+        scores = self._scores(query, keys, previous)
         return scores.masked_fill(~real, torch.finfo(scores.dtype).min).softmax(1) * real
 
-    def _scores(self, query: Tensor, keys: Tensor, before: Tensor) -> Tensor:
+    def _scores(self, query: Tensor, keys: Tensor, previous: Tensor) -> Tensor:
         if self.kind == "dot":
             return (keys @ query.unsqueeze(2)).squeeze(2) / math.sqrt(query.shape[1])
-        fit = self.query(query).unsqueeze(1) + keys
+        hidden = self.query(query).unsqueeze(1) + keys
         if self.kind == "location":
-            near = nn.functional.pad(before, (REACH, REACH)).unfold(1, 2 * REACH + 1, 1)  # (N, T, 2 REACH + 1)
-            fit = fit + self.around(near)
-        scores: Tensor = self.weight(torch.tanh(fit)).squeeze(2)
+            windows = nn.functional.pad(previous, (REACH, REACH)).unfold(1, 2 * REACH + 1, 1)  # (N, T, 2 REACH + 1)
+            hidden = hidden + self.around(windows)
+        scores: Tensor = self.weight(torch.tanh(hidden)).squeeze(2)
         return scores
 
 
 class Decoder(nn.Module):
-    """A recurrent network over the symbols so far, with attention to the encoder's states and input feeding.
+    """An LSTM decoder with attention and input feeding.
 
     s_u = LSTM(s_u-1, [E y_u-1; a_u-1]),  c_u = attention(s_u, states) states,  a_u = tanh(W [s_u; c_u]),
-    p(y_u) = softmax(V a_u)   (Luong et al. 2015, equations 5 and 6, and section 3.3, "input feeding")
+    p(y_u) = softmax(V a_u)   (Luong et al. 2015, equations 5 and 6, and section 3.3)
 
-    ``choices`` is K + 1: the symbols, and the end, number 0, whose vector also stands for the beginning.
+    ``choices`` is K + 1: number 0 is the end and, as an input, the start.
     """
 
     def __init__(
@@ -96,10 +95,7 @@ class Decoder(nn.Module):
 
 
 class DecoderStepper:
-    """The `Stepper` of a decoder for one batch of states (B, T, H).
-
-    The state of a hypothesis is s, the LSTM's cell, a, and the attention weights.
-    """
+    """`Decoder` as a `Stepper`; the state of a hypothesis is s, the LSTM's cell, a, and the attention weights."""
 
     def __init__(self, decoder: Decoder, states: Padded) -> None:
         self.decoder = decoder
@@ -113,19 +109,19 @@ class DecoderStepper:
         return self.onward(torch.full_like(rows, END), rows, self._initial())
 
     def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
-        places = (self.keys[rows], self.memory[rows], self.real[rows])
-        state = self._step(self.decoder.embedding(symbols), state, places)
+        source = (self.keys[rows], self.memory[rows], self.real[rows])
+        state = self._step(self.decoder.embedding(symbols), state, source)
         return self._log_probs(state[2]), state
 
     def along(self, target: Tensor) -> Tensor:
         return self._log_probs(torch.stack([state[2] for state in self._unrolled(target)], 1))
 
     def attended(self, target: Tensor) -> Tensor:
-        """(B, U + 1, T) attention weights before each symbol of ``target`` and before its end."""
+        """(B, U + 1, T) attention weights for each symbol of ``target`` and the end."""
         return torch.stack([state[3] for state in self._unrolled(target)], 1)
 
     def _initial(self) -> State:
-        """From the mean and the maximum of each unit of the states."""
+        """From mean and maximum of the encoder's states."""
         real = self.real.unsqueeze(2)
         mean = self.memory.sum(1) / real.sum(1).clamp(min=1)
         lowest = torch.finfo(mean.dtype).min
@@ -135,18 +131,18 @@ class DecoderStepper:
         return hidden, cell, torch.zeros_like(hidden), torch.zeros_like(self.memory[:, :, 0])
 
     def _unrolled(self, target: Tensor) -> list[State]:
-        """The state before each symbol of ``target`` and before its end."""
-        symbols = nn.functional.pad(target, (1, 0)).to(self.memory.device)  # the beginning, then the symbols
+        """The states for each symbol of ``target`` and the end."""
+        symbols = nn.functional.pad(target, (1, 0)).to(self.memory.device)  # the start, then the symbols
         vectors = self.decoder.dropout(self.decoder.embedding(symbols))
-        state, found, places = self._initial(), [], (self.keys, self.memory, self.real)
+        state, states, source = self._initial(), [], (self.keys, self.memory, self.real)
         for vector in vectors.unbind(1):
-            state = self._step(vector, state, places)
-            found.append(state)
-        return found
+            state = self._step(vector, state, source)
+            states.append(state)
+        return states
 
-    def _step(self, vector: Tensor, state: State, places: tuple[Tensor, Tensor, Tensor]) -> State:
-        """The state after a symbol with this ``vector`` (N, E); ``places``: keys, memory, real."""
-        decoder, (keys, memory, real), (hidden, cell, looked, weights) = self.decoder, places, state
+    def _step(self, vector: Tensor, state: State, source: tuple[Tensor, Tensor, Tensor]) -> State:
+        """The state after a symbol with ``vector`` (N, E); ``source``: keys, memory, real."""
+        decoder, (keys, memory, real), (hidden, cell, looked, weights) = self.decoder, source, state
         hidden, cell = decoder.cell(torch.cat([vector, looked], 1), (hidden, cell))
         weights = decoder.attention(hidden, keys, real, weights)
         context = (weights.unsqueeze(1) @ memory).squeeze(1)  # (N, H)
@@ -154,25 +150,24 @@ class DecoderStepper:
         return hidden, cell, looked, weights
 
     def _log_probs(self, looked: Tensor) -> Tensor:
-        """Log-probabilities (.., K + 1) from a (.., D)."""
         return full_precision(self.decoder.score(self.decoder.dropout(looked))).log_softmax(-1)
 
 
 class GenerateHead(SequenceHead):
-    """A sequence of symbols of its own length, written by a `Decoder` and trained with teacher forcing.
+    """Predicts symbols with a `Decoder`; trained with teacher forcing.
 
-    The most symbols of an answer are twice those of the longest training answer or, if more, twice the source's steps
-    times the symbols per step that 99 of 100 training answers do not exceed.
+    The maximum length is twice that of the longest training answer or, if more, twice the steps of the input times the
+    99th percentile of symbols per step in training.
     """
 
     class Options(HeadOptions):
         attention: Literal["additive", "dot", "location"] = Field(
-            "location", description="how the decoder looks at the encoder's states"
+            "location", description="score of the decoder's attention to the encoder's states"
         )
         decoder: Count = Field(128, description="width of the decoder's state")
         embedding: Count = Field(32, description="width of a symbol's vector")
         dropout: float = Field(0.1, ge=0, lt=1, description="dropout in the decoder")
-        beam: Count = Field(1, description="answers kept in the search; 1: the best symbol at each step")
+        beam: Count = Field(1, description="width of the beam search; 1: the best symbol at each step")
 
     def __init__(
         self,
@@ -201,7 +196,6 @@ class GenerateHead(SequenceHead):
         return {**weights, "decoder.score.bias": [rows]}
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Count the longest answer, and the 99th percentile of symbols per step of the source."""
         counts = [(len(example.target), len(example)) for example in examples]
         rates = sorted(symbols / steps for symbols, steps in counts if steps)
         self.get_buffer("longest").fill_(max((symbols for symbols, _ in counts), default=0))
@@ -213,7 +207,6 @@ class GenerateHead(SequenceHead):
         return Steps(DecoderStepper(self.decoder, states), most)
 
     def attended(self, states: Padded, target: Tensor) -> Tensor:
-        """`DecoderStepper.attended` for these states."""
         return DecoderStepper(self.decoder, states).attended(target)
 
     def decide(self, distribution: Distribution) -> Tensor:

@@ -1,4 +1,4 @@
-"""Joint intent and slots: a label for the sentence and a tag for each token, decided together."""
+"""Joint intent and slots: one label per sentence and one tag per token."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from structseq.structures.triangular import TriangularChain
 
 
 class JointHead(Tunable, Head):
-    """A label and tags under one conditional random field, a triangular chain (Jeong and Lee 2008): the pooled states
-    score the labels, each state scores its tags, and a table scores each pair of label and tag. Trained by the
-    likelihood of both together; the answer is the most probable pair.
+    """A triangular-chain conditional random field over label and tags (Jeong and Lee 2008).
+
+    Pooled states score the labels, each state scores its tags, a table scores pairs of label and tag. Trained by the
+    joint likelihood.
     """
 
     class Options(HeadOptions):
@@ -56,7 +57,7 @@ class JointHead(Tunable, Head):
     @classmethod
     def build(cls, options: HeadOptions, in_width: int, tags: TagSet, *, labels: Sequence[str] = (), **_: Any) -> Self:
         if not labels:
-            raise ConfigError("head.type joint: expected labels of whole sequences, found none")
+            raise ConfigError("head.type joint: expected labels of whole sentences, found none; use head.type crf")
         own = options.beyond(HeadOptions)
         del own["scheme"]
         return cls(in_width, tags, labels=labels, **own)
@@ -76,14 +77,14 @@ class JointHead(Tunable, Head):
         return TriangularChain(labels, self.slots.crf.chain(scores.flatten(0, 1), lengths, self.slots.legal))
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
-        """(B,) -log_prob of label and tags (B, 1 + T), in nats; with costs, of cost-augmented scores."""
-        found, mistakes = self.forward(states), self.slots.mistakes
+        """(B,) -log_prob of label and tags (B, 1 + T) in nats; with costs, cost-augmented."""
+        chain, mistakes = self.forward(states), self.slots.mistakes
         if mistakes is not None:
             tags = target[:, 1:].repeat_interleave(len(self.labels), 0)
-            augmented = objectives.cost_augmented(found.tags, tags, mistakes)
+            augmented = objectives.cost_augmented(chain.tags, tags, mistakes)
             assert isinstance(augmented, LinearChain)
-            found = found.with_tags(augmented)
-        return -found.log_prob(target)
+            chain = chain.with_tags(augmented)
+        return -chain.log_prob(target)
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         slots = {f"slots.{name}": own for name, own in self.slots.named_axes().items()}
@@ -91,15 +92,15 @@ class JointHead(Tunable, Head):
         return {**slots, **label, "suits": [self.labels, self.tags.labels]}
 
     def decide(self, distribution: Distribution) -> Tensor:
-        """(B, 1 + T) label, then tags: the best pair after O lost the bias of `decide_by`."""
+        """(B, 1 + T) label, then tags as in `TaggingHead.decide`."""
         assert isinstance(distribution, TriangularChain)
         return distribution.with_tags(self.slots.biased(distribution.tags)).best().path
 
     def decisions(self) -> Sequence[float]:
         return self.slots.decisions()
 
-    def decide_by(self, way: float) -> None:
-        self.slots.decide_by(way)
+    def decide_by(self, bias: float) -> None:
+        self.slots.decide_by(bias)
 
     def predicted(self, distribution: Any) -> list[tuple[str, ...]]:
         paths, lengths = self.decide(distribution).tolist(), distribution.lengths.tolist()

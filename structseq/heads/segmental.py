@@ -1,4 +1,4 @@
-"""Segments: entities scored as wholes by a semi-Markov CRF (Sarawagi and Cohen 2004; Kong, Dyer and Smith 2016)."""
+"""Segments: a semi-Markov CRF scores whole entities (Sarawagi and Cohen 2004; Kong, Dyer and Smith 2016)."""
 
 from __future__ import annotations
 
@@ -30,20 +30,18 @@ WIDTH = 64
 
 
 class SegmentsHead(Tunable, Head):
-    """Tags whose entities are scored as wholes, trained by likelihood and decoded exactly.
+    """A semi-Markov CRF, trained by likelihood and decoded exactly.
 
     A segment is an entity of at most ``longest`` tokens, or one token outside (O). Its score is the sum of its tokens'
-    emissions and a score of its first state, last state and length together (one hidden layer); neighbouring segments
-    add a transition score of their types. Files in any scheme give the same segments. For plain tags, segments have one
-    token; a CRF learns the same faster.
+    emissions, plus a score of its first state, last state and length (one hidden layer). Transition scores depend on
+    the segments' types. With plain tags, each token is a segment, and a CRF is faster.
 
-    An entity longer than ``longest`` is never answered, and `target` is None for a sentence that has one: training
-    leaves such sentences out with a warning.
+    The head cannot predict longer entities: `target` is None for a sentence with one.
     """
 
     class Options(HeadOptions):
         longest: Count | None = Field(
-            None, description="most tokens of an entity; of the longest in the training data if not given"
+            None, description="most tokens of an entity; if not given, those of the longest in the training data"
         )
 
     def __init__(self, in_width: int, tags: TagSet, *, longest: int | None = None) -> None:
@@ -81,15 +79,16 @@ class SegmentsHead(Tunable, Head):
             part[types].masked_fill(~legal, -torch.inf)
             for part, legal in ((self.start, forms.start), (self.end, forms.end))
         )
-        moves = self.transitions[types][:, types].masked_fill(~forms.transitions, -torch.inf)
+        transitions = self.transitions[types][:, types].masked_fill(~forms.transitions, -torch.inf)
         sizes = states.values.new_zeros(longest, len(types)).masked_fill(~forms.possible(longest), -torch.inf)
         emissions = full_precision(self.emission(states.values))[:, :, types]  # (B, T, V)
-        segments = SemiMarkov.of_tokens(emissions, longest, moves, start, end, states.lengths, length_scores=sizes)
+        lengths = states.lengths
+        segments = SemiMarkov.of_tokens(emissions, longest, transitions, start, end, lengths, length_scores=sizes)
         wholes = full_precision(self.whole(self._vectors(states, longest)))[..., types]
         return TaggedSegments(segments.with_scores(segments.scores + wholes), forms)
 
     def _vectors(self, states: Padded, longest: int) -> Tensor:
-        """(B, T, S, WIDTH) the hidden layer for the segment of s + 1 tokens that begins at t."""
+        """(B, T, S, WIDTH) the hidden layer for the segment of s + 1 tokens that starts at t."""
         first, last = self.first(states.values), self.last(states.values)  # (B, T, WIDTH)
         last = torch.cat([last, last.new_zeros(len(last), longest, WIDTH)], 1).unfold(1, longest, 1)
         size = torch.bucketize(torch.arange(1, longest + 1), torch.tensor(LENGTHS)).to(first.device)
@@ -102,7 +101,7 @@ class SegmentsHead(Tunable, Head):
         return {**layers, **others, "transitions": [names, names]}
 
     def decide(self, distribution: Distribution) -> Tensor:
-        """(B, T) the best tags after O lost ``outside_bias`` nats, as in `TaggingHead.decide`."""
+        """(B, T) tags, as in `TaggingHead.decide`."""
         bias = float(self.get_buffer("outside_bias"))
         if bias and isinstance(distribution, TaggedSegments):
             scores, *tables = distribution.weights
@@ -113,27 +112,27 @@ class SegmentsHead(Tunable, Head):
     def decisions(self) -> Sequence[float]:
         return OUTSIDE_BIASES if "O" in self.names and not self.tags.inner.plain else ()
 
-    def decide_by(self, way: float) -> None:
-        self.get_buffer("outside_bias").fill_(way)
+    def decide_by(self, bias: float) -> None:
+        self.get_buffer("outside_bias").fill_(bias)
 
 
 def type_names(tags: TagSet) -> tuple[str, ...]:
-    """The types of segments: O if the tag set has it, then the entity types; or the plain tags."""
+    """Segment types: O if the tag set has it, then entity types; or the plain tags."""
     if tags.inner.plain:
         return tags.labels
     return (*(label for label in tags.labels if label == "O"), *tags.types)
 
 
 def forms_of(tags: TagSet) -> Forms:
-    """The forms of a tag set, without those that need a tag it lacks.
+    """The forms of a tag set, without those that need a missing tag.
 
-    O and plain tags have one form, of one token. An entity type has one form, but two in IOB1 and IOE1, where an entity
-    next to another of its type has a tag of its own.
+    O and plain tags have one form of one token. An entity type has one form; in IOB1 and IOE1 it has two, because an
+    entity next to another of its type has different tags.
     """
     count, number = len(tags.labels), {**tags.number, "": -1}
-    written = [(n, [number.get(tag, -1) for tag in form]) for n, form in _written(tags)]
-    kept = [(n, row) for n, row in written if row[ALONE] >= 0 or min(row[FIRST], row[LAST]) >= 0]
-    types, table = np.array([n for n, _ in kept]), np.array([row for _, row in kept])
+    forms = [(n, [number.get(tag, -1) for tag in form]) for n, form in _tag_patterns(tags)]
+    forms = [(n, row) for n, row in forms if row[ALONE] >= 0 or min(row[FIRST], row[LAST]) >= 0]
+    types, table = np.array([n for n, _ in forms]), np.array([row for _, row in forms])
     single, longer = np.full(count, -1), np.full((count, count), -1)
     for form, (alone, first, _, last) in enumerate(table):
         if alone >= 0:
@@ -143,27 +142,27 @@ def forms_of(tags: TagSet) -> Forms:
     opens, closes = (np.where(table[:, ALONE] >= 0, table[:, ALONE], table[:, side]) for side in (FIRST, LAST))
     joins = np.logical_or.reduce([np.zeros((count, count), np.bool_), *(p.continues for p in tags.edges())])
     legal = tags.inner.legal(tags.labels)
-    moves = (legal.transitions & ~joins)[np.ix_(closes, opens)]
-    parts = (table, types, legal.start[opens], moves, legal.end[closes], single, longer, joins)
+    transitions = (legal.transitions & ~joins)[np.ix_(closes, opens)]
+    parts = (table, types, legal.start[opens], transitions, legal.end[closes], single, longer, joins)
     return Forms(*map(torch.as_tensor, parts))
 
 
-def _written(tags: TagSet) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Each form: the number of its type, and its tags if alone, first, inner and last."""
+def _tag_patterns(tags: TagSet) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The type number of each form and its only, first, inner and last tag."""
     names, inner = type_names(tags), tags.inner
-    lone = len(names) - len(tags.types)
-    yield from ((n, (name, "", "", "")) for n, name in enumerate(names[:lone]))
-    touching = (False,) if inner.name == "IO" else (False, True)
-    for n, label in enumerate(tags.types, lone):
+    first_type = len(names) - len(tags.types)
+    yield from ((n, (name, "", "", "")) for n, name in enumerate(names[:first_type]))
+    neighbour = (False,) if inner.name == "IO" else (False, True)
+    for n, label in enumerate(tags.types, first_type):
         forms: dict[tuple[str, ...], None] = {}
-        for before, after in product(touching, touching):
-            beside = [Span(0, 1, label)] * before
-            alone = inner.encode([*beside, Span(1, 2, label), *[Span(2, 3, label)] * after], 3)[1]
-            longer = inner.encode([*beside, Span(1, 4, label), *[Span(4, 5, label)] * after], 5)[1:4]
+        for before, after in product(neighbour, neighbour):
+            left = [Span(0, 1, label)] * before
+            alone = inner.encode([*left, Span(1, 2, label), *[Span(2, 3, label)] * after], 3)[1]
+            longer = inner.encode([*left, Span(1, 4, label), *[Span(4, 5, label)] * after], 5)[1:4]
             forms[alone, *longer] = None
         yield from ((n, form) for form in forms)
 
 
 def _longest(spans: Sequence[Span]) -> int:
-    """Tokens of the longest span, 1 without spans."""
+    """Length of the longest span, or 1."""
     return max((span.end - span.start for span in spans), default=1)

@@ -1,4 +1,4 @@
-"""Tagging heads: one tag a token, always a legal sequence; their common base, softmax and the CRF."""
+"""Tagging heads, which predict legal tag sequences only: softmax and CRF."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ from structseq.structures.chain import LinearChain
 
 # Options that several heads have
 SCHEME: Any = Field(
-    "auto", description="scheme learned inside: auto (the file's own), BIO, BIOES; answers keep the file's"
+    "auto", description="scheme that the model learns: auto (the data's), BIO, BIOES; predictions use the data's"
 )
-PROJECTION: Any = Field("linear", description="from states to scores; none: the states are the scores, one a tag")
-COSTS: Any = Field({}, description="cost of a mistake where this type, tag or O is right; 1 for all others")
+PROJECTION: Any = Field(
+    "linear", description="layer from states to scores; none: the states are the scores of the tags"
+)
+COSTS: Any = Field({}, description="cost of a mistake, by gold type, tag or O; 1 for all others")
 
-# Candidates for the bias against O in deciding, in nats
+# Candidates for the bias against O in nats
 OUTSIDE_BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
 
 class TaggingHead(Tunable, Head):
-    """A linear layer to K emission scores and a linear chain over them, under the scheme's legal transitions.
+    """A linear layer to K emission scores, and a linear chain with the scheme's legal transitions.
 
-    With ``projection="none"``, the states are the emission scores: then H must be K.
+    With ``projection="none"``, the states are the emission scores; H must be K.
     """
 
     class Options(HeadOptions):
@@ -62,15 +64,11 @@ class TaggingHead(Tunable, Head):
         self.register_buffer("outside_bias", torch.zeros(()))
 
     def decide(self, distribution: Distribution) -> Tensor:
-        """The best path after O lost ``outside_bias`` nats.
-
-        A tagger trained by likelihood leaves out what is an entity with probability 0.45, although F1 would gain. The
-        bias changes decisions only; probabilities and confidences stay those of the distribution.
-        """
+        """The best path after ``outside_bias`` nats are subtracted from scores of O; balances precision and recall."""
         return (self.biased(distribution) if isinstance(distribution, LinearChain) else distribution).best().path
 
     def biased(self, chain: LinearChain) -> LinearChain:
-        """The chain that `decide` reads, with the bias."""
+        """The chain with ``outside_bias`` subtracted."""
         bias = float(self.get_buffer("outside_bias"))
         if bias == 0:
             return chain
@@ -79,17 +77,17 @@ class TaggingHead(Tunable, Head):
     def decisions(self) -> Sequence[float]:
         return OUTSIDE_BIASES if bool(self.get_buffer("outside").any()) else ()
 
-    def decide_by(self, way: float) -> None:
-        self.get_buffer("outside_bias").fill_(way)
+    def decide_by(self, bias: float) -> None:
+        self.get_buffer("outside_bias").fill_(bias)
 
     @property
     def legal(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Booleans start (K,), transitions (K, K) [from, to], end (K,)."""
+        """Booleans: start (K,), transitions (K, K) [from, to], end (K,)."""
         return self.get_buffer("legal_start"), self.get_buffer("legal_transitions"), self.get_buffer("legal_end")
 
     @abstractmethod
     def chain(self, states: Padded) -> LinearChain:
-        """The learned scores of all legal tag sequences."""
+        """The chain over legal tag sequences."""
 
     def forward(self, states: Padded) -> LinearChain:
         return self.chain(states)
@@ -107,19 +105,19 @@ class TaggingHead(Tunable, Head):
 
 
 class SoftmaxHead(TaggingHead):
-    """Tags independent in training; the answer is the best legal sequence."""
+    """Independent tags in training; the prediction is the best legal sequence."""
 
     def chain(self, states: Padded) -> LinearChain:
         scores = self.emissions(states).log_softmax(-1)
-        start, moves, end = (scores.new_zeros(part.shape).masked_fill(~part, -torch.inf) for part in self.legal)
-        return LinearChain(scores, moves, start, end, states.lengths)
+        start, transitions, end = (scores.new_zeros(part.shape).masked_fill(~part, -torch.inf) for part in self.legal)
+        return LinearChain(scores, transitions, start, end, states.lengths)
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
         return cross_entropy(self.emissions(states), states, target)
 
 
 class ChainHead(TaggingHead):
-    """A tagging head that learns transition scores too (`structseq.CRF`)."""
+    """A tagging head with learned transition scores (`structseq.CRF`)."""
 
     def __init__(self, in_width: int, tags: TagSet, *, projection: str = "linear") -> None:
         super().__init__(in_width, tags, projection=projection)
@@ -135,11 +133,7 @@ class ChainHead(TaggingHead):
 
 
 class CrfHead(ChainHead):
-    """Conditional random field, trained by likelihood over the legal sequences; with costs, by softmax-margin.
-
-    Parameters are those of `TaggingHead`, and ``costs``: the cost of a mistake where this entity type, tag or O is
-    right, by name; 1 for all others.
-    """
+    """Conditional random field, trained by likelihood; with ``costs``, by softmax-margin."""
 
     class Options(TaggingHead.Options):
         costs: dict[str, float] = COSTS
@@ -152,7 +146,7 @@ class CrfHead(ChainHead):
 
     @property
     def mistakes(self) -> Tensor | None:
-        """(K, K) [right, answered] the cost of each mistake; None without the option ``costs``."""
+        """(K, K) `cost_table`; None without ``costs``."""
         return self._buffers["cost_table"]
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
@@ -162,9 +156,9 @@ class CrfHead(ChainHead):
 
 
 def cost_table(tags: TagSet, costs: Mapping[str, float]) -> Tensor:
-    """(K, K) [right, answered] the cost named for the right tag or its type, else 1; 0 on the diagonal.
+    """(K, K) [gold, predicted] the cost of the gold tag or its type, by default 1; 0 on the diagonal.
 
-    Raises `ConfigError` for an unknown name, and for a cost below 0.
+    Raises `ConfigError` for an unknown name or a negative or infinite cost.
     """
     kinds = tags.types if tags.types else tags.labels
     known = dict.fromkeys((*kinds, *(label for label in tags.labels if label == "O")))
@@ -173,11 +167,11 @@ def cost_table(tags: TagSet, costs: Mapping[str, float]) -> Tensor:
             raise ConfigError(f"head.costs: expected names among {', '.join(known)}, found {name!r}")
         if not 0 <= cost < float("inf"):
             raise ConfigError(f"head.costs: expected a cost from 0 on for {name!r}, found {cost}")
-    each = torch.tensor([float(costs.get(tags.kind(label), 1.0)) for label in tags.labels])
-    return each.unsqueeze(1) * (1 - torch.eye(len(tags.labels)))
+    by_gold = torch.tensor([float(costs.get(tags.kind(label), 1.0)) for label in tags.labels])
+    return by_gold.unsqueeze(1) * (1 - torch.eye(len(tags.labels)))
 
 
 def cross_entropy(emissions: Tensor, states: Padded, target: Tensor) -> Tensor:
-    """(B,) -log softmax of the target tags, summed over each row's tokens; in nats."""
+    """(B,) cross entropy in nats, summed over each row's tokens."""
     target = target.masked_fill(~states.mask(), -100)
     return nn.functional.cross_entropy(emissions.transpose(1, 2), target, ignore_index=-100, reduction="none").sum(1)

@@ -1,4 +1,4 @@
-"""Transcribing heads: CTC (Graves et al. 2006), trimming, and the HMM hybrid (Bourlard and Morgan 1994)."""
+"""Transcription heads: CTC (Graves et al. 2006), trimming, and HMM hybrid (Bourlard and Morgan 1994)."""
 
 from __future__ import annotations
 
@@ -23,25 +23,16 @@ from structseq.spans.tagset import TagSet
 from structseq.structures.alignment import Ctc, trim
 from structseq.structures.base import Distribution
 
-# State numbers in `WordLoopHead` of a word with one state, and of silence
+# State numbers in `WordLoopHead`: a word with one state, and silence
 WHOLE, SILENCE = 0, -1
 
 
 class CtcHead(SequenceHead):
-    """Connectionist temporal classification: scores of the blank (number 0) and K symbols at each frame, trained by the
-    likelihood of the answer over all its alignments.
-
-    >>> from structseq.spans import PLAIN
-    >>> head = CtcHead(2, TagSet(("3", "7"), PLAIN, PLAIN))
-    >>> head.target(Example({"tokens": ("a", "b", "c")}, {"target": ("7", "7")}))
-    [2, 2]
-    >>> head.target(Example({"tokens": ("a", "b")}, {"target": ("7", "7")}))  # a blank must lie between
-    >>> head.answers([[2, 2, 0], [0, 0, 0]])
-    [('7', '7'), ()]
-    """
+    """Connectionist temporal classification: scores of the blank (number 0) and K symbols for each frame, trained by
+    the likelihood of the answer summed over its alignments."""
 
     class Options(HeadOptions):
-        beam: Count | None = Field(None, description="prefixes kept in the search; the best path where 1 or not given")
+        beam: Count | None = Field(None, description="width of the prefix beam search; 1 or not given: the best path")
 
     task = "transcription"
 
@@ -53,36 +44,33 @@ class CtcHead(SequenceHead):
         self.emission = nn.Linear(in_width, 1 + len(tags.labels))
 
     def target(self, example: Example) -> list[int] | None:
-        """Numbers of the gold symbols, from 1; None if one is unknown or the steps are too few (one a symbol, and one
-        more between two equal ones)."""
+        """Numbers of the gold symbols, from 1; None if one is unknown or if there are too few steps: one per symbol,
+        and one for the blank between equal symbols."""
         numbers = super().target(example)
-        least = len(example.target) + sum(one == other for one, other in pairwise(example.target))
-        return None if least > len(example) else numbers
+        required = len(example.target) + sum(one == other for one, other in pairwise(example.target))
+        return None if required > len(example) else numbers
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         rows = axis_names(self.tags.labels)  # the blank, then the symbols
         return {"emission.weight": [rows, None], "emission.bias": [rows]}
 
     def emissions(self, states: Padded) -> Tensor:
-        """(B, T, 1 + K) scores; padding is masked, so that NaN in it reaches no gradient."""
+        """(B, T, 1 + K) scores; padding is masked, so that its NaN cannot reach gradients."""
         return full_precision(self.emission(states.values.masked_fill(~states.mask().unsqueeze(-1), 0.0)))
 
     def forward(self, states: Padded) -> Ctc:
         return Ctc(self.emissions(states), states.lengths)
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
-        """(B,) -log_prob of the targets (B, U), in nats; 0 with gradient 0 if a target needs more frames.
-
-        By torch's recursion, in half to three quarters of the time of `Ctc.log_prob`; in float64, because in float32
-        its gradient is wrong by 1e-4 after 100 frames.
-        """
+        """(B,) -log_prob of the targets (B, U) in nats; 0 with gradient 0 if a target needs more frames."""
         scores = self.emissions(states)
         if not scores.numel():  # torch refuses empty scores; the empty answer has probability 1
             return scores.sum((1, 2))
+        # torch's recursion is faster than `Ctc.log_prob`; in float32 its gradient is wrong by 1e-4 after 100 frames.
         logits, sizes = scores.double().log_softmax(-1).transpose(0, 1), (target != 0).sum(1).cpu()
         ctc_loss = nn.functional.ctc_loss
-        found = ctc_loss(logits, target, states.lengths, sizes, reduction="none", zero_infinity=True)
-        return found.to(scores.dtype)
+        loss = ctc_loss(logits, target, states.lengths, sizes, reduction="none", zero_infinity=True)
+        return loss.to(scores.dtype)
 
     def decide(self, distribution: Distribution) -> Tensor:
         if isinstance(distribution, Ctc) and self.beam is not None and self.beam > 1:
@@ -91,7 +79,7 @@ class CtcHead(SequenceHead):
 
 
 class FrameHead(SequenceHead, TaggingHead):
-    """A head that learns a tag for each frame, and answers with the symbols of the best frame path."""
+    """Learns one tag per frame and predicts the symbols of the best frame path."""
 
     class Options(HeadOptions):
         projection: Literal["linear", "none"] = PROJECTION
@@ -100,32 +88,31 @@ class FrameHead(SequenceHead, TaggingHead):
     predicted = Head.predicted
 
     def target(self, example: Example) -> list[int] | None:
-        """Numbers of the frames' tags; None if one is unknown or there are none."""
+        """Numbers of the frames' tags; None if there are none or one is unknown."""
         return self.tags.encode(example.targets["tags"]) if "tags" in example.targets else None
 
     def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float] | None:
-        """None: an answer has many frame paths, and their sum is not computed."""
+        """None: the sum over an answer's frame paths is not computed."""
         return None
 
 
 class TrimHead(FrameHead, CrfHead):
-    """A CRF over frames whose repeated tags become one symbol (`trim`), without a blank; a baseline for `CtcHead`.
+    """A CRF over frames that merges repeated tags into one symbol (`trim`), as a baseline for `CtcHead`.
 
-    It cannot answer the same symbol twice in a row. The CRF keeps neighbouring frames on one tag; independent frames
-    would alternate between tags and repeat symbols.
+    Without a blank, it cannot predict a symbol twice in a row.
     """
 
     class Options(FrameHead.Options):
         costs: dict[str, float] = COSTS
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Raises `ConfigError` if frames have tags that are in no target."""
+        """Raises `ConfigError` if a frame tag does not occur in any target."""
         foreign = sorted(set(self.tags.labels) - {symbol for example in examples for symbol in example.target})
         if foreign:
             raise ConfigError(
-                f"head.type: trim answers with the frames' tags themselves; expected each of them in a target, found "
-                f"{', '.join(map(repr, foreign[:5]))}; tag frames with whole words and no silence, or use head.type "
-                "words"
+                "head.type trim: expected frame tags that are symbols of the targets, found "
+                f"{', '.join(map(repr, foreign[:5]))}; tag frames with whole words and without silence, or use "
+                "head.type words"
             )
         super().prepare(examples)
 
@@ -134,23 +121,21 @@ class TrimHead(FrameHead, CrfHead):
 
 
 class WordLoopHead(FrameHead, HmmHead):
-    """The acoustic hybrid: posteriors of the frames' tags over their priors, and Viterbi over a loop of words.
+    """`HmmHead` over frames, with a loop of words.
 
-    A tag that is in a target of the training data is a word; if "7" is a word, "7.1", "7.2", ... are its states in
-    order, each lasting one frame or more; every other tag is silence. A path stays in a state or moves to the word's
-    next one; from a word's last state it moves to the first state of any word or to silence, and from silence to the
-    first state of any word. It begins with a first state or silence, and may end anywhere, because a recording may be
-    cut off. Legal transitions have the counts of the training data.
+    A symbol of the training targets is a word. The word "7" has the states "7.1", "7.2", ... in this order, or the one
+    state "7". All other tags are silence. A path stays in a state for one or more frames, then moves to the word's next
+    state; from a last state it moves to any first state or to silence, and from silence to any first state. It starts
+    in a first state or in silence, and may end anywhere, because a recording may be cut off.
 
-    Two equal words in a row differ by their states, or by silence between them; a word of one state that is repeated
-    without silence is one word.
+    A word with one state that is repeated without silence is predicted once.
     """
 
     def __init__(self, in_width: int, tags: TagSet, **options: Any) -> None:
         super().__init__(in_width, tags, **options)
-        # (K,) the number of a tag's state in its word, from 1; or `WHOLE`; or `SILENCE`
+        # (K,) the state number of each tag within its word, from 1; or `WHOLE`; or `SILENCE`
         self.register_buffer("state", torch.zeros(len(tags.labels), dtype=torch.int64))
-        # Registered again, so that they are stored: the tags' names do not determine what is legal.
+        # Registered again, so that they are stored: legal transitions depend on the training data.
         for name in ("legal_start", "legal_transitions"):
             self.register_buffer(name, self.get_buffer(name))
 
@@ -162,15 +147,15 @@ class WordLoopHead(FrameHead, HmmHead):
         self.get_buffer("state").copy_(torch.tensor([state_of(tag, words) for tag in self.tags.labels]))
         parts = self._parts()
         last = {word: max(state for other, state in parts if other == word) for word, _ in parts}
-        begins = torch.tensor([state <= 1 for _, state in parts])
-        ends = torch.tensor([state == last[word] for word, state in parts])
-        moves = [[other in ((word, state), (word, state + 1)) for other in parts] for word, state in parts]
-        self.get_buffer("legal_start").copy_(begins)
-        self.get_buffer("legal_transitions").copy_(torch.tensor(moves) | (ends.unsqueeze(1) & begins))
+        is_first = torch.tensor([state <= 1 for _, state in parts])
+        is_last = torch.tensor([state == last[word] for word, state in parts])
+        within_word = [[other in ((word, state), (word, state + 1)) for other in parts] for word, state in parts]
+        self.get_buffer("legal_start").copy_(is_first)
+        self.get_buffer("legal_transitions").copy_(torch.tensor(within_word) | (is_last.unsqueeze(1) & is_first))
         super().prepare(examples)
 
     def calibrate(self, held_out: HeldOut) -> None:
-        """Fit the temperature on the frame paths that the loop allows; a word of fewer frames than states is not."""
+        """Fit the temperature on the legal frame paths."""
 
         def allowed() -> Iterator[tuple[Distribution, list[Any | None]]]:
             for distribution, targets in held_out():
@@ -179,12 +164,11 @@ class WordLoopHead(FrameHead, HmmHead):
         super().calibrate(allowed)
 
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-        """The words of frame paths; one begins where the word changes or its state number falls."""
         parts = self._parts()
         return [read_words([parts[number] for number in path]) for path in paths]
 
     def _parts(self) -> list[tuple[str | None, int]]:
-        """For each tag its word (None for silence) and its state number."""
+        """Word (None for silence) and state number of each tag."""
         states = self.get_buffer("state").tolist()
         words = [
             None if state == SILENCE else tag if state == WHOLE else tag.rpartition(".")[0]
@@ -194,16 +178,12 @@ class WordLoopHead(FrameHead, HmmHead):
 
     def _allows(self, path: Sequence[int]) -> bool:
         numbers = torch.as_tensor(path)
-        start, moves, _ = self.legal
-        return bool(start[numbers[0]] & moves[numbers[:-1], numbers[1:]].all())
+        start, transitions, _ = self.legal
+        return bool(start[numbers[0]] & transitions[numbers[:-1], numbers[1:]].all())
 
 
 def state_of(tag: str, words: Collection[str]) -> int:
-    """The state number of a tag, from 1; `WHOLE` if it is a word; `SILENCE` if ``words`` has no such word.
-
-    >>> [state_of(tag, {"7", "a.2"}) for tag in ("7", "7.3", "a.2", "sil", "8.1", ".5")]
-    [0, 3, 0, -1, -1, -1]
-    """
+    """State number of a tag, from 1; `WHOLE` if the tag is a word; `SILENCE` otherwise."""
     if tag in words:
         return WHOLE
     word, _, number = tag.rpartition(".")
@@ -212,15 +192,11 @@ def state_of(tag: str, words: Collection[str]) -> int:
 
 
 def read_words(parts: Iterable[tuple[str | None, int]]) -> tuple[str, ...]:
-    """The words of a path of (word, state) pairs; silence is (None, ..).
-
-    >>> read_words([("7", 1), ("7", 2), ("7", 2), ("7", 1), (None, -1), ("3", 0), ("3", 0), (None, -1), ("3", 0)])
-    ('7', '7', '3', '3')
-    """
+    """The words of a path of (word, state) pairs; a word also starts if the state number falls."""
     words: list[str] = []
-    before: tuple[str | None, int] = (None, SILENCE)
+    previous: tuple[str | None, int] = (None, SILENCE)
     for word, state in parts:
-        if word is not None and (word != before[0] or state < before[1]):
+        if word is not None and (word != previous[0] or state < previous[1]):
             words.append(word)
-        before = word, state
+        previous = word, state
     return tuple(words)

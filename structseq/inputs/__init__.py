@@ -1,4 +1,4 @@
-"""Word features by name (``inputs.features.NAME.type``), and the inputs of a model built from its options."""
+"""The table of word features; inputs from options."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FEATURES: dict[str, type[WordFeature]] = {
     "characters": CharacterCNN,
     "affixes": AffixEmbedding,
 }
-# The vocabularies of a feature in ``inputs.features`` are named feature.NAME.OWN
+# Prefix of the vocabularies of features in ``inputs.features``: feature.NAME.OWN
 FURTHER = "feature."
 
 
 def count_further(options: InputOptions, vocabularies: Mapping[str, Vocabulary]) -> dict[str, Vocabulary]:
-    """The vocabularies of the features in ``inputs.features``, as ``feature.NAME.OWN``; none for frames."""
+    """The vocabularies of the features in ``inputs.features``, as ``feature.NAME.OWN``; empty for frames."""
     return {
         f"{FURTHER}{name}.{own}": counted
         for name, kind, section in _further(options)
@@ -40,10 +40,7 @@ def count_further(options: InputOptions, vocabularies: Mapping[str, Vocabulary])
 def build_inputs(
     options: InputOptions, vocabularies: Mapping[str, Vocabulary], widths: Mapping[str, int]
 ) -> Inputs | FrameInputs:
-    """Frame inputs, or word features and columns.
-
-    Raises `ConfigError` if every input is turned off, and for a feature with an unusable name or class.
-    """
+    """Raises `ConfigError` if every input is turned off, or for a feature with an unusable name or class."""
     if "frames" in widths:
         return FrameInputs(widths["frames"], dropout=options.dropout, **options.frames.model_dump())
     encoder, features = TokenEncoder.of(vocabularies), dict[str, WordFeature]()
@@ -58,19 +55,22 @@ def build_inputs(
         own = {key.removeprefix(prefix): known for key, known in vocabularies.items() if key.startswith(prefix)}
         features[name] = kind(kind.Index(section, {**own, "words": encoder.words}), section)
     if not features and not encoder.columns:
-        raise ConfigError("inputs: every kind of input is turned off; leave words, characters, affixes or a column on")
+        raise ConfigError(
+            "inputs: expected at least one input, found all turned off; turn on words, characters, affixes or a column"
+        )
     rates = {"dropout": options.dropout, "word_dropout": options.word_dropout}
     return Inputs(encoder, features, column_width=options.column_width, **rates)
 
 
 def _further(options: InputOptions) -> Iterator[tuple[str, Any, FeatureOptions]]:
-    """Name, class and options of each feature in ``inputs.features``."""
     for name, section in options.features.items():
         place = f"inputs.features.{name}"
         if not name.isidentifier() or name in (*FEATURES, "vectors") or hasattr(nn.ModuleDict(), name):
-            raise ConfigError(f"{place}: expected a word as name, and one that is not taken; choose another name")
+            raise ConfigError(
+                f"{place}: expected a Python identifier that is not taken, found {name!r}; choose another name"
+            )
         kind = resolve_class(FEATURES, section.type, f"{place}.type")
         if not (issubclass(kind, WordFeature) and hasattr(kind, "Index")):
-            raise ConfigError(f"{place}.type {section.type}: expected a WordFeature with an Index")
+            raise ConfigError(f"{place}.type: expected a WordFeature with an Index, found {section.type}")
         if section.on:
             yield name, kind, section

@@ -1,4 +1,4 @@
-"""Inputs: tokens -> (B, T, F). Word features are computed once per distinct word of a batch."""
+"""Token inputs: vectors of word features and columns."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from structseq.padded import Padded
 
 
 class WordFeature(nn.Module, ABC):
-    """Turns the integers that a `Feature` gives for each word into a vector.
+    """Turns the integers that a `Feature` gives for a word into a vector.
 
-    The integers of all known words are computed once, their vectors at each batch. For a section
-    ``inputs.features.NAME`` of class ``Options``, a model calls ``kind(kind.Index(options, vocabularies), options)``.
+    The integers of known words are computed once, vectors once per distinct word of a batch. For a section
+    ``inputs.features.NAME``, a model calls ``kind(kind.Index(options, vocabularies), options)``.
     """
 
     Options: ClassVar[type[FeatureOptions]] = FeatureOptions
@@ -34,23 +34,20 @@ class WordFeature(nn.Module, ABC):
         self.feature, self.width = feature, width
 
     def index(self, words: Sequence[str]) -> Tensor:
-        """(D, ...) int64: the input of `forward` for D words."""
+        """(D, ...) int64 for D words."""
         return torch.from_numpy(self.feature.index(words))
 
     @abstractmethod
     def forward(self, index: Tensor) -> Tensor:
-        """(D, width) vectors of D words."""
+        """(D, width) vectors."""
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        """The names along the axes of each parameter whose entries belong to words or parts of words."""
+        """As `Head.named_axes`, for words or their parts."""
         return {}
 
 
 class Inputs(nn.Module):
-    """Vectors of word features and of further columns, side by side, under locked dropout.
-
-    ``encoder`` holds the words and columns of the training data; the rates are those of `InputOptions`.
-    """
+    """Concatenated vectors of word features and further columns, with locked dropout."""
 
     modality = TOKENS
 
@@ -66,7 +63,7 @@ class Inputs(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.features = nn.ModuleDict(features)
-        # A list in the order of the names, since a column's name may not be valid as a module's.
+        # A list, because a column's name may not be a valid module name.
         self.column_embeddings = nn.ModuleList(
             nn.Embedding(len(known), column_width) for known in encoder.columns.values()
         )
@@ -79,39 +76,35 @@ class Inputs(nn.Module):
 
     @property
     def column_vocabularies(self) -> Mapping[str, Vocabulary]:
-        """The vocabularies of further input columns, by name."""
         return self.encoder.columns
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Nothing to count: `FrameInputs` needs it."""
+        """Does nothing."""
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        """`WordFeature.named_axes` of all features, and the names of columns."""
         axes: dict[str, Sequence[Axis]] = {}
         for name, feature in self.features.items():
             assert isinstance(feature, WordFeature)
             axes |= {f"features.{name}.{parameter}": own for parameter, own in feature.named_axes().items()}
-        for place, known in enumerate(self.column_vocabularies.values()):
-            axes[f"column_embeddings.{place}.weight"] = [axis_names(known.items), None]
+        for position, known in enumerate(self.column_vocabularies.values()):
+            axes[f"column_embeddings.{position}.weight"] = [axis_names(known.items), None]
         return axes
 
     @property
     def columns(self) -> dict[str, nn.Module]:
-        """The embedding of each further input column, by name."""
+        """The embeddings of further columns."""
         return dict(zip(self.column_vocabularies, self.column_embeddings, strict=True))
 
     def encode(self, examples: Sequence[Example]) -> TokenBatch:
-        """Numbers for a batch of examples."""
         return self.encoder.encode(examples)
 
     def encode_tokens(
         self, sentences: Sequence[Sequence[str]], columns: Mapping[str, Sequence[Sequence[str]]] | None = None
     ) -> TokenBatch:
-        """Numbers for a batch of token lists, with further columns by name."""
         return self.encoder.encode_tokens(sentences, columns)
 
     def word_vectors(self, ids: Tensor, oov_words: Sequence[str]) -> Tensor:
-        """(D, word_width) vectors of D distinct word numbers, in order: known words, then all ``oov_words``."""
+        """(D, word_width) vectors of D word numbers: known words, then all ``oov_words``."""
         known = ids[: len(ids) - len(oov_words)]
         parts = []
         for name, feature in self.features.items():
@@ -123,23 +116,23 @@ class Inputs(nn.Module):
         return torch.cat(parts, -1) if parts else torch.zeros(len(ids), 0, device=self._device())
 
     def word_table(self) -> Tensor:
-        """(V, word_width) vectors of all known words, which `forward` then looks up."""
+        """(V, word_width) vectors of all known words, for `forward`."""
         with torch.inference_mode():
-            every = torch.arange(len(self.encoder.words), device=self._device())
-            if not len(every):
-                return torch.zeros(0, self.word_width, device=every.device)
-            return torch.cat([self.word_vectors(part, ()) for part in every.split(4096)])
+            ids = torch.arange(len(self.encoder.words), device=self._device())
+            if not len(ids):
+                return torch.zeros(0, self.word_width, device=ids.device)
+            return torch.cat([self.word_vectors(part, ()) for part in ids.split(4096)])
 
     def forward(self, batch: TokenBatch, table: Tensor | None = None) -> Padded:
-        """(B, T, F) input vectors; with ``table`` (of `word_table`), known words are looked up instead of computed."""
-        places = batch.ids
+        """(B, T, F) input vectors; ``table`` is a result of `word_table`, or None to compute the vectors."""
+        ids = batch.ids
         if table is None:
-            distinct, places = np.unique(batch.ids, return_inverse=True)
+            distinct, ids = np.unique(batch.ids, return_inverse=True)
             table = self.word_vectors(torch.from_numpy(distinct).to(self._device()), batch.oov_words)
         elif batch.oov_words:
             numbers = torch.arange(len(batch.oov_words), device=table.device)
             table = torch.cat([table, self.word_vectors(numbers, batch.oov_words)])
-        rows = torch.from_numpy(places.reshape(batch.ids.shape)).to(table.device)
+        rows = torch.from_numpy(ids.reshape(batch.ids.shape)).to(table.device)
         parts = [vectors := nn.functional.embedding(rows, table)]
         for name, layer in zip(self.encoder.columns, self.column_embeddings, strict=True):
             parts.append(layer(torch.from_numpy(batch.columns[name]).to(vectors.device)))
@@ -154,7 +147,7 @@ class Inputs(nn.Module):
 
 
 def _stack(above: Tensor, below: Tensor) -> Tensor:
-    """Two index tables concatenated; the narrower one is padded with 0."""
+    """Concatenate index tables; 0 pads the narrower one."""
     if above.dim() == 2 and above.shape[1] != below.shape[1]:
         width = max(above.shape[1], below.shape[1])
         above, below = (nn.functional.pad(part, (0, width - part.shape[1])) for part in (above, below))

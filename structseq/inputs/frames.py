@@ -1,4 +1,4 @@
-"""Frame inputs: normalised, masked in training (SpecAugment, Park et al. 2019, section 2), convolved over time."""
+"""Frame inputs, with masks as in SpecAugment (Park et al. 2019, section 2)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from structseq.padded import Padded
 
 
 class FrameInputs(nn.Module):
-    """The inputs of a model that reads frames of ``in_width`` F numbers; `structseq.inputs.base.Inputs` reads tokens.
+    """Input vectors from frames (B, T, F); F is ``in_width``.
 
-    The other parameters are those of `FrameOptions`, and the rate of the locked dropout. The convolution keeps the
-    number of steps and ends in ReLU; masks set one stretch of steps and one band of features of each row to 0.
+    The convolution keeps the number of steps and ends in ReLU. In training, masks set one span of steps and one band of
+    features of each row to 0.
     """
 
     modality = FRAMES
@@ -49,11 +49,10 @@ class FrameInputs(nn.Module):
         self.register_buffer("deviation", torch.ones(in_width))
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        """None: features of frames have no names."""
         return {}
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Count mean and deviation of the training frames; raises `DataError` as `encode` does."""
+        """Compute mean and deviation of the frames; raises `DataError` as `encode` does."""
         if not self.normalise:
             return
         mean, deviation = FeatureStats.of([self.encoder.frames(example) for example in examples], self.in_width)
@@ -61,7 +60,7 @@ class FrameInputs(nn.Module):
         self.deviation.copy_(torch.from_numpy(deviation))
 
     def encode(self, examples: Sequence[Example]) -> FrameBatch:
-        """Numbers for a batch of examples; raises `DataError` as `FrameEncoder.frames` does."""
+        """Raises `DataError` as `FrameEncoder.frames` does."""
         return self.encoder.encode(examples)
 
     def word_table(self) -> None:
@@ -79,14 +78,14 @@ class FrameInputs(nn.Module):
         return self.dropout(frames)
 
     def _masked(self, frames: Padded) -> Padded:
-        steps = _stretches(frames.lengths, frames.values.shape[1], self.mask_time)  # (B, T)
+        steps = _random_spans(frames.lengths, frames.values.shape[1], self.mask_time)  # (B, T)
         widths = torch.full_like(frames.lengths, self.in_width)
-        band = _stretches(widths, self.in_width, self.mask_features)  # (B, F)
+        band = _random_spans(widths, self.in_width, self.mask_features)  # (B, F)
         masked = steps.unsqueeze(2) | band.unsqueeze(1)
         return frames.with_values(frames.values.masked_fill(masked.to(frames.values.device), 0.0))
 
     def _convolved(self, frames: Padded, convolution: nn.Conv1d) -> Padded:
-        """(B, T, F) -> (B, T, channels); beyond its ends each row counts as 0."""
+        """(B, T, F) -> (B, T, channels), with zero padding at both ends."""
         window = convolution.kernel_size[0]
         values = frames.values.masked_fill(~frames.mask().unsqueeze(2), 0.0).transpose(1, 2)  # (B, F, T)
         if not values.numel():
@@ -95,10 +94,10 @@ class FrameInputs(nn.Module):
         return frames.with_values(convolution(values).relu().transpose(1, 2))
 
 
-def _stretches(lengths: Tensor, columns: int, longest: int) -> Tensor:
-    """(B, columns) True on one random stretch of each row, 0 to ``longest`` long, within the row's length."""
+def _random_spans(lengths: Tensor, columns: int, longest: int) -> Tensor:
+    """(B, columns) True in one random span per row, 0 to ``longest`` long, within its length."""
     drawn = torch.rand(2, len(lengths), dtype=torch.float64)
     widths = (drawn[0] * (longest + 1)).long().minimum(lengths)
     starts = (drawn[1] * (lengths - widths + 1)).long()
-    places = torch.arange(columns)
-    return (places >= starts.unsqueeze(1)) & (places < (starts + widths).unsqueeze(1))
+    positions = torch.arange(columns)
+    return (positions >= starts.unsqueeze(1)) & (positions < (starts + widths).unsqueeze(1))

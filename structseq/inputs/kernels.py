@@ -1,7 +1,4 @@
-"""The character convolution's maximum over windows, compiled for the CPU with Numba.
-
-Only the window of the maximum has a gradient. Serial, without the GIL. Importing this module imports Numba.
-"""
+"""Max-pooling of the character convolution, compiled with Numba; importing this module imports Numba."""
 
 from __future__ import annotations
 
@@ -14,39 +11,39 @@ compiling.find_cache()
 
 
 @njit(cache=True, nogil=True)
-def highest_windows(tables, characters, lengths, highest, places):  # type: ignore[no-untyped-def]
-    """For each word and filter, the maximum over all windows and its place; 0 and -1 for an empty word.
+def highest_windows(tables, characters, lengths, highest, positions):  # type: ignore[no-untyped-def]
+    """Writes the maximum over the windows of each word (highest, (D,N)) and its position (positions, (D,N)).
 
-    tables (W,V,N): output of filter n for character v at window position w; characters (D,C); lengths (D,).
-    Writes highest (D,N) and places (D,N). A window is centred on its place; outside the word it reads row 0.
+    tables (W,V,N): output of filter n for character v at window position w; characters (D,C); lengths (D,). Windows are
+    centred, and read row 0 outside the word. An empty word has the maximum 0 and position -1.
     """
     window, _, filters = tables.shape
     before = (window - 1) // 2
-    answer = np.empty(filters, tables.dtype)
+    output = np.empty(filters, tables.dtype)
     for d in range(characters.shape[0]):
         length = lengths[d]
-        top, where = highest[d], places[d]
+        best, best_position = highest[d], positions[d]
         for n in range(filters):
-            top[n] = 0 if length == 0 else -np.inf
-            where[n] = -1
-        for place in range(length):
+            best[n] = 0 if length == 0 else -np.inf
+            best_position[n] = -1
+        for position in range(length):
             for n in range(filters):
-                answer[n] = 0
+                output[n] = 0
             for w in range(window):
-                at = place - before + w
-                row = tables[w, characters[d, at] if 0 <= at < length else 0]
+                i = position - before + w
+                row = tables[w, characters[d, i] if 0 <= i < length else 0]
                 for n in range(filters):
-                    answer[n] += row[n]
+                    output[n] += row[n]
             for n in range(filters):
-                # NaN wins and stays, so that diverged weights show.
-                better = not answer[n] <= top[n] and top[n] == top[n]
-                top[n] = answer[n] if better else top[n]
-                where[n] = place if better else where[n]
+                # NaN replaces every number, so that diverged weights are noticed.
+                better = not output[n] <= best[n] and best[n] == best[n]
+                best[n] = output[n] if better else best[n]
+                best_position[n] = position if better else best_position[n]
 
 
 @njit(cache=True, nogil=True)
-def highest_windows_back(upstream, characters, lengths, places, for_tables):  # type: ignore[no-untyped-def]
-    """Adds to for_tables (W,V,N) the gradient upstream (D,N) of the windows at ``places``."""
+def highest_windows_back(upstream, characters, lengths, positions, for_tables):  # type: ignore[no-untyped-def]
+    """Adds to for_tables (W,V,N) the gradient upstream (D,N) of the windows at positions (D,N)."""
     window, _, filters = for_tables.shape
     before = (window - 1) // 2
     for d in range(characters.shape[0]):
@@ -55,6 +52,6 @@ def highest_windows_back(upstream, characters, lengths, places, for_tables):  # 
             continue
         for w in range(window):
             for n in range(filters):
-                at = places[d, n] - before + w
-                row = characters[d, at] if 0 <= at < length else 0
+                i = positions[d, n] - before + w
+                row = characters[d, i] if 0 <= i < length else 0
                 for_tables[w, row, n] += upstream[d, n]

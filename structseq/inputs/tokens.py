@@ -1,4 +1,4 @@
-"""Word features: embeddings with a trained unknown, pretrained vectors, word shape and affixes, characters."""
+"""Word features: word embeddings, pretrained vectors, word shape and affixes, characters."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from structseq.inputs.base import WordFeature
 
 
 class WordEmbedding(WordFeature):
-    """A trained vector for each frequent word; in training, rare words also train the unknown.
+    """A trained vector for each word of the vocabulary and for unknown words.
 
-    A word counted n times is replaced by the unknown with probability rate / (rate + n), drawn once a batch
+    In training, a word that occurs n times becomes unknown with probability rate / (rate + n), drawn once per batch
     (Kiperwasser and Goldberg 2016, section 4.2).
     """
 
@@ -49,10 +49,7 @@ class WordEmbedding(WordFeature):
 
 
 class PretrainedVectors(WordFeature):
-    """Pretrained vectors, also of words that are not in the training data.
-
-    They are zeros until `fill` or a saved model sets them; that of the unknown stays zero.
-    """
+    """Pretrained vectors; zeros until `fill` or a saved model sets them. The vector of unknown words stays zero."""
 
     def __init__(self, feature: Vectors, width: int, *, tune: bool = False) -> None:
         super().__init__(feature, width)
@@ -60,7 +57,7 @@ class PretrainedVectors(WordFeature):
         self.embedding = nn.Embedding.from_pretrained(torch.zeros(len(self.vocabulary), width), freeze=not tune)
 
     def fill(self, vectors: Floats) -> None:
-        """Take vectors (V - 1, width) of the vocabulary's words, scaled to mean square 1/width as trained ones have."""
+        """Copy vectors (V - 1, width), scaled to mean square 1/width like trained ones at the start."""
         table = torch.from_numpy(vectors)
         scale = table.square().mean().sqrt().clamp(min=1e-8) * self.width**0.5
         self.embedding.weight.data[1:] = table / scale
@@ -73,7 +70,7 @@ class PretrainedVectors(WordFeature):
 
 
 class AffixEmbedding(WordFeature):
-    """Trained vectors of a word's shape and of its affixes, side by side."""
+    """Trained vectors of a word's shape and affixes, concatenated."""
 
     class Options(AffixOptions, FeatureOptions):
         """Further shapes and affixes."""
@@ -100,10 +97,9 @@ class AffixEmbedding(WordFeature):
 
 
 class CharacterCNN(WordFeature):
-    """A convolution over characters, the maximum over the word, ReLU (Ma and Hovy 2016, section 2.1).
+    """A convolution over characters, max-pooling over the word, ReLU (Ma and Hovy 2016, section 2.1).
 
-    Each filter's output for each character and window position is computed once a batch; windows then add table rows.
-    Row 0 of ``embedding`` is "outside the word", row 1 the unknown character, then the vocabulary's own.
+    Row 0 of ``embedding`` is "outside the word", row 1 the unknown character, then the vocabulary.
     """
 
     class Options(CharactersOptions, FeatureOptions):
@@ -115,10 +111,10 @@ class CharacterCNN(WordFeature):
         super().__init__(feature, options.width)
         self.vocabulary, windows = feature.vocabulary, options.windows
         self.embedding = nn.Embedding(len(self.vocabulary) + 1, options.embedding)
-        shares = [self.width // len(windows) + (i < self.width % len(windows)) for i in range(len(windows))]
+        sizes = [self.width // len(windows) + (i < self.width % len(windows)) for i in range(len(windows))]
         # With more windows than filters, some windows get no filter.
         self.filters = nn.ParameterList(
-            torch.empty(window, options.embedding, n) for window, n in zip(windows, shares, strict=True) if n
+            torch.empty(window, options.embedding, n) for window, n in zip(windows, sizes, strict=True) if n
         )
         self.bias = nn.Parameter(torch.zeros(self.width))
         bound = (3 / options.embedding) ** 0.5
@@ -135,7 +131,6 @@ class CharacterCNN(WordFeature):
         return torch.relu(best + self.bias)
 
     def _highest(self, characters: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:
-        """(D, n) each filter's maximum over a word's windows; 0 for a word without characters."""
         tables = torch.einsum("ve,wen->wvn", self.embedding.weight, weights)  # (W, V, n)
         if tables.device.type == "cpu" and tables.dtype == torch.float32 and compiling.available():
             highest: Tensor = _HighestWindows.apply(tables, characters, lengths)
@@ -144,20 +139,20 @@ class CharacterCNN(WordFeature):
 
 
 def highest_windows(tables: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
-    """(D, n) the maximum over windows by torch's own operations: tables (W, V, n), characters (D, C), lengths (D,)."""
+    """`kernels.highest_windows` with torch operations; 0 for an empty word."""
     window, rows, filters = tables.shape
     longest = max(characters.shape[1], 1)
     before = (window - 1) // 2
     padded = nn.functional.pad(characters, (before, window - 1 - before + longest - characters.shape[1]))
     bags = padded.unfold(1, window, 1) + torch.arange(window, device=characters.device) * rows
-    answers = nn.functional.embedding_bag(bags.reshape(-1, window), tables.reshape(-1, filters), mode="sum")
+    outputs = nn.functional.embedding_bag(bags.reshape(-1, window), tables.reshape(-1, filters), mode="sum")
     outside = (torch.arange(longest, device=characters.device) >= lengths.unsqueeze(1)).unsqueeze(-1)
-    highest = answers.view(-1, longest, filters).masked_fill(outside, -torch.inf).amax(1)
+    highest = outputs.view(-1, longest, filters).masked_fill(outside, -torch.inf).amax(1)
     return torch.where(lengths.unsqueeze(1) > 0, highest, torch.zeros_like(highest))
 
 
 class _HighestWindows(torch.autograd.Function):
-    """`highest_windows` by the compiled kernels; ties go to the first window."""
+    """`highest_windows` with compiled kernels; ties go to the first window."""
 
     @staticmethod
     def forward(ctx: Any, tables: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
@@ -165,10 +160,10 @@ class _HighestWindows(torch.autograd.Function):
 
         tables, characters, lengths = tables.contiguous(), characters.contiguous(), lengths.contiguous()
         highest = torch.empty(len(characters), tables.shape[2])
-        places = torch.empty(highest.shape, dtype=torch.int64)
-        arrays = [part.detach().numpy() for part in (tables, characters, lengths, highest, places)]
+        positions = torch.empty(highest.shape, dtype=torch.int64)
+        arrays = [part.detach().numpy() for part in (tables, characters, lengths, highest, positions)]
         kernels.highest_windows(*arrays)
-        ctx.save_for_backward(characters, lengths, places)
+        ctx.save_for_backward(characters, lengths, positions)
         ctx.shape = tables.shape
         return highest
 
@@ -178,6 +173,6 @@ class _HighestWindows(torch.autograd.Function):
         from structseq.inputs import kernels
 
         for_tables = torch.zeros(ctx.shape)
-        characters, lengths, places = (part.numpy() for part in ctx.saved_tensors)
-        kernels.highest_windows_back(upstream.contiguous().numpy(), characters, lengths, places, for_tables.numpy())
+        characters, lengths, positions = (part.numpy() for part in ctx.saved_tensors)
+        kernels.highest_windows_back(upstream.contiguous().numpy(), characters, lengths, positions, for_tables.numpy())
         return for_tables, None, None
