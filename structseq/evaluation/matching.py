@@ -1,7 +1,6 @@
-"""Gold and predicted tags of a corpus as units in arrays, and which units both sides share; all scores count these.
+"""Gold and predicted units of a corpus as arrays, and which units both sides share; all scores count these.
 
-A unit is a span, or one token with its tag if tags are plain; precision, recall and F1 are all accuracy then. Spans are
-those of `Scheme.decode`, and `Units.well_formed` is `Scheme.well_formed`.
+A unit is a span (see `Scheme.decode`), or one token with its tag if tags are plain.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ TagRows = Sequence[Sequence[str]]
 class Units:
     """N units in order, as arrays (N,).
 
-    ``start`` and ``end`` (exclusive) count tokens from the start of the corpus, ``kind`` indexes `Matching.kinds`.
-    ``well_formed`` says whether the unit's tags are legal, as the strict rule requires.
+    ``start`` and ``end`` (exclusive) are token positions in the corpus, ``kind`` indexes `Matching.kinds`, and
+    ``well_formed`` is true for the spans of `Scheme.well_formed`.
     """
 
     start: Places
@@ -43,10 +42,10 @@ class Units:
 
 @dataclass(frozen=True)
 class Matching:
-    """The units of both sides, and which of them the other side has too, with the same ends and type.
+    """The units of both sides, and which of them have the same ends and type on the other side.
 
-    ``offsets`` (S + 1,) are the first token of each of S sentences and the number of tokens. ``kinds`` are the types,
-    ``tags`` the distinct tags of both sides, sorted; ``gold_tags`` and ``predicted_tags`` (tokens,) index ``tags``.
+    ``offsets`` (S + 1,) are the first token of each of S sentences, then the number of tokens. ``kinds`` are the types
+    and ``tags`` the distinct tags of both sides, sorted; ``gold_tags`` and ``predicted_tags`` (tokens,) index ``tags``.
     """
 
     offsets: Places
@@ -59,7 +58,7 @@ class Matching:
 
     @cached_property
     def gold_found(self) -> Mask:
-        """(N,) whether each gold unit was predicted."""
+        """(N,) whether each gold unit is predicted."""
         return _also_in(self.gold, self.predicted, int(self.offsets[-1]))
 
     @cached_property
@@ -68,7 +67,7 @@ class Matching:
         return _also_in(self.predicted, self.gold, int(self.offsets[-1]))
 
     def strict(self) -> Matching:
-        """The same with the well-formed units only."""
+        """A copy with the well-formed units only."""
         gold, predicted = (units.where(units.well_formed) for units in (self.gold, self.predicted))
         return replace(self, gold=gold, predicted=predicted)
 
@@ -78,9 +77,9 @@ class Matching:
 
 
 def match(gold: TagRows, predicted: TagRows, scheme: Scheme, sources: Sequence[str] | None = None) -> Matching:
-    """The units of both sides, in O(tokens).
+    """Match both sides in O(tokens).
 
-    Raises `DataError`, with the sentence's source if known, if lengths differ or a tag does not belong to the scheme.
+    Raises `DataError` if lengths differ or a tag does not belong to the scheme.
     """
     offsets = check_lengths(gold, predicted, "predicted tags", sources)
     sides = [list(chain.from_iterable(rows)) for rows in (gold, predicted)]
@@ -104,7 +103,7 @@ def match(gold: TagRows, predicted: TagRows, scheme: Scheme, sources: Sequence[s
 
 
 def check_lengths(gold: TagRows, other: TagRows, what: str, sources: Sequence[str] | None = None) -> Places:
-    """(S + 1,) the gold sentences' offsets; `DataError` if the rows of ``other`` differ in number or length."""
+    """`Matching.offsets` of ``gold``; raises `DataError` if the rows of ``other`` differ in number or length."""
     if len(gold) != len(other):
         raise DataError(f"expected {what} for {len(gold)} sentences, found {len(other)}")
     lengths = np.fromiter(map(len, gold), np.intp, len(gold))
@@ -116,7 +115,7 @@ def check_lengths(gold: TagRows, other: TagRows, what: str, sources: Sequence[st
 
 
 def locations(sources: Sequence[str] | None, count: int, noun: str = "sentence") -> list[str]:
-    """The sources of ``count`` sentences (or other ``noun``); if one is unknown, its number counted from 1."""
+    """``count`` sources for messages; a missing one becomes ``noun`` and its number, counted from 1."""
     return [source or f"{noun} {n}" for n, source in enumerate(sources or [""] * count, start=1)]
 
 
@@ -130,12 +129,11 @@ def _check_tags(tags: Sequence[str], rows: TagRows, scheme: Scheme, sources: Seq
 
 
 def _spans(letters: Places, labels: Places, offsets: Places, scheme: Scheme) -> Units:
-    """The units in the letters and types of all tokens, (tokens,) each."""
     tables = tables_of(scheme.family)
     count = len(letters)
     first = np.zeros(count + 1, np.bool_)
     first[offsets] = True
-    # The letters on both sides of the boundary before token i, for i = 0 .. count; outside a sentence they are O
+    # Letters before and after the boundary in front of token i, i = 0 .. count; beyond a sentence's edge they are O
     before = np.concatenate([[0], letters]) * ~first
     after = np.concatenate([letters, [0]]) * ~first
     same = np.concatenate([[-1], labels]) == np.concatenate([labels, [-1]])
@@ -150,7 +148,7 @@ def _spans(letters: Places, labels: Places, offsets: Places, scheme: Scheme) -> 
 
 
 def _also_in(units: Units, others: Units, count: int) -> Mask:
-    """(N,) whether each unit is among the others; the units of a side have distinct starts."""
+    """(N,) whether each unit is in ``others``; starts are distinct on each side."""
     end, kind = np.zeros(count, np.intp), np.zeros(count, np.intp)
     end[others.start] = others.end
     kind[others.start] = others.kind
