@@ -61,10 +61,7 @@ class SequenceEstimator(BaseEstimator):
     verbose: int = 0
 
     def resolved_options(self) -> Options:
-        """All options for training: keywords override ``options``, which override the defaults.
-
-        Raises `ConfigError` for an option that is unknown, out of range or in conflict with the estimator.
-        """
+        """Keywords override ``options``, which override the defaults; raises `ConfigError` for an invalid option."""
         named = {each.metadata["option"]: getattr(self, each.name) for each in fields(self) if each.metadata}
         keywords = {name: value for name, value in named.items() if value is not None}
         if keywords.get("training.validation_fraction") == 0:

@@ -60,7 +60,7 @@ def labelled_examples(
     given = _rows(y, y_name, "a list of labels, one for each text")
     labels = np.asarray(given, object if not given else None)
     if labels.ndim != 1:
-        raise DataError(f"{y_name}: expected one label for each text, found an array of {labels.ndim} dimensions")
+        raise DataError(f"{y_name}: expected one label for each text, found {labels.ndim} dimensions")
     kinds = {isinstance(label, str) for label in given}
     if labels.dtype == object or len(kinds) > 1:
         raise DataError(f"{y_name}: expected labels that are all strings, or all numbers")

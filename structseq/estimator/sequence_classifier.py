@@ -22,9 +22,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     """A text classifier for cross-validation, grid search and pipelines; it can be pickled.
 
     ``X`` is a list of texts, which the tokenizer splits, or of sentences as in `SequenceTagger`. ``y`` has a label for
-    each, all strings or all numbers. ``pooling`` is max (default), mean, last or attention; other keywords, ``n_iter_``
-    and ``history_`` are those of `SequenceTagger`. ``classifier_`` is the fitted `structseq.Classifier`, ``classes_``
-    are the sorted labels.
+    each, all strings or all numbers. ``pooling`` (max, mean, last or attention) makes one vector of a sequence; other
+    keywords, ``n_iter_`` and ``history_`` are those of `SequenceTagger`. ``classifier_`` is the fitted
+    `structseq.Classifier`, ``classes_`` are the sorted labels.
 
     >>> X = ["a fine film", "a dull film", "fine indeed", "dull indeed"] * 8
     >>> y = [1, 0, 1, 0] * 8

@@ -45,11 +45,11 @@ class JointReport:
         }
 
     def text(self, errors: int | None = 0) -> str:
-        head = (
-            f"everything right  {percent(self.frame)}  {interval_text(self.interval)}".rstrip()
-            + f"\nlabel right       {percent(self.label.criterion)}\ntags              {percent(self.tags.criterion)}"
+        heading = (
+            f"frame accuracy  {percent(self.frame)}  {interval_text(self.interval)}".rstrip()
+            + f"\nlabel accuracy  {percent(self.label.criterion)}\ntags            {percent(self.tags.criterion)}"
         )
-        return f"{head}\n\n-- tags\n\n{self.tags.text(errors)}\n\n-- labels\n\n{self.label.text(errors)}"
+        return f"{heading}\n\n-- tags\n\n{self.tags.text(errors)}\n\n-- labels\n\n{self.label.text(errors)}"
 
     def __str__(self) -> str:
         return self.text()
@@ -71,11 +71,6 @@ def evaluate_jointly(
     """Compare answers, each a sentence's label followed by its tags.
 
     ``known_labels`` are the training data's labels; other parameters, and what is raised, as in `evaluate`.
-
-    >>> from structseq.spans import scheme_of
-    >>> rows = [["book", "O", "B-x"], ["info", "O", "O"]]
-    >>> evaluate_jointly(rows, [["book", "O", "B-x"], ["info", "O", "B-x"]], scheme=scheme_of("BIO")).frame
-    0.5
     """
     if len(gold) != len(predicted):
         raise DataError(f"expected as many predicted answers as gold ones, {len(gold)}, found {len(predicted)}")

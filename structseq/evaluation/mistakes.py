@@ -116,7 +116,6 @@ def confusions_of(mistakes: Sequence[Mistake]) -> tuple[Confusion, ...]:
 
 
 def _by_sentence(matching: Matching, units: Units) -> dict[int, list[Span]]:
-    """Spans in tokens of their sentence, by sentence number."""
     sentences = matching.sentence_of(units)
     shift = matching.offsets[sentences]
     columns = (column.tolist() for column in (sentences, units.start - shift, units.end - shift, units.kind))

@@ -27,7 +27,6 @@ class ReconstructionReport:
 
     @property
     def criterion(self) -> float:
-        """Explained variance, at least 0."""
         return max(0.0, self.explained)
 
     def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:

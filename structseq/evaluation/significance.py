@@ -23,7 +23,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """The result of `paired`: the first system's F1 (mean over seeds) minus the second's, and its 95 % interval."""
+    """The result of `paired`: mean F1 of the first system minus the second's, its 95 % interval and p-value."""
 
     difference: float
     interval: Interval
@@ -104,10 +104,6 @@ def paired(
     Each resample draws the same sentences for both, and the same seeds if both have the same. With the observed
     difference d and a resampled d*, the two-sided p is the share of resamples with |d* - d| >= |d| (Berg-Kirkpatrick,
     Burkett and Klein 2012, section 2), 1 added to both counts (Davison and Hinkley 1997, section 4.2).
-
-    >>> right, wrong = np.array([[1, 1, 1]] * 50), np.array([[0, 1, 1]] * 50)
-    >>> paired({0: right}, {0: wrong}).difference, paired({0: right}, {0: right}).p
-    (1.0, 1.0)
     """
     same = one.keys() == other.keys()
     seeds = sorted(one), sorted(one) if same else sorted(other)
@@ -124,11 +120,7 @@ def paired(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for multiple tests (Holm 1979), in the given order.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
+    """P-values corrected for multiple tests (Holm 1979), in the given order."""
     corrected = [0.0] * len(p_values)
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):

@@ -112,7 +112,6 @@ class TransductionReport:
 
     @property
     def criterion(self) -> float:
-        """1 - error rate, at least 0."""
         return max(0.0, 1 - self.error_rate)
 
     def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
@@ -279,12 +278,12 @@ def _headline(score: TransductionScore) -> str:
         ["symbol error rate", percent(score.error_rate), interval_text(score.error_interval)],
         ["exact match", percent(score.exact_match), interval_text(score.exact_interval)],
     ]
-    counts = f"{score.answers} answers, {score.symbols} symbols; {score.substitutions} substituted, "
-    return f"{columns(rows)}\n{counts}{score.deletions} left out, {score.insertions} put in"
+    counts = f"{score.answers} answers, {score.symbols} symbols; {score.substitutions} substitutions, "
+    return f"{columns(rows)}\n{counts}{score.deletions} deletions, {score.insertions} insertions"
 
 
 def _splits(parts: Mapping[str, TransductionScore]) -> str:
-    rows = [["twice in a row", "answers", "symbols", "subst.", "left out", "put in", "error rate", "exact"]]
+    rows = [["twice in a row", "answers", "symbols", "subst.", "del.", "ins.", "error rate", "exact"]]
     for name, part in parts.items():
         counts = (part.answers, part.symbols, part.substitutions, part.deletions, part.insertions)
         rows.append([name, *map(str, counts), percent(part.error_rate), percent(part.exact_match)])

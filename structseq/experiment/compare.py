@@ -166,7 +166,7 @@ class ExperimentFolder:
 
     @contextmanager
     def opened(self, identity: Identity) -> Iterator[None]:
-        """Lock the folder to start or resume the experiment ``identity``; removes the folder if it stays empty.
+        """Lock the folder to start or resume ``identity``; remove it if it stays empty.
 
         Raises `TrainingError` if the folder contains another experiment, is locked or is not writable.
         """

@@ -79,8 +79,8 @@ class System:
 class Plan:
     """A grid of encoders, heads and seeds.
 
-    ``layers`` are nested options of all systems; later layers override earlier ones, the systems' own options all of
-    them. Raises `ConfigError` for an option that is unknown, out of range or in conflict.
+    ``layers`` are nested options of all systems. Later layers override earlier ones, and the own options of encoders
+    and heads override layers. Raises `ConfigError` for an option that is unknown, out of range or in conflict.
     """
 
     encoders: tuple[Choice, ...]

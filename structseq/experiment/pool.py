@@ -134,7 +134,7 @@ class Pool:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Block SIGINT in the context, so that a process started there cannot receive it before it is ready."""
+    """Block SIGINT, which a process could otherwise receive before it is ready."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -192,7 +192,7 @@ def _set_up_signals() -> None:
 
 
 def reason_of(problem: Exception) -> str:
-    """Why work failed, in one sentence; with the place in the code if the exception is unexpected."""
+    """Why work failed, in one sentence; for unexpected exceptions with the place in the code."""
     if isinstance(problem, StructseqError):
         # Only `train` has --resume
         return str(problem).replace("resume it with --resume", "run the same command again")

@@ -21,7 +21,7 @@ from structseq.run.identity import versions
 
 # Seed of the bootstrap
 SEED = 0
-# Columns of the CSV: scores and differences from 0 to 1; tokens per second on one thread
+# Columns of the CSV: scores from 0 to 1, and their differences; seconds; tokens per second on one thread
 CSV_COLUMNS = (
     "system", "encoder", "head", "seeds", "finished",
     "dev_mean", "dev_sd", "dev_low", "dev_high", "test_mean", "test_sd", "test_low", "test_high",

@@ -44,7 +44,7 @@ class Record:
     """Results of a finished trial, stored as ``trial.json``.
 
     ``training`` is the run's `Outcome`. ``curve`` has seed, best_epoch and epochs (epoch, loss, dev, seconds).
-    ``parts``: for dev and test (if given) the score, counts (`sentence_counts`) and predicted tags.
+    ``parts``: for dev and test (if given) score, counts (`sentence_counts`) and predicted tags of each sentence.
     """
 
     system: str

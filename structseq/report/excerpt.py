@@ -57,7 +57,6 @@ def excerpt_of(error: Mapping[str, Any], *, context: int = CONTEXT) -> Excerpt:
 
 
 def _span(error: Mapping[str, Any], side: str) -> tuple[str | None, range]:
-    """(label, tokens) of one side; (None, empty range) without a span."""
     if error.get(side) is None:
         return None, range(0)
     start, end = error["start"], error["end"]

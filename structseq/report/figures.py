@@ -221,7 +221,7 @@ def cells_box(figure: Figure) -> tuple[float, float, float, float]:
 
 
 def _scale(table: TransitionTable) -> Normalize:
-    """Symmetric about 0; beyond the 98 % quantile scores are clipped, or a few would make all others pale."""
+    """Symmetric about 0; clips beyond the 98 % quantile, because extremes make all others pale."""
     finite = np.abs(table.scores[np.isfinite(table.scores)])
     limit = float(np.quantile(finite, 0.98)) if finite.size else 1.0
     return Normalize(-(limit or 1.0), limit or 1.0, clip=True)
@@ -244,7 +244,6 @@ def _cells(axes: Axes, table: TransitionTable, scale: Normalize) -> None:
 
 
 def _luminance(colour: NDArray[np.float64]) -> float:
-    """Relative luminance, 0 to 1 (WCAG)."""
     return float(colour[:3] ** 2.2 @ (0.2126, 0.7152, 0.0722))
 
 
@@ -260,14 +259,13 @@ def _scale_bar(axes: Axes, scale: Normalize) -> None:
 
 
 def _summary(scores: Mapping[str, Any] | None) -> tuple[float | None, tuple[float, float] | None]:
-    """Mean and interval in percent; None if unknown."""
     mean = number((scores or {}).get("mean"))
     low, high = map(number, (scores or {}).get("interval") or (None, None))
     return None if mean is None else 100 * mean, None if low is None or high is None else (100 * low, 100 * high)
 
 
 def _lines(name: str) -> list[str]:
-    """A long name is split before the head."""
+    """Split a long name before the head."""
     encoder, plus, head = name.rpartition(" + ")
     return [encoder, f"+ {head}"] if plus and display_width(name) > 26 else [name]
 

@@ -99,7 +99,7 @@ Found = tuple[tuple[int, int], str]
 
 
 def _first_tag(corpus: Sequence[Sequence[str]], letters: Iterable[str], why: str) -> list[Found]:
-    """The first tag with one of ``letters``, as a list of at most one."""
+    """The first tag with one of ``letters``, or an empty list."""
     wanted = set(letters)
     places = ((n, i) for n, tags in enumerate(corpus) for i, tag in enumerate(tags) if split_tag(tag)[0] in wanted)
     return [((n, i), f"{corpus[n][i]} {why}") for n, i in islice(places, 1)]

@@ -366,11 +366,7 @@ ALIASES: Mapping[str, str] = {
 
 
 def scheme_of(name: str) -> Scheme:
-    """The scheme of a name or alias, in any case; raises `ConfigError` for an unknown name.
-
-    >>> scheme_of("iob2").name, scheme_of("BILUO").name
-    ('BIO', 'BILOU')
-    """
+    """The scheme of a name or alias, in any case; raises `ConfigError` for an unknown name."""
     known = {own.upper(): SCHEMES[own] for own in SCHEMES} | {own: SCHEMES[ALIASES[own]] for own in ALIASES}
     if name.upper() in known:
         return known[name.upper()]
