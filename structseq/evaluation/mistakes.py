@@ -108,7 +108,8 @@ def pair(gold: Sequence[Span], predicted: Sequence[Span]) -> list[tuple[Span | N
 
 def confusions_of(mistakes: Sequence[Mistake]) -> tuple[Confusion, ...]:
     """Count mistakes by gold and predicted type, also where both are equal; most frequent first."""
-    keys = [(each.gold and each.gold.label, each.predicted and each.predicted.label) for each in mistakes]
+    pairs = [(mistake.gold, mistake.predicted) for mistake in mistakes]
+    keys = [(gold.label if gold else None, predicted.label if predicted else None) for gold, predicted in pairs]
     counts = Counter(keys)
     same = Counter(key for key, mistake in zip(keys, mistakes, strict=True) if mistake.kind == "type")
     ordered = sorted(counts, key=lambda key: (-counts[key], key[0] or "", key[1] or ""))
