@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from structseq.errors import DataError
 from structseq.spans.schemes import LETTERS, Mask, Scheme, split_tag, tables_of
 
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 TagRows = Sequence[Sequence[str]]
 
 
@@ -28,9 +28,9 @@ class Units:
     ``well_formed`` is true for the spans of `Scheme.well_formed`.
     """
 
-    start: Places
-    end: Places
-    kind: Places
+    start: Indices
+    end: Indices
+    kind: Indices
     well_formed: Mask
 
     def __len__(self) -> int:
@@ -48,13 +48,13 @@ class Matching:
     and ``tags`` the distinct tags of both sides, sorted; ``gold_tags`` and ``predicted_tags`` (tokens,) index ``tags``.
     """
 
-    offsets: Places
+    offsets: Indices
     kinds: tuple[str, ...]
     gold: Units
     predicted: Units
     tags: tuple[str, ...]
-    gold_tags: Places
-    predicted_tags: Places
+    gold_tags: Indices
+    predicted_tags: Indices
 
     @cached_property
     def gold_found(self) -> Mask:
@@ -71,7 +71,7 @@ class Matching:
         gold, predicted = (units.where(units.well_formed) for units in (self.gold, self.predicted))
         return replace(self, gold=gold, predicted=predicted)
 
-    def sentence_of(self, units: Units) -> Places:
+    def sentence_of(self, units: Units) -> Indices:
         """(N,) the number of each unit's sentence."""
         return np.searchsorted(self.offsets, units.start, side="right") - 1
 
@@ -88,21 +88,21 @@ def match(gold: TagRows, predicted: TagRows, scheme: Scheme, sources: Sequence[s
     codes = [np.fromiter(map(number.__getitem__, side), np.intp, len(side)) for side in sides]
     if scheme.plain:
         kinds = tags
-        places = np.arange(len(codes[0]))
-        units = [Units(places, places + 1, side, np.ones(len(side), np.bool_)) for side in codes]
+        positions = np.arange(len(codes[0]))
+        units = [Units(positions, positions + 1, side, np.ones(len(side), np.bool_)) for side in codes]
     else:
         for rows in (gold, predicted):
             _check_tags(tags, rows, scheme, sources)
         kinds = scheme.types(tags)
-        place = {kind: n for n, kind in enumerate(kinds)}
+        kind_index = {kind: n for n, kind in enumerate(kinds)}
         parts = [split_tag(tag) for tag in tags]
         letters = np.array([LETTERS.index(scheme.letters.get(letter, "O")) for letter, _ in parts], np.intp)
-        labels = np.array([-1 if letter == "O" else place[label] for letter, label in parts], np.intp)
+        labels = np.array([-1 if letter == "O" else kind_index[label] for letter, label in parts], np.intp)
         units = [_spans(letters[side], labels[side], offsets, scheme) for side in codes]
     return Matching(offsets, kinds, units[0], units[1], tags, codes[0], codes[1])
 
 
-def check_lengths(gold: TagRows, other: TagRows, what: str, sources: Sequence[str] | None = None) -> Places:
+def check_lengths(gold: TagRows, other: TagRows, what: str, sources: Sequence[str] | None = None) -> Indices:
     """`Matching.offsets` of ``gold``; raises `DataError` if the rows of ``other`` differ in number or length."""
     if len(gold) != len(other):
         raise DataError(f"expected {what} for {len(gold)} sentences, found {len(other)}")
@@ -128,7 +128,7 @@ def _check_tags(tags: Sequence[str], rows: TagRows, scheme: Scheme, sources: Seq
                 raise DataError(f"{locations(sources, len(rows))[sentence]}, token {position + 1}: {message}")
 
 
-def _spans(letters: Places, labels: Places, offsets: Places, scheme: Scheme) -> Units:
+def _spans(letters: Indices, labels: Indices, offsets: Indices, scheme: Scheme) -> Units:
     tables = tables_of(scheme.family)
     count = len(letters)
     first = np.zeros(count + 1, np.bool_)

@@ -37,14 +37,14 @@ class Choice:
         return f"{self.type}[{listed}]" if listed else self.type
 
     @property
-    def own(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
         """The options as nested tables, without the type."""
         return parse_settings(f"{key}={value}" for key, value in self.settings)
 
     @property
     def table(self) -> dict[str, Any]:
         """The choice as a layer for `Options.of`."""
-        return {self.section: {"type": self.type, **self.own}}
+        return {self.section: {"type": self.type, **self.options}}
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class System:
     @property
     def settings(self) -> dict[str, Any]:
         """The own options of encoder and head, by section."""
-        both = {"encoder": self.encoder.own, "head": self.head.own}
-        return {section: own for section, own in both.items() if own}
+        by_section = {"encoder": self.encoder.options, "head": self.head.options}
+        return {section: options for section, options in by_section.items() if options}
 
     @property
     def folder(self) -> str:

@@ -175,7 +175,7 @@ def _set_up_signals() -> None:
 
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # In a process group of its own, it does not receive the terminal's Ctrl-C; the pool passes it on
+    # In its own process group, the process does not receive Ctrl-C from the terminal; the pool passes it on
     if hasattr(os, "setpgid"):
         with suppress(OSError):
             os.setpgid(0, 0)

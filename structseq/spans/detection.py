@@ -16,7 +16,7 @@ def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
     """The scheme of a corpus of tag sequences.
 
     Span tags are O, or a letter of B I E S M L U, alone or followed by ``-type``; with other tags the scheme is plain.
-    It is also plain if all tags are single letters without B, I and M, or illegal. Otherwise the letters decide:
+    Letters without any type must include B, I or M and be legal, or the scheme is plain. Otherwise the letters decide:
 
     =============  ======================================================================
     only O         BIO

@@ -132,10 +132,10 @@ def spans_of(parts: Sequence[tuple[str, str]]) -> list[Span]:
     return spans
 
 
-def needed_letters(family: str, seen: set[str], *, lone: bool) -> set[str]:
-    """The letters of one type that make those seen usable in legal sequences; ``lone``: there is no O."""
+def needed_letters(family: str, seen: set[str], *, without_o: bool) -> set[str]:
+    """The letters of one type that make those seen usable in legal sequences; ``without_o``: there is no O."""
     if family == "BIOES":
-        return seen | set("BE" if seen & set("BIE") else "") | set("S" if lone else "")
+        return seen | set("BE" if seen & set("BIE") else "") | set("S" if without_o else "")
     return seen | set({"BIO": "B", "IOE": "E", "IOB1": "I", "IOE1": "I"}.get(family, ""))
 
 
@@ -267,7 +267,9 @@ class Scheme:
                 by_type.setdefault(label, set()).add(letter)
         tags = ["O"] if "O" in ordered or not by_type else []
         for label in sorted(by_type):
-            wanted = needed_letters(self.family, by_type[label], lone="O" not in ordered) if minimal else set(LETTERS)
+            wanted = (
+                needed_letters(self.family, by_type[label], without_o="O" not in ordered) if minimal else set(LETTERS)
+            )
             tags += [self.tag(meaning, label) for meaning in self.letters.values() if meaning in wanted]
         return tuple(tags)
 
