@@ -323,7 +323,7 @@ def test_where_nothing_was_learned_nothing_stays(
             ["--encoders", "lstm[layer=2]"],
             'lstm[layer=2] + crf: unknown option encoder.layer; did you mean "',
         ),
-        (["--seeds", "one"], "--seeds: expected numbers from 0 on with commas between them, found 'one'"),
+        (["--seeds", "one"], "--seeds: expected whole numbers of at least 0, separated by commas, found 'one'"),
         (["--encoders", "lstm", "--set", "encoder.type=gru"], "--set encoder.type and --encoders both name encoders"),
         (["--set", "training.threads=2"], "training.threads: expected 1"),
         (["--set", "data.tokenizer=word-1"], "unknown tokenizer 'word-1'"),

@@ -227,7 +227,7 @@ class TestRefusals:
     def test_foreign_tags(self, side: str) -> None:
         good, bad = [["O"], ["O", "B-x"]], [["O"], ["O", "S-x"]]
         rows = (bad, good) if side == "gold" else (good, bad)
-        with pytest.raises(DataError, match="sentence 2, token 2: 'S-x' is no BIO tag"):
+        with pytest.raises(DataError, match="sentence 2, token 2: 'S-x' is not a tag of BIO"):
             entity_f1(*rows, BIO)
 
 

@@ -123,7 +123,7 @@ def test_the_report_counts_frames_labels_and_entities() -> None:
     report = evaluate_jointly(gold, found, scheme=BIO, bootstrap=200)
     assert (report.frame, report.label.accuracy, report.tags.micro.recall) == (0.5, 0.75, 0.5)
     assert report.interval is not None and 0 <= report.interval[0] <= 0.5 <= report.interval[1] <= 1
-    assert report.criterion == (0.75 + 2 / 3) / 2 and "everything right  50.00" in report.text()
+    assert report.criterion == (0.75 + 2 / 3) / 2 and "frame accuracy  50.00" in report.text()
     assert json.loads(json.dumps(report.to_dict(errors=None)))["frame_accuracy"] == 0.5
     assert evaluate_jointly([], [], scheme=BIO, bootstrap=0).interval is None
 
@@ -202,7 +202,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     data.write_text("\n".join(rows), encoding="utf-8")
     settings = [*tiny(epochs=2), "--set", "head.type=joint", "--set", "data.label=intent"]
     done = call(capsys, "train", data, "--dev", data, "--test", data, "--output", out, *settings)
-    assert done.status == 0 and done.out.count("everything right") == 2
+    assert done.status == 0 and done.out.count("frame accuracy") == 2
     done = call(capsys, "evaluate", out, data, "--json", "-")
     assert set(json.loads(done.out)) >= {"frame_accuracy", "tags", "label", "criterion"}
     done = call(capsys, "tag", out, "--text", "where is Rome", "--format", "jsonl")

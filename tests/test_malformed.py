@@ -245,13 +245,15 @@ TAGS = [
         "data.conll:{line}: ",
         "the first of 2 illegal tags: mend the file, or name a repair",
     ),
-    train("no tag of the scheme named", "a\tS-x\n", "data.conll:1: ", "'S-x' is no BIO tag", "--set data.scheme=BIO"),
+    train(
+        "no tag of the scheme named", "a\tS-x\n", "data.conll:1: ", "'S-x' is not a tag of BIO", "--set data.scheme=BIO"
+    ),
     Case(
         "dev in another scheme",
         {"data.conll": GOOD, "dev.conll": "a\tU-x\nb\tO\n"},
         f"{TRAIN} --dev dev.conll",
         "dev.conll:1: ",
-        "'U-x' is no BIO tag",
+        "'U-x' is not a tag of BIO",
     ),
     train(
         "one sentence and no dev",
@@ -427,7 +429,7 @@ OTHERS = [
         {"data.conll": "a\tO\nb\tU-to\n"},
         "evaluate MODEL FILE",
         "data.conll:2: ",
-        "'U-to' is no BIO tag",
+        "'U-to' is not a tag of BIO",
     ),
     Case(
         "evaluate: JSON into no folder",

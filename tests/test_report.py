@@ -335,7 +335,7 @@ def test_what_a_large_grid_leaves_out_is_said(monkeypatch: pytest.MonkeyPatch) -
     (one,) = given["systems"]
     given["systems"] = [{**one, "name": f"system {i}"} for i in range(5)]
     found = read(given)
-    assert found.text.count("Of 3 more systems that rank lower they are not shown.") == 2
+    assert found.text.count("of 3 lower-ranked systems are not shown.") == 2
     assert len(re.findall("seed 0", found.text)) == 4
 
 

@@ -164,7 +164,7 @@ class TestReading:
     def test_foreign_tags_are_refused_with_their_place(self, tag: str) -> None:
         bio = scheme_of("BIO")
         for read in (bio.decode, bio.well_formed, bio.legal, bio.complete, bio.types):
-            with pytest.raises(TagError, match="is no BIO tag; expected O, or one of the letters B, I"):
+            with pytest.raises(TagError, match="is not a tag of BIO; expected O, or one of the letters B, I"):
                 read(["O", tag])
         with pytest.raises(TagError) as caught:
             bio.decode(["O", tag])
@@ -437,7 +437,7 @@ class TestRepairs:
         bio = scheme_of("BIO")
         with pytest.raises(ConfigError, match="unknown repair 'guess'; known are conlleval, drop"):
             repair(["O"], bio, "guess")
-        with pytest.raises(TagError, match="no BIO tag"):
+        with pytest.raises(TagError, match="not a tag of BIO"):
             repair(["X"], bio, "drop")
         with pytest.raises(TagError, match="repair the tags before converting") as caught:
             convert(["O", "I-x"], bio, scheme_of("BIOES"))
@@ -542,11 +542,11 @@ class TestDetection:
                 r"but B-x opens .* IOB1 .*\(sentence 1, token 2\)",
             ),
             (["B-x I-x O", "S-y"], ((0, 1), (1, 0)), r"I-x closes .* BIOES .* but S-y makes it BIOES"),
-            (["B-x M-x", "I-x"], ((1, 0), (0, 1)), "I-x is none of BMES .* but M-x is a tag of BMES"),
-            (["S-x", "O U-x"], ((0, 0), (1, 1)), "S-x is none of BILOU .* but U-x is a tag of BILOU"),
+            (["B-x M-x", "I-x"], ((1, 0), (0, 1)), "I-x is not a tag of BMES .* but M-x is a tag of BMES"),
+            (["S-x", "O U-x"], ((0, 0), (1, 1)), "S-x is not a tag of BILOU .* but U-x is a tag of BILOU"),
             (["I-x E-x", "I-x E-x O B-x O"], ((0, 0), (0, 1)), "I-x opens .* but E-x makes it BIOES"),
             (["I-x E-x I-x", "O E-x"], ((0, 2), (1, 1)), "IOE closes one with E-x .* IOE1 writes E-x only"),
-            (["B-x I-x O O PER"], ((0, 4), (0, 0)), "PER is a tag of no scheme .* but B-x is a tag of one"),
+            (["B-x I-x O O PER"], ((0, 4), (0, 0)), "PER is not a span tag .* but B-x is a span tag"),
         ],
     )
     def test_mixed_schemes_name_two_tags(self, corpus: list[str], places: tuple[object, ...], message: str) -> None:

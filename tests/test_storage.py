@@ -392,7 +392,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "labels of another scheme": (
         edit("config.json", lambda c: c["scheme"].update(inner="IOE")),
         "config.json",
-        "no IOE tag",
+        "not a tag of IOE",
     ),
     "an unknown scheme": (config(scheme={"outer": "BIOO", "inner": "BIO"}), "config.json", "did you mean BIO"),
     "plain outside, spans inside": (config(scheme={"outer": "plain", "inner": "BIO"}), "config.json", "plain"),

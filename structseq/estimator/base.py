@@ -1,4 +1,4 @@
-"""SequenceEstimator: options from keywords, training, and pickling, for both estimators."""
+"""SequenceEstimator: options, training and pickling of both estimators."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from structseq.run.identity import versions
 from structseq.section import dotted
 from structseq.training import Progress
 
-# Options that are tables with names of the user's own; a dot in such a name does not nest
-_OWN_NAMES = ("data.columns", "head.costs")
+# Options that are tables with names from the user; a dot in such a name does not nest
+_TABLES_OF_USER_NAMES = ("data.columns", "head.costs")
 
 
 def option(name: str) -> Any:
-    """A keyword of an estimator that sets the option ``name``; None leaves the option at its default."""
+    """A keyword that sets the option ``name``; None keeps the default."""
     return field(default=None, metadata={"option": name})
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SequenceEstimator(BaseEstimator):
-    """A model with scikit-learn's interface; its fields are the keywords of the constructor."""
+    """A model with scikit-learn's interface."""
 
     # The class of the fitted predictor, and the name of the attribute that holds it
     predictor: ClassVar[tuple[type[Predictor], str]]
@@ -61,7 +61,7 @@ class SequenceEstimator(BaseEstimator):
     verbose: int = 0
 
     def resolved_options(self) -> Options:
-        """All options that training will use: the keywords over ``options`` over the defaults."""
+        """Keywords override ``options``, which override the defaults; raises `ConfigError` for an invalid option."""
         named = {each.metadata["option"]: getattr(self, each.name) for each in fields(self) if each.metadata}
         keywords = {name: value for name, value in named.items() if value is not None}
         if keywords.get("training.validation_fraction") == 0:
@@ -77,21 +77,21 @@ class SequenceEstimator(BaseEstimator):
         return Options.of(options, columns if self.columns else {}, nested(keywords), nested(self.fixed))
 
     def _fit(self, train: Sequence[Example], dev: Sequence[Example] | None, options: Options) -> None:
-        """Train and set the predictor; without ``dev`` a share of ``train`` is held out."""
-        seed, whole = self._seed(), Corpus(tuple(train), tuple(dev or ()))
-        hold = dev is None and self.validation_fraction != 0 and sum(map(bool, map(len, train))) > 1
+        """Train and set the predictor; if ``dev`` is None, hold out a share of ``train``."""
+        seed, corpus = self._seed(), Corpus(tuple(train), tuple(dev or ()))
+        hold_out = dev is None and self.validation_fraction != 0 and sum(map(bool, map(len, train))) > 1
         prepared = prepare_corpus(
-            options, whole, seed=seed, names=Parts("X", "X_dev"), hold=hold, repair_option="repair={!r}"
+            options, corpus, seed=seed, names=Parts("X", "X_dev"), hold=hold_out, repair_option="repair={!r}"
         )
         self.history_: list[dict[str, Any]] = []
-        trained = train_and_save(prepared, options, seed=seed, show=lambda: nullcontext(self._watch))
+        trained = train_and_save(prepared, options, seed=seed, show=lambda: nullcontext(self._record_epoch))
         self.n_iter_ = trained.outcome.epochs
         provenance = {"seed": seed, "sentences": len(prepared.corpus.train), "versions": versions()}
-        kind, name = self.predictor
+        predictor, attribute = self.predictor
         model, metrics, entities = trained.model.to("cpu"), trained.metrics, trained.entities
         tokenizer = options.data.tokenizer
-        fitted = kind(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
-        setattr(self, name, fitted)
+        fitted = predictor(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
+        setattr(self, attribute, fitted)
 
     @staticmethod
     def _check_dev_set(X_dev: Any, y_dev: Any) -> None:
@@ -101,7 +101,7 @@ class SequenceEstimator(BaseEstimator):
     def _seed(self) -> int:
         if isinstance(self.random_state, (int, np.integer)) and not isinstance(self.random_state, bool):
             if self.random_state < 0:
-                raise ConfigError(f"random_state: expected a seed that is not negative, found {self.random_state}")
+                raise ConfigError(f"random_state: expected a seed of at least 0, found {self.random_state}")
             return int(self.random_state)
         try:
             return int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -109,7 +109,7 @@ class SequenceEstimator(BaseEstimator):
             found = repr(self.random_state)
             raise ConfigError(f"random_state: expected a whole number, a RandomState or None, found {found}") from None
 
-    def _watch(self, progress: Progress, _: Any) -> None:
+    def _record_epoch(self, progress: Progress, _: Any) -> None:
         if not progress.ends_epoch:
             return
         names = ("epoch", "loss", "dev_score", "learning_rate")
@@ -124,7 +124,7 @@ class SequenceEstimator(BaseEstimator):
         return hasattr(self, self.predictor[1])
 
     def __sklearn_tags__(self) -> Any:
-        """Samples are sentences instead of rows of a matrix; `fit` checks them."""
+        """Samples are sentences, not rows of a matrix; `fit` checks them."""
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.input_tags.two_d_array = False
@@ -133,28 +133,26 @@ class SequenceEstimator(BaseEstimator):
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """Parameters, plain attributes, and the files of the fitted model's folder instead of tensors."""
-        state, name = dict(super().__getstate__()), self.predictor[1]
-        if name in state:
-            state[name] = state[name].__getstate__()
+        """The fitted predictor is stored as the files of its folder."""
+        state, attribute = dict(super().__getstate__()), self.predictor[1]
+        if attribute in state:
+            state[attribute] = state[attribute].__getstate__()
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        values, (kind, name) = dict(state), self.predictor
-        if name in values:
-            fitted = kind.__new__(kind)
-            fitted.__setstate__(values[name])
-            values[name] = fitted
+        values, (predictor, attribute) = dict(state), self.predictor
+        if attribute in values:
+            fitted = predictor.__new__(predictor)
+            fitted.__setstate__(values[attribute])
+            values[attribute] = fitted
         super().__setstate__(values)
 
 
 def nested(options: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Options as nested tables: dotted names become tables; the last value of an option wins.
 
-    >>> nested({"encoder": {"layers": 2}, "encoder.width": 50})
-    {'encoder': {'layers': 2, 'width': 50}}
-    >>> nested({"head.costs": {"fromloc.city": 2.0}, "head.costs.toloc.city": 3.0})
-    {'head': {'costs': {'fromloc.city': 2.0, 'toloc.city': 3.0}}}
+    >>> nested({"encoder": {"layers": 2}, "encoder.width": 50, "head.costs.toloc.city": 3.0})
+    {'encoder': {'layers': 2, 'width': 50}, 'head': {'costs': {'toloc.city': 3.0}}}
     """
     tables: dict[str, Any] = {}
     for name, value in options.items():
@@ -163,6 +161,6 @@ def nested(options: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         below = {rest: value} if dot else value
         if isinstance(below, Mapping):
             path = f"{above}{first}"
-            below = dict(below) if path in _OWN_NAMES else nested(below, f"{path}.")
+            below = dict(below) if path in _TABLES_OF_USER_NAMES else nested(below, f"{path}.")
         tables = merge(tables, {first: below})
     return tables

@@ -1,4 +1,4 @@
-"""X and y of scikit-learn, checked and converted to examples."""
+"""Check X and y and convert them to examples."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from structseq.inference.preprocessor import sentence_of, strings, text_sentence
 
 
 def examples_of(X: Any, y: Any, *, columns: Sequence[str] = (), names: tuple[str, str] = ("X", "y")) -> list[Example]:
-    """One example per sentence; ``names`` are the arguments' names in messages.
+    """One example per sentence; ``names`` are for messages.
 
-    Raises `DataError` if X is not a list of sentences, y is missing, or their lengths differ.
+    Raises `DataError` if X or y has the wrong form, y is missing, or lengths differ.
     """
     x_name, y_name = names
     sentences = _rows(X, x_name, "a list of sentences, each a list of tokens")
     if y is None:
         if not sentences or not all(isinstance(sentence, Example) for sentence in sentences):
             raise DataError(
-                f"expected {y_name}, a tag list for each sentence of {x_name}, found none; "
-                "tags are learned from examples"
+                f"expected {y_name}, a tag list for each sentence of {x_name}, found none; training needs it"
             )
         y = [sentence.tags for sentence in sentences]
     answers = _rows(y, y_name, "a list of tag lists, one for each sentence")
@@ -48,9 +47,9 @@ def examples_of(X: Any, y: Any, *, columns: Sequence[str] = (), names: tuple[str
 def labelled_examples(
     X: Any, y: Any, *, columns: Sequence[str], tokenizer: Tokenizer, names: tuple[str, str] = ("X", "y")
 ) -> tuple[list[Example], np.ndarray]:
-    """One example per text or sentence, with its label as a string, and the labels (N,) as given.
+    """One example per text or sentence, with its label as a string; and the labels (N,) as given.
 
-    Raises `DataError` if X is not a list of texts or sentences, y not a list of labels, or their lengths differ.
+    Raises `DataError` as `examples_of`.
     """
     x_name, y_name = names
     sentences = sentences_of(X, x_name, columns=columns, tokenizer=tokenizer)
@@ -61,14 +60,14 @@ def labelled_examples(
     given = _rows(y, y_name, "a list of labels, one for each text")
     labels = np.asarray(given, object if not given else None)
     if labels.ndim != 1:
-        raise DataError(f"{y_name}: expected one label for each text, found {labels.ndim} dimensions of them")
+        raise DataError(f"{y_name}: expected one label for each text, found {labels.ndim} dimensions")
     kinds = {isinstance(label, str) for label in given}
     if labels.dtype == object or len(kinds) > 1:
         raise DataError(f"{y_name}: expected labels that are all strings, or all numbers")
     if np.issubdtype(labels.dtype, np.floating):
         for position in np.flatnonzero(np.isnan(labels)):
             raise DataError(f"{y_name}: expected a label for each text, found NaN at position {position}")
-        labels = labels + 0.0  # turns -0.0 into 0.0, which is the same label
+        labels = labels + 0.0  # -0.0 becomes 0.0, which is the same label
     if len(labels) != len(sentences):
         raise DataError(
             f"expected as many labels in {y_name} as texts in {x_name}, {len(sentences)}, found {len(labels)}"
@@ -78,13 +77,13 @@ def labelled_examples(
 
 
 def sentences_of(X: Any, name: str, *, columns: Sequence[str], tokenizer: Tokenizer) -> list[Example]:
-    """Texts split by ``tokenizer``, and sentences as `sentence_of` takes them."""
-    given = enumerate(_rows(X, name, "a list of texts or sentences"), start=1)
+    """Texts, split by ``tokenizer``, and sentences, as examples."""
+    rows = enumerate(_rows(X, name, "a list of texts or sentences"), start=1)
     return [
         text_sentence(str(each), tokenizer, columns, f"{name}, text {number}")
         if isinstance(each, str)
         else sentence_of(each, columns, f"{name}, sentence {number}")
-        for number, each in given
+        for number, each in rows
     ]
 
 
@@ -95,7 +94,7 @@ def _rows(given: Any, name: str, expected: str) -> list[Any]:
 
 
 def _plain(values: tuple[str, ...]) -> tuple[str, ...]:
-    """NumPy's strings converted to Python's."""
+    """NumPy strings become Python's."""
     return values if set(map(type, values)) <= {str} else tuple(str(value) for value in values)
 
 

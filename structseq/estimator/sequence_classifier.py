@@ -19,38 +19,18 @@ from structseq.inference import Classification, Classifier
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
-    """A classifier of texts for cross-validation, grid search and pipelines; it can be pickled.
+    """A text classifier for cross-validation, grid search and pipelines; it can be pickled.
 
-    ``X`` is a list of texts, which the tokenizer splits, or of sentences: lists of tokens, `Example`, or mappings with
-    ``tokens`` and further columns. ``y`` has one label for each, all strings or all numbers.
+    ``X`` is a list of texts, which the tokenizer splits, or of sentences as in `SequenceTagger`. ``y`` has a label for
+    each, all strings or all numbers. ``pooling`` (max, mean, last or attention) makes one vector of a sequence; other
+    keywords, ``n_iter_`` and ``history_`` are those of `SequenceTagger`. ``classifier_`` is the fitted
+    `structseq.Classifier`, ``classes_`` are the sorted labels.
 
-    Keywords set options of `structseq.config.Options`; None keeps the default.
-
-    Parameters
-    ----------
-    pooling:
-        How a sequence becomes one vector: max (the default), mean, last or attention.
-    others:
-        As in `SequenceTagger`.
-
-    Attributes
-    ----------
-    classifier_:
-        The fitted `structseq.Classifier`.
-    classes_:
-        The labels, sorted.
-    n_iter_, history_:
-        As in `SequenceTagger`.
-
-    Examples
-    --------
     >>> X = ["a fine film", "a dull film", "fine indeed", "dull indeed"] * 8
     >>> y = [1, 0, 1, 0] * 8
     >>> classifier = SequenceClassifier(epochs=20, width=32, batch_sentences=4, learning_rate=0.01)
     >>> classifier.fit(X, y).predict(["fine", "dull"]).tolist()
     [1, 0]
-    >>> classifier.predict_proba(["fine"]).shape
-    (1, 2)
     """
 
     predictor = (Classifier, "classifier_")
@@ -60,11 +40,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     pooling: str | None = option("head.pooling")
 
     def fit(self, X: Any, y: Any = None, *, X_dev: Any = None, y_dev: Any = None) -> SequenceClassifier:
-        """Train on texts or sentences and their labels; keeps the epoch with the best dev score.
-
-        Raises `DataError` for an invalid X or y or fewer than two labels, `ConfigError` for an option that is unknown
-        or out of range.
-        """
+        """As `SequenceTagger.fit`; raises `DataError` also for fewer than two distinct labels."""
         self._check_dev_set(X_dev, y_dev)
         options = self.resolved_options()
         reading: dict[str, Any] = {"columns": self.columns, "tokenizer": tokenizer_of(options.data.tokenizer)}
@@ -74,35 +50,35 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             raise DataError(f"y: expected two labels or more, found {', '.join(map(repr, classes.tolist())) or 'none'}")
         dev = None
         if X_dev is not None:
-            dev, given = labelled_examples(X_dev, y_dev, names=("X_dev", "y_dev"), **reading)
-            if (given.dtype.kind == "U") != (labels.dtype.kind == "U"):
+            dev, dev_labels = labelled_examples(X_dev, y_dev, names=("X_dev", "y_dev"), **reading)
+            if (dev_labels.dtype.kind == "U") != (labels.dtype.kind == "U"):
                 raise DataError(
-                    f"y_dev: expected labels as in y, {classes.tolist()[:2]!r}, found {given.tolist()[:2]!r}"
+                    f"y_dev: expected labels as in y, {classes.tolist()[:2]!r}, found {dev_labels.tolist()[:2]!r}"
                 )
             names = {label: str(label) for label in classes.tolist()}  # 1, 1.0 and True are one label
-            answers = [{"label": names.get(label, str(label))} for label in given.tolist()]
+            answers = [{"label": names.get(label, str(label))} for label in dev_labels.tolist()]
             dev = [replace(example, targets=answer) for example, answer in zip(dev, answers, strict=True)]
         self._fit(train, dev, options)
         self.classes_ = classes
         return self
 
     def predict(self, X: Iterable[Any]) -> np.ndarray:
-        """(N,) the most probable label of each text or sentence, of the type that ``y`` had."""
+        """(N,) the most probable label of each text or sentence, of the type of ``y``."""
         names = np.array(self._names())
         order = np.argsort(names)
         found = np.array([answer.label for answer in self._answers(X)], dtype=names.dtype)
         return self.classes_[order[np.searchsorted(names, found, sorter=order)]]
 
     def predict_proba(self, X: Iterable[Any]) -> np.ndarray:
-        """(N, classes) probabilities in the order of ``classes_``, at the temperature fitted on the dev set.
+        """(N, classes) probabilities in the order of ``classes_``, calibrated on the dev set.
 
-        A label that occurs only in held-out data has probability 0. Raises `ConfigError` if there was no dev set.
+        A label that occurs only in held-out data has probability 0. Raises `ConfigError` if training had no dev set.
         """
         names = self._names()
         answers = self._answers(X)
         if any(answer.confidence is None for answer in answers):
             raise ConfigError(
-                "predict_proba: confidences are fitted on a dev set with labels that training has, and there was none; "
+                "predict_proba: calibration needs a dev set with labels that training has, found none; "
                 "give X_dev and y_dev, or leave validation_fraction above 0"
             )
         rows = [[answer.probabilities.get(name, 0.0) for name in names] for answer in answers]

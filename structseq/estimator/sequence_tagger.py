@@ -1,5 +1,4 @@
-"""SequenceTagger: a tagger with scikit-learn's interface (Buitinck et al. 2013, "API design for machine learning
-software", section 2)."""
+"""SequenceTagger: a tagger with scikit-learn's interface (Buitinck et al. 2013, section 2)."""
 
 from __future__ import annotations
 
@@ -22,51 +21,44 @@ from structseq.inference import Tagger
 class SequenceTagger(SequenceEstimator):
     """A sequence tagger for cross-validation, grid search and pipelines; it can be pickled.
 
-    ``X`` is a list of sentences, each a list of tokens (or an `Example`, or a mapping with ``tokens`` and further
-    columns), ``y`` a list of tag lists. Tags are spans in any common scheme, found from ``y``, or plain tags.
-
-    Keywords set options of `structseq.config.Options`; None keeps the default.
+    ``X`` is a list of sentences: lists of tokens, `Example`, or mappings with ``tokens`` and further columns. ``y`` has
+    a list of tags for each: spans in any common scheme, or plain tags. Keywords set options; None keeps the default.
 
     Parameters
     ----------
     head:
         The structured layer: crf, softmax, hmm, perceptron or svm.
-    scheme:
-        Scheme of the tags in ``y``; detected by default.
-    repair:
-        How to repair illegal tag sequences, see `structseq.spans.REPAIRS`; they are an error by default.
+    scheme, repair:
+        Scheme of ``y``, by default detected; policy for illegal tags (`structseq.spans.REPAIRS`), by default an error.
     tokenizer:
-        Name of the tokenizer that `Tagger.tag_text` of the fitted tagger uses.
+        Name of the tokenizer for `Tagger.tag_text`.
     encoder, layers, width, dropout:
-        The encoder: its type, number of layers, units per direction, and locked dropout.
+        Encoder type, number of layers, units per direction, locked dropout.
     word_width, character_width, vectors, input_dropout:
-        Widths of word vectors and of vectors made from characters (0 for none), a file of pretrained vectors, and
-        locked dropout on the whole input.
-    epochs, patience, batch_sentences, learning_rate, weight_decay:
-        Maximum number of epochs, epochs without a better dev score before training stops, sentences per batch, AdamW's
-        peak learning rate and weight decay.
+        Widths of word and character vectors (0 for none), file of pretrained vectors, locked dropout on the input.
+    epochs, patience:
+        Maximum number of epochs, and of epochs without a better dev score.
+    batch_sentences, learning_rate, weight_decay:
+        Sentences per batch, AdamW's peak learning rate and weight decay.
     validation_fraction:
-        Share of the sentences that `fit` holds out as the dev set if it gets none. With 0 there is no dev set, and
-        all epochs run.
+        Share of the sentences that `fit` holds out if it gets no dev set; with 0, all epochs run.
     columns:
-        Names of further input columns; sentences must be mappings or examples that have them.
+        Names of further input columns of mappings or examples.
     options:
-        Any other options, nested or by dotted name, such as ``{"training.clip": 5.0}``; keywords override them.
+        Other options, nested or dotted, such as ``{"training.clip": 5.0}``; keywords override them.
     device:
-        auto, cpu, cuda, ... for training; the fitted tagger is on the CPU.
+        Device for training, such as auto, cpu or cuda; the fitted tagger is on the CPU.
     random_state:
-        The seed of all random choices; None draws one from NumPy's global state.
+        Seed; None draws one from NumPy's global state.
     verbose:
         1 prints a line per epoch.
 
     Attributes
     ----------
-    tagger_:
-        The fitted `structseq.Tagger`.
-    classes_:
-        Its tags.
+    tagger_, classes_:
+        The fitted `structseq.Tagger` and its tags.
     n_iter_, history_:
-        The number of epochs, and a record of each: epoch, loss, dev_score, learning_rate.
+        Number of epochs, and epoch, loss, dev_score and learning_rate of each.
 
     Examples
     --------
@@ -85,9 +77,9 @@ class SequenceTagger(SequenceEstimator):
     repair: str | None = option("data.repair")
 
     def fit(self, X: Any, y: Any = None, *, X_dev: Any = None, y_dev: Any = None) -> SequenceTagger:
-        """Train on sentences and their tags; keeps the epoch with the best dev score.
+        """Train; keeps the epoch with the best dev score.
 
-        Raises `DataError` for an invalid X or y, `ConfigError` for an option that is unknown or out of range.
+        Raises `DataError` for an invalid X or y, `ConfigError` for an invalid option.
         """
         self._check_dev_set(X_dev, y_dev)
         options = self.resolved_options()
@@ -104,29 +96,29 @@ class SequenceTagger(SequenceEstimator):
         return [list(tags) for tags in self.tagger_.predict(X)]
 
     def predict_marginals(self, X: Iterable[Any]) -> list[list[dict[str, float]]]:
-        """For each token of each sentence the exact posterior probability of each tag.
+        """For each token of each sentence, the exact marginal probability of each tag.
 
-        Raises `ConfigError` for a margin-trained head (perceptron, svm) without a fitted temperature.
+        Raises `ConfigError` for an hmm, perceptron or svm head without a fitted temperature.
         """
         check_is_fitted(self)
         marginals = [tagging.marginals for tagging in self.tagger_.tag_many(X, confidence=False, marginals=True)]
         known = [list(map(dict, each)) for each in marginals if each is not None]
         if len(known) < len(marginals):
             raise ConfigError(
-                "predict_marginals: scores learned by a margin are no probabilities until a temperature is fitted; "
-                "hold data out for it, or use head crf or softmax"
+                "predict_marginals: this head has probabilities only after a temperature is fitted on a dev set; "
+                "give X_dev and y_dev, leave validation_fraction above 0, or use head crf or softmax"
             )
         return known
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Entity F1 (micro, by conlleval's rule), or accuracy if tags are plain; 0 to 1."""
+        """`entity_f1` of the predictions."""
         check_is_fitted(self)
         examples = examples_of(X, y, columns=self.columns)
         predicted = self.tagger_.predict(examples)
         return float(entity_f1([example.tags for example in examples], predicted, self.tagger_.scheme))
 
     def __sklearn_tags__(self) -> Any:
-        """A sample has a list of classes, so scikit-learn cannot stratify by them."""
+        """Each sample has a list of tags, so scikit-learn cannot stratify."""
         tags = super().__sklearn_tags__()
         tags.target_tags.one_d_labels = False
         return tags

@@ -1,9 +1,4 @@
-"""Gold against predicted answers: a number for every epoch, and a report that says how its numbers were computed.
-
-``matching`` finds the spans that both sides share; ``comparison``, ``mistakes`` and ``significance`` make a ``report``
-of them. ``joint``, ``transduction``, ``reconstruction`` and ``perplexity`` report on
-other kinds of answers.
-"""
+"""Evaluation: compare gold with predicted answers, as one score for each epoch and as a full report."""
 
 from structseq.evaluation.comparison import entities_of, entity_f1, evaluate
 from structseq.evaluation.joint import JointReport, evaluate_jointly

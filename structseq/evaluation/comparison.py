@@ -1,8 +1,7 @@
-"""Compare gold with predicted tags: a score for every epoch, and a full report.
+"""Scores of predicted tags: entity precision, recall and F1 (Tjong Kim Sang and Buchholz 2000), or accuracy.
 
-Entity precision, recall and F1 are those of conlleval (Tjong Kim Sang and Buchholz 2000), computed by seqeval from BIO
-tags. The strict rule (seqeval's ``mode="strict"``) counts only entities whose tags are legal in their scheme. Plain
-tags are scored by scikit-learn: accuracy, and the same table by tag. 0 / 0 is 0 everywhere.
+conlleval's rule counts every entity, the strict rule (seqeval's ``mode="strict"``) those of `Scheme.well_formed`. All
+scores are 0 for 0 / 0.
 """
 
 from __future__ import annotations
@@ -23,13 +22,9 @@ from structseq.spans.schemes import Scheme
 
 
 def entity_f1(gold: TagRows, predicted: TagRows, scheme: Scheme) -> float:
-    """Micro F1 of entities by conlleval's rule, 0 to 1; accuracy if tags are plain. Fast: one pass in arrays.
+    """Micro F1 of entities by conlleval's rule, 0 to 1; accuracy if tags are plain.
 
     Raises `DataError` if lengths differ or a tag does not belong to the scheme.
-
-    >>> from structseq.spans import scheme_of
-    >>> entity_f1([["B-x", "I-x", "O", "B-y"]], [["B-x", "I-x", "O", "B-x"]], scheme_of("BIO"))
-    0.5
     """
     matching = match(gold, predicted, scheme)
     return ratio(2 * int(matching.gold_found.sum()), len(matching.gold) + len(matching.predicted))
@@ -47,18 +42,18 @@ def evaluate(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> Report:
-    """Compare tag sequences, sentence by sentence, in one tag scheme.
+    """Compare tag sequences, sentence by sentence.
 
-    ``tokens`` (words) and ``sources`` (``file:line``) are for the list of errors. With ``tokens`` and
-    ``known_entities`` (`entities_of` the training data), entities are also scored by whether training has them. Gold
-    tags outside ``known_tags`` (those of the training data) are listed. ``bootstrap``: number of resamples, or 0.
+    ``tokens`` and ``sources`` (``file:line``) describe the errors. ``known_entities`` (`entities_of` the training data)
+    and ``tokens`` together add scores of seen and unseen entities. Gold tags outside ``known_tags`` are listed.
+    ``bootstrap`` is the number of resamples for intervals; 0 for none.
 
-    Raises `DataError`, with the source, if lengths differ or a tag does not belong to the scheme.
+    Raises `DataError` if lengths differ or a tag does not belong to the scheme.
 
     >>> from structseq.spans import scheme_of
     >>> report = evaluate([["B-x", "O"]], [["B-x", "B-y"]], scheme=scheme_of("BIO"), bootstrap=0)
-    >>> report.micro.precision, report.micro.recall, report.types["y"].support, report.errors[0].kind
-    (0.5, 1.0, 0, 'spurious')
+    >>> report.micro.precision, report.micro.recall, report.errors[0].kind
+    (0.5, 1.0, 'spurious')
     """
     matching = match(gold, predicted, scheme, sources)
     if tokens is not None:
@@ -86,7 +81,7 @@ def evaluate(
 
 
 def entities_of(tokens: Sequence[Sequence[str]], tags: TagRows, scheme: Scheme) -> frozenset[tuple[str, str]]:
-    """The distinct entities of a corpus as (text, type), words joined by a space; (token, tag) if tags are plain.
+    """The distinct (text, type) of a corpus, words joined by spaces; (token, tag) if tags are plain.
 
     >>> from structseq.spans import scheme_of
     >>> entities_of([["to", "New", "York"]], [["O", "B-city", "I-city"]], scheme_of("BIO"))
@@ -94,7 +89,7 @@ def entities_of(tokens: Sequence[Sequence[str]], tags: TagRows, scheme: Scheme) 
     """
     matching = match(tags, tags, scheme)
     check_lengths(tags, tokens, "tokens")
-    return frozenset(_named(matching, matching.gold, tokens))
+    return frozenset(_texts_and_types(matching, matching.gold, tokens))
 
 
 # -- tables of scores --------------------------------------------------------------------------------------------------
@@ -106,7 +101,6 @@ def _score_of(correct: int, support: int, predicted: int) -> Score:
 
 
 def _entity_table(matching: Matching) -> Table:
-    """The table that seqeval computes from the units as BIO tags."""
     from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 
     sides = [_bio(matching, units) for units in (matching.gold, matching.predicted)]
@@ -114,14 +108,12 @@ def _entity_table(matching: Matching) -> Table:
 
 
 def _plain_table(matching: Matching) -> Table:
-    """The table that scikit-learn computes, by tag; over all tokens precision, recall and F1 are accuracy."""
     from sklearn.metrics import precision_recall_fscore_support
 
     return _table(matching, precision_recall_fscore_support, (matching.gold_tags, matching.predicted_tags))
 
 
 def _table(matching: Matching, scores: Callable[..., Any], sides: Sequence[Any]) -> Table:
-    """Both libraries' ``precision_recall_fscore_support`` as a table, types in the order of `Matching.kinds`."""
     if not len(matching.gold) and not len(matching.predicted):
         return Table(_score_of(0, 0, 0), _score_of(0, 0, 0), {})
     count = len(matching.kinds)
@@ -143,15 +135,15 @@ def _table(matching: Matching, scores: Callable[..., Any], sides: Sequence[Any])
 
 
 def _bio(matching: Matching, units: Units) -> list[list[str]]:
-    """Units as BIO tags by sentence; types are numbers, because seqeval would split names that contain a hyphen."""
+    """BIO tags by sentence, with numbers for types, because seqeval splits names at hyphens."""
     count = len(matching.kinds)
     width = len(str(count))
     names = np.array(["O", *(f"{letter}-{kind:0{width}d}" for letter in "BI" for kind in range(count))], object)
     codes = np.zeros(int(matching.offsets[-1]), np.intp)
     lengths = units.end - units.start
-    # Every token of every unit: the unit's start, repeated, plus 0, 1, 2, ... within it
-    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    codes[np.repeat(units.start, lengths) + within] = np.repeat(1 + count + units.kind, lengths)
+    # Every token of every unit: the unit's start plus 0, 1, 2, ... within the unit
+    position = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    codes[np.repeat(units.start, lengths) + position] = np.repeat(1 + count + units.kind, lengths)
     codes[units.start] = 1 + units.kind
     tags = names[codes].tolist()
     return [tags[start:end] for start, end in pairwise(matching.offsets.tolist())]
@@ -160,8 +152,7 @@ def _bio(matching: Matching, units: Units) -> list[list[str]]:
 # -- other parts of the report -----------------------------------------------------------------------------------------
 
 
-def _named(matching: Matching, units: Units, tokens: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
-    """(text, type) of every unit."""
+def _texts_and_types(matching: Matching, units: Units, tokens: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
     flat = [token for row in tokens for token in row]
     bounds = zip(units.start.tolist(), units.end.tolist(), units.kind.tolist(), strict=True)
     return [(" ".join(flat[start:end]), matching.kinds[kind]) for start, end, kind in bounds]
@@ -170,12 +161,11 @@ def _named(matching: Matching, units: Units, tokens: Sequence[Sequence[str]]) ->
 def _seen_and_unseen(
     matching: Matching, tokens: Sequence[Sequence[str]] | None, known: Collection[tuple[str, str]] | None
 ) -> tuple[Score | None, Score | None]:
-    """Scores of the entities that occur in training, by their own text and type, and of the others."""
     if tokens is None or known is None:
         return None, None
     lookup = frozenset(known)
     gold, predicted = (
-        np.array([name in lookup for name in _named(matching, units, tokens)], np.bool_)
+        np.array([name in lookup for name in _texts_and_types(matching, units, tokens)], np.bool_)
         for units in (matching.gold, matching.predicted)
     )
     seen, unseen = (
@@ -186,7 +176,6 @@ def _seen_and_unseen(
 
 
 def _unseen_tags(matching: Matching, known: Collection[str] | None) -> dict[str, int]:
-    """Gold tags outside ``known`` with their number of tokens, most frequent first."""
     lookup = frozenset(matching.tags if known is None else known)
     counts = np.bincount(matching.gold_tags, minlength=len(matching.tags)).tolist()
     unseen = {tag: count for tag, count in zip(matching.tags, counts, strict=True) if count and tag not in lookup}
@@ -194,11 +183,10 @@ def _unseen_tags(matching: Matching, known: Collection[str] | None) -> dict[str,
 
 
 def _signature(scheme: Scheme, resamples: int, seed: int) -> str:
-    """How the scores were computed, after sacreBLEU's signatures (Post 2018)."""
     library = "scikit-learn" if scheme.plain else "seqeval"
     score = ["accuracy"] if scheme.plain else ["entity-F1", "rule:conlleval"]
-    how = f"bootstrap,{LEVEL}%,percentile,sentences,n={resamples},seed={seed}" if resamples else "none"
-    parts = [*score, f"scheme:{scheme.name}", "average:micro", "0/0:0", f"interval:{how}"]
+    interval = f"bootstrap,{LEVEL}%,percentile,sentences,n={resamples},seed={seed}" if resamples else "none"
+    parts = [*score, f"scheme:{scheme.name}", "average:micro", "0/0:0", f"interval:{interval}"]
     for package in (library, "structseq"):
         try:
             parts.append(f"{package}:{version(package)}")

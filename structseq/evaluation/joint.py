@@ -1,4 +1,4 @@
-"""Sentences with a label and tags: a report on each, and the share of sentences that are entirely right."""
+"""Sentences with a label and tags: a report on each, and the frame accuracy of both together."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from structseq.spans.schemes import PLAIN, Scheme
 class JointReport:
     """The result of `evaluate_jointly`.
 
-    ``frame`` is the frame accuracy: the share of sentences with the right label and every tag right, 0 to 1;
-    ``interval`` its 95 % bootstrap interval (None without resamples). In ``label`` a label is its sentence's one tag.
+    ``frame`` is the frame accuracy, the share of sentences whose label and tags are all right, 0 to 1; ``interval`` is
+    its 95 % bootstrap interval (None without resamples). ``label`` scores labels as plain tags, one for each sentence.
     """
 
     tags: Report
@@ -31,11 +31,10 @@ class JointReport:
 
     @property
     def criterion(self) -> float:
-        """The mean of the tags' criterion and the labels' accuracy."""
+        """The mean of the tags' criterion and the label accuracy."""
         return (self.tags.criterion + self.label.criterion) / 2
 
     def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
-        """Plain values for JSON; ``errors``: how many to list of each part, None for all."""
         return {
             "criterion": self.criterion,
             "score": "mean of tags and labels",
@@ -46,12 +45,11 @@ class JointReport:
         }
 
     def text(self, errors: int | None = 0) -> str:
-        """The report for a terminal."""
-        head = (
-            f"everything right  {percent(self.frame)}  {interval_text(self.interval)}".rstrip()
-            + f"\nlabel right       {percent(self.label.criterion)}\ntags              {percent(self.tags.criterion)}"
+        heading = (
+            f"frame accuracy  {percent(self.frame)}  {interval_text(self.interval)}".rstrip()
+            + f"\nlabel accuracy  {percent(self.label.criterion)}\ntags            {percent(self.tags.criterion)}"
         )
-        return f"{head}\n\n-- tags\n\n{self.tags.text(errors)}\n\n-- labels\n\n{self.label.text(errors)}"
+        return f"{heading}\n\n-- tags\n\n{self.tags.text(errors)}\n\n-- labels\n\n{self.label.text(errors)}"
 
     def __str__(self) -> str:
         return self.text()
@@ -72,12 +70,7 @@ def evaluate_jointly(
 ) -> JointReport:
     """Compare answers, each a sentence's label followed by its tags.
 
-    ``known_labels`` are the labels of the training data; other parameters as in `evaluate`.
-
-    >>> from structseq.spans import scheme_of
-    >>> rows = [["book", "O", "B-x"], ["info", "O", "O"]]
-    >>> evaluate_jointly(rows, [["book", "O", "B-x"], ["info", "O", "B-x"]], scheme=scheme_of("BIO")).frame
-    0.5
+    ``known_labels`` are the training data's labels; other parameters, and what is raised, as in `evaluate`.
     """
     if len(gold) != len(predicted):
         raise DataError(f"expected as many predicted answers as gold ones, {len(gold)}, found {len(predicted)}")

@@ -1,7 +1,6 @@
-"""Gold and predicted tags of a corpus as units in arrays, and which units both sides share; all scores count these.
+"""Gold and predicted units of a corpus as arrays, and which units both sides share; all scores count these.
 
-A unit is a span, or one token with its tag if tags are plain; precision, recall and F1 are all accuracy then. Spans are
-those of `Scheme.decode`, and `Units.well_formed` is `Scheme.well_formed`.
+A unit is a span (see `Scheme.decode`), or one token with its tag if tags are plain.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from structseq.errors import DataError
 from structseq.spans.schemes import LETTERS, Mask, Scheme, split_tag, tables_of
 
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 TagRows = Sequence[Sequence[str]]
 
 
@@ -25,13 +24,13 @@ TagRows = Sequence[Sequence[str]]
 class Units:
     """N units in order, as arrays (N,).
 
-    ``start`` and ``end`` (exclusive) count tokens from the start of the corpus, ``kind`` indexes `Matching.kinds`.
-    ``well_formed`` says whether the unit's tags are legal, as the strict rule requires.
+    ``start`` and ``end`` (exclusive) are token positions in the corpus, ``kind`` indexes `Matching.kinds`, and
+    ``well_formed`` is true for the spans of `Scheme.well_formed`.
     """
 
-    start: Places
-    end: Places
-    kind: Places
+    start: Indices
+    end: Indices
+    kind: Indices
     well_formed: Mask
 
     def __len__(self) -> int:
@@ -43,23 +42,23 @@ class Units:
 
 @dataclass(frozen=True)
 class Matching:
-    """The units of both sides, and which of them the other side has too, with the same ends and type.
+    """The units of both sides, and which of them have the same ends and type on the other side.
 
-    ``offsets`` (S + 1,) are the first token of each of S sentences and the number of tokens. ``kinds`` are the types,
-    ``tags`` the distinct tags of both sides, sorted; ``gold_tags`` and ``predicted_tags`` (tokens,) index ``tags``.
+    ``offsets`` (S + 1,) are the first token of each of S sentences, then the number of tokens. ``kinds`` are the types
+    and ``tags`` the distinct tags of both sides, sorted; ``gold_tags`` and ``predicted_tags`` (tokens,) index ``tags``.
     """
 
-    offsets: Places
+    offsets: Indices
     kinds: tuple[str, ...]
     gold: Units
     predicted: Units
     tags: tuple[str, ...]
-    gold_tags: Places
-    predicted_tags: Places
+    gold_tags: Indices
+    predicted_tags: Indices
 
     @cached_property
     def gold_found(self) -> Mask:
-        """(N,) whether each gold unit was predicted."""
+        """(N,) whether each gold unit is predicted."""
         return _also_in(self.gold, self.predicted, int(self.offsets[-1]))
 
     @cached_property
@@ -68,19 +67,19 @@ class Matching:
         return _also_in(self.predicted, self.gold, int(self.offsets[-1]))
 
     def strict(self) -> Matching:
-        """The same with the well-formed units only."""
+        """A copy with the well-formed units only."""
         gold, predicted = (units.where(units.well_formed) for units in (self.gold, self.predicted))
         return replace(self, gold=gold, predicted=predicted)
 
-    def sentence_of(self, units: Units) -> Places:
+    def sentence_of(self, units: Units) -> Indices:
         """(N,) the number of each unit's sentence."""
         return np.searchsorted(self.offsets, units.start, side="right") - 1
 
 
 def match(gold: TagRows, predicted: TagRows, scheme: Scheme, sources: Sequence[str] | None = None) -> Matching:
-    """The units of both sides, in O(tokens).
+    """Match both sides in O(tokens).
 
-    Raises `DataError`, with the sentence's source if known, if lengths differ or a tag does not belong to the scheme.
+    Raises `DataError` if lengths differ or a tag does not belong to the scheme.
     """
     offsets = check_lengths(gold, predicted, "predicted tags", sources)
     sides = [list(chain.from_iterable(rows)) for rows in (gold, predicted)]
@@ -89,22 +88,22 @@ def match(gold: TagRows, predicted: TagRows, scheme: Scheme, sources: Sequence[s
     codes = [np.fromiter(map(number.__getitem__, side), np.intp, len(side)) for side in sides]
     if scheme.plain:
         kinds = tags
-        places = np.arange(len(codes[0]))
-        units = [Units(places, places + 1, side, np.ones(len(side), np.bool_)) for side in codes]
+        positions = np.arange(len(codes[0]))
+        units = [Units(positions, positions + 1, side, np.ones(len(side), np.bool_)) for side in codes]
     else:
         for rows in (gold, predicted):
             _check_tags(tags, rows, scheme, sources)
         kinds = scheme.types(tags)
-        place = {kind: n for n, kind in enumerate(kinds)}
+        kind_index = {kind: n for n, kind in enumerate(kinds)}
         parts = [split_tag(tag) for tag in tags]
         letters = np.array([LETTERS.index(scheme.letters.get(letter, "O")) for letter, _ in parts], np.intp)
-        labels = np.array([-1 if letter == "O" else place[label] for letter, label in parts], np.intp)
+        labels = np.array([-1 if letter == "O" else kind_index[label] for letter, label in parts], np.intp)
         units = [_spans(letters[side], labels[side], offsets, scheme) for side in codes]
     return Matching(offsets, kinds, units[0], units[1], tags, codes[0], codes[1])
 
 
-def check_lengths(gold: TagRows, other: TagRows, what: str, sources: Sequence[str] | None = None) -> Places:
-    """(S + 1,) the gold sentences' offsets; `DataError` if the rows of ``other`` differ in number or length."""
+def check_lengths(gold: TagRows, other: TagRows, what: str, sources: Sequence[str] | None = None) -> Indices:
+    """`Matching.offsets` of ``gold``; raises `DataError` if the rows of ``other`` differ in number or length."""
     if len(gold) != len(other):
         raise DataError(f"expected {what} for {len(gold)} sentences, found {len(other)}")
     lengths = np.fromiter(map(len, gold), np.intp, len(gold))
@@ -116,7 +115,7 @@ def check_lengths(gold: TagRows, other: TagRows, what: str, sources: Sequence[st
 
 
 def locations(sources: Sequence[str] | None, count: int, noun: str = "sentence") -> list[str]:
-    """The sources of ``count`` sentences (or other ``noun``); if one is unknown, its number counted from 1."""
+    """``count`` sources for messages; a missing one becomes ``noun`` and its number, counted from 1."""
     return [source or f"{noun} {n}" for n, source in enumerate(sources or [""] * count, start=1)]
 
 
@@ -129,13 +128,12 @@ def _check_tags(tags: Sequence[str], rows: TagRows, scheme: Scheme, sources: Seq
                 raise DataError(f"{locations(sources, len(rows))[sentence]}, token {position + 1}: {message}")
 
 
-def _spans(letters: Places, labels: Places, offsets: Places, scheme: Scheme) -> Units:
-    """The units in the letters and types of all tokens, (tokens,) each."""
+def _spans(letters: Indices, labels: Indices, offsets: Indices, scheme: Scheme) -> Units:
     tables = tables_of(scheme.family)
     count = len(letters)
     first = np.zeros(count + 1, np.bool_)
     first[offsets] = True
-    # The letters on both sides of the boundary before token i, for i = 0 .. count; outside a sentence they are O
+    # Letters before and after the boundary in front of token i, i = 0 .. count; beyond a sentence's edge they are O
     before = np.concatenate([[0], letters]) * ~first
     after = np.concatenate([letters, [0]]) * ~first
     same = np.concatenate([[-1], labels]) == np.concatenate([labels, [-1]])
@@ -150,7 +148,7 @@ def _spans(letters: Places, labels: Places, offsets: Places, scheme: Scheme) -> 
 
 
 def _also_in(units: Units, others: Units, count: int) -> Mask:
-    """(N,) whether each unit is among the others; the units of a side have distinct starts."""
+    """(N,) whether each unit is in ``others``; starts are distinct on each side."""
     end, kind = np.zeros(count, np.intp), np.zeros(count, np.intp)
     end[others.start] = others.end
     kind[others.start] = others.kind

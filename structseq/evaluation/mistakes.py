@@ -1,8 +1,4 @@
-"""Mistakes: which gold unit was predicted as which other one, as a list and counted by type.
-
-Units that both sides share are right. Of the others, overlapping gold and predicted units are paired one to one, the
-largest overlap first (then the same type, then from the left); the rest is missed or spurious.
-"""
+"""Mistakes: gold units paired with the units predicted in their place, as a list and counted by type."""
 
 from __future__ import annotations
 
@@ -24,8 +20,8 @@ class Mistake:
     Attributes
     ----------
     kind:
-        "type" (right ends, wrong type), "boundary" (right type, wrong ends), "boundary and type", "missed" (no
-        prediction overlaps it) or "spurious" (no gold unit overlaps it).
+        "type" (right ends, wrong type), "boundary" (right type, wrong ends), "boundary and type", "missed" (without a
+        predicted unit) or "spurious" (without a gold unit).
     gold, predicted:
         The units, in tokens of their sentence, or None.
     sentence, source, tokens:
@@ -40,7 +36,6 @@ class Mistake:
     tokens: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: each unit, with its text if the words are known."""
         units = {}
         for side, unit in (("gold", self.gold), ("predicted", self.predicted)):
             text = {"text": " ".join(self.tokens[unit.start : unit.end])} if unit and self.tokens else {}
@@ -50,9 +45,9 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How often units of type ``gold`` were predicted as ``predicted``; None if there was no such unit.
+    """How often units of type ``gold`` were predicted as ``predicted``; None for missed and spurious units.
 
-    ``same_ends`` of them had the same tokens, the others only overlapped.
+    ``same_ends`` of them had the same tokens; the others overlapped.
     """
 
     gold: str | None
@@ -64,7 +59,7 @@ class Confusion:
 def mistakes_of(
     matching: Matching, *, tokens: Sequence[Sequence[str]] | None = None, sources: Sequence[str] | None = None
 ) -> tuple[Mistake, ...]:
-    """Every mistake, by sentence and place; O(units)."""
+    """Every mistake, by sentence and position."""
     gold = _by_sentence(matching, matching.gold.where(~matching.gold_found))
     predicted = _by_sentence(matching, matching.predicted.where(~matching.predicted_right))
     where = locations(sources, len(matching.offsets) - 1)
@@ -72,12 +67,11 @@ def mistakes_of(
     for sentence in sorted(gold.keys() | predicted.keys()):
         words = tuple(tokens[sentence]) if tokens is not None else ()
         pairs = pair(gold.get(sentence, []), predicted.get(sentence, []))
-        mistakes += [Mistake(_kind(one, other), one, other, sentence, where[sentence], words) for one, other in pairs]
+        mistakes += [Mistake(_kind(*spans), *spans, sentence, where[sentence], words) for spans in pairs]
     return tuple(mistakes)
 
 
 def _kind(gold: Span | None, predicted: Span | None) -> str:
-    """Which of `KINDS` a pair is."""
     if gold is None or predicted is None:
         return "missed" if predicted is None else "spurious"
     if (gold.start, gold.end) == (predicted.start, predicted.end):
@@ -86,38 +80,36 @@ def _kind(gold: Span | None, predicted: Span | None) -> str:
 
 
 def pair(gold: Sequence[Span], predicted: Sequence[Span]) -> list[tuple[Span | None, Span | None]]:
-    """Overlapping spans paired one to one and the rest alone, from left to right.
+    """Pair overlapping spans one to one, the largest overlap first, then the same type, then from the left.
 
-    The spans of each side must be sorted and must not overlap.
-
-    >>> pair([Span(0, 3, "x"), Span(5, 6, "y")], [Span(0, 1, "y"), Span(1, 3, "x")])[0]
-    (None, Span(start=0, end=1, label='y'))
+    The rest is paired with None. Each side must be sorted and without overlaps. Returns pairs from left to right.
     """
     overlaps = []
     i = j = 0
     while i < len(gold) and j < len(predicted):
-        one, other = gold[i], predicted[j]
-        shared = min(one.end, other.end) - max(one.start, other.start)
-        if shared > 0:
-            overlaps.append((-shared, one.label != other.label, one, other))
-        if one.end <= other.end:
+        left, right = gold[i], predicted[j]
+        overlap = min(left.end, right.end) - max(left.start, right.start)
+        if overlap > 0:
+            overlaps.append((-overlap, left.label != right.label, left, right))
+        if left.end <= right.end:
             i += 1
         else:
             j += 1
     partner: dict[Span, Span] = {}
     taken: set[Span] = set()
-    for _, _, one, other in sorted(overlaps):
-        if one not in partner and other not in taken:
-            partner[one] = other
-            taken.add(other)
-    pairs: list[tuple[Span | None, Span | None]] = [(one, partner.get(one)) for one in gold]
-    pairs += [(None, other) for other in predicted if other not in taken]
+    for _, _, left, right in sorted(overlaps):
+        if left not in partner and right not in taken:
+            partner[left] = right
+            taken.add(right)
+    pairs: list[tuple[Span | None, Span | None]] = [(span, partner.get(span)) for span in gold]
+    pairs += [(None, span) for span in predicted if span not in taken]
     return sorted(pairs, key=lambda spans: min((span.start, span.end) for span in spans if span is not None))
 
 
 def confusions_of(mistakes: Sequence[Mistake]) -> tuple[Confusion, ...]:
-    """Mistakes counted by both types, most frequent first; wrong boundaries of the right type are included."""
-    keys = [(one.gold.label if one.gold else None, one.predicted.label if one.predicted else None) for one in mistakes]
+    """Count mistakes by gold and predicted type, also where both are equal; most frequent first."""
+    pairs = [(mistake.gold, mistake.predicted) for mistake in mistakes]
+    keys = [(gold.label if gold else None, predicted.label if predicted else None) for gold, predicted in pairs]
     counts = Counter(keys)
     same = Counter(key for key, mistake in zip(keys, mistakes, strict=True) if mistake.kind == "type")
     ordered = sorted(counts, key=lambda key: (-counts[key], key[0] or "", key[1] or ""))
@@ -125,7 +117,6 @@ def confusions_of(mistakes: Sequence[Mistake]) -> tuple[Confusion, ...]:
 
 
 def _by_sentence(matching: Matching, units: Units) -> dict[int, list[Span]]:
-    """Units as spans within their sentences, by the sentence's number."""
     sentences = matching.sentence_of(units)
     shift = matching.offsets[sentences]
     columns = (column.tolist() for column in (sentences, units.start - shift, units.end - shift, units.kind))

@@ -1,5 +1,4 @@
-"""Perplexity of a language model (Jelinek, Mercer, Bahl and Baker 1977, "Perplexity: a measure of the difficulty of
-speech recognition tasks")."""
+"""Perplexity of a language model (Jelinek, Mercer, Bahl and Baker 1977)."""
 
 from __future__ import annotations
 
@@ -8,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-# For each direction of reading, the log-probability of each of L tokens and of the end, in nats
+# By direction of reading: the log-probabilities of L tokens and of the end of the text, in nats (L + 1)
 TokenLogProbs = Mapping[str, Sequence[float]]
 
 
@@ -16,8 +15,8 @@ TokenLogProbs = Mapping[str, Sequence[float]]
 class PerplexityReport:
     """The result of `evaluate_perplexity`.
 
-    ``perplexity`` is exp(-mean log p) by direction, over all tokens and the ends of texts. ``unknown`` tokens, those
-    outside the vocabulary, count as one token; ``known`` is the perplexity without them.
+    ``perplexity`` is exp(-mean log p) by direction, over all tokens and ends of texts. ``unknown`` is the number of
+    out-of-vocabulary tokens, which count as one word; ``known`` is the perplexity without them.
     """
 
     texts: int
@@ -28,15 +27,13 @@ class PerplexityReport:
 
     @property
     def criterion(self) -> float:
-        """1 / perplexity, the geometric mean of the directions."""
+        """1 / perplexity; the geometric mean over directions."""
         return math.exp(-sum(map(math.log, self.perplexity.values())) / len(self.perplexity))
 
     def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
-        """Plain values for JSON; ``errors`` is unused."""
         return {"criterion": self.criterion, "score": "1 / perplexity", **asdict(self)}
 
     def text(self, errors: int | None = 0) -> str:
-        """The report for a terminal."""
         lines = [
             f"{self.texts} texts, {self.tokens} tokens, {self.unknown} of them unknown "
             f"({100 * self.unknown / max(1, self.tokens):.2f} %)",
@@ -51,24 +48,20 @@ class PerplexityReport:
 
 
 def mean_log_prob(found: Iterable[TokenLogProbs]) -> dict[str, float]:
-    """By direction, the mean over all tokens and ends, in nats; raises `ValueError` if there are none.
-
-    >>> mean_log_prob([{"forwards": [-1.0, -2.0]}, {"forwards": [-3.0]}])
-    {'forwards': -2.0}
-    """
+    """The mean by direction, in nats; raises `ValueError` if there are no texts."""
     every = list(found)
     if not every:
         raise ValueError("expected texts, found none")
-    decisions = sum(len(next(iter(each.values()))) for each in every)
-    return {name: math.fsum(value for each in every for value in each[name]) / decisions for name in every[0]}
+    count = sum(len(next(iter(each.values()))) for each in every)
+    return {name: math.fsum(value for each in every for value in each[name]) / count for name in every[0]}
 
 
 def evaluate_perplexity(
     gold: Sequence[Sequence[str]], found: Sequence[TokenLogProbs], *, known: Collection[str]
 ) -> PerplexityReport:
-    """The perplexity of texts, given the log-probabilities of their tokens and ends and the model's vocabulary.
+    """The perplexity of texts, from their log-probabilities and the ``known`` vocabulary.
 
-    Raises `ValueError` if there are no texts, or lengths do not agree.
+    Raises `ValueError` if there are no texts or lengths differ.
 
     >>> found = {"forwards": [math.log(chance) for chance in (0.5, 0.125, 0.5)]}
     >>> report = evaluate_perplexity([["a", "b"]], [found], known={"a"})
@@ -85,8 +78,8 @@ def evaluate_perplexity(
         }
         for tokens, each in zip(gold, found, strict=True)
     ]
-    perplexity, of_known = (
+    perplexity, known_perplexity = (
         {name: math.exp(-mean) for name, mean in mean_log_prob(part).items()} for part in (found, kept)
     )
     unknown = sum(token not in known for tokens in gold for token in tokens)
-    return PerplexityReport(len(gold), sum(map(len, gold)), unknown, perplexity, of_known)
+    return PerplexityReport(len(gold), sum(map(len, gold)), unknown, perplexity, known_perplexity)

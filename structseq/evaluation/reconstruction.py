@@ -1,4 +1,4 @@
-"""Reconstructed frames against the original ones: squared error and explained variance."""
+"""Squared error and explained variance of reconstructed frames."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ROUNDING = 1e-12
 class ReconstructionReport:
     """The result of `evaluate_reconstruction`.
 
-    ``squared_error`` is the mean over frames and features. ``explained`` is 1 - squared error / variance, both summed
-    over all features: 1 is perfect, 0 what each feature's mean gives. For constant frames it is 1 (exact) or 0.
+    ``squared_error`` is the mean over frames and features. ``explained`` is 1 - squared error / variance: 1 is perfect,
+    0 equals predicting each feature's mean. For constant frames it is 1 (exact) or 0.
     """
 
     sequences: int
@@ -27,15 +27,12 @@ class ReconstructionReport:
 
     @property
     def criterion(self) -> float:
-        """Explained variance, at least 0."""
         return max(0.0, self.explained)
 
     def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
-        """Plain values for JSON; ``errors`` is unused."""
         return {"criterion": self.criterion, "score": "explained variance", **asdict(self)}
 
     def text(self, errors: int | None = 0) -> str:
-        """The report for a terminal."""
         return (
             f"{self.sequences} sequences, {self.frames} frames\n"
             f"explained variance  {100 * self.explained:.2f} %\n"
@@ -49,7 +46,7 @@ class ReconstructionReport:
 def evaluate_reconstruction(gold: Sequence[Any], predicted: Sequence[Any]) -> ReconstructionReport:
     """Compare frames (L, F) with their reconstructions, sequence by sequence.
 
-    Raises `ValueError` if numbers of sequences or shapes differ, or there are no frames.
+    Raises `ValueError` if shapes differ or there are no frames.
 
     >>> evaluate_reconstruction([np.array([[0.0], [2.0]])], [np.array([[0.0], [1.0]])]).explained
     0.5
@@ -59,8 +56,10 @@ def evaluate_reconstruction(gold: Sequence[Any], predicted: Sequence[Any]) -> Re
         raise ValueError(f"expected frames of the shapes {shapes[:3]}..., found {others[:3]}...")
     if not sum(map(len, gold)):
         raise ValueError("expected frames, found none")
-    frames, copies = (np.concatenate([np.asarray(one, np.float64) for one in side]) for side in (gold, predicted))
-    error, variance = float(((frames - copies) ** 2).mean()), float(frames.var(0).mean())
+    frames, reconstructed = (
+        np.concatenate([np.asarray(one, np.float64) for one in side]) for side in (gold, predicted)
+    )
+    error, variance = float(((frames - reconstructed) ** 2).mean()), float(frames.var(0).mean())
     rounding = ROUNDING * float((frames**2).mean())
     explained = 1 - error / variance if variance > rounding else float(error <= rounding)
     return ReconstructionReport(len(gold), len(frames), error, explained)

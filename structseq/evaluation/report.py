@@ -1,4 +1,4 @@
-"""Report: the scores and mistakes of tag sequences, for programs and as text."""
+"""Report: the scores and mistakes of tag sequences, as values and as text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOTHING = "(nothing)"
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Precision, recall and F1 from 0 to 1, with the number of gold units (``support``), predicted and correct ones."""
+    """Scores from 0 to 1, and the numbers of gold (``support``), predicted and correct units."""
 
     precision: float
     recall: float
@@ -32,7 +32,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One rule's scores: over all units (``micro``), averaged over types (``macro``), and by type, sorted."""
+    """Scores over all units (``micro``), averaged over types (``macro``), and by type, sorted."""
 
     micro: Score
     macro: Score
@@ -45,22 +45,20 @@ class Report:
 
     Attributes
     ----------
-    scheme:
-        The tag scheme's name; "plain" if tags are not spans.
     accuracy:
         Share of tokens with the right tag, 0 to 1.
     table, strict:
-        Scores by conlleval's rule and by the strict one.
+        Scores by conlleval's rule and by the strict rule.
     intervals:
         95 % bootstrap intervals (low, high) of micro precision, recall and f1, or of accuracy; empty without resamples.
     seen, unseen:
-        Scores of the units whose text and type occur in training, and of the others; None if these are unknown.
+        Scores of the units whose text and type occur in training, and of the others; None if training is unknown.
     confusion, errors:
-        Wrong, missed and spurious units: counts by type, most frequent first, and each one in the order of the text.
+        Mistakes counted by type, most frequent first; and each mistake, in the order of the text.
     unseen_tags:
-        Gold tags that training never saw, with their number of tokens.
+        Gold tags outside the training data, with their token counts.
     signature:
-        How the scores were computed, in one line.
+        How the scores were computed, in one line, after sacreBLEU (Post 2018).
     """
 
     scheme: str
@@ -83,7 +81,7 @@ class Report:
 
     @property
     def criterion(self) -> float:
-        """Micro F1 of entities by conlleval's rule; accuracy if tags are plain."""
+        """Micro F1 by conlleval's rule; accuracy if tags are plain."""
         return self.accuracy if self.plain else self.table.micro.f1
 
     @property
@@ -106,21 +104,20 @@ class Report:
     def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
         """Plain values for JSON; ``errors``: how many to list, None for all."""
         shown = self.errors if errors is None else self.errors[:errors]
-        found: dict[str, Any] = {"criterion": self.criterion}
+        values: dict[str, Any] = {"criterion": self.criterion}
         for name in ("scheme", "sentences", "tokens", "accuracy", "signature"):
-            found[name] = getattr(self, name)
+            values[name] = getattr(self, name)
         for name in ("table", "strict", "seen", "unseen"):
             part = getattr(self, name)
-            found[name] = None if part is None else asdict(part)
-        found["intervals"] = {name: list(ends) for name, ends in self.intervals.items()}
-        found["confusion"] = [asdict(cell) for cell in self.confusion]
-        found["unseen_tags"] = dict(self.unseen_tags)
-        found["error_kinds"] = self.error_kinds
-        found["errors"] = [mistake.to_dict() for mistake in shown]
-        return found
+            values[name] = None if part is None else asdict(part)
+        values["intervals"] = {name: list(ends) for name, ends in self.intervals.items()}
+        values["confusion"] = [asdict(cell) for cell in self.confusion]
+        values["unseen_tags"] = dict(self.unseen_tags)
+        values["error_kinds"] = self.error_kinds
+        values["errors"] = [mistake.to_dict() for mistake in shown]
+        return values
 
     def text(self, errors: int | None = 0) -> str:
-        """The report for a terminal; ``errors`` as in `to_dict`."""
         averages = [("micro average", self.micro), ("macro average", self.macro)]
         blocks = [
             _headline(self),
@@ -155,7 +152,7 @@ def interval_text(interval: Interval | None) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Aligned rows: the first ``left`` columns to the left, the others to the right."""
+    """Rows as lines: the first ``left`` columns are aligned left, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -165,14 +162,14 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
 
 
 def unseen_text(what: str, counts: Mapping[str, int]) -> str:
-    """``what: name (count), ...``; empty if there are none."""
+    """``what: name (count), ...``; empty without ``counts``."""
     names = ", ".join(f"{name} ({count})" for name, count in list(counts.items())[:SHOWN])
     more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
     return f"{what}: {names}{more}" if counts else ""
 
 
 def confusion_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The first rows of (gold, predicted, counts ...); empty if there are none."""
+    """The first `SHOWN` of ``rows``; empty without any."""
     more = f"\n{len(rows) - SHOWN} more pairs" if len(rows) > SHOWN else ""
     return columns([headings, *rows[:SHOWN]], left=2) + more if rows else ""
 
@@ -218,23 +215,23 @@ def _confusion(report: Report) -> str:
     for cell in report.confusion:
         names = (NOTHING if name is None else name or "(no type)" for name in (cell.gold, cell.predicted))
         rows.append([*names, str(cell.count), str(cell.same_ends)])
-    head = f"errors: {kinds}\n" if rows and not report.plain else ""
-    return head + confusion_table(["gold", "predicted", "count", "same ends"], rows)
+    heading = f"errors: {kinds}\n" if rows and not report.plain else ""
+    return heading + confusion_table(["gold", "predicted", "count", "same ends"], rows)
 
 
 def _listing(shown: Sequence[Mistake], total: int) -> str:
     lines = [f"{len(shown)} of {total} errors:"] if shown else []
     for mistake in shown:
         lines.append(f"{mistake.source}: {mistake.kind}")
-        both = [unit for unit in (mistake.gold, mistake.predicted) if unit is not None]
-        window = (min(unit.start for unit in both) - CONTEXT, max(unit.end for unit in both) + CONTEXT)
+        units = [unit for unit in (mistake.gold, mistake.predicted) if unit is not None]
+        window = (min(unit.start for unit in units) - CONTEXT, max(unit.end for unit in units) + CONTEXT)
         for side, unit in (("gold", mistake.gold), ("predicted", mistake.predicted)):
             lines.append(f"    {side:<10} {_in_context(unit, mistake.tokens, window)}")
     return "\n".join(lines)
 
 
 def _in_context(unit: Span | None, tokens: Sequence[str], window: tuple[int, int]) -> str:
-    """The words of ``window`` with the unit in brackets; token numbers from 1 if the words are unknown."""
+    """The words in ``window``, the unit in brackets; without words, its token numbers from 1."""
     if unit is None:
         return NOTHING
     if not tokens:

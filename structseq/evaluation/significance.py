@@ -1,8 +1,4 @@
-"""Bootstrap intervals of scores, and paired tests of systems over sentences and seeds.
-
-Efron and Tibshirani 1993, chapters 13 (percentile intervals) and 16 (tests); Berg-Kirkpatrick, Burkett and Klein 2012
-(the paired test); Holm 1979 (several tests at once).
-"""
+"""Bootstrap intervals of scores, and paired bootstrap tests (Efron and Tibshirani 1993, chapters 13 and 16)."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ from numpy.typing import NDArray
 from structseq.evaluation.matching import Matching, TagRows, match
 from structseq.spans.schemes import Scheme
 
-# (S, 3) for each sentence: correct units, predicted units, gold units
+# (S, 3): for each sentence the correct, the predicted and the gold units
 Counts = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -27,11 +23,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """One system against another.
-
-    ``difference`` is the mean F1 of the first over its seeds minus that of the second, ``interval`` its 95 % percentile
-    interval, ``p`` the two-sided p-value.
-    """
+    """The result of `paired`: mean F1 of the first system minus the second's, its 95 % interval and p-value."""
 
     difference: float
     interval: Interval
@@ -39,28 +31,25 @@ class Paired:
 
 
 def percentiles(values: NDArray[Any]) -> Interval:
-    """The ends of the 95 % percentile interval of resampled scores."""
+    """The 95 % percentile interval of resampled scores."""
     low, high = np.percentile(values, ((100 - LEVEL) / 2, (100 + LEVEL) / 2))
     return float(low), float(high)
 
 
 def resample(counts: NDArray[np.integer], resamples: int, seed: int | np.random.Generator) -> Counts:
-    """Sums of ``counts`` (S, n) over S rows drawn with replacement, one sum for each resample: (resamples, n).
-
-    Each resample draws how often each distinct row occurs: the same distribution in less time and memory.
-    """
-    rows, often = np.unique(counts, axis=0, return_counts=True)
+    """Sums of ``counts`` (S, n) over S rows drawn with replacement, for each resample: (resamples, n)."""
+    # Drawing how often each distinct row occurs gives the same distribution in less time and memory
+    rows, frequency = np.unique(counts, axis=0, return_counts=True)
     random = np.random.default_rng(seed)
     block = max(1, 2**20 // len(rows))
     drawn = [
-        random.multinomial(len(counts), often / len(counts), size=min(block, resamples - done)) @ rows
+        random.multinomial(len(counts), frequency / len(counts), size=min(block, resamples - done)) @ rows
         for done in range(0, resamples, block)
     ]
     return np.concatenate(drawn)
 
 
 def counts_of(matching: Matching) -> Counts:
-    """(S, 3) correct, predicted and gold units of each sentence."""
     gold, predicted = matching.sentence_of(matching.gold), matching.sentence_of(matching.predicted)
     columns = (gold[matching.gold_found], predicted, gold)
     sentences = len(matching.offsets) - 1
@@ -68,19 +57,15 @@ def counts_of(matching: Matching) -> Counts:
 
 
 def sentence_counts(gold: TagRows, predicted: TagRows, scheme: Scheme) -> Counts:
-    """(S, 3) for each sentence: entities that are correct by conlleval's rule, predicted entities, gold entities.
+    """(S, 3) correct, predicted and gold entities of each sentence by conlleval's rule; tokens if tags are plain.
 
-    For plain tags: correct tokens, tokens, tokens. Raises `DataError` if lengths differ or a tag is not of the scheme.
-
-    >>> from structseq.spans import scheme_of
-    >>> sentence_counts([["B-x", "O"], ["O"]], [["B-x", "B-y"], ["O"]], scheme_of("BIO")).tolist()
-    [[1, 2, 1], [0, 0, 0]]
+    Raises `DataError` if lengths differ or a tag does not belong to the scheme.
     """
     return counts_of(match(gold, predicted, scheme))
 
 
 def score_intervals(matching: Matching, resamples: int, seed: int, *, plain: bool) -> dict[str, Interval]:
-    """Percentile intervals over resampled sentences: of accuracy if ``plain``, else of micro precision, recall, F1."""
+    """`Report.intervals`, over resampled sentences."""
     counts = counts_of(matching)
     if not resamples or not len(counts):
         return {}
@@ -97,18 +82,14 @@ def score_intervals(matching: Matching, resamples: int, seed: int, *, plain: boo
 def f1_of(counts: NDArray[np.generic]) -> Numbers:
     """F1 from counts (..., 3)."""
     correct, predicted, gold = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
-    whole = predicted + gold
-    return np.divide(2 * correct, whole, out=np.zeros_like(whole), where=whole > 0)
+    total = predicted + gold
+    return np.divide(2 * correct, total, out=np.zeros_like(total), where=total > 0)
 
 
 def mean_interval(counts: Sequence[Counts], *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """95 % percentile interval of the mean F1 over seeds; ``counts`` has (S, 3) for each seed, of the same sentences.
+    """95 % percentile interval of the mean F1 over seeds; ``counts``: (S, 3) of each seed, on the same sentences.
 
-    Seeds and sentences are drawn with replacement. With two or three seeds their variance is underestimated.
-
-    >>> sure = np.array([[1, 1, 1]] * 50)
-    >>> mean_interval([sure, sure])
-    (1.0, 1.0)
+    Draws seeds and sentences with replacement. With two or three seeds it underestimates their variance.
     """
     random = np.random.default_rng(seed)
     (scores,) = _resampled_scores([_stacked(counts)], random, resamples)
@@ -118,15 +99,11 @@ def mean_interval(counts: Sequence[Counts], *, resamples: int = RESAMPLES, seed:
 def paired(
     one: Mapping[int, Counts], other: Mapping[int, Counts], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Paired:
-    """Compare two systems over the same sentences, given their counts (S, 3) by seed.
+    """Compare two systems on the same sentences, given their counts (S, 3) by seed.
 
-    Each resample draws the same sentences for both systems, and the same seeds if both have the same ones. With the
-    observed difference d and a resampled one d*, p is the share of resamples with |d* - d| >= |d|, two-sided
-    (Berg-Kirkpatrick et al. 2012, section 2), with 1 added to both counts (Davison and Hinkley 1997, section 4.2).
-
-    >>> right, wrong = np.array([[1, 1, 1]] * 50), np.array([[0, 1, 1]] * 50)
-    >>> paired({0: right}, {0: wrong}).difference, paired({0: right}, {0: right}).p
-    (1.0, 1.0)
+    Each resample draws the same sentences for both, and the same seeds if both have the same. With the observed
+    difference d and a resampled d*, the two-sided p is the share of resamples with |d* - d| >= |d| (Berg-Kirkpatrick,
+    Burkett and Klein 2012, section 2), 1 added to both counts (Davison and Hinkley 1997, section 4.2).
     """
     same = one.keys() == other.keys()
     seeds = sorted(one), sorted(one) if same else sorted(other)
@@ -137,34 +114,29 @@ def paired(
     weights = _seed_weights(len(one), random, resamples)
     other_weights = weights if same else _seed_weights(len(other), random, resamples)
     differences = (first * weights).sum(1) - (second * other_weights).sum(1)
-    # The tolerance keeps rounding from deciding between equal and larger
+    # Without the tolerance, rounding would decide whether equal values count
     extreme = int((np.abs(differences - observed) >= abs(observed) - 1e-12).sum())
     return Paired(observed, percentiles(differences), (1 + extreme) / (1 + resamples))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for multiple tests (Holm 1979), in the given order.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
+    """P-values corrected for multiple tests (Holm 1979), in the given order."""
     corrected = [0.0] * len(p_values)
     highest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = highest
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = highest
     return corrected
 
 
 def _stacked(counts: Sequence[Counts]) -> Counts:
-    """(R, S, 3) for R seeds."""
     if not len(counts):
         raise ValueError("expected the counts of one seed or more, found none")
     return np.stack([np.asarray(each, np.int64) for each in counts])
 
 
 def _resampled_scores(sides: Sequence[Counts], random: np.random.Generator, resamples: int) -> list[Numbers]:
-    """For each side (R, S, 3) its F1 by resample and seed, (resamples, R); all sides get the same sentences."""
+    """For each side (R, S, 3) its F1 (resamples, R), on the same resampled sentences."""
     sentences = sides[0].shape[1]
     if any(side.shape[1] != sentences for side in sides):
         raise ValueError(f"expected counts of the same sentences, found {[side.shape[1] for side in sides]} sentences")
@@ -177,5 +149,5 @@ def _resampled_scores(sides: Sequence[Counts], random: np.random.Generator, resa
 
 
 def _seed_weights(seeds: int, random: np.random.Generator, resamples: int) -> Numbers:
-    """(resamples, R) the share of each seed in each resample."""
+    """(resamples, R) each seed's share of a resample."""
     return random.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds

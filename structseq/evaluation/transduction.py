@@ -1,7 +1,4 @@
-"""Symbol error rate (word or character error rate) and exact match of answers of their own length.
-
-rapidfuzz finds the fewest substitutions, deletions and insertions from gold to answer (Levenshtein 1966).
-"""
+"""Scores of output sequences: symbol error rate, from the edit distance (Levenshtein 1966), and exact match."""
 
 from __future__ import annotations
 
@@ -25,9 +22,9 @@ Answers = Sequence[Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class TransductionScore:
-    """Counts over some answers, with 95 % bootstrap intervals of both rates (None without resamples).
+    """Counts over answers, with 95 % bootstrap intervals of both rates (None without resamples).
 
-    ``symbols`` is the number of gold symbols, ``right`` that of answers without edits.
+    ``symbols`` counts gold symbols, ``right`` answers without edits.
     """
 
     answers: int
@@ -45,7 +42,7 @@ class TransductionScore:
 
     @property
     def error_rate(self) -> float:
-        """Edits per gold symbol; it can be above 1."""
+        """Edits per gold symbol; may exceed 1."""
         return self.edits / max(self.symbols, 1)
 
     @property
@@ -53,16 +50,15 @@ class TransductionScore:
         return ratio(self.right, self.answers)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        found = asdict(self) | {"error_rate": self.error_rate, "exact_match": self.exact_match}
+        values = asdict(self) | {"error_rate": self.error_rate, "exact_match": self.exact_match}
         for name in ("error_interval", "exact_interval"):
-            found[name] = None if found[name] is None else list(found[name])
-        return found
+            values[name] = None if values[name] is None else list(values[name])
+        return values
 
 
 @dataclass(frozen=True, slots=True)
 class WrongAnswer:
-    """A wrong answer; ``answer`` is its number from 0."""
+    """A wrong answer; ``answer`` is its position, from 0."""
 
     answer: int
     source: str
@@ -90,11 +86,11 @@ class TransductionReport:
     Attributes
     ----------
     every, repeated, others:
-        Scores over all answers, over those whose gold has the same symbol twice in a row, and over the rest.
+        Scores over all answers, over those whose gold has a symbol twice in a row, and over the rest.
     confusion, errors:
         Edits, most frequent first; wrong answers, most edits first.
     unknown:
-        Gold symbols that training never saw, with their counts.
+        Counts of gold symbols that are not in the training data.
     """
 
     every: TransductionScore
@@ -116,11 +112,9 @@ class TransductionReport:
 
     @property
     def criterion(self) -> float:
-        """1 - error rate, at least 0."""
         return max(0.0, 1 - self.error_rate)
 
     def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]:
-        """Plain values for JSON; ``errors``: how many wrong answers to list, None for all."""
         shown = self.errors if errors is None else self.errors[:errors]
         return {
             "criterion": self.criterion,
@@ -136,7 +130,6 @@ class TransductionReport:
         }
 
     def text(self, errors: int | None = 0) -> str:
-        """The report for a terminal; ``errors`` as in `to_dict`."""
         shown = self.errors if errors is None else self.errors[:errors]
         blocks = [
             _headline(self.every),
@@ -161,33 +154,20 @@ class TransductionReport:
 
 
 def symbol_errors(gold: Answers, predicted: Answers) -> float:
-    """Symbol error rate over all answers; raises `DataError` if the numbers of answers differ.
-
-    >>> symbol_errors([["7", "7", "3"], ["1"]], [["7", "3"], ["1"]])
-    0.25
-    """
+    """Symbol error rate; raises `DataError` if the numbers of answers differ."""
     _require_pairs(gold, predicted)
     coded = _coded(gold, predicted)
-    edits = sum(Levenshtein.distance(one, other) for one, other in zip(*coded, strict=True))
+    edits = sum(Levenshtein.distance(*pair) for pair in zip(*coded, strict=True))
     return edits / max(sum(map(len, gold)), 1)
 
 
 def exact_match(gold: Answers, predicted: Answers) -> float:
-    """Share of answers that equal gold, 0 to 1; raises `DataError` if the numbers of answers differ.
-
-    >>> exact_match([["7", "7"], []], [["7"], []])
-    0.5
-    """
+    """Share of answers that equal gold, 0 to 1; raises `DataError` if the numbers of answers differ."""
     _require_pairs(gold, predicted)
     return ratio(sum(tuple(one) == tuple(other) for one, other in zip(gold, predicted, strict=True)), len(gold))
 
 
 def has_repeat(symbols: Sequence[str]) -> bool:
-    """Whether a symbol occurs twice in a row.
-
-    >>> has_repeat(["7", "7", "3"]), has_repeat(["7", "3", "7"])
-    (True, False)
-    """
     return any(one == other for one, other in pairwise(symbols))
 
 
@@ -202,16 +182,13 @@ def evaluate_transduction(
 ) -> TransductionReport:
     """Compare sequences of symbols, answer by answer.
 
-    Gold symbols outside ``known_symbols`` (those of the training data) are listed; ``sources`` are the ``file:line`` of
-    the answers. ``bootstrap`` is the number of resamples, 0 for no intervals.
+    Gold symbols outside ``known_symbols`` are listed. ``sources`` and ``bootstrap`` are those of `evaluate`.
 
     Raises `DataError` if the numbers of answers or sources differ.
 
     >>> report = evaluate_transduction([["7", "7", "3"], ["1"]], [["7", "3"], ["1"]], bootstrap=0)
     >>> report.error_rate, report.exact_match, report.repeated.deletions, report.others.error_rate
     (0.25, 0.5, 1, 0.0)
-    >>> report.confusion
-    (Edit(gold='7', predicted=None, count=1),)
     """
     _require_pairs(gold, predicted)
     if sources and len(sources) != len(gold):
@@ -244,7 +221,7 @@ def _require_pairs(gold: Answers, predicted: Answers) -> None:
 
 
 def _coded(gold: Answers, predicted: Answers) -> tuple[list[list[int]], list[list[int]]]:
-    """Both sides with numbers for symbols: rapidfuzz compares hashes, and those of numbers do not collide."""
+    """Numbers for symbols on both sides: rapidfuzz compares hashes, which can collide for strings."""
     number: dict[str, int] = {}
 
     def coded(rows: Answers) -> list[list[int]]:
@@ -254,22 +231,22 @@ def _coded(gold: Answers, predicted: Answers) -> tuple[list[list[int]], list[lis
 
 
 def _edits(
-    gold: Sequence[str], predicted: Sequence[str], coded: Sequence[int], answered: Sequence[int]
+    gold: Sequence[str], predicted: Sequence[str], gold_codes: Sequence[int], predicted_codes: Sequence[int]
 ) -> list[tuple[str | None, str | None]]:
-    """The edits between two answers, from left to right, as (gold, predicted) symbols."""
-    edits = ((edit.tag, edit.src_pos, edit.dest_pos) for edit in Levenshtein.editops(coded, answered))
+    """The edits of an answer as (gold, predicted) symbols."""
+    edits = ((edit.tag, edit.src_pos, edit.dest_pos) for edit in Levenshtein.editops(gold_codes, predicted_codes))
     return [(None if tag == "insert" else gold[i], None if tag == "delete" else predicted[j]) for tag, i, j in edits]
 
 
 def _counts(gold: Sequence[str], edits: Sequence[tuple[str | None, str | None]]) -> tuple[int, ...]:
-    """Numbers of gold symbols, substitutions, deletions and insertions, and 1 for a right answer."""
-    deletions = sum(answered is None for _, answered in edits)
-    insertions = sum(right is None for right, _ in edits)
+    """Gold symbols, substitutions, deletions, insertions, and 1 for a right answer."""
+    deletions = sum(predicted_symbol is None for _, predicted_symbol in edits)
+    insertions = sum(gold_symbol is None for gold_symbol, _ in edits)
     return len(gold), len(edits) - deletions - insertions, deletions, insertions, int(not edits)
 
 
 def _score(counts: np.ndarray, bootstrap: int, seed: int) -> TransductionScore:
-    """The score of N answers, from their `_counts` (N, 5)."""
+    """The score of N answers with `_counts` (N, 5)."""
     symbols, substitutions, deletions, insertions, right = counts.sum(0).tolist()
     intervals: list[Interval | None] = [None, None]
     if bootstrap and len(counts):
@@ -288,9 +265,8 @@ def _unknown_symbols(gold: Answers, known: Collection[str] | None) -> dict[str, 
 
 
 def _signature(resamples: int, seed: int) -> str:
-    """How the scores were computed, after sacreBLEU's signatures (Post 2018)."""
-    how = f"bootstrap,{LEVEL}%,percentile,answers,n={resamples},seed={seed}" if resamples else "none"
-    parts = ("symbol-error-rate", "exact-match", "average:micro", "no-gold:1", f"interval:{how}")
+    interval = f"bootstrap,{LEVEL}%,percentile,answers,n={resamples},seed={seed}" if resamples else "none"
+    parts = ("symbol-error-rate", "exact-match", "average:micro", "no-gold:1", f"interval:{interval}")
     return "|".join([*parts, *(f"{package}:{version(package)}" for package in ("rapidfuzz", "structseq"))])
 
 
@@ -302,13 +278,12 @@ def _headline(score: TransductionScore) -> str:
         ["symbol error rate", percent(score.error_rate), interval_text(score.error_interval)],
         ["exact match", percent(score.exact_match), interval_text(score.exact_interval)],
     ]
-    counts = f"{score.answers} answers, {score.symbols} symbols; {score.substitutions} substituted, "
-    return f"{columns(rows)}\n{counts}{score.deletions} left out, {score.insertions} put in"
+    counts = f"{score.answers} answers, {score.symbols} symbols; {score.substitutions} substitutions, "
+    return f"{columns(rows)}\n{counts}{score.deletions} deletions, {score.insertions} insertions"
 
 
 def _splits(parts: Mapping[str, TransductionScore]) -> str:
-    """A row for each part of the answers. CTC handles a symbol twice in a row; trimming without a blank cannot."""
-    rows = [["twice in a row", "answers", "symbols", "subst.", "left out", "put in", "error rate", "exact"]]
+    rows = [["twice in a row", "answers", "symbols", "subst.", "del.", "ins.", "error rate", "exact"]]
     for name, part in parts.items():
         counts = (part.answers, part.symbols, part.substitutions, part.deletions, part.insertions)
         rows.append([name, *map(str, counts), percent(part.error_rate), percent(part.exact_match)])
@@ -325,7 +300,7 @@ def _listing(shown: Sequence[WrongAnswer], total: int) -> str:
 
 
 def _shown(symbol: str | None) -> str:
-    """A symbol in a table; whitespace is quoted."""
+    """A symbol for display; whitespace is quoted."""
     if symbol is None:
         return NOTHING
     return symbol if symbol.strip() else repr(symbol)

@@ -1,7 +1,4 @@
-"""Experiments: a grid of encoders, heads and seeds on one corpus, each trial a training run of its own.
-
-`plan` lists the trials, `trial` runs one, `pool` many in processes, `compare` all of them, `results` compares them.
-"""
+"""Experiments: train a grid of encoders, heads and seeds on one corpus, and compare the systems."""
 
 from __future__ import annotations
 

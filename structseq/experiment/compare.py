@@ -1,13 +1,4 @@
-"""Experiment: train a grid of encoders, heads and seeds on one corpus, and compare them; ExperimentFolder.
-
-::
-
-    DIR/experiment.json              the identity that all trials share: options, data
-    DIR/.lock                        held by the process that compares
-    DIR/trials/NAME-SEED/            a trial: a run folder, then the finished model
-    DIR/trials/NAME-SEED/trial.json  its record
-    DIR/comparison.json, .csv, report.html
-"""
+"""Experiment: run or resume a comparison; ExperimentFolder: its output folder."""
 
 from __future__ import annotations
 
@@ -36,9 +27,9 @@ FORMAT = 1
 
 # Called regularly with the running trials
 OnTick = Callable[[list[Trial]], None]
-# Called with every trial that ended, and the number of finished trials
+# Called with the result of each trial that ended, and the number of finished trials
 OnResult = Callable[[WorkResult, int], None]
-# Called with the numbers of all trials and of finished ones; the callbacks are valid within the context
+# Called with the number of all and of finished trials; the callbacks are valid inside the context
 Show = Callable[[int, int], AbstractContextManager[tuple[OnTick | None, OnResult]]]
 
 
@@ -46,8 +37,8 @@ Show = Callable[[int, int], AbstractContextManager[tuple[OnTick | None, OnResult
 class Experiment:
     """A comparison to run.
 
-    ``encoders``, ``heads`` and ``seeds`` are the grid as on the command line; ``config`` (a file) and ``settings``
-    (``key=value``) are options of all trials. Systems are ranked on test if given. ``jobs`` is by default one per core.
+    ``encoders``, ``heads`` and ``seeds`` are as on the command line; ``config`` and ``settings`` (``key=value``) apply
+    to all trials. Systems are ranked on test if given, else on dev. ``jobs`` is by default one per core.
     """
 
     files: Parts
@@ -60,13 +51,13 @@ class Experiment:
     jobs: int | None = None
     config: Path | None = None
     settings: Sequence[str] = ()
-    # Why trials failed, by their folder; numbers of all trials and of finished ones
+    # Why trials failed, by folder; numbers of all and of finished trials
     reasons: dict[Path, str] = field(init=False, default_factory=dict)
     trials: int = field(init=False, default=0)
     done: int = field(init=False, default=0)
 
     def run(self) -> Comparison:
-        """Train the unfinished trials, and write the comparison's files."""
+        """Train the unfinished trials, and write ``comparison.json`` and ``comparison.csv``."""
         plan = self._plan()
         folder = ExperimentFolder(self.output)
         folder.check()
@@ -78,7 +69,7 @@ class Experiment:
             with folder.opened(identity):
                 trials = folder.trials(plan, identity)
                 self._train(trials, prepared)
-                comparison = self._compared(plan, trials, prepared)
+                comparison = self._comparison(plan, trials, prepared)
                 write_file(self.output / "comparison.json", json_bytes(comparison.to_dict()))
                 write_file(self.output / "comparison.csv", as_csv(comparison).encode("utf-8", "backslashreplace"))
         except KeyboardInterrupt:
@@ -91,7 +82,6 @@ class Experiment:
         return comparison
 
     def _plan(self) -> Plan:
-        """The grid, its options checked."""
         settings = parse_settings(self.settings)
         common = load_options(self.config) if self.config else {}
         options = Options.of(common, settings)
@@ -107,7 +97,7 @@ class Experiment:
         return Plan(encoders, heads, parse_seeds(self.seeds), (common, settings))
 
     def _train(self, trials: Sequence[Trial], prepared: PreparedCorpus) -> None:
-        """Train the unfinished trials; a failure is recorded and does not stop the others."""
+        """Train the unfinished trials; a failure does not stop the others."""
         todo = [trial for trial in trials if trial.record is None]
         self.done, self.trials = len(trials) - len(todo), len(trials)
         jobs = min(self.jobs or cores(), max(1, len(todo)))
@@ -124,13 +114,13 @@ class Experiment:
                     self.reasons[ended.work.path] = ended.reason
                 show_result(ended, self.done)
 
-    def _compared(self, plan: Plan, trials: Sequence[Trial], prepared: PreparedCorpus) -> Comparison:
+    def _comparison(self, plan: Plan, trials: Sequence[Trial], prepared: PreparedCorpus) -> Comparison:
         records, failed = [], []
         for trial in trials:
             if record := trial.record:
                 records.append(record)
             else:
-                reason = self.reasons.get(trial.path, "it left no record")
+                reason = self.reasons.get(trial.path, "it wrote no record")
                 failed.append({"name": trial.system, "seed": trial.seed, "reason": reason})
         corpus: dict[str, Any] = {"train": None, "dev": None, "test": None, "scheme": prepared.scheme.name}
         for part in ("train", "dev", "test"):
@@ -141,12 +131,20 @@ class Experiment:
 
 
 def cores() -> int:
-    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class ExperimentFolder:
-    """The output folder of a comparison."""
+    """The output folder of a comparison.
+
+    ::
+
+        experiment.json              the options and data that all trials share
+        .lock                        locked by the process that compares
+        trials/NAME-SEED/            a trial: a run folder, then the finished model
+        trials/NAME-SEED/trial.json  its record
+        comparison.json, .csv, report.html
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -156,7 +154,7 @@ class ExperimentFolder:
         return self.path / "experiment.json"
 
     def check(self) -> None:
-        """Raise `TrainingError` for a path that holds something else than a comparison."""
+        """Raise `TrainingError` if the path contains something other than a comparison."""
         if not self.path.exists() or self.file.exists():
             return
         if not self.path.is_dir():
@@ -168,11 +166,11 @@ class ExperimentFolder:
 
     @contextmanager
     def opened(self, identity: Identity) -> Iterator[None]:
-        """Lock the folder for the experiment ``identity``, new or resumed; a folder that stays empty is removed.
+        """Lock the folder to start or resume ``identity``; remove it if it stays empty.
 
-        Raises `TrainingError` if the folder holds another experiment, is locked by another process or is not writable.
+        Raises `TrainingError` if the folder contains another experiment, is locked or is not writable.
         """
-        made = not self.path.exists()
+        created = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with lock(self.path / LOCK, f"{self.path}: another process is comparing into this folder; wait for it"):
@@ -187,7 +185,7 @@ class ExperimentFolder:
                     with suppress(OSError):
                         (self.path / "trials").rmdir()  # fails if there is a trial
                         self.file.unlink()
-        except BrokenPipeError:  # nobody reads the output; the folder is not at fault
+        except BrokenPipeError:  # standard output is closed; the folder is not the cause
             raise
         except OSError as problem:
             raise TrainingError(
@@ -195,18 +193,18 @@ class ExperimentFolder:
                 "choose a folder that can be written"
             ) from None
         finally:
-            if made:
+            if created:
                 with suppress(OSError):  # not empty
                     self.path.rmdir()
 
     def _compare(self, identity: Identity) -> None:
         try:
-            begun = Identity.from_dict(json.loads(self.file.read_text(encoding="utf-8")))
+            stored = Identity.from_dict(json.loads(self.file.read_text(encoding="utf-8")))
         except (ValueError, TypeError, AttributeError):
             raise TrainingError(
                 f"{self.file}: expected the options and data of a comparison, found none; choose another --output"
             ) from None
-        difference = identity.difference(begun)
+        difference = identity.difference(stored)
         if difference:
             raise TrainingError(
                 f"{self.path}: cannot resume this comparison, because {difference}; "
@@ -214,13 +212,15 @@ class ExperimentFolder:
             )
 
     def trials(self, plan: Plan, identity: Identity) -> list[Trial]:
-        """Every trial of ``plan``; ``identity`` is what they share."""
+        """The trials of ``plan``, which share ``identity``."""
         trials = []
         for system, seed in plan:
             options = plan.options(system).to_dict()
             path = self.path / "trials" / f"{system.folder}-{seed}"
-            own = replace(identity, options=options, seed=seed)
+            trial_identity = replace(identity, options=options, seed=seed)
             trusted = tuple(outside_classes(options).values())
             encoder, head = system.encoder.name, system.head.name
-            trials.append(Trial(system.name, encoder, head, system.settings, seed, path, options, own, trusted))
+            trials.append(
+                Trial(system.name, encoder, head, system.settings, seed, path, options, trial_identity, trusted)
+            )
         return trials

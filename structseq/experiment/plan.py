@@ -1,4 +1,4 @@
-"""Plan: the encoders, heads and seeds of a comparison; encoders and heads may have options of their own."""
+"""Plan: the encoders, heads and seeds of a comparison, with their options."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from structseq.spans import Scheme
 from structseq.tasks import task_of
 
 Section = Literal["encoder", "head"]
-# Characters of the system's name in a folder's name
+# Maximum number of characters of a system's name in a folder's name
 LONGEST = 80
 _OPENING, _CLOSING = "[{", "]}"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An encoder or a head with its own options, as (key, value) strings sorted by key."""
+    """An encoder or head with its own options, sorted by key."""
 
     section: Section
     type: str
@@ -32,24 +32,24 @@ class Choice:
 
     @property
     def name(self) -> str:
-        """As on the command line, options sorted by key."""
+        """As on the command line."""
         listed = ";".join(f"{key}={value}" for key, value in self.settings)
         return f"{self.type}[{listed}]" if listed else self.type
 
     @property
-    def own(self) -> dict[str, Any]:
-        """Its options as a nested table, without the type."""
+    def options(self) -> dict[str, Any]:
+        """The options as nested tables, without the type."""
         return parse_settings(f"{key}={value}" for key, value in self.settings)
 
     @property
     def table(self) -> dict[str, Any]:
-        """A layer for `Options.of`."""
-        return {self.section: {"type": self.type, **self.own}}
+        """The choice as a layer for `Options.of`."""
+        return {self.section: {"type": self.type, **self.options}}
 
 
 @dataclass(frozen=True)
 class System:
-    """An encoder and a head: one row of a comparison."""
+    """An encoder and a head."""
 
     encoder: Choice
     head: Choice
@@ -60,13 +60,13 @@ class System:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The options in brackets, nested."""
-        both = {"encoder": self.encoder.own, "head": self.head.own}
-        return {section: own for section, own in both.items() if own}
+        """The own options of encoder and head, by section."""
+        by_section = {"encoder": self.encoder.options, "head": self.head.options}
+        return {section: options for section, options in by_section.items() if options}
 
     @property
     def folder(self) -> str:
-        """A name for a folder, valid in every file system and unique to the system."""
+        """A unique folder name that is valid in every file system."""
         plain = f"{self.encoder.name}+{self.head.name}"
         sides = (re.sub(r"[^\w.=-]+", "-", side.name, flags=re.ASCII).strip("-.") for side in (self.encoder, self.head))
         readable = "+".join(sides)
@@ -79,8 +79,8 @@ class System:
 class Plan:
     """A grid of encoders, heads and seeds.
 
-    ``layers`` are options of all systems as nested tables; later ones override earlier ones, and an encoder's or head's
-    own options override all. Raises `ConfigError` for an option that is unknown, out of range or in conflict.
+    ``layers`` are nested options of all systems. Later layers override earlier ones, and the own options of encoders
+    and heads override layers. Raises `ConfigError` for an option that is unknown, out of range or in conflict.
     """
 
     encoders: tuple[Choice, ...]
@@ -106,17 +106,14 @@ class Plan:
         return [System(encoder, head) for encoder in self.encoders for head in self.heads]
 
     def __iter__(self) -> Iterator[tuple[System, int]]:
-        """The trials: all systems with the first seed, then with the second, so that each system has results early."""
+        """Seed by seed, so that each system has results early."""
         return ((system, seed) for seed in self.seeds for system in self.systems)
 
     def __len__(self) -> int:
         return len(self.encoders) * len(self.heads) * len(self.seeds)
 
     def check(self, examples: Sequence[Example], scheme: Scheme) -> None:
-        """Build every system's encoder and head for the tags of ``examples``, to find errors before training.
-
-        Raises `ConfigError`, with the system's name, for options that do not fit each other.
-        """
+        """Build each system for the tags of ``examples``; raises `ConfigError` for options that do not fit together."""
         for system in self.systems:
             options = self.options(system)
             try:
@@ -129,12 +126,11 @@ class Plan:
                 raise ConfigError(f"{system.name}: no model can be built with these options: {reason}") from None
 
     def options(self, system: System) -> Options:
-        """The options of a trial of ``system``."""
         return Options.of(*self.layers, system.encoder.table, system.head.table, {"training": {"threads": 1}})
 
     @property
     def shared(self) -> dict[str, Any]:
-        """All options that the trials of one folder share, resolved: all but the types of encoder and head."""
+        """The options of all trials, without the types of encoder and head."""
         table = Options.of(*self.layers, {"training": {"threads": 1}}).to_dict()
         for section in ("encoder", "head"):
             del table[section]["type"]
@@ -142,9 +138,9 @@ class Plan:
 
 
 def parse_choices(text: str, section: Section) -> tuple[Choice, ...]:
-    """Choices from a list separated by commas, each a name or ``name[key=value;...]``.
+    """Parse choices separated by commas, each a name or ``name[key=value;...]``.
 
-    Raises `ConfigError` for an unknown name (with the nearest known one) and for a repeated choice.
+    Raises `ConfigError` for an unknown or incomparable name and a repeated choice.
 
     >>> [choice.name for choice in parse_choices("lstm,lstm[width=50;layers=2]", "encoder")]
     ['lstm', 'lstm[layers=2;width=50]']
@@ -156,15 +152,11 @@ def parse_choices(text: str, section: Section) -> tuple[Choice, ...]:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds from a list separated by commas; `ConfigError` for a repeated or invalid one.
-
-    >>> parse_seeds("0, 1,2")
-    (0, 1, 2)
-    """
+    """Parse seeds separated by commas; raises `ConfigError` for a repeated or invalid seed."""
     words = [word.strip() for word in text.split(",")]
     for word in words:
         if not re.fullmatch(r"\d{1,18}", word, re.ASCII):
-            raise ConfigError(f"--seeds: expected numbers from 0 on with commas between them, found {word!r}")
+            raise ConfigError(f"--seeds: expected whole numbers of at least 0, separated by commas, found {word!r}")
     seeds = tuple(int(word) for word in words)
     _reject_repeated([str(seed) for seed in seeds], "--seeds")
     return seeds
@@ -178,7 +170,7 @@ def _choice(word: str, section: Section) -> Choice:
     kind = resolve_class(table_of(section), found[1], section)
     if section == "head" and not task_of(kind).comparable:
         raise ConfigError(
-            f"{flag}: {found[1]} does not answer with tags alone; compare heads that do, such as crf and softmax"
+            f"{flag}: {found[1]} does not predict tags only; compare heads that do, such as crf and softmax"
         )
     settings = []
     for part in [] if found[2] is None else _split(found[2], ";", flag):
@@ -194,7 +186,7 @@ def _choice(word: str, section: Section) -> Choice:
 
 
 def _split(text: str, separator: str, flag: str) -> list[str]:
-    """The parts of ``text`` between separators outside brackets."""
+    """Split at separators outside brackets."""
     parts, depth = [""], 0
     for character in text:
         depth += (character in _OPENING) - (character in _CLOSING)

@@ -1,8 +1,4 @@
-"""Pool: work in parallel processes; if a process dies, its work has failed.
-
-Each process is spawned for one piece of work. It leaves the terminal's process group, so that Ctrl-C reaches only the
-command, which passes it on once. If the command dies, it saves and stops.
-"""
+"""Pool: work in parallel processes, one spawned for each piece of work."""
 
 from __future__ import annotations
 
@@ -26,7 +22,7 @@ from structseq.run.training_run import Interrupted, stop_on_request
 
 # Seconds between two calls of ``tick``
 TICK = 0.25
-# Limits of a process's answer, which must fit into the pipe's buffer: number of remarks, characters of a reason
+# An answer must fit into the pipe's buffer: maximum number of remarks, and of characters of a reason
 REMARKS, REASON = 20, 2000
 
 Status = Literal["done", "failed", "stopped"]
@@ -42,7 +38,7 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class WorkResult:
-    """How one piece of work ended: "failed" has a ``reason``; "stopped" means on request; ``remarks`` are warnings."""
+    """How work ended: "failed" has a ``reason``, "stopped" means on request; ``remarks`` are warnings."""
 
     work: Any
     status: Status
@@ -57,7 +53,7 @@ class _Running:
     receiver: connection.Connection
 
     def result(self, *, stopping: bool) -> WorkResult:
-        """The result that the ended process sent, or else one from its exit code."""
+        """The answer of the ended process, or else its exit code, as a result."""
         answer: Answer = ("", "", ())
         with suppress(EOFError, OSError):
             if self.receiver.poll():
@@ -73,7 +69,10 @@ class _Running:
 
 
 class Pool:
-    """At most ``jobs`` processes at once; each calls ``Work.run`` with ``shared``."""
+    """Run at most ``jobs`` processes at once; each calls ``Work.run`` with ``shared``.
+
+    Work fails if its process dies. If the main process dies, the others save and stop.
+    """
 
     def __init__(self, jobs: int, *shared: Any) -> None:
         self.jobs, self.shared = jobs, shared
@@ -83,9 +82,9 @@ class Pool:
     def run(
         self, work: Sequence[Work], *, tick: Callable[[list[Any]], None] | None = None
     ) -> Generator[WorkResult, None, None]:
-        """Yield the result of each piece of work when it ends; ``tick`` is called regularly with the running work.
+        """Yield results as work ends; call ``tick`` regularly with the running work.
 
-        On Ctrl-C or SIGTERM every process saves and stops, then `Interrupted` is raised. A second signal kills them.
+        After Ctrl-C or SIGTERM, processes save and stop, then `Interrupted` is raised. A second signal kills them.
         """
         waiting = list(work)
         with stop_on_request() as request:
@@ -111,10 +110,10 @@ class Pool:
                 self.running = []
 
     def _start(self, work: Any) -> Iterator[WorkResult]:
-        """Start a process for it; the work has failed if the system cannot."""
+        """Start a process; yield a failure if that is impossible."""
         context = multiprocessing.get_context("spawn")
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(sender, work, self.shared), daemon=True)
+        process = context.Process(target=_run_in_process, args=(sender, work, self.shared), daemon=True)
         try:
             with _without_interrupts():
                 process.start()
@@ -126,22 +125,22 @@ class Pool:
             sender.close()
 
     def _ended(self, timeout: float) -> list[WorkResult]:
-        """Results of processes that have ended, after waiting ``timeout`` seconds at most for one."""
+        """Results of ended processes; waits at most ``timeout`` seconds for one."""
         connection.wait([running.process.sentinel for running in self.running], timeout)
-        over = [running for running in self.running if not running.process.is_alive()]
-        self.running = [running for running in self.running if running not in over]
-        return [running.result(stopping=self.stopping) for running in over]
+        ended = [running for running in self.running if not running.process.is_alive()]
+        self.running = [running for running in self.running if running not in ended]
+        return [running.result(stopping=self.stopping) for running in ended]
 
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Block SIGINT, so that a process started in the context does not receive it before it is ready."""
+    """Block SIGINT, which a process could otherwise receive before it is ready."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # started inside the block, it would unblock the signal
+    resource_tracker.ensure_running()  # if it started below, it would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -149,8 +148,8 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(sender: connection.Connection, work: Work, shared: Sequence[Any]) -> None:
-    """The process's main function: do the work and send the answer."""
+def _run_in_process(sender: connection.Connection, work: Work, shared: Sequence[Any]) -> None:
+    """Main function of a process."""
     remarks: list[str] = []
     _set_up_signals()
     with warnings.catch_warnings():
@@ -163,38 +162,39 @@ def _work(sender: connection.Connection, work: Work, shared: Sequence[Any]) -> N
             answer = "stopped", "", ()
         except Exception as problem:
             answer = "failed", reason_of(problem)[:REASON], tuple(remarks[:REMARKS])
-    with suppress(OSError):  # the command has ended
+    with suppress(OSError):  # the main process has ended
         sender.send(answer)
     sender.close()
 
 
 def _set_up_signals() -> None:
-    """SIGTERM stops the work, SIGINT is ignored; a thread sends SIGTERM when the parent process ends."""
+    """SIGTERM and the end of the parent process stop the work; SIGINT is ignored."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # In its own process group, the process does not receive Ctrl-C from the terminal; the pool passes it on
     if hasattr(os, "setpgid"):
         with suppress(OSError):
             os.setpgid(0, 0)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent = multiprocessing.parent_process()
 
-    def follow() -> None:
+    def stop_with_parent() -> None:
         assert parent is not None
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
 
     if parent is not None:
-        threading.Thread(target=follow, daemon=True).start()
+        threading.Thread(target=stop_with_parent, daemon=True).start()
 
 
 def reason_of(problem: Exception) -> str:
-    """Why work failed, in a sentence; unexpected exceptions with their place in the code."""
+    """Why work failed, in one sentence; for unexpected exceptions with the place in the code."""
     if isinstance(problem, StructseqError):
-        # --resume is an option of ``train`` only
+        # Only `train` has --resume
         return str(problem).replace("resume it with --resume", "run the same command again")
     message = str(problem).splitlines()[0] if str(problem) else "no message"
     if isinstance(problem, MemoryError) or "allocate memory" in message or "out of memory" in message:
@@ -206,7 +206,6 @@ def reason_of(problem: Exception) -> str:
 
 
 def _exit_reason(status: int) -> str:
-    """Why a process ended without an answer."""
     if status == 0:
         return "its process was stopped by another program; run the same command again to resume it"
     if status > 0:

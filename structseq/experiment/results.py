@@ -1,4 +1,4 @@
-"""Comparison: the results of an experiment as plain values for JSON, as CSV and as a table for a terminal."""
+"""Comparison: the results of an experiment, as JSON values, CSV and text."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from structseq.experiment.plan import Plan, System
 from structseq.experiment.trial import Record
 from structseq.run.identity import versions
 
-# Of the bootstrap
+# Seed of the bootstrap
 SEED = 0
-# Columns of the CSV: scores and differences 0..1, seconds, tokens a second on one thread
+# Columns of the CSV: scores from 0 to 1, and their differences; seconds; tokens per second on one thread
 CSV_COLUMNS = (
     "system", "encoder", "head", "seeds", "finished",
     "dev_mean", "dev_sd", "dev_low", "dev_high", "test_mean", "test_sd", "test_low", "test_high",
@@ -37,13 +37,13 @@ class Comparison:
     Attributes
     ----------
     corpus:
-        train, dev and test (or None) with file, sentences and tokens; and the scheme of the tags.
+        scheme; and for train, dev and test (or None): file, sentences, tokens.
     judged_on, options:
-        The part on which systems are ranked; the options that all systems share, nested.
+        The part on which systems are ranked; the nested options of all systems.
     systems:
-        Best first. Each has name, encoder, head, settings, parameters, seeds, dev and test (mean, sd, interval, each),
-        training_seconds, training_tokens_per_second, tagging_tokens_per_second, against_best (difference, interval,
-        p, p_holm), curves, transitions and errors (of its first seed).
+        Best first: name, encoder, head, settings, parameters, seeds, dev and test (mean, sd, interval, each),
+        training_seconds, training_tokens_per_second, tagging_tokens_per_second, against_best (difference, interval, p,
+        p_holm), curves; and transitions and errors of the first seed.
     failed:
         Trials without a result: name, seed, reason.
     """
@@ -62,7 +62,6 @@ class Comparison:
     versions: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @staticmethod
@@ -79,17 +78,17 @@ class Comparison:
         failed: Sequence[Mapping[str, Any]] = (),
         resamples: int = RESAMPLES,
     ) -> Comparison:
-        """The comparison of a plan's finished trials, whose records come in any order."""
+        """Compare the finished trials of ``plan``."""
         judged_on = "test" if corpus["test"] else "dev"
         rows = []
         for system in plan.systems:
             by_seed = {record.seed: record for record in records if record.system == system.name}
             by_seed = {seed: by_seed[seed] for seed in plan.seeds if seed in by_seed}
             if by_seed:
-                rows.append((_described(system, by_seed, resamples), by_seed))
+                rows.append((_system_values(system, by_seed, resamples), by_seed))
         rows.sort(key=lambda row: -row[0][judged_on]["mean"])
-        against = _against([by_seed for _, by_seed in rows], judged_on, resamples)
-        systems = [{**row, "against_best": found} for (row, _), found in zip(rows, against, strict=True)]
+        against_best = _against_best([by_seed for _, by_seed in rows], judged_on, resamples)
+        systems = [{**row, "against_best": found} for (row, _), found in zip(rows, against_best, strict=True)]
         plain = corpus["scheme"] == "plain"
         installed = versions()
         return Comparison(
@@ -108,8 +107,8 @@ class Comparison:
         )
 
 
-def _described(system: System, by_seed: Mapping[int, Record], resamples: int) -> dict[str, Any]:
-    """A system's row, without the comparison to the best."""
+def _system_values(system: System, by_seed: Mapping[int, Record], resamples: int) -> dict[str, Any]:
+    """An item of `Comparison.systems`, without ``against_best``."""
     records = list(by_seed.values())
     first, training = records[0], [record.training for record in records]
     rates = [run["tokens"] / run["seconds"] if run["seconds"] else 0.0 for run in training]
@@ -120,8 +119,8 @@ def _described(system: System, by_seed: Mapping[int, Record], resamples: int) ->
         "settings": system.settings,
         "parameters": first.parameters,
         "seeds": list(by_seed),
-        "dev": _scored(records, "dev", resamples),
-        "test": _scored(records, "test", resamples) if "test" in first.parts else None,
+        "dev": _part_scores(records, "dev", resamples),
+        "test": _part_scores(records, "test", resamples) if "test" in first.parts else None,
         "training_seconds": statistics.fmean(run["seconds"] for run in training),
         "training_tokens_per_second": statistics.fmean(rates),
         "tagging_tokens_per_second": statistics.median(record.tagging_tokens_per_second for record in records),
@@ -132,12 +131,11 @@ def _described(system: System, by_seed: Mapping[int, Record], resamples: int) ->
 
 
 def _counts(record: Record, part: str) -> Counts:
-    """(S, 3) of each sentence."""
     return np.array(record.parts[part]["counts"], np.int64).reshape(-1, 3)
 
 
-def _scored(records: Sequence[Record], part: str, resamples: int) -> dict[str, Any]:
-    """Mean, standard deviation (None with one seed), interval of the mean, and each seed's score."""
+def _part_scores(records: Sequence[Record], part: str, resamples: int) -> dict[str, Any]:
+    """``sd`` is None with one seed."""
     each = [record.parts[part]["score"] for record in records]
     counts = [_counts(record, part) for record in records]
     return {
@@ -148,8 +146,8 @@ def _scored(records: Sequence[Record], part: str, resamples: int) -> dict[str, A
     }
 
 
-def _against(ranked: Sequence[Mapping[int, Record]], part: str, resamples: int) -> list[dict[str, Any] | None]:
-    """The comparison of each system to the first; None for the first."""
+def _against_best(ranked: Sequence[Mapping[int, Record]], part: str, resamples: int) -> list[dict[str, Any] | None]:
+    """Each system compared to the first; None for the first itself."""
     counts = [{seed: _counts(record, part) for seed, record in by_seed.items()} for by_seed in ranked]
     pairs = [paired(other, counts[0], resamples=resamples, seed=SEED) for other in counts[1:]]
     against: list[dict[str, Any] | None] = [None] * min(1, len(counts))
@@ -160,7 +158,6 @@ def _against(ranked: Sequence[Mapping[int, Record]], part: str, resamples: int) 
 
 
 def _signature(scheme: str, resamples: int, *, plain: bool) -> str:
-    """How the scores were computed, after sacreBLEU's signatures (Post 2018)."""
     parts = [
         *(["accuracy"] if plain else ["entity-F1", "rule:conlleval"]),
         *(f"scheme:{scheme}", "average:micro", "0/0:0"),
@@ -172,7 +169,7 @@ def _signature(scheme: str, resamples: int, *, plain: bool) -> str:
 
 
 def as_text(comparison: Comparison) -> str:
-    """The table for a terminal, scores in percent, then failed trials and the signature."""
+    """The table in percent, failed trials and the signature, for a terminal."""
     blocks = [f"{comparison.score} in percent, the best on {comparison.judged_on} first"]
     if comparison.systems:
         blocks.append(columns(_rows(comparison)))
@@ -181,7 +178,7 @@ def as_text(comparison: Comparison) -> str:
 
 
 def as_csv(comparison: Comparison) -> str:
-    """One row per system, best first, then systems whose trials all failed; unknown values are empty cells."""
+    """A row per system, best first, then systems whose trials all failed; unknown values are empty."""
     file = io.StringIO()
     writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -211,7 +208,6 @@ def _csv_row(system: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rows(comparison: Comparison) -> list[list[str]]:
-    """The cells of the table, headings first."""
     judged_on = comparison.judged_on
     parts = ["dev", "test"] if judged_on == "test" else ["dev"]
     headings = ["system", *parts, f"{LEVEL}% of {judged_on}"]

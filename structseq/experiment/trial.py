@@ -1,4 +1,4 @@
-"""Trial: one system trained with one seed, in a folder of its own; Record: its scores and findings."""
+"""Trial: one system trained with one seed; Record: its results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from structseq.storage.entries import json_bytes
 from structseq.tasks.tagging import TaggingTask
 
 FORMAT = 1
-# Tagging speed: maximum number of tokens, minimum number of passes, total seconds
+# Tagging speed: maximum number of tokens, minimum number of passes and of seconds
 MEASURED, PASSES, SECONDS = 10_000, 3, 0.5
 # Number of errors that a record keeps
 ERRORS = 20
@@ -41,10 +41,10 @@ ERRORS = 20
 
 @dataclass(frozen=True)
 class Record:
-    """``trial.json`` of a finished trial: all that a comparison needs.
+    """Results of a finished trial, stored as ``trial.json``.
 
-    ``training`` is the run's `Outcome`. ``curve`` has seed, best_epoch and epochs (epoch, loss, dev, seconds). In
-    ``parts``, dev and test (if given) have a score, and by sentence counts (`sentence_counts`) and predicted tags.
+    ``training`` is the run's `Outcome`. ``curve`` has seed, best_epoch and epochs (epoch, loss, dev, seconds).
+    ``parts``: for dev and test (if given) score, counts (`sentence_counts`) and predicted tags of each sentence.
     """
 
     system: str
@@ -65,7 +65,7 @@ class Record:
 
     @staticmethod
     def read(path: Path) -> Record | None:
-        """The record in a file; None if it is missing or unreadable."""
+        """Read a record; None if the file is missing or unreadable."""
         try:
             values = json.loads(path.read_bytes())
             record = Record(**{name: values[name] for name in Record.__dataclass_fields__})
@@ -74,15 +74,14 @@ class Record:
         return record if record.format == FORMAT else None
 
     def write(self, path: Path) -> None:
-        """Write the file atomically."""
         write_file(path, json_bytes(asdict(self), indent=None))
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training run of an experiment, as plain values that can be sent to another process.
+    """A training run of an experiment, which can be pickled.
 
-    ``path`` becomes the model folder; ``options`` are all options, nested; ``trusted`` names their classes outside
+    ``path`` becomes the model folder; ``options`` are all options, nested; ``trusted`` are their classes from outside
     structseq.
     """
 
@@ -103,13 +102,12 @@ class Trial:
 
     @property
     def epochs(self) -> list[dict[str, Any]]:
-        """The journal's records of finished epochs."""
         return [record for record in Journal(self.path / "log.jsonl").read() if record.get("event") == "epoch"]
 
     def run(self, corpus: Corpus, scheme: str) -> list[str]:
-        """Train to the end, resuming if an earlier process was stopped; returns warnings for the user.
+        """Train or resume, and write the record; returns warnings.
 
-        Raises `structseq.run.Interrupted` if a signal stopped it, after saving.
+        Raises `structseq.run.Interrupted`, after saving, if a signal stops it.
         """
         folder = RunFolder(self.path)
         folder.wait()
@@ -125,17 +123,17 @@ class Trial:
                 prepared = PreparedCorpus(corpus, scheme_of(scheme))
                 train_and_save(prepared, Options.of(self.options), seed=self.seed, destination=destination)
                 doubts = folder.doubts
-            self._recorded(corpus).write(self.path / "trial.json")
+            self._make_record(corpus).write(self.path / "trial.json")
         return [f"{doubt}; the weights may differ in their last bits" for doubt in doubts]
 
-    def _recorded(self, corpus: Corpus) -> Record:
-        """The record, made from the model folder alone, so that a kill before this point loses nothing."""
+    def _make_record(self, corpus: Corpus) -> Record:
+        """Needs only the model folder, so that a process killed before this loses nothing."""
         stored = load_model(self.path, trusted=self.trusted)
         model, tagger = stored.model, Tagger(stored.model, tokenizer=stored.tokenizer)
         outcome = Outcome(**stored.metrics["training"])
         judged = corpus.test or corpus.dev
-        kept = ("epoch", "loss", "dev", "seconds")
-        epochs = [{name: record.get(name) for name in kept} for record in self.epochs]
+        names = ("epoch", "loss", "dev", "seconds")
+        epochs = [{name: record.get(name) for name in names} for record in self.epochs]
         return Record(
             self.system, self.encoder, self.head, self.settings, self.seed,
             scheme=model.tags.outer.name,
@@ -143,7 +141,7 @@ class Trial:
             training=outcome.to_dict(),
             tagging_tokens_per_second=tagging_speed(tagger, judged),
             curve={"seed": self.seed, "best_epoch": outcome.best_epoch, "epochs": epochs},
-            parts={"dev": _part(model, corpus.dev)} | ({"test": _part(model, corpus.test)} if corpus.test else {}),
+            parts={"dev": _scored(model, corpus.dev)} | ({"test": _scored(model, corpus.test)} if corpus.test else {}),
             transitions=learned_transitions(model),
             errors=confident_errors(tagger, judged),
             versions=versions(),
@@ -151,7 +149,7 @@ class Trial:
 
 
 def tagging_speed(tagger: Tagger, examples: Sequence[Example]) -> float:
-    """Tokens per second without confidences, the median of several passes after a first."""
+    """Tokens per second without confidences: the median of several passes after a warm-up."""
     measured, tokens = [], 0
     for example in examples:
         measured.append(example)
@@ -160,18 +158,18 @@ def tagging_speed(tagger: Tagger, examples: Sequence[Example]) -> float:
             break
     seconds: list[float] = []
     while len(seconds) <= PASSES or (sum(seconds[1:]) < SECONDS and len(seconds) < 10 * PASSES):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for _ in tagger.tag_many(measured, confidence=False):
             pass
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - start)
     return round(tokens / statistics.median(seconds[1:]), 1)
 
 
-def _part(model: Model, examples: Sequence[Example]) -> dict[str, Any]:
-    """Score, counts and predicted tags of each sentence."""
+def _scored(model: Model, examples: Sequence[Example]) -> dict[str, Any]:
+    """A value of `Record.parts`."""
     gold = [example.tags for example in examples]
     predicted = list(model.predict(examples))
-    assert isinstance(model.task, TaggingTask)  # `Plan` takes no others
+    assert isinstance(model.task, TaggingTask)  # `parse_choices` rejects other tasks
     score, counts = model.task.criterion(gold, predicted), model.task.counts(gold, predicted).tolist()
     return {"score": score, "counts": counts, "predicted": list(map(list, predicted))}
 
@@ -187,9 +185,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def learned_transitions(model: Model) -> dict[str, Any] | None:
-    """The chain's scores in nats: tags (K), scores (K, K) [from, to], start (K), end (K); None where forbidden.
+    """Scores in nats: tags (K), scores (K, K) [from, to], start (K), end (K); None where forbidden.
 
-    None if the head has no learned transitions: all legal ones have the same score, as in softmax.
+    Returns None for a head without a chain, or if all legal transitions have the same score, as with softmax.
     """
     if not isinstance(model.head, TaggingHead):
         return None
@@ -210,10 +208,10 @@ def learned_transitions(model: Model) -> dict[str, Any] | None:
 
 
 def confident_errors(tagger: Tagger, examples: Sequence[Example], *, count: int = ERRORS) -> list[dict[str, Any]]:
-    """The wrong predictions with the highest confidence; empty if the model has no probabilities.
+    """The wrong predictions with the highest confidence; none if the model is not calibrated.
 
-    Each has confidence (0 to 1), source, tokens, start and end of the prediction (half-open), predicted (its type),
-    gold (the type of the gold unit or None), gold_start and gold_end, and kind (`Mistake.kind`).
+    Each has confidence (0 to 1), source, tokens, predicted (type), start and end (half-open); gold (type), gold_start
+    and gold_end, all None without a gold unit; and kind (`Mistake.kind`).
     """
     taggings = list(tagger.tag_many(examples, confidence=True))
     report = evaluate(
@@ -239,7 +237,6 @@ def confident_errors(tagger: Tagger, examples: Sequence[Example], *, count: int 
 
 
 def _confidence(tagging: Tagging, unit: Span) -> float | None:
-    """The confidence of a predicted unit; None if the model has no probabilities."""
     if tagging.confidence is None:
         return None
     if tagging.scheme.plain:

@@ -1,4 +1,4 @@
-"""The report of a comparison: one self-contained HTML file; needs the ``report`` extra (Matplotlib and Jinja2)."""
+"""The report of a comparison, one self-contained HTML file; needs the ``report`` extra (Matplotlib and Jinja2)."""
 
 from __future__ import annotations
 

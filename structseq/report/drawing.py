@@ -1,4 +1,4 @@
-"""Matplotlib figures as inline SVG: text stays text, and colours follow the page's theme."""
+"""Matplotlib figures as inline SVG, in which text stays text and colours follow the page's theme."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from xml.etree import ElementTree
 import matplotlib
 from matplotlib.figure import Figure
 
-# Pixels per point; type of 8.5 points becomes about as large as the tables' type
+# Pixels per point: text of 8.5 points becomes about as large as the tables' text
 SCALE = 1.5
 INK, MUTED, HATCH, LINE = "#1b1f24", "#5b6470", "#aab2bc", "#d5dae0"
-# The colours of Okabe and Ito (2008), without yellow, which is too pale for lines on white
+# The colours of Okabe and Ito (2008), without yellow, which is too pale on white
 BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9"
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
 
-# CSS variables, which the page's style sheet sets for its light and dark themes
+# CSS variables, set by the page's style sheet for its light and dark themes
 VARIABLES = {
     INK: "ink", MUTED: "muted", HATCH: "hatch", LINE: "line",
     BLUE: "blue", VERMILION: "vermilion", GREEN: "green", ORANGE: "orange", PURPLE: "purple", SKY: "sky",
@@ -53,7 +53,7 @@ _SETTINGS: Any = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Use the figures' settings instead of the user's matplotlibrc in this context."""
+    """Use the report's settings instead of the user's matplotlibrc."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
@@ -61,13 +61,10 @@ def house_style() -> Iterator[None]:
 
 
 def inline_svg(figure: Figure, *, name: str, alt: str) -> str:
-    """``figure`` as an ``<svg>`` element for an HTML page.
-
-    ``name`` is the prefix of its identifiers, which must be unique in the page; ``alt`` is the text for screen readers.
-    """
+    """``figure`` as an ``<svg>`` element; ``name``, unique in the page, is the prefix of its identifiers."""
     file = io.BytesIO()
     with house_style(), warnings.catch_warnings():
-        # The browser draws the text with its own fonts, so glyphs missing from Matplotlib's do not matter
+        # The browser draws the text with its own fonts, so missing glyphs do not matter
         warnings.filterwarnings("ignore", message=".*[Gg]lyph.* missing from", category=UserWarning)
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(file.getvalue())
@@ -83,14 +80,14 @@ def inline_svg(figure: Figure, *, name: str, alt: str) -> str:
         "aria-label": alt,
         "width": f"{SCALE * width:.0f}",
         "height": f"{SCALE * height:.0f}",
-        # On a narrow screen it shrinks to this width and then scrolls
+        # On a narrow screen the figure shrinks to this width, then scrolls
         "style": f"min-width:{width:.0f}px",
     }
     return ElementTree.tostring(root, encoding="unicode")
 
 
 def _strip(root: ElementTree.Element) -> None:
-    """Remove XML namespaces, metadata, whitespace and style elements."""
+    """Remove namespaces, metadata, whitespace and style elements."""
     for parent in list(root.iter()):
         parent.tag, parent.tail = parent.tag.removeprefix(_SVG), None
         if parent.tag != "text":
@@ -104,7 +101,7 @@ def _strip(root: ElementTree.Element) -> None:
 
 
 def _rename(root: ElementTree.Element, name: str) -> None:
-    """Give identifiers the prefix ``name``; those without a reference are removed."""
+    """Prefix identifiers with ``name``; remove those without a reference."""
     text = ElementTree.tostring(root, encoding="unicode")
     used = {match: f"{name}-{i}" for i, match in enumerate(dict.fromkeys(re.findall(r"(?:url\(|=\")#([\w-]+)", text)))}
     for element in root.iter():
@@ -119,7 +116,7 @@ def _rename(root: ElementTree.Element, name: str) -> None:
 
 
 def _themed(style: str) -> str:
-    """``style`` with CSS variables for colours, and without font families."""
+    """Replace colours by CSS variables and remove font families."""
     for colour, variable in VARIABLES.items():
         style = style.replace(colour, f"var(--{variable})")
     return re.sub(r"\s*font-family: [^;]*;?|(?<=[:;])\s+", "", style)

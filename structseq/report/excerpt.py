@@ -1,4 +1,4 @@
-"""A wrong prediction in its sentence, with the gold and the predicted span marked."""
+"""Excerpt: a wrong prediction in its sentence, with gold and predicted span marked."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 from structseq.report.wording import visible
 
-# Tokens of context on either side
+# Tokens of context on each side
 CONTEXT = 15
 LONGEST_TOKEN = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Adjacent tokens inside the same spans, and the spaces between them as None."""
+    """Adjacent tokens in the same spans; None is a space between tokens."""
 
     tokens: tuple[str | None, ...]
     gold: bool
@@ -25,8 +25,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """A wrong prediction; ``gold`` and ``predicted`` are labels, None without a span; ``cut`` says whether words before
-    and after are left out."""
+    """A wrong prediction: labels (None without a span), and whether words before and after are ``cut``."""
 
     pieces: tuple[Piece, ...]
     cut: tuple[bool, bool]
@@ -38,13 +37,7 @@ class Excerpt:
 
 
 def excerpt_of(error: Mapping[str, Any], *, context: int = CONTEXT) -> Excerpt:
-    """The excerpt of an error of a comparison: [start, end) is the prediction; gold_start and gold_end, if given, are
-    the gold span.
-
-    >>> found = excerpt_of({"tokens": ["to", "New", "York"], "start": 1, "end": 3, "gold": "city", "predicted": None})
-    >>> [(piece.tokens, piece.gold, piece.predicted) for piece in found.pieces]
-    [(('to', None), False, False), (('New', None, 'York'), True, False)]
-    """
+    """The excerpt of one of a comparison's errors; without gold_start and gold_end, both spans have the same ends."""
     tokens = list(error["tokens"])
     gold, predicted = _span(error, "gold"), _span(error, "predicted")
     spans = [span for _, span in (gold, predicted) if span] or [range(error["start"], error["end"])]
@@ -64,7 +57,6 @@ def excerpt_of(error: Mapping[str, Any], *, context: int = CONTEXT) -> Excerpt:
 
 
 def _span(error: Mapping[str, Any], side: str) -> tuple[str | None, range]:
-    """(label, tokens) of one side; None and an empty range without a span."""
     if error.get(side) is None:
         return None, range(0)
     start, end = error["start"], error["end"]
@@ -74,7 +66,7 @@ def _span(error: Mapping[str, Any], side: str) -> tuple[str | None, range]:
 
 
 def _pieces(words: Sequence[str], marks: Sequence[tuple[bool, bool]]) -> Iterator[Piece]:
-    """Group tokens by their marks; a space is inside the spans that contain both its neighbours."""
+    """Group tokens by marks; a space is in the spans that contain both neighbours."""
     marked: list[tuple[str | None, tuple[bool, bool]]] = []
     for i, (word, mark) in enumerate(zip(words, marks, strict=True)):
         if i:

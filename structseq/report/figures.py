@@ -18,48 +18,48 @@ from structseq.report.wording import display_width, nats, number, visible
 
 # Systems that one figure distinguishes by colour
 MOST_COLOURS = len(COLOURS)
-# Inches per point; a letter's width as a share of its size, to estimate the width of text
+# Inches per point; a letter's width as a share of the font size, to estimate text widths
 POINT, LETTER = 1 / 72, 0.6
 _DASHES: Any = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 _WEAK_TO_STRONG = LinearSegmentedColormap.from_list("weak to strong", [VERMILION, "#f6f6f4", BLUE])
 _SMALL = 7.5
-# Epochs in one line
+# Maximum number of points in a line
 MOST_POINTS = 200
 
 
 def colours_of(systems: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """A colour for each system by name; of too many, one for the first and one for all others."""
+    """Colours by name; of too many systems, one for the first and one for the others."""
     if len(systems) <= MOST_COLOURS:
         return {system["name"]: colour for system, colour in zip(systems, COLOURS, strict=False)}
     return {system["name"]: VERMILION if i == 0 else BLUE for i, system in enumerate(systems)}
 
 
 def scores_figure(systems: Sequence[Mapping[str, Any]], *, on: str, score: str) -> Figure:
-    """Bars from 0, and beside them the same scores enlarged: each seed's, the mean and its interval.
+    """Bars of the means from 0; beside them, enlarged, each seed's score, the mean and its interval.
 
-    ``systems`` are drawn from the top; ``on`` is "dev" or "test"; ``score`` is the name for the axis.
+    ``on`` is "dev" or "test"; ``score`` names the axis.
     """
     names = [_lines(visible(system["name"], longest=60)) for system in systems]
     left = (max(display_width(line) for lines in names for line in lines) * LETTER * 8.5 + 14) * POINT
-    row, foot, head = 0.36, 0.5, 0.28
-    height = row * len(systems) + foot + head
+    row, bottom, top = 0.36, 0.5, 0.28
+    height = row * len(systems) + bottom + top
     width = left + 1.35 + 0.3 + 3.2 + 0.15
     with house_style():
         figure = Figure(figsize=(width, height))
-        whole = figure.add_axes((left / width, foot / height, 1.35 / width, row * len(systems) / height))
-        near = figure.add_axes((1 - 3.35 / width, foot / height, 3.2 / width, row * len(systems) / height))
-        _bars(whole, systems, on)
-        _points(near, systems, on)
+        full = figure.add_axes((left / width, bottom / height, 1.35 / width, row * len(systems) / height))
+        enlarged = figure.add_axes((1 - 3.35 / width, bottom / height, 3.2 / width, row * len(systems) / height))
+        _bars(full, systems, on)
+        _points(enlarged, systems, on)
         for place, lines in enumerate(names):
-            _name(whole, place, lines)
-        for axes, title in ((whole, "from 0"), (near, "enlarged")):
+            _draw_name(full, place, lines)
+        for axes, title in ((full, "from 0"), (enlarged, "enlarged")):
             axes.set_ylim(len(systems) - 0.5, -0.5)
             axes.set_title(title, loc="left", color=MUTED, fontsize=_SMALL)
             axes.set_axisbelow(True)
             axes.grid(axis="x")
             axes.set_yticks([])
-        near.set_xlabel(f"{score} on {on}, %")
-        near.spines["left"].set_visible(False)
+        enlarged.set_xlabel(f"{score} on {on}, %")
+        enlarged.spines["left"].set_visible(False)
     return figure
 
 
@@ -94,9 +94,9 @@ def _points(axes: Axes, systems: Sequence[Mapping[str, Any]], on: str) -> None:
     low, high = axes.dataLim.intervalx
     if not np.isfinite([low, high]).all() or low > high:
         low, high = 0.0, 100.0
-    # Margins, and a range of one percent at least
-    room = max(0.07 * (high - low), 0.5 - (high - low) / 2, 0.05)
-    axes.set_xlim(low - room, high + room)
+    # The range is at least one percent
+    margin = max(0.07 * (high - low), 0.5 - (high - low) / 2, 0.05)
+    axes.set_xlim(low - margin, high + margin)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
 
 
@@ -110,10 +110,10 @@ def curves_figure(
     last: int | None = None,
     size: tuple[float, float] = (4.6, 2.9),
 ) -> Figure:
-    """A line per seed over the epochs, a colour and line style per system; a dot marks the epoch that was kept.
+    """A line per seed over the epochs; a dot marks the best epoch.
 
-    ``value`` is "dev" (drawn in percent) or "loss" (on a logarithmic axis if positive). ``reference`` is a system in
-    grey behind the others; ``limits`` and ``last`` set the vertical axis and the last epoch.
+    ``value`` is "dev" (in percent) or "loss" (on a logarithmic axis if positive). ``reference`` is drawn in grey behind
+    ``systems``; ``limits`` are those of the vertical axis, ``last`` is the last epoch.
     """
     width, height = size
     left = 0.46 if not label else 0.62
@@ -142,7 +142,7 @@ def curves_figure(
 
 
 def lines_of(system: Mapping[str, Any], value: str) -> list[tuple[list[int], list[float], int | None]]:
-    """(epochs, values, index of the epoch that was kept) of each seed; NaN for missing values."""
+    """Of each seed: epochs, values (NaN if missing), and the index of the best epoch (None for losses)."""
     found = []
     for curve in system.get("curves") or ():
         epochs = [int(record["epoch"]) for record in curve["epochs"]]
@@ -157,19 +157,18 @@ def lines_of(system: Mapping[str, Any], value: str) -> list[tuple[list[int], lis
 
 
 def shared_limits(systems: Sequence[Mapping[str, Any]], value: str) -> tuple[tuple[float, float], int]:
-    """A vertical range for all systems' curves, without the lowest values, and the last epoch."""
+    """A vertical range for all curves, without the lowest values; and the last epoch."""
     lines = [line for system in systems for line in lines_of(system, value)]
     values = np.array([one for _, values, _ in lines for one in values])
     values = values[np.isfinite(values)]
     if not len(values):
         return (0.0, 100.0), 1
     low, high = float(np.quantile(values, 0.15)), float(values.max())
-    room = max(0.06 * (high - low), 0.5)
-    return (max(0.0, low - room), high + room), max(epochs[-1] for epochs, _, _ in lines)
+    margin = max(0.06 * (high - low), 0.5)
+    return (max(0.0, low - margin), high + margin), max(epochs[-1] for epochs, _, _ in lines)
 
 
 def _thinned(values: Sequence[float]) -> Sequence[float]:
-    """Every n-th value, so that at most `MOST_POINTS` are left."""
     return values[:: -(-len(values) // MOST_POINTS) or 1]
 
 
@@ -188,7 +187,7 @@ def _finish_curves(axes: Axes, systems: Sequence[Mapping[str, Any]], value: str,
 
 
 def transitions_figure(table: TransitionTable) -> Figure:
-    """Heat map of the scores from the row's tag to the column's, in nats; forbidden transitions are hatched."""
+    """Heat map of the scores from row to column; forbidden transitions are hatched."""
     names = [[visible(name, longest=24) for name in side] for side in (table.rows, table.columns)]
     size = 8.5 if table.shown <= 20 else _SMALL
     cell = 0.42 if table.shown <= 7 else 0.22 if table.shown <= 20 else 0.155
@@ -216,16 +215,16 @@ def transitions_figure(table: TransitionTable) -> Figure:
 
 
 def cells_box(figure: Figure) -> tuple[float, float, float, float]:
-    """The area of the cells of a `transitions_figure`: left, top, width and height as shares of the figure."""
+    """Left, top, width and height of a `transitions_figure`'s cells, as shares of the figure."""
     box = figure.axes[0].get_position()
     return box.x0, 1 - box.y1, box.width, box.height
 
 
 def _scale(table: TransitionTable) -> Normalize:
-    """Symmetric about 0; ends at the 98 % quantile, so that a few extreme scores do not make all others pale."""
+    """Symmetric about 0; clips beyond the 98 % quantile, because extremes make all others pale."""
     finite = np.abs(table.scores[np.isfinite(table.scores)])
-    reach = float(np.quantile(finite, 0.98)) if finite.size else 1.0
-    return Normalize(-(reach or 1.0), reach or 1.0, clip=True)
+    limit = float(np.quantile(finite, 0.98)) if finite.size else 1.0
+    return Normalize(-(limit or 1.0), limit or 1.0, clip=True)
 
 
 def _cells(axes: Axes, table: TransitionTable, scale: Normalize) -> None:
@@ -245,7 +244,6 @@ def _cells(axes: Axes, table: TransitionTable, scale: Normalize) -> None:
 
 
 def _luminance(colour: NDArray[np.float64]) -> float:
-    """Relative luminance, 0 to 1, with WCAG's weights."""
     return float(colour[:3] ** 2.2 @ (0.2126, 0.7152, 0.0722))
 
 
@@ -261,20 +259,19 @@ def _scale_bar(axes: Axes, scale: Normalize) -> None:
 
 
 def _summary(scores: Mapping[str, Any] | None) -> tuple[float | None, tuple[float, float] | None]:
-    """Mean and interval in percent, each None if unknown."""
     mean = number((scores or {}).get("mean"))
     low, high = map(number, (scores or {}).get("interval") or (None, None))
     return None if mean is None else 100 * mean, None if low is None or high is None else (100 * low, 100 * high)
 
 
 def _lines(name: str) -> list[str]:
-    """A long name in two lines, split before the head."""
+    """Split a long name before the head."""
     encoder, plus, head = name.rpartition(" + ")
     return [encoder, f"+ {head}"] if plus and display_width(name) > 26 else [name]
 
 
-def _name(axes: Axes, place: int, lines: Sequence[str]) -> None:
-    """A row's name; each line is a text of its own, so that it is right-aligned in any browser's font."""
+def _draw_name(axes: Axes, place: int, lines: Sequence[str]) -> None:
+    """Draw each line as a separate text, so that all fonts align it right."""
     for row, line in enumerate(lines):
         axes.annotate(
             line,

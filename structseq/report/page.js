@@ -1,5 +1,5 @@
 "use strict";
-// The page is whole without this: it only adds sorting, the value under the pointer, and paper with everything open.
+// Adds sorting, tooltips on the heat maps, and printing with all sections open; the page also works without it.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];

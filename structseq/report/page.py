@@ -1,7 +1,4 @@
-"""The report page: a comparison of systems as one HTML file that loads nothing.
-
-Jinja2 writes the text, with every value escaped; Matplotlib draws the figures, which are inline SVG.
-"""
+"""The report page: HTML from Jinja2, with figures as inline SVG from Matplotlib; it loads no other files."""
 
 from __future__ import annotations
 
@@ -33,22 +30,22 @@ from structseq.report.figures import (
 from structseq.report.transitions import TransitionTable, table_of
 from structseq.section import dotted
 
-# More systems than these get a figure of learning curves each
+# More systems than this get one figure of learning curves each
 TOGETHER = 4
-# Transitions and errors are shown of the best systems only, up to this number
+# Maximum number of systems whose transitions and errors are shown
 MOST_SHOWN = 24
-# Transition matrices with up to this number of tags are shown side by side
+# Transition matrices with at most this many tags are shown side by side
 SMALL_MATRIX = 12
 SIGNIFICANT = 0.05
 
 
 def write_page(comparison: Mapping[str, Any], path: Path) -> None:
-    """Write the report of ``comparison`` (the contents of ``comparison.json``) to an HTML file, atomically."""
+    """Write the report of ``comparison`` (the contents of ``comparison.json``), atomically."""
     write_file(Path(path), page(comparison).encode("utf-8", errors="replace"))
 
 
 def page(comparison: Mapping[str, Any]) -> str:
-    """The report as HTML; text from the comparison is escaped everywhere."""
+    """The report as HTML, with all text from the comparison escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     for name in ("percent", "interval", "p_value", "count", "duration", "nats", "plural", "visible", "number"):
         environment.filters[name] = getattr(wording, name)
@@ -81,7 +78,7 @@ def page(comparison: Mapping[str, Any]) -> str:
 
 
 def ranked(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The systems, best first by the set they are judged on, then those without a score."""
+    """The systems, best first, then those without a score."""
     on = comparison["judged_on"]
 
     def key(system: Mapping[str, Any]) -> float:
@@ -92,7 +89,7 @@ def ranked(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _verdict(systems: Sequence[Mapping[str, Any]]) -> str:
-    """Whether the best is significantly better than the others; empty if there are no p-values."""
+    """Whether the best system is significantly better; empty without p-values."""
     p_values = (wording.number((system.get("against_best") or {}).get("p_holm")) for system in systems)
     known = [p for p in p_values if p is not None]
     close, others = sum(p >= SIGNIFICANT for p in known), len(known)
@@ -108,7 +105,6 @@ def _verdict(systems: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _facts(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Data, systems and versions, as (name, value)."""
     corpus = comparison["corpus"]
     for part in ("train", "dev", "test"):
         if corpus.get(part):
@@ -123,12 +119,10 @@ def _facts(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Nested options as dotted names and JSON values."""
     return ((name, json.dumps(value, ensure_ascii=False, default=str)) for name, value in dotted(values))
 
 
 def _scores(comparison: Mapping[str, Any], systems: Sequence[Mapping[str, Any]]) -> Markup | None:
-    """The figure of scores; None without scores."""
     on = comparison["judged_on"]
     scored = [system for system in systems if system.get(on)]
     if not scored:
@@ -142,35 +136,34 @@ def _scores(comparison: Mapping[str, Any], systems: Sequence[Mapping[str, Any]])
 
 
 def _curves(comparison: Mapping[str, Any], systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Figures of learning curves: of score and loss with all systems, or of the score with one system each."""
-    drawn = [system for system in systems if lines_of(system, "dev")]
-    if not drawn:
+    """Many systems get a figure each; a few share one of scores and one of losses."""
+    with_curves = [system for system in systems if lines_of(system, "dev")]
+    if not with_curves:
         return []
     label = f"{comparison['score']} on dev, %"
-    limits, last = shared_limits(drawn, "dev")
+    limits, last = shared_limits(with_curves, "dev")
     curves: list[dict[str, Any]] = []
-    if len(drawn) > TOGETHER:
-        for i, system in enumerate(drawn):
-            behind = drawn[0] if i else None
+    if len(with_curves) > TOGETHER:
+        for i, system in enumerate(with_curves):
+            reference = with_curves[0] if i else None
             figure = curves_figure(
-                [system], value="dev", label="", limits=limits, last=last, reference=behind, size=(2.9, 1.9)
+                [system], value="dev", label="", limits=limits, last=last, reference=reference, size=(2.9, 1.9)
             )
             drawing = _svg(figure, f"curve-{i}", _curves_text([system], label))
             curves.append({"systems": [_swatch(system, [system])], "caption": None, "drawing": drawing})
         return curves
-    key = [_swatch(system, drawn) for system in drawn]
-    figure = curves_figure(drawn, value="dev", label=label, limits=limits, last=last)
-    drawing = _svg(figure, "curve-dev", _curves_text(drawn, label))
+    key = [_swatch(system, with_curves) for system in with_curves]
+    figure = curves_figure(with_curves, value="dev", label=label, limits=limits, last=last)
+    drawing = _svg(figure, "curve-dev", _curves_text(with_curves, label))
     curves.append({"systems": key, "caption": label, "drawing": drawing})
-    if any(lines_of(system, "loss") for system in drawn):
-        figure = curves_figure(drawn, value="loss", label="training loss", last=last)
+    if any(lines_of(system, "loss") for system in with_curves):
+        figure = curves_figure(with_curves, value="loss", label="training loss", last=last)
         alt = "Line chart: the training loss of every system and seed over the epochs."
         curves.append({"systems": key, "caption": "training loss", "drawing": _svg(figure, "curve-loss", alt)})
     return curves
 
 
 def _swatch(system: Mapping[str, Any], drawn: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A system in a figure's key."""
     colour = colours_of(drawn)[system["name"]]
     dashes = ("", "10 3", "2.5 2", "10 3 2.5 3")
     place = [other["name"] for other in drawn].index(system["name"])
@@ -178,7 +171,7 @@ def _swatch(system: Mapping[str, Any], drawn: Sequence[Mapping[str, Any]]) -> di
 
 
 def _curves_text(systems: Sequence[Mapping[str, Any]], label: str) -> str:
-    """A line chart in words: each system's seeds, epochs and best scores."""
+    """A line chart in words, for screen readers."""
     parts = []
     for system in systems:
         lines = lines_of(system, "dev")
@@ -190,7 +183,6 @@ def _curves_text(systems: Sequence[Mapping[str, Any]], label: str) -> str:
 
 
 def _transitions(systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The heat map of each system with transitions, and its strongest and weakest ones."""
     found = []
     for i, system in enumerate([system for system in systems if system.get("transitions")][:MOST_SHOWN]):
         table = table_of(system["transitions"])
@@ -217,7 +209,7 @@ def _transitions(systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _cells(table: TransitionTable, box: tuple[float, float, float, float]) -> str:
-    """For the heat map's tooltips, as JSON: names, scores and the area of the cells."""
+    """Names, scores and area of the cells as JSON, for tooltips."""
     scores = [[None if score != score else round(float(score), 2) for score in row] for row in table.scores]
     rows, columns = ([wording.visible(name, longest=60) for name in side] for side in (table.rows, table.columns))
     return json.dumps(
@@ -228,7 +220,6 @@ def _cells(table: TransitionTable, box: tuple[float, float, float, float]) -> st
 
 
 def _errors(systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each system's most confident errors."""
     found: list[dict[str, Any]] = []
     for system in systems:
         if system.get("errors") and len(found) < MOST_SHOWN:
@@ -240,5 +231,5 @@ def _errors(systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _svg(figure: Any, name: str, alt: str) -> Markup:
-    """An inline figure; ElementTree escapes the text in it."""
+    """`inline_svg`, in which ElementTree has escaped all text."""
     return Markup(inline_svg(figure, name=name, alt=wording.visible(alt, longest=1500)))

@@ -1,4 +1,4 @@
-"""TransitionTable: a chain's learned transitions for a figure, for all tags or the strongest."""
+"""TransitionTable: a chain's learned transitions, prepared for a figure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ START, END = "start", "end"
 
 @dataclass(frozen=True, slots=True)
 class TransitionTable:
-    """Transition scores between tags.
+    """Transition scores between K of ``of`` tags.
 
-    ``scores`` (K + 1, K + 1) go from a row's tag to a column's, in nats, NaN if forbidden; K tags of ``of`` are shown.
-    The first row is START, the last column END.
+    ``scores`` (K + 1, K + 1) from row to column, in nats, NaN if forbidden. The first row is `START`, the last column
+    `END`.
     """
 
     rows: tuple[str, ...]
@@ -33,7 +33,7 @@ class TransitionTable:
         return len(self.rows) - 1
 
     def extremes(self, most: int) -> tuple[list[tuple[str, str, float]], list[tuple[str, str, float]]]:
-        """The strongest and the weakest pairs (from, to, score), at most ``most`` each, without overlap."""
+        """The strongest and the weakest (from, to, score), at most ``most`` each, without overlap."""
         places = np.argwhere(np.isfinite(self.scores))
         ordered = sorted(((-self.scores[i, j], int(i), int(j)) for i, j in places))
         found = [(self.rows[i], self.columns[j], float(-score)) for score, i, j in ordered]
@@ -42,14 +42,7 @@ class TransitionTable:
 
 
 def table_of(transitions: Mapping[str, Any], *, most_tags: int = MOST_TAGS) -> TransitionTable:
-    """The table of a record's transitions, tags in the model's order.
-
-    Of more than ``most_tags``, those with the largest absolute scores are kept; scores of rare tags stay close to 0.
-
-    >>> table = table_of({"tags": ["O", "I-x"], "scores": [[0.5, None], [1, 2]], "start": [0, None], "end": [0, -1]})
-    >>> table.rows, table.columns, table.extremes(1)
-    (('start', 'O', 'I-x'), ('O', 'I-x', 'end'), ([('I-x', 'I-x', 2.0)], [('I-x', 'end', -1.0)]))
-    """
+    """The table of `learned_transitions`, with at most the ``most_tags`` tags of the largest absolute scores."""
     tags = [str(tag) for tag in transitions["tags"]]
     size = len(tags)
     scores = np.full((size + 1, size + 1), np.nan)
@@ -67,7 +60,7 @@ def table_of(transitions: Mapping[str, Any], *, most_tags: int = MOST_TAGS) -> T
 
 
 def _numbers(values: Any) -> NDArray[np.float64]:
-    """Nested lists as an array; NaN for null and for values that are not finite."""
+    """Nested lists as an array; null and infinite values become NaN."""
     if isinstance(values, list | tuple):
         return np.array([_numbers(value) for value in values], dtype=np.float64)
     found = number(values)
@@ -75,7 +68,7 @@ def _numbers(values: Any) -> NDArray[np.float64]:
 
 
 def _strongest(scores: NDArray[np.float64], most: int) -> list[int]:
-    """Indices of the ``most`` tags with the largest absolute scores between tags, ascending."""
+    """Ascending indices of the ``most`` tags with the largest absolute scores."""
     size = len(scores) - 1
     between = np.abs(np.nan_to_num(scores[1:, :size]))
     strength = [float(max(between[i].max(), between[:, i].max())) for i in range(size)]

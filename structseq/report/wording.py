@@ -1,4 +1,4 @@
-"""Numbers and text formatted for the report page."""
+"""Format numbers and text for the report page."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ def number(value: Any) -> float | None:
 
 
 def percent(share: Any, *, digits: int = 2, sign: bool = False) -> str:
-    """A share of one in percent.
-
+    """
     >>> percent(0.95614), percent(-0.0021, sign=True), percent(None)
     ('95.61', '−0.21', '–')
     """
@@ -32,8 +31,7 @@ def percent(share: Any, *, digits: int = 2, sign: bool = False) -> str:
 
 
 def interval(ends: Any) -> str:
-    """The two ends of an interval, in percent.
-
+    """
     >>> interval([0.951, 0.96049])
     '95.10 to 96.05'
     """
@@ -88,20 +86,16 @@ def nats(score: Any) -> str:
 
 
 def plural(how_many: int, noun: str) -> str:
-    """
-    >>> plural(1, "seed"), plural(3, "seed")
-    ('1 seed', '3 seeds')
-    """
     return f"{how_many:,} {noun}" + ("" if how_many == 1 else "s")
 
 
 def visible(text: Any, *, longest: int = 200) -> str:
-    """Text on one line, at most ``longest`` characters; invisible and direction-changing ones become U+FFFD.
+    """Text on one line; the middle is cut beyond ``longest``, invisible and bidirectional controls become U+FFFD.
 
     >>> visible("new\\nYork\\u202e"), visible("abcdefgh", longest=5)
     ('new␤York�', 'ab…gh')
     """
-    shown = "".join(_shape(character) for character in str(text)[: 4 * longest])
+    shown = "".join(_visible_character(character) for character in str(text)[: 4 * longest])
     if len(shown) <= longest:
         return shown
     kept = longest - 1
@@ -109,20 +103,16 @@ def visible(text: Any, *, longest: int = 200) -> str:
 
 
 def display_width(text: str) -> int:
-    """Width of ``text`` in columns; a Chinese character takes two.
-
-    >>> display_width("B-to"), display_width("台北")
-    (4, 4)
-    """
+    """Width in columns; a Chinese character takes two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
-def _shape(character: str) -> str:
+def _visible_character(character: str) -> str:
     if character == "\n":
         return "␤"
     if character == "\t":
         return "␉"
     # Control characters, surrogates, unassigned characters and line separators are invalid in XML or invisible
     hidden = unicodedata.category(character) in ("Cc", "Cs", "Cn", "Zl", "Zp")
-    turning = character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
-    return "�" if hidden or turning else character
+    bidirectional = character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
+    return "�" if hidden or bidirectional else character

@@ -1,4 +1,4 @@
-"""Spans and tags: tag schemes, found by name or from the data; tags read, written, checked, converted and repaired."""
+"""Tag schemes: spans read from tags and written as tags; schemes detected, converted and repaired."""
 
 from structseq.spans.conversion import REPAIRS, convert, repair
 from structseq.spans.detection import detect

@@ -1,4 +1,4 @@
-"""Tags of one scheme in another, and illegal tags made legal by a named policy."""
+"""Convert tags from one scheme to another, and repair illegal tags."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from structseq.spans.schemes import Scheme, Span, TagError
 
 
 def convert(tags: Sequence[str], source: Scheme, target: Scheme) -> tuple[str, ...]:
-    """Tags of one scheme in another.
+    """Write the spans of ``tags`` in another scheme.
 
-    Raises `TagError` if ``tags`` are not legal in ``source`` (repair them first) and `DataError` if ``target`` cannot
-    hold the spans: IO merges neighbours of one type, plain tags have no spans.
+    Raises `TagError` if ``tags`` are illegal in ``source``, and `DataError` if ``target`` cannot hold the spans (see
+    `Scheme.encode`) or ``source`` is plain.
 
     >>> from structseq.spans import scheme_of
     >>> convert(["B-x", "I-x", "O"], scheme_of("BIO"), scheme_of("BILOU"))
@@ -21,13 +21,13 @@ def convert(tags: Sequence[str], source: Scheme, target: Scheme) -> tuple[str, .
     if source == target:
         return tuple(tags)
     if source.plain:
-        raise DataError(f"plain tags have no spans and cannot become {target.name}")
+        raise DataError(f"plain tags have no spans and cannot be converted to {target.name}")
     for violation in source.violations(tags):
         raise TagError(f"{violation.message}; repair the tags before converting them", [(0, violation.position)])
     return target.encode(source.decode(tags), len(tags))
 
 
-# The spans of a sequence that each policy keeps
+# By policy: the spans that it keeps
 REPAIRS: Mapping[str, Callable[[Scheme, Sequence[str]], tuple[Span, ...]]] = {
     "conlleval": Scheme.decode,
     "drop": Scheme.well_formed,
@@ -35,15 +35,14 @@ REPAIRS: Mapping[str, Callable[[Scheme, Sequence[str]], tuple[Span, ...]]] = {
 
 
 def repair(tags: Sequence[str], scheme: Scheme, policy: str) -> tuple[str, ...]:
-    """A legal sequence in place of ``tags``, by one of `REPAIRS`; legal and plain ones do not change.
+    """Make ``tags`` legal by a policy of `REPAIRS`; legal and plain tags do not change.
 
-    ``conlleval`` writes every entity that conlleval reads as the scheme does; ``drop`` keeps only the entities that are
-    written so already. Raises `ConfigError` for another policy and `TagError` for a tag of another scheme.
+    ``conlleval`` rewrites every span of `Scheme.decode`; ``drop`` keeps only those of `Scheme.well_formed`. Raises
+    `ConfigError` for an unknown policy and `TagError` for a tag of another scheme.
 
     >>> from structseq.spans import scheme_of
-    >>> bio = scheme_of("BIO")
-    >>> repair(["I-x", "I-x", "B-y"], bio, "conlleval"), repair(["I-x", "I-x", "B-y"], bio, "drop")
-    (('B-x', 'I-x', 'B-y'), ('O', 'O', 'B-y'))
+    >>> [repair(["I-x", "B-y"], scheme_of("BIO"), policy) for policy in REPAIRS]
+    [('B-x', 'B-y'), ('O', 'B-y')]
     """
     if policy not in REPAIRS:
         raise ConfigError(f"unknown repair {policy!r}; known are {', '.join(REPAIRS)}")

@@ -1,13 +1,10 @@
-"""Tag schemes: the rule that reads tags as spans, how each scheme writes spans, its legal sequences, and its name.
+"""Tag schemes: how each reads tags as spans and writes spans as tags, and which sequences are legal.
 
-Every scheme is read by the rule of conlleval (Tjong Kim Sang and Buchholz 2000) with S as in seqeval: a tag continues
-the entity before it if both are of one type, the earlier letter is B or I and the later is I or E; any other tag but O
-opens an entity. The families differ in the letters that they *write* where an entity opens and closes (Ramshaw and
-Marcus 1995 for IOB1; Tjong Kim Sang and Veenstra 1999 for IOB2, IOE1 and IOE2). Letters here are those of BIOES, to
-which other spellings are mapped. The edges of a sequence count as O.
-
-BIOES is spelled BILOU by Ratinov and Roth (2009) and BMES in Chinese word segmentation (Xue 2003); IOB2 is BIO here and
-IOE2 is IOE.
+All schemes read by conlleval's rule (Tjong Kim Sang and Buchholz 2000) and S as in seqeval: a tag continues the entity
+before it if both are of one type, the earlier letter is B or I and the later I or E; any other tag but O opens an
+entity. They write differently: IOB1 as Ramshaw and Marcus (1995); BIO (IOB2), IOE1 and IOE (IOE2) as Tjong Kim Sang and
+Veenstra (1999); BILOU as Ratinov and Roth (2009); BMES as Xue (2003). The rules below are for the letters of BIOES, to
+which other spellings are mapped; beyond a sequence's edges they see O.
 """
 
 from __future__ import annotations
@@ -43,7 +40,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Legal:
-    """Which of K tags may start, follow each other (``transitions[from, to]``) and end: (K,), (K, K), (K,) booleans."""
+    """Which of K tags may start (K,), follow each other (K, K) [from, to], and end (K,)."""
 
     start: Mask
     transitions: Mask
@@ -51,11 +48,10 @@ class Legal:
 
 
 class Edges(NamedTuple):
-    """The transitions among K tags that open, continue and close an entity of one type, as booleans.
+    """Which transitions among K tags open, continue and close an entity of one type, (K,) or (K, K) [from, to].
 
-    A sequence contains the entity (i, j, label) exactly if it opens at i (``first[tag]`` if i = 0, else ``begins[tag
-    before, tag]``), continues at every i + 1 .. j - 1 (``continues[tag before, tag]``) and closes after j - 1
-    (``last[tag]`` if j = L, else ``ends[tag, tag after]``). This also holds for illegal sequences.
+    A sequence, legal or not, contains the entity (i, j, label) exactly if it opens at i (``first`` if i = 0, else
+    ``begins``), continues at i + 1 .. j - 1 (``continues``) and closes after j - 1 (``last`` if j = L, else ``ends``).
     """
 
     first: Mask
@@ -67,18 +63,14 @@ class Edges(NamedTuple):
 
 @lru_cache(maxsize=65536)
 def split_tag(tag: str) -> tuple[str, str]:
-    """Letter and type of a tag, cut at the first hyphen; a tag that is not ``X`` or ``X-type`` is returned whole.
-
-    >>> split_tag("B-PER"), split_tag("B-a-b"), split_tag("I"), split_tag("O"), split_tag("B-"), split_tag("O-x")
-    (('B', 'PER'), ('B', 'a-b'), ('I', ''), ('O', ''), ('B-', ''), ('O-x', ''))
-    """
+    """Letter and type of a tag, split at the first hyphen; ``B-`` and ``O-x`` are not split."""
     letter, hyphen, label = tag.partition("-")
     if hyphen and (not label or letter == "O"):
         return tag, ""
     return letter, label
 
 
-# May `letter` open an entity after the letter `before`; may `letter` close one before the letter `after`?
+# OPENS: may `letter` open an entity after `before`? CLOSES: may `letter` close an entity before `after`?
 # `same`: both tags are of one type
 Rule = Callable[[str, str, bool], bool]
 OPENS: Mapping[str, Rule] = {
@@ -99,13 +91,13 @@ CLOSES: Mapping[str, Rule] = {
 }
 
 
-# Letters of two neighbours of one type that are one entity
+# Adjacent letters of one type that belong to one entity
 _JOINED = frozenset({("B", "I"), ("B", "E"), ("I", "I"), ("I", "E")})
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """A family's rules as (5, 5, 2) booleans: letters O B I E S of two neighbours, and whether they are of one type."""
+    """A family's rules, (5, 5, 2): two adjacent letters of O B I E S, and whether they are of one type."""
 
     joins: Mask
     opens: Mask
@@ -119,14 +111,14 @@ def tables_of(family: str) -> Tables:
     joins, opens, closes = (
         np.array([[[rule(a, b, same) for same in (False, True)] for b in LETTERS] for a in LETTERS]) for rule in rules
     )
-    # O neither opens nor closes an entity
+    # O neither opens nor closes an entity, so the rules do not restrict it
     may_open, may_close = opens.copy(), closes.copy()
     may_open[:, 0] = may_close[0] = True
     return Tables(joins, opens, closes, joins | (may_close & may_open))
 
 
 def spans_of(parts: Sequence[tuple[str, str]]) -> list[Span]:
-    """Letters and types (L) read as spans by conlleval's rule."""
+    """The spans of L letters and types, by conlleval's rule."""
     spans: list[Span] = []
     start, kind, before = 0, "", "O"
     for position, (letter, label) in enumerate(parts):
@@ -140,18 +132,15 @@ def spans_of(parts: Sequence[tuple[str, str]]) -> list[Span]:
     return spans
 
 
-def needed_letters(family: str, seen: set[str], *, lone: bool) -> set[str]:
-    """The letters of one type that keep those seen on legal paths; ``lone``: no O can fill a sequence."""
+def needed_letters(family: str, seen: set[str], *, without_o: bool) -> set[str]:
+    """The letters of one type that make those seen usable in legal sequences; ``without_o``: there is no O."""
     if family == "BIOES":
-        return seen | set("BE" if seen & set("BIE") else "") | set("S" if lone else "")
+        return seen | set("BE" if seen & set("BIE") else "") | set("S" if without_o else "")
     return seen | set({"BIO": "B", "IOE": "E", "IOB1": "I", "IOE1": "I"}.get(family, ""))
 
 
 class TagError(DataError):
-    """Tags that a scheme cannot read, or that contradict each other.
-
-    ``places`` are the (sequence, position) of the wrong tags, both counted from 0, the one to show first.
-    """
+    """Tags that a scheme cannot read, or that contradict each other; ``places``: their (sequence, position) from 0."""
 
     def __init__(self, message: str, places: Sequence[tuple[int, int]] = ()) -> None:
         super().__init__(message)
@@ -160,7 +149,7 @@ class TagError(DataError):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """An illegal tag at ``position``, counted from 0, with a sentence that says why."""
+    """An illegal tag: its position, from 0, and why it is illegal."""
 
     position: int
     message: str
@@ -168,33 +157,29 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """A tag scheme: IO, IOB1, BIO, IOE1, IOE, BIOES, BILOU, BMES or plain. Get one by `scheme_of` or `detect`."""
+    """A tag scheme, one of `SCHEMES`; get it from `scheme_of` or `detect`."""
 
     name: str
-    family: str = field(compare=False)  # whose rules it follows: its name, or BIOES for BILOU and BMES
-    letters: Mapping[str, str] = field(compare=False)  # the letters that it writes, but O, to those of BIOES
+    family: str = field(compare=False)  # the scheme whose rules it follows: BIOES for BILOU and BMES
+    letters: Mapping[str, str] = field(compare=False)  # from its letters, without O, to those of BIOES
 
     @property
     def plain(self) -> bool:
-        """Whether tags are not spans, as parts of speech are not."""
+        """Whether tags are not spans, such as parts of speech."""
         return self.family == "plain"
 
     def __str__(self) -> str:
         return self.name
 
     def tag(self, letter: str, label: str) -> str:
-        """The tag of a BIOES letter in this scheme's spelling.
-
-        >>> scheme_of("BILOU").tag("S", "PER"), scheme_of("BMES").tag("I", "")
-        ('U-PER', 'M')
-        """
-        own = next((own for own, meaning in self.letters.items() if meaning == letter), letter)
-        return f"{own}-{label}" if label else own
+        """The tag of a BIOES letter in this scheme's spelling: U-x for S and x in BILOU."""
+        spelled = next((own for own, meaning in self.letters.items() if meaning == letter), letter)
+        return f"{spelled}-{label}" if label else spelled
 
     def decode(self, tags: Sequence[str]) -> tuple[Span, ...]:
-        """The spans of ``tags`` by conlleval's rule, for legal and illegal sequences; O(L).
+        """The spans of ``tags`` by conlleval's rule, also of illegal sequences; none if the scheme is plain.
 
-        Raises `TagError` for a tag of another scheme. A plain scheme has no spans.
+        Raises `TagError` for a tag of another scheme.
 
         >>> scheme_of("BIO").decode(["O", "I-x", "I-x", "B-x"])
         (Span(start=1, end=3, label='x'), Span(start=3, end=4, label='x'))
@@ -202,13 +187,9 @@ class Scheme:
         return () if self.plain else tuple(spans_of(self._parts(tags)))
 
     def well_formed(self, tags: Sequence[str]) -> tuple[Span, ...]:
-        """Those spans of `decode` that are written as the scheme writes them: seqeval's strict mode.
+        """The spans of `decode` that open and close as the scheme writes them: seqeval's strict mode.
 
-        seqeval's own class for IOB1 differs on illegal sequences: it drops an opening B-x after O and keeps the I-x
-        after it. Here the whole entity is left out, as in the other schemes.
-
-        >>> scheme_of("BIO").well_formed(["O", "I-x", "I-x", "B-x"])
-        (Span(start=3, end=4, label='x'),)
+        Only for IOB1, seqeval differs: of B-x I-x after O it keeps the I-x, where this method drops the entity.
         """
         if self.plain:
             return ()
@@ -216,23 +197,23 @@ class Scheme:
         return tuple(span for span in spans_of(parts) if all(self._ends(parts, span)))
 
     def encode(self, spans: Iterable[Span], length: int) -> tuple[str, ...]:
-        """Tags of ``length`` tokens, in this scheme and spelling; ``spans`` in any order.
+        """Write ``spans``, in any order, as tags of ``length`` tokens.
 
-        Raises `DataError` if the scheme cannot hold them: spans that overlap or reach beyond ``length``, spans of one
-        type that touch (IO), any span (plain).
+        Raises `DataError` for spans that overlap or exceed ``length``, for adjacent spans of one type in IO, and in a
+        plain scheme.
 
         >>> scheme_of("BILOU").encode([Span(0, 2, "PER"), Span(3, 4, "LOC")], 4)
         ('B-PER', 'L-PER', 'O', 'U-LOC')
         """
         ordered = sorted(spans)
         self._check_spans(ordered, length)
-        touching = [one.end == other.start and one.label == other.label for one, other in pairwise(ordered)]
+        adjacent = [left.end == right.start and left.label == right.label for left, right in pairwise(ordered)]
         tags = ["O"] * length
-        for span, after_own, before_own in zip(ordered, [False, *touching], [*touching, False], strict=False):
+        for span, follows_same, precedes_same in zip(ordered, [False, *adjacent], [*adjacent, False], strict=False):
             first, last = "I", "I"
-            if self.family in ("BIO", "BIOES") or (self.family == "IOB1" and after_own):
+            if self.family in ("BIO", "BIOES") or (self.family == "IOB1" and follows_same):
                 first = "B"
-            if self.family in ("IOE", "BIOES") or (self.family == "IOE1" and before_own):
+            if self.family in ("IOE", "BIOES") or (self.family == "IOE1" and precedes_same):
                 last = "E"
             tags[span.start : span.end] = [self.tag("I", span.label)] * (span.end - span.start)
             tags[span.start] = self.tag(first, span.label)
@@ -243,11 +224,7 @@ class Scheme:
         return tuple(tags)
 
     def violations(self, tags: Sequence[str]) -> list[Violation]:
-        """The tags that the scheme would not have written so, by position; empty exactly if the sequence is legal.
-
-        >>> [str(v.message) for v in scheme_of("BIO").violations(["O", "I-PER"])]
-        ['I-PER opens an entity after O; BIO opens one with B-PER']
-        """
+        """The illegal tags, by position; empty exactly if the sequence is legal."""
         if self.plain:
             return []
         foreign = [i for i, tag in enumerate(tags) if split_tag(tag)[0] not in self.letters and tag != "O"]
@@ -263,10 +240,10 @@ class Scheme:
         return sorted(found, key=lambda violation: violation.position)
 
     def legal(self, labels: Sequence[str]) -> Legal:
-        """Which of the tags in ``labels`` may start, follow each other and end, (K,), (K, K), (K,).
+        """Which of ``labels`` may start, follow each other and end.
 
-        The rules do not depend on the other labels: in BIOES a B-x without any E-x is on no legal path. `complete` the
-        labels first; then each is on one, and every length has one. Raises `TagError` for a tag of another scheme.
+        A label can be unusable: in BIOES B-x if there is no E-x. `complete` adds what is missing. Raises `TagError` for
+        a tag of another scheme.
         """
         if self.plain:
             count = len(labels)
@@ -276,15 +253,10 @@ class Scheme:
         return Legal(table[0, letters, 0], table[letters[:, None], letters, same], table[letters, 0, 0])
 
     def complete(self, labels: Iterable[str], *, minimal: bool = False) -> tuple[str, ...]:
-        """``labels`` and all other tags of their types: O first (if it was there), then by type and letter.
+        """Add to ``labels`` the missing tags of their types; O (if given, or alone) first, then by type and letter.
 
-        ``minimal`` adds only the tags that keep each label on a legal path and give every length one: B-x for I-x in
-        BIO, E-x for B-x in BIOES, but no I-x for B-x. A plain scheme only sorts; no labels become O alone.
-
-        >>> scheme_of("BIO").complete(["O", "B-x", "I-y"])
-        ('O', 'B-x', 'I-x', 'B-y', 'I-y')
-        >>> scheme_of("BIO").complete(["O", "B-x", "I-y"], minimal=True)
-        ('O', 'B-x', 'B-y', 'I-y')
+        ``minimal`` adds only tags that a label needs to occur in a legal sequence, or a length to have one: B-x for I-x
+        in BIO, E-x for B-x in BIOES, but not I-x for B-x. Plain labels are only sorted.
         """
         ordered = sorted(set(labels))
         if self.plain:
@@ -295,28 +267,30 @@ class Scheme:
                 by_type.setdefault(label, set()).add(letter)
         tags = ["O"] if "O" in ordered or not by_type else []
         for label in sorted(by_type):
-            wanted = needed_letters(self.family, by_type[label], lone="O" not in ordered) if minimal else set(LETTERS)
+            wanted = (
+                needed_letters(self.family, by_type[label], without_o="O" not in ordered) if minimal else set(LETTERS)
+            )
             tags += [self.tag(meaning, label) for meaning in self.letters.values() if meaning in wanted]
         return tuple(tags)
 
     def types(self, labels: Iterable[str]) -> tuple[str, ...]:
-        """The entity types in ``labels``, sorted; none in a plain scheme."""
+        """The entity types in ``labels``, sorted."""
         parts = [] if self.plain else self._parts(list(labels))
         return tuple(sorted({label for letter, label in parts if letter != "O"}))
 
     def edges(self, labels: Sequence[str], label: str) -> Edges:
-        """The transitions among ``labels`` that open, continue and close entities of type ``label``; see `Edges`."""
+        """`Edges` of the entity type ``label`` among the tags ``labels``; all False in a plain scheme."""
         count = len(labels)
         if self.plain:
-            none, square = np.zeros(count, np.bool_), np.zeros((count, count), np.bool_)
-            return Edges(none, square, square, square, none)
+            tags, pairs = np.zeros(count, np.bool_), np.zeros((count, count), np.bool_)
+            return Edges(tags, pairs, pairs, pairs, tags)
         letters, same = self._inventory(labels)
-        own = np.array([letter != "O" and kind == label for letter, kind in map(split_tag, labels)], np.bool_)
+        inside = np.array([letter != "O" and kind == label for letter, kind in map(split_tag, labels)], np.bool_)
         joins = tables_of(self.family).joins[letters[:, None], letters, same]
-        return Edges(own, own & ~joins, own & joins, own[:, None] & ~joins, own)
+        return Edges(inside, inside & ~joins, inside & joins, inside[:, None] & ~joins, inside)
 
     def _inventory(self, labels: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """(K,) the letters' places in O B I E S, and (K, K) 1 where two tags are of one type."""
+        """(K,) indices in `LETTERS`, and (K, K) 1 where two tags are of one type."""
         parts = self._parts(labels)
         letters = np.array([LETTERS.index(letter) for letter, _ in parts], np.intp)
         number = {label: n for n, label in enumerate({label for _, label in parts})}
@@ -324,7 +298,7 @@ class Scheme:
         return letters, (kinds[:, None] == kinds).astype(np.intp)
 
     def _parts(self, tags: Sequence[str]) -> list[tuple[str, str]]:
-        """The BIOES letter and the type of each tag; raises `TagError` for a tag of another scheme."""
+        """The BIOES letter and the type of each tag."""
         parts = []
         for position, (letter, label) in enumerate(map(split_tag, tags)):
             if letter not in self.letters and letter != "O":
@@ -333,7 +307,7 @@ class Scheme:
         return parts
 
     def _ends(self, parts: Sequence[tuple[str, str]], span: Span) -> tuple[bool, bool]:
-        """Whether the first and the last letter of a span are legal."""
+        """Whether a span opens and closes legally."""
         before, kind = parts[span.start - 1] if span.start else ("O", "")
         opens = OPENS[self.family](before, parts[span.start][0], kind == span.label)
         after, kind = parts[span.end] if span.end < len(parts) else ("O", "")
@@ -353,21 +327,21 @@ class Scheme:
 
     def _foreign(self, tag: str) -> str:
         letters = ", ".join(self.letters)
-        return f"{tag!r} is no {self.name} tag; expected O, or one of the letters {letters} alone or followed by -type"
+        expected = f"O, or one of the letters {letters} alone or followed by -type"
+        return f"{tag!r} is not a tag of {self.name}; expected {expected}"
 
     def _violation(self, tags: Sequence[str], span: Span, *, opens: bool) -> Violation:
-        """The violation at the first (``opens``) or last tag of a span."""
-        at, near = (span.start, span.start - 1) if opens else (span.end - 1, span.end)
-        does, letter, side, edge = ("opens", "B", "after", "start") if opens else ("closes", "E", "before", "end")
-        place = f"{side} {tags[near]}" if 0 <= near < len(tags) else f"at the {edge}"
+        at, neighbour = (span.start, span.start - 1) if opens else (span.end - 1, span.end)
+        verb, letter, side, edge = ("opens", "B", "after", "start") if opens else ("closes", "E", "before", "end")
+        place = f"{side} {tags[neighbour]}" if 0 <= neighbour < len(tags) else f"at the {edge}"
         if self.family in ("IOB1", "IOE1"):
             other = f"another {span.label} entity" if span.label else "another entity"
             inside = self.tag("I", span.label)
             rule = f"{self.name} writes {tags[at]} only directly {side} {other}, and {inside} elsewhere"
         else:
             single = f", or {self.tag('S', span.label)} for a single token" if self.family == "BIOES" else ""
-            rule = f"{self.name} {does} one with {self.tag(letter, span.label)}{single}"
-        return Violation(at, f"{tags[at]} {does} an entity {place}; {rule}")
+            rule = f"{self.name} {verb} one with {self.tag(letter, span.label)}{single}"
+        return Violation(at, f"{tags[at]} {verb} an entity {place}; {rule}")
 
 
 _BIOES = {"B": "B", "I": "I", "E": "E", "S": "S"}
@@ -386,7 +360,7 @@ SCHEMES: Mapping[str, Scheme] = {
         PLAIN,
     )
 }
-# Without IOB, which means IOB1 to some and IOB2 to others
+# IOB is ambiguous: it can mean IOB1 or IOB2
 ALIASES: Mapping[str, str] = {
     **{"IOB2": "BIO", "IOE2": "IOE", "IOBES": "BIOES", "BIESO": "BIOES", "BIES": "BIOES", "BMESO": "BMES"},
     **{"BILUO": "BILOU", "BIOUL": "BILOU", "BIOLU": "BILOU"},
@@ -394,16 +368,12 @@ ALIASES: Mapping[str, str] = {
 
 
 def scheme_of(name: str) -> Scheme:
-    """The scheme of that name in any spelling and case; raises `ConfigError` for any other, with the nearest name.
-
-    >>> scheme_of("iob2").name, scheme_of("IOBES").name, scheme_of("BILUO").name, scheme_of("plain").plain
-    ('BIO', 'BIOES', 'BILOU', True)
-    """
+    """The scheme of a name or alias, in any case; raises `ConfigError` for an unknown name."""
     known = {own.upper(): SCHEMES[own] for own in SCHEMES} | {own: SCHEMES[ALIASES[own]] for own in ALIASES}
     if name.upper() in known:
         return known[name.upper()]
     if name.upper() == "IOB":
-        raise ConfigError("unknown tag scheme 'IOB': some mean IOB1 by it and some IOB2; name one of the two")
+        raise ConfigError("unknown tag scheme 'IOB', which can mean IOB1 or IOB2; name one of the two")
     near = difflib.get_close_matches(name.upper(), known, n=1)
     hint = f"did you mean {known[near[0]].name if near[0] == 'PLAIN' else near[0]}? " if near else ""
     raise ConfigError(f"unknown tag scheme {name!r}: {hint}known are {', '.join([*SCHEMES, *ALIASES])}")

@@ -1,4 +1,4 @@
-"""TagSet: the closed inventory of a model's tags, in the scheme of the user's files and the one it learns."""
+"""TagSet: a model's tags, in the scheme of the user's files and in the scheme that it learns."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from structseq.spans.schemes import PLAIN, Edges, Scheme, scheme_of
 
 @dataclass(frozen=True)
 class TagSet:
-    """The K tags, labels or symbols that a model decides between, numbered by their place.
+    """The K tags, labels or symbols that a model predicts, numbered by position.
 
-    ``labels`` are in the scheme that the model learns, ``inner``; answers are in the scheme of the user's files,
-    ``outer``.
+    ``labels`` are in ``inner``, the scheme that the model learns; answers are in ``outer``, the scheme of the files.
     """
 
     labels: tuple[str, ...]
@@ -24,7 +23,11 @@ class TagSet:
 
     @staticmethod
     def of(sequences: Iterable[Sequence[str]], outer: Scheme, inner: str = "auto") -> TagSet:
-        """The inventory of training data, in the scheme ``inner``; plain tags stay plain, and IO stays IO."""
+        """The tags of training data, learned in the scheme ``inner`` ("auto": ``outer``).
+
+        If only one of both schemes is IO, or only ``outer`` is plain, ``outer`` is learned. Raises `DataError` if there
+        are no tags, `ConfigError` if only ``inner`` is plain.
+        """
         sequences = list(sequences)
         seen = {tag for tags in sequences for tag in tags}
         if not seen:
@@ -32,7 +35,9 @@ class TagSet:
         learned = outer if inner == "auto" else scheme_of(inner)
         if (outer == PLAIN) != (learned == PLAIN) or (outer.name == "IO") != (learned.name == "IO"):
             if learned == PLAIN and outer != PLAIN:
-                raise ConfigError(f"head.scheme: the files are in {outer}, and plain tags cannot stand for its spans")
+                raise ConfigError(
+                    f"head.scheme: expected a scheme with spans, because the files are in {outer}, found plain"
+                )
             learned = outer
         if learned != outer:
             seen = {tag for tags in sequences for tag in learned.encode(outer.decode(tags), len(tags))}
@@ -43,7 +48,7 @@ class TagSet:
         return {label: k for k, label in enumerate(self.labels)}
 
     def encode(self, tags: Sequence[str]) -> list[int] | None:
-        """Numbers of ``tags`` (in the user's scheme); None if one of them is unknown, or their sequence is illegal."""
+        """Numbers of ``tags`` (in ``outer``); None if a tag is unknown or the sequence is illegal."""
         if self.outer.violations(tags):
             return None
         if self.inner != self.outer:
@@ -52,41 +57,41 @@ class TagSet:
         return None if -1 in numbers else numbers
 
     def decode(self, numbers: Sequence[int]) -> tuple[str, ...]:
-        """Tags in the user's scheme."""
+        """Tags in ``outer``."""
         labels = self.labels if self.direct is None else self.direct
         tags = tuple([labels[k] for k in numbers])
         return self.outer.encode(self.inner.decode(tags), len(tags)) if self.direct is None else tags
 
     @cached_property
     def direct(self) -> tuple[str, ...] | None:
-        """The user's tag of each label, if it does not depend on the neighbours: same scheme, or BIOES to BIO."""
+        """Each label's tag in ``outer`` for equal schemes and BIOES to BIO; None for others, which need neighbours."""
         if self.inner == self.outer:
             return self.labels
         if self.inner.name != "BIOES" or self.outer.name != "BIO":
             return None
-        whole = []
+        tags = []
         for label in self.labels:
             spans = self.inner.decode([label])
             opens = any(label == self.inner.tag(letter, t) for letter in "BS" for t in self.types)
-            whole.append(self.outer.tag("B" if opens else "I", spans[0].label) if spans else label)
-        return tuple(whole)
+            tags.append(self.outer.tag("B" if opens else "I", spans[0].label) if spans else label)
+        return tuple(tags)
 
     @cached_property
     def types(self) -> tuple[str, ...]:
-        """Entity types, in order; empty for plain tags."""
+        """Entity types, sorted; empty for plain tags."""
         return () if self.inner == PLAIN else tuple(self.inner.types(self.labels))
 
     def kind(self, label: str) -> str:
-        """The entity type of a tag, or the tag itself if it has none."""
+        """The entity type of a tag; the tag itself for O and plain tags."""
         spans = () if self.inner == PLAIN else self.inner.decode([label])
         return spans[0].label if spans else label
 
     def edges(self) -> list[Edges]:
-        """For each of `types`, the transitions that open, continue and close it."""
+        """`Scheme.edges` for each of `types`."""
         return [self.inner.edges(self.labels, label) for label in self.types]
 
     def known(self) -> set[str]:
-        """The tags of the user's scheme that an answer can hold."""
+        """The tags in ``outer`` that an answer can contain."""
         if self.inner == self.outer:
             return set(self.labels)
         return {"O", *(self.outer.tag(letter, label) for letter in "BIES" for label in self.types)}
