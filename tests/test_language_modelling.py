@@ -367,7 +367,7 @@ def test_a_tagger_starts_from_it(folder: Path, tmp_path: Path, capsys: pytest.Ca
     start = ["train", folder / "train.conll", "--init-from", tmp_path / "lm", "--output", tmp_path / "tagger"]
     done = call(capsys, *start, *tiny(1))
     assert done.status == 0, done.err
-    assert "words whole, characters whole, encoder whole; not taken: head" in done.err
+    assert "all of words, all of characters, all of encoder; not copied: head" in done.err
 
 
 def test_sentences_of_any_corpus_are_texts(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -176,7 +176,7 @@ def data_options(settings: Sequence[str], below: DataOptions | None = None) -> D
     others = [name for name in table if name != "data"]
     if others:
         Options.of(table)  # raises if it is unknown
-        raise ConfigError(f"--set {others[0]}: expected an option in data, such as data.tag_column=3")
+        raise ConfigError(f"--set {others[0]}: expected an option of the section data, such as data.tag_column=3")
     values = merge(below.model_dump() if below else {}, table.get("data", {}))
     return DataOptions.checked(values, prefix="data")
 

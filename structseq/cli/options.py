@@ -25,7 +25,7 @@ Write = Annotated[
 def options(prefix: Prefix = "", write: Write = None) -> None:
     """List the options of --set and --config: type, range, default and description.
 
-    Options of single encoders or heads name them. --write makes a file for --config.
+    An option of only some encoders or heads lists them. --write makes a file for --config.
     """
     from structseq.data.textfile import writing
     from structseq.errors import ConfigError

@@ -108,9 +108,9 @@ def _how_to_resume(folder: RunFolder, command: str, *, resume: bool) -> str:
     if folder.status == "finished":
         return f"stopped after training; the model in {folder.path} is finished"
     if not folder.checkpoint.exists():
-        return "stopped before the first checkpoint; nothing was written"
+        return "stopped before anything was learned; nothing was written"
     again = command if resume else f"{command} --resume"
-    return f"stopped; the state is saved in {folder.path}; resume with: {again}"
+    return f"stopped, and everything is saved in {folder.path}; resume with: {again}"
 
 
 @contextmanager

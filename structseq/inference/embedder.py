@@ -17,7 +17,8 @@ from structseq.model import Model
 class Embedder(Predictor):
     """Turns sequences into vectors.
 
-    These are an autoencoder's bottleneck, a classifier's pooled states, or the mean of the encoder's states.
+    The vector is an autoencoder's bottleneck, a classifier's pooled states, or for other models the mean of the
+    encoder's states.
     """
 
     look_ahead: ClassVar[int] = 1024

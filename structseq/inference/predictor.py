@@ -142,7 +142,7 @@ class Predictor:
         return {name: getattr(self, name) for name in METADATA}
 
     def __getstate__(self) -> dict[str, Any]:
-        """The files of the model folder: no pickled tensors."""
+        """The files of the model folder, so that a pickle has no pickled tensors."""
         trusted = list(outside_classes(self.model.options.to_dict()).values())
         return {"files": model_files(self.model, **self._metadata()), "trusted": trusted}
 

@@ -163,7 +163,8 @@ def _lines(source: Source, data: DataOptions, remark: Remark) -> Iterator[str]:
         if "\t" in line and not remarked:
             remarked = True
             where = f"{name_of(source)}, line {number}"
-            remark(f"{where}: the tab is read as part of the text; if the file has columns, name its format: --format")
+            advice = "if the file has columns, name its format with --format"
+            remark(f"{where}: the tab is read as part of the text; {advice}")
         yield line
 
 
@@ -213,7 +214,7 @@ def check_names(given: Iterable[str], columns: Sequence[str]) -> None:
 
 
 def strings(given: Any, where: str) -> tuple[str, ...]:
-    """``given`` as a tuple of strings; raises `DataError` for a text and for other items."""
+    """``given`` as a tuple of strings; raises `DataError` for a text, and for anything but strings."""
     if isinstance(given, str):
         calls = "tag_text, classify_text or transduce_text"
         raise DataError(f"{where}: expected a list of tokens, found a text; use {calls} for text, or split it first")

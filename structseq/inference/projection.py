@@ -79,7 +79,7 @@ class Projection:
 
 
 def _weights(lstm: nn.LSTM) -> tuple[Tensor, Tensor, Tensor]:
-    """(F, 4H), (H, 4H), (4H,), gates in the order i f g o; those of g doubled."""
+    """(F, 4H), (H, 4H) and (4H,) weights, doubled for gate g; the order of gates is i f g o."""
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     inputs, recurrent, bias, other = (lstm.get_parameter(name) for name in names)
     scale = torch.tensor([1.0, 1.0, 2.0, 1.0]).repeat_interleave(lstm.hidden_size)

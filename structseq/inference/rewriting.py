@@ -1,4 +1,4 @@
-"""Rewriting files with predictions in further columns or keys."""
+"""Rewriting files with predictions in further columns or keys; everything else is kept."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Scorer(Predictor):
     """Computes probabilities of texts."""
 
     def score(self, tokens: Any) -> Score:
-        """The probability of a list of tokens."""
+        """The probability of a list of tokens; raises `DataError` for other input."""
         return self.answer([self.preprocessor.example(tokens, "score")])[0]
 
     def score_text(self, text: str) -> Score:

@@ -57,7 +57,7 @@ class Tagger(Predictor):
         return self.answer([self._with_columns(tokens, columns, "tag")], OutputOptions(confidence, marginals))[0]
 
     def tag_text(self, text: str, *, confidence: bool = True, marginals: bool = False) -> Tagging:
-        """Tokenize and tag a text; tokens and spans have their character offsets."""
+        """Tokenize and tag a text; tokens and spans have character offsets."""
         return self.answer([self.preprocessor.text(text, "tag_text")], OutputOptions(confidence, marginals))[0]
 
     def tag_many(
@@ -68,7 +68,8 @@ class Tagger(Predictor):
         Parameters
         ----------
         sentences:
-            Token lists, `Example`, or mappings of columns. Others raise `DataError` after the sentences before them.
+            Token lists, `Example`, or mappings of columns. Other input raises `DataError` after the answers to the
+            sentences before it.
         confidence, marginals:
             Whether to compute `Tagging.confidence` and `Tagging.marginals`.
         look_ahead:
@@ -96,7 +97,7 @@ class FrameTagger(Predictor):
     has_confidence: ClassVar[bool] = False
 
     def tag(self, frames: Any) -> FrameTagging:
-        """Tag frames (L, F) or an `Example`; raises `DataError` for other input."""
+        """Tag frames (L, F) or an `Example` of them; raises `DataError` for other input."""
         return self.answer([self.preprocessor.example(frames, "tag")])[0]
 
     def tag_audio(self, path: str | Path) -> FrameTagging:

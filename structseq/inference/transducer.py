@@ -13,7 +13,9 @@ from structseq.tasks.answers import Transduction
 
 
 class Transducer(Predictor):
-    """Predicts a sequence of another length (Graves 2012, "Sequence transduction with recurrent neural networks").
+    """Predicts sequences whose length can differ from the input's.
+
+    Graves 2012, "Sequence transduction with recurrent neural networks".
 
     ::
 
@@ -37,7 +39,7 @@ class Transducer(Predictor):
         return self.answer([self.preprocessor.audio(path, "transduce_audio")])[0]
 
     def ranked(self, given: Any, k: int, *, beam: int | None = None) -> list[Transduction]:
-        """Up to ``k`` answers of a beam search of width ``beam`` (None: ``k``), best first, with exact log-probability.
+        """Up to ``k`` answers of a beam search of width ``beam`` (None: ``k``), best first, with exact ``log_prob``.
 
         Raises `ConfigError` for a head without beam search, and if ``beam`` is less than ``k``.
         """

@@ -37,7 +37,7 @@ Watch = Callable[[Progress, Mapping[str, Any] | None], None]
 class Destination:
     """Where a run is saved, with a checkpoint every ``save_every`` seconds; run.json stores ``command``.
 
-    ``identity`` is called late, because it reads all files.
+    Calling ``identity`` reads all files.
     """
 
     folder: RunFolder

@@ -72,7 +72,7 @@ def read_configuration(folder: Path) -> tuple[Configuration, Table, int]:
         raise ModelFileError(f"{folder}: expected a model folder, found {found}; give the folder that training wrote")
     path = folder / "config.json"
     if not path.exists():
-        raise ModelFileError(f"{path}: this file is missing; give the folder of a finished training run")
+        raise ModelFileError(f"{path}: expected this file, found none; give the folder of a finished training run")
     content = read_object(path)
     version = _version(content, path)
     options = read_object(folder / "options.json")

@@ -31,7 +31,7 @@ def damaged(where: Path | str, expected: str, found: str) -> ModelFileError:
 def read_entry(path: Path) -> bytes:
     """Read a file; raises `ModelFileError` if it is missing or cannot be read."""
     if not path.exists():
-        raise ModelFileError(f"{path}: this file is missing; copy the whole folder again")
+        raise ModelFileError(f"{path}: expected this file, found none; copy the whole folder again")
     if not path.is_file():
         raise ModelFileError(f"{path}: expected a file, found something else; copy the whole folder again")
     try:
@@ -122,7 +122,7 @@ def read_vocabulary(text: str, *, path: Path, open: bool, size: int) -> Vocabula
     """Parse a vocabulary; raises `ModelFileError` for a broken line, a repeated entry, or not ``size`` lines."""
     lines = text.split("\n")
     if lines.pop() != "" or len(lines) != size:
-        raise damaged(path, f"{size} complete lines", f"{len(lines)}")
+        raise damaged(path, f"{size} whole lines", f"{len(lines)}")
     items, counts = [], []
     for number, line in enumerate(lines, start=1):
         found = _LINE.fullmatch(line)

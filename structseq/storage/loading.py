@@ -170,4 +170,4 @@ def _check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], 
         if kind != had[name]:
             raise ModelFileError(f"{path}: expected {name} to be {kind}, found {had[name]}; {_MISMATCH}")
     for name in had.keys() - wanted.keys():
-        raise ModelFileError(f"{path}: unexpected tensor {name}; {_MISMATCH}")
+        raise ModelFileError(f"{path}: expected no tensor {name}, found one; {_MISMATCH}")

@@ -26,7 +26,7 @@ TASKS: dict[str, type[Task]] = {
 
 
 def task_of(head: type) -> type[Task]:
-    """The task of a head class; raises `ConfigError`."""
+    """The task of a head class; raises `ConfigError` if it is unknown."""
     kind: type[Task] = resolve_class(TASKS, head.task, f"task of {head.__name__}")  # type: ignore[attr-defined]
     return kind
 

@@ -197,7 +197,7 @@ class Classification(Answer):
     Attributes
     ----------
     label, confidence:
-        The predicted label and its probability; None if not requested, or if the head is not calibrated.
+        The predicted label, and its probability (None if not requested, or if the head is not calibrated).
     probabilities:
         Of each label, in the model's order; empty if ``confidence`` is None.
     tokens, text, audio:
