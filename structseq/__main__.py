@@ -29,7 +29,6 @@ def set_threading_defaults(environment: MutableMapping[str, str] = os.environ) -
 
 
 def main() -> int:
-    """Run the command line and return the exit status."""
     set_threading_defaults()
     from structseq import cli
 

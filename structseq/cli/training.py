@@ -147,7 +147,7 @@ def showing(*, quiet: bool = False) -> Iterator[Watch | None]:
 
 
 def cells(record: Mapping[str, Any]) -> list[str]:
-    """An epoch's record as cells under `HEADINGS`; scores in percent."""
+    """An epoch's record under `HEADINGS`; scores in percent."""
     dev, best = record["dev"], record["best"]
     return [
         f"{record['epoch']}/{record['epochs']}",

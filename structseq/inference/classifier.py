@@ -27,7 +27,6 @@ class Classifier(Predictor):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All labels."""
         return self.model.tags.labels
 
     def classify(self, tokens: Any, **columns: Iterable[str]) -> Classification:

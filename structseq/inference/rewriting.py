@@ -70,7 +70,6 @@ def tagged_records(tagger: Tagger, source: Source, options: dict[str, Any], *, c
 
 
 def tagged_texts(tagger: Tagger, source: Source, encoding: str, *, confidence: bool) -> Iterator[str]:
-    """A JSON record for each line."""
     for tagging in tagger.tag_texts(text_lines(source, encoding=encoding), confidence=confidence):
         yield json.dumps(tagging.text_record(), ensure_ascii=False) + "\n"
 

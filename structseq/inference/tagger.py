@@ -44,7 +44,6 @@ class Tagger(Predictor):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All tags."""
         return self._batches.marginals.labels
 
     def tag(

@@ -46,7 +46,7 @@ class Journal:
         self.path = Path(path)
 
     def write(self, event: str, *, update: int, **values: Any) -> dict[str, Any]:
-        """Append a record, synced to the disk, and return it."""
+        """Append a record, synced to the disk."""
         record = {"event": event, "update": update, "time": _now(), **values}
         with _writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")

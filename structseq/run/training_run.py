@@ -249,7 +249,7 @@ class _Fitting:
         return self.outcome
 
     def _resume(self, folder: RunFolder) -> State | None:
-        """The state of the last checkpoint; None at the start of a run."""
+        """None at the start of a run."""
         found = folder.load()
         if found is None:
             folder.journal.cut(-1)

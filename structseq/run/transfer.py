@@ -62,7 +62,7 @@ def _by_column(model: Model, values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _layer(name: str) -> str:
-    """The encoder layer (both directions) or the module of a parameter."""
+    """The encoder layer, else the module, of a parameter."""
     return ".".join(name.split(".")[:3]) if name.startswith("encoder.layers.") else name.rpartition(".")[0]
 
 

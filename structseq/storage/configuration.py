@@ -141,7 +141,7 @@ MIGRATIONS: Mapping[int, Callable[[Table, Table, Path], None]] = {1: _from_1}
 
 
 def tag_set(configuration: Configuration, path: Path) -> TagSet:
-    """The tags of a configuration; raises `ModelFileError` if they are inconsistent."""
+    """The tags of a configuration; raises `ModelFileError`."""
     names = configuration.id2label
     gap = next((number for number in range(len(names)) if str(number) not in names), None)
     if gap is not None or not (names or "frames" in configuration.widths):

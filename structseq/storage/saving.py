@@ -72,7 +72,7 @@ def check_destination(folder: str | Path) -> None:
 
 
 def is_model_folder(folder: str | Path) -> bool:
-    """Whether ``folder`` has the config.json of a structseq model."""
+    """Whether ``folder`` has a structseq model's config.json."""
     try:
         return read_object(current_folder(Path(folder), "config.json") / "config.json").get("model_type") == MODEL_TYPE
     except ModelFileError:

@@ -69,7 +69,6 @@ class TaggingTask(Task):
         return evaluate([example.tags for example in examples], answers, **self.context(examples, entities))
 
     def context(self, examples: Sequence[Example], entities: Collection[tuple[str, str]]) -> dict[str, Any]:
-        """Keyword arguments of `evaluate`."""
         return {
             "scheme": self.tags.outer,
             "tokens": [self.modality.words(example) for example in examples],
