@@ -89,8 +89,8 @@ def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 def _finding(error: dict[str, Any], prefix: str, known: Sequence[str]) -> str:
     where = ".".join([*([prefix] if prefix else []), *map(str, error["loc"])])
     if error["type"] == "value_error":  # raised by our validators
-        own = error["ctx"]["error"]
-        return str(own) if isinstance(own, ConfigError) else f"option {where}: {own}"
+        cause = error["ctx"]["error"]
+        return str(cause) if isinstance(cause, ConfigError) else f"option {where}: {cause}"
     if error["type"] != "extra_forbidden":
         return f"option {where}: {error['msg'][0].lower()}{error['msg'][1:]}, found {error['input']!r}"
     near = difflib.get_close_matches(where, known, n=1, cutoff=0.5)

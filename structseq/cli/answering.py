@@ -110,7 +110,7 @@ def _one_text(predictor: Predictor, text: str, wanted: OutputOptions, *, as_json
     if (heading := answer.heading()) is not None:
         yield f"{one_line(heading)}\n"
         indent = "  "
-    rows = [[*cells, "" if sure is None else f"{sure:.4f}"] for cells, sure in answer.rows()]
+    rows = [[*cells, "" if probability is None else f"{probability:.4f}"] for cells, probability in answer.rows()]
     rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in rows if len(row) > n) for n in range(max(map(len, rows), default=0))]
     for row in rows:
@@ -138,11 +138,11 @@ def _rewritten(
         name = resolve_format(format)
     else:
         name = "columns" if file == "-" else tagger.model.task.file_format(file, data)
-    options, sure = reader_options(data, tags=False), confidence is not False
+    options, with_confidence = reader_options(data, tags=False), confidence is not False
     if name == "text":
-        return tagged_texts(tagger, source, data.encoding, confidence=sure), "utf-8"
+        return tagged_texts(tagger, source, data.encoding, confidence=with_confidence), "utf-8"
     if name == "jsonl":
-        return tagged_records(tagger, source, options, confidence=sure), data.encoding
+        return tagged_records(tagger, source, options, confidence=with_confidence), data.encoding
     if FORMATS[name].verbatim is None:
         known = ", ".join([each for each, row in FORMATS.items() if row.verbatim] + ["text"])
         raise DataError(

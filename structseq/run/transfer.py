@@ -93,7 +93,7 @@ def _copy(source: Tensor, target: Tensor, source_axes: Sequence[Axis], target_ax
 def named_axes(model: Model) -> dict[str, Sequence[Axis]]:
     """By parameter, the names of the entries along each axis, such as words or tags."""
     parts = {"inputs": model.inputs, "head": model.head}
-    return {f"{part}.{name}": own for part, module in parts.items() for name, own in module.named_axes().items()}
+    return {f"{part}.{name}": axes for part, module in parts.items() for name, axes in module.named_axes().items()}
 
 
 def format_transfer(rows: Sequence[Transferred]) -> str:
@@ -108,11 +108,11 @@ def format_transfer(rows: Sequence[Transferred]) -> str:
         module = row.parameter.removeprefix("inputs.features.").removeprefix("inputs.").partition(".")[0]
         modules.setdefault(module, []).append(row)
     copied, skipped = [], []
-    for module, own in modules.items():
-        partial = max((row for row in own if 0 < row.entries < row.of), key=lambda row: row.of, default=None)
-        if all(row.entries == row.of for row in own):
+    for module, rows_of in modules.items():
+        partial = max((row for row in rows_of if 0 < row.entries < row.of), key=lambda row: row.of, default=None)
+        if all(row.entries == row.of for row in rows_of):
             copied.append(f"all of {module}")
-        elif not any(row.entries for row in own):
+        elif not any(row.entries for row in rows_of):
             skipped.append(module)
         else:
             copied.append(f"{module} {partial.entries} of {partial.of}" if partial else f"part of {module}")

@@ -154,8 +154,8 @@ def _assemble(
     model.load_state_dict(dict(tensors), strict=True, assign=True)
     for name, buffer in list(model.named_buffers()):
         if buffer.is_meta:  # not saved; made by torch.zeros
-            owner, _, own = name.rpartition(".")
-            setattr(model.get_submodule(owner), own, torch.zeros(buffer.shape, dtype=buffer.dtype))
+            owner, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(owner), attribute, torch.zeros(buffer.shape, dtype=buffer.dtype))
     return model.eval()
 
 

@@ -34,9 +34,9 @@ def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | N
         found = "plain tags (such as parts of speech), not spans" if scheme.plain else f"spans in {scheme}"
         raise DataError(f"the tags are {found}; they cannot be written as {wanted}", file=source)
     tags = partial(_converted, data=data, scheme=scheme, to=wanted or scheme)
-    own = detect_format(source) if data.format == "auto" else data.format
-    into = own if target == str(source) else _format_of(target, own)
-    if into == own and FORMATS[into].verbatim is not None:
+    source_format = detect_format(source) if data.format == "auto" else data.format
+    into = source_format if target == str(source) else _format_of(target, source_format)
+    if into == source_format and FORMATS[into].verbatim is not None:
         with writing(target, encoding=data.encoding) as file:
             for block in read_verbatim(source, data.format, **reader_options(data)):
                 file.write(block.text if block.example is None else block.retag(tags(block.example)))
@@ -56,10 +56,10 @@ def _converted(example: Example, *, data: DataOptions, scheme: Scheme, to: Schem
         raise DataError(problem.message, file=example.source or None) from None
 
 
-def _format_of(target: Target, own: str) -> str:
-    """The target's format, by its extension; of a stream: ``own``."""
+def _format_of(target: Target, source_format: str) -> str:
+    """The target's format, by its extension; of a stream: ``source_format``."""
     if not isinstance(target, str):
-        return own
+        return source_format
     if target.endswith("/") or Path(target).is_dir():
         return "threefile"
     return format_of_name(target) or "columns"
