@@ -1,7 +1,6 @@
 """structseq: sequence labelling with recurrent encoders and structured heads.
 
-The public names are imported on first use (PEP 562): ``import structseq`` loads neither torch nor NumPy, and reading a
-corpus or scoring a file never loads torch.
+Public names are imported on first use (PEP 562), so that ``import structseq`` loads neither torch nor NumPy.
 """
 
 from __future__ import annotations
@@ -63,7 +62,6 @@ _HOMES = {name: f"structseq.{module}" for module, names in _NAMES.items() for na
 
 
 def __getattr__(name: str) -> Any:
-    """Import the module that holds ``name``, and keep the name here."""
     if name not in _HOMES:
         raise AttributeError(f"module 'structseq' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)

@@ -1,8 +1,4 @@
-"""The command line's entry: sets how OpenMP threads wait before torch is loaded, then calls `structseq.cli`.
-
-The OpenMP library reads once how long an idle thread spins before it sleeps. On a busy machine a spinning thread takes
-the core of a working one. ``import structseq`` alone changes nothing.
-"""
+"""The command line's entry: sets how OpenMP threads wait, then calls `structseq.cli`."""
 
 from __future__ import annotations
 
@@ -10,17 +6,16 @@ import os
 import sys
 from collections.abc import MutableMapping
 
-# The user's settings, in any OpenMP library: if one of these is set, nothing is added.
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
-# Turns of the waiting loop in libgomp (torch's Linux wheels); milliseconds in LLVM's and Intel's (macOS, conda).
+# Iterations of the waiting loop in libgomp (torch's Linux wheels); milliseconds in LLVM's and Intel's (macOS, conda).
 _DEFAULTS = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
 
 
 def set_threading_defaults(environment: MutableMapping[str, str] = os.environ) -> dict[str, str]:
-    """Let idle OpenMP threads sleep soon, unless the user's environment says otherwise; returns what was set.
+    """Let idle OpenMP threads sleep soon, unless ``environment`` has such a setting; returns the new variables.
 
-    Call it before torch is imported.
+    On a busy machine an idle thread that spins takes the core of a working one. Call this before torch is imported.
 
     >>> set_threading_defaults({"OMP_WAIT_POLICY": "active"})
     {}
@@ -34,7 +29,6 @@ def set_threading_defaults(environment: MutableMapping[str, str] = os.environ) -
 
 
 def main() -> int:
-    """Run the command line and return the exit status."""
     set_threading_defaults()
     from structseq import cli
 

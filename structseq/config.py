@@ -1,7 +1,6 @@
-"""Options of a training run, from TOML, JSON or keyword arguments; checked before anything is read or written.
+"""Options of a training run, from TOML, JSON or keyword arguments.
 
-The sections here are common to all runs; the class that ``type`` names, of an encoder, a head or a word feature,
-declares more in its `Options`, and is imported when the section is checked. `docs/recipe.md` explains the defaults.
+The class that ``type`` names (an encoder, a head, a word feature) declares further options in its ``Options``.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from structseq.features.frames import FrameOptions
 from structseq.features.words import OwnFeatureOptions
 from structseq.section import Count, Section, Whole, option_names, resolve_class
 
-# Module and name of the table of classes that a section's ``type`` may name; imported when the section is checked.
+# Module and name of each section's table of classes; imported late, because the modules need torch.
 TABLES = {
     "encoder": ("structseq.encoders", "ENCODERS"),
     "head": ("structseq.heads", "HEADS"),
@@ -32,7 +31,7 @@ TABLES = {
 
 
 class InputOptions(OwnFeatureOptions):
-    """How a token, or a frame, becomes a vector for the encoder."""
+    """How a token or a frame becomes a vector for the encoder."""
 
     frames: FrameOptions = FrameOptions()
     column_width: Whole = Field(20, ge=1, description="width of the vector of each further column")
@@ -51,40 +50,40 @@ class InputOptions(OwnFeatureOptions):
 
 
 class EncoderOptions(Section):
-    """The network that reads the sequence: options of all encoders. A class adds its own in ``Encoder.Options``."""
+    """Options of all encoders; a class adds its own in ``Encoder.Options``."""
 
     attends: ClassVar[bool] = False
-    """Whether its own layers are self-attention."""
+    """Whether the encoder's layers are self-attention."""
 
     type: str = Field("lstm", description='a row of the encoders table, or "package.module:Class"')
-    width: Whole = Field(200, ge=1, description="units a direction")
-    layers: Whole = Field(1, ge=1, description="depth")
-    bidirectional: bool = Field(True, description="read both ways")
-    backwards: bool = Field(False, description="where it reads one way: from each sentence's end to its beginning")
-    attention: Whole = Field(0, ge=0, description="self-attention layers on top")
-    attention_heads: Count | None = Field(None, description="self-attention: parts of the width, each with weights")
+    width: Whole = Field(200, ge=1, description="hidden units per direction")
+    layers: Whole = Field(1, ge=1, description="number of layers")
+    bidirectional: bool = Field(True, description="read in both directions")
+    backwards: bool = Field(False, description="if not bidirectional: read from right to left")
+    attention: Whole = Field(0, ge=0, description="number of self-attention layers on top")
+    attention_heads: Count | None = Field(None, description="self-attention: number of attention heads")
     dropout: float = Field(0.5, ge=0, lt=1, description="locked dropout on each layer's output")
     recurrent_dropout: float = Field(
         0.3,
         ge=0,
         lt=1,
-        description="dropout on the recurrent weights, once a batch; in self-attention on what a layer adds",
+        description="dropout on the recurrent weights, one mask per batch; self-attention: on each sublayer's output",
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> EncoderOptions:
         if self.bidirectional and self.backwards:
-            raise ValueError("backwards is for an encoder that reads one way; set encoder.bidirectional=false too")
+            raise ValueError("backwards needs an encoder of one direction; set encoder.bidirectional=false too")
         if self.attention_heads is not None and not (self.attention or self.attends):
             raise ConfigError(
-                f"encoder.attention_heads: the encoder {self.type} has no such option; it belongs to attention, and to "
-                "self-attention layers on top (encoder.attention)"
+                f"encoder.attention_heads: the encoder {self.type} has no such option; it belongs to the encoder "
+                "attention and to self-attention layers on top (encoder.attention)"
             )
         return self
 
 
 class HeadOptions(Section):
-    """The structured layer. A class adds its own options in ``Head.Options``."""
+    """Options of all heads; a class adds its own in ``Head.Options``."""
 
     type: str = Field("crf", description='a row of the heads table, or "package.module:Class"')
 
@@ -92,24 +91,26 @@ class HeadOptions(Section):
 class TrainingOptions(Section):
     """Optimisation."""
 
-    epochs: Whole = Field(0, ge=0, description="passes over the data at most; 0: 20, or more if there is little data")
+    epochs: Whole = Field(0, ge=0, description="maximum number of epochs; 0: 20, or more if there is little data")
     patience: Whole = Field(
-        10, ge=1, description="stop after this many passes without a better dev score; passes that score 0 do not count"
+        10, ge=1, description="stop after this many epochs without a better dev score; epochs that score 0 do not count"
     )
-    batch_sentences: Whole = Field(32, ge=1, description="sentences a batch at most")
+    batch_sentences: Whole = Field(32, ge=1, description="maximum sentences per batch")
     batch_tokens: Whole = Field(
-        2000, ge=1, description="tokens a batch at most, with padding; a longer sentence is a batch"
+        2000, ge=1, description="maximum tokens per batch, with padding; a longer sentence is a batch alone"
     )
-    learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak rate")
-    weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled decay")
+    learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak learning rate")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's decoupled weight decay")
     warmup: float = Field(0.05, ge=0, lt=1, description="share of all updates in which the rate rises to its peak")
     final_rate: float = Field(0.05, ge=0, le=1, description="share of the peak rate at the end of the linear decay")
     clip: float = Field(1.0, ge=0, description="gradient clipping; 0 turns it off")
     clip_by: Literal["norm", "value"] = Field("norm", description="clip the gradient's norm, or each of its values")
     average: Literal["auto", "none", "ema", "mean"] = Field("auto", description="weight averaging; auto: the head's")
-    average_decay: float = Field(0.998, gt=0, lt=1, description="decay of the exponential moving average, an update")
-    tune_decision: bool = Field(True, description="choose on dev, at the end, how readily entities are answered")
-    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of training data held out without a dev set")
+    average_decay: float = Field(0.998, gt=0, lt=1, description="decay per update of the exponential moving average")
+    tune_decision: bool = Field(True, description="after training, choose the bias for or against O on dev")
+    validation_fraction: float = Field(
+        0.1, gt=0, lt=1, description="share of the training data that is held out if there is no dev set"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
     threads: Whole = Field(0, ge=0, description="CPU threads; 0: two if available. 1 and 2 give the same bits")
     mixed_precision: bool = Field(True, description="bfloat16 on a GPU; never in a structured recursion")
@@ -132,7 +133,7 @@ class Options(Section):
 
     @staticmethod
     def of(*layers: Mapping[str, Any]) -> Options:
-        """Options from nested tables; a later layer overrides an earlier one. Raises as `Section.checked` does.
+        """Options from nested tables; a later layer overrides an earlier one. Raises `ConfigError`.
 
         >>> Options.of({"encoder": {"layers": 2}}).encoder.layers
         2
@@ -144,9 +145,9 @@ class Options(Section):
 
 
 def typed_section(section: str, values: Any, place: str) -> Section:
-    """A section whose ``type`` names the class that declares its options; ``place`` is its dotted name.
+    """The options of the class that ``type`` names; ``place`` is the section's dotted name.
 
-    Raises `ConfigError` as `Section.checked` does, for an unknown class, and for an option of another class.
+    Raises `ConfigError` as `Section.checked` does, and for an unknown class.
     """
     if isinstance(values, Section):
         return values
@@ -157,7 +158,7 @@ def typed_section(section: str, values: Any, place: str) -> Section:
     table = table_of(section)
     kind = getattr(resolve_class(table, name, f"{place}.type"), "Options", None)
     if not (isinstance(kind, type) and issubclass(kind, common)):
-        raise ConfigError(f"{place}.type {name}: expected a class with options of its own, as one of {section}s has")
+        raise ConfigError(f"{place}.type {name}: expected a class whose Options is a subclass of {common.__name__}")
     for key in values:
         owners = [row for row, other in table.items() if key in other.Options.model_fields]
         if key not in kind.model_fields and owners:
@@ -167,7 +168,7 @@ def typed_section(section: str, values: Any, place: str) -> Section:
 
 
 def table_of(section: str) -> Mapping[str, Any]:
-    """The classes that the ``type`` of a section may name, by name."""
+    """The built-in classes of a section by name."""
     module, name = TABLES[section]
     table: Mapping[str, Any] = getattr(importlib.import_module(module), name)
     return table
@@ -177,7 +178,7 @@ COMMON: Mapping[str, type[Section]] = {"encoder": EncoderOptions, "head": HeadOp
 
 
 def outside_classes(table: Mapping[str, Any]) -> dict[str, str]:
-    """The classes from outside, ``"module:Class"`` by option, in nested options; imports and checks nothing.
+    """The classes ``"module:Class"`` in nested options, by option; nothing is imported.
 
     >>> outside_classes({"encoder": {"type": "lstm"}, "head": {"type": "my_module:MyHead"}})
     {'head.type': 'my_module:MyHead'}
@@ -192,7 +193,7 @@ def outside_classes(table: Mapping[str, Any]) -> dict[str, str]:
 
 
 def load_options(path: str | Path) -> dict[str, Any]:
-    """The nested table of a TOML or .json file; `Options.of` checks it."""
+    """Read a nested table from a TOML or .json file; raises `ConfigError`."""
     path = Path(path)
     try:
         content = path.read_text(encoding="utf-8")
@@ -210,7 +211,7 @@ def load_options(path: str | Path) -> dict[str, Any]:
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """The nested table of ``key=value`` settings with dotted keys; values are TOML, and bare words are strings.
+    """Parse ``key=value`` settings into a nested table; values are TOML or bare words. Raises `ConfigError`.
 
     >>> parse_settings(["encoder.layers=2", "head.type=softmax"])
     {'encoder': {'layers': 2}, 'head': {'type': 'softmax'}}
@@ -235,7 +236,7 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested tables merged; values of ``above`` override those of ``below``."""
+    """Merge nested tables; values of ``above`` override those of ``below``."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -244,7 +245,7 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def option_list() -> list[str]:
-    """The dotted names of all options, including those of every encoder and head in the tables."""
+    """The dotted names of all options, with those of every encoder and head."""
     names: list[str] = []
     for section, field in Options.model_fields.items():
         names += option_names(field.annotation, f"{section}.")  # type: ignore[arg-type]

@@ -1,13 +1,4 @@
-"""The exceptions; every message says where, what was expected, what was found and what to do.
-
-    StructseqError
-    ├── DataError               a data file, or a sequence from Python
-    ├── ConfigError             an option
-    ├── ModelFileError          a model folder
-    └── TrainingError           a training run
-
-The command line prints only the message and exits with status 2.
-"""
+"""The exceptions; every message says where, what was expected, what was found and what to do."""
 
 from __future__ import annotations
 
@@ -15,18 +6,13 @@ from pathlib import Path
 
 
 class StructseqError(Exception):
-    """Every error that this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
 
 class DataError(StructseqError, ValueError):
     """A data file, or a sequence from Python, that cannot be read; printed as ``file:line: message``.
 
-    Parameters
-    ----------
-    message:
-        What was expected, what was found, and what to do; one sentence, without the place.
-    file, line:
-        The place; ``line`` counts from 1.
+    ``line`` counts from 1.
     """
 
     def __init__(self, message: str, *, file: str | Path | None = None, line: int | None = None) -> None:
@@ -38,12 +24,12 @@ class DataError(StructseqError, ValueError):
 
 
 class ConfigError(StructseqError, ValueError):
-    """An option that is unknown, given twice, out of range, or in conflict with another."""
+    """An option that is unknown, repeated, out of range, or in conflict with another."""
 
 
 class ModelFileError(StructseqError):
-    """A model folder that is damaged, foreign, or of a version too new to read."""
+    """A model folder that is damaged, written by another program, or of a version too new to read."""
 
 
 class TrainingError(StructseqError):
-    """A training run that cannot continue: the loss diverged, or its folder is another run's."""
+    """A training run that cannot continue: the loss diverged, or the folder belongs to another run."""

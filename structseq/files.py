@@ -1,7 +1,4 @@
-"""Files and folders that are replaced whole or not at all, and a lock between processes.
-
-A kill or a power cut at any moment leaves the old content or the new, and perhaps files that are harmless (`leftover`).
-"""
+"""Files and folders that are replaced atomically, and a lock between processes."""
 
 from __future__ import annotations
 
@@ -20,9 +17,9 @@ LOCK, NEW, OLD = ".lock", ".new", ".previous"
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that replaces ``path`` when the block ends; if the block raises, ``path`` stays as it was.
+    """Open a file that replaces ``path`` when the block ends, with the same mode; links are followed.
 
-    A link stays a link, and the new file takes over the old one's mode.
+    If the block raises, ``path`` stays unchanged.
     """
     path = Path(os.path.realpath(path))
     part = _part(path)
@@ -44,31 +41,30 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Replace ``path`` with ``content``, as `new_file` does."""
+    """Replace ``path`` with ``content`` atomically."""
     with new_file(path) as file:
         file.write(content)
 
 
 def leftover(path: Path) -> bool:
-    """Whether ``path``, by its name, is a lock or an unfinished file of a killed process."""
+    """Whether ``path`` has the name of a lock or an unfinished file."""
     return path.name.startswith(".") and path.name.endswith((".part", ".lock"))
 
 
 def sweep(folder: Path) -> None:
-    """Remove the unfinished files of killed processes from ``folder``, which the caller has locked."""
+    """Remove unfinished files from ``folder``; the caller must hold its lock."""
     for part in folder.glob(".*.part"):
         _remove(part)
 
 
 @contextmanager
 def new_folder(folder: Path, last: str) -> Iterator[Path]:
-    """An empty folder; when the block ends, its entries replace those of the same names in ``folder``.
+    """Make an empty folder; when the block ends, its entries replace those of the same names in ``folder``.
 
-    ``folder`` counts as complete while it has the entry ``last``, which is removed first and added last; in between,
-    `current_folder` finds the old entries set aside. Other entries stay. If the block raises, ``folder`` stays as it
-    was. ``folder`` itself is never renamed, because it may be a mount point.
+    ``folder`` is complete while it contains the entry ``last``, which is removed first and added last. In between,
+    `current_folder` finds the old entries. If the block raises, ``folder`` stays unchanged.
     """
-    new = folder / NEW if folder.exists() else _part(folder)
+    new = folder / NEW if folder.exists() else _part(folder)  # an existing folder may be a mount point: not renamed
     with lock(folder / f"{NEW}{LOCK}"):
         _recover(folder, last)
         new.mkdir(parents=True)
@@ -84,12 +80,12 @@ def new_folder(folder: Path, last: str) -> Iterator[Path]:
 
 
 def current_folder(folder: Path, last: str) -> Path:
-    """``folder``, or the place of its old entries if a kill left them set aside."""
+    """``folder``, or the folder with its old entries if a kill interrupted `new_folder`."""
     return folder / OLD if (folder / OLD).exists() and not (folder / last).exists() else folder
 
 
 def recover(folder: Path, last: str) -> None:
-    """Put back the entries that a kill left set aside, and remove the rest of an unfinished `new_folder`."""
+    """Clean up after an interrupted `new_folder`; restores the old entries if the new ones are incomplete."""
     with lock(folder / f"{NEW}{LOCK}"):
         _recover(folder, last)
 
@@ -134,7 +130,7 @@ def _move(source: Path, folder: Path, last: str) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Hard links to the same files, or copies if the file system has no hard links."""
+    """Copy by hard links where possible."""
     ignored = shutil.ignore_patterns(".*.part", ".*.lock", LOCK, NEW)
     shutil.copytree(source, target, symlinks=True, copy_function=_link, ignore=ignored)
     for inside, _, _ in os.walk(target):
@@ -150,20 +146,20 @@ def _link(source: str, target: str) -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)  # what needs the name free raises
+        shutil.rmtree(path, ignore_errors=True)  # if the folder remains, a later rename raises
     else:
         path.unlink(missing_ok=True)
 
 
 def _part(path: Path) -> Path:
-    """A unique name beside ``path``; short, because file systems allow 255 bytes."""
+    """A unique name beside ``path``, below the 255 bytes of file systems."""
     return path.with_name(f".{path.name[:40]}.{uuid4().hex[:8]}.part")
 
 
 def _sync(folder: Path) -> None:
-    """Make renames in ``folder`` survive a power cut, if the system can."""
+    """Make renames in ``folder`` survive a power cut."""
     if os.name == "posix":
-        with suppress(PermissionError):  # a folder that can be written but not read
+        with suppress(PermissionError):  # the folder may be writable but not readable
             handle = os.open(folder, os.O_RDONLY)
             try:
                 os.fsync(handle)
@@ -172,22 +168,22 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def lock(path: Path, held: str | None = None) -> Iterator[None]:
-    """Hold the lock file ``path``, which is made and removed again; a killed process releases it.
+def lock(path: Path, refusal: str | None = None) -> Iterator[None]:
+    """Hold the lock file ``path``, which is created and removed again; a killed process releases it.
 
-    If another process holds it, raise a `TrainingError` with the message ``held``; without one, wait. Locks nothing on
-    a file system without locks, or if the file cannot be made.
+    If another process holds it: raises `TrainingError` with the message ``refusal``, or waits if that is None. Without
+    effect if the file system has no locks or the file cannot be created.
     """
     from filelock import FileLock, Timeout  # takes 50 ms: not for every import
 
-    file = FileLock(path, timeout=-1 if held is None else 0, fallback_to_soft=False)
-    if path.parent.is_dir():  # filelock would make it
+    file = FileLock(path, timeout=-1 if refusal is None else 0, fallback_to_soft=False)
+    if path.parent.is_dir():  # filelock would create a missing folder
         try:
             file.acquire()
         except Timeout:
-            raise TrainingError(held) from None
+            raise TrainingError(refusal) from None
         except PermissionError:
-            if held is not None and path.exists():  # another user's, perhaps in use
+            if refusal is not None and path.exists():  # another user's lock, perhaps in use
                 raise
         except (OSError, NotImplementedError):
             with suppress(OSError):
@@ -197,5 +193,5 @@ def lock(path: Path, held: str | None = None) -> Iterator[None]:
     finally:
         if file.is_locked:
             with suppress(OSError):  # Windows removes it on release
-                path.unlink()  # before the release: a process that waits sees that it is gone, and makes it again
+                path.unlink()  # before the release, so that a waiting process sees this and creates it again
             file.release()

@@ -1,4 +1,4 @@
-"""Section: a table of options, declared by the class that takes them, and checked and documented from there."""
+"""Section: a table of options, checked against the fields of its class."""
 
 from __future__ import annotations
 
@@ -23,16 +23,10 @@ class Section(BaseModel):
 
     @classmethod
     def checked(cls, values: Any, *, prefix: str = "", known: Callable[[], Sequence[str]] | None = None) -> Self:
-        """Options from a table of plain values.
+        """Options from a table of plain values; ``prefix`` is the section's dotted name, for messages.
 
-        Raises `ConfigError` for an unknown option (with the nearest known one), a wrong type, or a value out of range.
-
-        Parameters
-        ----------
-        prefix:
-            The section's own name, for messages: ``"data"``.
-        known:
-            Names to suggest for an unknown option; by default the section's own.
+        Raises `ConfigError` for an unknown option, a wrong type, or a value out of range. The message suggests the
+        nearest of the ``known`` names (None: the section's).
         """
         try:
             return cls.model_validate(values)
@@ -41,18 +35,18 @@ class Section(BaseModel):
             raise ConfigError("; ".join(_finding(dict(each), prefix, names) for each in problem.errors())) from None
 
     def beyond(self, base: type[Section]) -> dict[str, Any]:
-        """The options, by name, that this section's class declares in addition to those of ``base``."""
+        """Values, by name, of the options that this class adds to those of ``base``."""
         kinds = [kind for kind in type(self).__mro__ if issubclass(kind, base) and kind is not base]
         declared = {name for kind in kinds for name in vars(kind).get("__annotations__", {})}
         return {name: getattr(self, name) for name in type(self).model_fields if name in declared}
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values."""
+        """Plain values for JSON."""
         return self.model_dump(mode="json")
 
 
 def option_names(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """The dotted name of every option, in order."""
+    """The dotted names of all options."""
     for name, field in section.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -62,9 +56,9 @@ def option_names(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def resolve_class(table: Mapping[str, Any], name: str, what: str) -> Any:
-    """The class called ``name``: a row of ``table``, or ``"package.module:Class"`` from outside.
+    """The class called ``name``: an entry of ``table``, or ``"package.module:Class"``.
 
-    Raises `ConfigError`, with the nearest row, for an unknown name; ``what`` names the option in messages.
+    Raises `ConfigError` for an unknown name; ``what`` names the option in messages.
     """
     if name in table:
         return table[name]
@@ -80,7 +74,7 @@ def resolve_class(table: Mapping[str, Any], name: str, what: str) -> Any:
 
 
 def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested tables by dotted name; an empty table is a value.
+    """Flatten nested tables; an empty table is a value.
 
     >>> dict(dotted({"encoder": {"layers": 2}, "head": {"costs": {}}}))
     {'encoder.layers': 2, 'head.costs': {}}
@@ -93,11 +87,10 @@ def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _finding(error: dict[str, Any], prefix: str, known: Sequence[str]) -> str:
-    """One of pydantic's errors as a sentence: option, expected, found, and the nearest known option."""
     where = ".".join([*([prefix] if prefix else []), *map(str, error["loc"])])
     if error["type"] == "value_error":  # raised by our validators
-        own = error["ctx"]["error"]
-        return str(own) if isinstance(own, ConfigError) else f"option {where}: {own}"
+        cause = error["ctx"]["error"]
+        return str(cause) if isinstance(cause, ConfigError) else f"option {where}: {cause}"
     if error["type"] != "extra_forbidden":
         return f"option {where}: {error['msg'][0].lower()}{error['msg'][1:]}, found {error['input']!r}"
     near = difflib.get_close_matches(where, known, n=1, cutoff=0.5)

@@ -174,7 +174,7 @@ def test_from_the_command_line_and_as_a_start_for_a_tagger(tmp_path: Path, capsy
     assert [record["source"] for record in records[:4]] == SENTENCES and len(records[0]["vector"]) == 100
     start = ["train", few, "--dev", few, "--init-from", tmp_path / "auto", "--output", tmp_path / "tagger", *tiny(1)]
     done = call(capsys, *start)
-    assert done.status == 0 and "words whole, characters whole, encoder whole" in done.err
+    assert done.status == 0 and "all of words, all of characters, all of encoder" in done.err
     assert call(capsys, "describe", tmp_path / "auto").status == 0
 
 

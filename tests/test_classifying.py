@@ -285,10 +285,10 @@ def test_empty_texts_are_passed_over_and_told(tmp_path: Path, capsys: pytest.Cap
     data.write_text("Label\tText\ngood\ta fine film\nbad\t\nbad\ta dull film\n", encoding="utf-8")
     settings = [*tiny(epochs=1), "--set", "head.type=classify"]
     done = call(capsys, "train", data, "--dev", data, "--output", tmp_path / "m", *settings)
-    assert done.status == 0 and f"1 of 3 are empty, and passed over: {data}:3" in done.err
+    assert done.status == 0 and f"1 of 3 are empty and skipped: {data}:3" in done.err
     data.write_text("label\ttext\ngood\t\nbad\t\n", encoding="utf-8")
     done = call(capsys, "train", data, "--output", tmp_path / "n", *settings)
-    assert done.status == 2 and "two sentences or more that are not empty" in done.err
+    assert done.status == 2 and "at least two sentences that are not empty" in done.err
     done = call(capsys, "train", data, "--dev", data, "--output", tmp_path / "n", *settings)
     assert done.status == 2 and "at least one example that is not empty" in done.err
 

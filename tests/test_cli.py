@@ -186,7 +186,7 @@ def test_tags_that_training_lacks_are_named_and_missed(command: Command, home: P
     dev.write_text(columns([*sentences(4), (["by", "train"], ["O", "B-means"])]))
     done = command("train", home / "train.conll", "--dev", dev, "--output", tmp_path / "model", *tiny())
     assert done.status == 0
-    assert f"warning: {dev}: tags that training does not have, counted as misses: B-means (1)" in done.err
+    assert f"warning: {dev}: tags that are not in the training data, counted as misses: B-means (1)" in done.err
     assert "tags never seen in training, counted as misses: B-means (1)" in done.out
 
 
@@ -217,7 +217,7 @@ def test_start_from_another_model_says_what_was_taken(command: Command, home: Pa
     words = ("train", home / "train.conll", "--dev", home / "dev.conll", "--init-from", home / "model")
     done = command(*words, "--output", tmp_path / "model", *tiny())
     assert done.status == 0
-    assert f"{home / 'model'}: taken: words whole, characters whole, encoder whole, head whole" in done.err
+    assert f"{home / 'model'}: copied: all of words, all of characters, all of encoder, all of head" in done.err
     first = json.loads((tmp_path / "model" / "log.jsonl").read_text().splitlines()[1])
     assert first["dev"] > 0.9
 
@@ -246,7 +246,7 @@ def test_code_from_outside_is_imported_only_if_trusted(
     uses += ([*words, "--output", tmp_path / "again", "--init-from", tmp_path / "model"],)
     for use in uses:
         refused = command(*use)
-        assert refused.status == 2 and "head.type is 'outside:Own', code from outside" in refused.sentence
+        assert refused.status == 2 and "head.type is 'outside:Own', a class outside structseq" in refused.sentence
         assert command(*use, "--trust", "outside:Own").status == 0
 
 
@@ -291,14 +291,14 @@ def test_describe_tells_what_a_model_is(command: Command, home: Path) -> None:
     for told in ("bidirectional lstm", "from, to", "B-from", "words-1", "training.epochs", "test entity F1", "sha256"):
         assert told in done.out
     assert "B-from -> I-from" in done.out
-    assert "mean openings of the gates on dev" in done.out
+    assert "mean gate activations on dev" in done.out
 
 
 def test_describe_watches_the_gates_on_a_file(command: Command, home: Path, tmp_path: Path) -> None:
     file = tmp_path / "other.conll"
     file.write_text(columns([(["fly", "to", "Rome"], ["O", "O", "B-to"])]))
     done = command("describe", home / "model", "--on", file)
-    heading, *rows = done.out[done.out.index("mean openings of the gates on ") :].splitlines()
+    heading, *rows = done.out[done.out.index("mean gate activations on ") :].splitlines()
     assert str(file) in heading
     columns_, *values = [re.split(r"\s{2,}", row.strip()) for row in rows]
     assert columns_ == ["tag", *(f"{gate} {way}" for way in ("forwards", "backwards") for gate in GATES)]
@@ -418,8 +418,8 @@ def test_tag_answers_in_order_whatever_the_lengths(command: Command, home: Path,
     [
         (["--format", "xml"], "unknown format 'xml'; there are auto, columns"),
         (["FILE", "--text", "a"], "--text and the file"),
-        (["FILE", "--confidence"], "--confidence: conll files have no place for probabilities"),
-        (["FILE", "--set", "training.epochs=3"], "--set training: expected an option of how files are read"),
+        (["FILE", "--confidence"], "--confidence: conll files cannot store probabilities"),
+        (["FILE", "--set", "training.epochs=3"], "--set training: expected an option of the section data"),
     ],
 )
 def test_tag_refuses_what_it_cannot_do(command: Command, home: Path, words: list[str], told: str) -> None:
@@ -436,7 +436,7 @@ def test_check_finds_nothing_wrong_with_good_files(command: Command, home: Path)
     assert (done.status, done.err) == (0, "")
     for told in ("2 columns between tabs", "32, of ", "BIO, found from the data", "64 entities of 2 types", "none"):
         assert told in done.out
-    assert "sentences occur in" in done.out and "train.conll  dev.conll  test.conll" in done.out
+    assert "sentences also occur in" in done.out and "train.conll  dev.conll  test.conll" in done.out
 
 
 def test_check_finds_what_training_would_refuse_and_what_is_odd(command: Command, home: Path, tmp_path: Path) -> None:
@@ -452,7 +452,7 @@ def test_check_finds_what_training_would_refuse_and_what_is_odd(command: Command
     line = len(columns(sentences(16)).splitlines()) + 2
     assert done.status == 1
     assert done.sentence.startswith(f"training would refuse: {file}:{line}: I-to opens an entity after O")
-    assert f"{file}:{line + 3}: 'Oslo\\u200b' holds ZERO WIDTH SPACE" in done.out
+    assert f"{file}:{line + 3}: 'Oslo\\u200b' contains ZERO WIDTH SPACE" in done.out
     assert f"{file}:{line + 5} and {file}:{line + 8}" in done.out
     (alone,) = [line for line in done.out.splitlines() if f"tags only in {file}" in line]
     assert "B-means" in alone
@@ -496,7 +496,7 @@ def test_convert_repairs_by_name_only(command: Command, tmp_path: Path) -> None:
     file.write_text("a\tB-x\nb\tI-x\n\na\tB-x\n\na\tB-x\n\na\tB-x\n\na\tI-x\nb\tO\n")
     refused = command("convert", file, out, "--to", "BIOES")
     assert refused.status == 2 and refused.sentence.startswith(f"error: {file}:10: I-x opens an entity at the start")
-    assert refused.sentence.endswith("name a repair with --repair conlleval or --repair drop") and not out.exists()
+    assert refused.sentence.endswith("choose a repair with --repair conlleval or --repair drop") and not out.exists()
     assert command("convert", file, out, "--to", "BIOES", "--repair", "conlleval").status == 0
     assert out.read_text().endswith("a\tS-x\nb\tO\n")
     assert command("convert", file, out, "--to", "BIOES", "--repair", "drop").status == 0

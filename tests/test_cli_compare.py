@@ -177,7 +177,7 @@ def test_tags_that_training_lacks_are_named(command: Command, home: Path, tmp_pa
     dev.write_text(columns([*sentences(4), (["by", "train"], ["O", "B-means"])]))
     done = command("compare", home / "train.conll", "--dev", dev, "--output", tmp_path / "out", *tiny(1))
     assert done.status == 0
-    assert f"warning: {dev}: tags that training does not have, counted as misses: B-means (1)" in done.err
+    assert f"warning: {dev}: tags that are not in the training data, counted as misses: B-means (1)" in done.err
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_without_matplotlib_all_the_rest_is_done(
     monkeypatch.setattr("structseq.report.write_page", missing)
     done = command(*words_of(home, tmp_path / "out", *tiny(1)))
     assert done.status == 0 and "lstm + crf" in done.out
-    assert "no report.html, because matplotlib is not installed; pip install 'structseq[report]'" in done.err
+    assert "report.html is not written, because matplotlib is not installed; pip install" in done.err
     assert (tmp_path / "out" / "comparison.csv").exists() and not (tmp_path / "out" / "report.html").exists()
 
 
@@ -358,11 +358,11 @@ def test_another_corpus_or_other_options_are_refused(command: Command, home: Pat
     words = words_of(home, home / "out", *GRID)
     changed = [str(other) if word == str(home / "train.conll") else word for word in words]
     refusals = [
-        ([*changed, *tiny(12)], "the train data is another: "),
+        ([*changed, *tiny(12)], "the train data differ: "),
         ([*words, *tiny(13)], "option training.epochs was 12 and is 13 now"),
         (
             [word for word in [*words, *tiny(12)] if word not in ("--test", str(home / "test.conll"))],
-            "the test data was",
+            "the test data were",
         ),
     ]
     for given, told in refusals:

@@ -351,5 +351,5 @@ def test_backwards_is_for_one_way() -> None:
     with pytest.raises(ConfigError) as caught:
         Options.of({"encoder": {"backwards": True}})
     assert str(caught.value) == (
-        "option encoder: backwards is for an encoder that reads one way; set encoder.bidirectional=false too"
+        "option encoder: backwards needs an encoder of one direction; set encoder.bidirectional=false too"
     )

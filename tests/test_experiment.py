@@ -412,7 +412,7 @@ def test_one_folder_holds_one_experiment(tmp_path: Path) -> None:
         (folder.path / "trials" / "lstm+crf-0").mkdir()
     folder.check()
     others = [
-        (replace(identity, data={"train": {"path": "b", "sha256": "1" * 64}}), "the train data is another"),
+        (replace(identity, data={"train": {"path": "b", "sha256": "1" * 64}}), "the train data differ"),
         (replace(identity, options={"encoder": {"width": 3}}), "option .* was "),
     ]
     for other, told in others:

@@ -168,7 +168,7 @@ def test_stored_and_loaded_it_answers_the_same(model: Model, corpus: Corpus, tmp
     assert loaded.vocabularies["labels"].items == ("when", "where")
     assert list(loaded.predict(corpus.test)) == list(model.predict(corpus.test))
     card = (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
-    assert "and the whole a label (`when`, `where`)" in card
+    assert "and a label for the whole (`when`, `where`)" in card
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     del config["vocabularies"]["labels"]
     (tmp_path / "m" / "config.json").write_text(json.dumps(config))
@@ -217,7 +217,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     kept = [line for n, line in enumerate(lines) if n not in told]
     assert [line.rpartition("\t")[0] if "\t" in line else line for line in kept] == before
     done = call(capsys, "describe", out)
-    assert "2 labels" in done.out and "dev mean of tags and labels" in done.out and "mean openings" in done.out
+    assert "2 labels" in done.out and "dev mean of tags and labels" in done.out and "mean gate activations" in done.out
 
 
 @pytest.mark.parametrize(
@@ -250,10 +250,10 @@ def test_check_tells_the_labels_and_who_has_none(tmp_path: Path, capsys: pytest.
     assert done.status == 0 and "2, under 'intent', for head.type=joint\n" in done.out
     data.write_text("\n".join([*rows, "go\tO\nhome\tO\n"]), encoding="utf-8")
     done = call(capsys, "check", data, "--set", "data.label=intent")
-    assert "1 sentences have none, and such training would refuse them" in done.out and f"{data}:31" in done.out
+    assert "1 sentences have none, which that head would refuse" in done.out and f"{data}:31" in done.out
     assert done.status == 1 and f"1 sentences without a label under 'intent', the first at {data}:31" in done.err
     assert call(capsys, "check", data).status == 0
     numbers = tmp_path / "numbers.jsonl"
     numbers.write_text('{"text": "a b", "label": 3}\n', encoding="utf-8")
     done = call(capsys, "check", numbers)
-    assert done.status == 1 and "without tags, and no label for each" in done.err and "the number 3" in done.err
+    assert done.status == 1 and "without tags, and labels are missing" in done.err and "the number 3" in done.err

@@ -127,7 +127,7 @@ LEAKING = [
 
 @pytest.mark.parametrize("layers", LEAKING)
 def test_an_encoder_that_knows_the_answer_is_refused(layers: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"known? a token before it is predicted; set encoder.layers=1"):
+    with pytest.raises(ConfigError, match=r"see a token before it is predicted; set encoder.layers=1"):
         untrained(layers)
     model = Model.prepare(Options.of(SMALL, layers), texts("a b", "b"), PLAIN, seed=0)  # and it does know it
     found = of_tokens(model, texts("a b a", "a b b"))
@@ -315,7 +315,7 @@ def test_saved_and_loaded_it_scores_the_same(tmp_path: Path) -> None:
     assert one.perplexity == pytest.approx(math.exp(-one.log_prob / 4))
     assert other.score(["to", "Oslo", "now"]).log_prob == pytest.approx(one.log_prob)
     assert [each.tokens for each in other.score_texts(["to", ""])] == [("to",), ()]
-    with pytest.raises(ConfigError, match=r"found a language model of sentences; use Scorer"):
+    with pytest.raises(ConfigError, match=r"this model is a language model of sentences; use Scorer"):
         Tagger.load(tmp_path / "model")
 
 
@@ -367,7 +367,7 @@ def test_a_tagger_starts_from_it(folder: Path, tmp_path: Path, capsys: pytest.Ca
     start = ["train", folder / "train.conll", "--init-from", tmp_path / "lm", "--output", tmp_path / "tagger"]
     done = call(capsys, *start, *tiny(1))
     assert done.status == 0, done.err
-    assert "words whole, characters whole, encoder whole; not taken: head" in done.err
+    assert "all of words, all of characters, all of encoder; not copied: head" in done.err
 
 
 def test_sentences_of_any_corpus_are_texts(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -243,7 +243,7 @@ TAGS = [
         "illegal tags",
         GOOD + "a\tO\nb\tI-to\n\nc\tI-to\n",
         "data.conll:{line}: ",
-        "the first of 2 illegal tags: mend the file, or name a repair",
+        "the first of 2 illegal tags: correct the file, or choose a repair",
     ),
     train(
         "no tag of the scheme named", "a\tS-x\n", "data.conll:1: ", "'S-x' is not a tag of BIO", "--set data.scheme=BIO"
@@ -259,7 +259,7 @@ TAGS = [
         "one sentence and no dev",
         "a\tO\nb\tB-x\n",
         "",
-        "expected two sentences or more that are not empty, so that one can be held out, found 1 of 1; give a dev set",
+        "expected at least two sentences that are not empty, to hold out one as dev set, found 1 of 1; give a dev set",
     ),
 ]
 
@@ -479,7 +479,7 @@ OTHERS = [
         {"data.conll": "a\tDT\nb\tNN\n"},
         "convert FILE new.conll --to BIO",
         "data.conll: ",
-        "are no spans",
+        "not spans",
     ),
     Case(
         "convert: blanks into columns",
@@ -600,7 +600,7 @@ def test_an_unfinished_run_is_no_model(model: Path, tmp_path: Path, capsys: pyte
     (tmp_path / "run" / "run").mkdir(parents=True)
     (tmp_path / "run" / "run" / "run.json").write_text("{}")
     done = call(capsys, "tag", tmp_path / "run", "--text", "fly")
-    assert done.status == 2 and "name the folder of a finished training run" in done.sentence
+    assert done.status == 2 and "give the folder of a finished training run" in done.sentence
 
 
 def test_a_damaged_checkpoint_is_refused_and_kept(

@@ -305,7 +305,7 @@ REFUSED = {
     "a class that is not there": ({"capitals": {"type": "my_parts:Capitols"}}, "cannot be imported"),
     "a module that is not there": ({"capitals": {"type": "my_werds:Capitals"}}, "cannot be imported"),
     "no word feature": ({"capitals": {"type": "my_parts:Nothing"}}, "expected a WordFeature"),
-    "no options": ({"capitals": {"type": "my_parts:Letters"}}, "expected a class with options of its own"),
+    "no options": ({"capitals": {"type": "my_parts:Letters"}}, "expected a class whose Options is"),
     "an unknown option": (
         {"capitals": {"type": CAPITALS, "wdth": 5}},
         'did you mean "inputs.features.capitals.width"?',
@@ -336,8 +336,8 @@ REFUSED_PARTS = {
         "option head.smoothing: input should",
     ),
     "another head's option": ({"head": {"type": SMOOTH, "beam": 3}}, "head.beam: the head my_parts:Smooth has no such"),
-    "a head for an encoder": ({"encoder": {"type": SMOOTH}}, "expected a class with options of its own"),
-    "an encoder for a head": ({"head": {"type": LEAKY}}, "expected a class with options of its own"),
+    "a head for an encoder": ({"encoder": {"type": SMOOTH}}, "expected a class whose Options is"),
+    "an encoder for a head": ({"head": {"type": LEAKY}}, "expected a class whose Options is"),
     "outside options without their class": ({"encoder": {"leak": 0.5}}, "unknown option encoder.leak"),
 }
 

@@ -143,11 +143,11 @@ def test_a_finished_run_says_so_and_does_nothing(
     words = [word.replace("epochs=12", "epochs=1") for word in words if word != "--quiet"]
     out = tmp_path / "model"
     done = call(capsys, *words, out, "--resume")
-    assert done.status == 0 and f"{out}: there is nothing to resume; training begins" in done.err
+    assert done.status == 0 and f"{out}: there is nothing to resume; training starts" in done.err
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     again = call(capsys, *words, out, "--resume")
     assert (again.status, again.out) == (0, "")
-    assert again.sentence == f"{out}: this run is finished already; nothing was done"
+    assert again.sentence == f"{out}: this run is already finished; nothing was done"
     refused = call(capsys, *words, out)
     assert refused.status == 2 and f"{out}: holds a finished model; choose another --output" in refused.sentence
     other = call(capsys, *words, out, "--resume", "--seed", 5)
@@ -155,5 +155,5 @@ def test_a_finished_run_says_so_and_does_nothing(
     train = Path(words[1])
     train.write_text(train.read_text() + "new\\tO\\n")
     other = call(capsys, *words, out, "--resume")
-    assert other.status == 2 and "because the train data is another" in other.sentence
+    assert other.status == 2 and "because the train data differ" in other.sentence
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before

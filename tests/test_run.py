@@ -100,10 +100,10 @@ def test_a_run_is_the_same_only_with_the_same_data_options_and_seed(tmp_path: Pa
     other = identity(tmp_path, encoder={"width": 6}).difference(begun)
     assert other == "option encoder.width was 5 and is 6 now"
     changed = identity(tmp_path, text="b").difference(begun)
-    assert changed and changed.startswith(f"the train data is another: {tmp_path / 'train'} had SHA-256 ca978112ca1b…")
+    assert changed and changed.startswith(f"the train data differ: {tmp_path / 'train'} had SHA-256 ca978112ca1b…")
     identity(tmp_path)
     more = Identity.of(begun.options, 0, {"train": tmp_path / "train", "dev": tmp_path / "train"}, threads=1)
-    assert more.difference(begun) == f"the dev data was not given and is {tmp_path / 'train'} now"
+    assert more.difference(begun) == f"the dev data were not given and are {tmp_path / 'train'} now"
 
 
 def test_what_may_change_the_last_bits_is_a_doubt(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_holding_out_is_decided_by_the_seed_and_keeps_the_order() -> None:
     assert [rows.index(row) for row in kept] == sorted(rows.index(row) for row in kept)
     assert hold_out(rows, 0.1, seed=0) == (kept, held) and hold_out(rows, 0.1, seed=1) != (kept, held)
     assert [len(part) for part in hold_out(rows[:2], 0.9, seed=0)] == [1, 1]
-    with pytest.raises(DataError, match="two sentences or more"):
+    with pytest.raises(DataError, match="at least two sentences"):
         hold_out([rows[0], Example.of([], [])], 0.5, seed=0)
 
 
@@ -262,7 +262,7 @@ def test_transfer_goes_by_name_and_says_what_it_took() -> None:
     via = target.tags.number["B-via"]
     assert torch.equal(target.head.emission.weight[via], before["head.emission.weight"][via])
     assert same(weights(target.encoder), weights(source.encoder))
-    assert "encoder whole" in line and "head 4 of 5" in line and "words 16 of 18" in line
+    assert "all of encoder" in line and "head 4 of 5" in line and "words 16 of 18" in line
 
 
 OLD, NEW = ("b", "a", "c"), ("d", "c", "b")  # two are shared, and stand elsewhere
@@ -314,11 +314,11 @@ def test_transfer_to_itself_is_the_whole_and_to_other_widths_only_what_fits() ->
     transfer(source, target)
     assert same(weights(source), weights(target))
     wide = Model.prepare(Options.of(TABLE, {"encoder": {"width": 7}}), CORPUS.train, BIO, seed=0)
-    assert format_transfer(transfer(source, wide)).endswith("not taken: encoder (other shape or names)")
+    assert format_transfer(transfer(source, wide)).endswith("not copied: encoder (other shape or names)")
     other = Model.prepare(Options.of(TABLE, {"inputs": {"words": {"width": 5}}}), CORPUS.train, BIO, seed=0)
     before = weights(other.encoder)
     line = format_transfer(transfer(source, other))  # its recurrent weights would fit, those of its input do not
-    assert same(weights(other.encoder), before) and "not taken: words, encoder (other shape or names)" in line
+    assert same(weights(other.encoder), before) and "not copied: words, encoder (other shape or names)" in line
     softmax = small(CORPUS, seed=2, type="softmax")
     transfer(source, softmax)
     assert torch.equal(softmax.head.emission.weight, source.head.emission.weight)

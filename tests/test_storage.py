@@ -363,14 +363,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "config cut": (cut("config.json", lambda size: size // 2), "config.json", "expected JSON"),
     "config of bytes": (write("config.json", b"\xff\xfe{}"), "config.json", "expected UTF-8"),
     "config a list": (write("config.json", "[]"), "config.json", "a list"),
-    "config too deep": (write("config.json", "[" * 100_000), "config.json", "too deep"),
+    "config too deep": (write("config.json", "[" * 100_000), "config.json", "too many nested brackets"),
     "config with a key too many": (config(pickle="x"), "config.json", "pickle"),
     "config with a key too few": (without("", "scheme"), "config.json", "scheme"),
     "a version too new": (config(format_version=99), "config.json", "newer structseq"),
     "no version": (config(format_version=None), "config.json", "format_version"),
     "a version that is true": (config(format_version=True), "config.json", "format_version"),
     "a version before the first": (config(format_version=0), "config.json", "format_version"),
-    "an old version's entries missing": (config(format_version=1, vocabularies=None), "config.json", "1 holds"),
+    "an old version's entries missing": (config(format_version=1, vocabularies=None), "config.json", "version 1, "),
     "an old version's options missing": (
         lambda folder: [damage(folder) for damage in (config(format_version=1), write("options.json", "[]"))],
         "options.json",
@@ -379,7 +379,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "no widths": (without("", "widths"), "config.json", "widths"),
     "a width of nothing that has one": (config(widths={"words": 4}), "config.json", "widths.words"),
     "a width of nought": (config(widths={"frames": 0}), "config.json", "widths.frames"),
-    "the width of vectors without vectors": (config(widths={"vectors": 4}), "config.json", "in none of the two"),
+    "the width of vectors without vectors": (config(widths={"vectors": 4}), "config.json", "in neither"),
     "frames and words": (config(widths={"frames": 4}), "model.safetensors", "options.json"),
     "a gap in id2label": (without("id2label", "2"), "config.json", "found no 2"),
     "no labels": (config(id2label={}, label2id={}), "config.json", "id2label"),
@@ -508,7 +508,7 @@ def test_a_folder_of_version_1_that_lacks_its_width(tmp_path: Path) -> None:
     shutil.copytree(VERSION_1 / "frames", tmp_path / "model")
     width = tmp_path / "model" / "vocabulary" / "frames.width.txt"
     width.write_text("wide\t0\n", encoding="utf-8")
-    with pytest.raises(ModelFileError, match=r"config\.json: expected what format_version 1 holds"):
+    with pytest.raises(ModelFileError, match=r"config\.json: expected the content of format_version 1"):
         load_model(tmp_path / "model")
     width.unlink()
     with pytest.raises(ModelFileError, match=r"frames\.width\.txt: expected this file"):

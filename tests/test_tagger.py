@@ -466,8 +466,8 @@ def test_texts_where_tokens_are_due_and_the_other_way_round(tagger: Tagger, colu
 
 def test_wrong_columns(tagger: Tagger, columned: Tagger) -> None:
     calls: list[tuple[Any, str]] = [
-        (lambda: tagger.tag(["may"], pos=["V"]), "knows no column 'pos'; it knows tokens alone"),
-        (lambda: columned.tag(["may"], poss=["V"]), "knows no column 'poss'; did you mean 'pos'?"),
+        (lambda: tagger.tag(["may"], pos=["V"]), "has no column 'pos'; its columns are tokens"),
+        (lambda: columned.tag(["may"], poss=["V"]), "has no column 'poss'; did you mean 'pos'?"),
         (lambda: columned.tag(["may"], pos=["V"]), "expected the column 'cap'"),
         (lambda: columned.tag(["may"]), "tag: expected the column 'pos', which the model was trained with, found none"),
         (lambda: columned.tag(["may"], pos=["V", "V"], cap=["0"]), "expected 1 values in column 'pos'"),

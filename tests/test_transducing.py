@@ -199,8 +199,8 @@ def test_a_start_that_reads_other_frames_is_told(command: Command, tones: Path, 
         out = tmp_path / f"b{window}"
         more = [*settings, *set_(f"data.audio.window={window}"), "--init-from", tmp_path / "a"]
         done = command("train", tones, "--dev", tones, "--output", out, *more)
-        assert done.status == 0 and ("reads other frames: data.audio.window 25.0, here 32.0" in done.err) == said
-        assert "encoder whole" in done.err
+        assert done.status == 0 and ("was trained on different frames: data.audio.window was 25.0" in done.err) == said
+        assert "all of encoder" in done.err
 
 
 def test_frames_may_be_tagged_too(command: Command, tones: Path, tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_recordings_without_segments_are_passed_over_where_others_have_some(
     for head in ("trim", "words"):
         model = tmp_path / head
         done = command("train", listed, "--dev", tones, "--output", model, *set_(*SMALL, *HEADS[head]))
-        assert done.status == 0 and "1 of 10 are passed over" in done.err and f"{listed}:4" in done.err
+        assert done.status == 0 and "1 of 10 are skipped" in done.err and f"{listed}:4" in done.err
     for record in records:
         record.pop("segments", None)
     listed.write_text("".join(json.dumps(record) + "\n" for record in records))
@@ -283,7 +283,7 @@ def test_dev_and_test_of_another_kind_are_refused_before_training(
             assert told.status == 2 and f"{other}:" in told.sentence and "it is made of" in told.sentence
             assert not (tmp_path / "m").exists()
         checked = command("check", data, other)
-        assert checked.status == 1 and "is of another kind" in checked.err
+        assert checked.status == 1 and "have different kinds of sequences" in checked.err
 
 
 def test_what_inputs_are_made_by_cannot_be_set_any_more(
@@ -291,9 +291,9 @@ def test_what_inputs_are_made_by_cannot_be_set_any_more(
 ) -> None:
     Transducer(learned).save(tmp_path / "m")
     for setting, told in (
-        ("data.audio.rate=16000", "--set data.audio.rate: the model was trained on inputs made with 8000, found 16000"),
+        ("data.audio.rate=16000", "--set data.audio.rate: the model was trained with 8000, found 16000"),
         ("data.audio.features=mfcc", "--set data.audio.features"),
-        ("encoder.width=3", "--set encoder: expected an option of how files are read"),
+        ("encoder.width=3", "--set encoder: expected an option of the section data"),
     ):
         for verb in (("tag",), ("evaluate",), ("embed",)):
             refused = command(*verb, tmp_path / "m", tones, *set_(setting))
@@ -323,14 +323,14 @@ def test_answers_are_not_written_over_what_is_read(
     copy.write_text(tones.read_text())
     for verb in ("tag", "embed"):
         refused = command(verb, tmp_path / "m", copy, "--output", copy)
-        assert refused.status == 2 and "this is the file that is read" in refused.sentence
+        assert refused.status == 2 and "this is the input file" in refused.sentence
     assert copy.read_text() == tones.read_text()
     parts = tmp_path / "parts"
     parts.mkdir()
     for name in ("seq.in", "seq.out", "label"):
         (parts / name).write_text("a b\n")
     refused = command("tag", tmp_path / "m", parts, "--output", parts / "seq.in")
-    assert refused.status == 2 and "this is the file that is read" in refused.sentence
+    assert refused.status == 2 and "this is the input file" in refused.sentence
     assert (parts / "seq.in").read_text() == "a b\n"
 
 
@@ -452,7 +452,7 @@ def test_symbols_that_training_lacks_are_named(command: Command, tones: Path, tm
     listed = tmp_path / "dev.jsonl"
     listed.write_text("".join(json.dumps(record) + "\n" for record in records))
     done = command("train", tones, "--output", tmp_path / "m", "--dev", listed, *set_(*SMALL, *HEADS["ctc"]))
-    assert done.status == 0 and "symbols that training does not have, counted as misses: eleven (1)" in done.err
+    assert done.status == 0 and "symbols that are not in the training data, counted as misses: eleven (1)" in done.err
 
 
 def test_the_width_of_frames_is_stored_and_a_wrong_one_found(learned: Model, tmp_path: Path) -> None:
@@ -482,7 +482,7 @@ def test_answers_are_ranked(learned: Model, tones: Path) -> None:
     assert sure == pytest.approx([exact[n] for n in order], abs=1e-4)
     assert transducer.ranked(example, 1)[0].log_prob >= transducer.transduce(example).log_prob - 1e-4
     for k, beam in ((0, None), (2, 0), (True, None), (3, 2), (2.0, None)):
-        with pytest.raises(ConfigError, match="from 1 on, and a beam from k on"):
+        with pytest.raises(ConfigError, match="of at least 1, and a beam of at least k"):
             transducer.ranked(example, k, beam=beam)
 
 

@@ -1,8 +1,8 @@
-"""The command line: each command declares its options beside its work.
+"""The command line.
 
-Results go to standard output, errors and progress to standard error. Exit status: 0 done; 1 `check` found what training
-would refuse, or a trial of `compare` failed; 2 unusable input, with one sentence that says why; 130 stopped by Ctrl-C
-or SIGTERM; 141 the reader of the output has ended. Nothing heavy is imported before a command runs.
+Results go to standard output, errors and progress to standard error. Exit status: 0 success; 1 `check` found data that
+training would refuse, or a trial of `compare` failed; 2 invalid input; 130 stopped by Ctrl-C or SIGTERM; 141 the output
+was closed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ for command in (check, convert, train, evaluate, tag, embed, describe, compare, 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return the exit status."""
+    """Run a command and return the exit status."""
     return run_safely(app, arguments)
 
 

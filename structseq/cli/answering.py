@@ -1,4 +1,4 @@
-"""The commands that use a model: ``tag`` and ``embed`` answer files and texts in order, with bounded memory."""
+"""The ``tag`` and ``embed`` commands: use a model in bounded memory."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ Format = Annotated[
     Option(
         "--format",
         metavar="NAME",
-        help="Format of FILE, one of those of --set data.format. By default found from FILE; conll, or text without "
-        "tags, for standard input.",
+        help="Format of FILE, as in --set data.format; by default detected. For standard input: conll, or text if the "
+        "model predicts no tags.",
     ),
 ]
 Text = Annotated[str | None, Option("--text", metavar="STRING", help="Read this text instead of a file.")]
 Confidence = Annotated[
     bool | None,
-    Option("--confidence/--no-confidence", help="Write exact probabilities; on, except for conll."),
+    Option("--confidence/--no-confidence", help="Write exact probabilities; the default, except for conll."),
 ]
-Output = Annotated[Path | None, Option("--output", "-o", metavar="OUT", help="File to write, else standard output.")]
+Output = Annotated[
+    Path | None, Option("--output", "-o", metavar="OUT", help="File to write; by default standard output.")
+]
 
 
 def tag(
@@ -54,9 +56,9 @@ def tag(
 ) -> None:
     """Tag a file or a text.
 
-    conll: keeps all columns and comments; the predicted tag is the last column, a predicted label a comment.
-    jsonl: records with "tokens" or "text" gain "tags" and "spans". text: one JSON record for each line.
-    A model that answers with a label or a sequence writes one JSON record for each input, in any format.
+    conll: the predicted tag is added as last column, a predicted label as a comment. jsonl: "tags" and "spans" are
+    added to each record. text: one JSON record for each line. Models that predict labels or sequences write one JSON
+    record for each input, in any format.
     """
     from structseq.data.textfile import writing
     from structseq.errors import ConfigError
@@ -67,9 +69,9 @@ def tag(
         raise ConfigError(f"--text and the file {file} cannot both be tagged; give one of them")
     predictor = predictor_of(load_model(model, trusted=trusted or []))
     if isinstance(predictor, Embedder):
-        raise ConfigError("this model answers with vectors alone; use structseq embed")
+        raise ConfigError("this model only returns vectors; use structseq embed")
     if confidence and not predictor.has_confidence:
-        raise ConfigError("--confidence: tags of frames are written without; leave it out")
+        raise ConfigError("--confidence: this model has no confidences for tags of frames; remove --confidence")
     data, encoding = answering_options(settings or [], predictor.model), "utf-8"
     wanted = OutputOptions(confidence is not False)
     if text is not None:
@@ -86,7 +88,7 @@ def tag(
 
 
 def _decoded(text: str) -> str:
-    """An argument as UTF-8 in any locale."""
+    """A command-line argument as UTF-8 in any locale."""
     from structseq.errors import ConfigError
 
     try:
@@ -98,7 +100,6 @@ def _decoded(text: str) -> str:
 
 
 def _one_text(predictor: Predictor, text: str, wanted: OutputOptions, *, as_json: bool) -> Iterator[str]:
-    """The answer to a text: lines for people, or a JSON record."""
     from structseq.data.textfile import one_line
 
     (answer,) = predictor.answer([predictor.preprocessor.text(text, "--text")], wanted)
@@ -109,7 +110,7 @@ def _one_text(predictor: Predictor, text: str, wanted: OutputOptions, *, as_json
     if (heading := answer.heading()) is not None:
         yield f"{one_line(heading)}\n"
         indent = "  "
-    rows = [[*cells, "" if sure is None else f"{sure:.4f}"] for cells, sure in answer.rows()]
+    rows = [[*cells, "" if probability is None else f"{probability:.4f}"] for cells, probability in answer.rows()]
     rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in rows if len(row) > n) for n in range(max(map(len, rows), default=0))]
     for row in rows:
@@ -120,7 +121,7 @@ def _one_text(predictor: Predictor, text: str, wanted: OutputOptions, *, as_json
 def _rewritten(
     tagger: Tagger, file: str, format: str | None, data: DataOptions, confidence: bool | None
 ) -> tuple[Iterator[str], str]:
-    """The text of a file with the answers in it, and its encoding."""
+    """The text of a file with predictions, and its encoding."""
     from structseq.data.formats import FORMATS, resolve_format
     from structseq.data.reading import reader_options
     from structseq.data.textfile import name_of
@@ -129,29 +130,28 @@ def _rewritten(
 
     if confidence and not tagger.calibrated:
         remark(
-            "warning: scores learned by a margin, without a dev set, are no probabilities; the answers carry no "
-            "confidences"
+            "warning: no confidences are written, because the scores of a margin-trained head are not probabilities "
+            "without calibration on a dev set"
         )
     source: Any = sys.stdin.buffer if file == "-" else file
     if format and format != "auto":
         name = resolve_format(format)
     else:
         name = "columns" if file == "-" else tagger.model.task.file_format(file, data)
-    options, sure = reader_options(data, tags=False), confidence is not False
-    # A file that is written back keeps its encoding.
+    options, with_confidence = reader_options(data, tags=False), confidence is not False
     if name == "text":
-        return tagged_texts(tagger, source, data.encoding, confidence=sure), "utf-8"
+        return tagged_texts(tagger, source, data.encoding, confidence=with_confidence), "utf-8"
     if name == "jsonl":
-        return tagged_records(tagger, source, options, confidence=sure), data.encoding
+        return tagged_records(tagger, source, options, confidence=with_confidence), data.encoding
     if FORMATS[name].verbatim is None:
         known = ", ".join([each for each, row in FORMATS.items() if row.verbatim] + ["text"])
         raise DataError(
-            f"this model tags sentences, found a file of the {name} format; give one of {known}",
+            f"this model tags sentences, found a file of the {name} format; use one of {known}",
             file=name_of(source) or None,
         )
     if confidence:
         name = "conll" if name == "columns" else name
-        raise ConfigError(f"--confidence: {name} files have no place for probabilities; use --format jsonl or text")
+        raise ConfigError(f"--confidence: {name} files cannot store probabilities; use --format jsonl or text")
     return tagged_columns(tagger, source, name, options), data.encoding
 
 
@@ -163,7 +163,7 @@ def _line(record: dict[str, Any]) -> str:
 
 Vectors = Annotated[
     Path | None,
-    Option("--output", "-o", metavar="OUT", help="File to write, an array if it ends in .npy, else JSON records."),
+    Option("--output", "-o", metavar="OUT", help="File to write: a NumPy array if it ends in .npy, else JSON records."),
 ]
 
 
@@ -178,7 +178,7 @@ def embed(
 ) -> None:
     """Write one vector for each sequence of a file.
 
-    An autoencoder's bottleneck, a classifier's pooled states, or the mean of the encoder's states for any other model.
+    An autoencoder's bottleneck, a classifier's pooled states, or the mean of the encoder's states for other models.
     """
     import numpy as np
 

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 FAILED = 1  # exit status if a trial failed
 
-Train = Annotated[Path, Argument(metavar="TRAIN", help="The data to learn from.")]
-Dev = Annotated[Path, Option("--dev", metavar="FILE", help="The data to choose the best epoch by.")]
+Train = Annotated[Path, Argument(metavar="TRAIN", help="Training data.")]
+Dev = Annotated[Path, Option("--dev", metavar="FILE", help="Dev data, to choose the best epoch.")]
 Output = Annotated[Path, Option("--output", "-o", metavar="DIR", help="New, or the folder of the same comparison.")]
-Test = Annotated[Path | None, Option("--test", metavar="FILE", help="The data to rank systems on; by default dev.")]
+Test = Annotated[Path | None, Option("--test", metavar="FILE", help="Data to rank the systems on; by default dev.")]
 Encoders = Annotated[str | None, Option("--encoders", metavar="NAMES", help="Such as lstm,elman,lstm[layers=2].")]
 Heads = Annotated[str | None, Option("--heads", metavar="NAMES", help="Such as crf,softmax,crf[scheme=BIOES].")]
 Seeds = Annotated[str, Option("--seeds", metavar="NUMBERS", help="Such as 0,1,2.")]
 Jobs = Annotated[
-    int | None, Option("--jobs", metavar="N", min=1, help="Trials at once, each on one thread; by default, one a core.")
+    int | None, Option("--jobs", metavar="N", min=1, help="Parallel trials of one thread; by default one per core.")
 ]
 Config = Annotated[Path | None, Option("--config", metavar="TOML", help="Options for all trials, TOML or JSON.")]
 
@@ -47,8 +47,8 @@ def compare(
 ) -> int:
     """Train every encoder with every head and every seed, and rank them with significance tests.
 
-    After an interruption the same command continues; it may add encoders, heads and seeds to the same DIR, which
-    holds comparison.csv, comparison.json, report.html and all models.
+    The same command resumes after an interruption, and can add encoders, heads and seeds. DIR receives comparison.csv,
+    comparison.json, report.html and all models.
     """
     from structseq.experiment.compare import Experiment
     from structseq.experiment.results import as_text
@@ -67,7 +67,6 @@ def compare(
 
 
 def _write_page(comparison: Comparison, output: Path, say: Say) -> None:
-    """Write report.html, if Matplotlib and Jinja are installed."""
     if not comparison.systems:
         return
     try:
@@ -78,8 +77,8 @@ def _write_page(comparison: Comparison, output: Path, say: Say) -> None:
         if (missing.name or "").split(".")[0] not in ("matplotlib", "jinja2"):
             raise
         say(
-            f"no report.html, because {missing.name} is not installed; pip install 'structseq[report]', "
-            "and the same command writes it"
+            f"report.html is not written, because {missing.name} is not installed; "
+            "pip install 'structseq[report]' and run the same command again"
         )
 
 
@@ -88,7 +87,7 @@ def _write_page(comparison: Comparison, output: Path, say: Say) -> None:
 
 @contextmanager
 def showing(trials: int, done: int, *, quiet: bool) -> Iterator[tuple[OnTick | None, OnResult]]:
-    """Within the block: a callback for the running trials, called regularly, and one for each trial that ended."""
+    """Within the block: callbacks for running trials, and for a trial that ended."""
     if quiet:
         yield None, lambda ended, done: None
     elif sys.stderr.isatty():
@@ -99,7 +98,6 @@ def showing(trials: int, done: int, *, quiet: bool) -> Iterator[tuple[OnTick | N
 
 
 def _lines(ended: WorkResult, done: int, trials: int) -> list[str]:
-    """Lines about a trial that ended."""
     trial: Trial = ended.work
     name = f"{trial.system}, seed {trial.seed}"
     if ended.status == "failed":
@@ -114,7 +112,6 @@ def _lines(ended: WorkResult, done: int, trials: int) -> list[str]:
 
 @contextmanager
 def _live(trials: int, done: int) -> Iterator[tuple[OnTick, OnResult]]:
-    """A bar over all trials, and a line for each that is running."""
     from rich.console import Console, Group
     from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -145,7 +142,6 @@ def _live(trials: int, done: int) -> Iterator[tuple[OnTick, OnResult]]:
 
 
 def _progress_of(trial: Trial) -> list[str]:
-    """The last epoch of a running trial, from its journal."""
     name, epochs = f"{trial.system}, seed {trial.seed}", trial.epochs
     if not epochs:
         return [name, "", "", ""]

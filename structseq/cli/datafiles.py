@@ -1,4 +1,4 @@
-"""The commands on data files: ``check`` and ``convert``."""
+"""The ``check`` and ``convert`` commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check(
     files: Annotated[list[Path], Argument(metavar="FILE...", help="The training file, then dev and test files.")],
     settings: Settings = None,
 ) -> int:
-    """Check data files as training would: format, columns, scheme, types, illegal sequences, overlaps.
+    """Check data files as training would: format, columns, scheme, types, illegal tags, overlaps.
 
     Exit status 1: training would refuse a file.
     """
@@ -38,7 +38,7 @@ def check(
         try:
             modality_of(checked[0].examples).check(part.examples)
         except DataError as problem:
-            part.refused.append(f"{checked[0].path} is of another kind: {problem}")
+            part.refused.append(f"{part.path} and {checked[0].path} have different kinds of sequences: {problem}")
     if len(checked) > 1:
         print("across the files", *compare_files(checked, data), sep="\n", end="\n\n")
     if any(part.counts for part in checked):
@@ -49,13 +49,15 @@ def check(
     return status or (REFUSED if refused else 0)
 
 
-Target = Annotated[str, Argument(metavar="OUT", help="The file to write, format by extension; - is standard output.")]
+Target = Annotated[str, Argument(metavar="OUT", help="File to write, format by extension; - is standard output.")]
 To = Annotated[
-    str | None, Option("--to", metavar="SCHEME", help="IO, IOB1, BIO, IOE, BIOES, BILOU or BMES; by default as read.")
+    str | None,
+    Option("--to", metavar="SCHEME", help="IO, IOB1, BIO, IOE, BIOES, BILOU or BMES; by default that of IN."),
 ]
-From = Annotated[str | None, Option("--from", metavar="SCHEME", help="Tag scheme of IN; by default found from it.")]
+From = Annotated[str | None, Option("--from", metavar="SCHEME", help="Tag scheme of IN; by default detected.")]
 Repair = Annotated[
-    str | None, Option("--repair", metavar="POLICY", help="For illegal tags: conlleval or drop; without it, refused.")
+    str | None,
+    Option("--repair", metavar="POLICY", help="Repair illegal tags: conlleval or drop; by default an error."),
 ]
 
 
@@ -69,7 +71,7 @@ def convert(
 ) -> None:
     """Write a file in another tag scheme or format.
 
-    Between column files only the tag column changes; all other bytes stay.
+    Between column files only the tag column changes.
     """
     from structseq.tasks.retagging import convert_file
 

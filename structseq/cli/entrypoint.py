@@ -1,4 +1,4 @@
-"""What all commands share: options, usage checks, and errors as one sentence and an exit status."""
+"""Shared parts of all commands: options, usage checks, error messages, exit status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CommandLineError: Any = typer.BadParameter.__mro__[2]
 
 
 def complete_setting(incomplete: str) -> list[str]:
-    """The options whose name begins with ``incomplete``, for the shell's completion of ``--set``."""
+    """Shell completion of ``--set``."""
     from structseq.config import option_list
 
     return [f"{name}=" for name in option_list() if name.startswith(incomplete)]
@@ -45,11 +45,12 @@ Settings = Annotated[
     ),
 ]
 Trusted = Annotated[
-    list[str] | None, Option("--trust", metavar="MODULE:CLASS", help="Outside code that may be imported; repeatable.")
+    list[str] | None,
+    Option("--trust", metavar="MODULE:CLASS", help="A class outside structseq that may be imported; repeatable."),
 ]
-Quiet = Annotated[bool, Option("--quiet", help="Show errors only, no progress and no remarks.")]
-ModelFolder = Annotated[Path, Argument(metavar="MODEL", help="A model folder, as `train` writes it.")]
-InputFile = Annotated[str, Argument(metavar="[FILE|-]", help="What to read; - is standard input.")]
+Quiet = Annotated[bool, Option("--quiet", help="Show only errors.")]
+ModelFolder = Annotated[Path, Argument(metavar="MODEL", help="A model folder from `train`.")]
+InputFile = Annotated[str, Argument(metavar="[FILE|-]", help="File to read; - is standard input.")]
 
 BAD_INPUT, INTERRUPTED, OUTPUT_CLOSED = 2, 130, 141
 
@@ -59,11 +60,11 @@ class Stopped(Exception):
 
 
 class OutputClosed(Exception):
-    """The reader of the output (such as `head`) has ended."""
+    """The reader of the output, such as `head`, has closed it."""
 
 
 class Command(TyperCommand):
-    """A command that refuses a repeated option, of which typer would silently take the last."""
+    """A command that refuses repeated options; typer would silently use the last."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _, _, order = self.make_parser(ctx).parse_args(list(args))
@@ -88,7 +89,7 @@ class Command(TyperCommand):
 
 
 class Commands(TyperGroup):
-    """The group of commands; the error for an unknown one names the nearest."""
+    """A group of commands; the error for an unknown one suggests the nearest."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)
@@ -103,7 +104,7 @@ class Commands(TyperGroup):
 
 
 def run_safely(app: typer.Typer, arguments: list[str] | None = None) -> int:
-    """Run a command line (None: that of the process) and return the exit status; an unexpected exception passes."""
+    """Run a command line (None: that of the process); returns the exit status."""
     for stream in (sys.stdout, sys.stderr):  # UTF-8 in any locale; lone surrogates are escaped
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -125,11 +126,11 @@ def _run(command: Any, given: list[str]) -> int:
         remark(str(stop) or "stopped; nothing was written")
         return INTERRUPTED
     except (OutputClosed, BrokenPipeError):
-        # The rest of the buffer goes nowhere, so that Python ends without an error.
+        # Discard the rest of the buffer, so that Python ends without an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OUTPUT_CLOSED
     except MemoryError:
-        return _refuse("there is not enough memory; take less data, or lower encoder.width and training.batch_tokens")
+        return _refuse("there is not enough memory; use less data, or lower encoder.width and training.batch_tokens")
     except OSError as problem:
         full = problem.errno == errno.ENOSPC
         where = problem.filename or ("the output" if full else "the file system")
@@ -143,7 +144,7 @@ def _run(command: Any, given: list[str]) -> int:
 
 
 def remark(message: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     print(one_line(message), file=sys.stderr, flush=True)
 
 
@@ -153,7 +154,6 @@ def _refuse(message: str) -> int:
 
 
 def _usage(problem: Any) -> str:
-    """Typer's message in the style of all others."""
     message = problem.format_message()
     near = getattr(problem, "possibilities", None)
     if getattr(problem, "option_name", None) and message.startswith("No such option"):
@@ -168,7 +168,7 @@ def _usage(problem: Any) -> str:
 
 
 def data_options(settings: Sequence[str], below: DataOptions | None = None) -> DataOptions:
-    """The ``data`` options of ``--set``, over those ``below`` (a model's; None: the defaults)."""
+    """The ``data`` options of ``--set`` on top of ``below`` (None: the defaults); raises `ConfigError`."""
     from structseq.config import Options, merge, parse_settings
     from structseq.data.options import DataOptions
 
@@ -176,40 +176,39 @@ def data_options(settings: Sequence[str], below: DataOptions | None = None) -> D
     others = [name for name in table if name != "data"]
     if others:
         Options.of(table)  # raises if it is unknown
-        raise ConfigError(f"--set {others[0]}: expected an option of how files are read, such as data.tag_column=3")
+        raise ConfigError(f"--set {others[0]}: expected an option of the section data, such as data.tag_column=3")
     values = merge(below.model_dump() if below else {}, table.get("data", {}))
     return DataOptions.checked(values, prefix="data")
 
 
 def answering_options(settings: Sequence[str], model: Model) -> DataOptions:
-    """The ``data`` options to read files for a trained ``model``; sets its beam if ``head.beam`` is given.
+    """The ``data`` options to read files for ``model``; sets the model's beam if ``head.beam`` is given.
 
-    Raises `ConfigError` for options that are part of the model.
+    Raises `ConfigError` for options that cannot change after training.
     """
     from structseq.config import Options, parse_settings
 
     beam = [setting for setting in settings if setting.partition("=")[0].strip() == "head.beam"]
     if beam:
         if not hasattr(model.head, "beam"):
-            raise ConfigError(f"--set {beam[0]}: this model's head, {model.options.head.type}, searches with no beam")
+            raise ConfigError(f"--set {beam[0]}: this model's head, {model.options.head.type}, has no beam search")
         head = {"head": {"type": model.options.head.type}}
-        setattr(model.head, "beam", Options.of(head, parse_settings(beam)).head.to_dict()["beam"])  # noqa: B010 - of some heads alone
+        setattr(model.head, "beam", Options.of(head, parse_settings(beam)).head.to_dict()["beam"])  # noqa: B010 - only of some heads
     data = data_options([setting for setting in settings if setting not in beam], model.options.data)
     before, now = (model.modality.input_options(options) for options in (model.options.data, data))
     for name in before:
         if now[name] != before[name]:
             raise ConfigError(
-                f"--set {name}: the model was trained on inputs made with {before[name]!r}, found {now[name]!r}; "
-                "leave it out"
+                f"--set {name}: the model was trained with {before[name]!r}, found {now[name]!r}; remove this option"
             )
     return data
 
 
 def refuse_own_source(file: str, output: Path | None) -> None:
-    """Raise `ConfigError` if the output would replace the file that is read."""
+    """Raise `ConfigError` if the output would replace the input."""
     if output is None or file == "-":
         return
     for each in (Path(file), *(Path(file).iterdir() if Path(file).is_dir() else ())):  # or a folder of three files
         with suppress(OSError):
             if output.samefile(each):
-                raise ConfigError(f"--output {output}: this is the file that is read; name another one")
+                raise ConfigError(f"--output {output}: this is the input file; choose another one")

@@ -1,4 +1,4 @@
-"""The commands on finished models: ``evaluate`` and ``describe``."""
+"""The ``evaluate`` and ``describe`` commands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ Json = Annotated[
     str | None,
     Option("--json", metavar="OUT", help="Write the report as JSON; - is standard output, without text."),
 ]
-Errors = Annotated[int, Option("--errors", metavar="N", min=0, help="How many errors to list.")]
-On = Annotated[Path | None, Option("--on", metavar="FILE", help="Tagged data to measure the gates on; by default dev.")]
+Errors = Annotated[int, Option("--errors", metavar="N", min=0, help="Number of errors to list.")]
+On = Annotated[
+    Path | None, Option("--on", metavar="FILE", help="Tagged data for the gate activations; by default dev.")
+]
 
 
 def evaluate(
@@ -48,9 +50,9 @@ def evaluate(
 
 
 def describe(model: ModelFolder, on: On = None, settings: Settings = None, trusted: Trusted = None) -> None:
-    """Show what a model is and has learned.
+    """Describe a model.
 
-    Options, tags, vocabularies, weights, scores, origin, the strongest and weakest transitions, and the mean gate
+    Options, tags, vocabularies, weights, scores, provenance, the strongest and weakest transitions, and the mean gate
     activations at each tag.
     """
     from structseq.data.reading import read_examples
@@ -63,7 +65,7 @@ def describe(model: ModelFolder, on: On = None, settings: Settings = None, trust
     task, gates, where = stored.model.task, stored.metrics.get("gates", {}), "dev"
     if on is not None:
         if "tags" not in task.required_targets:
-            raise ConfigError("--on: gates are shown by tag, and this model gives none; leave --on out")
+            raise ConfigError("--on: gates are shown by tag, and this model predicts no tags; remove --on")
         data = data_options(settings or [], stored.model.options.data)
         examples = read_examples(on, data)
         task.check_gold(examples, task.tags.outer, data)

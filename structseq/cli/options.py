@@ -1,4 +1,4 @@
-"""The ``options`` command: every option with its type, range, default and sentence; as text, TOML or Markdown."""
+"""The ``options`` command: lists all options as text, TOML or Markdown."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import typer
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-Prefix = Annotated[str, typer.Argument(metavar="[PREFIX]", help="Only options whose name begins so, such as encoder.")]
+Prefix = Annotated[str, typer.Argument(metavar="[PREFIX]", help="Only options that begin with it, such as encoder.")]
 Write = Annotated[
     Path | None,
-    typer.Option("--write", metavar="FILE", help="A file of all defaults with their sentences, .toml or .md."),
+    typer.Option("--write", metavar="FILE", help="Write all defaults with descriptions to a .toml or .md file."),
 ]
 
 
 def options(prefix: Prefix = "", write: Write = None) -> None:
-    """List the options that --set and --config take: type, range, default, and what each does.
+    """List the options of --set and --config: type, range, default and description.
 
-    An option of some encoders or heads alone names them. --write makes a file to edit and give to --config.
+    An option of only some encoders or heads lists them. --write makes a file for --config.
     """
     from structseq.data.textfile import writing
     from structseq.errors import ConfigError
@@ -46,20 +46,9 @@ def options(prefix: Prefix = "", write: Write = None) -> None:
 
 @dataclass(frozen=True)
 class Entry:
-    """One option.
+    """One option, with its dotted name, type and range in words, and default in TOML (or empty).
 
-    Attributes
-    ----------
-    name:
-        Dotted.
-    owners:
-        The encoders or heads that have it; empty for an option of all runs.
-    kind:
-        Its type and range, in words.
-    default:
-        As TOML writes it; empty where there is none.
-    description:
-        What it does.
+    ``owners`` are the encoders or heads that have it; empty for an option of all runs.
     """
 
     name: str
@@ -74,7 +63,7 @@ class Entry:
 
 
 def reference() -> list[Entry]:
-    """Every option, in the order of the sections; those of single encoders and heads after the common ones."""
+    """All options by section; those of single encoders and heads after the common ones."""
     from structseq.config import COMMON, Options, table_of
 
     found: list[Entry] = []
@@ -132,7 +121,6 @@ def _words(kind: Any) -> str:
 
 
 def _range(metadata: Sequence[Any]) -> str:
-    """The bounds among a type's metadata."""
     flat = [each for outer in metadata for each in getattr(outer, "metadata", [outer])]
     words = {"ge": " from {}", "gt": " above {}", "le": " to {}", "lt": " to below {}"}
     limits = ((bound, getattr(each, bound, None)) for bound in words for each in flat)
@@ -140,7 +128,6 @@ def _range(metadata: Sequence[Any]) -> str:
 
 
 def as_text(entries: Sequence[Entry]) -> str:
-    """For a terminal: a line with name, type and default, and the sentence below it."""
     lines = []
     for entry in entries:
         owners = f"  [{', '.join(entry.owners)}]" if entry.owners else ""
@@ -149,7 +136,7 @@ def as_text(entries: Sequence[Entry]) -> str:
 
 
 def as_toml(entries: Sequence[Entry]) -> str:
-    """A file for ``--config``: every default; as comments what is not set, or belongs to other encoders and heads."""
+    """A file for ``--config``; options without default, or of other encoders and heads, are comments."""
     defaults = {"lstm", "crf"}
     parts = []
     for section, rows in groupby(entries, lambda entry: entry.section):
@@ -165,7 +152,6 @@ def as_toml(entries: Sequence[Entry]) -> str:
 
 
 def as_markdown(entries: Sequence[Entry]) -> str:
-    """The reference page: a table for each section."""
     parts = [
         "# Options\n\nEvery option of `--set` and `--config`. `structseq options` lists them, and "
         "`structseq options --write FILE.toml` writes them as a file to edit.\n"

@@ -1,4 +1,4 @@
-"""The ``train`` command: reads and checks data, trains, scores and saves a model."""
+"""The ``train`` command: trains, scores and saves a model."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
     from structseq.training import Progress
 
 
-Train = Annotated[Path, Argument(metavar="TRAIN", help="The data to learn from.")]
+Train = Annotated[Path, Argument(metavar="TRAIN", help="Training data.")]
 Output = Annotated[Path, Option("--output", "-o", metavar="DIR", help="Folder for the model; new or empty.")]
 Dev = Annotated[
-    Path | None, Option("--dev", metavar="FILE", help="Chooses the best epoch; by default, a share of TRAIN.")
+    Path | None,
+    Option("--dev", metavar="FILE", help="Dev data, to choose the best epoch; by default a share of TRAIN."),
 ]
-Test = Annotated[Path | None, Option("--test", metavar="FILE", help="Scored once, with the finished model.")]
+Test = Annotated[Path | None, Option("--test", metavar="FILE", help="Test data, scored once, with the finished model.")]
 Config = Annotated[Path | None, Option("--config", metavar="TOML", help="A file of options, TOML or JSON.")]
 Seed = Annotated[int, Option("--seed", metavar="N", min=0, max=2**63 - 1, help="Seed of all random numbers.")]
 Resume = Annotated[bool, Option("--resume", help="Resume the run in DIR.")]
 InitFrom = Annotated[
-    Path | None, Option("--init-from", metavar="MODEL", help="Start from its weights, where names and widths match.")
+    Path | None, Option("--init-from", metavar="MODEL", help="Start with its weights where names and widths match.")
 ]
-SaveEvery = Annotated[float, Option("--save-every", metavar="SECONDS", min=0, help="Between two checkpoints.")]
+SaveEvery = Annotated[float, Option("--save-every", metavar="SECONDS", min=0, help="Time between checkpoints.")]
 
 
 def train(
@@ -56,7 +57,7 @@ def train(
 ) -> None:
     """Train a model and score it.
 
-    After an interruption the same command with --resume continues, to the same weights.
+    After an interruption, run the same command with --resume; the weights are the same as without interruption.
     """
     from structseq.config import Options, load_options, parse_settings
     from structseq.data.tokenizer import tokenizer_of
@@ -73,10 +74,10 @@ def train(
         if folder.status == "finished":
             folder.compare(identity())
             folder.tidy()
-            say(f"{output}: this run is finished already; nothing was done")
+            say(f"{output}: this run is already finished; nothing was done")
             return
         if resume and folder.status == "new":
-            say(f"{output}: there is nothing to resume; training begins")
+            say(f"{output}: there is nothing to resume; training starts")
         start = Start(init_from, trusted or []) if init_from else None
         try:
             _train(options, files, Destination(folder, identity, command, save_every), start, seed, say)
@@ -85,7 +86,6 @@ def train(
 
 
 def _train(options: Options, files: Parts, destination: Destination, start: Start | None, seed: int, say: Say) -> None:
-    """Train, save, and print the reports."""
     from structseq.run import prepare_corpus, read_corpus, train_and_save
 
     corpus = read_corpus(options, files)
@@ -101,12 +101,12 @@ def _train(options: Options, files: Parts, destination: Destination, start: Star
 
 
 def _say_nothing(message: str) -> None:
-    """Instead of `remark`, for --quiet."""
+    """Replaces `remark` for --quiet."""
 
 
 def _how_to_resume(folder: RunFolder, command: str, *, resume: bool) -> str:
     if folder.status == "finished":
-        return f"stopped when all was done; {folder.path} is finished"
+        return f"stopped after training; the model in {folder.path} is finished"
     if not folder.checkpoint.exists():
         return "stopped before anything was learned; nothing was written"
     again = command if resume else f"{command} --resume"
@@ -115,8 +115,6 @@ def _how_to_resume(folder: RunFolder, command: str, *, resume: bool) -> str:
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """Within the block SIGTERM raises KeyboardInterrupt, as Ctrl-C does."""
-
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
@@ -138,7 +136,7 @@ HEADINGS = ("epoch", "loss", "dev", "best", "seconds", "tokens/s")
 
 @contextmanager
 def showing(*, quiet: bool = False) -> Iterator[Watch | None]:
-    """Within the block, a `Watch`: a live table and a bar on a terminal, else a line for each epoch; None if quiet."""
+    """Within the block, a live table on a terminal, or a line for each epoch; nothing if quiet."""
     if quiet:
         yield None
     elif sys.stderr.isatty():
@@ -149,7 +147,7 @@ def showing(*, quiet: bool = False) -> Iterator[Watch | None]:
 
 
 def cells(record: Mapping[str, Any]) -> list[str]:
-    """The journal record of an epoch as cells under `HEADINGS`; scores in percent."""
+    """An epoch's record under `HEADINGS`; scores in percent."""
     dev, best = record["dev"], record["best"]
     return [
         f"{record['epoch']}/{record['epochs']}",
@@ -193,7 +191,6 @@ def _live() -> Iterator[Watch]:
 
 
 def _table(records: Sequence[Mapping[str, Any]]) -> Any:
-    """The epochs so far; the best one's row is bold."""
     from rich.table import Table
 
     table = Table(*HEADINGS, box=None, pad_edge=False)

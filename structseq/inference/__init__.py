@@ -1,4 +1,4 @@
-"""Predictors by name: `Tagger`, `FrameTagger`, `Classifier`, `Transducer`, `Embedder` and `Scorer`."""
+"""Predictors by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PREDICTORS: dict[str, type[Predictor]] = {
 
 
 def predictor_of(stored: StoredModel) -> Predictor:
-    """The predictor of a stored model, as its task names it."""
+    """The predictor that the model's task names."""
     kind: type[Predictor] = resolve_class(PREDICTORS, stored.model.task.predictor, "predictor")
     return kind.of(stored)
 

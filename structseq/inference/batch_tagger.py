@@ -1,4 +1,4 @@
-"""BatchTagger: tags windows of sentences fast, with exact probabilities in the user's tag scheme."""
+"""BatchTagger: tags many sentences at once."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from structseq.tasks.answers import Tagging, TextToken
 
 Numbers = NDArray[np.int64]
 
-# Most sentences and tokens of a batch: enough for efficient matrix products, few enough to fit in the cache.
+# Maximum sentences and tokens of a batch: enough for efficient matrix products, few enough to fit in the cache.
 SENTENCES, TOKENS = 96, 4096
-# From this many sentences of one length on, a batch without padding, through a `Projection`, pays off.
+# From this many sentences of one length on, a batch without padding and with a `Projection` is faster.
 ENOUGH = 24
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """One sentence's answer; None: not requested, or not available."""
+    """Predictions for one sentence; None: not requested, or not available."""
 
     tags: tuple[str, ...] = ()
     confidence: tuple[float, ...] | None = None
@@ -44,7 +44,7 @@ class _Answer:
 
 
 class BatchTagger:
-    """A model prepared for tagging; ``table`` is that of `Inputs.word_table`. Threads may share one."""
+    """A model prepared for tagging; ``table`` is from `Inputs.word_table`."""
 
     def __init__(self, model: Model, table: Tensor) -> None:
         self.model = model.eval()
@@ -58,21 +58,20 @@ class BatchTagger:
         count = len(self.tags.labels)
         # (K,) each tag's type, -1 for O; (K, K) whether the second tag continues the entity of the first
         self.kinds = np.full(count, -1, np.int64)
-        self.joins = np.zeros((count, count), np.bool_)
+        self.continues = np.zeros((count, count), np.bool_)
         for kind, pattern in enumerate(self.patterns):
             self.kinds[np.asarray(pattern.first)] = kind
-            self.joins |= np.asarray(pattern.continues)
+            self.continues |= np.asarray(pattern.continues)
 
     def tag(self, sentences: Sequence[Example], output: OutputOptions) -> list[Tagging]:
-        """Each sentence's tagging, in order."""
         lengths = [len(sentence) for sentence in sentences]
-        nothing = () if self.calibrated else None
-        empty = _Answer((), nothing if output.confidence else None, nothing if output.marginals else None)
+        no_values = () if self.calibrated else None
+        empty = _Answer((), no_values if output.confidence else None, no_values if output.marginals else None)
         full = [n for n, length in enumerate(lengths) if length]
         with torch.inference_mode():
             if len(full) < len(sentences) and self.model.task.labels:  # an empty sentence still gets a label
-                without = Example({"tokens": (), **dict.fromkeys(self.model.inputs.column_vocabularies, ())})
-                (empty,) = self._answers(self.model.distribution(self.model.inputs.encode([without])), output)
+                no_tokens = Example({"tokens": (), **dict.fromkeys(self.model.inputs.column_vocabularies, ())})
+                (empty,) = self._answers(self.model.distribution(self.model.inputs.encode([no_tokens])), output)
             answers = [empty] * len(sentences)
             window = _Window(self, [sentences[n] for n in full])
             for rows in even_batches(window.lengths):
@@ -99,9 +98,8 @@ class BatchTagger:
         rows = zip(answers, labels.tolist(), confidence, strict=True)
         return [replace(row, label=self.model.task.labels[k], label_confidence=share) for row, k, share in rows]
 
-    def _tagged(self, chain: TagDistribution, decided: Tensor, output: OutputOptions) -> list[_Answer]:
-        """Answers with the tags ``decided`` (B, T)."""
-        paths, lengths = decided.cpu().numpy(), chain.lengths.tolist()
+    def _tagged(self, chain: TagDistribution, best: Tensor, output: OutputOptions) -> list[_Answer]:
+        paths, lengths = best.cpu().numpy(), chain.lengths.tolist()
         tags = [self.tags.decode(path[:length]) for path, length in zip(paths.tolist(), lengths, strict=True)]
         unknown = [None] * len(tags)
         confidence = self._confidence(chain, paths) if output.confidence and self.calibrated else unknown
@@ -122,11 +120,11 @@ class BatchTagger:
         return [tuple(probabilities[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
 
     def _spans(self, paths: Numbers, lengths: Numbers) -> Numbers:
-        """(S, 4) row, start, end, type of each entity on the ``paths`` (B, T), row by row from left to right."""
+        """(S, 4) row, start, end, type of each entity in ``paths`` (B, T), row by row from left to right."""
         real = np.arange(paths.shape[1]) < lengths[:, None]
         kinds = np.where(real, self.kinds[paths], -1)
         joined = np.zeros_like(real)
-        joined[:, 1:] = self.joins[paths[:, :-1], paths[:, 1:]] & real[:, 1:]
+        joined[:, 1:] = self.continues[paths[:, :-1], paths[:, 1:]] & real[:, 1:]
         continued = np.zeros_like(real)
         continued[:, :-1] = joined[:, 1:]
         rows, starts = np.nonzero((kinds >= 0) & ~joined)
@@ -143,15 +141,14 @@ class BatchTagger:
 
 
 def _text_of(sentence: Example) -> str | None:
-    """The text that the tokens were cut from; None if tokens were given."""
     cut = all(isinstance(token, TextToken) for token in sentence.tokens)
     return sentence.metadata.get("text") if cut else None
 
 
 def even_batches(lengths: Numbers) -> Iterator[Numbers]:
-    """Batches of row numbers, the longest rows first; a batch of `ENOUGH` rows ends where the length changes.
+    """Batches of row numbers, the longest rows first.
 
-    A batch has at most `SENTENCES` rows and `TOKENS` steps; a longer row is a batch alone.
+    A batch has at most `SENTENCES` rows and `TOKENS` steps, or a single longer row.
     """
     order = np.argsort(-lengths, kind="stable")
     falling = lengths[order].tolist()
@@ -167,7 +164,7 @@ def even_batches(lengths: Numbers) -> Iterator[Numbers]:
 
 
 class _Window:
-    """Sentences end to end as numbers; the vector of each distinct word is looked up, or computed, once."""
+    """Concatenated sentences; the vector of each distinct word is looked up or computed once."""
 
     def __init__(self, tagger: BatchTagger, sentences: Sequence[Example]) -> None:
         self.model = tagger.model
@@ -190,7 +187,6 @@ class _Window:
         self.projection = tagger.projection
 
     def distribution(self, rows: Numbers) -> Distribution:
-        """The head's distribution for these rows."""
         lengths = self.lengths[rows]
         steps = np.arange(lengths.max())
         real = steps < lengths[:, None]
@@ -204,7 +200,7 @@ class _Window:
 
     @cached_property
     def projected(self) -> list[tuple[Tensor, Numbers]]:
-        """What words and column values contribute to the first layer's gates, and which of them each token has."""
+        """For words and for each column: projected vectors, and the number of each token in them."""
         assert self.projection
         parts = [(self.projection.project(self.table, 0, bias=True), self.ids)]
         start = self.table.shape[1]
@@ -219,8 +215,8 @@ class _Window:
 class TagMarginals:
     """For each token the posterior probability of each tag of the user's (outer) scheme.
 
-    If an inner tag always becomes the same outer tag, probabilities are added. Otherwise (BIOES learned for files in
-    IOB1) the outer tag depends on the neighbours: it is the probability of an edge pattern one token wide.
+    If an inner tag does not always become the same outer tag (BIOES learned for files in IOB1), the outer tag's
+    probability is that of an edge pattern one token wide.
     """
 
     def __init__(self, tags: TagSet) -> None:
@@ -229,7 +225,7 @@ class TagMarginals:
         self.labels = tuple(dict.fromkeys(direct)) if direct is not None else tuple(self._patterns)
 
     def of(self, chain: TagDistribution) -> NDArray[np.float64]:
-        """(B, T, labels) probabilities, zero beyond each row's length."""
+        """(B, T, labels) probabilities, 0 beyond each row's length."""
         inside = chain.marginals().double().cpu().numpy()
         if self.tags.direct is not None:
             place = {label: n for n, label in enumerate(self.labels)}
@@ -251,7 +247,7 @@ class TagMarginals:
 
     @cached_property
     def _patterns(self) -> dict[str, EdgePattern]:
-        """For each outer tag, the edges into and out of a token that has it."""
+        """For each outer tag, the edges into and out of a token."""
         patterns = {}
         outside = np.array([label == "O" for label in self.tags.labels])
         if outside.any():
@@ -263,9 +259,9 @@ class TagMarginals:
         return patterns
 
     def _letters(self, label: str) -> dict[str, tuple[set[str], set[str]]]:
-        """The outer tags of one type, each with the possible relations of its entity to the tokens before and after.
+        """The outer tags of one type, each with the relations of its entity to the tokens before and after.
 
-        ``within``: the neighbour is in the entity; ``edge``: it is in none of this type; ``touch``: it is in another.
+        ``within``: the neighbour is in the entity; ``touch``: in another of this type; ``edge``: in neither.
         """
         letters: dict[str, tuple[set[str], set[str]]] = {}
         for opens, closes in product(("within", "edge", "touch"), repeat=2):
@@ -279,7 +275,6 @@ class TagMarginals:
 
 
 def _one_token(inner: Edges, opens: set[str], closes: set[str]) -> EdgePattern:
-    """The pattern of a token of an entity, from the entity's possible relations to the two neighbours."""
     own = np.asarray(inner.first)
     begins, continues, ends = (np.asarray(part) for part in (inner.begins, inner.continues, inner.ends))
     into = {"within": continues, "edge": begins & ~own[:, None], "touch": begins & own[:, None]}

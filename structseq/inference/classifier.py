@@ -1,4 +1,4 @@
-"""Classifier: the predictor that gives each text or recording a label."""
+"""Classifier: predicts a label for each text or recording."""
 
 from __future__ import annotations
 
@@ -18,48 +18,42 @@ Sequences = Iterable[Iterable[str] | Example | Mapping[str, Iterable[str]]]
 
 
 class Classifier(Predictor):
-    """Labels texts or recordings; see `Predictor` for loading and saving.
+    """Classifies texts or recordings.
 
-    Examples
-    --------
     ::
 
-        classifier = Classifier.load("model")
-        classifier.classify_text("a gorgeous, witty, seductive movie .").label
-        for found in classifier.classify_texts(texts):
-            ...
+        Classifier.load("model").classify_text("a gorgeous, witty, seductive movie .").label
     """
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All possible labels."""
         return self.model.tags.labels
 
     def classify(self, tokens: Any, **columns: Iterable[str]) -> Classification:
-        """Classify one text, given as tokens with further columns by name, or one array of frames (L, F).
+        """Classify a list of tokens, with the model's further columns by name, or frames (L, F).
 
-        Raises `DataError` for a text (use `classify_text`), for other input, and for wrong columns.
+        Raises as `Tagger.tag` does.
         """
         return self.answer([self._with_columns(tokens, columns, "classify")])[0]
 
     def classify_text(self, text: str) -> Classification:
-        """Classify a text, cut by the model's tokenizer."""
+        """Tokenize and classify a text."""
         return self.answer([self.preprocessor.text(text, "classify_text")])[0]
 
     def classify_audio(self, path: str | Path) -> Classification:
-        """Classify a recording; raises `DataError` if the file is not a recording."""
+        """Classify a WAV file; raises `DataError` for other files."""
         return self.answer([self.preprocessor.audio(path, "classify_audio")])[0]
 
     def classify_many(self, sentences: Sequences, *, look_ahead: int = 256) -> Iterator[Classification]:
-        """Classify a stream of token lists, `Example`, mappings of columns, or frames, as `Tagger.tag_many` does."""
+        """Classify a stream, as `Tagger.tag_many` does."""
         return self._sequences(sentences, "classify_many", look_ahead)
 
     def classify_texts(self, texts: Iterable[str], *, look_ahead: int = 256) -> Iterator[Classification]:
-        """Classify a stream of texts, as `classify_many` does."""
+        """`classify_text` for a stream."""
         return self._texts(texts, "classify_texts", look_ahead)
 
     def predict(self, sentences: Sequences) -> list[str]:
-        """The labels alone, for all sentences."""
+        """The labels of all sequences."""
         return [found.label for found in self.classify_many(sentences)]
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Classification]:

@@ -1,4 +1,4 @@
-"""Embedder: one vector for each sequence, from any trained model."""
+"""Embedder: one vector for each sequence."""
 
 from __future__ import annotations
 
@@ -15,41 +15,35 @@ from structseq.model import Model
 
 
 class Embedder(Predictor):
-    """Turns sequences into vectors: an autoencoder's bottleneck, a classifier's pooled states, else the mean of the
-    encoder's states. See `Predictor` for loading and saving.
+    """Turns sequences into vectors.
 
-    Examples
-    --------
-    ::
-
-        embedder = Embedder.load("segments")
-        vectors = embedder.embed(frames_of_each_segment)  # (N, width)
+    The vector is an autoencoder's bottleneck, a classifier's pooled states, or for other models the mean of the
+    encoder's states.
     """
 
     look_ahead: ClassVar[int] = 1024
 
     @classmethod
     def _check(cls, model: Model) -> None:
-        """Any model will do: it has states."""
+        """Every model has states."""
 
     def embed(self, sequences: Iterable[Any], *, look_ahead: int = 1024) -> np.ndarray:
-        """(N, width) float32 vectors of sequences, as `Preprocessor.example` takes them; raises `DataError`."""
+        """(N, width) float32 vectors of token lists, frames (L, F) or `Example`; raises `DataError` for other input."""
         if isinstance(sequences, (str, bytes)):
             raise DataError("embed: expected sequences, found a text; use embed_text")
         vectors = list(self._sequences(sequences, "embed", look_ahead))
         return np.stack(vectors) if vectors else np.zeros((0, self.width), np.float32)
 
     def embed_text(self, text: str) -> np.ndarray:
-        """(width,) the vector of a text, cut as the training data were."""
+        """(width,) vector of a text."""
         return self.answer([self.preprocessor.text(text, "embed_text")])[0]
 
     def embed_audio(self, path: str | Path) -> np.ndarray:
-        """(width,) the vector of a recording; raises `DataError` if the file is not a recording."""
+        """(width,) vector of a WAV file; raises `DataError` for other files."""
         return self.answer([self.preprocessor.audio(path, "embed_audio")])[0]
 
     @property
     def width(self) -> int:
-        """Width of the vectors."""
         return self.model.embedding_width
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[np.ndarray]:

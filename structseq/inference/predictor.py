@@ -1,4 +1,4 @@
-"""Predictor: a trained model that answers single inputs and streams, and is loaded, saved and pickled."""
+"""Predictor: a trained model that is loaded, saved and pickled."""
 
 from __future__ import annotations
 
@@ -17,39 +17,38 @@ from structseq.inference.preprocessor import PREPROCESSORS, check_names
 from structseq.model import Model
 from structseq.storage import StoredModel, load_model, model_files, save_model
 
-LOOK_AHEAD_STEPS = 1 << 15  # tokens or frames that are read ahead of the answer at most
+LOOK_AHEAD_STEPS = 1 << 15  # maximum number of tokens or frames that are read ahead
 
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """What to compute beside the answer itself."""
+    """What to compute beside the answer."""
 
     confidence: bool = True
     marginals: bool = False
 
 
 DEFAULT_OUTPUT = OutputOptions()
-METADATA = ("tokenizer", "metrics", "provenance", "entities")  # what a folder holds beside the model
+METADATA = ("tokenizer", "metrics", "provenance", "entities")  # stored in a folder beside the model
 
 
 class Predictor:
-    """A trained model with the metadata of its folder. Threads may share one; a pickle holds the files of the folder.
+    """A trained model with the metadata of its folder. Threads may share it.
 
-    The vectors of all known words are computed once, here. Raises `ConfigError` for a model whose task needs another
-    predictor.
+    Raises `ConfigError` if the model's task needs another predictor.
 
     Parameters
     ----------
     model:
-        Not copied; set to evaluation mode. Do not train it further.
+        Not copied; set to evaluation mode. Do not train it further: word vectors are computed once, here.
     tokenizer:
-        Name of the tokenizer for texts, see `structseq.data.tokenizer`; None: that of the model's options.
+        Name of the tokenizer for texts; None: that of the model's options.
     metrics, provenance, entities:
         As in `structseq.storage.save_model`; kept for saving.
     """
 
-    look_ahead: ClassVar[int] = 256  # sequences that `answer_many` reads ahead at most
-    has_confidence: ClassVar[bool] = True  # whether its answers may have probabilities
+    look_ahead: ClassVar[int] = 256  # maximum number of sequences that `answer_many` reads ahead
+    has_confidence: ClassVar[bool] = True  # whether answers may have probabilities
 
     def __init__(
         self,
@@ -73,13 +72,12 @@ class Predictor:
         predictor = model.task.predictor
         if not any(kind.__name__ == predictor.rpartition(":")[2] for kind in cls.__mro__):
             raise ConfigError(
-                f"{cls.__name__}: expected a model of another task, found {model.task.title} of "
-                f"{model.modality.sequences}; use {predictor}"
+                f"{cls.__name__}: this model is {model.task.title} of {model.modality.sequences}; use {predictor}"
             )
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it needs beside the tokens."""
+        """The columns that the model needs beside the tokens."""
         return self.preprocessor.columns
 
     def _with_columns(self, tokens: Any, columns: Mapping[str, Any], call: str) -> Example:
@@ -90,20 +88,20 @@ class Predictor:
 
     @abstractmethod
     def answer(self, examples: Sequence[Example], output: OutputOptions) -> list[Any]:
-        """The answer to each example, in order."""
+        """The answers to examples, in order."""
         raise NotImplementedError
 
     def answer_many(
         self, examples: Iterable[Example], output: OutputOptions = DEFAULT_OUTPUT
     ) -> Iterator[tuple[Example, Any]]:
-        """Each example of a stream with its answer, in order and in bounded memory."""
+        """(example, answer) for a stream, in order and in bounded memory."""
         for group in windows(examples, lambda example, number: example, self.look_ahead):
             yield from zip(group, self.answer(group, output), strict=True)
 
     def _sequences(
         self, given: Iterable[Any], call: str, look_ahead: int, output: OutputOptions = DEFAULT_OUTPUT
     ) -> Iterator[Any]:
-        """The answers to a stream of what `Preprocessor.example` takes; ``call``: the method's name, for messages."""
+        """``call`` is the method's name, for messages."""
         single = self.model.modality.single
         if isinstance(given, (str, bytes)):
             raise DataError(f"{call}: expected {single}s, found a text; use {call.removesuffix('_many')}_text")
@@ -112,9 +110,8 @@ class Predictor:
     def _texts(
         self, texts: Iterable[str], call: str, look_ahead: int, output: OutputOptions = DEFAULT_OUTPUT
     ) -> Iterator[Any]:
-        """The answers to a stream of texts."""
         if isinstance(texts, (str, bytes)):
-            raise DataError(f"{call}: expected texts, found one; use {call.removesuffix('s')}")
+            raise DataError(f"{call}: expected a list of texts, found one text; use {call.removesuffix('s')}")
         return self._stream(texts, lambda one, n: self.preprocessor.text(one, f"text {n}"), look_ahead, output)
 
     def _stream(
@@ -129,24 +126,23 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: str | Path, *, trusted: Collection[str] = (), device: str = "cpu") -> Self:
-        """Load a model folder; arguments and errors as for `structseq.storage.load_model`."""
+        """Load a model folder; see `structseq.storage.load_model`."""
         return cls.of(load_model(folder, trusted=trusted), device=device)
 
     @classmethod
     def of(cls, stored: StoredModel, *, device: str = "cpu") -> Self:
-        """A predictor of a stored model and its metadata."""
         metadata = {name: getattr(stored, name) for name in METADATA}
         return cls(stored.model.to(device), **metadata)
 
     def save(self, folder: str | Path) -> None:
-        """Write the model folder; see `structseq.storage.save_model`."""
+        """Write a model folder; see `structseq.storage.save_model`."""
         save_model(folder, self.model, **self._metadata())
 
     def _metadata(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in METADATA}
 
     def __getstate__(self) -> dict[str, Any]:
-        """The files of the model folder by name: JSON, text and safetensors, no pickled tensors."""
+        """The files of the model folder, so that a pickle has no pickled tensors."""
         trusted = list(outside_classes(self.model.options.to_dict()).values())
         return {"files": model_files(self.model, **self._metadata()), "trusted": trusted}
 
@@ -160,10 +156,9 @@ class Predictor:
 
 
 def windows(given: Iterable[Any], prepare: Callable[[Any, int], Example], size: int) -> Iterator[list[Example]]:
-    """Up to ``size`` examples at a time, fewer if they are long (`LOOK_AHEAD_STEPS`).
+    """Groups of up to ``size`` examples, fewer if they are long (`LOOK_AHEAD_STEPS`).
 
-    ``prepare`` makes an example of an item and its number, from 1. An error of an item ends the stream; it is raised
-    after the window of all items before it.
+    ``prepare`` receives an item and its number, from 1. If it raises, the items before are yielded first.
     """
     items, number, ended = iter(given), 0, False
     while not ended:

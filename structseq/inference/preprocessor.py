@@ -1,4 +1,4 @@
-"""Preprocessor: makes examples of the input that users give in Python or in files, and checks it."""
+"""Preprocessor: makes examples of input from Python or files."""
 
 from __future__ import annotations
 
@@ -28,49 +28,47 @@ Remark = Callable[[str], None]
 
 
 class Preprocessor(ABC):
-    """Input for one model; ``tokenizer`` is the name of the one for texts."""
+    """Makes examples for one model; ``tokenizer`` is a name in `structseq.data.tokenizer.TOKENIZERS`."""
 
     columns: tuple[str, ...] = ()  # the columns that the model needs beside the tokens
-    symbols: str | None = None  # what texts are cut into; None: by the tokenizer
+    symbols: str | None = None  # the units that texts are cut into; None: the tokenizer's
 
     def __init__(self, model: Model, tokenizer: str) -> None:
         self.task, self.data = model.task, model.options.data
 
     @abstractmethod
     def example(self, given: Any, where: str) -> Example:
-        """An example of an `Example`, tokens, a mapping of columns, or an array of frames (L, F).
+        """Convert an `Example`, a list of tokens, a mapping of columns, or frames (L, F).
 
-        Raises `DataError` for anything else; ``where`` begins the message.
+        Raises `DataError` for other input; ``where`` begins the message.
         """
 
     @abstractmethod
     def text(self, text: Any, where: str) -> Example:
-        """An example of a text, cut as the training data were; raises `ConfigError` if the model reads recordings."""
+        """Tokenize a text as in training; raises `ConfigError` if the model reads recordings."""
 
     @abstractmethod
     def audio(self, path: str | Path, where: str) -> Example:
-        """An example of a WAV file; raises `ConfigError` if the model reads texts."""
+        """Read a WAV file; raises `ConfigError` if the model reads texts."""
 
     @abstractmethod
     def read(self, file: str, format: str | None, data: DataOptions, remark: Remark) -> Iterator[Example]:
-        """The sequences of a file, ``-`` for standard input; ``remark`` takes warnings for the user."""
+        """Read the sequences of a file (``-``: standard input); ``remark`` receives warnings."""
 
     @abstractmethod
     def source(self, example: Example) -> dict[str, Any]:
-        """The input as it is written into a record: the text, or the recording's name."""
+        """The input in an output record: the text, or the recording's name."""
 
     def recut(self, example: Example) -> Example:
-        """An example of a file with its text cut again, as the training data were."""
+        """Cut a file's example into symbols, as in training."""
         return example
 
     def join(self, symbols: Iterable[str]) -> str:
-        """Symbols as a text: characters side by side if texts are cut into them, else words with spaces."""
+        """Symbols as a text, with spaces unless they are characters."""
         return joined(symbols, self.symbols or "words")
 
 
 class TokenPreprocessor(Preprocessor):
-    """Tokens and texts."""
-
     def __init__(self, model: Model, tokenizer: str) -> None:
         super().__init__(model, tokenizer)
         self.symbols, self._tokenize = model.symbols, tokenizer_of(tokenizer)
@@ -106,14 +104,13 @@ class TokenPreprocessor(Preprocessor):
 
 
 class FramePreprocessor(Preprocessor):
-    """Frames and recordings."""
-
     def example(self, given: Any, where: str) -> Example:
         if isinstance(given, Example):
             _ = given.frames
             return given
         if isinstance(given, (str, bytes, Path)):
-            raise DataError(f"{where}: expected frames (L, F), found {str(given)[:60]!r}; use the method for files")
+            found = f"found {str(given)[:60]!r}; for a file use the method whose name ends in _audio"
+            raise DataError(f"{where}: expected frames (L, F), {found}")
         try:
             return Example.of_frames(given)
         except DataError as problem:
@@ -160,13 +157,14 @@ def _recording(path: str | Path, data: DataOptions) -> Example:
 
 
 def _lines(source: Source, data: DataOptions, remark: Remark) -> Iterator[str]:
-    """One text a line; a remark at the first line with a tab, which may be columns."""
+    """Warns at the first tab, because the file may have columns."""
     remarked = False
     for number, line in enumerate(text_lines(source, encoding=data.encoding), 1):
         if "\t" in line and not remarked:
             remarked = True
             where = f"{name_of(source)}, line {number}"
-            remark(f"{where}: the tab is read as part of the text; where columns are meant, name them with --format")
+            advice = "if the file has columns, name its format with --format"
+            remark(f"{where}: the tab is read as part of the text; {advice}")
         yield line
 
 
@@ -174,10 +172,10 @@ def _lines(source: Source, data: DataOptions, remark: Remark) -> Iterator[str]:
 
 
 def sentence_of(given: Any, columns: Sequence[str], where: str) -> Example:
-    """An example of an `Example`, a mapping of columns, or an iterable of tokens.
+    """Convert an `Example`, a mapping of columns, or an iterable of tokens.
 
-    ``columns`` are those that the model needs beside the tokens; ``where`` begins messages. Raises `DataError` for a
-    text, for tokens that are not strings, and for a column that is missing or of another length.
+    Raises `DataError` for a text, for tokens that are not strings, and if one of ``columns`` is missing or has another
+    length; ``where`` begins the message.
     """
     if isinstance(given, Example):
         _columns_of(given.tokens, given.inputs, columns, given.source or where)
@@ -190,33 +188,33 @@ def sentence_of(given: Any, columns: Sequence[str], where: str) -> Example:
 
 
 def text_sentence(text: Any, tokenizer: Tokenizer, columns: Sequence[str], where: str) -> Example:
-    """An example of a text: `TextToken` as tokens, and the text in its metadata; raises as `check_text` does."""
+    """Tokenize a text into `TextToken`; raises as `check_text` does."""
     check_text(text, columns, where)
     return Example({"tokens": tuple([TextToken(*token) for token in tokenizer(text)])}, metadata={"text": text})
 
 
 def check_text(text: Any, columns: Sequence[str], where: str) -> None:
-    """Raise `DataError` if ``text`` is not a string, or if the model needs columns, which a text does not have."""
+    """Raise `DataError` if ``text`` is not a string, or if the model needs ``columns`` beside the tokens."""
     if not isinstance(text, str):
         raise DataError(f"{where}: expected a text, found {_kind(text)}; use the method for tokens")
     if columns:
         raise DataError(
             f"{where}: the model needs the column {columns[0]!r} beside the tokens, which a text does not have; "
-            "give tokens and column, or a file that has both"
+            "give tokens and columns, or a file that has both"
         )
 
 
 def check_names(given: Iterable[str], columns: Sequence[str]) -> None:
-    """Raise `DataError` for a column that the model does not have, with the nearest name."""
+    """Raise `DataError` for a column that the model does not have."""
     for name in given:
         if name not in columns:
             near = difflib.get_close_matches(name, columns, 1)
-            known = f"; did you mean {near[0]!r}?" if near else f"; it knows {', '.join(columns) or 'tokens alone'}"
-            raise DataError(f"the model knows no column {name!r}{known}")
+            known = f"did you mean {near[0]!r}?" if near else f"its columns are {', '.join(['tokens', *columns])}"
+            raise DataError(f"the model has no column {name!r}; {known}")
 
 
 def strings(given: Any, where: str) -> tuple[str, ...]:
-    """A tuple of strings; raises `DataError` for a text, bytes, or anything else that is not a list of strings."""
+    """``given`` as a tuple of strings; raises `DataError` for a text, and for anything but strings."""
     if isinstance(given, str):
         calls = "tag_text, classify_text or transduce_text"
         raise DataError(f"{where}: expected a list of tokens, found a text; use {calls} for text, or split it first")
@@ -245,6 +243,5 @@ def _columns_of(
 
 
 def _kind(value: Any) -> str:
-    """For messages: the type of a value, and the value if it is short."""
     shown = repr(value)
     return f"{type(value).__name__} {shown}" if len(shown) <= 40 else type(value).__name__

@@ -1,8 +1,4 @@
-"""Projection: the first LSTM layer with the input's share of its gates computed once for each distinct word.
-
-What a word contributes to the gates (W x + b) does not depend on its position. Each step adds the recurrent share, of
-both directions in one product. The states are those of `Bidirectional` and `LSTM` except for rounding.
-"""
+"""Projection: the first LSTM layer, with W x + b computed once for each distinct word."""
 
 from __future__ import annotations
 
@@ -22,20 +18,20 @@ Numbers = NDArray[np.int64]
 
 
 class Projection:
-    """The first layer of a stack, from its LSTM in one direction or two (forwards, backwards), and the layers above."""
+    """The first layer of a stack (one LSTM, or two: forwards, backwards), and the layers above."""
 
     def __init__(self, directions: Sequence[LSTM], above: Sequence[nn.Module]) -> None:
         self.above = list(above)
         self.width = directions[0].width
         with torch.inference_mode():
-            layers = [_laid_out(direction.lstm) for direction in directions]
+            layers = [_weights(direction.lstm) for direction in directions]
             self.inputs = torch.stack([inputs for inputs, _, _ in layers])  # (D, F, 4H)
             self.recurrent = torch.stack([recurrent for _, recurrent, _ in layers])  # (D, H, 4H)
             self.bias = torch.stack([bias for _, _, bias in layers]).unsqueeze(1)  # (D, 1, 4H)
 
     @staticmethod
     def of(model: Model) -> Projection | None:
-        """The projection of a model on the CPU whose first layer is an LSTM; None for any other model."""
+        """The projection of a model; None unless it is on the CPU and its first layer is an LSTM."""
         stack = model.encoder
         if not isinstance(stack, Stack) or any(p.device.type != "cpu" for p in model.parameters()):
             return None
@@ -45,13 +41,13 @@ class Projection:
         return Projection(directions, above) if len(directions) == len(both) else None
 
     def project(self, vectors: Tensor, start: int, *, bias: bool) -> Tensor:
-        """(D, V, 4H): what vectors (V, width), from column ``start`` of the input, contribute to the gates."""
+        """(D, V, 4H) pre-activations of the gates from vectors (V, width), input columns from ``start`` on."""
         weights = self.inputs[:, start : start + vectors.shape[1]]
         vectors = vectors.expand(len(weights), -1, -1)
         return torch.baddbmm(self.bias, vectors, weights) if bias else torch.bmm(vectors, weights)
 
     def states(self, parts: Sequence[tuple[Tensor, Numbers]], lengths: Numbers) -> Padded:
-        """(B, T, H): the stack's states, from projected vectors (D, V, 4H) and their numbers at each step (B, T)."""
+        """(B, T, H) states from (projected vectors (D, V, 4H), their numbers (B, T)) of words and columns."""
         steps = np.arange(int(lengths.max()))
         mirror = np.where(steps < lengths[:, None], lengths[:, None] - 1 - steps, steps)  # (B, T)
         words, *columns = parts
@@ -59,16 +55,16 @@ class Projection:
         for column in columns:
             gates += _look_up(*column, mirror)
         hidden = self._recur(gates)  # (T, D, B, H)
-        states = Padded(_in_place(hidden, mirror), torch.from_numpy(lengths))
+        states = Padded(_in_token_order(hidden, mirror), torch.from_numpy(lengths))
         for layer in self.above:
             states = layer(states)
         return states
 
     def _recur(self, gates: Tensor) -> Tensor:
-        """(T, D, B, H) states from gates (T, D, B, 4H), which are overwritten.
+        """(T, D, B, H) states from pre-activations (T, D, B, 4H), which are overwritten.
 
-        c_t = f * c_{t-1} + i * tanh(g_t), h_t = o * tanh(c_t), with tanh(x) as 2 logistic(2 x) - 1, which is six times
-        faster in torch; ``double`` is 2 c_t, and the weights of g are doubled.
+        c_t = f * c_{t-1} + i * tanh(g_t), h_t = o * tanh(c_t), with tanh(x) as 2 logistic(2 x) - 1, which is faster in
+        torch. ``double`` is 2 c_t.
         """
         hidden = gates.new_empty(*gates.shape[:3], self.width)
         double: Tensor | None = None
@@ -76,14 +72,14 @@ class Projection:
             if t:
                 gate.baddbmm_(hidden[t - 1], self.recurrent)
             i, f, g, o = gate.sigmoid_().split(self.width, -1)
-            fresh = torch.addcmul(i * -2, i, g, value=4)
-            double = fresh if double is None else fresh.addcmul_(f, double)
+            update = torch.addcmul(i * -2, i, g, value=4)
+            double = update if double is None else update.addcmul_(f, double)
             torch.addcmul(-o, o, double.sigmoid(), value=2, out=hidden[t])
         return hidden
 
 
-def _laid_out(lstm: nn.LSTM) -> tuple[Tensor, Tensor, Tensor]:
-    """(F, 4H), (H, 4H) and (4H,) weights with those of gate g doubled; the order of gates is i f g o."""
+def _weights(lstm: nn.LSTM) -> tuple[Tensor, Tensor, Tensor]:
+    """(F, 4H), (H, 4H) and (4H,) weights, doubled for gate g; the order of gates is i f g o."""
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     inputs, recurrent, bias, other = (lstm.get_parameter(name) for name in names)
     scale = torch.tensor([1.0, 1.0, 2.0, 1.0]).repeat_interleave(lstm.hidden_size)
@@ -91,15 +87,15 @@ def _laid_out(lstm: nn.LSTM) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _look_up(table: Tensor, ids: Numbers, mirror: Numbers) -> Tensor:
-    """(T, D, B, 4H): rows of ``table`` (D, V, 4H) in each direction's reading order."""
+    """(T, D, B, 4H) rows of ``table`` (D, V, 4H) in reading order."""
     directions, count, width = table.shape
     read = [ids, np.take_along_axis(ids, mirror, 1) + count][:directions]
     places = torch.from_numpy(np.stack(read)).permute(2, 0, 1)  # (T, D, B)
     return table.reshape(-1, width).index_select(0, places.reshape(-1)).view(*places.shape, width)
 
 
-def _in_place(hidden: Tensor, mirror: Numbers) -> Tensor:
-    """(B, T, D H): states in the order of the tokens, from (T, D, B, H) in reading order."""
+def _in_token_order(hidden: Tensor, mirror: Numbers) -> Tensor:
+    """(B, T, D H) states from (T, D, B, H) in reading order."""
     steps, directions, rows, width = hidden.shape
     states = hidden.new_empty(rows, steps, directions * width)
     states[..., :width] = hidden[:, 0].transpose(0, 1)

@@ -1,4 +1,4 @@
-"""Files written back with predictions: all bytes are kept; the answer is a further column, or further keys."""
+"""Rewriting files with predictions in further columns or keys; everything else is kept."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from structseq.tasks.answers import Tagging, TextToken
 
 Item = TypeVar("Item")
 
-# The reader's options that name the keys of a record
+# The options of `keys_of`
 _KEYS = {"columns", "tags", "tokenizer", "scheme", "misaligned"}
 
 
 def tagged_columns(tagger: Tagger, source: Source, format: str, options: dict[str, Any]) -> Iterator[str]:
-    """The text of a column file or of CoNLL-U with the predicted tag as its last column; a sentence's label, if the
-    model predicts one, is a comment ``# predicted_label = ...``."""
+    """Rewrite a column or CoNLL-U file: the predicted tag is the last column, a predicted label a comment."""
     key, line = tagger.model.options.data.label, 1
     blocks = read_verbatim(source, format, **options)
     for block, tagging in _tagged(tagger, ((block, block.example) for block in blocks), confidence=False):
@@ -37,7 +36,7 @@ def tagged_columns(tagger: Tagger, source: Source, format: str, options: dict[st
 
 
 def with_comment(text: str, number: int, comment: str) -> str:
-    """The text with ``comment`` before its line ``number`` (from 0), with the same line ending."""
+    """Insert ``comment`` before line ``number``, from 0."""
     mark = BOM if text.startswith(BOM) else ""
     lines = text.removeprefix(mark).split("\n")
     lines.insert(number, comment + ("\r" if lines[number].endswith("\r") else ""))
@@ -45,8 +44,7 @@ def with_comment(text: str, number: int, comment: str) -> str:
 
 
 def tagged_records(tagger: Tagger, source: Source, options: dict[str, Any], *, confidence: bool) -> Iterator[str]:
-    """The lines of a JSON-lines file, each record with the answer's keys; these are ``predicted_...`` if the record has
-    gold tags, or one of the keys, already."""
+    """Rewrite JSON lines; predicted keys begin with ``predicted_`` if a record has gold tags or one of the keys."""
     keys, tokenize = keys_of(**{n: v for n, v in options.items() if n in _KEYS}), tokenizer_of(options["tokenizer"])
 
     def example(values: Any, record: Any) -> Example:
@@ -72,7 +70,6 @@ def tagged_records(tagger: Tagger, source: Source, options: dict[str, Any], *, c
 
 
 def tagged_texts(tagger: Tagger, source: Source, encoding: str, *, confidence: bool) -> Iterator[str]:
-    """A JSON record for each line of text."""
     for tagging in tagger.tag_texts(text_lines(source, encoding=encoding), confidence=confidence):
         yield json.dumps(tagging.text_record(), ensure_ascii=False) + "\n"
 
@@ -80,7 +77,7 @@ def tagged_texts(tagger: Tagger, source: Source, encoding: str, *, confidence: b
 def _tagged(
     tagger: Tagger, pairs: Iterable[tuple[Item, Example | None]], *, confidence: bool
 ) -> Iterator[tuple[Item, Tagging | None]]:
-    """Each item, in order, with its example's tagging, or None; keeps as many items as the tagger looks ahead."""
+    """Each item with the tagging of its example, if any."""
     waiting: deque[tuple[Item, bool]] = deque()
 
     def examples() -> Iterator[Example]:

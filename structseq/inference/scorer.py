@@ -1,4 +1,4 @@
-"""Scorer: the predictor of a language model; it computes the probability of a text."""
+"""Scorer: the probability of a text by a language model."""
 
 from __future__ import annotations
 
@@ -20,11 +20,9 @@ class Score(Answer):
     Attributes
     ----------
     unknown:
-        The positions of unknown tokens; each has the probability of any unknown token.
+        Positions of the unknown tokens; each has the probability of the unknown entry.
     log_probs:
         By direction (``forwards``, ``backwards``), L + 1 log-probabilities in nats: of the L tokens and the end.
-    source:
-        For a record: ``source``, the text.
     """
 
     tokens: tuple[str, ...]
@@ -34,7 +32,7 @@ class Score(Answer):
 
     @property
     def log_prob(self) -> float:
-        """Log-probability of the text in nats, in the model's first direction."""
+        """Log-probability of the text in nats, in the first direction."""
         return math.fsum(self._first)
 
     @property
@@ -58,26 +56,18 @@ class Score(Answer):
 
 
 class Scorer(Predictor):
-    """Computes probabilities of texts; see `Predictor` for loading and saving.
-
-    Examples
-    --------
-    ::
-
-        scorer = Scorer.load("model")
-        scorer.score_text("a flight to Oslo").perplexity
-    """
+    """Computes probabilities of texts."""
 
     def score(self, tokens: Any) -> Score:
-        """The probability of a text, given as tokens; raises `DataError` for anything else."""
+        """The probability of a list of tokens; raises `DataError` for other input."""
         return self.answer([self.preprocessor.example(tokens, "score")])[0]
 
     def score_text(self, text: str) -> Score:
-        """The probability of a text, cut as the training data were."""
+        """The probability of a text, tokenized as in training."""
         return self.answer([self.preprocessor.text(text, "score_text")])[0]
 
     def score_texts(self, texts: Iterable[str], *, look_ahead: int = 256) -> Iterator[Score]:
-        """The probabilities of a stream of texts, in order, as `Tagger.tag_texts` does."""
+        """`score_text` for a stream, as `Tagger.tag_many` does."""
         return self._texts(texts, "score_texts", look_ahead)
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Score]:

@@ -1,4 +1,4 @@
-"""Tagger and FrameTagger: predictors that give each token, or each step of a recording, a tag."""
+"""Tagger and FrameTagger: a tag for each token or frame."""
 
 from __future__ import annotations
 
@@ -17,17 +17,13 @@ Sentences = Iterable[Iterable[str] | Example | Mapping[str, Iterable[str]]]
 
 
 class Tagger(Predictor):
-    """Tags tokens; see `Predictor` for loading and saving.
+    """Tags tokens.
 
-    Examples
-    --------
     ::
 
         tagger = Tagger.load("model")
         tagger.tag(["arrive", "Taipei"]).tags
         [(span.label, span.start_char, span.end_char) for span in tagger.tag_text("arrive Taipei").spans]
-        for tagging in tagger.tag_many(sentences, confidence=False):
-            ...
     """
 
     look_ahead: ClassVar[int] = 1024
@@ -38,30 +34,29 @@ class Tagger(Predictor):
 
     @property
     def calibrated(self) -> bool:
-        """Whether it computes confidences: False for a margin's scores without a fitted temperature."""
+        """Whether confidences are available: not for a margin-trained head without a fitted temperature."""
         return self._batches.calibrated
 
     @property
     def scheme(self) -> Scheme:
-        """The tag scheme of its answers, which is that of the training files."""
+        """The tag scheme of predictions and training files."""
         return self.model.tags.outer
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All possible tags."""
         return self._batches.marginals.labels
 
     def tag(
         self, tokens: Iterable[str], *, confidence: bool = True, marginals: bool = False, **columns: Iterable[str]
     ) -> Tagging:
-        """Tag one sentence, given as tokens, with the model's further columns by name.
+        """Tag one sentence; ``columns`` are the model's further columns by name.
 
         Raises `DataError` for a text (use `tag_text`), for tokens that are not strings, and for wrong columns.
         """
         return self.answer([self._with_columns(tokens, columns, "tag")], OutputOptions(confidence, marginals))[0]
 
     def tag_text(self, text: str, *, confidence: bool = True, marginals: bool = False) -> Tagging:
-        """Tag a text, cut by the model's tokenizer; tokens and spans have their places in it."""
+        """Tokenize and tag a text; tokens and spans have character offsets."""
         return self.answer([self.preprocessor.text(text, "tag_text")], OutputOptions(confidence, marginals))[0]
 
     def tag_many(
@@ -72,23 +67,23 @@ class Tagger(Predictor):
         Parameters
         ----------
         sentences:
-            Token lists, `Example`, or mappings of columns. An unreadable one raises `DataError` after the answers to
-            all sentences before it.
+            Token lists, `Example`, or mappings of columns. Other input raises `DataError` after the answers to the
+            sentences before it.
         confidence, marginals:
             Whether to compute `Tagging.confidence` and `Tagging.marginals`.
         look_ahead:
-            Sentences read ahead of the answer at most; more make batches more even, and tagging faster.
+            Maximum number of sentences read ahead; with more, tagging is faster.
         """
         return self._sequences(sentences, "tag_many", look_ahead, OutputOptions(confidence, marginals))
 
     def tag_texts(
         self, texts: Iterable[str], *, confidence: bool = True, marginals: bool = False, look_ahead: int = 1024
     ) -> Iterator[Tagging]:
-        """Tag a stream of texts, as `tag_many` does."""
+        """`tag_text` for a stream."""
         return self._texts(texts, "tag_texts", look_ahead, OutputOptions(confidence, marginals))
 
     def predict(self, sentences: Sentences) -> list[tuple[str, ...]]:
-        """The tags alone, for all sentences."""
+        """The tags of all sentences."""
         return [tagging.tags for tagging in self.tag_many(sentences, confidence=False)]
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Tagging]:
@@ -96,28 +91,20 @@ class Tagger(Predictor):
 
 
 class FrameTagger(Predictor):
-    """Tags recordings; see `Predictor` for loading and saving.
-
-    Examples
-    --------
-    ::
-
-        tagger = FrameTagger.load("frames")
-        tagger.tag_audio("call.wav").tags
-    """
+    """Tags the frames of recordings."""
 
     has_confidence: ClassVar[bool] = False
 
     def tag(self, frames: Any) -> FrameTagging:
-        """Tag frames (L, F), or an `Example` of them; raises `DataError` for anything else."""
+        """Tag frames (L, F) or an `Example` of them; raises `DataError` for other input."""
         return self.answer([self.preprocessor.example(frames, "tag")])[0]
 
     def tag_audio(self, path: str | Path) -> FrameTagging:
-        """Tag a recording; raises `DataError` if the file is not a recording."""
+        """Tag a WAV file; raises `DataError` for other files."""
         return self.answer([self.preprocessor.audio(path, "tag_audio")])[0]
 
     def tag_many(self, sequences: Iterable[Any], *, look_ahead: int = 256) -> Iterator[FrameTagging]:
-        """Tag a stream of what `tag` takes, in order and in bounded memory."""
+        """`tag` for a stream, as `Tagger.tag_many` does."""
         return self._sequences(sequences, "tag_many", look_ahead)
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[FrameTagging]:

@@ -1,4 +1,4 @@
-"""Transducer: the predictor whose answer is a sequence of its own length."""
+"""Transducer: predicts a sequence of another length."""
 
 from __future__ import annotations
 
@@ -13,58 +13,51 @@ from structseq.tasks.answers import Transduction
 
 
 class Transducer(Predictor):
-    """Answers with a sequence of its own length (Graves 2012, "Sequence transduction with recurrent neural networks"):
-    digits from a recording, a date from its description, or an autoencoder's text. See `Predictor` for loading and
-    saving.
+    """Predicts sequences whose length can differ from the input's.
 
-    Examples
-    --------
+    Graves 2012, "Sequence transduction with recurrent neural networks".
+
     ::
 
-        transducer = Transducer.load("dates")
-        transducer.transduce_text("May 3, 1998").text
-        digits = Transducer.load("digits")
-        digits.transduce_audio("call.wav").answer
+        Transducer.load("dates").transduce_text("May 3, 1998").text
     """
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """All symbols of its answers."""
         return tuple(self.model.output_symbols)
 
     def transduce(self, given: Any) -> Transduction:
-        """Answer one `Example`, list of tokens, or array of frames (L, F); raises `DataError` for anything else."""
+        """Transduce an `Example`, a list of tokens, or frames (L, F); raises `DataError` for other input."""
         return self.answer([self.preprocessor.example(given, "transduce")])[0]
 
     def transduce_text(self, text: str) -> Transduction:
-        """Answer a text, cut into symbols as the training data were (``data.symbols``)."""
+        """Transduce a text, cut into symbols as in training (``data.symbols``)."""
         return self.answer([self.preprocessor.text(text, "transduce_text")])[0]
 
     def transduce_audio(self, path: str | Path) -> Transduction:
-        """Answer a recording; raises `DataError` if the file is not a recording."""
+        """Transduce a WAV file; raises `DataError` for other files."""
         return self.answer([self.preprocessor.audio(path, "transduce_audio")])[0]
 
     def ranked(self, given: Any, k: int, *, beam: int | None = None) -> list[Transduction]:
-        """Up to ``k`` best answers that a beam search of width ``beam`` (None: ``k``) finds, best first, each with its
-        exact log-probability; ``given`` as in `transduce`.
+        """Up to ``k`` answers of a beam search of width ``beam`` (None: ``k``), best first, with exact ``log_prob``.
 
-        Raises `ConfigError` for a head without a search (trimming, the loop of words), and for a beam below ``k``.
+        Raises `ConfigError` for a head without beam search, and if ``beam`` is less than ``k``.
         """
         whole = all(isinstance(number, int) and not isinstance(number, bool) for number in (k, beam or 1))
         if not whole or k < 1 or (beam is not None and beam < k):
             raise ConfigError(
-                f"ranked: expected a whole number k from 1 on, and a beam from k on, found {k!r}, {beam!r}"
+                f"ranked: expected a whole number k of at least 1, and a beam of at least k, found {k!r}, {beam!r}"
             )
         example = self.preprocessor.example(given, "ranked")
         (answers,) = self.model.ranked([example], k, width=beam or k, table=self._table)
         return [self._transduction(example, answer, log_prob) for answer, log_prob in answers]
 
     def transduce_many(self, sequences: Iterable[Any], *, look_ahead: int = 256) -> Iterator[Transduction]:
-        """Answer a stream of inputs of `transduce`, in order, as `Tagger.tag_many` does."""
+        """`transduce` for a stream, as `Tagger.tag_many` does."""
         return self._sequences(sequences, "transduce_many", look_ahead)
 
     def predict(self, sequences: Iterable[Any]) -> list[tuple[str, ...]]:
-        """The answers' symbols alone, for all sequences."""
+        """The symbols of all answers."""
         return [found.answer for found in self.transduce_many(sequences)]
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Transduction]:

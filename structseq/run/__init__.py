@@ -1,8 +1,4 @@
-"""A training run: corpus, journal, checkpoints, resume, stop on request.
-
-`prepare_corpus` and `train_and_save` serve ``train``, ``compare`` and the estimators; `fit` is the training within,
-with its state in a `RunFolder` or in memory.
-"""
+"""A training run: corpus, journal, checkpoints, resume, stop on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A corpus for training: read, checked, with a dev set held out, and with remarks for the user."""
+"""Preparing a corpus for training: read, check, hold out a dev set, warn."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from structseq.tasks import Task, task_of
 from structseq.tasks.legality import OPTION
 
 Say = Callable[[str], None]
-# Most names or places that a message lists
+# Maximum number of names or places in a message
 NAMES, PLACES = 10, 3
 
 
 def silent(message: str) -> None:
-    """Say nothing."""
+    """Ignores messages."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Train, dev and test: their files, or their names in messages; None for a part that is missing."""
+    """Train, dev and test: files, or names for messages; None if missing."""
 
     train: str | Path
     dev: str | Path | None = None
@@ -40,27 +40,24 @@ class Parts:
 
 @dataclass(frozen=True)
 class PreparedCorpus:
-    """A corpus ready for training, with its tag scheme."""
-
     corpus: Corpus
     scheme: Scheme
 
 
 def task_of_options(options: Options) -> type[Task]:
-    """The task of the options' head."""
     return task_of(resolve_class(table_of("head"), options.head.type, "head.type"))
 
 
 def with_format(options: Options, train: str | Path) -> Options:
-    """The options with the format in which the task reads the training file."""
+    """The options with the format of the training file in ``data.format``."""
     name = task_of_options(options).corpus_format(train, options.data)
     return options if name == options.data.format else Options.of(options.to_dict(), {"data": {"format": name}})
 
 
 def read_corpus(options: Options, files: Parts) -> Corpus:
-    """The examples of all files, with the answers that the task needs.
+    """Read all files.
 
-    Raises `DataError` if a file cannot be read, an answer is missing, or the files are of different modalities.
+    Raises `DataError` if a file cannot be read, a target is missing, or the files have different modalities.
     """
     task = task_of_options(options)
     train = _recut(task.read(files.train, options.data), task, options)
@@ -70,7 +67,7 @@ def read_corpus(options: Options, files: Parts) -> Corpus:
 
 
 def read_gold(path: str | Path, task: type[Task], options: Options) -> list[Example]:
-    """A file to score a model on; texts are cut as in training."""
+    """Read a file to score a model on."""
     data = options.data.model_copy(update={"format": named_format(path, options.data)})
     data = data.model_copy(update={"format": task.corpus_format(path, data)})
     return _recut(task.read(path, data), task, options)
@@ -92,14 +89,19 @@ def prepare_corpus(
     repair_option: str = OPTION,
     say: Say = silent,
 ) -> PreparedCorpus:
-    """The corpus with legal tags in one scheme, and with a dev set.
+    """Check a corpus; with ``hold``, hold out a dev set if it has none.
 
-    Raises `DataError`, with file and line, if an answer cannot be learned, and `ConfigError` if the options do not suit
-    the task.
+    Raises `DataError`, with file and line, if an answer cannot be learned, and `ConfigError` for options that the task
+    does not allow.
 
-    Each message to the user is a call of ``say``; ``names`` and ``repair_option`` are the names in it of the parts, and
-    of the option that repairs illegal tags. With ``describe`` the first says how large the training set is. With
-    ``hold`` a share of the training data becomes the dev set if there is none.
+    Parameters
+    ----------
+    names, repair_option:
+        Names of the parts, and of the option that repairs tags, for messages.
+    describe:
+        Whether to report the size of the training set.
+    say:
+        Receives each message to the user.
     """
     task = task_of_options(options)
     task.check_options(options)
@@ -113,31 +115,31 @@ def prepare_corpus(
         whole = len(train)
         train, dev = hold_out(train, options.training.validation_fraction, seed=seed)
         say(
-            f"no --dev: {len(dev)} of {whole} training sentences, drawn by the seed, are held out to choose the "
-            "best epoch by (training.validation_fraction)"
+            f"no --dev: {len(dev)} of {whole} training sentences, drawn with the seed, are held out to choose the "
+            "best epoch (training.validation_fraction)"
         )
     for name, part in ((names.dev or names.train, dev), (names.test, corpus.test)):
         if unseen := task.unseen(train, part):
             shown = ", ".join(f"{each} ({count})" for each, count in list(unseen.items())[:NAMES])
             more = f" and {len(unseen) - NAMES} more" if len(unseen) > NAMES else ""
-            say(f"warning: {name}: {task.noun} that training does not have, counted as misses: {shown}{more}")
+            say(f"warning: {name}: {task.noun} that are not in the training data, counted as misses: {shown}{more}")
     return PreparedCorpus(Corpus(tuple(train), tuple(dev), corpus.test), checked.scheme)
 
 
 def hold_out(examples: Sequence[Example], fraction: float, *, seed: int) -> tuple[list[Example], list[Example]]:
-    """(kept, held out), both in the original order, at least one each; the same seed draws the same examples.
+    """(kept, held out) examples, at least one each, in the original order.
 
     Raises `DataError` if fewer than two examples are not empty.
 
     >>> from structseq.data.example import Example
-    >>> kept, held = hold_out([Example.of([word], ["O"]) for word in "abcdefghij"], 0.2, seed=0)
-    >>> len(kept), len(held)
+    >>> kept, held_out = hold_out([Example.of([word], ["O"]) for word in "abcdefghij"], 0.2, seed=0)
+    >>> len(kept), len(held_out)
     (8, 2)
     """
     full = [place for place, example in enumerate(examples) if len(example)]
     if len(full) < 2:
         raise DataError(
-            "expected two sentences or more that are not empty, so that one can be held out, "
+            "expected at least two sentences that are not empty, to hold out one as dev set, "
             f"found {len(full)} of {len(examples)}; give a dev set"
         )
     count = min(max(1, round(fraction * len(full))), len(full) - 1)
@@ -148,16 +150,16 @@ def hold_out(examples: Sequence[Example], fraction: float, *, seed: int) -> tupl
 
 
 def warn_of_skipped(model: Model, examples: Sequence[Example], name: str | Path, say: Say) -> None:
-    """Name the examples that training skips: empty ones, and those with an answer that the model cannot give."""
+    """Report the examples that training skips: empty ones, and those whose answer the model cannot predict."""
 
     def first(places: Sequence[str]) -> str:
         return ", ".join(places[:PLACES]) + (", ..." if len(places) > PLACES else "")
 
     full = [example for example in examples if len(example)]
     if empty := [example.source for example in examples if not len(example)]:
-        say(f"warning: {name}: {len(empty)} of {len(examples)} are empty, and passed over: {first(empty)}")
-    if lost := [example.source for example in full if model.head.target(example) is None]:
+        say(f"warning: {name}: {len(empty)} of {len(examples)} are empty and skipped: {first(empty)}")
+    if impossible := [example.source for example in full if model.head.target(example) is None]:
         say(
-            f"warning: {name}: {len(lost)} of {len(full)} are passed over, because the model cannot give their answer "
-            f"(longer than the frames, or not tagged): {first(lost)}"
+            f"warning: {name}: {len(impossible)} of {len(full)} are skipped, because the model cannot predict their "
+            f"answer (longer than the frames, or not tagged): {first(impossible)}"
         )

@@ -1,13 +1,13 @@
-"""RunFolder: the output folder of a training run, from its first update to the finished model; and its journal.
+"""RunFolder: the output folder of a training run, and its journal.
 
-While it runs::
+During the run::
 
     OUTPUT/log.jsonl                    the journal
     OUTPUT/run/run.json                 the run's identity: options, seed, data
-    OUTPUT/run/checkpoint.safetensors   the last checkpoint; replaced whole or not at all
-    OUTPUT/.lock                        held by the process that trains
+    OUTPUT/run/checkpoint.safetensors   the last checkpoint
+    OUTPUT/.lock                        held by the training process
 
-When it is finished OUTPUT is the model folder, with the journal. After a kill at any moment ``--resume`` continues.
+At the end OUTPUT is the model folder, with the journal.
 """
 
 from __future__ import annotations
@@ -37,17 +37,16 @@ Status = Literal["new", "unfinished", "finished", "foreign"]
 
 
 class Journal:
-    """A run's log as JSON lines.
+    """A run's log as JSON lines; a kill may cut off the last one.
 
-    Each record has an ``event`` ("start", "resume", "epoch" or "end"), the last ``update`` before it, and the ``time``
-    (UTC). A kill may cut off the last line.
+    A record has an ``event`` ("start", "resume", "epoch" or "end"), the last ``update``, and the ``time`` (UTC).
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
     def write(self, event: str, *, update: int, **values: Any) -> dict[str, Any]:
-        """Append one record, synced to the disk, and return it."""
+        """Append a record, synced to the disk."""
         record = {"event": event, "update": update, "time": _now(), **values}
         with _writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -56,7 +55,7 @@ class Journal:
         return record
 
     def read(self) -> list[dict[str, Any]]:
-        """The records, without a last line that was cut off; empty if there is no file."""
+        """The complete records; empty if there is no file."""
         try:
             lines = self.path.read_bytes().split(b"\n")[:-1]
         except OSError:
@@ -72,7 +71,7 @@ class Journal:
         return records
 
     def cut(self, update: int) -> None:
-        """Drop the records after ``update``, which a resumed run writes again."""
+        """Remove the records after ``update``."""
         kept = [record for record in self.read() if record.get("update", 0) <= update and record.get("event") != "end"]
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept)
         with _writing(self.path):
@@ -80,7 +79,7 @@ class Journal:
 
 
 class RunFolder:
-    """The output folder of one training run; `opened` fills ``doubts``, as of `Identity.doubts`, if it resumes."""
+    """The output folder of a training run; `opened` fills ``doubts`` (`Identity.doubts`) if it resumes."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -91,7 +90,6 @@ class RunFolder:
 
     @property
     def status(self) -> Status:
-        """What the folder holds now; nothing is written."""
         if not self.path.exists():
             return "new"
         if not self.path.is_dir():
@@ -106,7 +104,7 @@ class RunFolder:
         return "new" if all(map(leftover, found)) else "foreign"
 
     def check(self, *, resume: bool) -> None:
-        """Raise `TrainingError` for a foreign folder, and without ``resume`` for a finished model or unfinished run."""
+        """Raise `TrainingError` for a foreign folder, and without ``resume`` if it is not new."""
         status = self.status
         if status == "foreign":
             what = "holds files that are not a training run" if self.path.is_dir() else "is a file, not a folder"
@@ -116,29 +114,32 @@ class RunFolder:
         if status == "finished":
             what = "holds a finished model; choose another --output, or remove the folder first"
         else:
-            what = "holds an unfinished run; resume it with --resume, or remove the folder to start afresh"
+            what = "holds an unfinished run; resume it with --resume, or remove the folder to start again"
         raise TrainingError(f"{self.path}: {what}")
 
     def compare(self, identity: Identity) -> None:
-        """Raise `TrainingError` if the run, finished or not, began with other data, options or seed."""
+        """Raise `TrainingError` if the run began with other data, options or seed."""
         begun = self._identity()
         difference = identity.difference(begun)
         if difference:
             raise TrainingError(
                 f"{self.path}: cannot resume this run, because {difference}; "
-                "run it with the options of its start, or choose another --output"
+                "use the options, seed and data that it was started with, or choose another --output"
             )
         self.doubts = identity.doubts(begun)
 
     @contextmanager
     def opened(self, identity: Identity, *, command: str = "") -> Iterator[None]:
-        """Lock the folder and begin or resume the run ``identity``; an error before the first checkpoint undoes it."""
-        made = not self.path.exists()
+        """Lock the folder and begin or resume the run; an error before the first checkpoint removes its files.
+
+        Raises `TrainingError` if another process trains here, as `compare` does, or if the folder cannot be written.
+        """
+        created = not self.path.exists()
         try:
             with _writing(self.path):
                 self.work.mkdir(parents=True, exist_ok=True)
-                taken = f"{self.path}: another process is training into this folder; wait for it or stop it"
-                with lock(self.path / LOCK, taken):
+                busy = f"{self.path}: another process is training into this folder; wait for it or stop it"
+                with lock(self.path / LOCK, busy):
                     sweep(self.path)
                     sweep(self.work)
                     if (self.work / "run.json").exists():
@@ -154,27 +155,27 @@ class RunFolder:
                             self.journal.path.unlink(missing_ok=True)
                         raise
         finally:
-            if made:
+            if created:
                 with suppress(OSError):  # not empty
                     self.path.rmdir()
 
     def wait(self) -> None:
-        """Wait while another process trains here: if its parent was killed, it saves its work and releases the lock."""
+        """Wait until no other process trains here."""
         with lock(self.path / LOCK):
             pass
 
     def save(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Replace the last checkpoint, whole or not at all."""
+        """Replace the checkpoint atomically."""
         save_checkpoint(self.checkpoint, numbers, tensors)
 
     def load(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """The last checkpoint, if there is one."""
+        """The last checkpoint, or None."""
         return load_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
 
     def finish(
         self, model: Model, *, tokenizer: str, metrics: Mapping[str, Any], entities: Iterable[tuple[str, str]] = ()
     ) -> None:
-        """Turn the folder into the finished model; its provenance.json keeps the run's identity."""
+        """Turn the folder into the model folder."""
         run = _json(self.work / "run.json")
         provenance = {"run": run, "begun": run.get("begun"), "finished": _now()}
         files = model_files(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
@@ -182,7 +183,7 @@ class RunFolder:
         shutil.rmtree(self.work)
 
     def tidy(self) -> None:
-        """Remove from a finished model what a kill left of the run."""
+        """Remove files of the run from a finished model, after a kill."""
         if self.status == "finished":
             with lock(self.path / LOCK):
                 recover(self.path, "config.json")
@@ -196,12 +197,13 @@ class RunFolder:
             return Identity.from_dict(values)
         except TypeError:
             raise TrainingError(
-                f"{self.path}: does not say how its run was begun; choose another --output, or remove the folder first"
+                f"{self.path}: has no record of how its run was started; choose another --output, or remove the folder "
+                "first"
             ) from None
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty if there is none."""
+    """The JSON object in a file; empty if it cannot be read."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -215,10 +217,9 @@ def _now() -> str:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turn an `OSError` of the block into a `TrainingError` that names ``path`` and says what to do."""
     try:
         yield
-    except BrokenPipeError:  # of the terminal's output
+    except BrokenPipeError:  # from standard output, not from the folder
         raise
     except OSError as problem:
         full = problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -1,4 +1,4 @@
-"""Identity: the options, seed and data of a run, so that it never resumes with others."""
+"""Identity: options, seed and data of a run, so that it cannot resume with others."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ LIBRARIES = ("structseq", "torch", "numpy", "numba")
 class Identity:
     """Everything that the weights of a run depend on.
 
-    ``data`` has the path and the SHA-256 of each part (train, dev, test, vectors, init). Other threads, versions or
-    machines are only a warning: they may change the last bits.
+    ``data`` has path and SHA-256 of each part (train, dev, test, vectors, init). ``threads``, ``versions`` and
+    ``machine`` may change only the last bits.
     """
 
     options: Mapping[str, Any]
@@ -37,26 +37,26 @@ class Identity:
 
     @staticmethod
     def of(options: Mapping[str, Any], seed: int, files: Mapping[str, Path], *, threads: int) -> Identity:
-        """The identity of a run on ``files`` on this machine; reads all of them."""
+        """The identity of a run on this machine; reads all ``files``."""
         data = {part: {"path": str(path), "sha256": digest(path)} for part, path in files.items()}
         return Identity(options, seed, data, threads, versions(), f"{platform.system()} {platform.machine()}")
 
     @staticmethod
     def of_run(options: Options, seed: int, files: Parts, *, init: Path | None = None) -> Identity:
-        """The identity of one training run, which may start from the model folder ``init``."""
+        """The identity of a run, which may start from the model folder ``init``."""
         used = used_files(options, files) | ({"init": init} if init else {})
         return Identity.of(options.to_dict(), seed, used, threads=threads_of(options.training))
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Identity:
-        """From the output of `to_dict`; unknown keys are ignored."""
+        """The inverse of `to_dict`; unknown keys are ignored."""
         return Identity(**{name: values[name] for name in Identity.__dataclass_fields__ if name in values})
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def difference(self, begun: Identity) -> str | None:
-        """The first difference in seed, options or data from the run as ``begun``, as a clause; None if equal."""
+        """The first difference in options, seed or data, as a clause; None if equal."""
         if self.seed != begun.seed:
             return f"the seed was {begun.seed} and is {self.seed} now"
         old, new = ({n: v for n, v in dotted(identity.options) if v != {}} for identity in (begun, self))
@@ -67,14 +67,14 @@ class Identity:
             before, after = begun.data.get(part), self.data.get(part)
             if before is None or after is None:
                 was, is_now = (found["path"] if found else "not given" for found in (before, after))
-                return f"the {part} data was {was} and is {is_now} now"
+                return f"the {part} data were {was} and are {is_now} now"
             if before["sha256"] != after["sha256"]:
                 had, has = (f"SHA-256 {found['sha256'][:12]}…" for found in (before, after))
-                return f"the {part} data is another: {before['path']} had {had}, {after['path']} has {has}"
+                return f"the {part} data differ: {before['path']} had {had}, {after['path']} has {has}"
         return None
 
     def doubts(self, begun: Identity) -> list[str]:
-        """What may keep the weights from being bit-identical to those of an unbroken run, one sentence each."""
+        """Differences that may change the last bits of the weights, one sentence each."""
         changes = [(f"on {begun.machine}", f"on {self.machine}")]
         if max(self.threads, begun.threads) > 2:  # one thread and two give the same bits
             changes.append((f"with {begun.threads} threads", f"with {self.threads} threads"))
@@ -85,13 +85,12 @@ class Identity:
 
 
 def used_files(options: Options, files: Parts) -> dict[str, Path]:
-    """The files that a run's weights depend on, by part: train, dev, test, vectors."""
+    """The files of a run by part: train, dev, test, vectors."""
     named = {"train": files.train, "dev": files.dev, "test": files.test, "vectors": options.inputs.words.vectors}
     return {part: Path(path) for part, path in named.items() if path}
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that compute."""
     found = {"python": platform.python_version()}
     for library in LIBRARIES:
         try:
@@ -102,10 +101,7 @@ def versions() -> dict[str, str]:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of all files in a folder; of all three files in that layout.
-
-    Raises `DataError` if it cannot be read.
-    """
+    """SHA-256 of a file, or of names and contents of all files in a folder; raises `DataError`."""
     path = folder_of(path) if is_threefile(path) else path
 
     def of_file(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Training: `fit` a model with checkpoints and stop on request; `train_and_save` also scores and saves it."""
+"""Training with checkpoints and stop on request (`fit`); scoring and saving the model (`train_and_save`)."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from structseq.structures.chain import LinearChain
 from structseq.tasks.base import Entities, Report
 from structseq.training import Progress, State, train
 
-# Called after every update; the second value is the journal's record of an epoch that ended, or None.
+# Called after every update; the second argument is the journal's record at the end of an epoch, else None.
 Watch = Callable[[Progress, Mapping[str, Any] | None], None]
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a run is saved: ``folder`` becomes the model folder, with a checkpoint every ``save_every`` seconds.
+    """Where a run is saved, with a checkpoint every ``save_every`` seconds; run.json stores ``command``.
 
-    ``identity`` reads all files; ``command`` is the command line, kept in run.json for people.
+    Calling ``identity`` reads all files.
     """
 
     folder: RunFolder
@@ -48,7 +48,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Start:
-    """The model folder whose vocabulary and weights a run starts from, and the outside classes it may import."""
+    """The model folder whose word vocabulary and weights a run starts from; ``trusted`` as in `load_model`."""
 
     model: Path
     trusted: Collection[str] = ()
@@ -56,10 +56,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model, with (text, label) of the training data's entities.
-
-    If it was saved, ``metrics`` has the scores on dev and test beside the outcome, and ``reports`` their reports.
-    """
+    """A trained model; if it was saved, ``metrics`` and ``reports`` include dev and test."""
 
     model: Model
     outcome: Outcome
@@ -79,16 +76,10 @@ def train_and_save(
     show: Callable[[], AbstractContextManager[Watch | None]] = nullcontext,
     say: Say = silent,
 ) -> Trained:
-    """Train a fresh model on ``prepared``; with a ``destination``, score it on dev and test and save it.
+    """Train a new model on ``prepared``; with a ``destination``, score it on dev and test and save it.
 
-    Raises as `fit` does, and `ConfigError` if no model can be built with the options.
-
-    Parameters
-    ----------
-    show:
-        Makes the context that shows progress; it returns the `Watch` that is called after every update.
-    names, say:
-        As in `structseq.run.prepare_corpus`.
+    Raises as `fit` does, and `ConfigError` if no model can be built with the options. ``names`` and ``say`` are those
+    of `prepare_corpus`; ``show`` returns a context manager whose value is the `Watch` of `fit`.
     """
     corpus = prepared.corpus
     model = _build(prepared, options, seed, start, say)
@@ -98,7 +89,7 @@ def train_and_save(
     folder = destination.folder
     with folder.opened(destination.identity(), command=destination.command):
         for doubt in folder.doubts:
-            say(f"warning: {doubt}; the weights may differ in their last bits from those of an unbroken run")
+            say(f"warning: {doubt}; the weights may differ in their last bits from those of an uninterrupted run")
         trained = _fit(model, corpus, options, seed, show, say, folder=folder, save_every=destination.save_every)
         trained = _score(trained, corpus)
         folder.finish(model, tokenizer=options.data.tokenizer, metrics=trained.metrics, entities=trained.entities)
@@ -116,11 +107,11 @@ def _build(prepared: PreparedCorpus, options: Options, seed: int, start: Start |
         first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise ConfigError(f"no model can be built with these options: {first}") from None
     if source and start:
-        theirs, ours = (each.modality.input_options(each.options.data) for each in (source, model))
-        other = [name for name in ours if ours[name] != theirs.get(name, ours[name])]
-        if other:
-            what = ", ".join(f"{name} {theirs[name]!r}, here {ours[name]!r}" for name in other)
-            say(f"warning: {start.model} reads other {model.modality.name}: {what}")
+        before, now = (each.modality.input_options(each.options.data) for each in (source, model))
+        different = [name for name in now if now[name] != before.get(name, now[name])]
+        if different:
+            what = ", ".join(f"{name} was {before[name]!r} and is {now[name]!r} now" for name in different)
+            say(f"warning: {start.model} was trained on different {model.modality.name}: {what}")
         say(f"{start.model}: {format_transfer(transfer(source, model))}")
     return model
 
@@ -134,7 +125,7 @@ def _fit(
     say: Say,
     **saving: Any,
 ) -> Trained:
-    warm_up()  # before the progress bar appears, which would seem stuck
+    warm_up()  # before the progress bar, which would seem to hang
     with show() as watch:
         outcome = fit(model, corpus, options.training, seed=seed, watch=watch, **saving)
     say(f"{outcome.reason}; {outcome.seconds:.1f} s of training")
@@ -142,7 +133,6 @@ def _fit(
 
 
 def _score(trained: Trained, corpus: Corpus) -> Trained:
-    """With reports on dev and test, and the mean activations of the encoder's gates on dev."""
     model, metrics, reports = trained.model, dict(trained.metrics), {}
     for name, examples in (("dev", corpus.dev), ("test", corpus.test)):
         if not examples:
@@ -159,7 +149,7 @@ def _score(trained: Trained, corpus: Corpus) -> Trained:
 
 @dataclass
 class Clock:
-    """Time and tokens of a run over all its processes; ``epoch_`` counts since the last epoch ended."""
+    """Time and tokens of a run, over all its processes, and of its current epoch."""
 
     seconds: float = 0.0
     tokens: int = 0
@@ -173,7 +163,7 @@ class Clock:
         self.epoch_tokens += tokens
 
     def end_epoch(self) -> dict[str, float]:
-        """Seconds and tokens per second of the epoch that ended."""
+        """Seconds and tokens per second of the epoch; begins the next."""
         seconds, tokens = self.epoch_seconds, self.epoch_tokens
         self.epoch_seconds, self.epoch_tokens = 0.0, 0
         return {"seconds": round(seconds, 3), "tokens_per_second": round(tokens / seconds, 1)}
@@ -181,9 +171,9 @@ class Clock:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended, and why, as a sentence; time and tokens of training are over all of the run's processes.
+    """How and why training ended; ``seconds`` and ``tokens`` count all processes of the run.
 
-    The model holds the weights of ``best_epoch``, with ``best_score`` on dev, 0 to 1 (None without a dev set).
+    The model has the weights of ``best_epoch``, with ``best_score`` on dev, 0..1 (None without a dev set).
     """
 
     epochs: int
@@ -208,20 +198,20 @@ def fit(
     save_every: float = 60.0,
     watch: Watch | None = None,
 ) -> Outcome:
-    """Train ``model`` to the end; it then holds the best weights.
+    """Train ``model`` to the end; it then has the best weights.
 
-    Raises `Interrupted` after Ctrl-C or SIGTERM, once the current update is done and saved; and `TrainingError` if the
-    loss diverged, the folder cannot be written, or its checkpoint is another model's.
+    Raises `Interrupted` after Ctrl-C or SIGTERM, when the current update is done and saved, and `TrainingError` if the
+    loss diverges, the folder cannot be written, or its checkpoint is from another model.
 
     Parameters
     ----------
     folder:
-        An opened `RunFolder`: training resumes from its last checkpoint, and ends with the same bits as an unbroken run
-        on the same machine and number of threads.
+        An opened `RunFolder`. Training resumes from its last checkpoint; the result is bit-identical to that of an
+        uninterrupted run on the same machine and number of threads.
     save_every:
-        Seconds between checkpoints within an epoch; the end of every epoch has one too.
+        Maximum seconds between checkpoints; the end of an epoch has one too.
     watch:
-        Called after every update with its `Progress` and, at an epoch's end, the journal's record.
+        Called after every update.
     """
     warm_up()
     return _Fitting(model, corpus, options or model.options.training, seed, folder, watch).run(save_every)
@@ -229,8 +219,6 @@ def fit(
 
 @dataclass
 class _Fitting:
-    """The state of `fit` between two updates."""
-
     model: Model
     corpus: Corpus
     options: TrainingOptions
@@ -255,13 +243,13 @@ class _Fitting:
                 if request.stop:
                     raise Interrupted
         if self.outcome is None:
-            raise TrainingError("training ended without saying why; this is a fault of structseq")
+            raise TrainingError("training ended without a reason; this is a bug in structseq, please report it")
         if self.folder:
             self.folder.journal.write("end", **self.outcome.to_dict() | {"update": self.outcome.updates})
         return self.outcome
 
     def _resume(self, folder: RunFolder) -> State | None:
-        """The state of the last checkpoint; None if the run begins."""
+        """None at the start of a run."""
         found = folder.load()
         if found is None:
             folder.journal.cut(-1)
@@ -275,7 +263,7 @@ class _Fitting:
             state = State(numbers["training"], tensors)
             update = state.numbers["update"]
         except (KeyError, TypeError):
-            message = f"{folder.checkpoint}: is no checkpoint of a training run; remove it to start afresh"
+            message = f"{folder.checkpoint}: this is not the checkpoint of a training run; remove it to start again"
             raise TrainingError(message) from None
         folder.journal.cut(update)
         folder.journal.write("resume", update=update, epoch=state.numbers["epoch"])
@@ -309,7 +297,7 @@ class _Fitting:
 
 @cache
 def warm_up() -> None:
-    """Compile the chain's recursions, or read them from the disk, and load torch's optimisers, once in a process."""
+    """Compile the chain's recursions and load torch's optimisers."""
     scores = torch.zeros(1, 2, 2, requires_grad=True)
     zeros = torch.zeros(2)
     chain = LinearChain(scores, torch.zeros(2, 2), zeros, zeros, torch.tensor([2]))
@@ -323,33 +311,31 @@ def warm_up() -> None:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM stopped training after an update; in a folder, everything is saved."""
+    """Ctrl-C or SIGTERM stopped training after an update; a run with a folder is saved."""
 
 
 @dataclass
 class StopRequest:
-    """Whether a signal asked training to stop."""
-
     stop: bool = False
 
 
 @contextmanager
 def stop_on_request() -> Iterator[StopRequest]:
-    """Within the block SIGINT and SIGTERM set `StopRequest.stop`; a second signal raises `Interrupted` at once.
+    """Within the block SIGINT and SIGTERM set `StopRequest.stop`; a second signal raises `Interrupted`.
 
-    Outside the main thread, where Python handles no signals, nothing sets it.
+    Without effect outside the main thread.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if request.stop:
             raise Interrupted
         request.stop = True
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield request
     finally:

@@ -1,13 +1,13 @@
-"""The model folder, without executable code: JSON, text and safetensors; and checkpoints of a run.
+"""The model folder, without executable code, and checkpoints of a run.
 
 ::
 
     model/
       config.json          model_type, format_version, tags, schemes, tokenizer, vocabularies, widths, checksums
-      options.json         every option, resolved; `--config` reads it
+      options.json         all options; `--config` reads it
       model.safetensors    the weights
-      vocabulary/*.txt     one entry a line, a tab, its count
-      entities.jsonl       the training data's entities, for scoring seen and unseen ones apart
+      vocabulary/*.txt     per line: entry, tab, count
+      entities.jsonl       the training data's entities, to score seen and unseen ones separately
       metrics.json         scores
       provenance.json      versions, data, seed
       README.md            the model card

@@ -1,4 +1,4 @@
-"""config.json: its fields and checks, migration from older versions, and the `TagSet` that it describes."""
+"""config.json: fields, checks, migration from older versions."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ Table = dict[str, Any]
 
 
 class Entry(BaseModel):
-    """A JSON object with exactly these keys."""
+    """A JSON object; unknown keys and other types are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Schemes(Entry):
-    """The scheme of the user's files, and the one that the model learns."""
+    """The scheme of the user's files, and that of the model."""
 
     outer: str
     inner: str
 
 
 class VocabularyFile(Entry):
-    """A file in ``vocabulary/``; an ``open`` vocabulary has an unknown entry."""
+    """A file in ``vocabulary/``; an ``open`` one has an unknown entry."""
 
     file: str
     open: bool
@@ -49,7 +49,7 @@ class WeightsFile(Entry):
 
 
 class Configuration(Entry):
-    """config.json; model hubs read ``id2label`` and ``label2id``; ``widths`` are of a frame or a pretrained vector."""
+    """config.json; ``widths`` are those of frames or pretrained vectors."""
 
     model_type: Literal["structseq"]
     format_version: int
@@ -63,16 +63,16 @@ class Configuration(Entry):
 
 
 def read_configuration(folder: Path) -> tuple[Configuration, Table, int]:
-    """config.json and the table of options.json, migrated to the present version, and the version that wrote them.
+    """config.json and options.json, migrated to the current version, and their original version.
 
-    Raises `ModelFileError` if the folder is foreign, damaged or too new; warns if it is older.
+    Raises `ModelFileError` if they are damaged, foreign or too new; warns if they are older.
     """
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
-        raise ModelFileError(f"{folder}: expected a model folder, found {found}; name the folder that training wrote")
+        raise ModelFileError(f"{folder}: expected a model folder, found {found}; give the folder that training wrote")
     path = folder / "config.json"
     if not path.exists():
-        raise ModelFileError(f"{path}: expected this file, found none; name the folder of a finished training run")
+        raise ModelFileError(f"{path}: expected this file, found none; give the folder of a finished training run")
     content = read_object(path)
     version = _version(content, path)
     options = read_object(folder / "options.json")
@@ -83,7 +83,8 @@ def read_configuration(folder: Path) -> tuple[Configuration, Table, int]:
     except ValidationError as problem:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ModelFileError(f"{path}: {where}: {first['msg'].lower()}; the file is damaged or foreign") from None
+        message = f"{path}: {where}: {first['msg'].lower()}; the file is damaged or of another program"
+        raise ModelFileError(message) from None
     if configuration.tokenizer not in TOKENIZERS:
         raise ModelFileError(
             f"{path}: expected a tokenizer among {', '.join(TOKENIZERS)}, found {configuration.tokenizer!r}; "
@@ -112,10 +113,10 @@ def _migrate(content: Table, options: Table, version: int, path: Path) -> None:
         for step in range(version, FORMAT_VERSION):
             MIGRATIONS[step](content, options, path.parent)
     except (KeyError, TypeError, AttributeError, ValueError) as problem:
-        raise damaged(path, f"what format_version {version} holds", f"an error at {problem}") from None
+        raise damaged(path, f"the content of format_version {version}", f"an error at {problem}") from None
     content["format_version"] = FORMAT_VERSION
     warnings.warn(
-        f"{path}: format_version {version} is older than {FORMAT_VERSION}; it is read, and saving the model again "
+        f"{path}: format_version {version} is older than {FORMAT_VERSION}; the model is read, and saving it again "
         f"writes version {FORMAT_VERSION}",
         UserWarning,
         stacklevel=4,
@@ -123,7 +124,7 @@ def _migrate(content: Table, options: Table, version: int, path: Path) -> None:
 
 
 def _from_1(config: Table, options: Table, folder: Path) -> None:
-    """Version 1 kept widths as vocabularies of one entry, and wrote the options of all encoders and heads."""
+    """Version 1 stored widths as vocabularies, and the options of all encoders and heads."""
     config["widths"] = {}
     for name in ("frames", "vectors"):
         if config["vocabularies"].pop(f"{name}.width", None) is not None:
@@ -135,24 +136,24 @@ def _from_1(config: Table, options: Table, folder: Path) -> None:
         options[section] = {name: value for name, value in kept.items() if name not in unset or value != unset[name]}
 
 
-# By version: changes config.json and options.json in place to those of the next version.
+# By version: a function that changes config.json and options.json in place to the next version.
 MIGRATIONS: Mapping[int, Callable[[Table, Table, Path], None]] = {1: _from_1}
 
 
 def tag_set(configuration: Configuration, path: Path) -> TagSet:
-    """The tags in the order of their numbers, with both schemes."""
+    """The tags of a configuration; raises `ModelFileError`."""
     names = configuration.id2label
     gap = next((number for number in range(len(names)) if str(number) not in names), None)
     if gap is not None or not (names or "frames" in configuration.widths):
         raise damaged(path, "id2label to number the tags from 0 without a gap", f"no {gap or 0}")
     labels = tuple(names[str(number)] for number in range(len(names)))
     if configuration.label2id != {label: number for number, label in enumerate(labels)}:
-        raise damaged(path, "label2id to be the inverse of id2label", "another table")
+        raise damaged(path, "label2id to be the inverse of id2label", "a different table")
     try:
         tags = TagSet(labels, scheme_of(configuration.scheme.outer), scheme_of(configuration.scheme.inner))
         tags.inner.legal(labels)
     except StructseqError as problem:
         raise ModelFileError(f"{path}: {problem}") from None
     if tags.outer.plain != tags.inner.plain:
-        raise ModelFileError(f"{path}: expected both schemes plain or neither, found {tags.outer} and {tags.inner}")
+        raise damaged(path, "both schemes plain or neither", f"{tags.outer} and {tags.inner}")
     return tags

@@ -1,4 +1,4 @@
-"""The text of ``structseq describe``: a stored model, its sizes, options, scores, origin, transitions and gates."""
+"""The text of ``structseq describe``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from structseq.model import Model
 from structseq.section import dotted
 from structseq.storage.loading import StoredModel
 
-# Most names of a list, and most transitions at each end, that are shown
+# Maximum names of a list, and maximum transitions at each end
 SHOWN, TRANSITIONS = 40, 10
 
 
 def description(folder: Path, stored: StoredModel, gates: Any, where: str) -> str:
-    """The text; ``gates`` are mean gate activations by gate and tag, computed on the data named ``where``."""
+    """The text; ``gates`` are mean activations by gate and tag on the data ``where``."""
     model = stored.model
     parts = [_what(folder, stored), _sizes(model), _options(model.options), _scores(stored.metrics)]
     parts += [_origin(stored.provenance), _transitions(model), _gates(gates, where)]
@@ -57,7 +57,7 @@ def _sizes(model: Model) -> str:
         parts[part] = parts.get(part, 0) + parameter.numel()
     trained = sum(count for part, count in parts.items() if not part.endswith("(frozen)"))
     weights = [(f"  {part}", f"{count:,}") for part, count in parts.items()]
-    return "\n".join([*sizes, f"{trained:,} trained numbers\n{_table(weights)}"])
+    return "\n".join([*sizes, f"{trained:,} trained parameters\n{_table(weights)}"])
 
 
 def _options(options: Options) -> str:
@@ -91,7 +91,6 @@ def _origin(provenance: Mapping[str, Any]) -> str:
 
 
 def _transitions(model: Model) -> str:
-    """The legal transitions of a head with a CRF, by their learned scores."""
     crf = getattr(model.head, "crf", None)
     if crf is None:
         return ""
@@ -110,7 +109,7 @@ def _transitions(model: Model) -> str:
 
 
 def _gates(gates: Any, where: str) -> str:
-    """A row for each tag and a column for each gate; empty if metrics.json holds no such table."""
+    """Empty if metrics.json has no such table."""
     if not isinstance(gates, Mapping) or not all(isinstance(column, Mapping) for column in gates.values()):
         return ""
     if not gates or len({tuple(column) for column in gates.values()}) > 1:
@@ -126,7 +125,7 @@ def _gates(gates: Any, where: str) -> str:
         for name, *cells in table
     ]
     more = [f"  and {len(tags) - SHOWN} more tags"] if len(tags) > SHOWN else []
-    return "\n".join([f"mean openings of the gates on {where}, 0 shut to 1 open", *lines, *more])
+    return "\n".join([f"mean gate activations on {where}, 0 closed to 1 open", *lines, *more])
 
 
 def _listed(names: Sequence[str]) -> str:

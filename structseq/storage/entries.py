@@ -1,4 +1,4 @@
-r"""Files of a model folder: JSON, JSON lines, vocabularies as text, tensors as safetensors; and checkpoints of a run.
+r"""Files of a model folder: JSON, JSON lines, vocabularies as text, tensors as safetensors; and checkpoints.
 
 >>> vocabulary_text(Vocabulary(["to", "a\tb", "C:\\"], [3, 1, 1]))
 'to\t3\na\\tb\t1\nC:\\\\\t1\n'
@@ -24,12 +24,12 @@ from structseq.files import write_file
 
 
 def damaged(where: Path | str, expected: str, found: str) -> ModelFileError:
-    """The error for a file with wrong content; ``where`` is its path, perhaps with a line."""
+    """The error for a file with wrong content."""
     return ModelFileError(f"{where}: expected {expected}, found {found}; the file is damaged")
 
 
 def read_entry(path: Path) -> bytes:
-    """The file's bytes. Raises `ModelFileError` if it is missing or cannot be read."""
+    """Read a file; raises `ModelFileError` if it is missing or cannot be read."""
     if not path.exists():
         raise ModelFileError(f"{path}: expected this file, found none; copy the whole folder again")
     if not path.is_file():
@@ -41,7 +41,7 @@ def read_entry(path: Path) -> bytes:
 
 
 def read_text(path: Path, content: bytes | None = None) -> str:
-    """The file's text, UTF-8; ``content`` is the file if it was read already."""
+    """Read UTF-8 text, from ``content`` if the file was already read; raises `ModelFileError`."""
     try:
         return (read_entry(path) if content is None else content).decode("utf-8")
     except UnicodeDecodeError as problem:
@@ -57,26 +57,26 @@ def checksum(content: bytes) -> str:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The file's JSON object."""
+    """Read a JSON object; raises `ModelFileError`."""
     value = parse_json(read_text(path), str(path))
     if not isinstance(value, dict):
-        kind = {list: "a list", str: "a string", type(None): "null"}.get(type(value), "a number or a truth value")
+        kind = {list: "a list", str: "a string", type(None): "null"}.get(type(value), "a number or a boolean")
         raise damaged(path, "a JSON object", kind)
     return value
 
 
 def parse_json(text: str, where: str) -> Any:
-    """Parse JSON; an error is a `ModelFileError` that names ``where``."""
+    """Parse JSON; raises `ModelFileError`, with the place ``where``."""
     try:
         return json.loads(text)
     except RecursionError:
-        raise damaged(where, "JSON", "brackets too deep to read") from None
+        raise damaged(where, "JSON", "too many nested brackets") from None
     except ValueError as problem:
         raise damaged(where, "JSON", f"an error: {problem}") from None
 
 
 def json_bytes(value: Any, *, indent: int | None = 2) -> bytes:
-    """JSON as UTF-8; as ASCII with escapes if it holds a lone surrogate, which UTF-8 cannot encode."""
+    """JSON as UTF-8, or as ASCII if it has a lone surrogate, which UTF-8 cannot encode."""
     try:
         return (json.dumps(value, ensure_ascii=False, indent=indent) + "\n").encode("utf-8")
     except UnicodeEncodeError:
@@ -90,7 +90,7 @@ def entity_lines(entities: Iterable[tuple[str, str]]) -> bytes:
 
 
 def parse_entities(content: str, path: Path) -> frozenset[tuple[str, str]]:
-    """(text, label) pairs from JSON lines."""
+    """The pairs of `entity_lines`; raises `ModelFileError`."""
     entities: set[tuple[str, str]] = set()
     for number, line in enumerate(content.split("\n"), start=1):
         if not line:
@@ -105,8 +105,7 @@ def parse_entities(content: str, path: Path) -> frozenset[tuple[str, str]]:
 
 # -- vocabularies: an entry, a tab and its count on each line ----------------------------------------------------------
 
-# Escaped: the backslash, control characters, every character that some program reads as a line break, the byte order
-# mark, and lone surrogates.
+# Escaped: the backslash, control characters, line breaks of any program, the byte order mark, and lone surrogates.
 _UNSAFE = re.compile("[\\\\\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(?:([\\tnr])|u([0-9a-f]{4}))")
 _LETTER = {"\\": "\\", "\t": "t", "\n": "n", "\r": "r"}
@@ -115,16 +114,12 @@ _LINE = re.compile(r"((?:[^\\\t]|\\[\\tnr]|\\u[0-9a-f]{4})*)\t([0-9]{1,18})")
 
 
 def vocabulary_text(vocabulary: Vocabulary) -> str:
-    """The lines of a vocabulary file."""
     lines = zip(vocabulary.items, vocabulary.counts, strict=True)
     return "".join(f"{_UNSAFE.sub(_escape, item)}\t{count}\n" for item, count in lines)
 
 
 def read_vocabulary(text: str, *, path: Path, open: bool, size: int) -> Vocabulary:
-    """The vocabulary of ``size`` entries in ``text``.
-
-    Raises `ModelFileError` for a broken line, a repeated entry, or another number of lines.
-    """
+    """Parse a vocabulary; raises `ModelFileError` for a broken line, a repeated entry, or not ``size`` lines."""
     lines = text.split("\n")
     if lines.pop() != "" or len(lines) != size:
         raise damaged(path, f"{size} whole lines", f"{len(lines)}")
@@ -156,27 +151,24 @@ NUMBERS = "structseq.numbers"
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
-    """The safetensors file of ``tensors``."""
+    """``tensors`` as the bytes of a safetensors file."""
     # Cloned: safetensors refuses tensors that share memory.
-    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    content: bytes = safetensors.torch.save(whole, dict(metadata or {"format": "pt"}))
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    content: bytes = safetensors.torch.save(copies, dict(metadata or {"format": "pt"}))
     return content
 
 
 def tensors_of(content: bytes, path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, from its bytes. Raises `ModelFileError` if the file is cut or foreign."""
+    """Parse the bytes of a safetensors file; raises `ModelFileError`."""
     try:
         return safetensors.torch.load(content)
     except (SafetensorError, ValueError, KeyError) as problem:
-        found = f"{len(content):,} bytes that are not ({problem})"
-        raise ModelFileError(f"{path}: expected whole safetensors, found {found}; the file is cut or foreign") from None
+        found = f"{len(content):,} bytes that are not one ({problem})"
+        raise damaged(path, "a complete safetensors file", found) from None
 
 
 def save_checkpoint(path: str | Path, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Replace a file of JSON-able ``numbers`` and ``tensors``, whole or not at all.
-
-    Raises `ModelFileError` if it cannot be written.
-    """
+    """Write ``tensors`` and ``numbers`` (values for JSON) atomically; raises `ModelFileError`."""
     path = Path(path)
     content = tensor_bytes(tensors, {NUMBERS: json.dumps(dict(numbers))})
     try:
@@ -186,13 +178,13 @@ def save_checkpoint(path: str | Path, numbers: Mapping[str, Any], tensors: Mappi
 
 
 def load_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Numbers and tensors of `save_checkpoint`. Raises `ModelFileError` if the file is missing, cut or foreign."""
+    """Numbers and tensors of `save_checkpoint`; raises `ModelFileError` if the file is missing or damaged."""
     path = Path(path)
     content = read_entry(path)
     tensors = tensors_of(content, path)
-    # Safetensors: 8 bytes with the header's length, the header in JSON, the values.
+    # Format of safetensors: 8 bytes with the header's length, the header in JSON, the values.
     header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")].decode("utf-8"), str(path))
     numbers = parse_json((header.get("__metadata__") or {}).get(NUMBERS, "null"), str(path))
     if not isinstance(numbers, dict):
-        raise ModelFileError(f"{path}: expected a checkpoint of structseq, found other safetensors")
+        raise ModelFileError(f"{path}: expected a checkpoint of structseq, found another safetensors file")
     return numbers, tensors

@@ -1,4 +1,4 @@
-"""Loading a model folder: no code in it is executed, and an error names the damaged file in one sentence."""
+"""Loading a model folder without executing code from it."""
 
 from __future__ import annotations
 
@@ -32,15 +32,12 @@ from structseq.storage.entries import (
     tensors_of,
 )
 
-_MISMATCH = "weights and options.json are of different models, or of an earlier version's (train it again)"
+_MISMATCH = "the weights and options.json belong to different models, or to an earlier version: train the model again"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """The content of a model folder: as `structseq.storage.save_model` takes it, and its version before any migration.
-
-    The model is on the CPU, in evaluation mode.
-    """
+    """The content of a model folder, and its version before migration; the model is on the CPU, in evaluation mode."""
 
     model: Model
     tokenizer: str
@@ -51,15 +48,15 @@ class StoredModel:
 
 
 def load_model(folder: str | Path, *, trusted: Collection[str] = ()) -> StoredModel:
-    """Read a model folder; allocates nothing larger than its files, and leaves the random state alone.
+    """Load a model folder; the random state is not changed, and a damaged file cannot make it allocate much memory.
 
     Raises `ModelFileError` if the folder is foreign, damaged, incomplete or too new; warns if it is older.
 
     Parameters
     ----------
     trusted:
-        Names ``"package.module:Class"`` of the encoders, heads and word features from outside that may be imported. A
-        folder that names another one is refused, because importing executes code.
+        Classes outside this package that may be imported, as ``"package.module:Class"``. Others are refused, because an
+        import executes code.
     """
     folder = current_folder(Path(folder), "config.json")
     config, table, version = read_configuration(folder)
@@ -77,11 +74,11 @@ def load_model(folder: str | Path, *, trusted: Collection[str] = ()) -> StoredMo
 
 
 def _options(table: Mapping[str, Any], path: Path, trusted: Collection[str]) -> Options:
-    """The checked options; a class that is not trusted is refused before anything is imported."""
+    """A class that is not trusted is refused before the import."""
     for name, kind in outside_classes(table).items():
         if kind not in trusted:
             raise ModelFileError(
-                f"{path}: {name} is {kind!r}, code from outside, which loading would execute; "
+                f"{path}: {name} is {kind!r}, a class outside structseq, whose code loading would execute; "
                 f"if you trust it, load the folder with trusted=[{kind!r}], or on the command line --trust {kind}"
             )
     try:
@@ -100,7 +97,7 @@ def _check_vocabularies(config: Configuration, path: Path) -> None:
             wanted, other = ("false", "true") if entry.open else ("true", "false")
             raise damaged(path, f"vocabularies.{name}.open to be {wanted}", other)
     if ("vectors" in config.vocabularies) != ("vectors" in config.widths):
-        raise damaged(path, "vectors in both vocabularies and widths, or in none of the two", "them in one")
+        raise damaged(path, "vectors in both vocabularies and widths, or in neither", "them in only one")
 
 
 def _read_vocabulary(folder: Path, name: str, entry: VocabularyFile) -> Vocabulary:
@@ -116,14 +113,14 @@ def _read_vocabulary(folder: Path, name: str, entry: VocabularyFile) -> Vocabula
 
 def _check_sum(path: Path, content: bytes, expected: str) -> None:
     if checksum(content) != expected:
-        raise damaged(path, "the content whose SHA-256 config.json holds", "other content")
+        raise damaged(path, "the SHA-256 in config.json", "another one")
 
 
 # -- the model from what was read --------------------------------------------------------------------------------------
 
 
 class _Unallocated(TorchFunctionMode):
-    """Within it ``torch.empty`` and ``torch.zeros`` allocate no memory, and initialising their tensors does nothing."""
+    """Within it ``torch.empty`` and ``torch.zeros`` allocate no memory."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -140,15 +137,12 @@ def _assemble(
     tensors: Mapping[str, Tensor],
     folder: Path,
 ) -> Model:
-    """The model with the file's weights, in evaluation mode.
-
-    Options that need other shapes than the file has are refused before they cost memory.
-    """
+    """Build the model and check the tensors' shapes without allocating memory."""
     place = folder / "options.json"
     if options.encoder.layers > len(tensors):
         found = f"{options.encoder.layers} layers, and {len(tensors)} tensors in {WEIGHTS}"
         raise ModelFileError(f"{place}: expected no more layers than there are weights for, found {found}")
-    # Parts from outside are built in the ordinary way.
+    # Outside classes may need real tensors.
     unallocated = nullcontext() if outside_classes(options.to_dict()) else _Unallocated()
     try:
         with torch.random.fork_rng(devices=[]), unallocated:
@@ -160,8 +154,8 @@ def _assemble(
     model.load_state_dict(dict(tensors), strict=True, assign=True)
     for name, buffer in list(model.named_buffers()):
         if buffer.is_meta:  # not saved; made by torch.zeros
-            owner, _, own = name.rpartition(".")
-            setattr(model.get_submodule(owner), own, torch.zeros(buffer.shape, dtype=buffer.dtype))
+            owner, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(owner), attribute, torch.zeros(buffer.shape, dtype=buffer.dtype))
     return model.eval()
 
 

@@ -1,4 +1,4 @@
-"""Saving a model folder, whole or not at all, with the model card that model hubs read."""
+"""Saving a model folder atomically, with the model card."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def save_model(
 ) -> None:
     """Write a model folder; an older model in it is replaced only when the new one is complete.
 
-    Raises `ModelFileError` if ``folder`` holds other things than a model, or cannot be written.
+    Raises `ModelFileError` if ``folder`` contains other files, or cannot be written.
 
     Parameters
     ----------
     tokenizer:
         A key of `structseq.data.tokenizer.TOKENIZERS`.
     metrics, provenance:
-        JSON-able: scores, and where the model comes from.
+        Values for JSON.
     entities:
         (text, label) of the training data's entities.
     """
@@ -45,10 +45,7 @@ def save_model(
 
 
 def write_model(folder: str | Path, files: Mapping[str, bytes]) -> None:
-    """Put the ``files`` of `model_files` into ``folder``, all or none; other files there are kept.
-
-    Raises `ModelFileError` if ``folder`` cannot be written.
-    """
+    """Write the files of `model_files` atomically; other files in ``folder`` are kept. Raises `ModelFileError`."""
     folder = Path(folder).resolve()
     try:
         with new_folder(folder, "config.json") as new:
@@ -60,7 +57,7 @@ def write_model(folder: str | Path, files: Mapping[str, bytes]) -> None:
 
 
 def check_destination(folder: str | Path) -> None:
-    """Raise `ModelFileError` if `save_model` would refuse ``folder``; call it before training."""
+    """Raise `ModelFileError` if `save_model` would refuse ``folder``."""
     folder = current_folder(Path(folder).resolve(), "config.json")
     if folder.exists() and not folder.is_dir():
         raise ModelFileError(f"{folder}: expected a folder for the model, found a file; choose another name")
@@ -69,13 +66,13 @@ def check_destination(folder: str | Path) -> None:
     foreign = sorted(entry.name for entry in folder.iterdir() if not leftover(entry))
     if foreign:
         raise ModelFileError(
-            f"{folder}: expected a structseq model, an empty folder or none, found {foreign[0]!r}; "
-            "other files are never overwritten, choose another folder"
+            f"{folder}: expected a structseq model, an empty folder or no folder, found {foreign[0]!r}; "
+            "choose another folder"
         )
 
 
 def is_model_folder(folder: str | Path) -> bool:
-    """Whether ``folder`` has the config.json of a structseq model; other files may be damaged."""
+    """Whether ``folder`` has a structseq model's config.json."""
     try:
         return read_object(current_folder(Path(folder), "config.json") / "config.json").get("model_type") == MODEL_TYPE
     except ModelFileError:
@@ -90,7 +87,7 @@ def model_files(
     provenance: Mapping[str, Any] | None = None,
     entities: Iterable[tuple[str, str]] = (),
 ) -> dict[str, bytes]:
-    """Every file of the folder that `save_model` writes, by name."""
+    """The files that `save_model` writes, by name."""
     metrics, provenance = dict(metrics or {}), dict(provenance or {})
     weights = tensor_bytes(model.state_dict())
     files, vocabularies = _vocabulary_files(model.vocabularies)
@@ -119,11 +116,10 @@ def model_files(
 
 
 def _vocabulary_files(vocabularies: Mapping[str, Vocabulary]) -> tuple[dict[str, bytes], dict[str, dict[str, Any]]]:
-    """The text files by name, and their entries in config.json."""
     files: dict[str, bytes] = {}
     entries: dict[str, dict[str, Any]] = {}
     for number, (name, vocabulary) in enumerate(vocabularies.items()):
-        # The user's name of a column or a feature may be impossible as a file name.
+        # The user's name of a column or a feature may not be a valid file name.
         prefix = name.partition(".")[0]
         file = f"{name}.txt" if prefix == name else f"{prefix}-{number}.txt"
         content = files[f"vocabulary/{file}"] = vocabulary_text(vocabulary).encode("utf-8")
@@ -152,8 +148,8 @@ metrics:
 # {task.title}
 
 A structseq model: {ways}{code(encoder.type)} encoder ({encoder.layers} layer(s), width {encoder.width}), \
-{code(model.options.head.type)} head, {parameters:,} trained numbers.
-It gives {task.answers}; {"its steps are frames of recordings" if model.modality is FRAMES else cut}.
+{code(model.options.head.type)} head, {parameters:,} trained parameters.
+It returns {task.answers}; {"its input is frames of recordings" if model.modality is FRAMES else cut}.
 
 ```python
 {task.usage}
@@ -173,7 +169,6 @@ It gives {task.answers}; {"its steps are frames of recordings" if model.modality
 
 
 def _table(values: Mapping[str, Any]) -> str:
-    """Single values as a Markdown table, nested ones by dotted name; the JSON files have the lists."""
     listed = (list, tuple, Mapping)
     single = {name: value for name, value in dotted(values) if value is not None and not isinstance(value, listed)}
     numbers = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in single.items()}

@@ -1,4 +1,4 @@
-"""Tasks by name: one class and one row each. A head names its task."""
+"""Tasks by name; a head names its task."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TASKS: dict[str, type[Task]] = {
 
 
 def task_of(head: type) -> type[Task]:
-    """The task that a head class names; raises `ConfigError` if the task does not exist."""
+    """The task of a head class; raises `ConfigError` if it is unknown."""
     kind: type[Task] = resolve_class(TASKS, head.task, f"task of {head.__name__}")  # type: ignore[attr-defined]
     return kind
 

@@ -1,4 +1,4 @@
-"""Answers for users and JSON: `Tagging`, `FrameTagging`, `Classification`, `Transduction`."""
+"""Predictions: `Tagging`, `FrameTagging`, `Classification`, `Transduction`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from structseq.spans import Scheme
 
 Style = Literal["structseq", "hf"]
 
-# A line for people: its cells, and a probability (or log-probability) if there is one
+# A line for people: its cells, and the probability (or log-probability)
 Row = tuple[list[str], float | None]
 
 
 class Answer(ABC):
-    """A predictor's answer for one sequence."""
-
     __slots__ = ()
 
     @abstractmethod
@@ -30,16 +28,16 @@ class Answer(ABC):
         """Lines for people."""
 
     def text_record(self) -> dict[str, Any]:
-        """Plain values for JSON, if a text was given."""
+        """`to_dict` for a text as input."""
         return self.to_dict()
 
     def heading(self) -> str | None:
-        """For people: a line above the rows, which are then indented."""
+        """A line above the `rows`."""
         return None
 
 
 class TextToken(str):
-    """A token cut from a text: a string with its place, ``text[token.start:token.end] == token``."""
+    """A token with its character offsets: ``text[token.start:token.end] == token``."""
 
     __slots__ = ("end", "start")
     start: int
@@ -58,12 +56,11 @@ class TaggedSpan:
     Attributes
     ----------
     start, end:
-        Its tokens, half-open.
+        Half-open range of tokens.
     confidence:
-        Posterior probability 0..1 of this span with this label, over all tag sequences; None if not requested, or if
-        the head's scores are not log-probabilities.
+        Posterior probability of the span with its label; None if not requested, or if the head is not calibrated.
     text, start_char, end_char:
-        Its characters in the text, and their place, half-open; without a text, tokens joined by spaces, and None.
+        Its text and half-open range of characters; without a text, tokens joined by spaces, and None.
     """
 
     start: int
@@ -75,7 +72,7 @@ class TaggedSpan:
     end_char: int | None = None
 
     def to_dict(self, style: Style = "structseq") -> dict[str, Any]:
-        """Plain values for JSON; ``hf``: with the keys of a Hugging Face token-classification pipeline."""
+        """Plain values for JSON; ``hf``: the keys of a Hugging Face token-classification pipeline."""
         if style == "hf":
             place = {"start": self.start_char, "end": self.end_char}
             return {"entity_group": self.label, "score": self.confidence, "word": self.text, **place}
@@ -89,15 +86,15 @@ class Tagging(Answer):
     Attributes
     ----------
     tokens:
-        L strings; `TextToken` if they were cut from ``text``.
+        L strings; `TextToken` if they come from ``text``.
     tags:
-        L tags in ``scheme``, the scheme of the training files.
+        L tags in ``scheme``, that of the training files.
     confidence:
-        Posterior probability of each of `spans`, or of each tag if tags are plain; None as in `TaggedSpan`.
+        Posterior probability of each of `spans`, or of each plain tag; None as in `TaggedSpan`.
     marginals:
         For each token the probability of each tag; None if not requested.
     label, label_confidence:
-        The sentence's label, if the model predicts one, and its probability.
+        The sentence's label and its probability, if the model predicts labels.
     """
 
     tokens: tuple[str, ...]
@@ -127,10 +124,7 @@ class Tagging(Answer):
         return TaggedSpan(start, end, label, confidence, " ".join(self.tokens[start:end]))
 
     def to_dict(self, style: Style = "structseq") -> dict[str, Any]:
-        """Plain values for JSON: tokens, tags, spans; of a text also the text and the tokens' offsets.
-
-        ``style``: see `TaggedSpan.to_dict`.
-        """
+        """Plain values for JSON; ``style`` as in `TaggedSpan.to_dict`."""
         values: dict[str, Any] = {
             "tokens": [str(token) for token in self.tokens],
             "tags": list(self.tags),
@@ -147,7 +141,7 @@ class Tagging(Answer):
         return values
 
     def record(self) -> dict[str, Any]:
-        """The keys that a JSON record gains; a span's ``start`` and ``end`` are characters."""
+        """Keys for a JSON record; a span's ``start`` and ``end`` are characters."""
         record: dict[str, Any] = {**self._label_record(), "tags": list(self.tags)}
         if not self.scheme.plain:
             record["spans"] = [self._span_record(span) for span in self.spans]
@@ -173,7 +167,6 @@ class Tagging(Answer):
         return {"text": self.text, "tokens": list(self.tokens), **self.record()}
 
     def rows(self) -> list[Row]:
-        """The label, then each span (or token) and its tag."""
         rows: list[Row] = [] if self.label is None else [([self.label], self.label_confidence)]
         if self.scheme.plain:
             units = [[token, tag] for token, tag in zip(self.tokens, self.tags, strict=True)]
@@ -184,7 +177,7 @@ class Tagging(Answer):
 
 @dataclass(frozen=True, slots=True)
 class FrameTagging(Answer):
-    """A recording with L tags, and a label if the model predicts one; ``source`` names the recording in a record."""
+    """L tags of a recording, and its label if the model predicts one."""
 
     tags: tuple[str, ...]
     label: str | None = None
@@ -204,11 +197,11 @@ class Classification(Answer):
     Attributes
     ----------
     label, confidence:
-        The most probable label and its probability; None if the scores are not log-probabilities.
+        The predicted label, and its probability (None if not requested, or if the head is not calibrated).
     probabilities:
         Of each label, in the model's order; empty if ``confidence`` is None.
     tokens, text, audio:
-        The input: tokens, the text that they were cut from, or the recording's name.
+        The input: tokens, their text, or the recording's name.
     """
 
     label: str
@@ -232,16 +225,16 @@ class Classification(Answer):
 
 @dataclass(frozen=True, slots=True)
 class Transduction(Answer):
-    """An answer of its own length.
+    """A predicted sequence of symbols.
 
     Attributes
     ----------
     answer, text:
-        Its symbols; the same as a text, with spaces between words.
+        The symbols; the same as a text, with spaces between words.
     log_prob:
-        Its exact log-probability in nats; None if the model has none.
+        Exact log-probability in nats; None if not requested or not available.
     source:
-        The input, for a record: ``source`` or ``audio``.
+        The input, by the key ``source`` or ``audio``.
     """
 
     answer: tuple[str, ...]

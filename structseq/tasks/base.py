@@ -1,4 +1,4 @@
-"""Task: what a model predicts for a sequence, and everything that depends on it."""
+"""Task: what a model predicts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Entities = frozenset[tuple[str, str]]
 
 
 class Report(Protocol):
-    """Scores, with how they were computed."""
+    """The scores of a model."""
 
     @property
     def criterion(self) -> float: ...  # 0..1, higher is better
@@ -31,7 +31,7 @@ class Report(Protocol):
 
 
 class TrainedModel(Protocol):
-    """What a task needs of a model."""
+    """The part of a model that tasks use."""
 
     def predict(self, examples: Sequence[Example]) -> Iterable[Any]: ...  # the best answers, in order
 
@@ -40,8 +40,7 @@ class TrainedModel(Protocol):
 
 
 class Checked(NamedTuple):
-    """A checked training set: its examples (repaired if the options say so), their scheme, what the answers are, and
-    what was changed; the last two are for messages."""
+    """A checked training set; ``summary`` and ``remarks`` are messages about answers and repairs."""
 
     train: Sequence[Example]
     scheme: Scheme = PLAIN
@@ -50,7 +49,7 @@ class Checked(NamedTuple):
 
 
 class Card(NamedTuple):
-    """What the model card says: tag and metric of model hubs, title, answers, and Python that uses the model."""
+    """A task's part of a model card; ``usage`` is Python."""
 
     pipeline_tag: str
     metric: str
@@ -60,20 +59,18 @@ class Card(NamedTuple):
 
 
 class Task(ABC):
-    """What a model predicts, with its inventory of tags, labels or symbols.
+    """What a model predicts, with its inventory of tags, labels or symbols (``tags``).
 
     Attributes
     ----------
-    tags, modality:
-        The inventory; what the steps of the sequences are.
     labels:
         Labels of whole sequences, if a model predicts them beside tags.
     required_targets:
-        The keys of `Example.targets` that an example must have to be scored.
+        The keys of `Example.targets` that an example needs to be scored.
     comparable:
-        Whether `structseq compare` can compare systems unit by unit.
+        Whether `structseq compare` can use paired tests.
     noun, title, summary:
-        For messages: what an answer is made of (plural), a model for the task with its article, and the answers.
+        For messages: "tags", "a sequence tagger", and a description of the answers.
     """
 
     required_targets: ClassVar[tuple[str, ...]] = ()
@@ -87,18 +84,18 @@ class Task(ABC):
 
     # -- before there is a model -------------------------------------------------------------------------------------
 
-    @classmethod  # noqa: B027 - most tasks suit all options
+    @classmethod  # noqa: B027 - most tasks allow all options
     def check_options(cls, options: Options) -> None:
-        """Raise `ConfigError` for options that do not suit the task."""
+        """Raise `ConfigError` for options that the task does not allow."""
 
     @classmethod
     def symbols(cls, options: Options) -> str | None:
-        """The symbols that texts are cut into (`structseq.data.pairs.SYMBOLS`); None if the tokenizer cuts them."""
+        """The units of texts (`structseq.data.pairs.SYMBOLS`); None: the tokenizer's."""
         return options.data.symbols if options.data.format == "pairs" else None
 
     @classmethod
     def read(cls, path: str | Path, data: DataOptions) -> list[Example]:
-        """All examples of a file, with the answers that the task needs; raises `DataError` if one is missing."""
+        """All examples of a file; raises `DataError` if one lacks a required target."""
         examples = read_examples(path, data, tags=not {"tags", "target"}.isdisjoint(cls.required_targets))
         if "target" in cls.required_targets:
             for example in examples:
@@ -107,12 +104,12 @@ class Task(ABC):
 
     @classmethod
     def corpus_format(cls, file: str | Path, data: DataOptions) -> str:
-        """The format of a file with gold answers: the named one, ``pairs`` if detected, or ``auto``."""
+        """The format of a file with gold answers."""
         return "pairs" if data.format == "auto" and detect_format(file) == "pairs" else data.format
 
     @classmethod
     def file_format(cls, file: str | Path, data: DataOptions) -> str:
-        """The format of a file to predict for, ``"text"`` for one text a line."""
+        """The format of a file to predict for; ``"text"``: one text per line."""
         return format_of_texts(file, data)
 
     @classmethod
@@ -124,30 +121,29 @@ class Task(ABC):
     def check_corpus(
         cls, train: Sequence[Example], others: Sequence[Example], data: DataOptions, *, repair_option: str
     ) -> Checked:
-        """The training set, checked against ``others`` (dev and test).
+        """Check the training set; raises `DataError`, with file and line, for answers that cannot be learned.
 
-        ``repair_option`` names a repair in messages. Raises `DataError`, with file and line, for answers that cannot be
-        learned.
+        ``others`` are dev and test examples; ``repair_option`` is for messages.
         """
         return Checked(train, summary=cls.summary)
 
     @classmethod  # noqa: B027
     def check_gold(cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
-        """Raise `DataError`, with file and line, at the first gold answer that cannot be scored."""
+        """Raise `DataError`, with file and line, for a gold answer that cannot be scored."""
 
     @classmethod
     def inventory(cls, examples: Sequence[Example], scheme: Scheme, options: Options) -> TagSet:
-        """The closed inventory of answers that the training examples need."""
+        """The tags, labels or symbols of the training examples."""
         return TagSet.of([cls.gold(example) for example in examples], PLAIN)
 
     @classmethod
     def label_inventory(cls, examples: Sequence[Example]) -> Vocabulary | None:
-        """The labels of whole sequences, if answers have them beside tags."""
+        """The labels of whole sequences, if predicted beside tags."""
         return None
 
     @classmethod
     def unseen(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
-        """The parts of gold answers in ``examples`` that ``known`` lacks, with their counts."""
+        """Counts of tags, labels or symbols in ``examples`` that ``known`` does not have."""
         names = {name for example in known for name in cls.gold(example)}
         return Counter(name for example in examples for name in cls.gold(example) if name not in names)
 
@@ -156,7 +152,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def predictor(self) -> str:
-        """The predictor's name: a class of `structseq.inference`, or ``"package.module:Class"``."""
+        """A class in `structseq.inference`, or ``"package.module:Class"``."""
 
     def answers(self, model: TrainedModel, examples: Sequence[Example]) -> list[Any]:
         """The model's answers, in the form of `gold`."""
@@ -164,24 +160,22 @@ class Task(ABC):
 
     @abstractmethod
     def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
-        """The score that early stopping watches, 0..1, higher is better."""
+        """The score for early stopping, 0..1, higher is better."""
 
     @abstractmethod
     def report(
         self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
     ) -> Report:
-        """The model's answers scored; ``entities`` of the training data, (text, label), tell seen from unseen ones."""
+        """Score the model's answers; ``entities`` (text, label) count as seen in training."""
 
     def entities(self, examples: Sequence[Example]) -> Entities:
-        """(text, label) of each entity."""
+        """The distinct (text, label) of all gold entities."""
         return frozenset()
 
     @abstractmethod
-    def card(self) -> Card:
-        """The task's part of the model card."""
+    def card(self) -> Card: ...
 
     def usage(self, variable: str, verb: str, predictor: str | None = None) -> str:
-        """Python for the model card: load the model, and answer one text or recording."""
         name, steps = predictor or self.predictor, "audio" if self.modality is FRAMES else "text"
         return (
             f'from structseq import {name}\n\n{variable} = {name}.load("path/to/this/folder")\n'
@@ -190,12 +184,12 @@ class Task(ABC):
 
 
 def names_as_code(names: Sequence[str], most: int = 50) -> str:
-    """Names as code, with commas, cut after ``most`` of them."""
+    """At most ``most`` names as Markdown code."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(map(code, names[:most])) + more
 
 
 def code(text: Any) -> str:
-    """A name as code in Markdown, on one line."""
+    """A name as Markdown code."""
     flat = " ".join(str(text).split()).replace("`", "'").replace("|", "\\|")
     return f"`{flat}`" if flat else "(no name)"

@@ -1,4 +1,4 @@
-"""Data files inspected as training would read them: their contents and faults (after spaCy's ``debug data``)."""
+"""Inspection of data files, as training would read them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from structseq.errors import DataError
 from structseq.spans import Scheme
 from structseq.tasks.legality import find_scheme, illegal_in, repair_advice
 
-# Places shown of each finding; rows of the table of types; a type with fewer occurrences is rare
+# Maximum places shown of each finding; maximum rows of the table of types; a type with fewer occurrences is rare
 SHOWN, ROWS, RARE = 5, 60, 10
-# Unicode categories that show nothing: controls, formats, private use, unassigned, spaces
-UNSEEN = ("Cc", "Cf", "Co", "Cn", "Zs")
+# Unicode categories of invisible characters: controls, formats, private use, unassigned, spaces
+INVISIBLE = ("Cc", "Cf", "Co", "Cn", "Zs")
 
 
 @dataclass
 class Inspected:
-    """One file: the lines to print, why training would refuse it, and how often each type or symbol occurs."""
+    """One file: lines to print, reasons to refuse it, counts of types or symbols."""
 
     path: Path
     examples: list[Example]
@@ -40,7 +40,6 @@ class Inspected:
         self.lines.append(f"  {name:<18} {one_line(value)}")
 
     def add_places(self, places: Sequence[str], count: int | None = None) -> None:
-        """The first of ``count`` places."""
         self.lines += [f"    {one_line(place)}" for place in places[:SHOWN]]
         more = (len(places) if count is None else count) - SHOWN
         if more > 0:
@@ -62,7 +61,7 @@ def inspect_file(path: Path, data: DataOptions) -> Inspected:
     found.add("tokens", f"{words.total():,}, {len(words):,} of them different")
     _check_tags(found, data)
     if empty := [example.source for example in examples if not len(example)]:
-        found.add("empty sentences", f"{len(empty):,}; training passes over them")
+        found.add("empty sentences", f"{len(empty):,}; training skips them")
         found.add_places(empty)
     _check_tokens(found, words, data)
     _check_repetitions(found)
@@ -70,7 +69,6 @@ def inspect_file(path: Path, data: DataOptions) -> Inspected:
 
 
 def _check_tags(found: Inspected, data: DataOptions) -> None:
-    """The scheme and its illegal tags; or labels, or targets."""
     if all("target" in example.targets for example in found.examples):
         _check_targets(found)
         return
@@ -84,7 +82,7 @@ def _check_tags(found: Inspected, data: DataOptions) -> None:
         what = f"{len(missing):,} sentences without a label under {data.label!r}, the first at {missing[0]}"
         found.refused.append(f"{found.path} has {what}")
     if any(labels):
-        lacking = f"; {len(missing):,} sentences have none, and such training would refuse them" if missing else ""
+        lacking = f"; {len(missing):,} sentences have none, which that head would refuse" if missing else ""
         found.add("labels", f"{len({*labels} - {None, ''})}, under {data.label!r}, for head.type=joint{lacking}")
         found.add_places(missing)
     if any("tags" not in example.targets for example in found.examples):
@@ -92,7 +90,7 @@ def _check_tags(found: Inspected, data: DataOptions) -> None:
         try:
             with_labels(found.examples, data.label)
         except DataError as problem:
-            reason = f", and no label for each: {problem}"
+            reason = f", and labels are missing: {problem}"
         found.refused.append(f"{found.path} has sentences without tags{reason}")
     else:
         _check_scheme(found, data)
@@ -126,7 +124,6 @@ def _check_scheme(found: Inspected, data: DataOptions) -> None:
 
 
 def _check_targets(found: Inspected) -> None:
-    """Answers of their own length."""
     lengths = [len(example.target) for example in found.examples]
     found.counts = Counter(symbol for example in found.examples for symbol in example.target)
     length = f"of {min(lengths)} to {max(lengths)} symbols, median {median(lengths):g}"
@@ -145,7 +142,7 @@ def _check_recordings(found: Inspected, lengths: Sequence[int]) -> None:
         return
     _check_targets(found)
     if short := [example.source for example in examples if len(example) < len(example.target)]:
-        found.add("too short", f"{len(short):,} have fewer steps than answers; training by CTC passes over them")
+        found.add("too short", f"{len(short):,} have fewer steps than symbols; training with CTC skips them")
         found.add_places(short)
 
 
@@ -157,26 +154,24 @@ def _check_tokens(found: Inspected, words: Counter[str], data: DataOptions) -> N
     if not (odd := {word: names for word in words if (names := odd_characters(word))}):
         return
     places = [(example, n) for example in found.examples for n, token in enumerate(example.tokens) if token in odd]
-    hold = "hold white space or characters that cannot be seen; they are kept as they are"
-    found.add("odd tokens", f"{len(places):,} {hold}")
+    found.add("odd tokens", f"{len(places):,} contain white space or invisible characters; they are kept unchanged")
     shown = [(_place(example, n, data), example.tokens[n]) for example, n in places[:SHOWN]]
-    found.add_places([f"{place}: {token!a} holds {odd[token]}" for place, token in shown], len(places))
+    found.add_places([f"{place}: {token!a} contains {odd[token]}" for place, token in shown], len(places))
 
 
 def odd_characters(token: str) -> str:
-    """The names of white space, control, format and replacement characters in a token.
+    r"""Unicode names of the invisible and replacement characters in a token.
 
-    >>> odd_characters("a\\u00a0b"), odd_characters("a-b")
+    >>> odd_characters("a\u00a0b"), odd_characters("a-b")
     ('NO-BREAK SPACE', '')
     """
     if token.isprintable() and "\ufffd" not in token:
         return ""
-    odd = [c for c in token if c.isspace() or c == "\ufffd" or unicodedata.category(c) in UNSEEN]
+    odd = [c for c in token if c.isspace() or c == "\ufffd" or unicodedata.category(c) in INVISIBLE]
     return ", ".join(dict.fromkeys(unicodedata.name(c, f"U+{ord(c):04X}") for c in odd))
 
 
 def _check_repetitions(found: Inspected) -> None:
-    """Sentences that occur twice, and those among them with different answers."""
     tagged: dict[tuple[str, ...], list[Example]] = {}
     for example in found.examples:
         if len(example):
@@ -184,7 +179,7 @@ def _check_repetitions(found: Inspected) -> None:
     twice = [group for group in tagged.values() if len(group) > 1]
     if twice:
         repeated = sum(len(group) - 1 for group in twice)
-        found.add("repetitions", f"{repeated:,} sentences repeat an earlier one word by word")
+        found.add("repetitions", f"{repeated:,} sentences repeat an earlier one")
     answers = [{each.targets.get("tags", each.targets.get("target")) for each in group} for group in twice]
     contrary = [group for group, different in zip(twice, answers, strict=True) if len(different) > 1]
     if contrary:
@@ -193,12 +188,12 @@ def _check_repetitions(found: Inspected) -> None:
 
 
 def compare_files(checked: Sequence[Inspected], data: DataOptions) -> Iterator[str]:
-    """Schemes, sentences, tokens and tags of the files compared; the first file is the training data."""
+    """Lines that compare the files; the first is the training data."""
     train = checked[0]
     schemes = {part.scheme.name for part in checked if part.scheme}
     if len(schemes) > 1 and data.scheme == "auto":
         named = ", ".join(f"{part.path} {part.scheme}" for part in checked if part.scheme)
-        yield f"  schemes differ: {one_line(named)}; training goes by the first, as long as it knows the others' tags"
+        yield f"  schemes differ: {one_line(named)}; training uses the first one if it has the tags of the others"
         try:
             find_scheme(train.examples, data, [example for part in checked[1:] for example in part.examples])
         except DataError as problem:
@@ -212,9 +207,9 @@ def compare_files(checked: Sequence[Inspected], data: DataOptions) -> Iterator[s
         tokens = [token for example in part.examples for token in example.tokens]
         unknown = sum(token not in words for token in tokens)
         yield (
-            f"  {one_line(str(part.path))}: {shared:,} of {len(part.examples):,} sentences occur in "
-            f"{one_line(str(train.path))} too; {unknown:,} of {len(tokens):,} tokens "
-            f"({100 * unknown / max(len(tokens), 1):.1f}%) do not occur in it"
+            f"  {one_line(str(part.path))}: {shared:,} of {len(part.examples):,} sentences also occur in "
+            f"{one_line(str(train.path))}; {unknown:,} of {len(tokens):,} tokens "
+            f"({100 * unknown / max(len(tokens), 1):.1f}%) do not occur there"
         )
     tags = {part.path: {tag for each in part.examples for tag in each.targets.get("tags", ())} for part in checked}
     for path, own in tags.items():
@@ -223,7 +218,7 @@ def compare_files(checked: Sequence[Inspected], data: DataOptions) -> Iterator[s
 
 
 def type_table(checked: Sequence[Inspected]) -> Iterator[str]:
-    """How often each type (or plain tag) occurs in each file; rare types are marked."""
+    """Counts of types, tags, symbols or labels in each file; rare ones are marked."""
     total = sum((part.counts for part in checked), Counter[str]())
     names = [name for name, _ in total.most_common(ROWS)]
     width = max((len(one_line(name)) for name in names), default=0)
@@ -239,7 +234,6 @@ def type_table(checked: Sequence[Inspected]) -> Iterator[str]:
 
 
 def heading(checked: Sequence[Inspected]) -> str:
-    """What `type_table` counts: types of spans, tags, symbols or labels."""
     if any(part.scheme and not part.scheme.plain for part in checked):
         return "types"
     if any(part.scheme for part in checked):
@@ -249,7 +243,7 @@ def heading(checked: Sequence[Inspected]) -> str:
 
 
 def described_format(path: Path, data: DataOptions) -> str:
-    """The format of a file, with its columns if it has some."""
+    """The format of a file, with its columns."""
     name = detect_format(path) if data.format == "auto" else data.format
     if name != "columns":
         return name

@@ -1,4 +1,4 @@
-"""Language modelling: predict each token from those before it, or from those after it."""
+"""Language modelling: predict each token from the tokens before or after it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ from structseq.tasks.base import Card, Report, Task
 
 
 class LanguageModelTask(Task):
-    """The next token, forwards and backwards; no example needs an answer."""
+    """The next token, forwards and backwards."""
 
     noun, title, summary = "tokens", "a language model", "no gold answers needed"
 
     @classmethod
     def check_options(cls, options: Options) -> None:
-        """Raises `ConfigError` for an encoder whose states have read the token to predict."""
+        """Raise `ConfigError` for an encoder whose states depend on the token to predict."""
         encoder = options.encoder
         if encoder.bidirectional and (encoder.attends or encoder.layers + encoder.attention > 1):
             raise ConfigError(
-                "encoder.bidirectional: attention, and layers above the first, know a token before it is predicted; "
+                "encoder.bidirectional: attention, and layers above the first, see a token before it is predicted; "
                 "set encoder.layers=1 (and encoder.attention=0), or encoder.bidirectional=false"
             )
         if options.data.format == "pairs":
-            raise ConfigError("data.format: a language model reads texts, not pairs; give a file with a text a line")
+            raise ConfigError(
+                "data.format: a language model reads texts, not pairs; give a file with one text per line"
+            )
 
     @classmethod
     def symbols(cls, options: Options) -> str | None:
@@ -44,7 +46,7 @@ class LanguageModelTask(Task):
 
     @classmethod
     def file_format(cls, file: str | Path, data: DataOptions) -> str:
-        """``text`` for a file of no other format; raises `DataError` if its lines may be columns."""
+        """Raises `DataError` if the lines may be texts or columns."""
         if data.format not in ("auto", "text"):
             return named_format(file, data)
         name = detect_format(file)
@@ -52,8 +54,8 @@ class LanguageModelTask(Task):
             return "pairs" if name == "pairs" else "auto"
         if data.format == "auto" and looks_like_columns(file, encoding=data.encoding):
             raise DataError(
-                "expected a text on each line, found what may be columns (tabs, or blank lines between rows of one "
-                "width); say which it is with --set data.format=text or data.format=columns",
+                "expected one text per line, found lines that may be columns (tabs, or blank lines between rows of one "
+                "width); name the format with --set data.format=text or data.format=columns",
                 file=file,
             )
         return "text"
@@ -73,7 +75,7 @@ class LanguageModelTask(Task):
         if cls.symbols(options) and (long := next((token for token in counts if len(token) > 1), None)):
             raise DataError(
                 f"head.units: expected texts to cut into characters, found the token {long[:60]!r}; give a file with "
-                "a text a line, or leave head.units out"
+                "one text per line, or remove head.units"
             )
         least = getattr(options.head, "min_count", 1)
         kept = [token for token, count in counts.items() if count >= least]
@@ -102,7 +104,7 @@ class LanguageModelTask(Task):
         return found
 
     def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
-        """1 / perplexity: the geometric mean of the probabilities of tokens and ends, in both directions."""
+        """1 / perplexity, over all directions."""
         means = mean_log_prob(answers)
         return math.exp(sum(means.values()) / len(means))
 
@@ -115,4 +117,4 @@ class LanguageModelTask(Task):
             'from structseq import Scorer\n\nscorer = Scorer.load("path/to/this/folder")\n'
             'scorer.score_text("...").perplexity'
         )
-        return Card("text-generation", "perplexity", "Language model", "each text its probability", usage)
+        return Card("text-generation", "perplexity", "Language model", "the probability of each text", usage)

@@ -1,4 +1,4 @@
-"""Gold tags checked against their scheme, which is named or detected; illegal tags are refused or repaired."""
+"""Gold tags and their scheme: detection, errors for illegal tags, repair."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from structseq.data.reading import place_of
 from structseq.errors import DataError
 from structseq.spans import REPAIRS, Scheme, TagError, Violation, detect, repair, scheme_of
 
-# How the command line names a repair; other callers pass their own.
+# The command line's option for a repair; other callers pass their own.
 OPTION = "--set data.repair={}"
 
 
 def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence[Example] = ()) -> Scheme:
-    """The scheme that the options name, or the one detected from the tags.
+    """The scheme in the options, or the one detected from the tags.
 
-    Detection uses ``others`` (dev and test) too if they have tags that the scheme of ``examples`` lacks: IOB1 without
-    adjacent entities looks like IO. Raises `DataError`, with file and line, if schemes are mixed or a tag is not of the
-    scheme.
+    If ``others`` (dev and test) do not fit the scheme of ``examples``, it is detected from all: IOB1 without adjacent
+    entities looks like IO. Raises `DataError`, with file and line, for mixed schemes and for tags outside the scheme.
     """
     if data.scheme != "auto":
         scheme = scheme_of(data.scheme)
@@ -41,7 +40,7 @@ def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence
 
 
 def refuse_foreign(examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
-    """Raise `DataError` with file and line at the first tag that is not of the scheme."""
+    """Raise `DataError`, with file and line, for the first tag outside the scheme."""
     for example in examples:
         try:
             scheme.decode(example.tags)
@@ -50,7 +49,7 @@ def refuse_foreign(examples: Sequence[Example], scheme: Scheme, data: DataOption
 
 
 def with_place(problem: TagError, examples: Sequence[Example], data: DataOptions) -> DataError:
-    """The error with file and line instead of the numbers of sentence and token."""
+    """``problem`` with file and line instead of numbers."""
     if not problem.places:
         return problem
     message = problem.message
@@ -62,7 +61,7 @@ def with_place(problem: TagError, examples: Sequence[Example], data: DataOptions
 
 
 def illegal_in(examples: Sequence[Example], scheme: Scheme) -> Iterator[tuple[Example, Violation]]:
-    """Every illegal tag with its sentence, in order."""
+    """All illegal tags with their sentences."""
     return ((example, violation) for example in examples for violation in scheme.violations(example.tags))
 
 
@@ -71,7 +70,7 @@ def repaired(
 ) -> tuple[list[Example], int]:
     """The examples with legal tags, and the number of changed sequences.
 
-    Raises `DataError` at the first illegal tag if no repair is named, and `ConfigError` for an unknown repair.
+    Raises `DataError` for an illegal tag if ``data.repair`` is None, and `ConfigError` for an unknown repair.
     """
     if data.repair is None:
         refuse_illegal(examples, scheme, data, option=option)
@@ -85,7 +84,7 @@ def repaired(
 
 
 def refuse_illegal(examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = OPTION) -> None:
-    """Raise `DataError` at the first illegal tag, with the number of illegal tags and how to name a repair."""
+    """Raise `DataError` for the first illegal tag; ``option`` is for the message."""
     illegal = list(illegal_in(examples, scheme))
     if illegal:
         example, first = illegal[0]
@@ -95,7 +94,7 @@ def refuse_illegal(examples: Sequence[Example], scheme: Scheme, data: DataOption
 
 
 def repair_advice(illegal: int, option: str = OPTION) -> str:
-    """What to do about illegal tags; ``option`` names a repair, with ``{}`` for its name."""
+    """What to do about illegal tags; ``option`` has ``{}`` for the repair's name."""
     others = f"the first of {illegal} illegal tags" if illegal > 1 else "the only illegal tag"
     ways = " or ".join(option.format(name) for name in REPAIRS)
-    return f"{others}: mend the file, or name a repair with {ways}"
+    return f"{others}: correct the file, or choose a repair with {ways}"

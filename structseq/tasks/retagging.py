@@ -1,4 +1,4 @@
-"""Converting a file to another tag scheme, another format, or both."""
+"""Converting a file to another tag scheme or format."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from structseq.tasks.legality import find_scheme, refuse_illegal, with_place
 
 
 def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | None = None) -> None:
-    """Write ``source`` to ``target`` in the scheme ``to`` (None: its own); between column files only tags change.
+    """Write ``source`` to ``target`` in the scheme ``to`` (None: unchanged); between column files only tags change.
 
-    Reads the source twice: to check it, and to write. The target is written whole or not at all. Raises `DataError`,
-    with file and line, for tags that the scheme cannot hold, and `ConfigError` for an unknown repair.
+    The target is replaced atomically. Raises `DataError`, with file and line, for tags that the scheme cannot express,
+    and `ConfigError` for an unknown repair.
     """
     wanted = scheme_of(to) if to else None
     if data.repair is not None and data.repair not in REPAIRS:
@@ -31,12 +31,12 @@ def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | N
     if data.repair is None:
         refuse_illegal(examples, scheme, data, option="--repair {}")
     if wanted is not None and scheme.plain != wanted.plain:
-        found = "plain, such as parts of speech, and are no spans" if scheme.plain else f"spans in {scheme}"
+        found = "plain tags (such as parts of speech), not spans" if scheme.plain else f"spans in {scheme}"
         raise DataError(f"the tags are {found}; they cannot be written as {wanted}", file=source)
     tags = partial(_converted, data=data, scheme=scheme, to=wanted or scheme)
-    own = detect_format(source) if data.format == "auto" else data.format
-    into = own if target == str(source) else _format_of(target, own)
-    if into == own and FORMATS[into].verbatim is not None:
+    source_format = detect_format(source) if data.format == "auto" else data.format
+    into = source_format if target == str(source) else _format_of(target, source_format)
+    if into == source_format and FORMATS[into].verbatim is not None:
         with writing(target, encoding=data.encoding) as file:
             for block in read_verbatim(source, data.format, **reader_options(data)):
                 file.write(block.text if block.example is None else block.retag(tags(block.example)))
@@ -47,7 +47,6 @@ def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | N
 
 
 def _converted(example: Example, *, data: DataOptions, scheme: Scheme, to: Scheme) -> tuple[str, ...]:
-    """The example's tags in another scheme; raises `DataError`, with file and line, if it cannot hold the spans."""
     tags = example.tags if data.repair is None else repair(example.tags, scheme, data.repair)
     try:
         return convert(tags, scheme, to)
@@ -57,10 +56,10 @@ def _converted(example: Example, *, data: DataOptions, scheme: Scheme, to: Schem
         raise DataError(problem.message, file=example.source or None) from None
 
 
-def _format_of(target: Target, own: str) -> str:
-    """The format of a target, by its extension; for a stream the source's ``own``."""
+def _format_of(target: Target, source_format: str) -> str:
+    """The target's format, by its extension; of a stream: ``source_format``."""
     if not isinstance(target, str):
-        return own
+        return source_format
     if target.endswith("/") or Path(target).is_dir():
         return "threefile"
     return format_of_name(target) or "columns"

@@ -1,4 +1,4 @@
-"""Tagging (a tag for each step), classification (a label for each sequence), and both together."""
+"""Tagging (a tag for each step), classification (a label for each sequence), and both."""
 
 from __future__ import annotations
 
@@ -69,7 +69,6 @@ class TaggingTask(Task):
         return evaluate([example.tags for example in examples], answers, **self.context(examples, entities))
 
     def context(self, examples: Sequence[Example], entities: Collection[tuple[str, str]]) -> dict[str, Any]:
-        """What a report on tags needs beside gold and answers."""
         return {
             "scheme": self.tags.outer,
             "tokens": [self.modality.words(example) for example in examples],
@@ -79,7 +78,7 @@ class TaggingTask(Task):
         }
 
     def counts(self, gold: Sequence[Any], answers: Sequence[Any]) -> np.ndarray:
-        """(N, 3) right, predicted and gold units of each example, for paired comparisons."""
+        """(N, 3) correct, predicted and gold units of each example, for paired tests."""
         return sentence_counts(gold, answers, self.tags.outer)
 
     def entities(self, examples: Sequence[Example]) -> Entities:
@@ -92,17 +91,17 @@ class TaggingTask(Task):
             "token-classification",
             "accuracy" if self.tags.outer.plain else "seqeval",
             "Sequence tagger",
-            f"each {self.modality.name.removesuffix('s')} a tag in the scheme {self.tags.outer.name}",
+            f"a tag in the scheme {self.tags.outer.name} for each {self.modality.name.removesuffix('s')}",
             self.usage("tagger", "tag"),
         )
 
 
 class JointTask(TaggingTask):
-    """A label and tags, such as intent and slots. An answer is one sequence: the label, then the tags."""
+    """A label and tags, such as intent and slots; answers are sequences of the label, then the tags."""
 
     required_targets = ("tags", "label")
     comparable = False
-    title = "a tagger that labels whole sequences too"
+    title = "a tagger that also labels whole sequences"
 
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:
@@ -127,12 +126,12 @@ class JointTask(TaggingTask):
     def card(self) -> Card:
         tagger, labels = super().card(), names_as_code(self.labels)
         return tagger._replace(
-            title="Sequence tagger and classifier", answers=f"{tagger.answers}, and the whole a label ({labels})"
+            title="Sequence tagger and classifier", answers=f"{tagger.answers}, and a label for the whole ({labels})"
         )
 
 
 class ClassificationTask(Task):
-    """A label for each text or recording, scored as a sequence of one plain tag."""
+    """A label for each sequence, as a sequence of one plain tag."""
 
     required_targets = ("label",)
     noun, title, summary = "labels", "a classifier", "plain labels"
@@ -163,4 +162,4 @@ class ClassificationTask(Task):
     def card(self) -> Card:
         tag, one = ("audio", "recording") if self.modality is FRAMES else ("text", "text")
         usage = self.usage("classifier", "classify")
-        return Card(f"{tag}-classification", "accuracy", "Classifier", f"each {one} a label", usage)
+        return Card(f"{tag}-classification", "accuracy", "Classifier", f"a label for each {one}", usage)

@@ -1,4 +1,4 @@
-"""Transduction (a sequence of its own length for each sequence), and reconstruction of the input."""
+"""Transduction (a sequence of another length), and reconstruction of the input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from structseq.tasks.base import Card, Report, Task, TrainedModel
 
 
 class SymbolTask(Task):
-    """A task whose answers are sequences of symbols."""
+    """Answers are sequences of symbols."""
 
     noun = "symbols"
 
@@ -38,11 +38,10 @@ class SymbolTask(Task):
 
 
 class TransductionTask(SymbolTask):
-    """Symbols from tokens or frames: digits from a recording (Graves 2012, "Sequence transduction with recurrent neural
-    networks")."""
+    """Symbols from tokens or frames (Graves 2012, "Sequence transduction with recurrent neural networks")."""
 
     required_targets = ("target",)
-    title, summary = "a transducer", "answers of their own length"
+    title, summary = "a transducer", "target sequences"
 
     @classmethod
     def symbols(cls, options: Options) -> str:
@@ -59,24 +58,25 @@ class TransductionTask(SymbolTask):
         return example.target
 
     def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
-        """The mean of exact match and 1 - symbol error rate; the latter is at least 0."""
+        """The mean of exact match and max(0, 1 - symbol error rate)."""
         return (exact_match(gold, answers) + max(0.0, 1 - symbol_errors(gold, answers))) / 2
 
     def card(self) -> Card:
         tag = "automatic-speech-recognition" if self.modality is FRAMES else "text2text-generation"
-        return Card(tag, "wer", "Transducer", "each sequence another", self.usage("transducer", "transduce"))
+        answers = "a sequence of symbols for each sequence"
+        return Card(tag, "wer", "Transducer", answers, self.usage("transducer", "transduce"))
 
 
 class TranscriptionTask(TransductionTask):
-    """What was said in a sequence that is longer than its answer, such as the frames of a recording."""
+    """Symbols from a longer sequence, such as the frames of a recording."""
 
     def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
-        """1 - symbol error rate, at least 0."""
+        """max(0, 1 - symbol error rate)."""
         return max(0.0, 1 - symbol_errors(gold, answers))
 
 
 class FrameTranscriptionTask(TranscriptionTask):
-    """The same, with a tag for each frame of a training example; some examples may lack tags."""
+    """Transcription with gold tags for the frames of some training examples."""
 
     @classmethod
     def inventory(cls, examples: Sequence[Example], scheme: Scheme, options: Options) -> TagSet:
@@ -85,7 +85,7 @@ class FrameTranscriptionTask(TranscriptionTask):
 
 
 class ReconstructionTask(SymbolTask):
-    """The tokens or frames of the input again, from one vector; no example needs an answer."""
+    """The tokens or frames of the input, from one vector."""
 
     title, summary = "an autoencoder", "no gold answers needed"
 
@@ -108,7 +108,7 @@ class ReconstructionTask(SymbolTask):
         return "Embedder" if self.modality is FRAMES else "Transducer"
 
     def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
-        """1 - error rate of tokens, or the explained share of the frames' variance; at least 0."""
+        """1 - token error rate, or the explained share of the frames' variance; at least 0."""
         if self.modality is FRAMES:
             return evaluate_reconstruction(gold, answers).criterion
         return max(0.0, 1 - symbol_errors(gold, answers))
@@ -122,4 +122,4 @@ class ReconstructionTask(SymbolTask):
 
     def card(self) -> Card:
         usage = self.usage("embedder", "embed", "Embedder")
-        return Card("feature-extraction", "accuracy", "Autoencoder", "each sequence a vector", usage)
+        return Card("feature-extraction", "accuracy", "Autoencoder", "a vector for each sequence", usage)
