@@ -146,6 +146,13 @@ def test_links_inside_the_project_lead_somewhere(document: Path) -> None:
     assert [f"{target}#{part}" for target, part in inside if part and part not in anchors(target)] == []
 
 
+@pytest.mark.parametrize("document", PAGES, ids=lambda document: str(document.relative_to(ROOT)))
+def test_files_that_a_page_names_exist(document: Path) -> None:
+    named = set(re.findall(r"(?:`|python )([\w/]+/\w+\.(?:py|md))", document.read_text(encoding="utf-8")))
+    homes = (ROOT, ROOT / "structseq", document.parent)
+    assert [name for name in sorted(named) if not any((home / name).exists() for home in homes)] == []
+
+
 def test_blocks_are_found_with_their_lines() -> None:
     text = (
         "# A\n\n```python\na = 1\n```\n\n```python no-run\nb\n```\n```console\n$ structseq check \\\n    x\nout\n```\n"
