@@ -1,8 +1,8 @@
 """What the documents show is run: every Python block and every `$ structseq` line of README.md and docs/.
 
-The blocks of one document share a namespace and an empty folder with small corpora in it: `train.conll`, `dev.conll`,
-`test.conll`, and `tones/` with recordings of digits made of tones. Documents run from top to bottom, so that a shell
-line's model serves a later block.
+Each document runs on its own, from top to bottom. It starts with a new namespace and a new folder, which holds only
+small corpora: `train.conll`, `dev.conll`, `test.conll`, and `tones/` with recordings of digits made of tones. Files,
+models and modules of another document are not there.
 A block that must not run says so after its language: ```python no-run. One that is a module of the reader's own names
 its file, ```python file NAME.py, and is written there.
 """
@@ -26,6 +26,8 @@ from structseq import cli
 ROOT = Path(__file__).resolve().parent.parent
 FLIGHTS = ROOT / "corpora" / "flights" / "en"
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md"]
+PAGES += sorted((ROOT / "corpora").rglob("README.md"))
 SENTENCES = {"train": 60, "dev": 15, "test": 15}
 
 
@@ -54,7 +56,8 @@ def shell_lines(block: Block) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    before = set(sys.modules)
     for name, sentences in SENTENCES.items():
         text = (FLIGHTS / f"{name}.conll").read_text(encoding="utf-8")
         kept = islice((part for part in re.split(r"\n\s*\n", text.strip())), sentences)
@@ -64,7 +67,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    return tmp_path
+    yield tmp_path
+    # Modules that the document wrote must not serve the next one.
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def run_shell(line: str, place: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,11 +106,51 @@ def test_readme_shows_the_two_commands() -> None:
     assert "$ make demo\n" in shown and "$ make test\n" in shown
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
+def test_no_block_escapes() -> None:
+    found = [(document, block) for document in DOCUMENTS for block in blocks(document.read_text(encoding="utf-8"))]
+    assert {block.language for _, block in found} == {"python", "console", "text", ""}
+    silent = [f"{d.name}:{b.line}" for d, b in found if b.language in ("text", "") and re.search("^\\$ ", b.code, re.M)]
+    # `make` builds an environment; tests/test_makefile.py checks the Makefile instead.
+    idle = [
+        f"{document.name}:{block.line}"
+        for document in DOCUMENTS
+        for block in runnable(document)
+        if block.language == "console" and not shell_lines(block) and "$ make " not in block.code
+    ]
+    assert silent == idle == []
+    assert sum(len(runnable(document)) for document in DOCUMENTS) > 50
+    assert sum(block.remark == "no-run" for _, block in found) <= 2
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [(".conll", r"\(start.md|\(docs/start.md|corpora/flights"), ("tones/", "corpora/digits/README.md")],
+)
+def test_a_page_says_where_its_files_come_from(file: str, source: str) -> None:
+    texts = {document: document.read_text(encoding="utf-8") for document in DOCUMENTS}
+    users = [document for document in DOCUMENTS if any(file in block.code for block in runnable(document))]
+    assert users and [document.name for document in users if not re.search(source, texts[document])] == []
+
+
+def anchors(document: Path) -> set[str]:
+    """The headings of a page as GitHub names them in links."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda document: str(document.relative_to(ROOT)))
 def test_links_inside_the_project_lead_somewhere(document: Path) -> None:
-    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
-    inside = [target for target in targets if "://" not in target]
-    assert [target for target in inside if not (document.parent / target).exists()] == []
+    links = re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", document.read_text(encoding="utf-8"))
+    inside = [(document.parent / target if target else document, part) for target, part in links if "://" not in target]
+    assert [target for target, _ in inside if not target.exists()] == []
+    assert [f"{target}#{part}" for target, part in inside if part and part not in anchors(target)] == []
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda document: str(document.relative_to(ROOT)))
+def test_files_that_a_page_names_exist(document: Path) -> None:
+    named = set(re.findall(r"(?:`|python )([\w/]+/\w+\.(?:py|md))", document.read_text(encoding="utf-8")))
+    homes = (ROOT, ROOT / "structseq", document.parent)
+    assert [name for name in sorted(named) if not any((home / name).exists() for home in homes)] == []
 
 
 def test_blocks_are_found_with_their_lines() -> None:
