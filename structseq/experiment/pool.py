@@ -1,6 +1,7 @@
 """Pool: work in parallel processes; if a process dies, its work has failed.
 
-Each process is spawned for one piece of work. It leaves the terminal's process group, so that Ctrl-C reaches only the
+Each piece of work has its own process. On Linux the processes are forked from a server that has imported torch once,
+elsewhere each is started anew. A process leaves the terminal's process group, so that Ctrl-C reaches only the
 command, which passes it on once. If the command dies, it saves and stops.
 """
 
@@ -9,13 +10,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from traceback import extract_tb
 from types import FrameType
@@ -53,7 +56,7 @@ class WorkResult:
 @dataclass(eq=False)
 class _Running:
     work: Any
-    process: SpawnProcess
+    process: BaseProcess
     receiver: connection.Connection
 
     def result(self, *, stopping: bool) -> WorkResult:
@@ -112,7 +115,7 @@ class Pool:
 
     def _start(self, work: Any) -> Iterator[WorkResult]:
         """Start a process for it; the work has failed if the system cannot."""
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(sender, work, self.shared), daemon=True)
         try:
@@ -131,6 +134,15 @@ class Pool:
         over = [running for running in self.running if not running.process.is_alive()]
         self.running = [running for running in self.running if running not in over]
         return [running.result(stopping=self.stopping) for running in over]
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    # On macOS, forking after torch is imported is not safe; Windows has no fork.
+    if sys.platform == "linux":
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["structseq.experiment.trial"])
+        return context
+    return multiprocessing.get_context("spawn")
 
 
 @contextmanager
