@@ -105,8 +105,6 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, arguments in TASKS.items():
         printed = done_as_a_process(WORDS / "generate.py", *arguments, "--output", folder / name)
         (folder / f"{name}.printed").write_text(printed)
-            done_as_a_process(WORDS / "generate.py", *arguments, "--output", folder / name)
-        )
     return folder
 
 
