@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +49,14 @@ def call(capsys: pytest.CaptureFixture[str], *words: object) -> Done:
     captured = capsys.readouterr()
     assert "Traceback" not in captured.err
     return Done(status, captured.out, captured.err)
+
+
+def status_unread(*words: object) -> int:
+    """A command's exit status if the reader of its output has ended."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed, redirect_stdout(closed):
+        return cli.main([str(word) for word in words])
 
 
 def sentences(count: int, *, first: int = 0) -> list[tuple[list[str], list[str]]]:

@@ -7,6 +7,8 @@ import os
 # Before anything imports torch: sums come out the same on every machine, and workers do not fight for cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +19,17 @@ hypothesis.settings.register_profile("structseq", deadline=None, derandomize=Tru
 hypothesis.settings.load_profile("structseq")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the kernels once, for both types at the same time, before several workers would each compile them."""
+    if not session.config.getoption("numprocesses", None) or any((ROOT / "structseq/structures").rglob("*.nbc")):
+        return
+    command = [sys.executable, str(ROOT / "tests" / "compile_kernels.py")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = [subprocess.Popen([*command, dtype], cwd=ROOT, env=environment) for dtype in ("float32", "float64")]
+    for process in started:
+        process.wait()
 
 
 def pytest_report_header() -> str:

@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from scripts import imported, run_main
 
 from structseq.data.columns import read_columns
 from structseq.data.example import Example
@@ -34,11 +36,24 @@ SLOTS = {
 }  # fmt: skip
 
 
-def generate(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the generator as a user would."""
-    command = [sys.executable, str(FOLDER / "generate.py"), *arguments]
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **environment}
-    return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
+Generate = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def generate() -> Iterator[Generate]:
+    """The generator's command. It draws and counts the corpus of a seed only once."""
+    with imported(FOLDER / "generate.py") as module, pytest.MonkeyPatch.context() as patch:
+        tables: dict[tuple[int, ...], str] = {}
+
+        def statistics(corpora: dict[str, Any], count: Callable[..., str] = module.statistics) -> str:
+            drawn = tuple(map(id, corpora.values()))
+            if drawn not in tables:
+                tables[drawn] = count(corpora)
+            return tables[drawn]
+
+        patch.setattr(module, "corpus", cache(module.corpus))
+        patch.setattr(module, "statistics", statistics)
+        yield partial(run_main, module)
 
 
 @cache
@@ -76,7 +91,8 @@ def unseen(language: str, name: str) -> float:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The corpus made anew, with strings hashed in another order than usual."""
     folder = tmp_path_factory.mktemp("flights")
-    result = generate("--output", str(folder), PYTHONHASHSEED="12345")
+    command = [sys.executable, str(FOLDER / "generate.py"), "--output", str(folder)]
+    result = subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "12345"}, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return folder
 
@@ -96,7 +112,7 @@ def test_the_sums_are_those_of_the_files() -> None:
         assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == digest, name
 
 
-def test_check_finds_what_differs(made: Path, tmp_path: Path) -> None:
+def test_check_finds_what_differs(generate: Generate, made: Path, tmp_path: Path) -> None:
     assert generate("--check").returncode == 0
     copy = tmp_path / "copy"
     shutil.copytree(made, copy)
@@ -110,7 +126,7 @@ def test_check_finds_what_differs(made: Path, tmp_path: Path) -> None:
     assert len(result.stderr.splitlines()) == 2
 
 
-def test_writing_keeps_the_rest_of_a_readme(tmp_path: Path) -> None:
+def test_writing_keeps_the_rest_of_a_readme(generate: Generate, tmp_path: Path) -> None:
     words = (FOLDER / "README.md").read_text(encoding="utf-8")
     head, tail = words.split("<!-- statistics -->\n\n")[0], words.split("\n<!-- end of statistics -->")[1]
     (tmp_path / "README.md").write_text(
@@ -122,13 +138,13 @@ def test_writing_keeps_the_rest_of_a_readme(tmp_path: Path) -> None:
     assert "## Licence" in tail
 
 
-def test_another_seed_gives_another_corpus(made: Path, tmp_path: Path) -> None:
+def test_another_seed_gives_another_corpus(generate: Generate, made: Path, tmp_path: Path) -> None:
     assert generate("--output", str(tmp_path), "--seed", "8").returncode == 0
     for code in LANGUAGES:
         assert (tmp_path / code / "train.conll").read_bytes() != (made / code / "train.conll").read_bytes()
 
 
-def test_the_readme_has_the_statistics_and_the_readers_counts_agree() -> None:
+def test_the_readme_has_the_statistics_and_the_readers_counts_agree(generate: Generate) -> None:
     tables = generate("--statistics").stdout
     assert tables in (FOLDER / "README.md").read_text(encoding="utf-8")
     for code in LANGUAGES:

@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from commandline import call, columns, python, sentences, tiny, write_corpus
+from commandline import call, columns, sentences, tiny, write_corpus
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -624,18 +623,6 @@ def identity_now(parts: dict[str, Path]) -> dict[str, Any]:
     from structseq.run.identity import digest
 
     return {"data": {name: {"path": str(parts[name]), "sha256": digest(parts[name])} for name in ("train", "dev")}}
-
-
-# -- as a process ------------------------------------------------------------------------------------------------------
-
-
-def test_the_process_says_the_same(tmp_path: Path) -> None:
-    (tmp_path / "data.conll").write_text(RAGGED)
-    words = python("train", "data.conll", "--output", "out")
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: data.conll:5: expected 2 columns") and len(done.stderr.splitlines()) == 1
-    assert os.listdir(tmp_path) == ["data.conll"]
 
 
 # -- whatever the bytes ------------------------------------------------------------------------------------------------

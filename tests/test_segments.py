@@ -144,7 +144,7 @@ def case_of(tags: int, longest: int, steps: int, often: float, exact: bool = Fal
     return Case(batch, [truth_of(batch, row) for row in range(len(batch.lengths))])
 
 
-SHAPES = [(tags, longest, steps) for tags in (1, 2, 3) for longest in (1, 2, 3, 4) for steps in (0, 1, 5)]
+SHAPES = [(tags, longest, steps) for tags in (1, 3) for longest in (1, 2, 4) for steps in (0, 1, 5)]
 
 
 @pytest.fixture(params=SHAPES, ids=lambda shape: "K{} S{} T{}".format(*shape))

@@ -1,17 +1,19 @@
-"""Pool: work in parallel processes, one spawned for each piece of work."""
+"""Pool: work in parallel processes, one for each piece of work; on Linux a server that imported torch forks them."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from traceback import extract_tb
 from types import FrameType
@@ -49,7 +51,7 @@ class WorkResult:
 @dataclass(eq=False)
 class _Running:
     work: Any
-    process: SpawnProcess
+    process: BaseProcess
     receiver: connection.Connection
 
     def result(self, *, stopping: bool) -> WorkResult:
@@ -111,7 +113,7 @@ class Pool:
 
     def _start(self, work: Any) -> Iterator[WorkResult]:
         """Start a process; yield a failure if that is impossible."""
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=_run_in_process, args=(sender, work, self.shared), daemon=True)
         try:
@@ -130,6 +132,15 @@ class Pool:
         ended = [running for running in self.running if not running.process.is_alive()]
         self.running = [running for running in self.running if running not in ended]
         return [running.result(stopping=self.stopping) for running in ended]
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    # On macOS, forking after torch is imported is not safe; Windows has no fork.
+    if sys.platform == "linux":
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["structseq.experiment.trial"])
+        return context
+    return multiprocessing.get_context("spawn")
 
 
 @contextmanager

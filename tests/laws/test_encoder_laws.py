@@ -1,5 +1,8 @@
-"""What every encoder must satisfy: each law for each row of ENCODERS and for attention on top of another, one layer or
-two, forwards, backwards, both ways. Two threads give the same bits as one, so that all other laws hold for them."""
+"""What every encoder must satisfy: each law for each row of ENCODERS and for attention on top of another.
+
+One layer forwards, backwards and both ways, and two layers both ways. Two threads give the same bits as one: all other
+laws hold for them.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +27,25 @@ LENGTHS = (7, 1, 0, 3, 7)
 close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-6)
 
 
-@pytest.fixture(params=[1, 2], ids=["one layer", "two layers"])
-def layers(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
+Arrangement = tuple[int, str]
+BOTH_WAYS: list[Arrangement] = [(1, "both ways"), (2, "both ways")]
+ARRANGEMENTS: list[Arrangement] = [(1, "forwards"), (1, "backwards"), *BOTH_WAYS]
 
 
-@pytest.fixture(params=["forwards", "backwards", "both ways"])
-def ways(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(params=ARRANGEMENTS, ids=str)
+def arrangement(request: pytest.FixtureRequest) -> Arrangement:
+    found: Arrangement = request.param
+    return found
+
+
+@pytest.fixture
+def ways(arrangement: Arrangement) -> str:
+    return arrangement[1]
 
 
 @pytest.fixture(params=[*ENCODERS, "lstm, attention"])
-def options(request: pytest.FixtureRequest, layers: int, ways: str) -> EncoderOptions:
+def options(request: pytest.FixtureRequest, arrangement: Arrangement) -> EncoderOptions:
+    layers, ways = arrangement
     kind, _, on_top = request.param.partition(", ")
     return EncoderOptions(
         type=kind,
@@ -227,7 +237,7 @@ def test_the_callers_tensors_stay_untouched(encoder: Encoder) -> None:
     assert torch.equal(inputs.values, values) and torch.equal(inputs.lengths, lengths)
 
 
-@pytest.mark.parametrize("ways", ["both ways"], indirect=True)
+@pytest.mark.parametrize("arrangement", BOTH_WAYS, ids=str, indirect=True)
 @pytest.mark.parametrize("mode", ["training", "answering"])
 @pytest.mark.parametrize("leaf", ["inputs learn", "inputs are given"])
 def test_two_threads_give_the_same_bits(mode: str, leaf: str, build: Callable[[int], Encoder]) -> None:

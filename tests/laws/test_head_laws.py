@@ -22,8 +22,8 @@ from structseq.spans import SCHEMES, Span, TagSet, scheme_of
 WIDTH = 6
 LENGTHS = (5, 1, 0, 3)
 # (scheme of the files, scheme asked for inside)
-PAIRS = [(outer, "auto") for outer in SCHEMES] + [(outer, "BIOES") for outer in SCHEMES if outer != "BIOES"]
-PAIRS += [("BIOES", "BIO"), ("BILOU", "BIO"), ("IOB1", "BIO"), ("BMES", "IOE")]
+PAIRS = [(outer, "auto") for outer in SCHEMES] + [("BIO", "BIOES"), ("IO", "BIOES"), ("plain", "BIOES")]
+PAIRS += [("BIOES", "BIO"), ("IOB1", "BIO"), ("BMES", "IOE")]
 
 heads = pytest.mark.parametrize("name", TAGGERS)
 pairs = pytest.mark.parametrize(("outer", "inner"), PAIRS, ids=lambda part: part)
