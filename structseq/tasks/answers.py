@@ -17,6 +17,8 @@ Row = tuple[list[str], float | None]
 
 
 class Answer(ABC):
+    """A prediction for one sequence."""
+
     __slots__ = ()
 
     @abstractmethod
