@@ -63,7 +63,7 @@ unbroken([*words, f"{whole}-before"])  # imports all that training needs
 used = unbroken([*words, whole])
 chance, kills, status = random.Random(seed), 0, None
 while status is None:
-    moment = chance.uniform(0.02, 0.4) * used if kills < 5 else 0.0
+    moment = chance.uniform(0.05, 0.3) * used if kills < 5 else 0.0
     status = status_of(forked([*words, f"{whole}-killed", "--resume"], after=moment))
     kills += status is None
 print(json.dumps([kills, status]))
