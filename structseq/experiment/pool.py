@@ -22,6 +22,8 @@ from typing import Any, Literal, Protocol
 from structseq.errors import StructseqError
 from structseq.run.training_run import Interrupted, stop_on_request
 
+# What the server of processes imports once; torch's optimizers need torch._dynamo, which takes a second and a half.
+PRELOADED = ["structseq.experiment.trial", "structseq.structures.kernels", "torch._dynamo"]
 # Seconds between two calls of ``tick``
 TICK = 0.25
 # An answer must fit into the pipe's buffer: maximum number of remarks, and of characters of a reason
@@ -138,7 +140,7 @@ def _context() -> ForkServerContext | SpawnContext:
     # On macOS, forking after torch is imported is not safe; Windows has no fork.
     if sys.platform == "linux":
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["structseq.experiment.trial"])
+        context.set_forkserver_preload(PRELOADED)
         return context
     return multiprocessing.get_context("spawn")
 
