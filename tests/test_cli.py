@@ -558,7 +558,7 @@ def test_another_encoding_is_read_and_kept(command: Command, home: Path, tmp_pat
 
 def test_a_process_writes_utf8_in_any_locale_and_ends_quietly_if_its_reader_does(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "long.conll"
-    file.write_text("東京\tO\n\n" + columns(sentences(64) * 60), encoding="utf-8")
+    file.write_text("東京\tO\n\n" + columns(sentences(64) * 20), encoding="utf-8")
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
     words = python("tag", str(home / "model"), str(file))
     run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
@@ -613,7 +613,7 @@ def test_every_head_trains_tags_and_is_sure_of_itself(command: Command, tmp_path
     parts = write_corpus(tmp_path)
     model = tmp_path / "model"
     words = ["train", parts["train"], "--dev", parts["dev"], "--output", model, "--set", f"head.type={head}"]
-    assert command(*words, *tiny(25)).status == 0
+    assert command(*words, *tiny(15)).status == 0
     scored = command("evaluate", model, parts["test"], "--json", "-")
     assert scored.status == 0 and json.loads(scored.out)["criterion"] > 0.5
     tagged = command("tag", model, "--text", "fly from Taipei to Rome", "--confidence")

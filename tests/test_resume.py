@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from commandline import call, tiny, write_corpus
@@ -55,43 +54,31 @@ def status_of(child):
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
 """
 
-# Unbroken once, then killed after random shares of the processor time that it took, until an attempt ends by itself.
+KILLS = """
+seed, folder, epochs, words = json.loads(sys.argv[1])
+short, long = ([*words, "--set", f"training.epochs={number}", "--output"] for number in (1, epochs))
+
+# Killed before the 2nd, 14th, 26th ... change to the disk, each time in a folder of its own, and then resumed.
+unbroken([*short, f"{folder}/short"])
+change, ends = 2, []
+while True:
+    out = f"{folder}/short-{change}"
+    killed = status_of(forked([*short, out], before=(out, change)))
+    ends.append([change, killed, status_of(forked([*short, out, "--resume"]))])
+    if killed is not None:
+        break
+    change += 12
+
+# Killed after random shares of the processor time of an unbroken run, until an attempt ends by itself.
 # Time on the processor, as the system counts it, is the same on a busy machine and on a quiet one.
-RANDOMLY = """
-seed, whole, words = json.loads(sys.argv[1])
-unbroken([*words, f"{whole}-before"])  # imports all that training needs
-used = unbroken([*words, whole])
+used = unbroken([*long, f"{folder}/long"])
 chance, kills, status = random.Random(seed), 0, None
 while status is None:
     moment = chance.uniform(0.05, 0.3) * used if kills < 5 else 0.0
-    status = status_of(forked([*words, f"{whole}-killed", "--resume"], after=moment))
+    status = status_of(forked([*long, f"{folder}/long-killed", "--resume"], after=moment))
     kills += status is None
-print(json.dumps([kills, status]))
+print(json.dumps([ends, kills, status]))
 """
-
-# Killed before every so manyth change to the disk, each time in a folder of its own, and then resumed.
-SYSTEMATICALLY = """
-first, stride, whole, words = json.loads(sys.argv[1])
-unbroken([*words[:-1], whole])
-change, ends = first, []
-while True:
-    out = f"{words[-1]}-{change}"
-    killed = status_of(forked([*words[:-1], out], before=(out, change)))
-    again = status_of(forked([*words[:-1], out, "--resume"]))
-    ends.append([change, killed, again])
-    if killed is not None:
-        break
-    change += stride
-print(json.dumps(ends))
-"""
-
-
-def forks(code: str, *arguments: Any) -> Any:
-    """What the code prints; it runs in a process of its own, after `FORKS`."""
-    command = [sys.executable, "-c", FORKS + code, json.dumps(arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def files_of(model: Path) -> dict[str, bytes]:
@@ -103,44 +90,40 @@ def files_of(model: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def words(tmp_path: Path) -> list[str]:
-    """A run of 6 epochs of four updates, with a checkpoint after each; the output folder comes next."""
+    """A run of four updates an epoch, with a checkpoint after each."""
     parts = write_corpus(tmp_path)
-    said = ["train", str(parts["train"]), "--dev", str(parts["dev"]), "--test", str(parts["test"]), "--quiet"]
-    return [*said, *tiny(6), "--save-every", "0", "--output"]
+    said = ["train", str(parts["train"]), "--dev", str(parts["dev"]), "--test", str(parts["test"])]
+    return [*said, *tiny(but="training.epochs"), "--save-every", "0"]
 
 
-def test_killed_at_random_moments_it_ends_bit_identical(tmp_path: Path, words: list[str]) -> None:
-    out = tmp_path / "whole-killed"
-    kills, status = forks(RANDOMLY, 0, str(tmp_path / "whole"), words)
-    assert status == 0 and kills >= 2
-    assert files_of(out) == files_of(tmp_path / "whole")
-    assert not (out / "run").exists()
-    records = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    assert [record["epoch"] for record in records if record["event"] == "epoch"] == [*range(1, 7)]
-    assert [record["event"] for record in records].count("end") == 1
-    unbroken = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
-    losses, scores = (
-        [[record[key] for record in log if record["event"] == "epoch"] for log in (records, unbroken)]
-        for key in ("loss", "dev")
-    )
-    assert losses[0] == losses[1] and scores[0] == scores[1]
-
-
-def test_killed_before_any_change_to_the_disk_it_ends_bit_identical(tmp_path: Path, words: list[str]) -> None:
-    words = [word.replace("epochs=6", "epochs=1") for word in words]
-    ends = forks(SYSTEMATICALLY, 2, 12, str(tmp_path / "whole"), [*words, str(tmp_path / "out")])
+def test_killed_at_any_moment_it_ends_bit_identical(tmp_path: Path, words: list[str]) -> None:
+    arguments = json.dumps([0, str(tmp_path), 6, [*words, "--quiet"]])
+    done = subprocess.run([sys.executable, "-c", FORKS + KILLS, arguments], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    ends, kills, status = json.loads(done.stdout)
     assert len(ends) > 5 and [status for _, _, status in ends] == [0] * len(ends)
-    whole = files_of(tmp_path / "whole")
+    short, long, killed = (tmp_path / name for name in ("short", "long", "long-killed"))
     for change, _, _ in ends:
-        out = tmp_path / f"out-{change}"
-        assert files_of(out) == whole, change
-        assert {path.name for path in out.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+        out = tmp_path / f"short-{change}"
+        assert files_of(out) == files_of(short), change
+        assert {path.name for path in out.iterdir()} == {path.name for path in short.iterdir()}
+    assert status == 0 and kills >= 2
+    assert files_of(killed) == files_of(long) and not (killed / "run").exists()
+    records, unbroken = (
+        [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (killed, long)
+    )
+    assert [record["event"] for record in records].count("end") == 1
+    epochs, expected = (
+        [[record[key] for key in ("epoch", "loss", "dev")] for record in log if record["event"] == "epoch"]
+        for log in (records, unbroken)
+    )
+    assert epochs == expected and len(epochs) == 6
 
 
 def test_a_finished_run_says_so_and_does_nothing(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str]
 ) -> None:
-    words = [word.replace("epochs=6", "epochs=1") for word in words if word != "--quiet"]
+    words = [*words, "--set", "training.epochs=1", "--output"]
     out = tmp_path / "model"
     done = call(capsys, *words, out, "--resume")
     assert done.status == 0 and f"{out}: there is nothing to resume; training starts" in done.err

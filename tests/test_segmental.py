@@ -115,20 +115,25 @@ def truth_of(head: SegmentsHead, states: np.ndarray, longest: int = 9) -> Truth:
     return Truth({spans: math.exp(each - log_z) for spans, each in zip(every, scores, strict=True)})
 
 
-@pytest.mark.parametrize("longest", (None, 2))
-@pytest.mark.parametrize(("outer", "inner"), PAIRS)
+@pytest.mark.parametrize(
+    ("outer", "inner", "longest"),
+    [*((*pair, None) for pair in PAIRS), ("BIO", "auto", 2), ("BIOES", "auto", 2), ("IO", "auto", 2)],
+)
 def test_every_verb_against_enumeration(outer: str, inner: str, longest: int | None) -> None:
     tags = tag_set(outer, inner)
     head, states = head_of(tags, longest=longest), states_of(4, 2, 0, 3)
     found = head(states)
     best, marginals, log_z = found.best(), found.marginals(), found.log_partition()
-    for row, length in enumerate(states.lengths.tolist()):
-        truth = truth_of(head, states.values[row, :length].numpy(), longest or 9)
-        for spans, share in truth.shares.items():
-            numbers = tags.encode(tags.outer.encode(spans, length))
-            target = torch.zeros(4, 4, dtype=torch.int64)
-            target[row, :length] = torch.tensor(numbers, dtype=torch.int64)
-            assert float(found.log_prob(target)[row].exp()) == pytest.approx(share, abs=1e-9)
+    lengths = states.lengths.tolist()
+    truths = [truth_of(head, states.values[b, :n].numpy(), longest or 9) for b, n in enumerate(lengths)]
+    for each in itertools.zip_longest(*(truth.shares.items() for truth in truths), fillvalue=None):
+        target, given = torch.zeros(4, 4, dtype=torch.int64), [b for b, answer in enumerate(each) if answer]
+        for b in given:
+            numbers = tags.encode(tags.outer.encode(each[b][0], lengths[b]))
+            target[b, : lengths[b]] = torch.tensor(numbers, dtype=torch.int64)
+        shares = found.log_prob(target).exp().tolist()
+        assert [shares[b] for b in given] == pytest.approx([each[b][1] for b in given], abs=1e-9)
+    for row, (length, truth) in enumerate(zip(lengths, truths, strict=True)):
         top = max(truth.shares, key=lambda spans: truth.shares[spans])
         assert tags.outer.decode(tags.decode(best.path[row, :length].tolist())) == top
         assert float(best.score[row] - log_z[row]) == pytest.approx(math.log(truth.shares[top]), abs=1e-9)
