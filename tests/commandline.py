@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from structseq import cli
+from structseq.errors import StructseqError
+from structseq.experiment import WorkResult
+from structseq.experiment.pool import reason_of
 
 CITIES = ("Taipei", "Osaka", "New York", "Oslo", "Lima", "Cairo", "Paris", "Rome")
 SETTINGS = (
@@ -57,6 +61,24 @@ def status_unread(*words: object) -> int:
     os.close(read)
     with os.fdopen(write, "w") as closed, redirect_stdout(closed):
         return cli.main([str(word) for word in words])
+
+
+class InProcess:
+    """In place of a pool of processes: all work in this one, which is quick."""
+
+    def __init__(self, jobs: int, *shared: Any) -> None:
+        self.jobs, self.shared = jobs, shared
+
+    def run(self, work: Sequence[Any], *, tick: Callable[[list[Any]], None] | None = None) -> Iterator[WorkResult]:
+        for trial in work:
+            if tick:
+                tick([trial])
+            try:
+                yield WorkResult(trial, "done", "", tuple(trial.run(*self.shared)))
+            except StructseqError as problem:
+                yield WorkResult(trial, "failed", reason_of(problem))
+            if tick:
+                tick([trial])
 
 
 def sentences(count: int, *, first: int = 0) -> list[tuple[list[str], list[str]]]:

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commandline import Done, call, columns, python, sentences, status_unread, tiny, write_corpus
+from commandline import Done, InProcess, call, columns, python, sentences, status_unread, tiny, write_corpus
 
 from structseq import cli
-from structseq.errors import StructseqError
 from structseq.experiment import Comparison, Record, Trial, WorkResult
-from structseq.experiment.pool import reason_of
 
 Command = Callable[..., Done]
 GRID = ("--encoders", "lstm,lstm[width=6]", "--heads", "crf")
@@ -31,27 +29,9 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
     return lambda *words: call(capsys, *words)
 
 
-class Here:
-    """In place of a pool of processes: all in this one, which is quick."""
-
-    def __init__(self, jobs: int, *shared: Any) -> None:
-        self.jobs, self.shared = jobs, shared
-
-    def run(self, work: Sequence[Any], *, tick: Callable[[list[Any]], None] | None = None) -> Iterator[WorkResult]:
-        for trial in work:
-            if tick:
-                tick([trial])
-            try:
-                yield WorkResult(trial, "done", "", tuple(trial.run(*self.shared)))
-            except StructseqError as problem:
-                yield WorkResult(trial, "failed", reason_of(problem))
-            if tick:
-                tick([trial])
-
-
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("structseq.experiment.compare.Pool", Here)
+    monkeypatch.setattr("structseq.experiment.compare.Pool", InProcess)
 
 
 def words_of(folder: Path, output: Path, *more: object) -> list[str]:
@@ -65,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     write_corpus(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("structseq.experiment.compare.Pool", Here)
+        patch.setattr("structseq.experiment.compare.Pool", InProcess)
         assert cli.main(words_of(folder, folder / "out", *GRID, *tiny(12), "--quiet")) == 0
     return folder
 
@@ -186,7 +166,7 @@ def test_tags_that_training_lacks_are_named(command: Command, home: Path, tmp_pa
 def test_a_trial_that_fails_is_named_and_tried_again(
     command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Failing(Here):
+    class Failing(InProcess):
         def run(self, work: Sequence[Trial], **options: Any) -> Iterator[WorkResult]:
             yield from super().run([trial for trial in work if trial.head != "softmax"], **options)
             for trial in work:
@@ -204,7 +184,7 @@ def test_a_trial_that_fails_is_named_and_tried_again(
     assert [system["name"] for system in found.systems] == ["lstm + crf"]
     assert [(trial["name"], trial["seed"]) for trial in found.failed] == [("lstm + softmax", 0)]
     assert "the loss became nan" in (tmp_path / "out" / "comparison.csv").read_text()
-    monkeypatch.setattr("structseq.experiment.compare.Pool", Here)
+    monkeypatch.setattr("structseq.experiment.compare.Pool", InProcess)
     assert command(*words).status == 0 and not comparison_in(tmp_path / "out").failed
 
 
@@ -242,7 +222,7 @@ def test_a_reader_that_goes_away_costs_no_result(capsys: pytest.CaptureFixture[s
 def test_ctrl_c_says_how_to_go_on(
     command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Stopping(Here):
+    class Stopping(InProcess):
         def run(self, work: Sequence[Any], **options: Any) -> Iterator[WorkResult]:
             yield next(super().run(work))
             yield WorkResult(work[1], "stopped")
@@ -285,7 +265,7 @@ def _until(holds: Callable[[], bool], seconds: float = 60) -> None:
 def test_where_nothing_was_learned_nothing_stays(
     command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Stopping(Here):
+    class Stopping(InProcess):
         def run(self, work: Sequence[Any], **options: Any) -> Iterator[WorkResult]:
             yield WorkResult(work[0], "stopped")
             raise KeyboardInterrupt

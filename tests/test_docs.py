@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from commandline import InProcess
 
 from structseq import cli
 
@@ -64,6 +65,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (tmp_path / f"{name}.conll").write_text("\n\n".join(kept) + "\n", encoding="utf-8")
     make = [sys.executable, ROOT / "corpora" / "digits" / "generate.py", "--output", tmp_path / "tones"]
     subprocess.run([*make, "--strings", "12"], check=True, capture_output=True)
+    monkeypatch.setattr("structseq.experiment.compare.Pool", InProcess)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))

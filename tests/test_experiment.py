@@ -356,7 +356,8 @@ from functools import partial
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from errands import Errand
-from structseq.experiment import Pool
+from structseq.experiment import Pool, pool
+pool.PRELOADED = ["structseq.experiment.pool"]
 if __name__ == "__main__":
     for _ in Pool(1, "").run([Errand("waits", Path({file!r}))]):
         pass

@@ -263,7 +263,7 @@ def examples_in(scheme: Scheme) -> tuple[Example, ...]:
     return tuple(made) * 3
 
 
-@pytest.mark.parametrize("name", ("BIO", "BIOES", "IOB1", "IO", "plain"))
+@pytest.mark.parametrize("name", ("BIO", "IOB1", "plain"))
 def test_a_tagger_trained_saved_loaded_and_asked(name: str, tmp_path: Path) -> None:
     scheme = scheme_of(name)
     examples = examples_in(scheme)

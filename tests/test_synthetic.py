@@ -49,15 +49,6 @@ def done(path: Path, *arguments: object) -> str:
     return result.stdout
 
 
-def done_as_a_process(path: Path, *arguments: object) -> str:
-    """Run as a user would, with strings hashed in another order than usual."""
-    command = [sys.executable, "-B", "-W", "error", str(path), *map(str, arguments)]
-    environment = {**os.environ, "PYTHONHASHSEED": "12345"}
-    result = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
 def refused(path: Path, *arguments: object) -> str:
     """The one sentence of a refusal."""
     result = script(path, *arguments)
@@ -103,7 +94,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every task at its default size; what was printed stands beside it."""
     folder = tmp_path_factory.mktemp("words")
     for name, arguments in TASKS.items():
-        printed = done_as_a_process(WORDS / "generate.py", *arguments, "--output", folder / name)
+        printed = done(WORDS / "generate.py", *arguments, "--output", folder / name)
         (folder / f"{name}.printed").write_text(printed)
     return folder
 
@@ -372,7 +363,7 @@ def loudness(samples: npt.NDArray[Any]) -> float:
 @pytest.fixture(scope="module")
 def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tones")
-    printed = done_as_a_process(DIGITS / "generate.py", "--output", folder, "--strings", 20, "--seed", 0)
+    printed = done(DIGITS / "generate.py", "--output", folder, "--strings", 20, "--seed", 0)
     counts = re.search(r": (20 strings, \d+ digits, [\d.]+ seconds)", printed)
     assert counts
     _, digits, seconds = counts[1].split(", ")

@@ -427,7 +427,7 @@ def model_of(kind: str, examples: tuple[Example, ...], **head: object) -> Model:
         "head": {"type": kind, **head},
         "inputs": {"dropout": 0.0},
         "encoder": {"width": 8, "dropout": 0.0, "recurrent_dropout": 0.0},
-        "training": {"epochs": 25, "learning_rate": 0.03},
+        "training": {"epochs": 18, "learning_rate": 0.03},
     }
     return Model.prepare(Options.of(miniature.TINY, settings_), examples, PLAIN, seed=0)
 
