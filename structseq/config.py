@@ -18,7 +18,7 @@ from structseq.data.options import DataOptions
 from structseq.data.record import reject_duplicate_keys
 from structseq.errors import ConfigError
 from structseq.features.base import FeatureOptions
-from structseq.features.frames import FrameOptions
+from structseq.features.frame_features import FrameOptions
 from structseq.features.words import OwnFeatureOptions
 from structseq.section import Count, Section, Whole, option_names, resolve_class
 

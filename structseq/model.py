@@ -22,7 +22,7 @@ from structseq.features.encoding import count_vocabularies
 from structseq.heads import HEADS
 from structseq.heads.base import Head, Tunable
 from structseq.inputs import build_inputs, count_further
-from structseq.inputs.tokens import PretrainedVectors
+from structseq.inputs.token_inputs import PretrainedVectors
 from structseq.padded import Padded
 from structseq.section import resolve_class
 from structseq.spans import Scheme, TagSet

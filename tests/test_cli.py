@@ -591,7 +591,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     out = tmp_path / "my model"
     words = ["train", home / "train.conll", "--dev", home / "dev.conll", "--output", out, *tiny(5)]
     with monkeypatch.context() as patch:
-        patch.setattr("structseq.cli.training.showing", stopping_after(6, number))
+        patch.setattr("structseq.cli.train_command.showing", stopping_after(6, number))
         done = command(*words)
     assert (done.status, done.out) == (130, "")
     last = done.err.splitlines()[-1]

@@ -16,8 +16,8 @@ from torch import Tensor
 from structseq.data.audio import frames_of
 from structseq.data.example import Example
 from structseq.errors import DataError
-from structseq.features.frames import FrameBatch
-from structseq.inputs.frames import FrameInputs
+from structseq.features.frame_features import FrameBatch
+from structseq.inputs.frame_inputs import FrameInputs
 
 F = 3
 steady = settings(deadline=None, derandomize=True, max_examples=30)

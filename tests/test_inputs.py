@@ -24,7 +24,7 @@ from structseq.features.base import Feature
 from structseq.features.encoding import TokenEncoder
 from structseq.features.words import Affixes, AffixOptions, Characters, CharactersOptions, EmbeddingOptions, Words
 from structseq.inputs.base import Inputs, WordFeature
-from structseq.inputs.tokens import AffixEmbedding, CharacterCNN, WordEmbedding
+from structseq.inputs.token_inputs import AffixEmbedding, CharacterCNN, WordEmbedding
 from structseq.padded import Padded
 
 WORDS = ["to", "Taipei", "from", "on", "November", "2nd"]

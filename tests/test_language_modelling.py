@@ -17,7 +17,7 @@ from commandline import call, columns, sentences, tiny
 from structseq import ConfigError, Corpus, DataError, Embedder, Example, Scorer, Tagger
 from structseq.config import Options
 from structseq.encoders import ENCODERS
-from structseq.evaluation.perplexity import evaluate_perplexity
+from structseq.evaluation.perplexity_report import evaluate_perplexity
 from structseq.heads.language_modelling import END, NAMES, UNKNOWN, LanguageModelHead, NextTokens
 from structseq.model import Model
 from structseq.padded import Padded

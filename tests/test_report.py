@@ -19,9 +19,9 @@ from structseq.report import write_page
 from structseq.report.drawing import inline_svg
 from structseq.report.excerpt import excerpt_of
 from structseq.report.figures import curves_figure, scores_figure, transitions_figure
+from structseq.report.formatting import duration, interval, p_value, percent, visible
 from structseq.report.page import page, ranked
 from structseq.report.transitions import table_of
-from structseq.report.wording import duration, interval, p_value, percent, visible
 
 ENCODERS = ("lstm", "elman", "jordan", "gru", "lstm_peephole", "clockwork", "scrn", "attention")
 HOSTILE = ("<script>alert(1)</script>", '" onload=x', "'><img src=x onerror=y>", "{{ 7 * 7 }}", "$x^2$", "&amp;")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from structseq.errors import DataError
-from structseq.evaluation.transduction import (
+from structseq.evaluation.transduction_report import (
     Edit,
     TransductionReport,
     evaluate_transduction,

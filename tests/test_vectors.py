@@ -17,7 +17,7 @@ from structseq.data.vocabulary import Vocabulary
 from structseq.errors import DataError
 from structseq.features.vectors import Vectors, read_vectors
 from structseq.features.words import WordsOptions
-from structseq.inputs.tokens import PretrainedVectors
+from structseq.inputs.token_inputs import PretrainedVectors
 from structseq.model import Model
 from structseq.spans import scheme_of
 

@@ -30,7 +30,7 @@ from structseq.spans import scheme_of
 from structseq.spans.schemes import Span
 from structseq.storage import load_model
 from structseq.storage.entries import json_bytes
-from structseq.tasks.tagging import TaggingTask
+from structseq.tasks.tagging_tasks import TaggingTask
 
 FORMAT = 1
 # Tagging speed: maximum number of tokens, minimum number of passes and of seconds

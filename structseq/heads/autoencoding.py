@@ -18,7 +18,7 @@ from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.data.vocabulary import Axis, axis_names
 from structseq.errors import ConfigError
-from structseq.features.frames import FeatureStats
+from structseq.features.frame_features import FeatureStats
 from structseq.heads.base import SequenceHead, full_precision
 from structseq.heads.classifying import Pooling
 from structseq.padded import Padded

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from structseq.data.example import Example
-from structseq.evaluation.perplexity import TokenLogProbs
+from structseq.evaluation.perplexity_report import TokenLogProbs
 from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
 from structseq.tasks.answers import Answer, Row
 

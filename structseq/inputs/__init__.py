@@ -14,8 +14,8 @@ from structseq.features.base import FeatureOptions
 from structseq.features.encoding import TokenEncoder, build_features
 from structseq.features.vectors import Vectors
 from structseq.inputs.base import Inputs, WordFeature
-from structseq.inputs.frames import FrameInputs
-from structseq.inputs.tokens import AffixEmbedding, CharacterCNN, PretrainedVectors, WordEmbedding
+from structseq.inputs.frame_inputs import FrameInputs
+from structseq.inputs.token_inputs import AffixEmbedding, CharacterCNN, PretrainedVectors, WordEmbedding
 from structseq.section import resolve_class
 
 FEATURES: dict[str, type[WordFeature]] = {

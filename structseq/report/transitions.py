@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from structseq.report.wording import number
+from structseq.report.formatting import number
 
 MOST_TAGS = 40
 START, END = "start", "end"

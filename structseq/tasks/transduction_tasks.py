@@ -12,7 +12,7 @@ from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
 from structseq.data.reading import named_format
 from structseq.evaluation import evaluate_reconstruction, evaluate_transduction
-from structseq.evaluation.transduction import exact_match, symbol_errors
+from structseq.evaluation.transduction_report import exact_match, symbol_errors
 from structseq.spans import PLAIN, Scheme, TagSet
 from structseq.tasks.base import Card, Report, Task, TrainedModel
 

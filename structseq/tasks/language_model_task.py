@@ -15,7 +15,7 @@ from structseq.data.options import DataOptions
 from structseq.data.plaintext import looks_like_columns
 from structseq.data.reading import named_format
 from structseq.errors import ConfigError, DataError
-from structseq.evaluation.perplexity import TokenLogProbs, evaluate_perplexity, mean_log_prob
+from structseq.evaluation.perplexity_report import TokenLogProbs, evaluate_perplexity, mean_log_prob
 from structseq.spans import PLAIN, Scheme, TagSet
 from structseq.tasks.base import Card, Report, Task
 
