@@ -26,11 +26,12 @@ Tag schemes and spans: . Span Scheme scheme_of, spans *
 Use a trained model: . Tagger Classifier FrameTagger Transducer Scorer Embedder, inference *, tasks.answers Answer
 Train in scikit-learn: estimator *, estimator.base SequenceEstimator
 Score predictions: . evaluate Report, evaluation *
-The structured layer: . CRF, structures.base Distribution Searched Structure Ranked Independent,\
+The structured layer: . CRF, structures.base Distribution BeamSearchable Structure Ranked Independent,\
  structures.chain LinearChain EdgePattern, structures.segments SemiMarkov Segment segments_of path_of,\
  structures.tagged_segments TaggedSegments, structures.triangular TriangularChain, structures.lattice Alignments,\
- structures.alignment Ctc collapse trim, structures.steps Steps Stepper, structures.objectives negative_log_likelihood\
- perceptron structured_svm softmax_margin partial_likelihood cost_augmented
+ structures.alignment Ctc collapse merge_repeats, structures.steps Steps Stepper,\
+ structures.objectives negative_log_likelihood perceptron structured_svm softmax_margin partial_likelihood\
+ cost_augmented
 Train from Python: config Options InputOptions EncoderOptions HeadOptions TrainingOptions load_options, model Model,\
  padded Padded, run *, storage *
 Compare systems: experiment *, report *

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from structseq.batch import batches
+from structseq.batch import batch_by_length
 from structseq.config import EncoderOptions, Options
 from structseq.data.example import Example, Modality
 from structseq.data.vocabulary import Vocabulary
@@ -236,7 +236,7 @@ class Model(nn.Module):
         self.eval()
         with torch.inference_mode():
             table = self.inputs.word_table() if table is None else table
-            for rows in batches([len(example) for example in examples], sentences=sentences, tokens=tokens):
+            for rows in batch_by_length([len(example) for example in examples], sentences=sentences, tokens=tokens):
                 yield rows, self.states(self.inputs.encode([examples[row] for row in rows]), table)
 
 

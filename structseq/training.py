@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from structseq.batch import batches
+from structseq.batch import batch_by_length
 from structseq.config import TrainingOptions
 from structseq.data.example import Example
 from structseq.data.reading import Corpus
@@ -210,7 +210,9 @@ class _Trainer:
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         rng = np.random.default_rng([self.seed, epoch])
-        return batches(self.lengths, sentences=self.options.batch_sentences, tokens=self.options.batch_tokens, rng=rng)
+        return batch_by_length(
+            self.lengths, sentences=self.options.batch_sentences, tokens=self.options.batch_tokens, rng=rng
+        )
 
     @contextmanager
     def _with_weights(self, weights: Mapping[str, Tensor]) -> Iterator[None]:

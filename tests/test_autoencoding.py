@@ -74,12 +74,12 @@ def test_saying_again_is_a_distribution_stepped_or_in_one_go() -> None:
     saying = TokenDecoder(3, vector=4, width=5, embedding=3, word_dropout=0.5).double().eval()
     spoken = TokenStepper(saying, torch.randn(2, 4).double())
     target = torch.tensor([[1, 2, 2], [2, 0, 0]])
-    along = spoken.along(target)
-    logits, state = spoken.begin()
+    teacher_forced = spoken.teacher_forced(target)
+    logits, state = spoken.initial()
     for step in range(3):
-        assert torch.allclose(logits, along[:, step])
-        logits, state = spoken.onward(target[:, step], torch.arange(2), state)
-    assert torch.allclose(logits, along[:, 3])
+        assert torch.allclose(logits, teacher_forced[:, step])
+        logits, state = spoken.step(target[:, step], torch.arange(2), state)
+    assert torch.allclose(logits, teacher_forced[:, 3])
     steps = Steps(spoken, torch.tensor([2, 2]))
     every = [[], [1], [2], [1, 1], [1, 2], [2, 1], [2, 2]]
     total = sum(steps.log_prob(torch.tensor([y + [0] * (2 - len(y))] * 2)).exp() for y in every)

@@ -86,12 +86,12 @@ def plain_decoder(made: GenerateHead, memory: np.ndarray, said: list[int]) -> tu
 
 def test_it_says_what_a_plain_loop_over_the_equations_says(made: GenerateHead) -> None:
     rows = states()
-    along, attended = DecoderStepper(made.decoder, rows).along(TARGET), made.attended(rows, TARGET)
+    teacher_forced, attended = DecoderStepper(made.decoder, rows).teacher_forced(TARGET), made.attended(rows, TARGET)
     log_prob = made(rows).log_prob(TARGET).detach()
     for row, length in enumerate(LENGTHS):
         said = [symbol for symbol in TARGET[row].tolist() if symbol]
         each, places = plain_decoder(made, rows.values[row, :length].numpy(), said)
-        np.testing.assert_allclose(along[row, : len(each)].detach(), each, atol=1e-9)
+        np.testing.assert_allclose(teacher_forced[row, : len(each)].detach(), each, atol=1e-9)
         np.testing.assert_allclose(attended[row, : len(each), :length].detach(), places, atol=1e-9)
         total = sum(each[u, symbol] for u, symbol in enumerate([*said, 0]))
         assert float(log_prob[row]) == pytest.approx(total, abs=1e-9)
@@ -99,23 +99,25 @@ def test_it_says_what_a_plain_loop_over_the_equations_says(made: GenerateHead) -
 
 def test_stepping_and_going_along_are_the_same(made: GenerateHead) -> None:
     decoding = DecoderStepper(made.decoder, states())
-    along = decoding.along(TARGET)
-    logits, state = decoding.begin()
+    teacher_forced = decoding.teacher_forced(TARGET)
+    logits, state = decoding.initial()
     for step in range(3):
-        assert torch.allclose(logits, along[:, step])
-        logits, state = decoding.onward(TARGET[:, step], torch.arange(4), state)
-    assert torch.allclose(logits, along[:, 3]) and torch.allclose(along.exp().sum(-1), torch.ones(()).double())
+        assert torch.allclose(logits, teacher_forced[:, step])
+        logits, state = decoding.step(TARGET[:, step], torch.arange(4), state)
+    assert torch.allclose(logits, teacher_forced[:, 3]) and torch.allclose(
+        teacher_forced.exp().sum(-1), torch.ones(()).double()
+    )
 
 
 def test_hypotheses_of_rows_in_any_order_and_number(made: GenerateHead) -> None:
     decoding = DecoderStepper(made.decoder, states())
-    _, state = decoding.begin()
+    _, state = decoding.initial()
     rows, symbols = torch.tensor([2, 0, 0, 1]), torch.tensor([3, 1, 2, 1])
-    found, _ = decoding.onward(symbols, rows, tuple(part[rows] for part in state))
+    found, _ = decoding.step(symbols, rows, tuple(part[rows] for part in state))
     for place, (row, symbol) in enumerate(zip(rows.tolist(), symbols.tolist(), strict=True)):
         target = torch.zeros(4, 1, dtype=torch.int64)
         target[row] = symbol
-        assert torch.allclose(found[place], decoding.along(target)[row, 1])
+        assert torch.allclose(found[place], decoding.teacher_forced(target)[row, 1])
 
 
 def test_padding_companions_and_order_change_nothing(made: GenerateHead) -> None:

@@ -280,8 +280,8 @@ def test_replacement_is_drawn_once_a_word_and_batch() -> None:
 def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The compiled kernel, or torch's own operations."""
     if request.param == "torch":
-        monkeypatch.setattr(compiling, "available", lambda: False)
-    elif not compiling.available():
+        monkeypatch.setattr(compiling, "numba_available", lambda: False)
+    elif not compiling.numba_available():
         pytest.skip("Numba cannot be had here")
     return str(request.param)
 
@@ -322,7 +322,7 @@ def test_characters_equal_a_plain_convolution(compiled: bool, words: list[str], 
     nn.init.normal_(cnn.bias)
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
-            patch.setattr(compiling, "available", lambda: False)
+            patch.setattr(compiling, "numba_available", lambda: False)
         found = cnn(cnn.index(words))
     expected = torch.stack([plain_convolution(cnn, word) for word in words])
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

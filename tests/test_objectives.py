@@ -126,7 +126,7 @@ def test_gradients_are_counts_of_the_worst_answer_less_those_of_the_target(exact
         leaves = exact_way.tensors(plain.case, differentiable=True)
         found = torch.autograd.grad(ask(name, exact_way.over(leaves, plain.case), plain, cost).sum(), leaves)
         expected = torch.zeros(plain.case.scores.shape)
-        moves = torch.zeros(3, 3)
+        transitions = torch.zeros(3, 3)
         for b, (row, gold, _) in enumerate(plain.rows()):
             added = dict(oracles.costs(row, gold, np.zeros((3, 3)) if name == "perceptron" else cost))
             worst = max(added, key=lambda path, row=row, added=added: oracles.path_score(row, path) + added[path])
@@ -134,8 +134,8 @@ def test_gradients_are_counts_of_the_worst_answer_less_those_of_the_target(exact
                 for t, tag in enumerate(path):
                     expected[b, t, tag] += sign
                     if t > 0:
-                        moves[path[t - 1], tag] += sign
-        assert torch.equal(found[0].float(), expected) and torch.equal(found[1].float(), moves)
+                        transitions[path[t - 1], tag] += sign
+        assert torch.equal(found[0].float(), expected) and torch.equal(found[1].float(), transitions)
 
 
 # -- what they are to each other --------------------------------------------------------------------------------------

@@ -61,8 +61,8 @@ def allowed(scheme: Scheme, tags: tuple[str, ...]) -> frozenset[tuple[str, ...]]
     found = {()}
     for sequence in sequences(tags, 4):
         path = [number[tag] for tag in sequence]
-        moves = all(legal.transitions[a, b] for a, b in pairwise(path))
-        if path and moves and legal.start[path[0]] and legal.end[path[-1]]:
+        transitions = all(legal.transitions[a, b] for a, b in pairwise(path))
+        if path and transitions and legal.start[path[0]] and legal.end[path[-1]]:
             found.add(sequence)
     return frozenset(found)
 
@@ -341,11 +341,11 @@ def test_edges_are_the_paths_that_contain_an_entity(scheme: Scheme, types: tuple
             length = len(path)
             found = set()
             for i in range(length):
-                opened = edges.first[path[0]] if i == 0 else edges.begins[path[i - 1], path[i]]
+                opened = edges.start[path[0]] if i == 0 else edges.opens[path[i - 1], path[i]]
                 for j in range(i + 1, length + 1):
                     if not opened or (j > i + 1 and not edges.continues[path[j - 2], path[j - 1]]):
                         break
-                    if edges.last[path[-1]] if j == length else edges.ends[path[j - 1], path[j]]:
+                    if edges.end[path[-1]] if j == length else edges.closes[path[j - 1], path[j]]:
                         found.add(Span(i, j, label))
             assert found == {span for span in scheme.decode(sequence) if span.label == label}
 
@@ -392,7 +392,7 @@ class TestPlain:
         legal = PLAIN.legal(tags)
         assert legal.start.all() and legal.end.all() and legal.transitions.all() and legal.transitions.shape == (3, 3)
         edges = PLAIN.edges(tags, "x")
-        assert not edges.first.any() and not edges.begins.any() and not edges.last.any()
+        assert not edges.start.any() and not edges.opens.any() and not edges.end.any()
         assert repair(tags, PLAIN, "drop") == tuple(tags) == convert(tags, PLAIN, PLAIN)
 
     def test_plain_tags_and_spans_do_not_convert(self) -> None:

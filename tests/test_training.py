@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from structseq import compiling, training
-from structseq.batch import batches
+from structseq.batch import batch_by_length
 from structseq.data.example import Example
 from structseq.data.reading import Corpus
 from structseq.errors import ConfigError, DataError, TrainingError
@@ -78,7 +78,7 @@ def test_what_the_caller_draws_does_not_matter_and_is_not_touched() -> None:
 def test_without_numba_learning_is_the_same_up_to_rounding(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = {"head": {"type": head}}
     compiled, told = run(layer)
-    monkeypatch.setattr(compiling, "available", lambda: False)
+    monkeypatch.setattr(compiling, "numba_available", lambda: False)
     derived, again = run(layer)
     assert [progress.loss for progress in again] == pytest.approx([progress.loss for progress in told], abs=1e-3)
     state = derived.state_dict()
@@ -229,9 +229,9 @@ def test_a_state_of_another_corpus_is_refused_and_never_runs_for_ever(monkeypatc
 
     def counted(*arguments: Any, **more: Any) -> list[np.ndarray]:
         assert next(asked) < 50, "it asks for one epoch after another and trains none"
-        return batches(*arguments, **more)
+        return batch_by_length(*arguments, **more)
 
-    monkeypatch.setattr(training, "batches", counted)
+    monkeypatch.setattr(training, "batch_by_length", counted)
     with pytest.raises(TrainingError):
         list(train(miniature.model(), smaller, seed=0, state=state))
 

@@ -349,15 +349,15 @@ def test_dots_in_words_are_no_states() -> None:
 
 def test_the_loop_allows_exactly_what_it_says() -> None:
     head = loop_of()
-    start, moves, end = head.legal
+    start, transitions, end = head.legal
     names = LOOP.labels
-    allowed = {(names[i], names[j]) for i, j in moves.nonzero().tolist()}
+    allowed = {(names[i], names[j]) for i, j in transitions.nonzero().tolist()}
     firsts, lasts = ("3.1", "7.1", "sil"), ("3.2", "7.3", "sil")
     expected = {(tag, tag) for tag in names} | {("3.1", "3.2"), ("7.1", "7.2"), ("7.2", "7.3")}
     assert allowed == expected | set(itertools.product(lasts, firsts))
     assert [names[i] for i in start.nonzero().flatten().tolist()] == list(firsts) and bool(end.all())
     # Smoothing gives no chance to what is forbidden, and one to all that is not.
-    assert torch.equal(head.get_buffer("log_moves").isfinite(), moves)
+    assert torch.equal(head.get_buffer("log_moves").isfinite(), transitions)
     assert torch.equal(head.get_buffer("log_start").isfinite(), start)
     onward = head.get_buffer("log_moves").exp().sum(1) + head.get_buffer("log_end").exp()
     torch.testing.assert_close(onward, torch.ones(len(names)))
@@ -382,12 +382,12 @@ def test_a_word_said_too_fast_leaves_the_loop_as_it_is_and_calibration_whole() -
 def test_every_answer_comes_from_a_legal_path(seed: int, lengths: list[int]) -> None:
     head, states = loop_of(seed=seed % 7), states_of(*lengths, seed=seed)
     distribution = head(states.with_values(10 * states.values.nan_to_num()))
-    start, moves, _ = head.legal
+    start, transitions, _ = head.legal
     for path, words, length in zip(
         distribution.best().path.tolist(), head.predicted(distribution), lengths, strict=True
     ):
         tags = [LOOP.labels[k] for k in path[:length]]
-        assert start[path[0]] and all(moves[a, b] for a, b in itertools.pairwise(path[:length])), tags
+        assert start[path[0]] and all(transitions[a, b] for a, b in itertools.pairwise(path[:length])), tags
         # A word begins where its first state is entered.
         entered = [
             tag for before, tag in itertools.pairwise(["sil", *tags]) if tag.endswith(".1") and tag != before

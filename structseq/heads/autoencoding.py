@@ -83,17 +83,17 @@ class TokenStepper:
         hidden, cell = torch.tanh(self.decoder.first(self.vectors)).chunk(2, 1)
         return hidden.contiguous(), cell.contiguous()
 
-    def begin(self) -> tuple[Tensor, State]:
+    def initial(self) -> tuple[Tensor, State]:
         symbols = torch.full((self.rows, 1), END, device=self.vectors.device)
         logits, state = self.decoder.run(symbols, self.vectors, self._initial())
         return logits[:, 0], state
 
-    def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, cell, vector = state
         logits, state = self.decoder.run(symbols.unsqueeze(1), vector, (hidden, cell))
         return logits[:, 0], state
 
-    def along(self, target: Tensor) -> Tensor:
+    def teacher_forced(self, target: Tensor) -> Tensor:
         symbols = nn.functional.pad(target, (1, 0)).to(self.vectors.device)
         return self.decoder.run(symbols, self.vectors, self._initial())[0]
 

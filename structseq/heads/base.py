@@ -16,7 +16,7 @@ from structseq.data.vocabulary import Axis
 from structseq.errors import ConfigError
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
-from structseq.structures.base import Distribution, Searched
+from structseq.structures.base import BeamSearchable, Distribution
 
 # Each call yields the batches of held-out data: a distribution and its targets (None if unknown).
 HeldOut = Callable[[], Iterable[tuple[Distribution, list[Any | None]]]]
@@ -149,7 +149,7 @@ class SequenceHead(Head):
 
         Raises `ConfigError` if the distribution has no beam search.
         """
-        if not isinstance(distribution, Searched):
+        if not isinstance(distribution, BeamSearchable):
             raise ConfigError(
                 f"{type(self).__name__} has no beam search and cannot rank answers; "
                 "use head.type ctc, generate or autoencode"

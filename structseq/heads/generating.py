@@ -104,16 +104,16 @@ class DecoderStepper:
         self.keys = decoder.attention.key(self.memory)
         self.rows, self.choices = len(self.memory), decoder.choices
 
-    def begin(self) -> tuple[Tensor, State]:
+    def initial(self) -> tuple[Tensor, State]:
         rows = torch.arange(self.rows, device=self.memory.device)
-        return self.onward(torch.full_like(rows, END), rows, self._initial())
+        return self.step(torch.full_like(rows, END), rows, self._initial())
 
-    def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
         source = (self.keys[rows], self.memory[rows], self.real[rows])
         state = self._step(self.decoder.embedding(symbols), state, source)
         return self._log_probs(state[2]), state
 
-    def along(self, target: Tensor) -> Tensor:
+    def teacher_forced(self, target: Tensor) -> Tensor:
         return self._log_probs(torch.stack([state[2] for state in self._unrolled(target)], 1))
 
     def attended(self, target: Tensor) -> Tensor:

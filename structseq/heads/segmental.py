@@ -21,7 +21,7 @@ from structseq.section import Count
 from structseq.spans import Span, TagSet
 from structseq.structures.base import Distribution
 from structseq.structures.segments import SemiMarkov
-from structseq.structures.tagged_segments import ALONE, FIRST, LAST, Forms, TaggedSegments
+from structseq.structures.tagged_segments import FIRST, LAST, SINGLE, TaggedSegments, TagPatterns
 
 # Upper bounds of the length classes; each class has a learned vector
 LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
@@ -123,7 +123,7 @@ def type_names(tags: TagSet) -> tuple[str, ...]:
     return (*(label for label in tags.labels if label == "O"), *tags.types)
 
 
-def forms_of(tags: TagSet) -> Forms:
+def forms_of(tags: TagSet) -> TagPatterns:
     """The forms of a tag set, without those that need a missing tag.
 
     O and plain tags have one form of one token. An entity type has one form; in IOB1 and IOE1 it has two, because an
@@ -131,7 +131,7 @@ def forms_of(tags: TagSet) -> Forms:
     """
     count, number = len(tags.labels), {**tags.number, "": -1}
     forms = [(n, [number.get(tag, -1) for tag in form]) for n, form in _tag_patterns(tags)]
-    forms = [(n, row) for n, row in forms if row[ALONE] >= 0 or min(row[FIRST], row[LAST]) >= 0]
+    forms = [(n, row) for n, row in forms if row[SINGLE] >= 0 or min(row[FIRST], row[LAST]) >= 0]
     types, table = np.array([n for n, _ in forms]), np.array([row for _, row in forms])
     single, longer = np.full(count, -1), np.full((count, count), -1)
     for form, (alone, first, _, last) in enumerate(table):
@@ -139,12 +139,12 @@ def forms_of(tags: TagSet) -> Forms:
             single[alone] = form
         if min(first, last) >= 0:
             longer[first, last] = form
-    opens, closes = (np.where(table[:, ALONE] >= 0, table[:, ALONE], table[:, side]) for side in (FIRST, LAST))
+    opens, closes = (np.where(table[:, SINGLE] >= 0, table[:, SINGLE], table[:, side]) for side in (FIRST, LAST))
     joins = np.logical_or.reduce([np.zeros((count, count), np.bool_), *(p.continues for p in tags.edges())])
     legal = tags.inner.legal(tags.labels)
     transitions = (legal.transitions & ~joins)[np.ix_(closes, opens)]
     parts = (table, types, legal.start[opens], transitions, legal.end[closes], single, longer, joins)
-    return Forms(*map(torch.as_tensor, parts))
+    return TagPatterns(*map(torch.as_tensor, parts))
 
 
 def _tag_patterns(tags: TagSet) -> Iterator[tuple[int, tuple[str, ...]]]:

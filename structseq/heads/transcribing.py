@@ -20,7 +20,7 @@ from structseq.heads.tempered import HmmHead
 from structseq.padded import Padded
 from structseq.section import Count
 from structseq.spans.tagset import TagSet
-from structseq.structures.alignment import Ctc, trim
+from structseq.structures.alignment import Ctc, merge_repeats
 from structseq.structures.base import Distribution
 
 # State numbers in `WordLoopHead`: a word with one state, and silence
@@ -97,7 +97,7 @@ class FrameHead(SequenceHead, TaggingHead):
 
 
 class TrimHead(FrameHead, CrfHead):
-    """A CRF over frames that merges repeated tags into one symbol (`trim`), as a baseline for `CtcHead`.
+    """A CRF over frames that merges repeated tags into one symbol (`merge_repeats`), as a baseline for `CtcHead`.
 
     Without a blank, it cannot predict a symbol twice in a row.
     """
@@ -117,7 +117,7 @@ class TrimHead(FrameHead, CrfHead):
         super().prepare(examples)
 
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-        return [tuple([self.tags.labels[number] for number in trim(path)]) for path in paths]
+        return [tuple([self.tags.labels[number] for number in merge_repeats(path)]) for path in paths]
 
 
 class WordLoopHead(FrameHead, HmmHead):

@@ -60,7 +60,7 @@ class BatchTagger:
         self.kinds = np.full(count, -1, np.int64)
         self.continues = np.zeros((count, count), np.bool_)
         for kind, pattern in enumerate(self.patterns):
-            self.kinds[np.asarray(pattern.first)] = kind
+            self.kinds[np.asarray(pattern.start)] = kind
             self.continues |= np.asarray(pattern.continues)
 
     def tag(self, sentences: Sequence[Example], output: OutputOptions) -> list[Tagging]:
@@ -274,15 +274,15 @@ class TagMarginals:
         return letters
 
 
-def _one_token(inner: Edges, opens: set[str], closes: set[str]) -> EdgePattern:
-    own = np.asarray(inner.first)
-    begins, continues, ends = (np.asarray(part) for part in (inner.begins, inner.continues, inner.ends))
-    into = {"within": continues, "edge": begins & ~own[:, None], "touch": begins & own[:, None]}
-    out = {"within": continues, "edge": ends & ~own[None, :], "touch": ends & own[None, :]}
+def _one_token(inner: Edges, openings: set[str], closings: set[str]) -> EdgePattern:
+    own = np.asarray(inner.start)
+    opens, continues, closes = (np.asarray(part) for part in (inner.opens, inner.continues, inner.closes))
+    into = {"within": continues, "edge": opens & ~own[:, None], "touch": opens & own[:, None]}
+    out = {"within": continues, "edge": closes & ~own[None, :], "touch": closes & own[None, :]}
     return EdgePattern(
-        own & ("edge" in opens),
-        np.logical_or.reduce([into[name] for name in opens]),
+        own & ("edge" in openings),
+        np.logical_or.reduce([into[name] for name in openings]),
         np.zeros_like(continues),
-        np.logical_or.reduce([out[name] for name in closes]),
-        own & ("edge" in closes),
+        np.logical_or.reduce([out[name] for name in closings]),
+        own & ("edge" in closings),
     )

@@ -132,7 +132,7 @@ class CharacterCNN(WordFeature):
 
     def _highest(self, characters: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:
         tables = torch.einsum("ve,wen->wvn", self.embedding.weight, weights)  # (W, V, n)
-        if tables.device.type == "cpu" and tables.dtype == torch.float32 and compiling.available():
+        if tables.device.type == "cpu" and tables.dtype == torch.float32 and compiling.numba_available():
             highest: Tensor = _HighestWindows.apply(tables, characters, lengths)
             return highest
         return highest_windows(tables, characters, lengths)

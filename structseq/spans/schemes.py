@@ -50,15 +50,15 @@ class Legal:
 class Edges(NamedTuple):
     """Which transitions among K tags open, continue and close an entity of one type, (K,) or (K, K) [from, to].
 
-    A sequence, legal or not, contains the entity (i, j, label) exactly if it opens at i (``first`` if i = 0, else
-    ``begins``), continues at i + 1 .. j - 1 (``continues``) and closes after j - 1 (``last`` if j = L, else ``ends``).
+    A sequence, legal or not, contains the entity (i, j, label) exactly if it opens at i (``start`` if i = 0, else
+    ``opens``), continues at i + 1 .. j - 1 (``continues``) and closes after j - 1 (``end`` if j = L, else ``closes``).
     """
 
-    first: Mask
-    begins: Mask
+    start: Mask
+    opens: Mask
     continues: Mask
-    ends: Mask
-    last: Mask
+    closes: Mask
+    end: Mask
 
 
 @lru_cache(maxsize=65536)

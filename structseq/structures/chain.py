@@ -11,36 +11,36 @@ from torch import Tensor
 
 from structseq.structures import vectorised
 from structseq.structures.base import (
-    LogSum,
+    LogSemiring,
     Ranked,
     Semiring,
     Structure,
+    checked_lengths,
+    checked_table,
     draw,
-    lengths_of,
-    only_allowed,
+    mask_scores,
     require_count,
-    table_for,
 )
 from structseq.structures.forward_backward import (
     LogPartition,
     LogProb,
     PathScore,
     Posteriors,
+    can_use_kernels,
     edge_of,
     posteriors,
-    serves,
     table_of,
 )
 
 
 class EdgePattern(NamedTuple):
-    """Booleans: the tags and transitions that begin, continue and end a span. Made by `Scheme.edges`."""
+    """Booleans: the tags and transitions that open, continue and close a span. Made by `Scheme.edges`."""
 
-    first: Any  # (K,) at the first token of a sentence
-    begins: Any  # (K, K) [from, to]
+    start: Any  # (K,) at the first token of a sentence
+    opens: Any  # (K, K) [from, to]
     continues: Any  # (K, K)
-    ends: Any  # (K, K)
-    last: Any  # (K,) at the last token of a sentence
+    closes: Any  # (K, K)
+    end: Any  # (K,) at the last token of a sentence
 
 
 @runtime_checkable
@@ -97,19 +97,19 @@ class LinearChain(Structure):
         self.scores, self.transitions, self.start, self.end = (
             part if part.dtype == at_least else part.to(at_least) for part in (scores, transitions, start, end)
         )
-        self.lengths = lengths_of(lengths, rows, steps)
+        self.lengths = checked_lengths(lengths, rows, steps)
         _require_table(self.transitions, rows, steps, tags)
-        table_for(self.start, "start", rows, (tags,))
-        table_for(self.end, "end", rows, (tags,))
+        checked_table(self.start, "start", rows, (tags,))
+        checked_table(self.end, "end", rows, (tags,))
         self.calibrated = calibrated
         if allowed is not None:
-            self.scores = only_allowed(self.scores, allowed)
+            self.scores = mask_scores(self.scores, allowed)
         self._posteriors: Posteriors | None = None
         self._arrays: list[np.ndarray] | None = None
 
     @property
-    def fast(self) -> bool:
-        return serves(self.scores)
+    def uses_kernels(self) -> bool:
+        return can_use_kernels(self.scores)
 
     @property
     def tables(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,7 +143,9 @@ class LinearChain(Structure):
         real = self._real()
         prefix = semiring.lift(start + scores[:, 0])  # (.., B, K)
         for t in range(1, scores.shape[1]):
-            next_prefix = semiring.sum(prefix.unsqueeze(-1) + vectorised.at(transitions, t - 1), -2) + scores[:, t]
+            next_prefix = (
+                semiring.sum(prefix.unsqueeze(-1) + vectorised.transitions_at(transitions, t - 1), -2) + scores[:, t]
+            )
             prefix = torch.where(real[:, t].unsqueeze(1), next_prefix, prefix)
         total = semiring.sum(prefix + end, -1)
         return torch.where(real[:, 0], total, empty)
@@ -175,14 +177,14 @@ class LinearChain(Structure):
 
     def score(self, target: Tensor) -> Tensor:
         self._require_shape(target)
-        if not self.fast:
+        if not self.uses_kernels:
             return self.path_score(target)
         total: Tensor = PathScore.apply(self, target.long().contiguous(), self.scores, *self.tables)
         return total
 
     def log_prob(self, target: Tensor) -> Tensor:
         self._require_shape(target)
-        if not self.fast:
+        if not self.uses_kernels:
             return super().log_prob(target)
         weights = self.scores, self.transitions, self.start, self.end
         result: Tensor = LogProb.apply(self, target.long().contiguous(), *weights)
@@ -204,7 +206,7 @@ class LinearChain(Structure):
     def best(self) -> Ranked:
         if self.scores.numel() == 0:
             return super().best()
-        if not self.fast:
+        if not self.uses_kernels:
             scores, transitions, start, end = self._detached()
             return vectorised.viterbi(scores, transitions, start, end, self.lengths)
         from structseq.structures import kernels
@@ -216,7 +218,7 @@ class LinearChain(Structure):
 
     def ranked(self, k: int) -> Ranked:
         require_count(k, "k")
-        if not self.fast:
+        if not self.uses_kernels:
             return super().ranked(k)
         from structseq.structures import kernels
 
@@ -238,13 +240,15 @@ class LinearChain(Structure):
             scores, transitions, start, end = (part.detach().double() for part in self.weights)
             prefix = [start + scores[:, 0]]  # (B, K) for each step
             for t in range(1, steps):
-                step = vectorised.at(transitions, t - 1)
+                step = vectorised.transitions_at(transitions, t - 1)
                 prefix.append(_LOG_SUM.sum(prefix[-1].unsqueeze(2) + step, -2) + scores[:, t])
             lengths = self.lengths.to(scores.device)
             for t in range(steps - 1, -1, -1):
                 logits = (prefix[t] + end).expand(n, -1, -1)
                 if t + 1 < steps:
-                    step = vectorised.at(transitions, t).transpose(1, 2).expand(rows, -1, -1)  # (B, K to, K from)
+                    step = (
+                        vectorised.transitions_at(transitions, t).transpose(1, 2).expand(rows, -1, -1)
+                    )  # (B, K to, K from)
                     given_next = prefix[t] + step[torch.arange(rows, device=scores.device), paths[:, :, t + 1]]
                     logits = torch.where((lengths - 1 > t).view(1, -1, 1), given_next, logits)
                 paths[:, :, t] = torch.where(t < lengths, draw(logits, generator), 0)
@@ -305,7 +309,7 @@ class LinearChain(Structure):
         if not inside.all():
             found = tuple(array[~inside][0].tolist())
             raise IndexError(f"expected a span (row, start, end, kind) within its row, found {found}")
-        if not self.fast:
+        if not self.uses_kernels:
             return _derived_span_probabilities(self, array.tolist(), patterns)
         from structseq.structures import kernels
 
@@ -352,7 +356,7 @@ def _require_table(transitions: Tensor, rows: int, steps: int, tags: int) -> Non
         )
 
 
-_LOG_SUM = LogSum()
+_LOG_SUM = LogSemiring()
 
 
 def _derived_span_probabilities(
@@ -393,21 +397,21 @@ class _RowSums(NamedTuple):
         """() log-probability of a span; ``end`` is exclusive."""
         scores = self.chain.scores[0]
         if start == 0:
-            prefix = self.forward[0].masked_fill(~pattern.first, -torch.inf)
+            prefix = self.forward[0].masked_fill(~pattern.start, -torch.inf)
         else:
-            opening = _into(self.chain, start).masked_fill(~pattern.begins, -torch.inf)
+            opening = _into(self.chain, start).masked_fill(~pattern.opens, -torch.inf)
             prefix = _LOG_SUM.sum(self.forward[start - 1].unsqueeze(1) + opening, -2) + scores[start]
         for t in range(start + 1, end):
             continuing = _into(self.chain, t).masked_fill(~pattern.continues, -torch.inf)
             prefix = _LOG_SUM.sum(prefix.unsqueeze(1) + continuing, -2) + scores[t]
         if end == len(self.forward):
-            complete = prefix + self.chain.end[0].masked_fill(~pattern.last, -torch.inf)
+            complete = prefix + self.chain.end[0].masked_fill(~pattern.end, -torch.inf)
         else:
-            leaving = _into(self.chain, end).masked_fill(~pattern.ends, -torch.inf)
+            leaving = _into(self.chain, end).masked_fill(~pattern.closes, -torch.inf)
             complete = (prefix.unsqueeze(1) + leaving + (scores[end] + self.backward[end])).flatten()
         return _LOG_SUM.sum(complete, -1) - self.log_z
 
 
 def _into(chain: LinearChain, step: int) -> Tensor:
     """(K, K) transitions of the first row into ``step``."""
-    return vectorised.at(chain.transitions, step - 1)[0]
+    return vectorised.transitions_at(chain.transitions, step - 1)[0]
