@@ -207,7 +207,7 @@ MUTANTS = (
         among="structured_svm",
     ),
     Mutant(
-        "cost matrix read as [answered, gold]",
+        "cost matrix read as [predicted, gold]",
         "objectives.py",
         "cost.to(scores)[places]",
         "cost.T.to(scores)[places]",

@@ -78,7 +78,7 @@ class _Trainer:
         self.device = choose_device(options.device)
         model.to(self.device)
         self.threads = threads_of(options)
-        self.examples, self.targets = learnable(model, corpus.train)
+        self.examples, self.targets = usable_examples(model, corpus.train)
         self.lengths = [len(example) for example in self.examples]
         self.dev = list(corpus.dev)
         self.steps = len(self._batches(1))
@@ -300,7 +300,7 @@ def threads_of(options: TrainingOptions) -> int:
     return options.threads or min(2, torch.get_num_threads())
 
 
-def learnable(model: Model, examples: Any) -> tuple[list[Example], list[Any]]:
+def usable_examples(model: Model, examples: Any) -> tuple[list[Example], list[Any]]:
     """The nonempty examples whose answer the head can predict, and their targets.
 
     Raises `DataError` if there are none.

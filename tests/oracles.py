@@ -174,7 +174,7 @@ def partial_likelihood(chain: Chain, allowed: np.ndarray) -> float:
 
 
 def costs(chain: Chain, target: Path, cost: np.ndarray | None = None) -> list[tuple[Path, float]]:
-    """What each path costs against ``target``: (K, K) [gold, answered] ``cost`` added up, 1 a wrong tag by default."""
+    """What each path costs against ``target``: (K, K) [gold, predicted] ``cost`` added up, 1 a wrong tag by default."""
     table = 1.0 - np.eye(chain.scores.shape[1]) if cost is None else cost
     return [
         (path, math.fsum(table[gold, tag] for gold, tag in zip(target, path, strict=True)))

@@ -94,7 +94,7 @@ def test_the_decision_may_favour_entities() -> None:
     head = head_of()
     found = head(states())
     assert torch.equal(head.decide(found), found.best().path)
-    head.decide_by(3.0)
+    head.set_bias(3.0)
     favoured = head.decide(found)
     assert (favoured[:, 1:] == 0).sum() <= (found.best().path[:, 1:] == 0).sum()
     scores = found.tags.scores - 3.0 * torch.tensor([1.0, 0.0, 0.0])

@@ -20,7 +20,7 @@ from structseq.structures.base import Independent, Structure
 from structseq.structures.chain import LinearChain
 
 INF = math.inf
-COST = np.array([[0.0, 0.5, 4.0], [2.0, 0.0, 1.0], [0.25, 8.0, 0.0]])  # [gold, answered]
+COST = np.array([[0.0, 0.5, 4.0], [2.0, 0.0, 1.0], [0.25, 8.0, 0.0]])  # [gold, predicted]
 EVERY = ("negative_log_likelihood", "perceptron", "structured_svm", "softmax_margin", "partial_likelihood")
 
 
@@ -101,7 +101,7 @@ def test_against_enumeration(name: str, batch: Asked, way: Way) -> None:
 def test_mistakes_that_cost_more_than_others(name: str, batch: Asked, way: Way) -> None:
     found = ask(name, way.chain(batch.case), batch, COST)
     way.close(found, truth(name, batch, COST), verbs.size_of(batch.case))
-    assert not np.allclose(found, truth(name, batch, COST.T)), "[gold, answered], not the other way round"
+    assert not np.allclose(found, truth(name, batch, COST.T)), "[gold, predicted], not the other way round"
 
 
 @pytest.mark.parametrize("name", EVERY)

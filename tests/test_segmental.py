@@ -24,7 +24,7 @@ from structseq.padded import Padded
 from structseq.spans import SCHEMES, Scheme, Span, TagSet, convert, scheme_of
 from structseq.structures.chain import TagDistribution
 from structseq.structures.tagged_segments import TaggedSegments
-from structseq.training import learnable, train
+from structseq.training import train, usable_examples
 
 WIDTH = 3
 BIO = scheme_of("BIO")
@@ -191,7 +191,7 @@ def test_plain_tags_are_segments_of_one_token() -> None:
     for place, k in itertools.product(range(3), range(3)):
         expected = float(shares[[path[place] == k for path in every]].sum())
         assert float(found.marginals()[0, place, k]) == pytest.approx(expected, abs=1e-9)
-    assert found.segments.scores.shape[2] == 1 and head.decisions() == ()
+    assert found.segments.scores.shape[2] == 1 and head.bias_candidates() == ()
 
 
 def test_a_type_has_only_the_lengths_that_its_tags_can_write() -> None:
@@ -325,5 +325,5 @@ def test_sentences_with_a_longer_entity_are_left_out_of_training() -> None:
     examples = examples_in(BIO)
     model = miniature.model({"head": {"type": "segments"}}, examples=examples)
     model.head.longest.fill_(1)
-    kept, _ = learnable(model, examples)
+    kept, _ = usable_examples(model, examples)
     assert kept == [e for e in examples if all(s.end - s.start == 1 for s in BIO.decode(e.tags))] and kept

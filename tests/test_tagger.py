@@ -114,7 +114,7 @@ def test_it_decides_as_the_head_was_tuned(tmp_path: Path) -> None:
     tagger = tiny(trained=False)
     given = random_sentences(40)
     neutral = list(tagger.tag_many(given))
-    tagger.model.head.decide_by(-0.25)
+    tagger.model.head.set_bias(-0.25)
     tagger.save(tmp_path / "model")
     for tuned in (Tagger(tagger.model), Tagger.load(tmp_path / "model")):
         found = list(tuned.tag_many(given))

@@ -471,16 +471,16 @@ def test_how_to_decide_is_chosen_on_dev_at_the_end_and_nowhere_else() -> None:
     alone, _ = run(options_of(tune_decision=True), corpus=Corpus(CORPUS.train))
     assert told == again and bias(neutral) == bias(alone) == 0.0
     assert same(dict(tuned.named_parameters()), dict(neutral.named_parameters()))
-    assert bias(tuned) in tuned.head.decisions()
+    assert bias(tuned) in tuned.head.bias_candidates()
 
 
 def test_the_decision_chosen_is_the_best_of_its_neighbourhood() -> None:
     model, _ = run(options_of(epochs=2))
     dev = list(miniature.sentences(40, seed=8))
-    ways = list(model.head.decisions())
+    ways = list(model.head.bias_candidates())
     scores = []
     for way in ways:
-        model.head.decide_by(way)
+        model.head.set_bias(way)
         scores.append(training.score_examples(model, dev))
     model.tune(dev)
     chosen = ways.index(float(model.state_dict()["head.outside_bias"]))

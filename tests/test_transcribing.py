@@ -21,12 +21,12 @@ from structseq.data.example import Example
 from structseq.data.reading import Corpus
 from structseq.errors import ConfigError
 from structseq.heads.base import Head
-from structseq.heads.transcribing import SILENCE, CtcHead, FrameHead, TrimHead, WordLoopHead, state_of
+from structseq.heads.transcribing import SILENCE, CtcHead, FrameHead, TrimHead, WordLoopHead, state_number
 from structseq.model import Model
 from structseq.padded import Padded
 from structseq.spans import PLAIN, TagSet
 from structseq.storage import load_model, save_model
-from structseq.training import learnable, train
+from structseq.training import train, usable_examples
 
 WIDTH = 4
 DIGITS = TagSet(("3", "7"), PLAIN, PLAIN)
@@ -344,7 +344,7 @@ def test_dots_in_words_are_no_states() -> None:
     head = loop_of(tags, example("3.5 a.b x.1", 4, "3.5 a.b x.1.1 x.1.2"))
     assert said(head, "3.5 3.5 a.b x.1.1 x.1.2 x.1.1") == "3.5 a.b x.1 x.1"
     assert head.symbols() == ("3.5", "a.b", "x.1")
-    assert [state_of(tag, {"7"}) for tag in ("7.0", "7.x", "7.²", "7.1", "7.12")] == [SILENCE] * 3 + [1, 12]
+    assert [state_number(tag, {"7"}) for tag in ("7.0", "7.x", "7.²", "7.1", "7.12")] == [SILENCE] * 3 + [1, 12]
 
 
 def test_the_loop_allows_exactly_what_it_says() -> None:
@@ -472,7 +472,7 @@ def test_the_trainer_leaves_out_what_cannot_be_said_and_learns_the_rest() -> Non
         Example.of_frames(rows[0].frames, target=[]),  # silence is an answer
     )
     model = model_of("ctc", rows)
-    kept, targets = learnable(model, (*rows, *odd))
+    kept, targets = usable_examples(model, (*rows, *odd))
     assert len(kept) == 13 and targets[-1] == []
     for progress in itertools.islice(train(model, Corpus((*rows, *odd), rows), seed=0), 4):
         assert math.isfinite(progress.loss) and math.isfinite(progress.gradient_norm)

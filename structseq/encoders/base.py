@@ -31,10 +31,10 @@ class Encoder(nn.Module, ABC):
     width: int  # H
 
     @abstractmethod
-    def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
-        """States (B, T', H) with their lengths, for inputs (B, T, F); ``drawn`` is a result of `draw`, or None."""
+    def forward(self, inputs: Padded, mask: Tensor | None = None) -> Padded:
+        """States (B, T', H) with their lengths, for inputs (B, T, F); ``mask`` is a `sample_mask` or None."""
 
-    def draw(self) -> Tensor | None:
+    def sample_mask(self) -> Tensor | None:
         """The random numbers of one pass, or None; drawn before two directions run concurrently, to fix the order."""
         return None
 
@@ -43,7 +43,7 @@ class Encoder(nn.Module, ABC):
         return {}
 
     @classmethod
-    def both_ways(cls, in_width: int, width: int, **options: Any) -> Encoder:
+    def bidirectional(cls, in_width: int, width: int, **options: Any) -> Encoder:
         """A bidirectional layer with ``width`` units per direction."""
         return Bidirectional(cls(in_width, width, **options), cls(in_width, width, **options))
 
@@ -55,12 +55,12 @@ class Backwards(Encoder):
         super().__init__()
         self.in_width, self.width, self.encoder = encoder.in_width, encoder.width, encoder
 
-    def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
-        states: Padded = self.encoder(reverse(inputs), drawn=drawn)
+    def forward(self, inputs: Padded, mask: Tensor | None = None) -> Padded:
+        states: Padded = self.encoder(reverse(inputs), mask=mask)
         return reverse(states)
 
-    def draw(self) -> Tensor | None:
-        return self.encoder.draw()
+    def sample_mask(self) -> Tensor | None:
+        return self.encoder.sample_mask()
 
     def gates(self, inputs: Padded) -> dict[str, Tensor]:
         return _reversed_gates(self.encoder, inputs)
@@ -76,8 +76,8 @@ class Bidirectional(Encoder):
         self.in_width, self.width = forwards.in_width, forwards.width + backwards.width
         self.forwards, self.backwards = forwards, backwards
 
-    def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
-        runs = (_drawn(self.forwards), partial(_run_reversed, _drawn(self.backwards)))
+    def forward(self, inputs: Padded, mask: Tensor | None = None) -> Padded:
+        runs = (_with_mask(self.forwards), partial(_run_reversed, _with_mask(self.backwards)))
         serial = inputs.values.device.type != "cpu" or torch.is_autocast_enabled("cpu")  # autocast is per thread
         if self.concurrent and inputs.values.numel() and not serial:
             forward, backward = self._run_concurrently(runs, inputs)
@@ -102,9 +102,9 @@ def _reversed_gates(encoder: Encoder, inputs: Padded) -> dict[str, Tensor]:
     return {name: reverse(inputs.with_values(gate)).values for name, gate in encoder.gates(backwards).items()}
 
 
-def _drawn(encoder: Encoder) -> Run:
-    drawn = encoder.draw()
-    return encoder if drawn is None else partial(encoder, drawn=drawn)
+def _with_mask(encoder: Encoder) -> Run:
+    mask = encoder.sample_mask()
+    return encoder if mask is None else partial(encoder, mask=mask)
 
 
 def _run_reversed(run: Run, inputs: Padded) -> Padded:
@@ -172,7 +172,7 @@ class Stack(Encoder):
         self.layers = nn.ModuleList(layers)
         self.dropout = dropout
 
-    def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
+    def forward(self, inputs: Padded, mask: Tensor | None = None) -> Padded:
         for layer in self.layers:
             inputs = self.dropout(layer(inputs))
         return inputs

@@ -163,12 +163,12 @@ class Tunable(ABC):
     """A head whose decision rule has a parameter, chosen on held-out data."""
 
     @abstractmethod
-    def decisions(self) -> Sequence[float]:
+    def bias_candidates(self) -> Sequence[float]:
         """Candidates for the parameter, including the neutral 0; may be empty."""
 
     @abstractmethod
-    def decide_by(self, bias: float) -> None:
-        """Set the parameter to one of `decisions`."""
+    def set_bias(self, bias: float) -> None:
+        """Set the parameter to one of `bias_candidates`."""
 
 
 def full_precision(scores: Tensor) -> Tensor:

@@ -96,11 +96,11 @@ class JointHead(Tunable, Head):
         assert isinstance(distribution, TriangularChain)
         return distribution.with_tags(self.slots.biased(distribution.tags)).best().path
 
-    def decisions(self) -> Sequence[float]:
-        return self.slots.decisions()
+    def bias_candidates(self) -> Sequence[float]:
+        return self.slots.bias_candidates()
 
-    def decide_by(self, bias: float) -> None:
-        self.slots.decide_by(bias)
+    def set_bias(self, bias: float) -> None:
+        self.slots.set_bias(bias)
 
     def predicted(self, distribution: Any) -> list[tuple[str, ...]]:
         paths, lengths = self.decide(distribution).tolist(), distribution.lengths.tolist()

@@ -109,10 +109,10 @@ class SegmentsHead(Tunable, Head):
             distribution = distribution.with_weights((scores - bias * outside.to(scores), *tables))
         return distribution.best().path
 
-    def decisions(self) -> Sequence[float]:
+    def bias_candidates(self) -> Sequence[float]:
         return OUTSIDE_BIASES if "O" in self.names and not self.tags.inner.plain else ()
 
-    def decide_by(self, bias: float) -> None:
+    def set_bias(self, bias: float) -> None:
         self.get_buffer("outside_bias").fill_(bias)
 
 

@@ -74,10 +74,10 @@ class TaggingHead(Tunable, Head):
             return chain
         return chain.with_scores(chain.scores - bias * self.get_buffer("outside").to(chain.scores.dtype))
 
-    def decisions(self) -> Sequence[float]:
+    def bias_candidates(self) -> Sequence[float]:
         return OUTSIDE_BIASES if bool(self.get_buffer("outside").any()) else ()
 
-    def decide_by(self, bias: float) -> None:
+    def set_bias(self, bias: float) -> None:
         self.get_buffer("outside_bias").fill_(bias)
 
     @property

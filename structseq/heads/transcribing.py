@@ -144,7 +144,7 @@ class WordLoopHead(FrameHead, HmmHead):
 
     def prepare(self, examples: Sequence[Example]) -> None:
         words = {symbol for example in examples for symbol in example.target}
-        self.get_buffer("state").copy_(torch.tensor([state_of(tag, words) for tag in self.tags.labels]))
+        self.get_buffer("state").copy_(torch.tensor([state_number(tag, words) for tag in self.tags.labels]))
         parts = self._parts()
         last = {word: max(state for other, state in parts if other == word) for word, _ in parts}
         is_first = torch.tensor([state <= 1 for _, state in parts])
@@ -182,7 +182,7 @@ class WordLoopHead(FrameHead, HmmHead):
         return bool(start[numbers[0]] & transitions[numbers[:-1], numbers[1:]].all())
 
 
-def state_of(tag: str, words: Collection[str]) -> int:
+def state_number(tag: str, words: Collection[str]) -> int:
     """State number of a tag, from 1; `WHOLE` if the tag is a word; `SILENCE` otherwise."""
     if tag in words:
         return WHOLE

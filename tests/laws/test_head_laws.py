@@ -315,10 +315,10 @@ def test_every_way_of_deciding_is_legal_and_the_neutral_one_is_the_best_path(nam
     chain = head(states)
     best = chain.best().path
     assert torch.equal(head.decide(chain), best)
-    ways = head.decisions()
+    ways = head.bias_candidates()
     assert not ways or 0.0 in ways
     for way in ways:
-        head.decide_by(way)
+        head.set_bias(way)
         paths = head.decide(chain)
         assert paths.shape == best.shape and paths.dtype == torch.int64
         for answer in head.answers([path[:length] for path, length in zip(paths.tolist(), lengths, strict=True)]):
@@ -332,8 +332,8 @@ def test_deciding_leaves_probabilities_alone_and_is_part_of_the_weights(name: st
     head, twin, states = small_head(name), small_head(name), states_of((6, 6, 6))
     target = numbered(head, states)
     before = [head(states).marginals(), head(states).log_prob(target).detach(), head.loss(states, target).detach()]
-    ways = head.decisions()
-    head.decide_by(ways[-1])
+    ways = head.bias_candidates()
+    head.set_bias(ways[-1])
     after = [head(states).marginals(), head(states).log_prob(target).detach(), head.loss(states, target).detach()]
     for one, other in zip(after, before, strict=True):
         assert torch.equal(one, other)
@@ -346,8 +346,8 @@ def test_the_readier_the_more_entities(name: str) -> None:
     head, states = small_head(name), states_of((8,) * 20)
     outside = [label == "O" for label in head.tags.labels].index(True)  # type: ignore[attr-defined]
     counts = []
-    for way in sorted(head.decisions()):
-        head.decide_by(way)
+    for way in sorted(head.bias_candidates()):
+        head.set_bias(way)
         counts.append(int((head.decide(head(states)) == outside).sum()))
     assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
 
