@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from structseq.data.audio import frames_of
+from structseq.data.audio import extract_frames
 from structseq.data.example import Example
 from structseq.errors import DataError
 from structseq.features.frame_features import FrameBatch
@@ -253,4 +253,4 @@ def test_dropout_drops_features_of_whole_rows_in_training_alone() -> None:
 )
 def test_samples_that_are_none_are_refused(samples: np.ndarray, told: str) -> None:
     with pytest.raises(DataError, match=told):
-        frames_of(samples)
+        extract_frames(samples)

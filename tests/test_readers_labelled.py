@@ -13,7 +13,7 @@ import pytest
 
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read, write
-from structseq.data.labelled import is_header, read_labelled, write_labelled
+from structseq.data.labelled import is_labelled_header, read_labelled, write_labelled
 from structseq.data.reading import with_labels
 from structseq.errors import ConfigError, DataError
 
@@ -144,7 +144,7 @@ def test_any_column_beside_the_texts_may_be_the_label(content: str, format: str,
 )
 def test_what_names_no_columns_is_no_header(content: str) -> None:
     first, _, below = content.partition("\n")
-    assert not is_header(first, below)
+    assert not is_labelled_header(first, below)
     assert detect_format(io.BytesIO(content.encode())) == "columns"
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read, write
-from structseq.data.pairs import cut, joined, read_pairs, write_pairs
+from structseq.data.pairs import join_symbols, read_pairs, to_symbols, write_pairs
 from structseq.errors import ConfigError, DataError
 
 
 def pair(source: str, target: str, symbols: str = "characters") -> Example:
-    return Example({"tokens": cut(source, symbols)}, {"target": cut(target, symbols)})
+    return Example({"tokens": to_symbols(source, symbols)}, {"target": to_symbols(target, symbols)})
 
 
 def found(content: str, **options: object) -> list[Example]:
@@ -53,7 +53,7 @@ def test_who_asks_columns_for_a_target_is_told_how_pairs_begin(tmp_path: Path) -
 def test_words_are_what_stands_between_white_space() -> None:
     (one,) = found("seven  two\t7 2\n", symbols="words")
     assert one.tokens == ("seven", "two") and one.target == ("7", "2")
-    assert joined(one.target, "words") == "7 2"
+    assert join_symbols(one.target, "words") == "7 2"
 
 
 def test_a_target_may_be_missing_only_where_it_is_not_asked_for() -> None:

@@ -60,7 +60,7 @@ def tag(
     added to each record. text: one JSON record for each line. Models that predict labels or sequences write one JSON
     record for each input, in any format.
     """
-    from structseq.data.textfile import writing
+    from structseq.data.textfile import open_writer
     from structseq.errors import ConfigError
     from structseq.inference import Embedder, OutputOptions, Tagger, predictor_of
     from structseq.storage import load_model
@@ -82,7 +82,7 @@ def tag(
         refuse_own_source(file, output)
         examples = predictor.preprocessor.read(file, format, data, remark)
         chunks = (_line(answer.to_dict()) for _, answer in predictor.answer_many(examples, wanted))
-    with writing(output or sys.stdout.buffer, encoding=encoding) as out:
+    with open_writer(output or sys.stdout.buffer, encoding=encoding) as out:
         for chunk in chunks:
             out.write(chunk)
 
@@ -182,7 +182,7 @@ def embed(
     """
     import numpy as np
 
-    from structseq.data.textfile import replacing, writing
+    from structseq.data.textfile import atomic_write, open_writer
     from structseq.errors import ConfigError
     from structseq.inference import Embedder
 
@@ -195,10 +195,10 @@ def embed(
     examples = sequences.read(file, format, data, remark) if text is None else iter([sequences.text(text, "--text")])
     if output is not None and output.suffix.lower() == ".npy":
         vectors = embedder.embed(examples)
-        with replacing(output) as stream:
+        with atomic_write(output) as stream:
             np.save(stream, vectors)
         remark(f"{output}: {len(vectors)} vectors of width {embedder.width}")
         return
-    with writing(output or sys.stdout.buffer) as out:
+    with open_writer(output or sys.stdout.buffer) as out:
         for example, vector in embedder.answer_many(examples):
             out.write(_line({**sequences.source(example), "vector": [float(f"{x:.6g}") for x in vector.tolist()]}))

@@ -31,7 +31,7 @@ def evaluate(
     """Score a model on a file: per type, micro and macro, seen and unseen entities, confusion, errors."""
     from json import dumps
 
-    from structseq.data.textfile import writing
+    from structseq.data.textfile import open_writer
     from structseq.run import read_gold
     from structseq.storage import load_model
 
@@ -43,7 +43,7 @@ def evaluate(
     task.check_gold(examples, task.tags.outer, data)
     report = task.report(stored.model, examples, entities=stored.entities)
     if json is not None:
-        with writing(sys.stdout.buffer if json == "-" else json) as stream:
+        with open_writer(sys.stdout.buffer if json == "-" else json) as stream:
             stream.write(dumps(report.to_dict(errors=None), ensure_ascii=False, indent=2) + "\n")
     if json != "-":
         print(report.text(errors=errors))

@@ -27,20 +27,20 @@ def options(prefix: Prefix = "", write: Write = None) -> None:
 
     An option of only some encoders or heads lists them. --write makes a file for --config.
     """
-    from structseq.data.textfile import writing
+    from structseq.data.textfile import open_writer
     from structseq.errors import ConfigError
 
     entries = [entry for entry in reference() if entry.name.startswith(prefix)]
     if not entries:
         raise ConfigError(f"no option begins with {prefix!r}; structseq options lists all")
     if write is None:
-        with writing(sys.stdout.buffer) as out:
+        with open_writer(sys.stdout.buffer) as out:
             out.write(as_text(entries))
         return
     formats = {".toml": as_toml, ".md": as_markdown}
     if write.suffix not in formats:
         raise ConfigError(f"--write {write}: expected a name that ends in .toml or .md")
-    with writing(write) as out:
+    with open_writer(write) as out:
         out.write(formats[write.suffix](entries))
 
 

@@ -88,7 +88,7 @@ def _record(file: str, line: int | None) -> Mapping[str, Any]:
     return {}
 
 
-def named_format(file: str | Path, data: DataOptions) -> str:
+def effective_format(file: str | Path, data: DataOptions) -> str:
     """The format in the options; ``pairs`` and ``labelled`` apply only to files that look like columns."""
     if data.format not in ("pairs", "labelled"):
         return data.format
@@ -101,7 +101,7 @@ def format_of_texts(file: str | Path, data: DataOptions) -> str:
 
     Raises `DataError` if each line may be a text or a token.
     """
-    name = named_format(file, data)
+    name = effective_format(file, data)
     if name != "auto":
         return name
     name = detect_format(file)
@@ -120,7 +120,7 @@ def format_of_texts(file: str | Path, data: DataOptions) -> str:
     )
 
 
-def place_of(example: Example, position: int, data: DataOptions) -> tuple[str, int | None]:
+def file_and_line(example: Example, position: int, data: DataOptions) -> tuple[str, int | None]:
     """File and line of a token; reads the file again, because comments may come between rows."""
     file, colon, first = example.source.rpartition(":")
     if not colon or not first.isdigit():

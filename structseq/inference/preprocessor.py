@@ -14,7 +14,7 @@ from structseq.data.example import Example
 from structseq.data.file_signatures import kind_of
 from structseq.data.formats import detect_format, read, resolve_format
 from structseq.data.options import DataOptions
-from structseq.data.pairs import cut, in_symbols, joined
+from structseq.data.pairs import join_symbols, to_symbols, with_symbol_tokens
 from structseq.data.reading import reader_options
 from structseq.data.textfile import Source, name_of, peek, text_lines
 from structseq.data.tokenizer import Tokenizer, tokenizer_of
@@ -65,7 +65,7 @@ class Preprocessor(ABC):
 
     def join(self, symbols: Iterable[str]) -> str:
         """Symbols as a text, with spaces unless they are characters."""
-        return joined(symbols, self.symbols or "words")
+        return join_symbols(symbols, self.symbols or "words")
 
 
 class TokenPreprocessor(Preprocessor):
@@ -81,7 +81,7 @@ class TokenPreprocessor(Preprocessor):
         if self.symbols is None:
             return text_sentence(text, self._tokenize, self.columns, where)
         check_text(text, self.columns, where)
-        return Example({"tokens": cut(text, self.symbols)}, metadata={"text": text})
+        return Example({"tokens": to_symbols(text, self.symbols)}, metadata={"text": text})
 
     def audio(self, path: str | Path, where: str) -> Example:
         raise ConfigError(f"{where}: this model reads texts, not recordings")
@@ -97,7 +97,7 @@ class TokenPreprocessor(Preprocessor):
         return map(self.recut, read(source, name, **reader_options(data, tags=False)))
 
     def recut(self, example: Example) -> Example:
-        return in_symbols(example, self._tokenize, self.symbols) if self.symbols else example
+        return with_symbol_tokens(example, self._tokenize, self.symbols) if self.symbols else example
 
     def source(self, example: Example) -> dict[str, Any]:
         return {"source": self.join(example.tokens)}

@@ -10,8 +10,8 @@ import numpy as np
 
 from structseq.config import Options, table_of
 from structseq.data.example import Example, modality_of
-from structseq.data.pairs import in_symbols
-from structseq.data.reading import Corpus, named_format
+from structseq.data.pairs import with_symbol_tokens
+from structseq.data.reading import Corpus, effective_format
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import DataError
 from structseq.model import Model
@@ -68,14 +68,14 @@ def read_corpus(options: Options, files: Parts) -> Corpus:
 
 def read_gold(path: str | Path, task: type[Task], options: Options) -> list[Example]:
     """Read a file to score a model on."""
-    data = options.data.model_copy(update={"format": named_format(path, options.data)})
+    data = options.data.model_copy(update={"format": effective_format(path, options.data)})
     data = data.model_copy(update={"format": task.corpus_format(path, data)})
     return _recut(task.read(path, data), task, options)
 
 
 def _recut(examples: list[Example], task: type[Task], options: Options) -> list[Example]:
     symbols, tokenize = task.symbols(options), tokenizer_of(options.data.tokenizer)
-    return [in_symbols(example, tokenize, symbols) for example in examples] if symbols else examples
+    return [with_symbol_tokens(example, tokenize, symbols) for example in examples] if symbols else examples
 
 
 def prepare_corpus(
@@ -110,7 +110,7 @@ def prepare_corpus(
         say(f"{names.train}: {remark}")
     train, dev = list(checked.train), list(corpus.dev)
     if describe:
-        say(f"{names.train}: {modality_of(train).described(train)}; {checked.summary}")
+        say(f"{names.train}: {modality_of(train).summary(train)}; {checked.summary}")
     if not dev and hold:
         whole = len(train)
         train, dev = hold_out(train, options.training.validation_fraction, seed=seed)

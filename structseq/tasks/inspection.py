@@ -13,7 +13,7 @@ from structseq.data.columns import read_blocks
 from structseq.data.example import FRAMES, Example, modality_of
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
-from structseq.data.reading import place_of, read_examples, with_labels
+from structseq.data.reading import file_and_line, read_examples, with_labels
 from structseq.data.textfile import one_line
 from structseq.errors import DataError
 from structseq.spans import Scheme
@@ -147,7 +147,7 @@ def _check_recordings(found: Inspected, lengths: Sequence[int]) -> None:
 
 
 def _place(example: Example, position: int, data: DataOptions) -> str:
-    return ":".join(str(part) for part in place_of(example, position, data) if part is not None)
+    return ":".join(str(part) for part in file_and_line(example, position, data) if part is not None)
 
 
 def _check_tokens(found: Inspected, words: Counter[str], data: DataOptions) -> None:
@@ -249,6 +249,6 @@ def described_format(path: Path, data: DataOptions) -> str:
         return name
     blocks = read_blocks(path, encoding=data.encoding, separator=data.separator)
     first = next(block for block in blocks if block.rows)
-    token, tag = first.position(data.token_column), first.position(data.tag_column)
+    token, tag = first.column_index(data.token_column), first.column_index(data.tag_column)
     between = "tabs" if first.separator == "\t" else "spaces"
     return f"{first.width} columns between {between}; tokens in column {token}, tags in column {tag}, counted from 0"

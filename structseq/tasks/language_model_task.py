@@ -13,7 +13,7 @@ from structseq.data.example import Example
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
 from structseq.data.plaintext import looks_like_columns
-from structseq.data.reading import named_format
+from structseq.data.reading import effective_format
 from structseq.errors import ConfigError, DataError
 from structseq.evaluation.perplexity_report import TokenLogProbs, evaluate_perplexity, mean_log_prob
 from structseq.spans import PLAIN, Scheme, TagSet
@@ -48,7 +48,7 @@ class LanguageModelTask(Task):
     def file_format(cls, file: str | Path, data: DataOptions) -> str:
         """Raises `DataError` if the lines may be texts or columns."""
         if data.format not in ("auto", "text"):
-            return named_format(file, data)
+            return effective_format(file, data)
         name = detect_format(file)
         if name != "columns" or Path(str(file).removesuffix(".gz")).suffix in (".conll", ".bio", ".iob"):
             return "pairs" if name == "pairs" else "auto"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from structseq.data.example import Example
 from structseq.data.options import DataOptions
-from structseq.data.reading import place_of
+from structseq.data.reading import file_and_line
 from structseq.errors import DataError
 from structseq.spans import REPAIRS, Scheme, TagError, Violation, detect, repair, scheme_of
 
@@ -54,7 +54,7 @@ def with_place(problem: TagError, examples: Sequence[Example], data: DataOptions
         return problem
     message = problem.message
     for sentence, position in reversed(problem.places):
-        file, line = place_of(examples[sentence], position, data)
+        file, line = file_and_line(examples[sentence], position, data)
         where = file if line is None else f"{file}:{line}"
         message = message.replace(f"(sentence {sentence + 1}, token {position + 1})", f"({where})")
     return DataError(message, file=file, line=line)
@@ -88,7 +88,7 @@ def refuse_illegal(examples: Sequence[Example], scheme: Scheme, data: DataOption
     illegal = list(illegal_in(examples, scheme))
     if illegal:
         example, first = illegal[0]
-        file, line = place_of(example, first.position, data)
+        file, line = file_and_line(example, first.position, data)
         where = file if line is not None else f"{file}, token {first.position + 1}"
         raise DataError(f"{first.message}; {repair_advice(len(illegal), option)}", file=where, line=line)
 

@@ -11,7 +11,7 @@ from structseq.data.example import Example
 from structseq.data.formats import FORMATS, detect_format, format_of_name, read, read_verbatim, write
 from structseq.data.options import DataOptions
 from structseq.data.reading import reader_options
-from structseq.data.textfile import Target, writing
+from structseq.data.textfile import Target, open_writer
 from structseq.errors import ConfigError, DataError
 from structseq.spans import REPAIRS, Scheme, TagError, convert, repair, scheme_of
 from structseq.tasks.legality import find_scheme, refuse_illegal, with_place
@@ -37,7 +37,7 @@ def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | N
     source_format = detect_format(source) if data.format == "auto" else data.format
     into = source_format if target == str(source) else _format_of(target, source_format)
     if into == source_format and FORMATS[into].verbatim is not None:
-        with writing(target, encoding=data.encoding) as file:
+        with open_writer(target, encoding=data.encoding) as file:
             for block in read_verbatim(source, data.format, **reader_options(data)):
                 file.write(block.text if block.example is None else block.retag(tags(block.example)))
     else:

@@ -71,7 +71,7 @@ class TaggingTask(Task):
     def context(self, examples: Sequence[Example], entities: Collection[tuple[str, str]]) -> dict[str, Any]:
         return {
             "scheme": self.tags.outer,
-            "tokens": [self.modality.words(example) for example in examples],
+            "tokens": [self.modality.step_names(example) for example in examples],
             "known_entities": entities,
             "known_tags": self.tags.known(),
             "sources": [example.source for example in examples],
@@ -154,7 +154,7 @@ class ClassificationTask(Task):
             [self.gold(example) for example in examples],
             self.answers(model, examples),
             scheme=self.tags.outer,
-            tokens=[(" ".join(self.modality.words(example)),) for example in examples],
+            tokens=[(" ".join(self.modality.step_names(example)),) for example in examples],
             known_tags=self.tags.known(),
             sources=[example.source for example in examples],
         )

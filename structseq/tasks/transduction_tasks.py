@@ -10,7 +10,7 @@ from structseq.config import Options
 from structseq.data.example import FRAMES, Example, modality_of
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
-from structseq.data.reading import named_format
+from structseq.data.reading import effective_format
 from structseq.evaluation import evaluate_reconstruction, evaluate_transduction
 from structseq.evaluation.transduction_report import exact_match, symbol_errors
 from structseq.spans import PLAIN, Scheme, TagSet
@@ -49,7 +49,7 @@ class TransductionTask(SymbolTask):
 
     @classmethod
     def file_format(cls, file: str | Path, data: DataOptions) -> str:
-        name = named_format(file, data)
+        name = effective_format(file, data)
         name = detect_format(file) if name == "auto" else name
         return "text" if name == "columns" and data.format == "auto" else name
 
