@@ -21,7 +21,7 @@ from commandline import Done, call, columns, python, sentences, status_unread, t
 
 from structseq.data.formats import read
 from structseq.heads import TAGGERS
-from structseq.run import Watch
+from structseq.run import Callback
 from structseq.storage import load_model
 from structseq.training import Progress
 
@@ -571,15 +571,15 @@ def test_a_process_writes_utf8_in_any_locale_and_ends_quietly_if_its_reader_does
 
 
 def stopping_after(updates: int, number: signal.Signals) -> Callable[..., Any]:
-    """In place of progress bars: a watch that sends this process a signal after so many updates."""
+    """In place of progress bars: a callback that sends this process a signal after so many updates."""
 
     @contextmanager
-    def showing(*, quiet: bool = False) -> Iterator[Watch]:
-        def watch(progress: Progress, record: object) -> None:
+    def showing(*, quiet: bool = False) -> Iterator[Callback]:
+        def callback(progress: Progress, record: object) -> None:
             if progress.update == updates:
                 signal.raise_signal(number)
 
-        yield watch
+        yield callback
 
     return showing
 

@@ -48,7 +48,7 @@ def sides(rows: Sequence[Sequence[tuple[str, str]]]) -> tuple[Rows, Rows]:
 
 def sets_f1(gold: Rows, predicted: Rows, scheme: Scheme, *, strict: bool = False) -> float:
     """Entity F1 from sets of spans, slow and obvious."""
-    read = scheme.well_formed if strict else scheme.decode
+    read = scheme.decode_strict if strict else scheme.decode
     ours, theirs = ({(n, span) for n, row in enumerate(rows) for span in read(row)} for rows in (gold, predicted))
     return 2 * len(ours & theirs) / (len(ours) + len(theirs)) if ours or theirs else 0.0
 
@@ -86,7 +86,7 @@ class TestTheOneNumber:
             ]
             assert read == [(n, span) for n, row in enumerate(side) for span in scheme.decode(row)]
             written = [unit for unit, well in zip(read, units.well_formed, strict=True) if well]
-            assert written == [(n, span) for n, row in enumerate(side) for span in scheme.well_formed(row)]
+            assert written == [(n, span) for n, row in enumerate(side) for span in scheme.decode_strict(row)]
 
     def test_types_without_a_name_and_with_hyphens(self) -> None:
         bmes = scheme_of("BMES")

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from structseq.errors import ConfigError, TrainingError
 from structseq.evaluation import entity_f1
-from structseq.evaluation.significance import holm, mean_interval, paired
+from structseq.evaluation.significance import holm_correction, mean_interval, paired_bootstrap
 from structseq.experiment import Comparison, ExperimentFolder, Plan, Pool, Record, Trial, parse_choices, parse_seeds
 from structseq.experiment.pool import reason_of
 from structseq.experiment.results import CSV_COLUMNS, as_csv, as_text
@@ -243,13 +243,13 @@ def test_a_stopped_trial_goes_on_to_the_same_weights(
 ) -> None:
     stopped = replace(done, path=tmp_path / "trial")
 
-    def watch(progress: Progress, record: object) -> None:
+    def callback(progress: Progress, record: object) -> None:
         if progress.update == 5:
             signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(
-            "structseq.run.training_run.fit", lambda *parts, **options: fit(*parts, **{**options, "watch": watch})
+            "structseq.run.training_run.fit", lambda *parts, **options: fit(*parts, **{**options, "callback": callback})
         )
         stopped.run(miniature.corpus(), "BIO")
     assert stopped.record is None and len(stopped.epochs) == 1
@@ -277,7 +277,7 @@ def test_transitions_are_those_of_the_chain(head: str) -> None:
         assert found is None
         return
     assert found is not None and found["tags"] == list(model.tags.labels)
-    legal = model.tags.inner.legal(model.tags.labels)
+    legal = model.tags.model_scheme.legal(model.tags.labels)
     assert [[score is not None for score in row] for row in found["scores"]] == legal.transitions.tolist()
     assert [score is not None for score in found["start"]] == legal.start.tolist()
     assert [score is not None for score in found["end"]] == legal.end.tolist()
@@ -327,7 +327,7 @@ def test_work_that_fails_breaks_or_dies_stops_nothing_else(tmp_path: Path) -> No
     assert "killed (SIGKILL" in ended["dies"].reason and "resume it" in ended["dies"].reason
     assert ended["breaks"].reason.startswith("ZeroDivisionError at errands.py:")
     assert ended["breaks"].reason.endswith(": a fault")
-    assert ended["works"].remarks == ("warning: a warning", "the tool was used")
+    assert ended["works"].warnings == ("warning: a warning", "the tool was used")
     for errand in errands:
         process, group = errand.file.read_text().split()
         assert process == group != str(os.getpgid(0)), "out of reach of the terminal's Ctrl-C"
@@ -496,9 +496,10 @@ def test_a_comparison_ranks_and_tests_against_the_best(done: Trial) -> None:
     assert first["test"]["interval"] == list(mean_interval(in_order, resamples=500))
     assert first["against_best"] is None
     pairs = [
-        paired(counts[name], counts["lstm + crf"], resamples=500) for name in ("lstm + softmax", "elman + softmax")
+        paired_bootstrap(counts[name], counts["lstm + crf"], resamples=500)
+        for name in ("lstm + softmax", "elman + softmax")
     ]
-    for system, pair, p_holm in zip(found.systems[1:], pairs, holm([pair.p for pair in pairs]), strict=True):
+    for system, pair, p_holm in zip(found.systems[1:], pairs, holm_correction([pair.p for pair in pairs]), strict=True):
         against = system["against_best"]
         assert (against["difference"], against["p"], against["p_holm"]) == (pair.difference, pair.p, p_holm)
         assert against["difference"] == pytest.approx(system["test"]["mean"] - first["test"]["mean"]) and pair.p > 0

@@ -156,7 +156,7 @@ def test_confidence_is_the_probability_of_the_reading() -> None:
     tags = model.tags
     for path, probability in oracles.probabilities(oracles.Chain(*(part.double().numpy() for part in row))):
         if probability:
-            for span in tags.inner.decode([tags.labels[k] for k in path]):
+            for span in tags.model_scheme.decode([tags.labels[k] for k in path]):
                 mass[span.start, span.end, span.label] = mass.get((span.start, span.end, span.label), 0) + probability
     asked = [(0, i, j, tags.types.index(kind)) for i, j, kind in mass]
     found = chain.span_probabilities(asked, tags.edges()).tolist()

@@ -108,12 +108,12 @@ def test_a_run_is_the_same_only_with_the_same_data_options_and_seed(tmp_path: Pa
 
 def test_what_may_change_the_last_bits_is_a_doubt(tmp_path: Path) -> None:
     begun = identity(tmp_path)
-    assert identity(tmp_path).doubts(begun) == []
-    assert identity(tmp_path, threads=2).doubts(begun) == []  # one thread and two give the same bits
-    (doubt,) = identity(tmp_path, threads=8).doubts(begun)
+    assert identity(tmp_path).warnings(begun) == []
+    assert identity(tmp_path, threads=2).warnings(begun) == []  # one thread and two give the same bits
+    (doubt,) = identity(tmp_path, threads=8).warnings(begun)
     assert doubt == "the run began with 1 threads and resumes with 8 threads"
     again = Identity.from_dict(json.loads(json.dumps({**begun.to_dict(), "later": 1})))
-    assert again.difference(begun) is None and again.doubts(begun) == []
+    assert again.difference(begun) is None and again.warnings(begun) == []
 
 
 def test_a_digest_covers_whole_folders_and_the_three_files(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_run_is_gone_on_with_only_if_asked_and_only_the_same(tmp_path: Path) -
     with seed, folder.opened(identity(tmp_path, seed=1)):
         pass
     with folder.opened(identity(tmp_path, threads=8)):
-        assert folder.doubts == ["the run began with 1 threads and resumes with 8 threads"]
+        assert folder.warnings == ["the run began with 1 threads and resumes with 8 threads"]
 
 
 def test_a_failure_before_anything_was_saved_leaves_no_trace(tmp_path: Path) -> None:
@@ -255,11 +255,11 @@ def test_transfer_goes_by_name_and_says_what_it_took() -> None:
     new = ours.vocabulary["via"]
     assert torch.equal(ours.embedding.weight[new], before["inputs.features.words.embedding.weight"][new])
     assert torch.equal(ours.embedding.weight[0], theirs.embedding.weight[0])
-    a, b = (target.tags.number[tag] for tag in ("B-to", "O"))
-    c, d = (source.tags.number[tag] for tag in ("B-to", "O"))
+    a, b = (target.tags.index[tag] for tag in ("B-to", "O"))
+    c, d = (source.tags.index[tag] for tag in ("B-to", "O"))
     assert torch.equal(target.head.crf.transitions[a, b], source.head.crf.transitions[c, d])
     assert torch.equal(target.head.emission.weight[a], source.head.emission.weight[c])
-    via = target.tags.number["B-via"]
+    via = target.tags.index["B-via"]
     assert torch.equal(target.head.emission.weight[via], before["head.emission.weight"][via])
     assert same(weights(target.encoder), weights(source.encoder))
     assert "all of encoder" in line and "head 4 of 5" in line and "words 16 of 18" in line
@@ -349,7 +349,9 @@ def test_columns_move_by_their_name_and_an_encoder_only_where_it_reads_the_same(
 
 def test_fit_in_memory_tells_every_update_and_how_it_ended() -> None:
     seen: list[tuple[int, Mapping[str, Any] | None]] = []
-    outcome = fit(small(CORPUS), CORPUS, seed=0, watch=lambda progress, record: seen.append((progress.update, record)))
+    outcome = fit(
+        small(CORPUS), CORPUS, seed=0, callback=lambda progress, record: seen.append((progress.update, record))
+    )
     assert [update for update, _ in seen] == list(range(1, 13))
     assert [update for update, record in seen if record] == [4, 8, 12]
     assert (outcome.epochs, outcome.updates) == (3, 12) and outcome.tokens == 3 * sum(map(len, CORPUS.train))
@@ -357,17 +359,17 @@ def test_fit_in_memory_tells_every_update_and_how_it_ended() -> None:
 
 
 def stop_at(update: int) -> Callable[[Progress, object], None]:
-    def watch(progress: Progress, record: object) -> None:
+    def callback(progress: Progress, record: object) -> None:
         if progress.update == update:
             signal.raise_signal(signal.SIGINT)
 
-    return watch
+    return callback
 
 
 def test_fit_in_memory_is_stopped_by_a_signal() -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted):
-        fit(small(CORPUS), CORPUS, watch=stop_at(2))
+        fit(small(CORPUS), CORPUS, callback=stop_at(2))
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -379,7 +381,7 @@ def test_stopped_anywhere_it_ends_bit_identical(tmp_path: Path, stops: tuple[int
     folder = RunFolder(tmp_path / "out")
     for update in stops:
         with folder.opened(identity(tmp_path)), pytest.raises(Interrupted):
-            fit(small(CORPUS, type=head), CORPUS, seed=0, folder=folder, watch=stop_at(update))
+            fit(small(CORPUS, type=head), CORPUS, seed=0, folder=folder, callback=stop_at(update))
     resumed = small(CORPUS, type=head)
     with folder.opened(identity(tmp_path)):
         again = fit(resumed, CORPUS, seed=0, folder=folder)
@@ -395,7 +397,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "out")
     with folder.opened(identity(tmp_path)):
         with pytest.raises(Interrupted):
-            fit(small(CORPUS), CORPUS, folder=folder, watch=stop_at(1))
+            fit(small(CORPUS), CORPUS, folder=folder, callback=stop_at(1))
         wide = Model.prepare(Options.of(TABLE, {"encoder": {"width": 7}}), CORPUS.train, BIO, seed=0)
         with pytest.raises(TrainingError, match="the checkpoint belongs to another model"):
             fit(wide, CORPUS, folder=folder)

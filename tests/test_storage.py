@@ -128,7 +128,7 @@ def test_a_model_comes_back_bit_for_bit(kind: str, tmp_path: Path) -> None:
     assert stored.model.vocabularies == model.vocabularies
     assert stored.model.tags == model.tags
     assert not stored.model.training
-    examples = COLUMN_EXAMPLES if model.tags.outer.plain else EXAMPLES
+    examples = COLUMN_EXAMPLES if model.tags.file_scheme.plain else EXAMPLES
     assert list(stored.model.predict(examples)) == list(model.predict(examples))
 
 

@@ -202,12 +202,14 @@ def enumerate_tags(tagger: Tagger, tokens: list[str]) -> list[tuple[tuple[str, .
     return found
 
 
-@pytest.mark.parametrize(("outer", "inner"), SCHEMES)
+@pytest.mark.parametrize(("file_scheme", "model_scheme"), SCHEMES)
 @pytest.mark.parametrize("head", ["crf", "softmax"])
-def test_confidences_and_marginals_are_exact(outer: str, inner: str, head: str) -> None:
-    examples = [e for e in in_scheme(outer) if "2nd" not in e.tokens or outer == "IO"]
-    tagger = tiny({"head": {"type": head, "scheme": inner}}, examples=examples, scheme=outer, trained=False)
-    assert tagger.model.tags.inner.name == inner
+def test_confidences_and_marginals_are_exact(file_scheme: str, model_scheme: str, head: str) -> None:
+    examples = [e for e in in_scheme(file_scheme) if "2nd" not in e.tokens or file_scheme == "IO"]
+    tagger = tiny(
+        {"head": {"type": head, "scheme": model_scheme}}, examples=examples, scheme=file_scheme, trained=False
+    )
+    assert tagger.model.tags.model_scheme.name == model_scheme
     for tokens in (["leave", "Taipei", "Boston"], ["Kaohsiung"], ["York", "New", "York", "Boston"]):
         tagging = tagger.tag(tokens, marginals=True)
         known = enumerate_tags(tagger, tokens)

@@ -313,7 +313,7 @@ def loop_of(tags: TagSet = LOOP, *rows: Example, seed: int = 0) -> WordLoopHead:
 
 
 def said(head: WordLoopHead, path: str) -> str:
-    (words,) = head.answers([[head.tags.number[tag] for tag in path.split()]])
+    (words,) = head.answers([[head.tags.index[tag] for tag in path.split()]])
     return " ".join(words)
 
 
@@ -366,7 +366,7 @@ def test_the_loop_allows_exactly_what_it_says() -> None:
 def test_a_word_said_too_fast_leaves_the_loop_as_it_is_and_calibration_whole() -> None:
     fast = example("7 3", 5, "7.1 7.3 3.1 3.2 sil")  # a state was left out
     head = loop_of(LOOP, RECORDING, fast)
-    number = LOOP.number
+    number = LOOP.index
     assert not head.legal[1][number["7.1"], number["7.3"]]
     assert head.target(fast) is not None, "its frames are learned from all the same"
     states = states_of(12, 5)

@@ -40,7 +40,7 @@ def evaluate(
     options = stored.model.options.model_copy(update={"data": data})
     examples = read_gold(file, type(task), options)
     stored.model.modality.check(examples)
-    task.check_gold(examples, task.tags.outer, data)
+    task.check_gold(examples, task.tags.file_scheme, data)
     report = task.report(stored.model, examples, entities=stored.entities)
     if json is not None:
         with open_writer(sys.stdout.buffer if json == "-" else json) as stream:
@@ -68,6 +68,6 @@ def describe(model: ModelFolder, on: On = None, settings: Settings = None, trust
             raise ConfigError("--on: gates are shown by tag, and this model predicts no tags; remove --on")
         data = data_options(settings or [], stored.model.options.data)
         examples = read_examples(on, data)
-        task.check_gold(examples, task.tags.outer, data)
+        task.check_gold(examples, task.tags.file_scheme, data)
         gates, where = mean_gate_activations(stored.model, examples), str(on)
     print(description(model, stored, gates, where))

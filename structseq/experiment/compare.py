@@ -19,7 +19,7 @@ from structseq.experiment.results import Comparison, as_csv
 from structseq.experiment.trial import Trial
 from structseq.files import LOCK, leftover, lock, sweep, write_file
 from structseq.run import Identity, Parts, PreparedCorpus, prepare_corpus, read_corpus
-from structseq.run.corpus import Say
+from structseq.run.corpus import Notify
 from structseq.run.identity import used_files
 from structseq.storage.entries import json_bytes
 
@@ -44,7 +44,7 @@ class Experiment:
     files: Parts
     output: Path
     show: Show
-    say: Say
+    notify: Notify
     encoders: str | None = None
     heads: str | None = None
     seeds: str = "0"
@@ -62,7 +62,9 @@ class Experiment:
         folder = ExperimentFolder(self.output)
         folder.check()
         options = Options.of(*plan.layers)
-        prepared = prepare_corpus(options, read_corpus(options, self.files), seed=0, names=self.files, say=self.say)
+        prepared = prepare_corpus(
+            options, read_corpus(options, self.files), seed=0, names=self.files, notify=self.notify
+        )
         plan.check(prepared.corpus.train, prepared.scheme)
         identity = Identity.of(plan.shared, 0, used_files(options, self.files), threads=1)
         try:
@@ -101,7 +103,7 @@ class Experiment:
         todo = [trial for trial in trials if trial.record is None]
         self.done, self.trials = len(trials) - len(todo), len(trials)
         jobs = min(self.jobs or cores(), max(1, len(todo)))
-        self.say(f"{len(trials)} trials, {self.done} of them done before; {jobs} at once")
+        self.notify(f"{len(trials)} trials, {self.done} of them done before; {jobs} at once")
         if not todo:
             return
         with (

@@ -128,7 +128,7 @@ class SequenceHead(Head):
 
     def numbers(self, symbols: Sequence[str]) -> list[int] | None:
         """Numbers of the symbols, from 1; None if one is unknown."""
-        numbers = [self.tags.number.get(symbol, -1) + 1 for symbol in symbols]
+        numbers = [self.tags.index.get(symbol, -1) + 1 for symbol in symbols]
         return None if 0 in numbers else numbers
 
     def predicted(self, distribution: Distribution) -> list[tuple[str, ...]]:
@@ -140,7 +140,7 @@ class SequenceHead(Head):
 
     def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float] | None:
         """Log-probability of each row's answer in nats; None if it cannot be computed."""
-        numbers = [[self.tags.number[symbol] + 1 for symbol in answer] for answer in answers]
+        numbers = [[self.tags.index[symbol] + 1 for symbol in answer] for answer in answers]
         log_probs: list[float] = distribution.log_prob(self.pad(numbers)).tolist()
         return log_probs
 

@@ -56,10 +56,10 @@ class TaggingHead(Tunable, Head):
                     f"{in_width}; use an encoder that reads one way, with encoder.outputs=tags or that width"
                 )
             self.emission = nn.Identity()
-        legal = tags.inner.legal(tags.labels)
+        legal = tags.model_scheme.legal(tags.labels)
         for name, table in (("start", legal.start), ("transitions", legal.transitions), ("end", legal.end)):
             self.register_buffer(f"legal_{name}", torch.as_tensor(table), persistent=False)
-        outside = [not tags.inner.plain and label == "O" for label in tags.labels]
+        outside = [not tags.model_scheme.plain and label == "O" for label in tags.labels]
         self.register_buffer("outside", torch.tensor(outside), persistent=False)
         self.register_buffer("outside_bias", torch.zeros(()))
 

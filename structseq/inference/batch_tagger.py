@@ -77,7 +77,7 @@ class BatchTagger:
             for rows in even_batches(window.lengths):
                 for row, answer in zip(rows.tolist(), self._answers(window.distribution(rows), output), strict=True):
                     answers[full[row]] = answer
-        scheme = self.tags.outer
+        scheme = self.tags.file_scheme
         return [
             Tagging(
                 sentence.tokens, answer.tags, answer.confidence, scheme, _text_of(sentence), answer.marginals,
@@ -108,7 +108,7 @@ class BatchTagger:
 
     def _confidence(self, chain: TagDistribution, paths: Numbers) -> list[tuple[float, ...]]:
         lengths = chain.lengths.numpy()
-        if self.tags.outer.plain:
+        if self.tags.file_scheme.plain:
             each = chain.marginals().cpu().numpy()
             chosen = np.take_along_axis(each, paths[..., None], -1)[..., 0].tolist()
             return [tuple(row[:length]) for row, length in zip(chosen, lengths.tolist(), strict=True)]
@@ -213,24 +213,24 @@ class _Window:
 
 
 class TagMarginals:
-    """For each token the posterior probability of each tag of the user's (outer) scheme.
+    """For each token the posterior probability of each tag of the file scheme.
 
-    If an inner tag does not always become the same outer tag (BIOES learned for files in IOB1), the outer tag's
-    probability is that of an edge pattern one token wide.
+    If a tag of the model scheme does not always become the same file tag (BIOES learned for files in IOB1), the
+    probability of a file tag is that of an edge pattern one token wide.
     """
 
     def __init__(self, tags: TagSet) -> None:
         self.tags = tags
-        direct = tags.direct
-        self.labels = tuple(dict.fromkeys(direct)) if direct is not None else tuple(self._patterns)
+        file_tags = tags.file_tags
+        self.labels = tuple(dict.fromkeys(file_tags)) if file_tags is not None else tuple(self._patterns)
 
     def of(self, chain: TagDistribution) -> NDArray[np.float64]:
         """(B, T, labels) probabilities, 0 beyond each row's length."""
         inside = chain.marginals().double().cpu().numpy()
-        if self.tags.direct is not None:
+        if self.tags.file_tags is not None:
             place = {label: n for n, label in enumerate(self.labels)}
             summing = np.zeros((inside.shape[2], len(self.labels)))
-            summing[np.arange(inside.shape[2]), [place[label] for label in self.tags.direct]] = 1
+            summing[np.arange(inside.shape[2]), [place[label] for label in self.tags.file_tags]] = 1
             return inside @ summing
         return self._by_patterns(chain, inside.shape[1])
 
@@ -247,19 +247,19 @@ class TagMarginals:
 
     @cached_property
     def _patterns(self) -> dict[str, EdgePattern]:
-        """For each outer tag, the edges into and out of a token."""
+        """For each file tag, the edges into and out of a token."""
         patterns = {}
         outside = np.array([label == "O" for label in self.tags.labels])
         if outside.any():
             square = np.outer(outside, np.ones_like(outside))
             patterns["O"] = EdgePattern(outside, square.T, square & False, square, outside)
-        for label, inner in zip(self.tags.types, self.tags.edges(), strict=True):
+        for label, edges in zip(self.tags.types, self.tags.edges(), strict=True):
             for tag, (opens, closes) in self._letters(label).items():
-                patterns[tag] = _one_token(inner, opens, closes)
+                patterns[tag] = _one_token(edges, opens, closes)
         return patterns
 
     def _letters(self, label: str) -> dict[str, tuple[set[str], set[str]]]:
-        """The outer tags of one type, each with the relations of its entity to the tokens before and after.
+        """The file tags of one type, each with the relations of its entity to the tokens before and after.
 
         ``within``: the neighbour is in the entity; ``touch``: in another of this type; ``edge``: in neither.
         """
@@ -268,15 +268,15 @@ class TagMarginals:
             spans = [Span(1 if opens == "within" else 2, 4 if closes == "within" else 3, label)]
             spans += [Span(1, 2, label)] if opens == "touch" else []
             spans += [Span(3, 4, label)] if closes == "touch" else []
-            sets = letters.setdefault(self.tags.outer.encode(spans, 5)[2], (set(), set()))
+            sets = letters.setdefault(self.tags.file_scheme.encode(spans, 5)[2], (set(), set()))
             sets[0].add(opens)
             sets[1].add(closes)
         return letters
 
 
-def _one_token(inner: Edges, openings: set[str], closings: set[str]) -> EdgePattern:
-    own = np.asarray(inner.start)
-    opens, continues, closes = (np.asarray(part) for part in (inner.opens, inner.continues, inner.closes))
+def _one_token(edges: Edges, openings: set[str], closings: set[str]) -> EdgePattern:
+    own = np.asarray(edges.start)
+    opens, continues, closes = (np.asarray(part) for part in (edges.opens, edges.continues, edges.closes))
     into = {"within": continues, "edge": opens & ~own[:, None], "touch": opens & own[:, None]}
     out = {"within": continues, "edge": closes & ~own[None, :], "touch": closes & own[None, :]}
     return EdgePattern(

@@ -72,7 +72,7 @@ class Scorer(Predictor):
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Score]:
         task: Any = self.model.task
-        known, rows = self.model.tags.number, task.answers(self.model, examples, self._table)
+        known, rows = self.model.tags.index, task.answers(self.model, examples, self._table)
         return [
             Score(
                 example.tokens,

@@ -27,7 +27,7 @@ from structseq.report.figures import (
     shared_limits,
     transitions_figure,
 )
-from structseq.report.transitions import TransitionTable, table_of
+from structseq.report.transitions import TransitionTable, transition_table
 from structseq.section import dotted
 
 # More systems than this get one figure of learning curves each
@@ -41,10 +41,10 @@ SIGNIFICANT = 0.05
 
 def write_page(comparison: Mapping[str, Any], path: Path) -> None:
     """Write the report of ``comparison`` (the contents of ``comparison.json``), atomically."""
-    write_file(Path(path), page(comparison).encode("utf-8", errors="replace"))
+    write_file(Path(path), render_page(comparison).encode("utf-8", errors="replace"))
 
 
-def page(comparison: Mapping[str, Any]) -> str:
+def render_page(comparison: Mapping[str, Any]) -> str:
     """The report as HTML, with all text from the comparison escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     for name in ("percent", "interval", "p_value", "count", "duration", "nats", "plural", "visible", "number"):
@@ -185,7 +185,7 @@ def _curves_text(systems: Sequence[Mapping[str, Any]], label: str) -> str:
 def _transitions(systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for i, system in enumerate([system for system in systems if system.get("transitions")][:MOST_SHOWN]):
-        table = table_of(system["transitions"])
+        table = transition_table(system["transitions"])
         strongest, weakest = table.extremes(5)
         figure = transitions_figure(table)
         alt = f"Heat map of the transition scores of {system['name']}."

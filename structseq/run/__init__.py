@@ -5,10 +5,11 @@ from __future__ import annotations
 from structseq.run.corpus import Parts, PreparedCorpus, hold_out, prepare_corpus, read_corpus, read_gold, with_format
 from structseq.run.folder import RunFolder
 from structseq.run.identity import Identity
-from structseq.run.training_run import Destination, Interrupted, Outcome, Start, Trained, Watch, fit, train_and_save
+from structseq.run.training_run import Callback, Destination, Interrupted, Outcome, Start, Trained, fit, train_and_save
 from structseq.run.transfer import transfer
 
 __all__ = [
+    "Callback",
     "Destination",
     "Identity",
     "Interrupted",
@@ -18,7 +19,6 @@ __all__ = [
     "RunFolder",
     "Start",
     "Trained",
-    "Watch",
     "fit",
     "hold_out",
     "prepare_corpus",

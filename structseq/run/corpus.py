@@ -20,12 +20,12 @@ from structseq.spans import Scheme
 from structseq.tasks import Task, task_of
 from structseq.tasks.legality import OPTION
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 # Maximum number of names or places in a message
 NAMES, PLACES = 10, 3
 
 
-def silent(message: str) -> None:
+def ignore(message: str) -> None:
     """Ignores messages."""
 
 
@@ -87,7 +87,7 @@ def prepare_corpus(
     hold: bool = True,
     describe: bool = False,
     repair_option: str = OPTION,
-    say: Say = silent,
+    notify: Notify = ignore,
 ) -> PreparedCorpus:
     """Check a corpus; with ``hold``, hold out a dev set if it has none.
 
@@ -100,21 +100,21 @@ def prepare_corpus(
         Names of the parts, and of the option that repairs tags, for messages.
     describe:
         Whether to report the size of the training set.
-    say:
+    notify:
         Receives each message to the user.
     """
     task = task_of_options(options)
     task.check_options(options)
     checked = task.check_corpus(corpus.train, [*corpus.dev, *corpus.test], options.data, repair_option=repair_option)
     for remark in checked.remarks:
-        say(f"{names.train}: {remark}")
+        notify(f"{names.train}: {remark}")
     train, dev = list(checked.train), list(corpus.dev)
     if describe:
-        say(f"{names.train}: {modality_of(train).summary(train)}; {checked.summary}")
+        notify(f"{names.train}: {modality_of(train).summary(train)}; {checked.summary}")
     if not dev and hold:
         whole = len(train)
         train, dev = hold_out(train, options.training.validation_fraction, seed=seed)
-        say(
+        notify(
             f"no --dev: {len(dev)} of {whole} training sentences, drawn with the seed, are held out to choose the "
             "best epoch (training.validation_fraction)"
         )
@@ -122,7 +122,7 @@ def prepare_corpus(
         if unseen := task.unseen(train, part):
             shown = ", ".join(f"{each} ({count})" for each, count in list(unseen.items())[:NAMES])
             more = f" and {len(unseen) - NAMES} more" if len(unseen) > NAMES else ""
-            say(f"warning: {name}: {task.noun} that are not in the training data, counted as misses: {shown}{more}")
+            notify(f"warning: {name}: {task.noun} that are not in the training data, counted as misses: {shown}{more}")
     return PreparedCorpus(Corpus(tuple(train), tuple(dev), corpus.test), checked.scheme)
 
 
@@ -149,7 +149,7 @@ def hold_out(examples: Sequence[Example], fraction: float, *, seed: int) -> tupl
     return kept, [examples[place] for place in sorted(drawn)]
 
 
-def warn_of_skipped(model: Model, examples: Sequence[Example], name: str | Path, say: Say) -> None:
+def warn_of_skipped(model: Model, examples: Sequence[Example], name: str | Path, notify: Notify) -> None:
     """Report the examples that training skips: empty ones, and those whose answer the model cannot predict."""
 
     def first(places: Sequence[str]) -> str:
@@ -157,9 +157,9 @@ def warn_of_skipped(model: Model, examples: Sequence[Example], name: str | Path,
 
     full = [example for example in examples if len(example)]
     if empty := [example.source for example in examples if not len(example)]:
-        say(f"warning: {name}: {len(empty)} of {len(examples)} are empty and skipped: {first(empty)}")
+        notify(f"warning: {name}: {len(empty)} of {len(examples)} are empty and skipped: {first(empty)}")
     if impossible := [example.source for example in full if model.head.target(example) is None]:
-        say(
+        notify(
             f"warning: {name}: {len(impossible)} of {len(full)} are skipped, because the model cannot predict their "
             f"answer (longer than the frames, or not tagged): {first(impossible)}"
         )

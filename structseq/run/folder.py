@@ -79,14 +79,14 @@ class Journal:
 
 
 class RunFolder:
-    """The output folder of a training run; `opened` fills ``doubts`` (`Identity.doubts`) if it resumes."""
+    """The output folder of a training run; `opened` fills ``warnings`` (`Identity.warnings`) if it resumes."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.work = self.path / "run"
         self.checkpoint = self.work / "checkpoint.safetensors"
         self.journal = Journal(self.path / "log.jsonl")
-        self.doubts: list[str] = []
+        self.warnings: list[str] = []
 
     @property
     def status(self) -> Status:
@@ -126,7 +126,7 @@ class RunFolder:
                 f"{self.path}: cannot resume this run, because {difference}; "
                 "use the options, seed and data that it was started with, or choose another --output"
             )
-        self.doubts = identity.doubts(begun)
+        self.warnings = identity.warnings(begun)
 
     @contextmanager
     def opened(self, identity: Identity, *, command: str = "") -> Iterator[None]:

@@ -73,7 +73,7 @@ class Identity:
                 return f"the {part} data differ: {before['path']} had {had}, {after['path']} has {has}"
         return None
 
-    def doubts(self, begun: Identity) -> list[str]:
+    def warnings(self, begun: Identity) -> list[str]:
         """Differences that may change the last bits of the weights, one sentence each."""
         changes = [(f"on {begun.machine}", f"on {self.machine}")]
         if max(self.threads, begun.threads) > 2:  # one thread and two give the same bits

@@ -20,7 +20,7 @@ from structseq.data.reading import Corpus
 from structseq.errors import ConfigError, StructseqError, TrainingError
 from structseq.gate_activations import mean_gate_activations
 from structseq.model import Model
-from structseq.run.corpus import Parts, PreparedCorpus, Say, silent, warn_of_skipped
+from structseq.run.corpus import Notify, Parts, PreparedCorpus, ignore, warn_of_skipped
 from structseq.run.folder import RunFolder
 from structseq.run.identity import Identity
 from structseq.run.transfer import format_transfer, transfer
@@ -30,7 +30,7 @@ from structseq.tasks.base import Entities, Report
 from structseq.training import Progress, State, train
 
 # Called after every update; the second argument is the journal's record at the end of an epoch, else None.
-Watch = Callable[[Progress, Mapping[str, Any] | None], None]
+Callback = Callable[[Progress, Mapping[str, Any] | None], None]
 
 
 @dataclass(frozen=True)
@@ -73,30 +73,30 @@ def train_and_save(
     destination: Destination | None = None,
     start: Start | None = None,
     names: Parts | None = None,
-    show: Callable[[], AbstractContextManager[Watch | None]] = nullcontext,
-    say: Say = silent,
+    show: Callable[[], AbstractContextManager[Callback | None]] = nullcontext,
+    notify: Notify = ignore,
 ) -> Trained:
     """Train a new model on ``prepared``; with a ``destination``, score it on dev and test and save it.
 
-    Raises as `fit` does, and `ConfigError` if no model can be built with the options. ``names`` and ``say`` are those
-    of `prepare_corpus`; ``show`` returns a context manager whose value is the `Watch` of `fit`.
+    Raises as `fit` does, and `ConfigError` if no model can be built with the options. ``names`` and ``notify`` are
+    those of `prepare_corpus`; ``show`` returns a context manager whose value is the `Callback` of `fit`.
     """
     corpus = prepared.corpus
-    model = _build(prepared, options, seed, start, say)
-    warn_of_skipped(model, corpus.train, (names or Parts("the training data")).train, say)
+    model = _build(prepared, options, seed, start, notify)
+    warn_of_skipped(model, corpus.train, (names or Parts("the training data")).train, notify)
     if destination is None:
-        return _fit(model, corpus, options, seed, show, say)
+        return _fit(model, corpus, options, seed, show, notify)
     folder = destination.folder
     with folder.opened(destination.identity(), command=destination.command):
-        for doubt in folder.doubts:
-            say(f"warning: {doubt}; the weights may differ in their last bits from those of an uninterrupted run")
-        trained = _fit(model, corpus, options, seed, show, say, folder=folder, save_every=destination.save_every)
+        for warning in folder.warnings:
+            notify(f"warning: {warning}; the weights may differ in their last bits from those of an uninterrupted run")
+        trained = _fit(model, corpus, options, seed, show, notify, folder=folder, save_every=destination.save_every)
         trained = _score(trained, corpus)
         folder.finish(model, tokenizer=options.data.tokenizer, metrics=trained.metrics, entities=trained.entities)
     return trained
 
 
-def _build(prepared: PreparedCorpus, options: Options, seed: int, start: Start | None, say: Say) -> Model:
+def _build(prepared: PreparedCorpus, options: Options, seed: int, start: Start | None, notify: Notify) -> Model:
     source = load_model(start.model, trusted=start.trusted).model if start else None
     try:
         words = source.vocabularies.get("words") if source else None
@@ -111,8 +111,8 @@ def _build(prepared: PreparedCorpus, options: Options, seed: int, start: Start |
         different = [name for name in now if now[name] != before.get(name, now[name])]
         if different:
             what = ", ".join(f"{name} was {before[name]!r} and is {now[name]!r} now" for name in different)
-            say(f"warning: {start.model} was trained on different {model.modality.name}: {what}")
-        say(f"{start.model}: {format_transfer(transfer(source, model))}")
+            notify(f"warning: {start.model} was trained on different {model.modality.name}: {what}")
+        notify(f"{start.model}: {format_transfer(transfer(source, model))}")
     return model
 
 
@@ -121,14 +121,14 @@ def _fit(
     corpus: Corpus,
     options: Options,
     seed: int,
-    show: Callable[[], AbstractContextManager[Watch | None]],
-    say: Say,
+    show: Callable[[], AbstractContextManager[Callback | None]],
+    notify: Notify,
     **saving: Any,
 ) -> Trained:
     warm_up()  # before the progress bar, which would seem to hang
-    with show() as watch:
-        outcome = fit(model, corpus, options.training, seed=seed, watch=watch, **saving)
-    say(f"{outcome.reason}; {outcome.seconds:.1f} s of training")
+    with show() as callback:
+        outcome = fit(model, corpus, options.training, seed=seed, callback=callback, **saving)
+    notify(f"{outcome.reason}; {outcome.seconds:.1f} s of training")
     return Trained(model, outcome, {"training": outcome.to_dict()}, model.task.entities(corpus.train))
 
 
@@ -196,7 +196,7 @@ def fit(
     seed: int = 0,
     folder: RunFolder | None = None,
     save_every: float = 60.0,
-    watch: Watch | None = None,
+    callback: Callback | None = None,
 ) -> Outcome:
     """Train ``model`` to the end; it then has the best weights.
 
@@ -210,11 +210,11 @@ def fit(
         uninterrupted run on the same machine and number of threads.
     save_every:
         Maximum seconds between checkpoints; the end of an epoch has one too.
-    watch:
+    callback:
         Called after every update.
     """
     warm_up()
-    return _Fitting(model, corpus, options or model.options.training, seed, folder, watch).run(save_every)
+    return _Fitting(model, corpus, options or model.options.training, seed, folder, callback).run(save_every)
 
 
 @dataclass
@@ -224,7 +224,7 @@ class _Fitting:
     options: TrainingOptions
     seed: int
     folder: RunFolder | None
-    watch: Watch | None
+    callback: Callback | None
     clock: Clock = field(default_factory=Clock)
     outcome: Outcome | None = None
 
@@ -284,8 +284,8 @@ class _Fitting:
                 progress.epoch, progress.update, progress.best_epoch, progress.best_score,
                 round(self.clock.seconds, 3), self.clock.tokens, progress.finished,
             )  # fmt: skip
-        if self.watch:
-            self.watch(progress, record)
+        if self.callback:
+            self.callback(progress, record)
 
     def _save(self, progress: Progress) -> None:
         if self.folder:

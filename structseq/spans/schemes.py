@@ -186,7 +186,7 @@ class Scheme:
         """
         return () if self.plain else tuple(spans_of(self._parts(tags)))
 
-    def well_formed(self, tags: Sequence[str]) -> tuple[Span, ...]:
+    def decode_strict(self, tags: Sequence[str]) -> tuple[Span, ...]:
         """The spans of `decode` that open and close as the scheme writes them: seqeval's strict mode.
 
         Only for IOB1, seqeval differs: of B-x I-x after O it keeps the I-x, where this method drops the entity.

@@ -35,10 +35,15 @@ def _what(folder: Path, stored: StoredModel) -> str:
         ("model", f"{folder} (format version {stored.format_version})"),
         ("encoder", f"{ways}{encoder.type}, {encoder.layers} layer(s) of width {encoder.width}{on_top}"),
         ("head", model.options.head.type),
-        ("scheme", f"{tags.outer}" if tags.inner == tags.outer else f"{tags.outer}, learned as {tags.inner}"),
+        (
+            "scheme",
+            f"{tags.file_scheme}"
+            if tags.model_scheme == tags.file_scheme
+            else f"{tags.file_scheme}, learned as {tags.model_scheme}",
+        ),
         ("tokenizer", stored.tokenizer),
     ]
-    if not tags.outer.plain:
+    if not tags.file_scheme.plain:
         rows.append((f"{len(tags.types)} types", _listed([label or "(no type)" for label in tags.types])))
     rows.append((f"{len(tags.labels)} {model.task.noun}", _listed(tags.labels)))
     if labels := model.task.labels:
@@ -98,7 +103,7 @@ def _transitions(model: Model) -> str:
     scores = crf.transitions.detach()
     pairs = [
         (float(scores[i, j]), f"{labels[i]} -> {labels[j]}")
-        for i, j in np.argwhere(model.tags.inner.legal(labels).transitions)
+        for i, j in np.argwhere(model.tags.model_scheme.legal(labels).transitions)
     ]
     pairs.sort(key=lambda pair: (-pair[0], pair[1]))
     lines = [f"  {score:8.3f}  {one_line(name)}" for score, name in pairs]

@@ -97,7 +97,7 @@ def model_files(
         "format_version": FORMAT_VERSION,
         "id2label": {str(number): label for number, label in enumerate(tags.labels)},
         "label2id": {label: number for number, label in enumerate(tags.labels)},
-        "scheme": {"outer": tags.outer.name, "inner": tags.inner.name},
+        "scheme": {"outer": tags.file_scheme.name, "inner": tags.model_scheme.name},
         "tokenizer": tokenizer,
         "vocabularies": vocabularies,
         "widths": model.widths,

@@ -110,7 +110,7 @@ class LanguageModelTask(Task):
 
     def report(self, model: Any, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()) -> Report:
         gold = [self.gold(example) for example in examples]
-        return evaluate_perplexity(gold, self.answers(model, examples), known=self.tags.number)
+        return evaluate_perplexity(gold, self.answers(model, examples), known=self.tags.index)
 
     def card(self) -> Card:
         usage = (

@@ -10,7 +10,7 @@ from structseq.data.example import Example
 from structseq.data.options import DataOptions
 from structseq.data.reading import file_and_line
 from structseq.errors import DataError
-from structseq.spans import REPAIRS, Scheme, TagError, Violation, detect, repair, scheme_of
+from structseq.spans import REPAIR_POLICIES, Scheme, TagError, Violation, detect, repair, scheme_of
 
 # The command line's option for a repair; other callers pass their own.
 OPTION = "--set data.repair={}"
@@ -96,5 +96,5 @@ def refuse_illegal(examples: Sequence[Example], scheme: Scheme, data: DataOption
 def repair_advice(illegal: int, option: str = OPTION) -> str:
     """What to do about illegal tags; ``option`` has ``{}`` for the repair's name."""
     others = f"the first of {illegal} illegal tags" if illegal > 1 else "the only illegal tag"
-    ways = " or ".join(option.format(name) for name in REPAIRS)
+    ways = " or ".join(option.format(name) for name in REPAIR_POLICIES)
     return f"{others}: correct the file, or choose a repair with {ways}"

@@ -13,7 +13,7 @@ from structseq.data.options import DataOptions
 from structseq.data.reading import reader_options
 from structseq.data.textfile import Target, open_writer
 from structseq.errors import ConfigError, DataError
-from structseq.spans import REPAIRS, Scheme, TagError, convert, repair, scheme_of
+from structseq.spans import REPAIR_POLICIES, Scheme, TagError, convert, repair, scheme_of
 from structseq.tasks.legality import find_scheme, refuse_illegal, with_place
 
 
@@ -24,8 +24,8 @@ def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | N
     and `ConfigError` for an unknown repair.
     """
     wanted = scheme_of(to) if to else None
-    if data.repair is not None and data.repair not in REPAIRS:
-        raise ConfigError(f"unknown repair {data.repair!r}; known are {', '.join(REPAIRS)}")
+    if data.repair is not None and data.repair not in REPAIR_POLICIES:
+        raise ConfigError(f"unknown repair {data.repair!r}; known are {', '.join(REPAIR_POLICIES)}")
     examples = list(read(source, data.format, **reader_options(data)))
     scheme = find_scheme(examples, data)
     if data.repair is None:
