@@ -243,7 +243,7 @@ class Model(nn.Module):
 def build_encoder(options: EncoderOptions, in_width: int, *, tags: int | None = None) -> Encoder:
     """The stack of layers; ``tags`` is the width for ``encoder.outputs="tags"``."""
     encoder: type[Encoder] = resolve_class(ENCODERS, options.type, "encoder.type")
-    encoder_options = options.beyond(EncoderOptions)
+    encoder_options = options.options_beyond(EncoderOptions)
     if encoder_options.get("outputs") == "tags":
         encoder_options["outputs"] = tags
     attention_options = {} if options.attention_heads is None else {"attention_heads": options.attention_heads}

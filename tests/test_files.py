@@ -21,12 +21,12 @@ from structseq.files import (
     NEW,
     OLD,
     current_folder,
-    leftover,
+    is_leftover,
     lock,
     new_file,
     new_folder,
     recover,
-    sweep,
+    remove_unfinished,
     write_file,
 )
 
@@ -140,10 +140,12 @@ def test_what_a_kill_leaves_is_known_and_swept(tmp_path: Path) -> None:
     code = KILLED + "print(child(lambda: files.write_file(folder, b'new'), 2))"
     assert run(code, tmp_path / "file") == -9
     (part,) = tmp_path.iterdir()
-    assert leftover(part) and leftover(tmp_path / LOCK)
-    assert not any(map(leftover, [tmp_path / "file", tmp_path / ".hidden", tmp_path / "a.part", tmp_path / "a.lock"]))
+    assert is_leftover(part) and is_leftover(tmp_path / LOCK)
+    assert not any(
+        map(is_leftover, [tmp_path / "file", tmp_path / ".hidden", tmp_path / "a.part", tmp_path / "a.lock"])
+    )
     (tmp_path / "a.part").touch()
-    sweep(tmp_path)
+    remove_unfinished(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a.part"]
 
 
@@ -263,7 +265,7 @@ def test_within_a_process_too_and_whatever_the_block_raises(tmp_path: Path) -> N
 def test_the_folder_of_a_lock_may_go_while_it_is_held(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with lock(tmp_path / "folder" / LOCK):
-        sweep(tmp_path / "folder")
+        remove_unfinished(tmp_path / "folder")
         os.rename(tmp_path / "folder", tmp_path / "other")
     assert not (tmp_path / "folder").exists()
 

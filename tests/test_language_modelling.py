@@ -21,7 +21,7 @@ from structseq.evaluation.perplexity_report import evaluate_perplexity
 from structseq.heads.language_modelling import END, NAMES, UNKNOWN, LanguageModelHead, NextTokens
 from structseq.model import Model
 from structseq.padded import Padded
-from structseq.run import Parts, prepare_corpus, transfer
+from structseq.run import CorpusFiles, prepare_corpus, transfer
 from structseq.spans import PLAIN, TagSet, scheme_of
 from structseq.tasks import LanguageModelTask
 from structseq.training import train
@@ -66,7 +66,7 @@ def untrained(*layers: dict[str, Any], examples: Sequence[Example] | None = None
 
 def learned(corpus: Corpus, *layers: dict[str, Any]) -> Model:
     options = Options.of(SMALL, *layers)
-    prepared = prepare_corpus(options, corpus, seed=0, names=Parts("train"))
+    prepared = prepare_corpus(options, corpus, seed=0, names=CorpusFiles("train"))
     model = Model.prepare(options, prepared.corpus.train, prepared.scheme, seed=0)
     for _ in train(model, prepared.corpus, options.training):
         pass

@@ -69,7 +69,7 @@ def test_a_journal_goes_on_without_doubled_epochs(tmp_path: Path) -> None:
     journal.write("start", update=0)
     for epoch in range(1, 5):
         journal.write("epoch", update=10 * epoch, epoch=epoch, loss=0.5, name="飛")
-    journal.cut(25)
+    journal.truncate(25)
     journal.write("resume", update=25)
     journal.write("epoch", update=30, epoch=3)
     assert [record.get("epoch") for record in journal.read()] == [None, 1, 2, None, 3]
@@ -94,26 +94,26 @@ def identity(folder: Path, *, seed: int = 0, text: str = "a", threads: int = 1, 
 
 
 def test_a_run_is_the_same_only_with_the_same_data_options_and_seed(tmp_path: Path) -> None:
-    begun = identity(tmp_path)
-    assert identity(tmp_path).difference(begun) is None
-    assert identity(tmp_path, seed=3).difference(begun) == "the seed was 0 and is 3 now"
-    other = identity(tmp_path, encoder={"width": 6}).difference(begun)
+    original = identity(tmp_path)
+    assert identity(tmp_path).difference(original) is None
+    assert identity(tmp_path, seed=3).difference(original) == "the seed was 0 and is 3 now"
+    other = identity(tmp_path, encoder={"width": 6}).difference(original)
     assert other == "option encoder.width was 5 and is 6 now"
-    changed = identity(tmp_path, text="b").difference(begun)
+    changed = identity(tmp_path, text="b").difference(original)
     assert changed and changed.startswith(f"the train data differ: {tmp_path / 'train'} had SHA-256 ca978112ca1b…")
     identity(tmp_path)
-    more = Identity.of(begun.options, 0, {"train": tmp_path / "train", "dev": tmp_path / "train"}, threads=1)
-    assert more.difference(begun) == f"the dev data were not given and are {tmp_path / 'train'} now"
+    more = Identity.of(original.options, 0, {"train": tmp_path / "train", "dev": tmp_path / "train"}, threads=1)
+    assert more.difference(original) == f"the dev data were not given and are {tmp_path / 'train'} now"
 
 
-def test_what_may_change_the_last_bits_is_a_doubt(tmp_path: Path) -> None:
-    begun = identity(tmp_path)
-    assert identity(tmp_path).warnings(begun) == []
-    assert identity(tmp_path, threads=2).warnings(begun) == []  # one thread and two give the same bits
-    (doubt,) = identity(tmp_path, threads=8).warnings(begun)
-    assert doubt == "the run began with 1 threads and resumes with 8 threads"
-    again = Identity.from_dict(json.loads(json.dumps({**begun.to_dict(), "later": 1})))
-    assert again.difference(begun) is None and again.warnings(begun) == []
+def test_what_may_change_the_last_bits_gives_a_warning(tmp_path: Path) -> None:
+    original = identity(tmp_path)
+    assert identity(tmp_path).warnings(original) == []
+    assert identity(tmp_path, threads=2).warnings(original) == []  # one thread and two give the same bits
+    (warning,) = identity(tmp_path, threads=8).warnings(original)
+    assert warning == "the run began with 1 threads and resumes with 8 threads"
+    again = Identity.from_dict(json.loads(json.dumps({**original.to_dict(), "later": 1})))
+    assert again.difference(original) is None and again.warnings(original) == []
 
 
 def test_a_digest_covers_whole_folders_and_the_three_files(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_finished_run_keeps_what_others_put_beside_it_and_nothing_of_its_own(t
         (folder.path / name).mkdir()
     for name in (".lock", ".new.lock", ".log.jsonl.0123abcd.part"):
         (folder.path / name).touch()
-    folder.tidy()
+    folder.remove_leftovers()
     assert {path.name for path in folder.path.iterdir()} == names
 
 

@@ -24,7 +24,7 @@ from structseq.data.reading import Corpus
 from structseq.encoders.recurrent import LSTM
 from structseq.errors import ConfigError, DataError, ModelFileError
 from structseq.inference import TaggedSpan, Tagger, Tagging
-from structseq.inference.batch_tagger import SENTENCES, TOKENS, even_batches
+from structseq.inference.batch_tagger import MAX_SENTENCES, MAX_TOKENS, even_batches
 from structseq.inference.projection import Projection
 from structseq.model import Model
 from structseq.spans import scheme_of
@@ -321,12 +321,14 @@ def test_order_is_kept_and_neighbours_change_nothing(tagger: Tagger) -> None:
         assert all(map(close, tagger.tag_many(given, look_ahead=look_ahead), together))
 
 
-@given(lengths=st.lists(st.integers(1, 40) | st.integers(1, 2 * TOKENS), min_size=1, max_size=300))
+@given(lengths=st.lists(st.integers(1, 40) | st.integers(1, 2 * MAX_TOKENS), min_size=1, max_size=300))
 def test_every_row_is_in_one_batch(lengths: list[int]) -> None:
     found = list(even_batches(np.array(lengths)))
     assert sorted(row for rows in found for row in rows.tolist()) == list(range(len(lengths)))
     for rows in found:
-        assert len(rows) == 1 or (len(rows) <= SENTENCES and len(rows) * max(lengths[row] for row in rows) <= TOKENS)
+        assert len(rows) == 1 or (
+            len(rows) <= MAX_SENTENCES and len(rows) * max(lengths[row] for row in rows) <= MAX_TOKENS
+        )
 
 
 @pytest.mark.parametrize("look_ahead", [1, 8, 100])

@@ -17,7 +17,7 @@ from structseq.cli.entrypoint import (
     Settings,
     Trusted,
     answering_options,
-    refuse_own_source,
+    check_output_is_not_input,
     remark,
 )
 
@@ -79,7 +79,7 @@ def tag(
     elif isinstance(predictor, Tagger):
         chunks, encoding = _rewritten(predictor, file, format, data, confidence)
     else:
-        refuse_own_source(file, output)
+        check_output_is_not_input(file, output)
         examples = predictor.preprocessor.read(file, format, data, remark)
         chunks = (_line(answer.to_dict()) for _, answer in predictor.answer_many(examples, wanted))
     with open_writer(output or sys.stdout.buffer, encoding=encoding) as out:
@@ -190,7 +190,7 @@ def embed(
         raise ConfigError(f"--text and the file {file} cannot both be read; give one of them")
     embedder = Embedder.load(model, trusted=trusted or [])
     data = answering_options(settings or [], embedder.model)
-    refuse_own_source(file, output)
+    check_output_is_not_input(file, output)
     sequences = embedder.preprocessor
     examples = sequences.read(file, format, data, remark) if text is None else iter([sequences.text(text, "--text")])
     if output is not None and output.suffix.lower() == ".npy":

@@ -52,11 +52,11 @@ def compare(
     """
     from structseq.experiment.compare import Experiment
     from structseq.experiment.results import as_text
-    from structseq.run import Parts
+    from structseq.run import CorpusFiles
 
     notify: Notify = (lambda message: None) if quiet else remark
     comparison = Experiment(
-        Parts(train, dev, test), output, lambda trials, done: showing(trials, done, quiet=quiet), notify,
+        CorpusFiles(train, dev, test), output, lambda trials, done: showing(trials, done, quiet=quiet), notify,
         encoders=encoders, heads=heads, seeds=seeds, jobs=jobs, config=config, settings=settings or [],
     ).run()  # fmt: skip
     try:

@@ -19,7 +19,7 @@ from structseq.cli.entrypoint import Quiet, Settings, Trusted, remark
 
 if TYPE_CHECKING:
     from structseq.config import Options
-    from structseq.run import Callback, Destination, Parts, RunFolder, Start
+    from structseq.run import Callback, CorpusFiles, Destination, InitialModel, RunFolder
     from structseq.run.corpus import Notify
     from structseq.training import Progress
 
@@ -61,10 +61,10 @@ def train(
     """
     from structseq.config import Options, load_options, parse_settings
     from structseq.data.tokenizer import tokenizer_of
-    from structseq.run import Destination, Identity, Parts, RunFolder, Start, with_format
+    from structseq.run import CorpusFiles, Destination, Identity, InitialModel, RunFolder, with_format
 
     options = Options.of(load_options(config) if config else {}, parse_settings(settings or []))
-    options, files = with_format(options, train), Parts(train, dev, test)
+    options, files = with_format(options, train), CorpusFiles(train, dev, test)
     tokenizer_of(options.data.tokenizer)
     folder, command = RunFolder(output), shlex.join(["structseq", *context.obj])
     folder.check(resume=resume)
@@ -73,12 +73,12 @@ def train(
     with _sigterm_as_interrupt():
         if folder.status == "finished":
             folder.compare(identity())
-            folder.tidy()
+            folder.remove_leftovers()
             notify(f"{output}: this run is already finished; nothing was done")
             return
         if resume and folder.status == "new":
             notify(f"{output}: there is nothing to resume; training starts")
-        start = Start(init_from, trusted or []) if init_from else None
+        start = InitialModel(init_from, trusted or []) if init_from else None
         try:
             _train(options, files, Destination(folder, identity, command, save_every), start, seed, notify)
         except KeyboardInterrupt:
@@ -86,7 +86,12 @@ def train(
 
 
 def _train(
-    options: Options, files: Parts, destination: Destination, start: Start | None, seed: int, notify: Notify
+    options: Options,
+    files: CorpusFiles,
+    destination: Destination,
+    start: InitialModel | None,
+    seed: int,
+    notify: Notify,
 ) -> None:
     from structseq.run import prepare_corpus, read_corpus, train_and_save
 

@@ -17,8 +17,8 @@ from structseq.experiment.plan import Choice, Plan, Section, parse_choices, pars
 from structseq.experiment.pool import Pool, WorkResult
 from structseq.experiment.results import Comparison, as_csv
 from structseq.experiment.trial import Trial
-from structseq.files import LOCK, leftover, lock, sweep, write_file
-from structseq.run import Identity, Parts, PreparedCorpus, prepare_corpus, read_corpus
+from structseq.files import LOCK, is_leftover, lock, remove_unfinished, write_file
+from structseq.run import CorpusFiles, Identity, PreparedCorpus, prepare_corpus, read_corpus
 from structseq.run.corpus import Notify
 from structseq.run.identity import used_files
 from structseq.storage.entries import json_bytes
@@ -41,7 +41,7 @@ class Experiment:
     to all trials. Systems are ranked on test if given, else on dev. ``jobs`` is by default one per core.
     """
 
-    files: Parts
+    files: CorpusFiles
     output: Path
     show: Show
     notify: Notify
@@ -161,7 +161,7 @@ class ExperimentFolder:
             return
         if not self.path.is_dir():
             raise TrainingError(f"{self.path}: is a file, not a folder; choose a new or empty folder for --output")
-        if not all(map(leftover, self.path.iterdir())):
+        if not all(map(is_leftover, self.path.iterdir())):
             raise TrainingError(
                 f"{self.path}: holds files that are not a comparison; choose a new or empty folder for --output"
             )
@@ -176,7 +176,7 @@ class ExperimentFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with lock(self.path / LOCK, f"{self.path}: another process is comparing into this folder; wait for it"):
-                sweep(self.path)
+                remove_unfinished(self.path)
                 if not self.file.exists():
                     write_file(self.file, json_bytes({"format": FORMAT, **identity.to_dict()}))
                 self._compare(identity)

@@ -114,7 +114,7 @@ class Trial:
         with _one_thread():
             if folder.status == "finished":
                 folder.compare(self.identity)
-                folder.tidy()
+                folder.remove_leftovers()
                 warnings: list[str] = []
             else:
                 folder.check(resume=True)

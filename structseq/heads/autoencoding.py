@@ -166,7 +166,7 @@ class AutoencodeHead(SequenceHead):
 
     @classmethod
     def build(cls, options: HeadOptions, in_width: int, tags: TagSet, *, frames: int = 0, **_: Any) -> Self:
-        return cls(in_width, tags, frames=frames, **options.beyond(HeadOptions))
+        return cls(in_width, tags, frames=frames, **options.options_beyond(HeadOptions))
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         if self.frames:

@@ -60,7 +60,7 @@ class Head(nn.Module, ABC):
         ``encoder``: the encoder's options; ``labels``: labels of whole sequences, for the joint head; ``frames``: width
         of frames, 0 for tokens.
         """
-        own = options.beyond(HeadOptions)
+        own = options.options_beyond(HeadOptions)
         own.pop("scheme", None)  # the tag set has it
         return cls(in_width, tags, **own)
 

@@ -58,7 +58,7 @@ class JointHead(Tunable, Head):
     def build(cls, options: HeadOptions, in_width: int, tags: TagSet, *, labels: Sequence[str] = (), **_: Any) -> Self:
         if not labels:
             raise ConfigError("head.type joint: expected labels of whole sentences, found none; use head.type crf")
-        own = options.beyond(HeadOptions)
+        own = options.options_beyond(HeadOptions)
         del own["scheme"]
         return cls(in_width, tags, labels=labels, **own)
 

@@ -27,9 +27,9 @@ from structseq.tasks.answers import Tagging, TextToken
 Numbers = NDArray[np.int64]
 
 # Maximum sentences and tokens of a batch: enough for efficient matrix products, few enough to fit in the cache.
-SENTENCES, TOKENS = 96, 4096
+MAX_SENTENCES, MAX_TOKENS = 96, 4096
 # From this many sentences of one length on, a batch without padding and with a `Projection` is faster.
-ENOUGH = 24
+MIN_EVEN = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +148,15 @@ def _text_of(sentence: Example) -> str | None:
 def even_batches(lengths: Numbers) -> Iterator[Numbers]:
     """Batches of row numbers, the longest rows first.
 
-    A batch has at most `SENTENCES` rows and `TOKENS` steps, or a single longer row.
+    A batch has at most `MAX_SENTENCES` rows and `MAX_TOKENS` steps, or a single longer row.
     """
     order = np.argsort(-lengths, kind="stable")
     falling = lengths[order].tolist()
     start = 0
     for place, length in enumerate(falling):
         rows = place - start
-        full = rows >= SENTENCES or (rows + 1) * falling[start] > TOKENS
-        if rows and (full or (rows >= ENOUGH and length != falling[place - 1])):
+        full = rows >= MAX_SENTENCES or (rows + 1) * falling[start] > MAX_TOKENS
+        if rows and (full or (rows >= MIN_EVEN and length != falling[place - 1])):
             yield order[start:place]
             start = place
     if len(order):
@@ -191,7 +191,7 @@ class _Window:
         steps = np.arange(lengths.max())
         real = steps < lengths[:, None]
         places = np.where(real, self.starts[rows][:, None] + steps, 0)
-        if self.projection and len(rows) >= ENOUGH:
+        if self.projection and len(rows) >= MIN_EVEN:
             parts = [(table, np.where(real, values[places], 0)) for table, values in self.projected]
             return self.model.head(self.projection.states(parts, lengths))
         columns = {name: np.where(real, values[places], 0) for name, values in self.columns.items()}

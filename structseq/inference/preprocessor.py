@@ -59,7 +59,7 @@ class Preprocessor(ABC):
     def source(self, example: Example) -> dict[str, Any]:
         """The input in an output record: the text, or the recording's name."""
 
-    def recut(self, example: Example) -> Example:
+    def resegment(self, example: Example) -> Example:
         """Cut a file's example into symbols, as in training."""
         return example
 
@@ -94,9 +94,9 @@ class TokenPreprocessor(Preprocessor):
             name = "text" if file == "-" else self.task.file_format(file, data)
         if name == "text":
             return (self.text(line, f"line {n}") for n, line in enumerate(_lines(source, data, remark), 1))
-        return map(self.recut, read(source, name, **reader_options(data, tags=False)))
+        return map(self.resegment, read(source, name, **reader_options(data, tags=False)))
 
-    def recut(self, example: Example) -> Example:
+    def resegment(self, example: Example) -> Example:
         return with_symbol_tokens(example, self._tokenize, self.symbols) if self.symbols else example
 
     def source(self, example: Example) -> dict[str, Any]:

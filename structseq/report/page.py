@@ -28,7 +28,7 @@ from structseq.report.figures import (
     transitions_figure,
 )
 from structseq.report.transitions import TransitionTable, transition_table
-from structseq.section import dotted
+from structseq.section import flatten
 
 # More systems than this get one figure of learning curves each
 TOGETHER = 4
@@ -119,7 +119,7 @@ def _facts(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    return ((name, json.dumps(value, ensure_ascii=False, default=str)) for name, value in dotted(values))
+    return ((name, json.dumps(value, ensure_ascii=False, default=str)) for name, value in flatten(values))
 
 
 def _scores(comparison: Mapping[str, Any], systems: Sequence[Mapping[str, Any]]) -> Markup | None:

@@ -18,7 +18,7 @@ from structseq.model import Model
 from structseq.section import resolve_class
 from structseq.spans import Scheme
 from structseq.tasks import Task, task_of
-from structseq.tasks.legality import OPTION
+from structseq.tasks.legality import REPAIR_OPTION
 
 Notify = Callable[[str], None]
 # Maximum number of names or places in a message
@@ -30,7 +30,7 @@ def ignore(message: str) -> None:
 
 
 @dataclass(frozen=True)
-class Parts:
+class CorpusFiles:
     """Train, dev and test: files, or names for messages; None if missing."""
 
     train: str | Path
@@ -54,7 +54,7 @@ def with_format(options: Options, train: str | Path) -> Options:
     return options if name == options.data.format else Options.of(options.to_dict(), {"data": {"format": name}})
 
 
-def read_corpus(options: Options, files: Parts) -> Corpus:
+def read_corpus(options: Options, files: CorpusFiles) -> Corpus:
     """Read all files.
 
     Raises `DataError` if a file cannot be read, a target is missing, or the files have different modalities.
@@ -83,10 +83,10 @@ def prepare_corpus(
     corpus: Corpus,
     *,
     seed: int,
-    names: Parts,
+    names: CorpusFiles,
     hold: bool = True,
     describe: bool = False,
-    repair_option: str = OPTION,
+    repair_option: str = REPAIR_OPTION,
     notify: Notify = ignore,
 ) -> PreparedCorpus:
     """Check a corpus; with ``hold``, hold out a dev set if it has none.
@@ -119,7 +119,7 @@ def prepare_corpus(
             "best epoch (training.validation_fraction)"
         )
     for name, part in ((names.dev or names.train, dev), (names.test, corpus.test)):
-        if unseen := task.unseen(train, part):
+        if unseen := task.unseen_counts(train, part):
             shown = ", ".join(f"{each} ({count})" for each, count in list(unseen.items())[:NAMES])
             more = f" and {len(unseen) - NAMES} more" if len(unseen) > NAMES else ""
             notify(f"warning: {name}: {task.noun} that are not in the training data, counted as misses: {shown}{more}")

@@ -20,7 +20,7 @@ from structseq.data.reading import Corpus
 from structseq.errors import ConfigError, StructseqError, TrainingError
 from structseq.gate_activations import mean_gate_activations
 from structseq.model import Model
-from structseq.run.corpus import Notify, Parts, PreparedCorpus, ignore, warn_of_skipped
+from structseq.run.corpus import CorpusFiles, Notify, PreparedCorpus, ignore, warn_of_skipped
 from structseq.run.folder import RunFolder
 from structseq.run.identity import Identity
 from structseq.run.transfer import format_transfer, transfer
@@ -47,7 +47,7 @@ class Destination:
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialModel:
     """The model folder whose word vocabulary and weights a run starts from; ``trusted`` as in `load_model`."""
 
     model: Path
@@ -55,7 +55,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """A trained model; if it was saved, ``metrics`` and ``reports`` include dev and test."""
 
     model: Model
@@ -71,11 +71,11 @@ def train_and_save(
     *,
     seed: int,
     destination: Destination | None = None,
-    start: Start | None = None,
-    names: Parts | None = None,
+    start: InitialModel | None = None,
+    names: CorpusFiles | None = None,
     show: Callable[[], AbstractContextManager[Callback | None]] = nullcontext,
     notify: Notify = ignore,
-) -> Trained:
+) -> TrainingResult:
     """Train a new model on ``prepared``; with a ``destination``, score it on dev and test and save it.
 
     Raises as `fit` does, and `ConfigError` if no model can be built with the options. ``names`` and ``notify`` are
@@ -83,7 +83,7 @@ def train_and_save(
     """
     corpus = prepared.corpus
     model = _build(prepared, options, seed, start, notify)
-    warn_of_skipped(model, corpus.train, (names or Parts("the training data")).train, notify)
+    warn_of_skipped(model, corpus.train, (names or CorpusFiles("the training data")).train, notify)
     if destination is None:
         return _fit(model, corpus, options, seed, show, notify)
     folder = destination.folder
@@ -96,7 +96,7 @@ def train_and_save(
     return trained
 
 
-def _build(prepared: PreparedCorpus, options: Options, seed: int, start: Start | None, notify: Notify) -> Model:
+def _build(prepared: PreparedCorpus, options: Options, seed: int, start: InitialModel | None, notify: Notify) -> Model:
     source = load_model(start.model, trusted=start.trusted).model if start else None
     try:
         words = source.vocabularies.get("words") if source else None
@@ -124,15 +124,15 @@ def _fit(
     show: Callable[[], AbstractContextManager[Callback | None]],
     notify: Notify,
     **saving: Any,
-) -> Trained:
+) -> TrainingResult:
     warm_up()  # before the progress bar, which would seem to hang
     with show() as callback:
         outcome = fit(model, corpus, options.training, seed=seed, callback=callback, **saving)
     notify(f"{outcome.reason}; {outcome.seconds:.1f} s of training")
-    return Trained(model, outcome, {"training": outcome.to_dict()}, model.task.entities(corpus.train))
+    return TrainingResult(model, outcome, {"training": outcome.to_dict()}, model.task.entities(corpus.train))
 
 
-def _score(trained: Trained, corpus: Corpus) -> Trained:
+def _score(trained: TrainingResult, corpus: Corpus) -> TrainingResult:
     model, metrics, reports = trained.model, dict(trained.metrics), {}
     for name, examples in (("dev", corpus.dev), ("test", corpus.test)):
         if not examples:
@@ -252,7 +252,7 @@ class _Fitting:
         """None at the start of a run."""
         found = folder.load()
         if found is None:
-            folder.journal.cut(-1)
+            folder.journal.truncate(-1)
             folder.journal.write("start", update=0, seed=self.seed)
             return None
         numbers, tensors = found
@@ -265,7 +265,7 @@ class _Fitting:
         except (KeyError, TypeError):
             message = f"{folder.checkpoint}: this is not the checkpoint of a training run; remove it to start again"
             raise TrainingError(message) from None
-        folder.journal.cut(update)
+        folder.journal.truncate(update)
         folder.journal.write("resume", update=update, epoch=state.numbers["epoch"])
         return state
 

@@ -11,7 +11,7 @@ import numpy as np
 from structseq.config import Options
 from structseq.data.textfile import one_line
 from structseq.model import Model
-from structseq.section import dotted
+from structseq.section import flatten
 from structseq.storage.loading import StoredModel
 
 # Maximum names of a list, and maximum transitions at each end
@@ -68,10 +68,10 @@ def _sizes(model: Model) -> str:
 def _options(options: Options) -> str:
     """The options that are not the defaults."""
     types = {section: {"type": getattr(options, section).type} for section in ("encoder", "head")}
-    defaults = dict(dotted(Options.of(types).to_dict())) | {
+    defaults = dict(flatten(Options.of(types).to_dict())) | {
         f"{section}.type": getattr(Options(), section).type for section in types
     }
-    changed = [(f"  {name}", str(value)) for name, value in dotted(options.to_dict()) if defaults.get(name) != value]
+    changed = [(f"  {name}", str(value)) for name, value in flatten(options.to_dict()) if defaults.get(name) != value]
     return f"options other than the defaults\n{_table(changed)}" if changed else "options: the defaults"
 
 
@@ -90,7 +90,7 @@ def _scores(metrics: Mapping[str, Any]) -> str:
 
 
 def _origin(provenance: Mapping[str, Any]) -> str:
-    rows = [(f"  {name}", value) for name, value in dotted(provenance) if not name.startswith("run.options.")]
+    rows = [(f"  {name}", value) for name, value in flatten(provenance) if not name.startswith("run.options.")]
     rows = [(name, str(value)) for name, value in rows if value not in (None, "")]
     return f"provenance\n{_table(rows)}" if rows else ""
 

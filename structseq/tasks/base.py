@@ -39,7 +39,7 @@ class TrainedModel(Protocol):
     def output_symbols(self) -> Sequence[str]: ...
 
 
-class Checked(NamedTuple):
+class CheckedCorpus(NamedTuple):
     """A checked training set; ``summary`` and ``remarks`` are messages about answers and repairs."""
 
     train: Sequence[Example]
@@ -120,12 +120,12 @@ class Task(ABC):
     @classmethod
     def check_corpus(
         cls, train: Sequence[Example], others: Sequence[Example], data: DataOptions, *, repair_option: str
-    ) -> Checked:
+    ) -> CheckedCorpus:
         """Check the training set; raises `DataError`, with file and line, for answers that cannot be learned.
 
         ``others`` are dev and test examples; ``repair_option`` is for messages.
         """
-        return Checked(train, summary=cls.summary)
+        return CheckedCorpus(train, summary=cls.summary)
 
     @classmethod  # noqa: B027
     def check_gold(cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
@@ -142,7 +142,7 @@ class Task(ABC):
         return None
 
     @classmethod
-    def unseen(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
+    def unseen_counts(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
         """Counts of tags, labels or symbols in ``examples`` that ``known`` does not have."""
         names = {name for example in known for name in cls.gold(example)}
         return Counter(name for example in examples for name in cls.gold(example) if name not in names)

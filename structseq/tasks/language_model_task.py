@@ -84,7 +84,7 @@ class LanguageModelTask(Task):
         return TagSet.of([kept], PLAIN)
 
     @classmethod
-    def unseen(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
+    def unseen_counts(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
         """Nothing: the model has an unknown token."""
         return {}
 

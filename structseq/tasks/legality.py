@@ -13,7 +13,7 @@ from structseq.errors import DataError
 from structseq.spans import REPAIR_POLICIES, Scheme, TagError, Violation, detect, repair, scheme_of
 
 # The command line's option for a repair; other callers pass their own.
-OPTION = "--set data.repair={}"
+REPAIR_OPTION = "--set data.repair={}"
 
 
 def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence[Example] = ()) -> Scheme:
@@ -24,14 +24,14 @@ def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence
     """
     if data.scheme != "auto":
         scheme = scheme_of(data.scheme)
-        refuse_foreign([*examples, *others], scheme, data)
+        check_scheme([*examples, *others], scheme, data)
         return scheme
     try:
         scheme = detect(example.tags for example in examples)
     except TagError as problem:
         raise with_place(problem, examples, data) from None
     try:
-        refuse_foreign(others, scheme, data)
+        check_scheme(others, scheme, data)
     except DataError:
         with suppress(TagError):
             return detect(example.tags for example in (*examples, *others))
@@ -39,7 +39,7 @@ def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence
     return scheme
 
 
-def refuse_foreign(examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
+def check_scheme(examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
     """Raise `DataError`, with file and line, for the first tag outside the scheme."""
     for example in examples:
         try:
@@ -66,14 +66,14 @@ def illegal_in(examples: Sequence[Example], scheme: Scheme) -> Iterator[tuple[Ex
 
 
 def repaired(
-    examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = OPTION
+    examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = REPAIR_OPTION
 ) -> tuple[list[Example], int]:
     """The examples with legal tags, and the number of changed sequences.
 
     Raises `DataError` for an illegal tag if ``data.repair`` is None, and `ConfigError` for an unknown repair.
     """
     if data.repair is None:
-        refuse_illegal(examples, scheme, data, option=option)
+        check_legal(examples, scheme, data, option=option)
         return list(examples), 0
     kept, changed = [], 0
     for example in examples:
@@ -83,7 +83,7 @@ def repaired(
     return kept, changed
 
 
-def refuse_illegal(examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = OPTION) -> None:
+def check_legal(examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = REPAIR_OPTION) -> None:
     """Raise `DataError` for the first illegal tag; ``option`` is for the message."""
     illegal = list(illegal_in(examples, scheme))
     if illegal:
@@ -93,7 +93,7 @@ def refuse_illegal(examples: Sequence[Example], scheme: Scheme, data: DataOption
         raise DataError(f"{first.message}; {repair_advice(len(illegal), option)}", file=where, line=line)
 
 
-def repair_advice(illegal: int, option: str = OPTION) -> str:
+def repair_advice(illegal: int, option: str = REPAIR_OPTION) -> str:
     """What to do about illegal tags; ``option`` has ``{}`` for the repair's name."""
     others = f"the first of {illegal} illegal tags" if illegal > 1 else "the only illegal tag"
     ways = " or ".join(option.format(name) for name in REPAIR_POLICIES)

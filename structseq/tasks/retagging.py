@@ -14,7 +14,7 @@ from structseq.data.reading import reader_options
 from structseq.data.textfile import Target, open_writer
 from structseq.errors import ConfigError, DataError
 from structseq.spans import REPAIR_POLICIES, Scheme, TagError, convert, repair, scheme_of
-from structseq.tasks.legality import find_scheme, refuse_illegal, with_place
+from structseq.tasks.legality import check_legal, find_scheme, with_place
 
 
 def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | None = None) -> None:
@@ -29,7 +29,7 @@ def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | N
     examples = list(read(source, data.format, **reader_options(data)))
     scheme = find_scheme(examples, data)
     if data.repair is None:
-        refuse_illegal(examples, scheme, data, option="--repair {}")
+        check_legal(examples, scheme, data, option="--repair {}")
     if wanted is not None and scheme.plain != wanted.plain:
         found = "plain tags (such as parts of speech), not spans" if scheme.plain else f"spans in {scheme}"
         raise DataError(f"the tags are {found}; they cannot be written as {wanted}", file=source)

@@ -17,8 +17,8 @@ from structseq.data.vocabulary import Vocabulary
 from structseq.evaluation import entities_of, entity_f1, evaluate, evaluate_jointly
 from structseq.evaluation.significance import sentence_counts
 from structseq.spans import Scheme, TagSet
-from structseq.tasks.base import Card, Checked, Entities, Report, Task, TrainedModel, names_as_code
-from structseq.tasks.legality import find_scheme, refuse_foreign, repaired
+from structseq.tasks.base import Card, CheckedCorpus, Entities, Report, Task, TrainedModel, names_as_code
+from structseq.tasks.legality import check_scheme, find_scheme, repaired
 
 
 class TaggingTask(Task):
@@ -39,16 +39,16 @@ class TaggingTask(Task):
     @classmethod
     def check_corpus(
         cls, train: Sequence[Example], others: Sequence[Example], data: DataOptions, *, repair_option: str
-    ) -> Checked:
+    ) -> CheckedCorpus:
         scheme = find_scheme(train, data, others)
         kept, changed = repaired(train, scheme, data, option=repair_option)
         remarks = (f"{changed} illegal tag sequences were repaired by {data.repair!r}",) if changed else ()
         how = "named" if data.scheme != "auto" else "found from the data"
-        return Checked(kept, scheme, f"tag scheme {scheme}, {how}", remarks)
+        return CheckedCorpus(kept, scheme, f"tag scheme {scheme}, {how}", remarks)
 
     @classmethod
     def check_gold(cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
-        refuse_foreign(examples, scheme, data)
+        check_scheme(examples, scheme, data)
 
     @classmethod
     def inventory(cls, examples: Sequence[Example], scheme: Scheme, options: Options) -> TagSet:

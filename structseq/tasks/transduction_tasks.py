@@ -100,7 +100,7 @@ class ReconstructionTask(SymbolTask):
         return super().inventory(examples, scheme, options)
 
     @classmethod
-    def unseen(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
+    def unseen_counts(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
         return {}
 
     @property
