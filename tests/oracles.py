@@ -287,7 +287,7 @@ def occupancies(scores: np.ndarray, blank: int, labels: Path) -> np.ndarray:
 
 def latest_best(scores: np.ndarray, blank: int, labels: Path) -> tuple[Path, float] | None:
     """The best frame path that reads ``labels``; of equals that which has begun fewest of them, or is on the label and
-    not yet on the blank behind it, at the last frame, then at the frame before, and so on. None where there is none."""
+    not yet on the blank behind it, at the last frame, then at the frame before, and so on. None if there is no path."""
 
     def places(path: Path) -> list[int]:
         """From the last frame back: twice the labels begun, one less on a label."""

@@ -214,7 +214,7 @@ def test_nothing_to_read(rows: int, steps: int) -> None:
 
 
 def torch_log_prob(scores: Tensor, lengths: Tensor, target: Tensor, target_lengths: Tensor) -> Tensor:
-    """torch's own, which says inf where the target does not fit, and then gives no gradient where told so."""
+    """torch's own, which says inf where the target does not fit, and then gives no gradient where set so."""
     log_probs = scores.log_softmax(-1).transpose(0, 1)
     return -torch.nn.functional.ctc_loss(
         log_probs, target, lengths, target_lengths, reduction="none", zero_infinity=True
@@ -316,13 +316,13 @@ def test_alignments_are_scored_and_drawn_by_their_share() -> None:
         ways = dict(oracles.readings(frames.log_probs(row), 0)[target])
         whole = oracles.log_sum(list(ways.values()))
         for path in oracles.paths(length, 3):
-            asked = torch.full((5, 4), -100)
-            asked[row, :length] = torch.tensor(path)
+            query = torch.full((5, 4), -100)
+            query[row, :length] = torch.tensor(path)
             for other, steps in enumerate(frames.lengths.tolist()):
-                asked[other, :steps] = 0 if other != row else asked[other, :steps]
+                query[other, :steps] = 0 if other != row else query[other, :steps]
             total = ways.get(path, -INF)
-            close(alignments.score(asked)[row], total)
-            close(alignments.log_prob(asked)[row], total - whole)
+            close(alignments.score(query)[row], total)
+            close(alignments.log_prob(query)[row], total - whole)
             often = (drawn[:, row, :length] == torch.tensor(path)).all(1).sum()
             share = math.exp(total - whole)
             assert abs(int(often) - count * share) <= 5 * math.sqrt(count * share * (1 - share))
@@ -509,7 +509,7 @@ def test_the_callers_tensors_stay_untouched() -> None:
     assert [part.numpy().tobytes() for part in held] == before
 
 
-def test_it_can_be_asked_again_after_a_gradient() -> None:
+def test_it_answers_again_after_a_gradient() -> None:
     scores, lengths, target, target_lengths = torch_problem(3, 9)
     ctc = Ctc(scores.clone().requires_grad_(), lengths)
     first, second = (torch.autograd.grad(ctc.log_prob(target, target_lengths).sum(), ctc.scores)[0] for _ in range(2))

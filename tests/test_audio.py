@@ -70,7 +70,7 @@ def listed(folder: Path, *records: Any) -> Path:
 # -- frames -----------------------------------------------------------------------------------------------------------
 
 
-def test_frames_are_librosas_where_both_can_be_asked() -> None:
+def test_frames_equal_librosas_where_both_are_defined() -> None:
     window, hop = window_and_hop(PLAIN)
     assert (window, hop) == (200, 80)
     samples = noise(window + 30 * hop).astype(np.float32)
@@ -103,7 +103,7 @@ def test_energy_peaks_where_the_tone_is(hertz: float, mels: int, window: float) 
     found = extract_frames(tone(hertz), options=AudioOptions(mels=mels, window=window))
     edges = mel_edges(8000, mels)
     for band in found[:-3].argmax(1):  # the last windows reach into the silence after it
-        # A tone near an edge may be louder next door; a window of so many ms blurs by about one bin more.
+        # A tone near an edge may be louder next door; a window of that many ms blurs by about one bin more.
         assert edges[band] - 1000 / window <= hertz <= edges[band + 2] + 1000 / window
 
 
@@ -244,7 +244,9 @@ def test_no_segment_is_lost_and_their_order_stays(
     scene: tuple[list[tuple[float, float, str]], int, AudioOptions],
 ) -> None:
     segments, steps, options = scene
-    alone = [(start, end, str(place)) for place, (start, end, _) in enumerate(segments)]  # each told from the others
+    alone = [
+        (start, end, str(place)) for place, (start, end, _) in enumerate(segments)
+    ]  # each different from the others
     tags = frame_tags(alone, steps, options=options)
     assert len(tags) == steps
     said = [tag for tag in tags if tag != "sil"]
@@ -447,7 +449,7 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     changes=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), max_size=4),
     length=st.one_of(st.just(544), st.integers(0, 544)),
 )
-def test_whatever_the_header_says_there_are_frames_or_a_sentence(
+def test_any_header_gives_frames_or_an_error_sentence(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]], length: int
 ) -> None:
     data = bytearray(sound(noise(250)))
@@ -457,7 +459,7 @@ def test_whatever_the_header_says_there_are_frames_or_a_sentence(
     try:
         found = read_audio(path)
     except DataError as error:
-        assert str(error).startswith(f"{path}: ") and "<_io" not in str(error)  # nobody's memory address
+        assert str(error).startswith(f"{path}: ") and "<_io" not in str(error)  # no memory address
     else:
         assert found.shape[1] == 40 and len(found) and np.isfinite(found).all()
 
@@ -518,8 +520,8 @@ def test_records_become_examples(tmp_path: Path) -> None:
             DataError, match=rf'{path}:[23] has no tags; write "segments" in its record, \[\[start, end'
         ):
             answer.tags  # noqa: B018 - raises
-    (asked, *_) = read_recordings(path, tags=False)
-    assert asked.targets == {} and asked.metadata["text"] == " 7  7\t3 "
+    (untagged, *_) = read_recordings(path, tags=False)
+    assert untagged.targets == {} and untagged.metadata["text"] == " 7  7\t3 "
     (_, quiet, _) = read_recordings(path, audio={"silence": "sil"})
     assert set(quiet.tags) == {"sil"}
 
@@ -531,7 +533,7 @@ def test_paths_are_from_where_the_list_lies(tmp_path: Path, monkeypatch: pytest.
     path = listed(folder, {"audio": "../a.wav"}, {"audio": str(above)}, {"audio": "b.wav"})
     first, *others = read_recordings(path)
     assert [(other.frames == first.frames).all() for other in others] == [True, True]
-    monkeypatch.chdir(folder)  # a stream lies nowhere: from where one stands
+    monkeypatch.chdir(folder)  # a stream has no folder: the current one counts
     (example,) = read_recordings(io.BytesIO(json.dumps({"audio": beside.name}).encode()))
     assert (example.frames == first.frames).all() and example.source == "<stream>:1"
 
@@ -550,7 +552,7 @@ def test_options_are_checked_before_anything_is_read() -> None:
             call()
 
 
-def test_lists_are_told_from_other_json_lines_and_not_written(tmp_path: Path) -> None:
+def test_lists_are_distinguished_from_other_json_lines_and_not_written(tmp_path: Path) -> None:
     assert detect_format(io.BytesIO(b'{"audio": "a.wav", "text": "7"}\n')) == "audio"
     assert detect_format(io.BytesIO(b'{"tokens": ["a"], "audio": "a.wav"}\n')) == "jsonl"
     assert detect_format(io.BytesIO(b'{"text": "a"}\n')) == "jsonl"

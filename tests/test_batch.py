@@ -48,7 +48,7 @@ def test_the_seed_decides(lengths: list[int], sentences: int, tokens: int, seed:
 
 @given(lengths=lengths, sentences=st.integers(1, 8), tokens=st.integers(1, 100), pair=st.tuples(seeds, seeds))
 @settings(max_examples=40)
-def test_there_are_as_many_batches_whatever_the_seed(
+def test_there_are_as_many_batches_for_any_seed(
     lengths: list[int], sentences: int, tokens: int, pair: tuple[int | None, int | None]
 ) -> None:
     one, other = (batch_by_length(lengths, sentences=sentences, tokens=tokens, rng=rng(seed)) for seed in pair)
@@ -69,7 +69,7 @@ def test_without_chance_the_longest_comes_first_and_equals_keep_their_order() ->
     assert [group.tolist() for group in groups] == [[1, 3], [0, 2], [4]]
 
 
-def test_a_row_beyond_the_budget_is_a_batch_of_its_own() -> None:
+def test_a_row_beyond_the_budget_is_a_batch_alone() -> None:
     groups = batch_by_length([100_000, 3, 3], sentences=32, tokens=2000)
     assert [group.tolist() for group in groups] == [[0], [1, 2]]
 

@@ -283,7 +283,7 @@ def test_an_empty_row_gives_no_gradient(shape: tuple[int, int, int], way: Way) -
 
 
 def two_tracks(*steps: tuple[float, float]) -> Chain:
-    """Two tags that can never follow each other: two paths, and whatever one loses the other does not get."""
+    """Two tags that can never follow each other: two paths, and what one loses the other does not get."""
     return Chain(np.array(steps, np.float64), np.array([[0.0, -INF], [-INF, 0.0]]), np.zeros(2), np.zeros(2))
 
 
@@ -790,7 +790,7 @@ assert not wrong, wrong
 
 @needs_numba
 def test_what_does_not_fit_is_an_error_and_never_a_read_beyond_the_end(root: Path) -> None:
-    """Compiled code does not look where it reads; in a process of its own, for it may not survive."""
+    """Compiled code does not look where it reads; in a separate process, which may crash."""
     done = subprocess.run([sys.executable, "-c", OUT_OF_SHAPE], capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 0, done.stderr[-300:] or f"ended by signal {-done.returncode}"
 
@@ -841,22 +841,22 @@ def test_span_probabilities(name: str, legal: bool, way: Way) -> None:
         tables = [np.where(mask, part, -INF) for part, mask in zip(tables, masks, strict=True)]
     batch = Batch(single(rng.normal(scale=2, size=(4, 4, tags))), *tables, np.array([4, 0, 1, 3]))
     types = scheme_of(scheme).types(labels)
-    asked, expected = [], []
+    queries, expected = [], []
     for b, row in enumerate(batch.rows()):
         length = len(row.scores)
         spans = [(i, j, kind) for i in range(length) for j in range(i + 1, length + 1) for kind in types]
-        asked += [(b, i, j, types.index(kind)) for i, j, kind in spans]
+        queries += [(b, i, j, types.index(kind)) for i, j, kind in spans]
         expected += true_span_probabilities(row, scheme, labels, spans)
     chain = way.chain(batch)
-    found = chain.span_probabilities(asked, patterns_of(scheme, labels))
-    assert found.dtype == torch.float64 and found.shape == (len(asked),)
+    found = chain.span_probabilities(queries, patterns_of(scheme, labels))
+    assert found.dtype == torch.float64 and found.shape == (len(queries),)
     np.testing.assert_allclose(found, expected, atol=way.tolerance)
-    shuffled = rng.permutation(len(asked))
-    again = chain.span_probabilities([asked[s] for s in shuffled], patterns_of(scheme, labels))
+    shuffled = rng.permutation(len(queries))
+    again = chain.span_probabilities([queries[s] for s in shuffled], patterns_of(scheme, labels))
     np.testing.assert_allclose(again, found[shuffled], atol=1e-12)
 
 
-def test_no_spans_asked_none_answered(way: Way) -> None:
+def test_no_spans_give_no_probabilities(way: Way) -> None:
     patterns = patterns_of("BIO", INVENTORIES["BIO"])
     assert way.chain(random_batch(4, 4, 0.0)).span_probabilities([], patterns).shape == (0,)
 
@@ -877,7 +877,7 @@ def test_span_probabilities_where_the_scaled_recursion_fails(gap: float, way: Wa
 
 @needs_numba
 @pytest.mark.parametrize("garbage", [0.0, 1e38, math.nan])
-def test_nothing_is_read_from_memory_that_nobody_wrote(garbage: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritten_memory_is_never_read(garbage: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """`torch.empty` hands out what lay there before; rows that underflow, and padding, leave some of it unwritten."""
     names = ["the only legal tag is 200 nats below", "the illegal tag gains 55 nats a step", "no path at all"]
     batches = [with_company(ADVERSARIAL[name]) for name in names] + [random_batch(2, 5, 0.0)]

@@ -93,7 +93,7 @@ def single(numbers: np.ndarray) -> np.ndarray:
 def random_case(
     tags: int, shape: str, forbidding: str, *, lengths: Sequence[int] = LENGTHS, variant: int = 0, steps: int = 0
 ) -> Case:
-    """Ragged rows with NaN for padding; ``forbidding``: where -inf stands and whether some tags are not allowed."""
+    """Ragged rows with NaN for padding; ``forbidding``: where scores are -inf and whether some tags are not allowed."""
     rows, steps = len(lengths), steps or max(lengths, default=0)
     rng = np.random.default_rng([tags, SHAPES.index(shape), FORBIDDING.index(forbidding), variant])
     forbid = 0.25 if forbidding in ("weights", "both") else 0.0
@@ -405,7 +405,7 @@ def two_tracks(case: Case, gap: float = 200.0) -> Case:
 
 
 def left_behind(case: Case) -> Case:
-    """Every path loses hundreds of nats to one that is none: float64 can hold what one step loses, not what two do."""
+    """Every path loses hundreds of nats to an impossible one: float64 can hold what one step loses, not what two do."""
     lead = np.array([0.0, 215.0, 600.0, 215.0, 600.0])[:, None] * [0.0, 1.0]
     transitions = np.where([[True, False], [False, False]], case.transitions, -INF)
     return case._replace(scores=case.scores + lead, transitions=transitions)
@@ -559,7 +559,7 @@ def shifted(case: Case) -> Case:
 
 
 @every_shape
-def test_a_gradient_asked_for_twice_is_the_same_twice(shape: str, way: Way) -> None:
+def test_a_gradient_computed_twice_is_the_same(shape: str, way: Way) -> None:
     case = small_case(shape)
     leaves = way.tensors(case, differentiable=True)
     for verb, ask in DIFFERENTIABLE.items():
@@ -600,8 +600,10 @@ def test_the_same_bits_from_run_to_run(shape: str, way: Way) -> None:
 
 
 def test_eight_threads_give_what_one_gives(exact_way: Way) -> None:
-    asked = [(case, gold_of(case, truths)[0]) for shape in SHAPES for case, truths in cases(3, shape)[:1]]
-    asked.append((adversarial_case("gaps of 200 nats under hard constraints", "(K,K)")[0], torch.zeros(6, 5).long()))
+    work_items = [(case, gold_of(case, truths)[0]) for shape in SHAPES for case, truths in cases(3, shape)[:1]]
+    work_items.append(
+        (adversarial_case("gaps of 200 nats under hard constraints", "(K,K)")[0], torch.zeros(6, 5).long())
+    )
 
     def learn(case: Case, target: Tensor) -> list[Tensor]:
         leaves = exact_way.tensors(case, differentiable=True)
@@ -609,8 +611,8 @@ def test_eight_threads_give_what_one_gives(exact_way: Way) -> None:
         log_prob.sum().backward()
         return [log_prob.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
-    expected = [learn(*work) for work in asked]
+    expected = [learn(*work) for work in work_items]
     with ThreadPoolExecutor(8) as pool:
-        futures = [pool.submit(learn, *work) for _ in range(8) for work in asked]
+        futures = [pool.submit(learn, *work) for _ in range(8) for work in work_items]
         for number, future in enumerate(futures):
-            same_bits(future.result(), expected[number % len(asked)])
+            same_bits(future.result(), expected[number % len(work_items)])

@@ -1,4 +1,4 @@
-"""The compare command: what it leaves and says, going on after Ctrl-C, and what it refuses."""
+"""The compare command: what it leaves and says, resuming after Ctrl-C, and what it refuses."""
 
 from __future__ import annotations
 
@@ -177,8 +177,8 @@ def test_a_trial_that_fails_is_named_and_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr("structseq.experiment.compare.Pool", Failing)
         done = command(*words)
-    told = "lstm + softmax, seed 0: the loss became nan at update 3; lower training.learning_rate"
-    assert done.status == 1 and f"failed: {told}" in done.out
+    expected_message = "lstm + softmax, seed 0: the loss became nan at update 3; lower training.learning_rate"
+    assert done.status == 1 and f"failed: {expected_message}" in done.out
     assert "lstm + softmax, seed 0: failed: the loss became nan" in done.err
     found = comparison_in(tmp_path / "out")
     assert [system["name"] for system in found.systems] == ["lstm + crf"]
@@ -219,7 +219,7 @@ def test_a_reader_that_goes_away_costs_no_result(capsys: pytest.CaptureFixture[s
 # -- stopping ----------------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_says_how_to_go_on(
+def test_ctrl_c_says_how_to_resume(
     command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stopping(InProcess):
@@ -282,7 +282,7 @@ def test_where_nothing_was_learned_nothing_stays(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected_message"),
     [
         (["--encoders", "lstn"], "unknown encoder 'lstn'; did you mean \"lstm\"?"),
         (["--heads", "crff"], "unknown head 'crff'; did you mean \"crf\"?"),
@@ -300,11 +300,11 @@ def test_where_nothing_was_learned_nothing_stays(
     ],
 )
 def test_wrong_words_are_answered_before_anything_is_read(
-    command: Command, tmp_path: Path, words: list[str], told: str
+    command: Command, tmp_path: Path, words: list[str], expected_message: str
 ) -> None:
     done = command("compare", "missing.conll", "--dev", "missing.conll", "--output", tmp_path / "out", *words)
     assert (done.status, done.out) == (2, "")
-    assert done.sentence.startswith(f"error: {told}") and not (tmp_path / "out").exists()
+    assert done.sentence.startswith(f"error: {expected_message}") and not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_read_or_built_leaves_no_folder(command: Command, home: Path, tmp_path: Path) -> None:
@@ -332,10 +332,12 @@ def test_another_corpus_or_other_options_are_refused(command: Command, home: Pat
             "the test data were",
         ),
     ]
-    for given, told in refusals:
+    for given, expected_message in refusals:
         done = command(*given)
         assert (done.status, done.out) == (2, "")
-        assert done.sentence.startswith(f"error: {home / 'out'}: cannot resume this comparison, because {told}")
+        assert done.sentence.startswith(
+            f"error: {home / 'out'}: cannot resume this comparison, because {expected_message}"
+        )
 
 
 def test_a_folder_of_something_else_is_left_alone(command: Command, home: Path, tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_tags_of_every_integer_type(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("wrong", [3, -1, -100])
-def test_a_tag_that_is_none_is_an_error_where_it_counts(wrong: int) -> None:
+def test_an_impossible_tag_is_an_error_where_it_counts(wrong: int) -> None:
     ours, _ = pair(3)
     emissions, gold, mask = data(3, 4, 3)
     gold[0, 2] = wrong
@@ -595,7 +595,7 @@ def test_constraints_of_every_kind(kind: str) -> None:
     assert crf.log_prob(torch.zeros(1, 2, 3), torch.tensor([[1, 2]])).isfinite().all()
 
 
-def test_the_layer_keeps_constraints_of_its_own() -> None:
+def test_the_layer_keeps_its_constraints() -> None:
     start = torch.ones(3).bool()
     crf = CRF(3, True, constraints=(start, torch.ones(3, 3).bool(), torch.ones(3).bool()))
     start[:] = False

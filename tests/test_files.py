@@ -255,7 +255,7 @@ def test_who_waits_comes_next(tmp_path: Path, holder: subprocess.Popen[str]) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_within_a_process_too_and_whatever_the_block_raises(tmp_path: Path) -> None:
+def test_within_a_process_too_and_for_any_error_of_the_block(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), lock(tmp_path / LOCK):
         assert refused(tmp_path / LOCK)
         raise ZeroDivisionError
@@ -271,7 +271,7 @@ def test_the_folder_of_a_lock_may_go_while_it_is_held(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_without_locks_nobody_is_kept_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_without_locks_no_process_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def unsupported(*arguments: Any) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -280,7 +280,7 @@ def test_without_locks_nobody_is_kept_out(tmp_path: Path, monkeypatch: pytest.Mo
         assert not list(tmp_path.iterdir())
 
 
-def test_where_no_lock_can_be_made_nobody_is_kept_out(tmp_path: Path) -> None:
+def test_where_no_lock_can_be_made_no_process_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "no" / LOCK, tmp_path / "file" / LOCK):
         with lock(path, "taken"):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from asked import task_for
+from task_for_head import task_for
 from torch import Tensor
 
 from structseq.data.example import Example
@@ -74,8 +74,8 @@ def plain_decoder(made: GenerateHead, memory: np.ndarray, said: list[int]) -> tu
     hidden, cell = np.split(np.tanh(own["first.weight"] @ pooled + own["first.bias"]), 2)
     looked, weights, found, places = np.zeros_like(hidden), np.zeros(len(memory)), [], []
     for symbol in [0, *said]:
-        told = np.concatenate([own["embedding.weight"][symbol], looked])
-        gates = own["cell.weight_ih"] @ told + own["cell.bias_ih"] + own["cell.weight_hh"] @ hidden
+        step_input = np.concatenate([own["embedding.weight"][symbol], looked])
+        gates = own["cell.weight_ih"] @ step_input + own["cell.bias_ih"] + own["cell.weight_hh"] @ hidden
         enter, forget, new, out = np.split(gates + own["cell.bias_hh"], 4)
         cell = cell / (1 + np.exp(-forget)) + np.tanh(new) / (1 + np.exp(-enter))
         hidden = np.tanh(cell) / (1 + np.exp(-out))

@@ -227,7 +227,7 @@ def test_without_held_out_answers_there_is_no_temperature(kind: type[TaggingHead
 @pytest.mark.parametrize("kind", [CrfHead, SoftmaxHead])
 def test_heads_trained_by_likelihood_need_no_temperature(kind: type[TaggingHead]) -> None:
     head = head_of(kind)
-    head.calibrate(lambda: pytest.fail("nobody asked"))
+    head.calibrate(lambda: pytest.fail("the data were read"))
     assert head(states_of(2)).calibrated and "temperature" not in head.state_dict()
 
 

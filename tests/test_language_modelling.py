@@ -385,7 +385,7 @@ def test_sentences_of_any_corpus_are_texts(folder: Path, tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     "content", ["to\tO\nOslo\tB\n", "to\nOslo\n\nfrom\nRome\n", "to O\nOslo B\n\nfrom O\nhere O\n"]
 )
-def test_what_may_be_columns_is_asked_about(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_may_be_columns_is_an_error(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "train.txt"
     path.write_text((content + "\n") * 4, encoding="utf-8")
     own = [*tiny(1), "--set", "head.type=language_model"]

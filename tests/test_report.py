@@ -227,11 +227,11 @@ def test_numbers_of_the_table() -> None:
         "p_holm": 3e-4,
     }
     text = read(given).text
-    for told in ("95.61 ± 0.21", "94.87 to 96.34", "−1.23", "< 0.001", "312,456", "48.2 s", "85,000"):
-        assert told in text, told
+    for expected in ("95.61 ± 0.21", "94.87 to 96.34", "−1.23", "< 0.001", "312,456", "48.2 s", "85,000"):
+        assert expected in text, expected
 
 
-def test_the_best_system_stands_first_whatever_the_order() -> None:
+def test_the_best_system_is_first_for_any_order() -> None:
     given = comparison(encoders=4)
     given["systems"].reverse()
     means = [system["test"]["mean"] for system in ranked(given)]
@@ -310,13 +310,13 @@ def test_what_is_not_known_is_a_dash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p_holm", "told"), [(0.2, "not significantly better than any"), (0.001, "other 3 are significantly worse")]
+    ("p_holm", "expected"), [(0.2, "not significantly better than any"), (0.001, "other 3 are significantly worse")]
 )
-def test_the_first_sentence_says_whether_the_best_is_sure(p_holm: float, told: str) -> None:
+def test_the_first_sentence_says_whether_the_best_is_sure(p_holm: float, expected: str) -> None:
     given = comparison(encoders=2)
     for system in given["systems"][1:]:
         system["against_best"]["p_holm"] = p_holm
-    assert told in read(given).text
+    assert expected in read(given).text
 
 
 def test_eight_systems_of_many_tags_stay_small() -> None:
@@ -439,8 +439,8 @@ def test_an_error_is_cut_around_its_spans() -> None:
     found = excerpt_of(
         {"tokens": tokens, "start": 50, "end": 52, "gold": "x", "predicted": "y", "kind": "type"}, context=2
     )
-    told = [("w48", None, "w49", None), ("w50", None, "w51"), (None, "w52", None, "w53")]
-    assert [piece.tokens for piece in found.pieces] == told
+    expected = [("w48", None, "w49", None), ("w50", None, "w51"), (None, "w52", None, "w53")]
+    assert [piece.tokens for piece in found.pieces] == expected
     assert found.cut == (True, True) and found.pieces[1].gold and found.pieces[1].predicted
 
 

@@ -64,7 +64,7 @@ def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> 
 # -- journal -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_journal_goes_on_without_doubled_epochs(tmp_path: Path) -> None:
+def test_a_journal_resumes_without_doubled_epochs(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "log.jsonl")
     journal.write("start", update=0)
     for epoch in range(1, 5):
@@ -151,7 +151,7 @@ def test_a_folder_says_what_it_holds(tmp_path: Path) -> None:
         RunFolder(folder.path / "thesis.tex").check(resume=False)
 
 
-def test_a_run_is_gone_on_with_only_if_asked_and_only_the_same(tmp_path: Path) -> None:
+def test_only_the_same_run_resumes(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "out")
     with folder.opened(identity(tmp_path)):
         assert folder.status == "unfinished"
@@ -182,7 +182,7 @@ def test_a_failure_before_anything_was_saved_leaves_no_trace(tmp_path: Path) -> 
     assert folder.status == "unfinished"
 
 
-def test_a_finished_run_keeps_what_others_put_beside_it_and_nothing_of_its_own(tmp_path: Path) -> None:
+def test_a_finished_run_keeps_what_others_put_beside_it_and_none_of_its_working_files(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "out")
     with folder.opened(identity(tmp_path)):
         (folder.path / "nohup.out").write_text("mine")
@@ -208,7 +208,7 @@ def test_an_unwritable_place_is_said(tmp_path: Path) -> None:
         pass
 
 
-def test_a_full_disk_is_said_and_the_last_checkpoint_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error_and_the_last_checkpoint_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = RunFolder(tmp_path / "out")
 
     def full(*arguments: object) -> None:
@@ -286,7 +286,7 @@ def made_of(words: Sequence[str], head: str) -> Model:
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_every_row_that_stands_for_something_moves_by_its_name(head: str) -> None:
+def test_every_named_row_is_copied_by_its_name(head: str) -> None:
     source, target = made_of(OLD, head), made_of(NEW, head)
     before, given, larger = (parameters(model) for model in (target, source, made_of((*NEW, "e"), head)))
     axes, other = named_axes(target), named_axes(source)

@@ -140,15 +140,15 @@ def test_every_verb_against_enumeration(file_scheme: str, model_scheme: str, lon
         for place, k in itertools.product(range(length), range(len(tags.labels))):
             expected = truth.of_tag(tags.model_scheme, length, place, tags.labels[k])
             assert float(marginals[row, place, k]) == pytest.approx(expected, abs=1e-9)
-        asked = [(s, e, n) for s in range(length) for e in range(s + 1, length + 1) for n in range(2)]
-        sure = found.span_probabilities([(row, *span) for span in asked], tags.edges())
-        assert sure.dtype == torch.float64 and sure.shape == (len(asked),)
-        for (start, end, n), probability in zip(asked, sure.tolist(), strict=True):
+        queries = [(s, e, n) for s in range(length) for e in range(s + 1, length + 1) for n in range(2)]
+        sure = found.span_probabilities([(row, *span) for span in queries], tags.edges())
+        assert sure.dtype == torch.float64 and sure.shape == (len(queries),)
+        for (start, end, n), probability in zip(queries, sure.tolist(), strict=True):
             assert probability == pytest.approx(truth.of_span(Span(start, end, tags.types[n])), abs=1e-9)
     assert not marginals[~states.mask()].any()
 
 
-def test_an_untold_tag_distribution() -> None:
+def test_a_head_without_training_gives_a_tag_distribution() -> None:
     found = head_of(tag_set("BIO"))(states_of(3))
     assert isinstance(found, TagDistribution) and found.calibrated
     assert found.span_probabilities([], []).shape == (0,)
@@ -156,7 +156,7 @@ def test_an_untold_tag_distribution() -> None:
 
 @pytest.mark.parametrize("longest", (None, 2))
 @pytest.mark.parametrize(("file_scheme", "model_scheme"), PAIRS)
-def test_what_stands_for_no_segmentation_has_probability_zero(
+def test_tags_without_a_segmentation_have_probability_zero(
     file_scheme: str, model_scheme: str, longest: int | None
 ) -> None:
     tags = tag_set(file_scheme, model_scheme)
@@ -232,7 +232,7 @@ def test_a_longest_below_one_is_refused() -> None:
         SegmentsHead(WIDTH, tag_set("BIO"), longest=0)
 
 
-def test_lengths_share_their_scores_as_told() -> None:
+def test_lengths_share_their_scores_as_set() -> None:
     head = head_of(TagSet.of([["B-x", "I-x"]], BIO))
     for parameter in head.parameters():
         parameter.zero_()
@@ -266,7 +266,7 @@ def examples_in(scheme: Scheme) -> tuple[Example, ...]:
 
 
 @pytest.mark.parametrize("name", ("BIO", "IOB1", "plain"))
-def test_a_tagger_trained_saved_loaded_and_asked(name: str, tmp_path: Path) -> None:
+def test_a_tagger_is_trained_saved_and_loaded(name: str, tmp_path: Path) -> None:
     scheme = scheme_of(name)
     examples = examples_in(scheme)
     options = {"head": {"type": "segments"}, "training": {"epochs": 30}}
@@ -318,7 +318,7 @@ def test_confidences_and_marginals_in_the_users_scheme_are_exact(name: str) -> N
 
 
 def test_the_files_scheme_is_the_one_inside() -> None:
-    """Segments are the same in any scheme, so that there is none to choose."""
+    """Segments are the same in any scheme, so that none can be chosen."""
     with pytest.raises(ConfigError, match=r"head\.scheme: the head segments has no such option"):
         miniature.model({"head": {"type": "segments", "scheme": "BIOES"}})
 

@@ -656,14 +656,14 @@ GOOD = (torch.zeros(2, 3, 2, 2), torch.zeros(2, 2), torch.zeros(2), torch.zeros(
         (4, torch.tensor([3.0, 1.0]), "lengths: expected"),
     ),
 )
-def test_bad_calls_are_told(place: int, value: Tensor, message: str) -> None:
+def test_bad_calls_are_errors(place: int, value: Tensor, message: str) -> None:
     parts = list(GOOD)
     parts[place] = value
     with pytest.raises(ValueError, match=message):
         SemiMarkov(*parts)
 
 
-def test_bad_targets_and_options_are_told() -> None:
+def test_bad_targets_and_options_are_errors() -> None:
     structure = SemiMarkov(*GOOD)
     for target in (torch.zeros(2, 2, dtype=torch.int64), torch.zeros(3, dtype=torch.int64)):
         with pytest.raises(ValueError, match=r"expected a target of shape \(2, 3\)"):

@@ -25,16 +25,16 @@ class Table:
         self.never = torch.rand(self.table.shape, generator=generator) < often
         self.never[..., 0] = False
 
-    def _told(self, rows: Tensor, prefix: Tensor) -> Tensor:
+    def _log_probs(self, rows: Tensor, prefix: Tensor) -> Tensor:
         return self.table.masked_fill(self.never, -torch.inf)[rows, prefix].log_softmax(-1)
 
     def initial(self) -> tuple[Tensor, State]:
         prefix = torch.zeros(2, dtype=torch.int64)
-        return self._told(torch.arange(2), prefix), (prefix,)
+        return self._log_probs(torch.arange(2), prefix), (prefix,)
 
     def step(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
         prefix = 3 * state[0] + symbols
-        return self._told(rows, prefix % self.table.shape[1]), (prefix,)
+        return self._log_probs(rows, prefix % self.table.shape[1]), (prefix,)
 
     def teacher_forced(self, target: Tensor) -> Tensor:
         logits, state = self.initial()
@@ -173,23 +173,23 @@ def test_a_beam_keeps_what_a_plain_beam_keeps(width: int, power: float, often: f
 
 
 class Never(Table):
-    """What is asked on is counted."""
+    """Counts the hypotheses that are extended."""
 
-    asked = 0
+    requested = 0
 
     def step(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
-        self.asked += len(symbols)
+        self.requested += len(symbols)
         return super().step(symbols, rows, state)
 
 
-def test_what_has_ended_is_not_asked_on_and_what_cannot_win_is_not_pursued() -> None:
+def test_ended_hypotheses_and_those_that_cannot_win_are_not_extended() -> None:
     stepper = Never()
     with torch.no_grad():
         stepper.table[:, 0] = torch.tensor([9.0, 0.0, 0.0])  # nothing to say
     steps = Steps(stepper, torch.tensor([LONGEST, 2]))
-    assert not steps.beam(5).path.any() and stepper.asked == 0  # the best has ended: what may grow is less
+    assert not steps.beam(5).path.any() and stepper.requested == 0  # the best has ended: what may grow is less
     steps.beam(5, k=5)
-    assert 0 < stepper.asked <= 2 * (2 + 4)  # two beginnings, four after them; the ends are no questions
+    assert 0 < stepper.requested <= 2 * (2 + 4)  # two beginnings, four after them; the ends are no questions
 
 
 def test_impossible_symbols_have_probability_and_gradient_zero() -> None:

@@ -524,7 +524,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 class Killed(BaseException):
-    """Stands for a kill: nobody catches it."""
+    """In place of a kill: it is never caught."""
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, call: int) -> None:

@@ -166,7 +166,7 @@ def test_the_projected_layer_is_the_layer(
 
 
 class Another(LSTM):
-    """An encoder of which nobody can know what it does with its weights."""
+    """An encoder whose use of its weights is unknown."""
 
 
 def test_other_encoders_go_their_own_way() -> None:
@@ -499,8 +499,8 @@ def test_an_unknown_tokenizer(tagger: Tagger) -> None:
 
 
 def test_saved_and_loaded(tagger: Tagger, tmp_path: Path) -> None:
-    told: dict[str, Any] = {"metrics": {"f1": 0.5}, "provenance": {"seed": 0}, "entities": [("Taipei", "from")]}
-    Tagger(tagger.model, tokenizer="characters-1", **told).save(tmp_path / "model")
+    details: dict[str, Any] = {"metrics": {"f1": 0.5}, "provenance": {"seed": 0}, "entities": [("Taipei", "from")]}
+    Tagger(tagger.model, tokenizer="characters-1", **details).save(tmp_path / "model")
     loaded = Tagger.load(tmp_path / "model")
     assert (loaded.tokenizer, loaded.metrics, loaded.provenance) == ("characters-1", {"f1": 0.5}, {"seed": 0})
     assert loaded.entities == {("Taipei", "from")}
@@ -529,13 +529,13 @@ def test_a_stream_may_be_left_and_others_begun(tagger: Tagger) -> None:
 
 
 def test_a_pickle_holds_the_files_of_the_folder(tagger: Tagger) -> None:
-    told = Tagger(tagger.model, tokenizer="whitespace-1", entities=[("Taipei", "from")])
-    pickled = pickle.dumps(told)
+    original = Tagger(tagger.model, tokenizer="whitespace-1", entities=[("Taipei", "from")])
+    pickled = pickle.dumps(original)
     names = {argument for opcode, argument, _ in pickletools.genops(pickled) if isinstance(argument, str)}
     assert "model.safetensors" in names
     assert not {name for name in names if name.split(".")[0] == "torch"}
-    for copied in (pickle.loads(pickled), copy.deepcopy(told)):
-        assert copied.tokenizer == "whitespace-1" and copied.entities == told.entities
+    for copied in (pickle.loads(pickled), copy.deepcopy(original)):
+        assert copied.tokenizer == "whitespace-1" and copied.entities == original.entities
         assert copied.tag(["leave", "Taipei"]) == tagger.tag(["leave", "Taipei"])
     tagging = tagger.tag_text("leave Taipei")
     assert pickle.loads(pickle.dumps(tagging)) == tagging

@@ -11,9 +11,9 @@ import miniature
 import numpy as np
 import pytest
 import torch
-from asked import task_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from task_for_head import task_for
 from torch import Tensor, nn
 
 from structseq.config import Options
@@ -46,7 +46,7 @@ def head_of(kind: type[Head] = CtcHead, tags: TagSet = DIGITS, seed: int = 0, **
 
 
 def states_of(*lengths: int, seed: int = 0, dtype: torch.dtype = torch.float32, width: int = WIDTH) -> Padded:
-    """Random rows; not-a-number where nobody may look."""
+    """Random rows; NaN in the padding."""
     generator = torch.Generator().manual_seed(seed)
     rows = Padded.of([torch.randn(length, width, generator=generator, dtype=dtype) for length in lengths])
     return rows.with_values(rows.values.masked_fill(~rows.mask().unsqueeze(-1), math.nan))
@@ -140,7 +140,7 @@ def test_the_loss_of_any_rows_is_the_distributions_and_never_infinite(rows: list
     torch.testing.assert_close(losses, torch.where(fits, expected, 0.0), rtol=1e-9, atol=1e-9)
 
 
-def test_what_frames_cannot_hold_teaches_nothing_and_disturbs_nobody() -> None:
+def test_what_frames_cannot_hold_teaches_nothing_and_changes_no_other_row() -> None:
     head, states = head_of(), states_of(4, 2, 3)
     target = torch.tensor([[1, 2, 0], [1, 1, 0], [1, 2, 1]])
     values = states.values.clone().requires_grad_()
@@ -211,7 +211,7 @@ def test_a_beam_wide_enough_answers_the_most_probable_of_all(seed: int) -> None:
     assert head.log_probs(distribution, found) == pytest.approx(chances, abs=1e-5)
 
 
-def test_best_path_unless_a_beam_is_asked_for() -> None:
+def test_best_path_unless_a_beam_is_set() -> None:
     # Saying nothing is the best path of two frames; three paths that say 3 are more probable together.
     values = torch.tensor([[[0.6, 0.4 - 1e-9, 1e-9]] * 2]).log()
     found = {}
@@ -245,7 +245,7 @@ TAGGED = ("7 7 7 7 7 7 7 3 3 3", "3 3 3 3 3 3 3 3 3 3", "7 7 7 7 7 7 7 7 7 7", "
 
 
 def fitted(head: Head, states: Padded, target: Tensor, updates: int = 150) -> float:
-    """The loss after so many updates."""
+    """The loss after a number of updates."""
     optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
     for _ in range(updates):
         optimizer.zero_grad()
@@ -293,7 +293,7 @@ def test_frame_heads_learn_tags_and_answer_for_targets() -> None:
         assert head.target(example("7", 2, "7 8")) is None and head.target(example("7", 2)) is None
 
 
-def test_trimming_refuses_tags_that_nobody_says() -> None:
+def test_trimming_refuses_tags_that_are_no_symbols() -> None:
     head = head_of(TrimHead, plain("7", "sil"))
     with pytest.raises(ConfigError, match="symbols of the targets, found 'sil'; tag frames with whole"):
         head.prepare([example("7", 2, "7 sil")])

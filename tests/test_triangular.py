@@ -213,7 +213,7 @@ def test_a_row_in_which_nothing_is_possible() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "rows", "told"),
+    ("labels", "rows", "expected_message"),
     [
         (torch.zeros(2, 0), 0, "at least one label"),
         (torch.zeros(2), 2, "of shape"),
@@ -222,20 +222,20 @@ def test_a_row_in_which_nothing_is_possible() -> None:
         (torch.zeros(1, 2), 2, "the same length under all labels"),
     ],
 )
-def test_wrong_shapes(labels: Tensor, rows: int, told: str) -> None:
+def test_wrong_shapes(labels: Tensor, rows: int, expected_message: str) -> None:
     tags = LinearChain(
         torch.zeros(rows, 2, 2), torch.zeros(2, 2), torch.zeros(2), torch.zeros(2), torch.arange(rows) % 3
     )
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=expected_message):
         TriangularChain(labels, tags)
 
 
 def test_wrong_targets() -> None:
     found = made()
-    for target, told in (
+    for target, expected_message in (
         (torch.zeros(ROWS, STEPS, dtype=torch.int64), "a label and its tags"),
         (torch.full((ROWS, 1 + STEPS), 2), "expected labels from 0 to 1"),
     ):
         for verb in (found.log_prob, found.score):
-            with pytest.raises(ValueError, match=told):
+            with pytest.raises(ValueError, match=expected_message):
                 verb(target)

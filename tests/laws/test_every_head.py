@@ -1,4 +1,4 @@
-"""What every head must satisfy, whatever it answers with: each law for each row of HEADS, on a model of its own."""
+"""What every head must satisfy, for all types of answers: each law for each row of HEADS, on its own model."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from asked import task_for
+from task_for_head import task_for
 from torch import Tensor
 
 from structseq.data.example import Example
@@ -21,7 +21,7 @@ from structseq.spans import SCHEMES, Span, TagSet, scheme_of
 
 WIDTH = 6
 LENGTHS = (5, 1, 0, 3)
-# (scheme of the files, scheme asked for inside)
+# (scheme of the files, scheme of the model)
 PAIRS = [(file_scheme, "auto") for file_scheme in SCHEMES] + [("BIO", "BIOES"), ("IO", "BIOES"), ("plain", "BIOES")]
 PAIRS += [("BIOES", "BIO"), ("IOB1", "BIO"), ("BMES", "IOE")]
 
@@ -151,7 +151,7 @@ def test_a_tag_never_seen_in_training_has_no_target(name: str, file_scheme: str,
 
 @pairs
 @heads
-def test_a_tag_that_is_none_of_the_schemes_has_no_target_either(name: str, file_scheme: str, model_scheme: str) -> None:
+def test_a_tag_outside_the_scheme_has_no_target_either(name: str, file_scheme: str, model_scheme: str) -> None:
     assert head_of(name, tag_set(file_scheme, model_scheme)).target(Example.of(["w"], ["Q-x"])) is None
 
 

@@ -1,4 +1,4 @@
-"""What every structure must satisfy: derived verbs against enumeration by `score` alone, whatever the structure is."""
+"""What every structure must satisfy: derived verbs against enumeration by `score` alone, for every structure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Maker = Callable[[Tensor, Tensor], Structure]
 
 
 def table(seed: int, like: Tensor, *shape: int) -> Tensor:
-    """The same random numbers, float32's own, in whatever type the scores have."""
+    """The same random numbers, float32's own, in the type of the scores."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(like.dtype)
 
 
@@ -70,7 +70,7 @@ def edges_for_each_row(scores: Tensor, lengths: Tensor) -> Structure:
     return LinearChain(scores, *tables(scores, edges=(len(scores),)), lengths)
 
 
-# A structure is made a member by its maker; where it is none over tags, `answers` must know what its answers are.
+# A structure is made a member by its maker; where it is not over tags, `answers` must know what its answers are.
 MEMBERS: tuple[Maker, ...] = (
     independent, chain, constrained, allowed, table_for_each_row, table_for_each_step, edges_for_each_row,
 )  # fmt: skip
@@ -426,7 +426,7 @@ def test_transitions_between_padding_are_never_read(garbage: float) -> None:
         torch.testing.assert_close(answers[1][verb], answers[0][verb], msg=lambda text, verb=verb: f"{verb}: {text}")
 
 
-def test_padding_gets_no_gradient_whatever_it_holds(make: Maker) -> None:
+def test_padding_gets_no_gradient_for_any_value(make: Maker) -> None:
     scores, lengths = weights(torch.float64)
     padding = torch.arange(STEPS) >= lengths.unsqueeze(1)
     scores[padding] = math.nan
