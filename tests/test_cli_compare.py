@@ -97,15 +97,19 @@ def test_what_is_done_is_not_done_again_and_seeds_may_be_added(
     out = tmp_path / "out"
     first = command(*words_of(home, out, "--heads", "crf", *tiny(2)))
     assert first.status == 0
-    assert first.err.splitlines()[0] == "1 trials, 0 of them done before; 1 at once"
+    assert first.err.splitlines()[0] == "1 trials; 0 are finished already; up to 1 run at once"
     assert re.fullmatch(r"1/1 lstm \+ crf, seed 0: dev [\d.]+, test [\d.]+ [\d.]+ s", first.err.splitlines()[1])
     assert first.out.startswith("entity F1 in percent, the best on test first\n\nsystem ")
     model = out / "trials" / "lstm+crf-0" / "model.safetensors"
     before = model.stat().st_mtime_ns
     again = command(*words_of(home, out, "--heads", "crf", *tiny(2)))
-    assert (again.status, again.out, again.err) == (0, first.out, "1 trials, 1 of them done before; 1 at once\n")
+    assert (again.status, again.out, again.err) == (
+        0,
+        first.out,
+        "1 trials; 1 are finished already; up to 1 run at once\n",
+    )
     more = command(*words_of(home, out, "--heads", "crf,softmax", "--seeds", "0,1", "--jobs", "3", *tiny(2)))
-    assert more.status == 0 and more.err.splitlines()[0] == "4 trials, 1 of them done before; 3 at once"
+    assert more.status == 0 and more.err.splitlines()[0] == "4 trials; 1 are finished already; up to 3 run at once"
     assert model.stat().st_mtime_ns == before
     assert [system["seeds"] for system in comparison_in(out).systems] == [[0, 1], [0, 1]] and "±" in more.out
     quiet = command(*words_of(home, out, "--heads", "softmax", *tiny(2), "--quiet"))
@@ -343,10 +347,10 @@ def test_another_corpus_or_other_options_are_refused(command: Command, home: Pat
 def test_a_folder_of_something_else_is_left_alone(command: Command, home: Path, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     done = command(*words_of(home, tmp_path))
-    assert done.status == 2 and "holds files that are not a comparison" in done.sentence
+    assert done.status == 2 and "contains other files" in done.sentence
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
     model = command(*words_of(home, home / "out" / "trials" / "lstm+crf-0"))
-    assert model.status == 2 and "holds files that are not a comparison" in model.sentence
+    assert model.status == 2 and "contains other files" in model.sentence
 
 
 # -- progress ----------------------------------------------------------------------------------------------------------

@@ -429,7 +429,7 @@ def test_one_folder_holds_one_experiment(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(TrainingError, match="holds files that are not a comparison"):
+    with pytest.raises(TrainingError, match="contains other files"):
         ExperimentFolder(tmp_path).check()
     with pytest.raises(TrainingError, match="is a file, not a folder"):
         ExperimentFolder(tmp_path / "letter.txt").check()

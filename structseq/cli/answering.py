@@ -137,7 +137,7 @@ def _rewritten(
     if format and format != "auto":
         name = resolve_format(format)
     else:
-        name = "columns" if file == "-" else tagger.model.task.file_format(file, data)
+        name = "columns" if file == "-" else tagger.model.task.input_format(file, data)
     options, with_confidence = reader_options(data, tags=False), confidence is not False
     if name == "text":
         return tagged_texts(tagger, source, data.encoding, confidence=with_confidence), "utf-8"

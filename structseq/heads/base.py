@@ -18,7 +18,8 @@ from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
 from structseq.structures.base import BeamSearchable, Distribution
 
-# Each call yields the batches of held-out data: a distribution and its targets (None if unknown).
+# A function, because a head may read the data more than once. It yields a distribution and its targets for each batch;
+# a target is None if unknown.
 HeldOut = Callable[[], Iterable[tuple[Distribution, list[Any | None]]]]
 
 
@@ -28,11 +29,11 @@ class Head(nn.Module, ABC):
     Attributes
     ----------
     Options:
-        Options of the ``head`` section; the constructor takes H, the tag set and these options as keywords.
+        Options of the ``head`` section. The constructor is called as ``cls(H, tags, **options)``, without ``scheme``.
     task:
         A key of `structseq.tasks.TASKS`, or ``"package.module:Class"``.
     averaging:
-        The default weight averaging: ``"ema"`` or ``"mean"``.
+        Weight averaging if ``training.average`` is ``auto``: ``"ema"`` (exponential) or ``"mean"`` (polynomial decay).
     learns_length:
         Whether the length of an answer is learned. The loss of a batch is then divided by the average number of
         decisions per batch, so that short rows do not weigh more.
@@ -58,17 +59,17 @@ class Head(nn.Module, ABC):
         """A head for states (B, T, ``in_width``).
 
         ``encoder``: the encoder's options; ``labels``: labels of whole sequences, for the joint head; ``frames``: width
-        of frames, 0 for tokens.
+        of an input frame, 0 for tokens.
         """
         own = options.options_beyond(HeadOptions)
         own.pop("scheme", None)  # the tag set has it
         return cls(in_width, tags, **own)
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Collect statistics of the training examples."""
+        """Collect statistics of the training examples, once before training; by default nothing."""
 
     def calibrate(self, held_out: HeldOut) -> None:
-        """Fit confidences on held-out data."""
+        """Fit confidences on held-out data, once after training; by default nothing."""
 
     @abstractmethod
     def forward(self, states: Padded) -> Distribution:
@@ -83,7 +84,7 @@ class Head(nn.Module, ABC):
         """The gold answer as numbers; None if the head cannot predict it."""
 
     def pad(self, targets: Sequence[Any]) -> Tensor:
-        """(B, U) targets of a batch, padded with 0."""
+        """(B, U) targets of a batch, padded with 0; U is the longest."""
         return pad_targets(targets, max(map(len, targets), default=0))
 
     def embed(self, states: Padded) -> Tensor:
@@ -106,11 +107,14 @@ class Head(nn.Module, ABC):
         return [self.tags.decode(path) for path in paths]
 
     def symbols(self) -> Sequence[str]:
-        """All symbols that an answer can contain."""
+        """The symbols of answers. Of tags, those that the model learns; `TagSet.answer_tags` has the files'."""
         return self.tags.labels
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        """The names along the axes of each parameter with entries for tags, labels or symbols."""
+        """For each parameter with an axis of tags, labels or symbols: the names along every axis, None without names.
+
+        They let `--init-from` match the rows of two models.
+        """
         return {}
 
 
@@ -164,7 +168,7 @@ class Tunable(ABC):
 
     @abstractmethod
     def bias_candidates(self) -> Sequence[float]:
-        """Candidates for the parameter, including the neutral 0; may be empty."""
+        """Candidates, among them 0, which changes nothing; empty if there is nothing to choose."""
 
     @abstractmethod
     def set_bias(self, bias: float) -> None:
@@ -172,5 +176,5 @@ class Tunable(ABC):
 
 
 def full_precision(scores: Tensor) -> Tensor:
-    """Converts scores from bfloat16 (autocast) to float32; wider ones stay."""
+    """Convert bfloat16 and float16 (autocast) to float32; float32 and float64 stay as they are."""
     return scores.to(torch.promote_types(scores.dtype, torch.float32))

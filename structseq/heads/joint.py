@@ -78,10 +78,10 @@ class JointHead(Tunable, Head):
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
         """(B,) -log_prob of label and tags (B, 1 + T) in nats; with costs, cost-augmented."""
-        chain, mistakes = self.forward(states), self.slots.mistakes
-        if mistakes is not None:
+        chain, costs = self.forward(states), self.slots.costs
+        if costs is not None:
             tags = target[:, 1:].repeat_interleave(len(self.labels), 0)
-            augmented = objectives.cost_augmented(chain.tags, tags, mistakes)
+            augmented = objectives.cost_augmented(chain.tags, tags, costs)
             assert isinstance(augmented, LinearChain)
             chain = chain.with_tags(augmented)
         return -chain.log_prob(target)

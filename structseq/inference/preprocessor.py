@@ -91,7 +91,7 @@ class TokenPreprocessor(Preprocessor):
         if format and format != "auto":
             name = resolve_format(format)
         else:
-            name = "text" if file == "-" else self.task.file_format(file, data)
+            name = "text" if file == "-" else self.task.input_format(file, data)
         if name == "text":
             return (self.text(line, f"line {n}") for n, line in enumerate(_lines(source, data, remark), 1))
         return map(self.resegment, read(source, name, **reader_options(data, tags=False)))

@@ -50,7 +50,7 @@ def task_of_options(options: Options) -> type[Task]:
 
 def with_format(options: Options, train: str | Path) -> Options:
     """The options with the format of the training file in ``data.format``."""
-    name = task_of_options(options).corpus_format(train, options.data)
+    name = task_of_options(options).gold_format(train, options.data)
     return options if name == options.data.format else Options.of(options.to_dict(), {"data": {"format": name}})
 
 
@@ -69,7 +69,7 @@ def read_corpus(options: Options, files: CorpusFiles) -> Corpus:
 def read_gold(path: str | Path, task: type[Task], options: Options) -> list[Example]:
     """Read a file to score a model on."""
     data = options.data.model_copy(update={"format": effective_format(path, options.data)})
-    data = data.model_copy(update={"format": task.corpus_format(path, data)})
+    data = data.model_copy(update={"format": task.gold_format(path, data)})
     return _recut(task.read(path, data), task, options)
 
 

@@ -35,9 +35,10 @@ Callback = Callable[[Progress, Mapping[str, Any] | None], None]
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a run is saved, with a checkpoint every ``save_every`` seconds; run.json stores ``command``.
+    """Where a run is saved.
 
-    Calling ``identity`` reads all files.
+    ``identity`` is a function, because it hashes all input files, which takes time. ``command`` is the command line,
+    stored in run.json. ``save_every`` is that of `fit`.
     """
 
     folder: RunFolder
@@ -56,7 +57,7 @@ class InitialModel:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A trained model; if it was saved, ``metrics`` and ``reports`` include dev and test."""
+    """A trained model; ``metrics`` has ``training``, and if it was saved, both tables have dev and test if given."""
 
     model: Model
     outcome: Outcome
@@ -78,8 +79,8 @@ def train_and_save(
 ) -> TrainingResult:
     """Train a new model on ``prepared``; with a ``destination``, score it on dev and test and save it.
 
-    Raises as `fit` does, and `ConfigError` if no model can be built with the options. ``names`` and ``notify`` are
-    those of `prepare_corpus`; ``show`` returns a context manager whose value is the `Callback` of `fit`.
+    ``names`` are the parts' names in messages, ``notify`` receives messages to the user, and ``show`` opens a progress
+    display that yields its `Callback`. Raises as `fit` does, and `ConfigError` if the options fit no model.
     """
     corpus = prepared.corpus
     model = _build(prepared, options, seed, start, notify)
@@ -107,10 +108,10 @@ def _build(prepared: PreparedCorpus, options: Options, seed: int, start: Initial
         first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise ConfigError(f"no model can be built with these options: {first}") from None
     if source and start:
-        before, now = (each.modality.input_options(each.options.data) for each in (source, model))
-        different = [name for name in now if now[name] != before.get(name, now[name])]
+        theirs, own = (each.modality.input_options(each.options.data) for each in (source, model))
+        different = [name for name in own if own[name] != theirs.get(name, own[name])]
         if different:
-            what = ", ".join(f"{name} was {before[name]!r} and is {now[name]!r} now" for name in different)
+            what = ", ".join(f"{name} was {theirs[name]!r} and is {own[name]!r} now" for name in different)
             notify(f"warning: {start.model} was trained on different {model.modality.name}: {what}")
         notify(f"{start.model}: {format_transfer(transfer(source, model))}")
     return model
@@ -123,11 +124,14 @@ def _fit(
     seed: int,
     show: Callable[[], AbstractContextManager[Callback | None]],
     notify: Notify,
-    **saving: Any,
+    folder: RunFolder | None = None,
+    save_every: float = 60.0,
 ) -> TrainingResult:
     warm_up()  # before the progress bar, which would seem to hang
     with show() as callback:
-        outcome = fit(model, corpus, options.training, seed=seed, callback=callback, **saving)
+        outcome = fit(
+            model, corpus, options.training, seed=seed, folder=folder, save_every=save_every, callback=callback
+        )
     notify(f"{outcome.reason}; {outcome.seconds:.1f} s of training")
     return TrainingResult(model, outcome, {"training": outcome.to_dict()}, model.task.entities(corpus.train))
 
@@ -171,9 +175,10 @@ class Clock:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How and why training ended; ``seconds`` and ``tokens`` count all processes of the run.
+    """How and why training ended; ``reason`` is a clause for messages.
 
-    The model has the weights of ``best_epoch``, with ``best_score`` on dev, 0..1 (None without a dev set).
+    ``seconds`` is the time of updates and dev scores, without checkpoints; it and ``tokens`` count all processes of the
+    run. The model has the weights of ``best_epoch``, with ``best_score`` on dev, 0..1 (None without a dev set).
     """
 
     epochs: int
@@ -200,8 +205,9 @@ def fit(
 ) -> Outcome:
     """Train ``model`` to the end; it then has the best weights.
 
-    Raises `Interrupted` after Ctrl-C or SIGTERM, when the current update is done and saved, and `TrainingError` if the
-    loss diverges, the folder cannot be written, or its checkpoint is from another model.
+    Raises `Interrupted` after Ctrl-C or SIGTERM, once the current update is done (and saved, if there is a ``folder``);
+    `DataError` if there is nothing to learn from; `ConfigError` for a negative seed; `TrainingError` if the loss
+    diverges, the folder cannot be written, or its checkpoint is from another model.
 
     Parameters
     ----------
@@ -209,16 +215,18 @@ def fit(
         An opened `RunFolder`. Training resumes from its last checkpoint; the result is bit-identical to that of an
         uninterrupted run on the same machine and number of threads.
     save_every:
-        Maximum seconds between checkpoints; the end of an epoch has one too.
+        Seconds after which the next update saves a checkpoint; the end of an epoch saves one too.
     callback:
         Called after every update.
     """
     warm_up()
-    return _Fitting(model, corpus, options or model.options.training, seed, folder, callback).run(save_every)
+    return _TrainingLoop(model, corpus, options or model.options.training, seed, folder, callback).run(save_every)
 
 
 @dataclass
-class _Fitting:
+class _TrainingLoop:
+    """Runs `train`; writes checkpoints and the journal."""
+
     model: Model
     corpus: Corpus
     options: TrainingOptions
@@ -239,7 +247,7 @@ class _Fitting:
                 self._record(progress)
                 if progress.ends_epoch or request.stop or now - saved >= save_every:
                     self._save(progress)
-                    before = saved = time.perf_counter()
+                    before = saved = time.perf_counter()  # saving is not training time
                 if request.stop:
                     raise Interrupted
         if self.outcome is None:
@@ -249,10 +257,10 @@ class _Fitting:
         return self.outcome
 
     def _resume(self, folder: RunFolder) -> State | None:
-        """None at the start of a run."""
+        """The state of the last checkpoint; None for a new run."""
         found = folder.load()
         if found is None:
-            folder.journal.truncate(-1)
+            folder.journal.truncate(-1)  # records of an attempt that saved no checkpoint
             folder.journal.write("start", update=0, seed=self.seed)
             return None
         numbers, tensors = found
@@ -297,7 +305,7 @@ class _Fitting:
 
 @cache
 def warm_up() -> None:
-    """Compile the chain's recursions and load torch's optimisers."""
+    """Compile the chain's recursions and import torch's optimizers, so that the first update is not slow."""
     scores = torch.zeros(1, 2, 2, requires_grad=True)
     zeros = torch.zeros(2)
     chain = LinearChain(scores, torch.zeros(2, 2), zeros, zeros, torch.tensor([2]))
@@ -316,14 +324,16 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass
 class StopRequest:
+    """``stop`` becomes True on the first signal."""
+
     stop: bool = False
 
 
 @contextmanager
 def stop_on_request() -> Iterator[StopRequest]:
-    """Within the block SIGINT and SIGTERM set `StopRequest.stop`; a second signal raises `Interrupted`.
+    """Within the block, the first SIGINT or SIGTERM sets `StopRequest.stop`; the second raises `Interrupted`.
 
-    Without effect outside the main thread.
+    Outside the main thread it does nothing, because signals reach only the main thread.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -45,7 +45,7 @@ class LanguageModelTask(Task):
         return "characters" if getattr(options.head, "units", "words") == "characters" else None
 
     @classmethod
-    def file_format(cls, file: str | Path, data: DataOptions) -> str:
+    def input_format(cls, file: str | Path, data: DataOptions) -> str:
         """Raises `DataError` if the lines may be texts or columns."""
         if data.format not in ("auto", "text"):
             return effective_format(file, data)
@@ -61,8 +61,8 @@ class LanguageModelTask(Task):
         return "text"
 
     @classmethod
-    def corpus_format(cls, file: str | Path, data: DataOptions) -> str:
-        return cls.file_format(file, data)
+    def gold_format(cls, file: str | Path, data: DataOptions) -> str:
+        return cls.input_format(file, data)
 
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:

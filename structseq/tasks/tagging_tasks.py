@@ -29,7 +29,7 @@ class TaggingTask(Task):
     noun, title = "tags", "a sequence tagger"
 
     @classmethod
-    def file_format(cls, file: str | Path, data: DataOptions) -> str:
+    def input_format(cls, file: str | Path, data: DataOptions) -> str:
         return detect_format(file)
 
     @classmethod

@@ -48,7 +48,7 @@ class TransductionTask(SymbolTask):
         return options.data.symbols
 
     @classmethod
-    def file_format(cls, file: str | Path, data: DataOptions) -> str:
+    def input_format(cls, file: str | Path, data: DataOptions) -> str:
         name = effective_format(file, data)
         name = detect_format(file) if name == "auto" else name
         return "text" if name == "columns" and data.format == "auto" else name
