@@ -175,7 +175,7 @@ def test_other_encoders_go_their_own_way() -> None:
     assert tagger.tag(["leave", "Taipei"]).tags == next(iter(tagger.model.predict([EXAMPLES[1]])))
 
 
-# Files in one scheme, learned in another; `direct` maps the first five tag by tag, the rest depend on neighbours.
+# Files in one scheme, learned in another; `file_tags` maps the first five tag by tag, the rest depend on neighbours.
 SCHEMES = [
     ("BIO", "BIO"), ("BIO", "BIOES"), ("BIOES", "BIOES"), ("BILOU", "BILOU"), ("IO", "IO"),
     ("IOB1", "BIOES"), ("IOB1", "BIO"), ("IOE", "BIO"), ("IOE1", "BIOES"), ("BIOES", "BIO"),

@@ -151,9 +151,8 @@ def _by_content(first: bytes) -> str | None:
         fields = line.split(b"\t")
         if len(fields) == 10 and fields[0] in (b"1", b"1-2"):
             return "conllu"
-        if number == 0 and is_labelled_header(
-            *[each.decode("latin-1") for each in lines[:2]]
-        ):  # the header names are ASCII
+        # The header names are ASCII.
+        if number == 0 and is_labelled_header(*[each.decode("latin-1") for each in lines[:2]]):
             return "labelled"
         if number == 0 and is_pairs_header(line.decode("latin-1")):
             return "pairs"

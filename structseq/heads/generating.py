@@ -65,9 +65,8 @@ class Attention(nn.Module):
             return (keys @ query.unsqueeze(2)).squeeze(2) / math.sqrt(query.shape[1])
         hidden = self.query(query).unsqueeze(1) + keys
         if self.kind == "location":
-            windows = nn.functional.pad(previous, (WINDOW_RADIUS, WINDOW_RADIUS)).unfold(
-                1, 2 * WINDOW_RADIUS + 1, 1
-            )  # (N, T, 2 WINDOW_RADIUS + 1)
+            padded = nn.functional.pad(previous, (WINDOW_RADIUS, WINDOW_RADIUS))
+            windows = padded.unfold(1, 2 * WINDOW_RADIUS + 1, 1)  # (N, T, 2 WINDOW_RADIUS + 1)
             hidden = hidden + self.around(windows)
         scores: Tensor = self.weight(torch.tanh(hidden)).squeeze(2)
         return scores

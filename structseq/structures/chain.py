@@ -254,9 +254,8 @@ class LinearChain(Structure):
             for t in range(steps - 1, -1, -1):
                 logits = (prefix[t] + end).expand(n, -1, -1)
                 if t + 1 < steps:
-                    step = (
-                        vectorised.transitions_at(transitions, t).transpose(1, 2).expand(rows, -1, -1)
-                    )  # (B, K to, K from)
+                    # (B, K to, K from)
+                    step = vectorised.transitions_at(transitions, t).transpose(1, 2).expand(rows, -1, -1)
                     given_next = prefix[t] + step[torch.arange(rows, device=scores.device), paths[:, :, t + 1]]
                     logits = torch.where((lengths - 1 > t).view(1, -1, 1), given_next, logits)
                 paths[:, :, t] = torch.where(t < lengths, draw(logits, generator), 0)

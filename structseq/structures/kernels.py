@@ -214,7 +214,7 @@ def forward_scaled(  # type: ignore[no-untyped-def]
     """Writes alphas (B,T,W), with sum 1 at each step and 0 in the padding, scales (B,T+1) and alive (B,), and adds to
     log_z.
 
-    Takes the views of `views` after exp, and reached (1|B,N,K). A row is not alive if a reachable tag has less than
+    Takes the arrays of `views` after exp, and reached (1|B,N,K). A row is not alive if a reachable tag has less than
     ``least`` of the mass, because it could be rounded to zero.
     """
     rows, _, width = weights.shape
