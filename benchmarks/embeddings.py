@@ -30,7 +30,7 @@ from results import append, read_results, spread
 from table import markdown, write_json
 
 from structseq.config import Options, parse_settings
-from structseq.data.audio import frames_of, samples_of
+from structseq.data.audio import extract_frames, read_samples
 from structseq.data.example import Example
 from structseq.data.options import AudioOptions
 from structseq.data.reading import Corpus
@@ -100,7 +100,7 @@ Sample = tuple[re.Match[str], NDArray[np.float32]]
 def recordings(folder: Path) -> list[Sample]:
     """Names and samples; `DataError` where there are none."""
     named = ((NAME.fullmatch(path.stem), path) for path in sorted(folder.rglob("*.wav")))
-    found = [(name, samples_of(path, options=PLAINLY)) for name, path in named if name]
+    found = [(name, read_samples(path, options=PLAINLY)) for name, path in named if name]
     if not found:
         raise DataError(f"{folder}: expected recordings named as 7_jackson_32.wav, found none")
     return found
@@ -111,7 +111,7 @@ def divided(samples: Sequence[Sample], audio: AudioOptions) -> dict[str, Part]:
     rows: dict[str, list[tuple[Any, str, str]]] = {"train": [], "dev": [], "test": []}
     for name, each in samples:
         part = next((part for part, held in HELD_OUT.items() if int(name["index"]) in held), "train")
-        rows[part].append((frames_of(each, options=audio), name["digit"], name["speaker"]))
+        rows[part].append((extract_frames(each, options=audio), name["digit"], name["speaker"]))
     return {
         part: Part([row[0] for row in own], np.array([row[1] for row in own]), np.array([row[2] for row in own]))
         for part, own in rows.items()

@@ -70,7 +70,7 @@ def measured(name: str, steps: int) -> dict[str, Any]:
     from structseq.padded import Padded
 
     torch.manual_seed(0)
-    encoder = ENCODERS[name].both_ways(INPUTS, WIDTH)
+    encoder = ENCODERS[name].bidirectional(INPUTS, WIDTH)
     through(encoder, torch.randn(1, 50, INPUTS))  # what is loaded once is not counted
     inputs = torch.randn(1, steps, INPUTS, requires_grad=True)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -50,14 +50,14 @@ MUTANTS = (
         among="compiled",
     ),
     Mutant(
-        "padded step is the source of a move (log Z)",
+        "padded step is the source of a transition (log Z)",
         "chain.py",
         "prefix = torch.where(real[:, t].unsqueeze(1), next_prefix, prefix)",
         "prefix = next_prefix",
         among="definition",
     ),
     Mutant(
-        "padded step is the source of a move (Viterbi)",
+        "padded step is the source of a transition (Viterbi)",
         "vectorised.py",
         "here = torch.where(inside.unsqueeze(1), gained + scores[:, t], here)",
         "here = gained + scores[:, t]",
@@ -66,8 +66,8 @@ MUTANTS = (
     Mutant(
         "sum for max in Viterbi",
         "vectorised.py",
-        "gained, source = ((here - top.unsqueeze(1)).unsqueeze(2) + at(transitions, t - 1)).max(1)",
-        "every = (here - top.unsqueeze(1)).unsqueeze(2) + at(transitions, t - 1)\n"
+        "gained, source = ((here - top.unsqueeze(1)).unsqueeze(2) + transitions_at(transitions, t - 1)).max(1)",
+        "every = (here - top.unsqueeze(1)).unsqueeze(2) + transitions_at(transitions, t - 1)\n"
         "        gained, source = every.logsumexp(1), every.argmax(1)",
         among="vectorised",
     ),
@@ -88,8 +88,8 @@ MUTANTS = (
     Mutant(
         "transitions transposed",
         "vectorised.py",
-        "here = (alphas[-1].unsqueeze(1) @ at(factors, t - 1)).squeeze(1)",
-        "here = (alphas[-1].unsqueeze(1) @ at(factors, t - 1).mT).squeeze(1)",
+        "here = (alphas[-1].unsqueeze(1) @ transitions_at(factors, t - 1)).squeeze(1)",
+        "here = (alphas[-1].unsqueeze(1) @ transitions_at(factors, t - 1).mT).squeeze(1)",
         among="vectorised",
     ),
     Mutant(
@@ -184,7 +184,7 @@ MUTANTS = (
         among="samples",
     ),
     Mutant(
-        "posterior decoding through forbidden moves",
+        "posterior decoding through forbidden transitions",
         "base.py",
         "masks = tuple(torch.where(torch.isneginf(part), -torch.inf, torch.zeros_like(part)) for part in others)",
         "masks = tuple(torch.zeros_like(part) for part in others)",
@@ -207,7 +207,7 @@ MUTANTS = (
         among="structured_svm",
     ),
     Mutant(
-        "cost matrix read as [answered, gold]",
+        "cost matrix read as [predicted, gold]",
         "objectives.py",
         "cost.to(scores)[places]",
         "cost.T.to(scores)[places]",

@@ -18,7 +18,7 @@ import numpy as np
 from table import markdown, write_json
 
 from structseq.errors import DataError
-from structseq.evaluation.significance import Counts, holm, paired
+from structseq.evaluation.significance import Counts, holm_correction, paired_bootstrap
 from structseq.experiment.trial import Record
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     known = records(arguments.folder)
     pairs = list(zip(arguments.systems[::2], arguments.systems[1::2], strict=True))
     found = [compared(arguments.folder, known, one, other, arguments.dev) for one, other in pairs]
-    corrected = holm([row["p"] for row in found])
+    corrected = holm_correction([row["p"] for row in found])
     rows = [
         [row["name"], row["one"], row["other"], f"{100 * row['difference']:+.2f}",
          f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}", f"{p:.4f}"]
@@ -61,7 +61,7 @@ def compared(
             raise DataError(f"expected one of {', '.join(sorted(known))}, found {name!r}", file=folder)
     first, second = known[one], known[other]
     part = "dev" if on_dev or "test" not in next(iter(first.values())).parts else "test"
-    pair = paired(counts(first, part), counts(second, part))
+    pair = paired_bootstrap(counts(first, part), counts(second, part))
     means = (statistics.fmean(record.parts[part]["score"] for record in side.values()) for side in (first, second))
     shown = [f"{100 * mean:.2f}" for mean in means]
     low, high = pair.interval

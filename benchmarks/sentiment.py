@@ -28,7 +28,7 @@ from table import markdown, write_json
 from structseq.config import Options, parse_settings
 from structseq.data.formats import read
 from structseq.data.reading import Corpus, with_labels
-from structseq.evaluation.significance import mean_interval, paired, sentence_counts
+from structseq.evaluation.significance import mean_interval, paired_bootstrap, sentence_counts
 from structseq.spans import PLAIN
 
 PARTS = ("train", "dev", "test")
@@ -128,7 +128,7 @@ def tell(found: Sequence[dict[str, Any]], corpus: Corpus) -> None:
     print(markdown(["accuracy", "dev", "test", "95 % of test", "s"], rows))
     names = list(by_system)
     for one, other in zip(names[1:], names, strict=False):
-        pair = paired(by_system[one], by_system[other])
+        pair = paired_bootstrap(by_system[one], by_system[other])
         low, high = (100 * end for end in pair.interval)
         print(f"\n{one} against {other}: {100 * pair.difference:+.2f} ({low:+.2f} to {high:+.2f}), p = {pair.p:.4f}")
 

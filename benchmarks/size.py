@@ -3,8 +3,8 @@
     python benchmarks/size.py [FOLDER] [--list]
 
 FOLDER is the package, by default this checkout's `structseq`; nothing of it is imported. Lines are those of `wc -l`. A
-function's or class's lines go from `def` or `class` to its last, docstring included. Compiled kernels (`kernels.py`, a
-folder `kernels/`) are left out of the long functions and files.
+function's or class's lines go from `def` or `class` to its last, docstring included. Compiled kernels (files and
+folders whose names end in `kernels`) are left out of the long functions and files.
 
 A branch on a kind is a line that decides by what is asked for or by what a step of the input is:
 
@@ -68,7 +68,7 @@ class File(NamedTuple):
 
     @property
     def compiled(self) -> bool:
-        return "kernels" in Path(self.name).with_suffix("").parts
+        return any(part.endswith("kernels") for part in Path(self.name).with_suffix("").parts)
 
     @property
     def lines(self) -> int:

@@ -32,7 +32,7 @@ from torch import nn
 from tutorial import Tutorial
 from widths import BATCH
 
-from structseq.batch import batches
+from structseq.batch import batch_by_length
 from structseq.data.reading import Corpus
 from structseq.inference import Tagger
 from structseq.inference.batch_tagger import even_batches
@@ -90,7 +90,7 @@ def rivals(tagger: Tagger, corpus: Corpus, sentences: Sentences, iterations: int
     print("training CRFsuite", file=sys.stderr, flush=True)
     crfsuite = CrfSuite(*learned, iterations=iterations)
     lengths = [len(sentence) for sentence in sentences]
-    groups = batches(lengths, sentences=BATCH, tokens=sum(lengths))
+    groups = batch_by_length(lengths, sentences=BATCH, tokens=sum(lengths))
     similar = [(len(rows), max(lengths[row] for row in rows)) for rows in groups]
     return {
         PLAIN: lambda: tags(tagger, sentences),

@@ -21,16 +21,17 @@ from structseq.cli import app
 # Title: modules below structseq (. is the package itself), each with names; * is its `__all__`.
 GROUPS = """
 Read and write data: . read Example Corpus, data.formats write detect_format Format, data.example Modality,\
- data.vocabulary Vocabulary, data.textfile text_lines writing name_of
+ data.vocabulary Vocabulary, data.textfile text_lines open_writer name_of
 Tag schemes and spans: . Span Scheme scheme_of, spans *
 Use a trained model: . Tagger Classifier FrameTagger Transducer Scorer Embedder, inference *, tasks.answers Answer
 Train in scikit-learn: estimator *, estimator.base SequenceEstimator
 Score predictions: . evaluate Report, evaluation *
-The structured layer: . CRF, structures.base Distribution Searched Structure Ranked Independent,\
+The structured layer: . CRF, structures.base Distribution BeamSearchable Structure Ranked Independent,\
  structures.chain LinearChain EdgePattern, structures.segments SemiMarkov Segment segments_of path_of,\
  structures.tagged_segments TaggedSegments, structures.triangular TriangularChain, structures.lattice Alignments,\
- structures.alignment Ctc collapse trim, structures.steps Steps Stepper, structures.objectives negative_log_likelihood\
- perceptron structured_svm softmax_margin partial_likelihood cost_augmented
+ structures.alignment Ctc collapse merge_repeats, structures.steps Steps Stepper,\
+ structures.objectives negative_log_likelihood perceptron structured_svm softmax_margin partial_likelihood\
+ cost_augmented
 Train from Python: config Options InputOptions EncoderOptions HeadOptions TrainingOptions load_options, model Model,\
  padded Padded, run *, storage *
 Compare systems: experiment *, report *

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-def batches(
+def batch_by_length(
     lengths: Sequence[int], *, sentences: int, tokens: int, rng: np.random.Generator | None = None
 ) -> list[np.ndarray]:
     """Row numbers grouped into batches of at most ``sentences`` rows and ``tokens`` steps, padding included.

@@ -9,13 +9,13 @@ from functools import cache
 
 
 @cache
-def available() -> bool:
+def numba_available() -> bool:
     """Whether Numba is installed; without it torch is used."""
     return importlib.util.find_spec("numba") is not None
 
 
 @cache
-def find_cache() -> None:
+def set_cache_folder() -> None:
     """Set a writable cache folder for Numba; call it before the first kernel is defined.
 
     Numba raises if it can write neither beside the module nor to the user's cache folder. Then a temporary folder is

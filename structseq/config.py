@@ -18,12 +18,12 @@ from structseq.data.options import DataOptions
 from structseq.data.record import reject_duplicate_keys
 from structseq.errors import ConfigError
 from structseq.features.base import FeatureOptions
-from structseq.features.frames import FrameOptions
+from structseq.features.frame_features import FrameOptions
 from structseq.features.words import OwnFeatureOptions
 from structseq.section import Count, Section, Whole, option_names, resolve_class
 
 # Module and name of each section's table of classes; imported late, because the modules need torch.
-TABLES = {
+CLASS_TABLES = {
     "encoder": ("structseq.encoders", "ENCODERS"),
     "head": ("structseq.heads", "HEADS"),
     "feature": ("structseq.inputs", "FEATURES"),
@@ -151,7 +151,7 @@ def typed_section(section: str, values: Any, place: str) -> Section:
     """
     if isinstance(values, Section):
         return values
-    common = COMMON[section]
+    common = COMMON_OPTIONS[section]
     name = values.get("type", common.model_fields["type"].default) if isinstance(values, Mapping) else None
     if not isinstance(name, str):
         return common.checked(values, prefix=place)
@@ -169,12 +169,16 @@ def typed_section(section: str, values: Any, place: str) -> Section:
 
 def table_of(section: str) -> Mapping[str, Any]:
     """The built-in classes of a section by name."""
-    module, name = TABLES[section]
+    module, name = CLASS_TABLES[section]
     table: Mapping[str, Any] = getattr(importlib.import_module(module), name)
     return table
 
 
-COMMON: Mapping[str, type[Section]] = {"encoder": EncoderOptions, "head": HeadOptions, "feature": FeatureOptions}
+COMMON_OPTIONS: Mapping[str, type[Section]] = {
+    "encoder": EncoderOptions,
+    "head": HeadOptions,
+    "feature": FeatureOptions,
+}
 
 
 def outside_classes(table: Mapping[str, Any]) -> dict[str, str]:
@@ -249,7 +253,7 @@ def option_list() -> list[str]:
     names: list[str] = []
     for section, field in Options.model_fields.items():
         names += option_names(field.annotation, f"{section}.")  # type: ignore[arg-type]
-        if section in COMMON:
+        if section in COMMON_OPTIONS:
             kinds = [kind.Options for kind in table_of(section).values()]
             names += (f"{section}.{name}" for kind in kinds for name in kind.model_fields)
     return list(dict.fromkeys(names))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from structseq.structures.base import Ranked
 from structseq.structures.chain import LinearChain
-from structseq.structures.constraints import Tables, checked_tables, counted, fault_of
+from structseq.structures.constraints import Tables, checked_tables, count_transitions, first_violation
 
 if TYPE_CHECKING:
     from structseq.spans import Legal
@@ -140,7 +140,7 @@ class CRF(torchcrf.CRF):
         target = self._transposed(tags)
         if order is not None:
             target = target.to(order.device).gather(1, order)
-        if not chain.fast:
+        if not chain.uses_kernels:
             _require_in_range(*self._tags_and_mask(tags, mask), self.num_tags)
         try:
             return chain.log_prob(target)
@@ -207,7 +207,7 @@ class CRF(torchcrf.CRF):
         if not (smoothing > 0 and math.isfinite(smoothing)):
             raise ValueError(f"smoothing: expected a number above 0, found {smoothing!r}")
         legal = self._legal_arrays()
-        counts = counted(sequences, self.num_tags, legal)
+        counts = count_transitions(sequences, self.num_tags, legal)
         start, transitions, end = (count + smoothing for count in counts)
         legal = [np.ones(count.shape, bool) for count in counts] if legal is None else legal
         starts = (start * legal[0]).sum()
@@ -272,7 +272,7 @@ def _require_permitted(
     for row in np.flatnonzero(~np.isfinite(likelihood)).tolist():
         steps = np.flatnonzero(mask[row])
         permitted = None if allowed is None else allowed[row].cpu().numpy()
-        fault = fault_of(tags[row, steps].tolist(), steps.tolist(), legal, permitted)
+        fault = first_violation(tags[row, steps].tolist(), steps.tolist(), legal, permitted)
         if fault is not None:
             raise ValueError(
                 f"expected tags that the constraints and 'allowed' permit, found in row {row} {fault}; "

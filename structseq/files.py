@@ -46,12 +46,12 @@ def write_file(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def leftover(path: Path) -> bool:
+def is_leftover(path: Path) -> bool:
     """Whether ``path`` has the name of a lock or an unfinished file."""
     return path.name.startswith(".") and path.name.endswith((".part", ".lock"))
 
 
-def sweep(folder: Path) -> None:
+def remove_unfinished(folder: Path) -> None:
     """Remove unfinished files from ``folder``; the caller must hold its lock."""
     for part in folder.glob(".*.part"):
         _remove(part)

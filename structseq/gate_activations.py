@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from structseq.batch import batches
+from structseq.batch import batch_by_length
 from structseq.data.example import Example
 from structseq.encoders.base import Encoder
 from structseq.model import Model
@@ -25,7 +25,7 @@ def mean_gate_activations(model: Model, examples: Sequence[Example]) -> GateActi
     number = {tag: k for k, tag in enumerate(tags)}
     sums: dict[str, np.ndarray] = {}
     counts = np.zeros(len(tags))
-    for rows in batches([len(example) for example in examples], sentences=64, tokens=4096):
+    for rows in batch_by_length([len(example) for example in examples], sentences=64, tokens=4096):
         chosen = [examples[row] for row in rows]
         gold = np.concatenate([np.array([number[tag] for tag in example.tags], np.int64) for example in chosen])
         counts += np.bincount(gold, minlength=len(tags))

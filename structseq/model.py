@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from structseq.batch import batches
+from structseq.batch import batch_by_length
 from structseq.config import EncoderOptions, Options
 from structseq.data.example import Example, Modality
 from structseq.data.vocabulary import Vocabulary
@@ -21,8 +21,8 @@ from structseq.encoders.base import Backwards, Bidirectional, Encoder, Stack
 from structseq.features.encoding import count_vocabularies
 from structseq.heads import HEADS
 from structseq.heads.base import Head, Tunable
-from structseq.inputs import build_inputs, count_further
-from structseq.inputs.tokens import PretrainedVectors
+from structseq.inputs import build_inputs, count_custom_vocabularies
+from structseq.inputs.token_inputs import PretrainedVectors
 from structseq.padded import Padded
 from structseq.section import resolve_class
 from structseq.spans import Scheme, TagSet
@@ -73,7 +73,7 @@ class Model(nn.Module):
         ``known`` adds words with counts, for example those of a pretrained model.
         """
         vocabularies, widths, vectors = count_vocabularies(options.inputs, options.data.columns, examples, known)
-        vocabularies |= count_further(options.inputs, vocabularies)
+        vocabularies |= count_custom_vocabularies(options.inputs, vocabularies)
         task = task_of(resolve_class(HEADS, options.head.type, "head.type"))
         tags = task.inventory(examples, scheme, options)
         if (labels := task.label_inventory(examples)) is not None:
@@ -204,24 +204,24 @@ class Model(nn.Module):
         self.head.calibrate(held_out)
 
     def tune(self, examples: Sequence[Example]) -> None:
-        """Choose among `Tunable.decisions` by the task's criterion on held-out ``examples``.
+        """Choose among `Tunable.bias_candidates` by the task's criterion on held-out ``examples``.
 
         Scores of neighbouring candidates are averaged (weights 1/4, 1/2, 1/4) to reduce noise.
         """
-        candidates = self.head.decisions() if isinstance(self.head, Tunable) else ()
+        candidates = self.head.bias_candidates() if isinstance(self.head, Tunable) else ()
         if not candidates or not examples:
             return
         answers: dict[float, list[tuple[str, ...]]] = {bias: [()] * len(examples) for bias in candidates}
         for rows, distribution in self.distributions(examples):
             for bias in candidates:
-                self.head.decide_by(bias)
+                self.head.set_bias(bias)
                 for row, answer in zip(rows, self.head.predicted(distribution), strict=True):
                     answers[bias][row] = answer
         gold = [self.task.gold(example) for example in examples]
         scores = np.pad([self.task.criterion(gold, answers[bias]) for bias in candidates], 1, mode="edge")
         smooth = np.round(scores[:-2] / 4 + scores[1:-1] / 2 + scores[2:] / 4, 6).tolist()
         # A tie goes to the candidate nearest to the neutral 0.
-        self.head.decide_by(max(zip(smooth, candidates, strict=True), key=lambda pair: (pair[0], -abs(pair[1])))[1])
+        self.head.set_bias(max(zip(smooth, candidates, strict=True), key=lambda pair: (pair[0], -abs(pair[1])))[1])
 
     def distributions(
         self, examples: Sequence[Example], sentences: int = 64, tokens: int = 4096, table: Tensor | None = None
@@ -236,14 +236,14 @@ class Model(nn.Module):
         self.eval()
         with torch.inference_mode():
             table = self.inputs.word_table() if table is None else table
-            for rows in batches([len(example) for example in examples], sentences=sentences, tokens=tokens):
+            for rows in batch_by_length([len(example) for example in examples], sentences=sentences, tokens=tokens):
                 yield rows, self.states(self.inputs.encode([examples[row] for row in rows]), table)
 
 
 def build_encoder(options: EncoderOptions, in_width: int, *, tags: int | None = None) -> Encoder:
     """The stack of layers; ``tags`` is the width for ``encoder.outputs="tags"``."""
     encoder: type[Encoder] = resolve_class(ENCODERS, options.type, "encoder.type")
-    encoder_options = options.beyond(EncoderOptions)
+    encoder_options = options.options_beyond(EncoderOptions)
     if encoder_options.get("outputs") == "tags":
         encoder_options["outputs"] = tags
     attention_options = {} if options.attention_heads is None else {"attention_heads": options.attention_heads}
@@ -251,7 +251,7 @@ def build_encoder(options: EncoderOptions, in_width: int, *, tags: int | None = 
     for depth in range(options.layers + options.attention):
         width = layers[-1].width if layers else in_width
         kind, own = (encoder, encoder_options) if depth < options.layers else (SelfAttention, attention_options)
-        build: Any = kind.both_ways if options.bidirectional else kind
+        build: Any = kind.bidirectional if options.bidirectional else kind
         layer = build(width, options.width, recurrent_dropout=options.recurrent_dropout, **own)
         layers.append(Backwards(layer) if options.backwards else layer)
     return Stack(layers, LockedDropout(options.dropout))

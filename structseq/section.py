@@ -34,7 +34,7 @@ class Section(BaseModel):
             names = known() if known else list(option_names(cls, f"{prefix}." if prefix else ""))
             raise ConfigError("; ".join(_finding(dict(each), prefix, names) for each in problem.errors())) from None
 
-    def beyond(self, base: type[Section]) -> dict[str, Any]:
+    def options_beyond(self, base: type[Section]) -> dict[str, Any]:
         """Values, by name, of the options that this class adds to those of ``base``."""
         kinds = [kind for kind in type(self).__mro__ if issubclass(kind, base) and kind is not base]
         declared = {name for kind in kinds for name in vars(kind).get("__annotations__", {})}
@@ -73,15 +73,15 @@ def resolve_class(table: Mapping[str, Any], name: str, what: str) -> Any:
     raise ConfigError(f"unknown {what} {name!r}; {hint}")
 
 
-def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Flatten nested tables; an empty table is a value.
 
-    >>> dict(dotted({"encoder": {"layers": 2}, "head": {"costs": {}}}))
+    >>> dict(flatten({"encoder": {"layers": 2}, "head": {"costs": {}}}))
     {'encoder.layers': 2, 'head.costs': {}}
     """
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from dotted(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from structseq.batch import batches
+from structseq.batch import batch_by_length
 from structseq.config import TrainingOptions
 from structseq.data.example import Example
 from structseq.data.reading import Corpus
@@ -78,7 +78,7 @@ class _Trainer:
         self.device = choose_device(options.device)
         model.to(self.device)
         self.threads = threads_of(options)
-        self.examples, self.targets = learnable(model, corpus.train)
+        self.examples, self.targets = usable_examples(model, corpus.train)
         self.lengths = [len(example) for example in self.examples]
         self.dev = list(corpus.dev)
         self.steps = len(self._batches(1))
@@ -210,7 +210,9 @@ class _Trainer:
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         rng = np.random.default_rng([self.seed, epoch])
-        return batches(self.lengths, sentences=self.options.batch_sentences, tokens=self.options.batch_tokens, rng=rng)
+        return batch_by_length(
+            self.lengths, sentences=self.options.batch_sentences, tokens=self.options.batch_tokens, rng=rng
+        )
 
     @contextmanager
     def _with_weights(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
@@ -298,7 +300,7 @@ def threads_of(options: TrainingOptions) -> int:
     return options.threads or min(2, torch.get_num_threads())
 
 
-def learnable(model: Model, examples: Any) -> tuple[list[Example], list[Any]]:
+def usable_examples(model: Model, examples: Any) -> tuple[list[Example], list[Any]]:
     """The nonempty examples whose answer the head can predict, and their targets.
 
     Raises `DataError` if there are none.

@@ -113,5 +113,5 @@ def write_corpus(folder: Path) -> dict[str, Path]:
 
 
 def python(*words: str) -> list[str]:
-    """The command line as a process of its own."""
+    """The command line as a separate process."""
     return [sys.executable, "-m", "structseq", *words]

@@ -1,4 +1,4 @@
-"""What every test stands on: one thread, no chance, and the versions named when the run begins."""
+"""For every test: one thread, a fixed seed, and the versions in the header of the run."""
 
 from __future__ import annotations
 

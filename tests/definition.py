@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from structseq.structures.base import LogSum, Structure
+from structseq.structures.base import LogSemiring, Structure
 from structseq.structures.chain import LinearChain
 
 
@@ -27,8 +27,8 @@ class Definition(LinearChain):
         rows, steps, _ = self.scores.shape
         transitions, start, end = self.tables
         transitions = transitions.expand(rows, max(steps - 1, 0), -1, -1)
-        return self.with_weights((self.scores, transitions, start, end))._gradients(LogSum())[1]
+        return self.with_weights((self.scores, transitions, start, end))._gradients(LogSemiring())[1]
 
     @property
-    def fast(self) -> bool:
+    def uses_kernels(self) -> bool:
         return False

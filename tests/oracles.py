@@ -25,7 +25,7 @@ class Chain(NamedTuple):
     end: np.ndarray
 
 
-def moves(chain: Chain, step: int) -> np.ndarray:
+def transitions_at(chain: Chain, step: int) -> np.ndarray:
     """(K, K) what each move from ``step`` to the next is worth."""
     return chain.transitions if chain.transitions.ndim == 2 else chain.transitions[step]
 
@@ -52,7 +52,7 @@ def path_score(chain: Chain, path: Path) -> float:
     for t, tag in enumerate(path):
         total += float(chain.scores[t, tag])
     for t, (before, after) in enumerate(itertools.pairwise(path)):
-        total += float(moves(chain, t)[before, after])
+        total += float(transitions_at(chain, t)[before, after])
     return total
 
 
@@ -93,7 +93,7 @@ def marginals(chain: Chain) -> np.ndarray:
 
 
 def gradients(chain: Chain) -> Gradients:
-    """Expected counts: of tags at positions, of moves, of first and of last tags. They are the derivatives of log Z."""
+    """Expected counts of tags at positions, transitions, first and last tags: the derivatives of log Z."""
     counts = Gradients(*(np.zeros(part.shape) for part in chain))
     for path, probability in probabilities(chain):
         if not path:
@@ -103,7 +103,7 @@ def gradients(chain: Chain) -> Gradients:
         for t, tag in enumerate(path):
             counts.scores[t, tag] += probability
         for t, (before, after) in enumerate(itertools.pairwise(path)):
-            moves(Chain(*counts), t)[before, after] += probability
+            transitions_at(Chain(*counts), t)[before, after] += probability
     return counts
 
 
@@ -174,7 +174,7 @@ def partial_likelihood(chain: Chain, allowed: np.ndarray) -> float:
 
 
 def costs(chain: Chain, target: Path, cost: np.ndarray | None = None) -> list[tuple[Path, float]]:
-    """What each path costs against ``target``: (K, K) [gold, answered] ``cost`` added up, 1 a wrong tag by default."""
+    """What each path costs against ``target``: (K, K) [gold, predicted] ``cost`` added up, 1 a wrong tag by default."""
     table = 1.0 - np.eye(chain.scores.shape[1]) if cost is None else cost
     return [
         (path, math.fsum(table[gold, tag] for gold, tag in zip(target, path, strict=True)))
@@ -209,7 +209,7 @@ def forward(chain: Chain) -> np.ndarray:
     """(L, K) log of the summed exp(score) of all paths that end in tag k at step t."""
     table = [chain.start + chain.scores[0]]
     for t, emission in enumerate(chain.scores[1:]):
-        table.append(np.logaddexp.reduce(table[-1][:, None] + moves(chain, t), axis=0) + emission)
+        table.append(np.logaddexp.reduce(table[-1][:, None] + transitions_at(chain, t), axis=0) + emission)
     return np.array(table)
 
 
@@ -217,7 +217,7 @@ def backward(chain: Chain) -> np.ndarray:
     """(L, K) log of the summed exp(score) of all that can come behind tag k at step t."""
     table = [chain.end]
     for t in range(len(chain.scores) - 1, 0, -1):
-        table.append(np.logaddexp.reduce(moves(chain, t - 1) + chain.scores[t] + table[-1], axis=1))
+        table.append(np.logaddexp.reduce(transitions_at(chain, t - 1) + chain.scores[t] + table[-1], axis=1))
     return np.array(table[::-1])
 
 
@@ -234,7 +234,7 @@ def long_best(chain: Chain) -> tuple[list[int], float]:
     """Viterbi with back-pointers; `numpy.argmax` takes the lowest index of equals."""
     here, back = chain.start + chain.scores[0], []
     for t, emission in enumerate(chain.scores[1:]):
-        gained = here[:, None] + moves(chain, t)
+        gained = here[:, None] + transitions_at(chain, t)
         back.append(gained.argmax(axis=0))
         here = gained.max(axis=0) + emission
     final = here + chain.end
@@ -287,7 +287,7 @@ def occupancies(scores: np.ndarray, blank: int, labels: Path) -> np.ndarray:
 
 def latest_best(scores: np.ndarray, blank: int, labels: Path) -> tuple[Path, float] | None:
     """The best frame path that reads ``labels``; of equals that which has begun fewest of them, or is on the label and
-    not yet on the blank behind it, at the last frame, then at the frame before, and so on. None where there is none."""
+    not yet on the blank behind it, at the last frame, then at the frame before, and so on. None if there is no path."""
 
     def places(path: Path) -> list[int]:
         """From the last frame back: twice the labels begun, one less on a label."""

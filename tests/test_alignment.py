@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from structseq.batch import pad_targets
-from structseq.structures.alignment import Alignments, Ctc, collapse, trim
-from structseq.structures.base import Best, Distribution, LogSum, Structure
+from structseq.structures.alignment import Alignments, Ctc, collapse, merge_repeats
+from structseq.structures.base import Distribution, LogSemiring, MaxSemiring, Structure
 
 INF = math.inf
 Labels = tuple[int, ...]
@@ -115,10 +115,10 @@ def torch_problem(seed: int, steps: int, labels: int = 6, longest: int = 5) -> t
 
 def test_without_a_blank_a_repeated_label_is_lost() -> None:
     assert collapse("好好棒-棒", "-") == ["好", "棒", "棒"]
-    assert trim("好好棒棒") == ["好", "棒"]
+    assert merge_repeats("好好棒棒") == ["好", "棒"]
     # Whatever the frames, trimming never says 棒 twice in a row; collapsing says both.
     every = list(itertools.product("好棒", repeat=5))
-    assert not [path for path in every if trim(path) == ["好", "棒", "棒"]]
+    assert not [path for path in every if merge_repeats(path) == ["好", "棒", "棒"]]
     read = [collapse(path, "-") for path in itertools.product("好棒-", repeat=5)]
     assert ["好", "棒"] in read and ["好", "棒", "棒"] in read
 
@@ -128,8 +128,8 @@ def test_without_a_blank_a_repeated_label_is_lost() -> None:
 def test_collapsing_and_trimming(path: list[int], blank: int) -> None:
     read = collapse(path, blank)
     assert tuple(read) == oracles.read(tuple(path), blank)
-    assert all(one != other for one, other in itertools.pairwise(trim(path)))
-    assert trim(trim(path)) == trim(path) and blank not in read
+    assert all(one != other for one, other in itertools.pairwise(merge_repeats(path)))
+    assert merge_repeats(merge_repeats(path)) == merge_repeats(path) and blank not in read
     assert collapse([label for each in read for label in (each, each, blank)], blank) == read  # said clearly, it stays
 
 
@@ -214,7 +214,7 @@ def test_nothing_to_read(rows: int, steps: int) -> None:
 
 
 def torch_log_prob(scores: Tensor, lengths: Tensor, target: Tensor, target_lengths: Tensor) -> Tensor:
-    """torch's own, which says inf where the target does not fit, and then gives no gradient where told so."""
+    """torch's own, which says inf where the target does not fit, and then gives no gradient where set so."""
     log_probs = scores.log_softmax(-1).transpose(0, 1)
     return -torch.nn.functional.ctc_loss(
         log_probs, target, lengths, target_lengths, reduction="none", zero_infinity=True
@@ -316,13 +316,13 @@ def test_alignments_are_scored_and_drawn_by_their_share() -> None:
         ways = dict(oracles.readings(frames.log_probs(row), 0)[target])
         whole = oracles.log_sum(list(ways.values()))
         for path in oracles.paths(length, 3):
-            asked = torch.full((5, 4), -100)
-            asked[row, :length] = torch.tensor(path)
+            query = torch.full((5, 4), -100)
+            query[row, :length] = torch.tensor(path)
             for other, steps in enumerate(frames.lengths.tolist()):
-                asked[other, :steps] = 0 if other != row else asked[other, :steps]
+                query[other, :steps] = 0 if other != row else query[other, :steps]
             total = ways.get(path, -INF)
-            close(alignments.score(asked)[row], total)
-            close(alignments.log_prob(asked)[row], total - whole)
+            close(alignments.score(query)[row], total)
+            close(alignments.log_prob(query)[row], total - whole)
             often = (drawn[:, row, :length] == torch.tensor(path)).all(1).sum()
             share = math.exp(total - whole)
             assert abs(int(often) - count * share) <= 5 * math.sqrt(count * share * (1 - share))
@@ -343,8 +343,8 @@ def test_the_recursion_finds_each_path_once() -> None:
         alignments = Alignments(torch.zeros(1, 6, 3), torch.tensor([6]), table([target], 0))
         ways = [path for path in oracles.paths(6, 3) if oracles.read(path, 0) == target]
         assert float(alignments.log_partition().exp()) == pytest.approx(len(ways), abs=1e-3)
-        assert alignments.recursion(Best(), alignments.weights) == 0
-        assert alignments.recursion(LogSum(), alignments.weights).dtype == torch.float32
+        assert alignments.recursion(MaxSemiring(), alignments.weights) == 0
+        assert alignments.recursion(LogSemiring(), alignments.weights).dtype == torch.float32
 
 
 # -- searching --------------------------------------------------------------------------------------------------------
@@ -509,7 +509,7 @@ def test_the_callers_tensors_stay_untouched() -> None:
     assert [part.numpy().tobytes() for part in held] == before
 
 
-def test_it_can_be_asked_again_after_a_gradient() -> None:
+def test_it_answers_again_after_a_gradient() -> None:
     scores, lengths, target, target_lengths = torch_problem(3, 9)
     ctc = Ctc(scores.clone().requires_grad_(), lengths)
     first, second = (torch.autograd.grad(ctc.log_prob(target, target_lengths).sum(), ctc.scores)[0] for _ in range(2))

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -170,6 +171,12 @@ def test_plain_rooms_know_no_torch_and_only_each_other() -> None:
 def test_there_is_no_room_without_a_noun() -> None:
     nameless = {"utils", "util", "helpers", "misc", "common"}
     assert not [file for file in files() if file.stem in nameless]
+
+
+def test_no_two_files_have_the_same_name() -> None:
+    allowed = {"__init__.py", "base.py"}
+    names = Counter(file.name for file in files() if file.name not in allowed)
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def rooms_and_files() -> str:

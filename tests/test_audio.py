@@ -23,7 +23,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structseq.data.audio import FLOOR, frames_of, mel_edges, mel_filters, read_audio, samples_of, spacing
+from structseq.data.audio import FLOOR, extract_frames, mel_edges, mel_filters, read_audio, read_samples, window_and_hop
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read
 from structseq.data.options import AudioOptions
@@ -70,8 +70,8 @@ def listed(folder: Path, *records: Any) -> Path:
 # -- frames -----------------------------------------------------------------------------------------------------------
 
 
-def test_frames_are_librosas_where_both_can_be_asked() -> None:
-    window, hop = spacing(PLAIN)
+def test_frames_equal_librosas_where_both_are_defined() -> None:
+    window, hop = window_and_hop(PLAIN)
     assert (window, hop) == (200, 80)
     samples = noise(window + 30 * hop).astype(np.float32)
     # librosa centres a window in a longer transform and reads no sample twice for it
@@ -80,10 +80,10 @@ def test_frames_are_librosas_where_both_can_be_asked() -> None:
         y=np.concatenate([around, samples, around]), sr=8000, n_fft=256, win_length=window, hop_length=hop,
         center=False, power=2.0, n_mels=40,
     )  # fmt: skip
-    found = frames_of(samples)
+    found = extract_frames(samples)
     assert found.dtype == np.float32 and found.shape == (31, 40)
     np.testing.assert_allclose(found, np.log(power.T), atol=1e-4)
-    coefficients = frames_of(samples, options=AudioOptions(features="mfcc", coefficients=13))
+    coefficients = extract_frames(samples, options=AudioOptions(features="mfcc", coefficients=13))
     np.testing.assert_allclose(coefficients, librosa.feature.mfcc(S=np.log(power), n_mfcc=13).T, atol=1e-3)
 
 
@@ -100,10 +100,10 @@ def test_the_mel_filters_are_librosas_to_the_bit(rate: int, bands: int) -> None:
 @steady
 @given(hertz=st.floats(120, 3800), mels=st.sampled_from([20, 40, 80]), window=st.sampled_from([20.0, 25.0, 32.0]))
 def test_energy_peaks_where_the_tone_is(hertz: float, mels: int, window: float) -> None:
-    found = frames_of(tone(hertz), options=AudioOptions(mels=mels, window=window))
+    found = extract_frames(tone(hertz), options=AudioOptions(mels=mels, window=window))
     edges = mel_edges(8000, mels)
     for band in found[:-3].argmax(1):  # the last windows reach into the silence after it
-        # A tone near an edge may be louder next door; a window of so many ms blurs by about one bin more.
+        # A tone near an edge may be louder next door; a window of that many ms blurs by about one bin more.
         assert edges[band] - 1000 / window <= hertz <= edges[band + 2] + 1000 / window
 
 
@@ -111,7 +111,7 @@ def test_energy_peaks_where_the_tone_is(hertz: float, mels: int, window: float) 
 @given(count=st.integers(0, 3000), window=st.floats(1, 60), hop=st.floats(1, 30))
 def test_every_sample_is_in_a_frame_and_no_frame_is_past_the_end(count: int, window: float, hop: float) -> None:
     options = AudioOptions(window=window, hop=hop, mels=8)
-    (length, step), steps = spacing(options), len(frames_of(noise(count), options=options))
+    (length, step), steps = window_and_hop(options), len(extract_frames(noise(count), options=options))
     assert steps >= 1 and (steps - 1) * step + length >= count
     assert steps == 1 or (steps - 2) * step + length < count
 
@@ -119,18 +119,18 @@ def test_every_sample_is_in_a_frame_and_no_frame_is_past_the_end(count: int, win
 @steady
 @given(cut=st.integers(1, 2000))
 def test_a_frame_depends_on_its_own_window_alone(cut: int) -> None:
-    whole, samples = frames_of(noise(2400)), noise(2400)
+    whole, samples = extract_frames(noise(2400)), noise(2400)
     samples[cut:] = 0.3
-    window, hop = spacing(PLAIN)
+    window, hop = window_and_hop(PLAIN)
     same = sum(t * hop + window <= cut for t in range(len(whole)))
-    np.testing.assert_allclose(frames_of(samples)[:same], whole[:same], atol=1e-4)
-    assert cut + window + hop > 2400 or not np.allclose(frames_of(samples)[same + 1], whole[same + 1], atol=1e-2)
+    np.testing.assert_allclose(extract_frames(samples)[:same], whole[:same], atol=1e-4)
+    assert cut + window + hop > 2400 or not np.allclose(extract_frames(samples)[same + 1], whole[same + 1], atol=1e-2)
 
 
 def test_long_recordings_are_cut_into_blocks_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = frames_of(noise(8000))
+    whole = extract_frames(noise(8000))
     monkeypatch.setattr("structseq.data.audio._BLOCK", 7)
-    np.testing.assert_allclose(frames_of(noise(8000)), whole, atol=1e-4)
+    np.testing.assert_allclose(extract_frames(noise(8000)), whole, atol=1e-4)
 
 
 @steady
@@ -138,18 +138,18 @@ def test_long_recordings_are_cut_into_blocks_without_a_seam(monkeypatch: pytest.
 def test_centred_frames_have_mean_0_and_know_no_loudness(count: int, louder: float, features: Any) -> None:
     options = AudioOptions(features=features, mels=15, coefficients=9, centre=True)
     samples = noise(count)
-    found = frames_of(samples, options=options)
+    found = extract_frames(samples, options=options)
     np.testing.assert_allclose(found.mean(0), 0.0, atol=1e-4)
-    np.testing.assert_allclose(frames_of(louder * samples, options=options), found, atol=2e-3)
-    plain = frames_of(samples, options=options.model_copy(update={"centre": False}))
+    np.testing.assert_allclose(extract_frames(louder * samples, options=options), found, atol=2e-3)
+    plain = extract_frames(samples, options=options.model_copy(update={"centre": False}))
     np.testing.assert_allclose(found, plain - plain.mean(0), atol=1e-4)
 
 
 @given(count=st.integers(1, 4000), stride=st.integers(1, 12), features=st.sampled_from(["log-mel", "mfcc"]))
 def test_strides_lay_frames_side_by_side_and_repeat_the_last(count: int, stride: int, features: Any) -> None:
     options = AudioOptions(features=features, mels=15, coefficients=9)
-    single, wide = frames_of(noise(count), options=options), options.model_copy(update={"stride": stride})
-    found = frames_of(noise(count), options=wide)
+    single, wide = extract_frames(noise(count), options=options), options.model_copy(update={"stride": stride})
+    found = extract_frames(noise(count), options=wide)
     width = 15 if features == "log-mel" else 9
     assert found.shape == (math.ceil(len(single) / stride), stride * width) and found.dtype == np.float32
     laid = found.reshape(-1, width)
@@ -157,28 +157,28 @@ def test_strides_lay_frames_side_by_side_and_repeat_the_last(count: int, stride:
 
 
 def test_silence_has_a_floor_and_a_short_recording_one_frame() -> None:
-    assert (frames_of(np.zeros(50)) == np.float32(np.log(np.float32(FLOOR)))).all()
-    assert frames_of(np.zeros(1)).shape == (1, 40)
+    assert (extract_frames(np.zeros(50)) == np.float32(np.log(np.float32(FLOOR)))).all()
+    assert extract_frames(np.zeros(1)).shape == (1, 40)
     for mels, rate in ((512, 1000), (2, 192_000), (256, 8000)):  # no band without a frequency, and no warning of one
-        found = frames_of(noise(4000), options=AudioOptions(mels=mels, rate=rate))
+        found = extract_frames(noise(4000), options=AudioOptions(mels=mels, rate=rate))
         assert np.isfinite(found).all() and (found > np.log(FLOOR)).all()
 
 
 @pytest.mark.parametrize("rate", [4000, 11025, 16000, 44100, 48000])
 def test_other_rates_are_resampled(tmp_path: Path, rate: int) -> None:
     path = saved(tmp_path / "a.wav", sound(tone(1000, rate=rate), rate=rate))
-    samples = samples_of(path)
+    samples = read_samples(path)
     assert abs(len(samples) - 4000) <= 1 and samples.dtype == np.float32
     np.testing.assert_allclose(samples[400:3600], tone(1000)[400:3600], atol=2e-3)
     # The band of the tone; others hold what little is left of it
-    band = frames_of(tone(1000)).mean(0).argmax()
-    np.testing.assert_allclose(read_audio(path)[5:40, band], frames_of(tone(1000))[5:40, band], atol=0.02)
+    band = extract_frames(tone(1000)).mean(0).argmax()
+    np.testing.assert_allclose(read_audio(path)[5:40, band], extract_frames(tone(1000))[5:40, band], atol=0.02)
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])
 def test_every_kind_of_sample_is_read(tmp_path: Path, subtype: str) -> None:
     soundfile.write(tmp_path / "a.wav", tone(440), 8000, subtype=subtype)
-    np.testing.assert_allclose(samples_of(tmp_path / "a.wav"), tone(440), atol=0.02)
+    np.testing.assert_allclose(read_samples(tmp_path / "a.wav"), tone(440), atol=0.02)
 
 
 def test_channels_are_refused_or_mixed(tmp_path: Path) -> None:
@@ -187,18 +187,18 @@ def test_channels_are_refused_or_mixed(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"a\.wav: expected a recording of one channel, found 2; .*channels to \"mean\""
     ):
-        samples_of(path)
-    mixed = samples_of(path, options=AudioOptions(channels="mean"))
+        read_samples(path)
+    mixed = read_samples(path, options=AudioOptions(channels="mean"))
     np.testing.assert_allclose(mixed, (left + right) / 2, atol=1e-4)
     with pytest.raises(DataError, match=r"expected samples \(N,\) of one channel"):
-        frames_of(np.stack([left, right], 1))
+        extract_frames(np.stack([left, right], 1))
 
 
 def test_further_chunks_and_odd_sizes_are_passed_over(tmp_path: Path) -> None:
     data = sound(tone(500))
     note = b"note" + struct.pack("<I", 3) + b"abc\0"
     path = saved(tmp_path / "a.wav", data[:12] + note + data[12:] + note)
-    assert (samples_of(path) == samples_of(saved(tmp_path / "b.wav", data))).all()
+    assert (read_samples(path) == read_samples(saved(tmp_path / "b.wav", data))).all()
 
 
 # -- tags -------------------------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def scenes(draw: st.DrawFn) -> tuple[list[tuple[float, float, str]], int, AudioO
     options = AudioOptions(
         stride=draw(st.integers(1, 4)), silence=draw(st.sampled_from(["", "sil"])), states=draw(st.integers(1, 4))
     )
-    (window, _), step = spacing(options), options.stride * options.hop / 1000
+    (window, _), step = window_and_hop(options), options.stride * options.hop / 1000
     at, segments = window / 8000 + step, []
     for label in draw(st.lists(st.sampled_from("1237"), min_size=1, max_size=6)):
         start = at + draw(st.one_of(st.just(0.0), st.floats(0.001, 0.2)))
@@ -244,7 +244,9 @@ def test_no_segment_is_lost_and_their_order_stays(
     scene: tuple[list[tuple[float, float, str]], int, AudioOptions],
 ) -> None:
     segments, steps, options = scene
-    alone = [(start, end, str(place)) for place, (start, end, _) in enumerate(segments)]  # each told from the others
+    alone = [
+        (start, end, str(place)) for place, (start, end, _) in enumerate(segments)
+    ]  # each different from the others
     tags = frame_tags(alone, steps, options=options)
     assert len(tags) == steps
     said = [tag for tag in tags if tag != "sil"]
@@ -356,11 +358,11 @@ def sized(data: bytes, whole: int, sound: int) -> bytes:
 @pytest.mark.parametrize("loose", [b"", b"\1"])
 def test_a_recording_from_a_pipe_is_read_to_its_end(tmp_path: Path, sizes: tuple[int, int], loose: bytes) -> None:
     path, piped = saved(tmp_path / "a.wav", GOOD), saved(tmp_path / "piped.wav", sized(GOOD, *sizes) + loose)
-    np.testing.assert_array_equal(samples_of(piped), samples_of(path))
+    np.testing.assert_array_equal(read_samples(piped), read_samples(path))
     listing = b"LIST\x04\0\0\0INFO"  # which ffmpeg writes before the sound
     tagged = sized(GOOD, *sizes)
     np.testing.assert_array_equal(
-        samples_of(saved(piped, tagged[:36] + listing + tagged[36:] + loose)), samples_of(path)
+        read_samples(saved(piped, tagged[:36] + listing + tagged[36:] + loose)), read_samples(path)
     )
 
 
@@ -447,7 +449,7 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     changes=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), max_size=4),
     length=st.one_of(st.just(544), st.integers(0, 544)),
 )
-def test_whatever_the_header_says_there_are_frames_or_a_sentence(
+def test_any_header_gives_frames_or_an_error_sentence(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]], length: int
 ) -> None:
     data = bytearray(sound(noise(250)))
@@ -457,7 +459,7 @@ def test_whatever_the_header_says_there_are_frames_or_a_sentence(
     try:
         found = read_audio(path)
     except DataError as error:
-        assert str(error).startswith(f"{path}: ") and "<_io" not in str(error)  # nobody's memory address
+        assert str(error).startswith(f"{path}: ") and "<_io" not in str(error)  # no memory address
     else:
         assert found.shape[1] == 40 and len(found) and np.isfinite(found).all()
 
@@ -518,8 +520,8 @@ def test_records_become_examples(tmp_path: Path) -> None:
             DataError, match=rf'{path}:[23] has no tags; write "segments" in its record, \[\[start, end'
         ):
             answer.tags  # noqa: B018 - raises
-    (asked, *_) = read_recordings(path, tags=False)
-    assert asked.targets == {} and asked.metadata["text"] == " 7  7\t3 "
+    (untagged, *_) = read_recordings(path, tags=False)
+    assert untagged.targets == {} and untagged.metadata["text"] == " 7  7\t3 "
     (_, quiet, _) = read_recordings(path, audio={"silence": "sil"})
     assert set(quiet.tags) == {"sil"}
 
@@ -531,7 +533,7 @@ def test_paths_are_from_where_the_list_lies(tmp_path: Path, monkeypatch: pytest.
     path = listed(folder, {"audio": "../a.wav"}, {"audio": str(above)}, {"audio": "b.wav"})
     first, *others = read_recordings(path)
     assert [(other.frames == first.frames).all() for other in others] == [True, True]
-    monkeypatch.chdir(folder)  # a stream lies nowhere: from where one stands
+    monkeypatch.chdir(folder)  # a stream has no folder: the current one counts
     (example,) = read_recordings(io.BytesIO(json.dumps({"audio": beside.name}).encode()))
     assert (example.frames == first.frames).all() and example.source == "<stream>:1"
 
@@ -550,7 +552,7 @@ def test_options_are_checked_before_anything_is_read() -> None:
             call()
 
 
-def test_lists_are_told_from_other_json_lines_and_not_written(tmp_path: Path) -> None:
+def test_lists_are_distinguished_from_other_json_lines_and_not_written(tmp_path: Path) -> None:
     assert detect_format(io.BytesIO(b'{"audio": "a.wav", "text": "7"}\n')) == "audio"
     assert detect_format(io.BytesIO(b'{"tokens": ["a"], "audio": "a.wav"}\n')) == "jsonl"
     assert detect_format(io.BytesIO(b'{"text": "a"}\n')) == "jsonl"

@@ -74,12 +74,12 @@ def test_saying_again_is_a_distribution_stepped_or_in_one_go() -> None:
     saying = TokenDecoder(3, vector=4, width=5, embedding=3, word_dropout=0.5).double().eval()
     spoken = TokenStepper(saying, torch.randn(2, 4).double())
     target = torch.tensor([[1, 2, 2], [2, 0, 0]])
-    along = spoken.along(target)
-    logits, state = spoken.begin()
+    teacher_forced = spoken.teacher_forced(target)
+    logits, state = spoken.initial()
     for step in range(3):
-        assert torch.allclose(logits, along[:, step])
-        logits, state = spoken.onward(target[:, step], torch.arange(2), state)
-    assert torch.allclose(logits, along[:, 3])
+        assert torch.allclose(logits, teacher_forced[:, step])
+        logits, state = spoken.step(target[:, step], torch.arange(2), state)
+    assert torch.allclose(logits, teacher_forced[:, 3])
     steps = Steps(spoken, torch.tensor([2, 2]))
     every = [[], [1], [2], [1, 1], [1, 2], [2, 1], [2, 2]]
     total = sum(steps.log_prob(torch.tensor([y + [0] * (2 - len(y))] * 2)).exp() for y in every)
@@ -126,10 +126,10 @@ def test_frames_of_any_scale_are_learned_alike() -> None:
 def test_a_feature_that_hardly_moves_hardly_counts() -> None:
     rng = np.random.default_rng(0)
     right = np.concatenate([rng.normal(size=(200, 3)), np.full((200, 1), -23.0)], 1)
-    told = right + rng.normal(scale=0.1, size=right.shape) * [1, 1, 1, 1e-6]
-    assert evaluate_reconstruction([right], [told]).explained == pytest.approx(0.99, abs=2e-3)
+    noisy = right + rng.normal(scale=0.1, size=right.shape) * [1, 1, 1, 1e-6]
+    assert evaluate_reconstruction([right], [noisy]).explained == pytest.approx(0.99, abs=2e-3)
     right[7, 3] += 1e-3  # a silent band in which once something is heard
-    assert evaluate_reconstruction([right], [told]).explained == pytest.approx(0.99, abs=2e-3)
+    assert evaluate_reconstruction([right], [noisy]).explained == pytest.approx(0.99, abs=2e-3)
     still = np.full((5, 2), 0.1)
     assert evaluate_reconstruction([still], [still]).explained == 1.0
     assert evaluate_reconstruction([still], [still + 0.1]).explained == 0.0
@@ -178,7 +178,7 @@ def test_from_the_command_line_and_as_a_start_for_a_tagger(tmp_path: Path, capsy
     assert call(capsys, "describe", tmp_path / "auto").status == 0
 
 
-def test_in_mixed_precision_places_are_still_told_apart() -> None:
+def test_in_mixed_precision_places_still_differ() -> None:
     torch.manual_seed(0)
     drawing = FrameDecoder(3, vector=4, width=5)
     vectors, lengths = torch.randn(1, 4).bfloat16(), torch.tensor([1500])

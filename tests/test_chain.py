@@ -26,7 +26,7 @@ from structseq import compiling
 from structseq.spans import scheme_of
 from structseq.structures import chain as chain_module
 from structseq.structures import forward_backward
-from structseq.structures.base import LogSum
+from structseq.structures.base import LogSemiring
 from structseq.structures.chain import EdgePattern, LinearChain
 
 INF = math.inf
@@ -58,7 +58,7 @@ class Way:
         parts = [torch.tensor(part, dtype=self.dtype, requires_grad=differentiable) for part in batch[:4]]
         kind = Definition if self.name == "definition" else LinearChain
         chain = kind(parts[0], parts[1], parts[2], parts[3], torch.tensor(batch.lengths))
-        assert chain.fast == (self.name.startswith("compiled") and batch.scores.size > 0)
+        assert chain.uses_kernels == (self.name.startswith("compiled") and batch.scores.size > 0)
         return chain
 
 
@@ -69,19 +69,19 @@ WAYS = (
     Way("vectorised double", torch.float64, 1e-10),
     Way("definition", torch.float64, 1e-10),
 )
-needs_numba = pytest.mark.skipif(not compiling.available(), reason="Numba cannot be had here")
+needs_numba = pytest.mark.skipif(not compiling.numba_available(), reason="Numba cannot be had here")
 
 
 def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer everything by torch's own operations, as on a GPU."""
-    monkeypatch.setattr(forward_backward, "serves", lambda scores: False)
-    monkeypatch.setattr(chain_module, "serves", lambda scores: False)
+    monkeypatch.setattr(forward_backward, "can_use_kernels", lambda scores: False)
+    monkeypatch.setattr(chain_module, "can_use_kernels", lambda scores: False)
 
 
 @pytest.fixture(params=WAYS, ids=lambda way: way.name)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Way:
     chosen: Way = request.param
-    if chosen.name.startswith("compiled") and not compiling.available():
+    if chosen.name.startswith("compiled") and not compiling.numba_available():
         pytest.skip("Numba cannot be had here")
     if chosen.name.startswith("vectorised"):
         without_kernels(monkeypatch)
@@ -214,11 +214,11 @@ def test_gradients_of_log_prob_are_gold_less_expected_counts(way: Way) -> None:
     truth = oracles.gradients(batch.rows()[0])
     gold = np.zeros((4, 3))
     gold[range(4), path] = 1
-    moves = np.zeros((3, 3))
+    transitions = np.zeros((3, 3))
     for before, after in itertools.pairwise(path):
-        moves[before, after] += 1
+        transitions[before, after] += 1
     np.testing.assert_allclose(chain.scores.grad[0], gold - truth.scores, atol=way.tolerance)  # type: ignore[index]
-    np.testing.assert_allclose(chain.transitions.grad, moves - truth.transitions, atol=way.tolerance)
+    np.testing.assert_allclose(chain.transitions.grad, transitions - truth.transitions, atol=way.tolerance)
     np.testing.assert_allclose(chain.start.grad, np.eye(3)[2] - truth.start, atol=way.tolerance)
     np.testing.assert_allclose(chain.end.grad, np.eye(3)[1] - truth.end, atol=way.tolerance)
 
@@ -283,7 +283,7 @@ def test_an_empty_row_gives_no_gradient(shape: tuple[int, int, int], way: Way) -
 
 
 def two_tracks(*steps: tuple[float, float]) -> Chain:
-    """Two tags that can never follow each other: two paths, and whatever one loses the other does not get."""
+    """Two tags that can never follow each other: two paths, and what one loses the other does not get."""
     return Chain(np.array(steps, np.float64), np.array([[0.0, -INF], [-INF, 0.0]]), np.zeros(2), np.zeros(2))
 
 
@@ -407,7 +407,7 @@ SCORES = st.floats(-300, 300, width=16) | st.just(-INF) | st.sampled_from([0.0, 
 
 @st.composite
 def wild_chains(draw: st.DrawFn) -> Chain:
-    """Any two or three tags, four steps: gaps of hundreds of nats and forbidden moves anywhere."""
+    """Any two or three tags, four steps: gaps of hundreds of nats and forbidden transitions anywhere."""
     tags = draw(st.integers(2, 3))
     steps = draw(st.integers(1, 5))
 
@@ -510,9 +510,9 @@ def test_strides_do_not_matter(way: Way) -> None:
     lengths = torch.stack([straight.lengths, straight.lengths], 1)[:, 0].int()
     crooked = LinearChain(steps_first.transpose(0, 1), columns_first.T, wide[:, 0], wide[:, 1], lengths)
     log_prob = crooked.log_prob(target)
-    by_scores, by_moves, by_ends = torch.autograd.grad(log_prob.sum(), (steps_first, columns_first, wide))
+    by_scores, by_transitions, by_ends = torch.autograd.grad(log_prob.sum(), (steps_first, columns_first, wide))
     found = [log_prob, crooked.log_partition(), crooked.marginals(), *crooked.best()]
-    found += [by_scores.transpose(0, 1), by_moves.T, by_ends[:, 0], by_ends[:, 1]]
+    found += [by_scores.transpose(0, 1), by_transitions.T, by_ends[:, 0], by_ends[:, 1]]
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one.detach(), other.detach())
 
@@ -582,12 +582,12 @@ def test_eight_threads_get_what_one_gets() -> None:
 
 
 def test_without_numba_the_torch_path_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "available", lambda: False)
+    monkeypatch.setattr(compiling, "numba_available", lambda: False)
     monkeypatch.delitem(sys.modules, "structseq.structures.kernels", raising=False)
     monkeypatch.setitem(sys.modules, "numba", None)
     batch, truths = random_cases(3, 0.0)[3]
     chain = LinearChain(*(torch.tensor(part).float() for part in batch[:4]), torch.tensor(batch.lengths))  # type: ignore[arg-type]
-    assert not chain.fast
+    assert not chain.uses_kernels
     np.testing.assert_allclose(chain.log_partition(), [truth.log_partition for truth in truths], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(chain.marginals()[0], truths[0].gradients.scores, atol=1e-5)
     assert tuple(chain.best().path[0].tolist()) == truths[0].path
@@ -668,8 +668,8 @@ def test_two_thousand_steps(way: Way) -> None:
     assert oracles.path_score(row, tuple(path[0].tolist())) == pytest.approx(optimum, abs=2e-2)
     assert float(score[0]) == pytest.approx(optimum, rel=1e-5)
     if way.name.startswith("compiled"):
-        (moves,) = torch.autograd.grad(chain.log_partition()[0], chain.transitions)
-        assert float(moves.sum()) == pytest.approx(1999, rel=1e-4)
+        (transitions,) = torch.autograd.grad(chain.log_partition()[0], chain.transitions)
+        assert float(transitions.sum()) == pytest.approx(1999, rel=1e-4)
 
 
 def test_many_tags(way: Way) -> None:
@@ -703,7 +703,7 @@ def test_ties_go_to_the_lowest_tag_from_the_end(name: str, data: st.DataObject) 
 
     row = Chain(table(steps, tags), table(tags, tags), table(tags), table(tags))
     way = next(way for way in WAYS if way.name == name)
-    if name.startswith("compiled") and not compiling.available():
+    if name.startswith("compiled") and not compiling.numba_available():
         return
     path, score = way.chain(batch_of(row)).best()
     expected_path, expected = oracles.best(row)
@@ -761,7 +761,7 @@ def test_a_target_that_is_no_tag_is_an_error(way: Way) -> None:
 OUT_OF_SHAPE = """
 import numpy
 import torch
-from structseq.structures.base import LogSum
+from structseq.structures.base import LogSemiring
 from structseq.structures.chain import EdgePattern, LinearChain
 
 def chain(lengths):
@@ -790,7 +790,7 @@ assert not wrong, wrong
 
 @needs_numba
 def test_what_does_not_fit_is_an_error_and_never_a_read_beyond_the_end(root: Path) -> None:
-    """Compiled code does not look where it reads; in a process of its own, for it may not survive."""
+    """Compiled code does not look where it reads; in a separate process, which may crash."""
     done = subprocess.run([sys.executable, "-c", OUT_OF_SHAPE], capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 0, done.stderr[-300:] or f"ended by signal {-done.returncode}"
 
@@ -801,7 +801,7 @@ def test_what_does_not_fit_is_an_error_and_never_a_read_beyond_the_end(root: Pat
 def patterns_of(scheme: str, labels: Sequence[str]) -> list[EdgePattern]:
     found = scheme_of(scheme)
     edges = [found.edges(labels, kind) for kind in found.types(labels)]
-    return [EdgePattern(e.first, e.begins, e.continues, e.ends, e.last) for e in edges]
+    return [EdgePattern(e.start, e.opens, e.continues, e.closes, e.end) for e in edges]
 
 
 def true_span_probabilities(
@@ -841,22 +841,22 @@ def test_span_probabilities(name: str, legal: bool, way: Way) -> None:
         tables = [np.where(mask, part, -INF) for part, mask in zip(tables, masks, strict=True)]
     batch = Batch(single(rng.normal(scale=2, size=(4, 4, tags))), *tables, np.array([4, 0, 1, 3]))
     types = scheme_of(scheme).types(labels)
-    asked, expected = [], []
+    queries, expected = [], []
     for b, row in enumerate(batch.rows()):
         length = len(row.scores)
         spans = [(i, j, kind) for i in range(length) for j in range(i + 1, length + 1) for kind in types]
-        asked += [(b, i, j, types.index(kind)) for i, j, kind in spans]
+        queries += [(b, i, j, types.index(kind)) for i, j, kind in spans]
         expected += true_span_probabilities(row, scheme, labels, spans)
     chain = way.chain(batch)
-    found = chain.span_probabilities(asked, patterns_of(scheme, labels))
-    assert found.dtype == torch.float64 and found.shape == (len(asked),)
+    found = chain.span_probabilities(queries, patterns_of(scheme, labels))
+    assert found.dtype == torch.float64 and found.shape == (len(queries),)
     np.testing.assert_allclose(found, expected, atol=way.tolerance)
-    shuffled = rng.permutation(len(asked))
-    again = chain.span_probabilities([asked[s] for s in shuffled], patterns_of(scheme, labels))
+    shuffled = rng.permutation(len(queries))
+    again = chain.span_probabilities([queries[s] for s in shuffled], patterns_of(scheme, labels))
     np.testing.assert_allclose(again, found[shuffled], atol=1e-12)
 
 
-def test_no_spans_asked_none_answered(way: Way) -> None:
+def test_no_spans_give_no_probabilities(way: Way) -> None:
     patterns = patterns_of("BIO", INVENTORIES["BIO"])
     assert way.chain(random_batch(4, 4, 0.0)).span_probabilities([], patterns).shape == (0,)
 
@@ -877,7 +877,7 @@ def test_span_probabilities_where_the_scaled_recursion_fails(gap: float, way: Wa
 
 @needs_numba
 @pytest.mark.parametrize("garbage", [0.0, 1e38, math.nan])
-def test_nothing_is_read_from_memory_that_nobody_wrote(garbage: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritten_memory_is_never_read(garbage: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """`torch.empty` hands out what lay there before; rows that underflow, and padding, leave some of it unwritten."""
     names = ["the only legal tag is 200 nats below", "the illegal tag gains 55 nats a step", "no path at all"]
     batches = [with_company(ADVERSARIAL[name]) for name in names] + [random_batch(2, 5, 0.0)]
@@ -917,12 +917,12 @@ def test_spans_of_a_long_row_share_their_work(monkeypatch: pytest.MonkeyPatch) -
     spans = [(0, 2 * place, 2 * place + 2, 0) for place in range(count)]
     sums = 0
 
-    def counted(self: LogSum, values: Tensor, dim: int, add: Callable[..., Tensor] = LogSum.sum) -> Tensor:
+    def counted(self: LogSemiring, values: Tensor, dim: int, add: Callable[..., Tensor] = LogSemiring.sum) -> Tensor:
         nonlocal sums
         sums += 1
         return add(self, values, dim)
 
-    monkeypatch.setattr(LogSum, "sum", counted)
+    monkeypatch.setattr(LogSemiring, "sum", counted)
     found = WAYS[3].chain(batch).span_probabilities(spans, patterns_of("BIO", ("O", "B-x", "I-x")))
     assert sums <= 4 * steps + 8 * count
     assert found.shape == (count,) and (found > 0).all() and (found < 1).all()

@@ -46,13 +46,13 @@ class Case(NamedTuple):
         return [self._row(b, int(length)) for b, length in enumerate(self.lengths)]
 
     def _row(self, b: int, length: int) -> Chain:
-        moves = self.transitions
-        if moves.ndim > 2:
-            moves = moves[b if len(moves) > 1 else 0]
-        if moves.ndim > 2:
-            moves = moves[: max(length - 1, 0)]
+        transitions = self.transitions
+        if transitions.ndim > 2:
+            transitions = transitions[b if len(transitions) > 1 else 0]
+        if transitions.ndim > 2:
+            transitions = transitions[: max(length - 1, 0)]
         start, end = (edge[b] if edge.ndim > 1 else edge for edge in (self.start, self.end))
-        row = Chain(self.scores[b, :length], moves, start, end)
+        row = Chain(self.scores[b, :length], transitions, start, end)
         return row if self.allowed is None else oracles.within(row, self.allowed[b, :length])
 
     def added_up(self, counts: Sequence[oracles.Gradients | Chain], share: np.ndarray) -> list[np.ndarray]:
@@ -62,8 +62,8 @@ class Case(NamedTuple):
             found[0][b, :length] += share[b] * count.scores
             for part, own in zip(found[2:], count[2:], strict=True):
                 part[b if part.ndim > 1 else ...] += share[b] * own
-            moves = found[1] if found[1].ndim == 2 else found[1][b if len(found[1]) > 1 else 0]
-            moves[: len(count.transitions)] += share[b] * count.transitions
+            transitions = found[1] if found[1].ndim == 2 else found[1][b if len(found[1]) > 1 else 0]
+            transitions[: len(count.transitions)] += share[b] * count.transitions
         return found
 
 
@@ -93,7 +93,7 @@ def single(numbers: np.ndarray) -> np.ndarray:
 def random_case(
     tags: int, shape: str, forbidding: str, *, lengths: Sequence[int] = LENGTHS, variant: int = 0, steps: int = 0
 ) -> Case:
-    """Ragged rows with NaN for padding; ``forbidding``: where -inf stands and whether some tags are not allowed."""
+    """Ragged rows with NaN for padding; ``forbidding``: where scores are -inf and whether some tags are not allowed."""
     rows, steps = len(lengths), steps or max(lengths, default=0)
     rng = np.random.default_rng([tags, SHAPES.index(shape), FORBIDDING.index(forbidding), variant])
     forbid = 0.25 if forbidding in ("weights", "both") else 0.0
@@ -103,13 +103,18 @@ def random_case(
         return np.where(rng.random(sizes) < forbid, -INF, numbers)
 
     between = max(steps - 1, 0)
-    moves = {"(K,K)": (), "(B,K,K)": (rows,), "(B,T-1,K,K)": (rows, between), "(1,T-1,K,K)": (1, between)}[shape]
+    transitions = {"(K,K)": (), "(B,K,K)": (rows,), "(B,T-1,K,K)": (rows, between), "(1,T-1,K,K)": (1, between)}[shape]
     edges = () if shape == "(K,K)" else (rows,)
     scores = single(rng.normal(scale=2.0, size=(rows, steps, tags)))
     scores[np.arange(steps) >= np.array(lengths).reshape(-1, 1)] = math.nan
     allowed = rng.random(scores.shape) < 0.8 if forbidding in ("tags", "both") else None
     return Case(
-        scores, table(*moves, tags, tags), table(*edges, tags), table(*edges, tags), np.array(lengths, int), allowed
+        scores,
+        table(*transitions, tags, tags),
+        table(*edges, tags),
+        table(*edges, tags),
+        np.array(lengths, int),
+        allowed,
     )
 
 
@@ -145,7 +150,7 @@ class Way(NamedTuple):
         allowed = None if case.allowed is None else torch.tensor(case.allowed)
         scores, transitions, start, end = parts
         chain = kind(scores, transitions, start, end, torch.tensor(case.lengths), allowed=allowed)
-        assert chain.fast == (self.name.startswith("compiled") and case.scores.size > 0)
+        assert chain.uses_kernels == (self.name.startswith("compiled") and case.scores.size > 0)
         return chain
 
     def chain(self, case: Case) -> LinearChain:
@@ -161,15 +166,15 @@ COMPILED, COMPILED_DOUBLE = Way("compiled", torch.float32, 1e-5), Way("compiled 
 VECTORISED, VECTORISED_DOUBLE = Way("vectorised", torch.float32, 1e-5), Way("vectorised double", torch.float64, 1e-9)
 DEFINITION = Way("definition", torch.float64, 1e-9)
 # Where Numba has no wheel there is nothing compiled to test; test_packaging holds that this is the only reason.
-COMPILED_WAYS = (COMPILED, COMPILED_DOUBLE) if compiling.available() else ()
+COMPILED_WAYS = (COMPILED, COMPILED_DOUBLE) if compiling.numba_available() else ()
 WAYS = (*COMPILED_WAYS, VECTORISED, VECTORISED_DOUBLE, DEFINITION)
 
 
 def prepared(way: Way, monkeypatch: pytest.MonkeyPatch) -> Way:
     """The way, its kernels switched off where it has none."""
     if way.name.startswith("vectorised"):
-        monkeypatch.setattr(forward_backward, "serves", lambda scores: False)
-        monkeypatch.setattr(chain_module, "serves", lambda scores: False)
+        monkeypatch.setattr(forward_backward, "can_use_kernels", lambda scores: False)
+        monkeypatch.setattr(chain_module, "can_use_kernels", lambda scores: False)
     return way
 
 
@@ -303,7 +308,7 @@ def gold_of(case: Case, truths: list[Truth]) -> tuple[Tensor, list[Chain]]:
         for t, tag in enumerate(path):
             used.scores[t, tag] += 1
             if t > 0:
-                oracles.moves(used, t - 1)[path[t - 1], tag] += 1
+                oracles.transitions_at(used, t - 1)[path[t - 1], tag] += 1
         if path:
             used.start[path[0]] += 1
             used.end[path[-1]] += 1
@@ -394,16 +399,16 @@ def test_samples_are_possible_and_as_frequent_as_probable(shape: str, way: Way) 
 def two_tracks(case: Case, gap: float = 200.0) -> Case:
     """Tags that can never follow each other, one of them not at the start: it leads by ``gap`` nats a step for
     nothing."""
-    moves = np.where(np.eye(2, dtype=bool), case.transitions, -INF)
+    transitions = np.where(np.eye(2, dtype=bool), case.transitions, -INF)
     scores = case.scores + np.array([0.0, gap]) * (np.arange(5) % 4 > 0)[:, None]
-    return case._replace(scores=scores, transitions=moves, start=np.where([True, False], case.start, -INF))
+    return case._replace(scores=scores, transitions=transitions, start=np.where([True, False], case.start, -INF))
 
 
 def left_behind(case: Case) -> Case:
-    """Every path loses hundreds of nats to one that is none: float64 can hold what one step loses, not what two do."""
+    """Every path loses hundreds of nats to an impossible one: float64 can hold what one step loses, not what two do."""
     lead = np.array([0.0, 215.0, 600.0, 215.0, 600.0])[:, None] * [0.0, 1.0]
-    moves = np.where([[True, False], [False, False]], case.transitions, -INF)
-    return case._replace(scores=case.scores + lead, transitions=moves)
+    transitions = np.where([[True, False], [False, False]], case.transitions, -INF)
+    return case._replace(scores=case.scores + lead, transitions=transitions)
 
 
 def overtaken(case: Case, by: float) -> Case:
@@ -414,18 +419,18 @@ def overtaken(case: Case, by: float) -> Case:
 
 def unreached(case: Case) -> Case:
     """Moves out of a tag that nothing leads to are worth thousands."""
-    moves = case.transitions.copy()
-    moves[..., :, 1], moves[..., 1, :] = -INF, 1e4
-    return case._replace(transitions=moves, start=np.where([True, False], case.start, -INF))
+    transitions = case.transitions.copy()
+    transitions[..., :, 1], transitions[..., 1, :] = -INF, 1e4
+    return case._replace(transitions=transitions, start=np.where([True, False], case.start, -INF))
 
 
 ADVERSARIAL: dict[str, Callable[[Case], Case]] = {
     "an offset of 10,000 nats": lambda case: case._replace(scores=single(case.scores + 1e4)),
     "an offset of -10,000 nats": lambda case: case._replace(scores=single(case.scores - 1e4)),
-    "moves 10,000 nats up": lambda case: case._replace(transitions=single(case.transitions + 1e4)),
+    "transitions 10,000 nats up": lambda case: case._replace(transitions=single(case.transitions + 1e4)),
     "edges 10,000 nats down": lambda case: case._replace(start=single(case.start - 1e4), end=single(case.end - 1e4)),
     "gaps of 200 nats": lambda case: case._replace(scores=case.scores + np.array([0.0, -200.0])),
-    "gaps of 200 nats between moves": lambda case: case._replace(
+    "gaps of 200 nats between transitions": lambda case: case._replace(
         transitions=case.transitions + np.array([[0.0, -200.0], [-200.0, 0.0]])
     ),
     "gaps of 200 nats at the edges": lambda case: case._replace(
@@ -436,7 +441,7 @@ ADVERSARIAL: dict[str, Callable[[Case], Case]] = {
     "gaps of 215 and 600 nats under hard constraints": left_behind,
     "200 nats behind, then 120 ahead": lambda case: overtaken(case, 200.0),
     "800 nats behind, then 480 ahead": lambda case: overtaken(case, 800.0),
-    "moves of 10,000 nats out of reach": unreached,
+    "transitions of 10,000 nats out of reach": unreached,
     "no tag at one step": lambda case: case._replace(scores=np.where((np.arange(5) == 2)[:, None], -INF, case.scores)),
     "one tag at each step": lambda case: case._replace(
         scores=np.where(np.eye(2, dtype=bool)[np.arange(5) % 2], case.scores, -INF)
@@ -491,8 +496,8 @@ def test_equals_are_ranked_by_the_lowest_tag_from_the_end(way: Way, data: st.Dat
         count = math.prod(shape)
         return np.array(data.draw(st.lists(small, min_size=count, max_size=count))).reshape(shape)
 
-    moves = (tags, tags) if data.draw(st.booleans()) else (1, steps - 1, tags, tags)
-    case = Case(table(1, steps, tags), table(*moves), table(tags), table(tags), np.array([steps]))
+    transitions = (tags, tags) if data.draw(st.booleans()) else (1, steps - 1, tags, tags)
+    case = Case(table(1, steps, tags), table(*transitions), table(tags), table(tags), np.array([steps]))
     path, score = way.chain(case).ranked(k)
     expected = oracles.ranked(case.rows()[0], k)
     assert score[0].tolist() == [best for _, best in expected] + [-INF] * (k - len(expected))
@@ -554,7 +559,7 @@ def shifted(case: Case) -> Case:
 
 
 @every_shape
-def test_a_gradient_asked_for_twice_is_the_same_twice(shape: str, way: Way) -> None:
+def test_a_gradient_computed_twice_is_the_same(shape: str, way: Way) -> None:
     case = small_case(shape)
     leaves = way.tensors(case, differentiable=True)
     for verb, ask in DIFFERENTIABLE.items():
@@ -595,8 +600,10 @@ def test_the_same_bits_from_run_to_run(shape: str, way: Way) -> None:
 
 
 def test_eight_threads_give_what_one_gives(exact_way: Way) -> None:
-    asked = [(case, gold_of(case, truths)[0]) for shape in SHAPES for case, truths in cases(3, shape)[:1]]
-    asked.append((adversarial_case("gaps of 200 nats under hard constraints", "(K,K)")[0], torch.zeros(6, 5).long()))
+    work_items = [(case, gold_of(case, truths)[0]) for shape in SHAPES for case, truths in cases(3, shape)[:1]]
+    work_items.append(
+        (adversarial_case("gaps of 200 nats under hard constraints", "(K,K)")[0], torch.zeros(6, 5).long())
+    )
 
     def learn(case: Case, target: Tensor) -> list[Tensor]:
         leaves = exact_way.tensors(case, differentiable=True)
@@ -604,8 +611,8 @@ def test_eight_threads_give_what_one_gives(exact_way: Way) -> None:
         log_prob.sum().backward()
         return [log_prob.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
-    expected = [learn(*work) for work in asked]
+    expected = [learn(*work) for work in work_items]
     with ThreadPoolExecutor(8) as pool:
-        futures = [pool.submit(learn, *work) for _ in range(8) for work in asked]
+        futures = [pool.submit(learn, *work) for _ in range(8) for work in work_items]
         for number, future in enumerate(futures):
-            same_bits(future.result(), expected[number % len(asked)])
+            same_bits(future.result(), expected[number % len(work_items)])

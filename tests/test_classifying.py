@@ -9,8 +9,8 @@ from typing import get_args
 
 import pytest
 import torch
-from asked import task_for
 from commandline import call, tiny
+from task_for_head import task_for
 
 from structseq import Classifier, Tagger
 from structseq.config import Options
@@ -257,7 +257,7 @@ def test_train_evaluate_tag_and_describe(tmp_path: Path, capsys: pytest.CaptureF
     assert done.status == 0 and "head       classify" in done.out and "2 labels" in done.out
 
 
-def test_lines_that_may_be_texts_or_tokens_are_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_that_may_be_texts_or_tokens_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, out = corpus_file(tmp_path / "reviews.tsv"), tmp_path / "model"
     settings = [*tiny(epochs=1), "--set", "head.type=classify"]
     assert call(capsys, "train", data, "--dev", data, "--output", out, *settings).status == 0
@@ -280,7 +280,7 @@ def test_lines_that_may_be_texts_or_tokens_are_asked_about(tmp_path: Path, capsy
     assert json.loads(call(capsys, "tag", out, sentence).out)["tokens"] == ["a", "film"]
 
 
-def test_empty_texts_are_passed_over_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_empty_texts_are_skipped_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tmp_path / "reviews.tsv"
     data.write_text("Label\tText\ngood\ta fine film\nbad\t\nbad\ta dull film\n", encoding="utf-8")
     settings = [*tiny(epochs=1), "--set", "head.type=classify"]
@@ -307,8 +307,8 @@ def test_a_format_named_in_training_is_no_other_files(tmp_path: Path, capsys: py
         assert [one["tokens"] if "tokens" in one else one["text"].split() for one in found] == expected
         assert call(capsys, "evaluate", out, file).status == 0
         assert call(capsys, "embed", out, file, "--output", tmp_path / "v.npy").status == 0
-    told = call(capsys, "tag", out, "--text", "a fine film", "--no-confidence")
-    assert told.out.strip() in ("good", "bad")
+    done = call(capsys, "tag", out, "--text", "a fine film", "--no-confidence")
+    assert done.out.strip() in ("good", "bad")
 
 
 def test_a_column_may_be_called_a_width(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -331,7 +331,7 @@ def test_check_counts_the_labels(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "expected_message"),
     [
         (["head.type=classify"], "expected a label under 'label', found nothing"),
         (["head.pooling=max"], "head.pooling: the head crf has no such option; it belongs to classify"),
@@ -339,10 +339,10 @@ def test_check_counts_the_labels(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ],
 )
 def test_mistakes_are_one_sentence(
-    settings: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    settings: list[str], expected_message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "train.conll"
     header = "# id = 3\n" if "data.label=id" in settings else ""
     data.write_text(f"{header}fly\tO\nhome\tB-x\n\n" * 3, encoding="utf-8")
     done = call(capsys, "train", data, "--output", tmp_path / "m", *(w for s in settings for w in ("--set", s)))
-    assert done.status == 2 and told in done.err and not (tmp_path / "m").exists()
+    assert done.status == 2 and expected_message in done.err and not (tmp_path / "m").exists()

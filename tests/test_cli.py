@@ -21,7 +21,7 @@ from commandline import Done, call, columns, python, sentences, status_unread, t
 
 from structseq.data.formats import read
 from structseq.heads import TAGGERS
-from structseq.run import Watch
+from structseq.run import Callback
 from structseq.storage import load_model
 from structseq.training import Progress
 
@@ -61,7 +61,7 @@ def test_alone_it_helps_and_tells_its_version(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected_message"),
     [
         (["trian"], "unknown command 'trian'; did you mean \"train\"?"),
         (["frobnicate"], "unknown command 'frobnicate'; known are check, convert, train, evaluate, tag, embed"),
@@ -81,14 +81,14 @@ def test_alone_it_helps_and_tells_its_version(command: Command) -> None:
         (["train", "a", "--output", "b", "--save-every", "-3"], "invalid value for '--save-every'"),
     ],
 )
-def test_wrong_options_are_one_sentence(command: Command, words: list[str], told: str) -> None:
+def test_wrong_options_are_one_sentence(command: Command, words: list[str], expected_message: str) -> None:
     done = command(*words)
     assert (done.status, done.out) == (2, "")
-    assert done.sentence.startswith(f"error: {told}")
+    assert done.sentence.startswith(f"error: {expected_message}")
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "expected_message"),
     [
         ("encoder.layer=2", 'unknown option encoder.layer; did you mean "encoder.layers"?'),
         ("epochs=2", 'unknown option epochs; did you mean "training.epochs"?'),
@@ -106,7 +106,9 @@ def test_wrong_options_are_one_sentence(command: Command, words: list[str], told
         ("training.device=tpu", "training.device: expected auto, cpu or cuda"),
     ],
 )
-def test_wrong_settings_are_one_sentence(command: Command, home: Path, tmp_path: Path, setting: str, told: str) -> None:
+def test_wrong_settings_are_one_sentence(
+    command: Command, home: Path, tmp_path: Path, setting: str, expected_message: str
+) -> None:
     done = command(
         "train",
         home / "train.conll",
@@ -118,7 +120,7 @@ def test_wrong_settings_are_one_sentence(command: Command, home: Path, tmp_path:
         setting,
     )
     assert done.status == 2
-    assert done.sentence.startswith(f"error: {told}")
+    assert done.sentence.startswith(f"error: {expected_message}")
     assert not (tmp_path / "model").exists()
 
 
@@ -209,8 +211,8 @@ def test_plain_tags_are_scored_by_accuracy(command: Command, tmp_path: Path) -> 
     train.write_text("the DT\ncat NN\nsleeps VB\n\na DT\ndog NN\nruns VB\n\n" * 4)
     done = command("train", train, "--dev", train, "--output", tmp_path / "model", *tiny())
     assert done.status == 0 and "tag scheme plain" in done.err and "accuracy" in done.out
-    told = command("tag", tmp_path / "model", "--text", "the dog")
-    assert told.status == 0 and len(told.out.splitlines()) == 3
+    done = command("tag", tmp_path / "model", "--text", "the dog")
+    assert done.status == 0 and len(done.out.splitlines()) == 3
 
 
 def test_start_from_another_model_says_what_was_taken(command: Command, home: Path, tmp_path: Path) -> None:
@@ -250,9 +252,7 @@ def test_code_from_outside_is_imported_only_if_trusted(
         assert command(*use, "--trust", "outside:Own").status == 0
 
 
-def test_a_model_is_finished_although_nobody_reads_its_reports(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_model_is_finished_if_its_reports_are_not_read(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     paths = write_corpus(tmp_path)
     words = ["train", paths["train"], "--dev", paths["dev"], "--output", tmp_path / "m", *tiny(epochs=1)]
     assert status_unread(*words) == 141 and "Broken pipe" not in capsys.readouterr().err
@@ -286,8 +286,16 @@ GATES = ("input", "forget", "output")
 def test_describe_tells_what_a_model_is(command: Command, home: Path) -> None:
     done = command("describe", home / "model")
     assert done.status == 0
-    for told in ("bidirectional lstm", "from, to", "B-from", "words-1", "training.epochs", "test entity F1", "sha256"):
-        assert told in done.out
+    for expected in (
+        "bidirectional lstm",
+        "from, to",
+        "B-from",
+        "words-1",
+        "training.epochs",
+        "test entity F1",
+        "sha256",
+    ):
+        assert expected in done.out
     assert "B-from -> I-from" in done.out
     assert "mean gate activations on dev" in done.out
 
@@ -402,7 +410,7 @@ def test_tag_one_text(command: Command, home: Path) -> None:
     assert record["tags"] == ["O", "B-to"]
 
 
-def test_tag_answers_in_order_whatever_the_lengths(command: Command, home: Path, tmp_path: Path) -> None:
+def test_tag_answers_in_order_for_all_lengths(command: Command, home: Path, tmp_path: Path) -> None:
     rows = [(["fly"] * (n % 7 + 1) + [f"w{n}"], ["O"] * (n % 7 + 2)) for n in range(1500)]
     file = tmp_path / "many.conll"
     file.write_text(columns(rows))
@@ -412,7 +420,7 @@ def test_tag_answers_in_order_whatever_the_lengths(command: Command, home: Path,
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected_message"),
     [
         (["--format", "xml"], "unknown format 'xml'; there are auto, columns"),
         (["FILE", "--text", "a"], "--text and the file"),
@@ -420,10 +428,10 @@ def test_tag_answers_in_order_whatever_the_lengths(command: Command, home: Path,
         (["FILE", "--set", "training.epochs=3"], "--set training: expected an option of the section data"),
     ],
 )
-def test_tag_refuses_what_it_cannot_do(command: Command, home: Path, words: list[str], told: str) -> None:
+def test_tag_refuses_what_it_cannot_do(command: Command, home: Path, words: list[str], expected_message: str) -> None:
     done = command("tag", home / "model", *[home / "test.conll" if word == "FILE" else word for word in words])
     assert (done.status, done.out) == (2, "")
-    assert done.sentence.startswith(f"error: {told}")
+    assert done.sentence.startswith(f"error: {expected_message}")
 
 
 # -- check -------------------------------------------------------------------------------------------------------------
@@ -432,8 +440,8 @@ def test_tag_refuses_what_it_cannot_do(command: Command, home: Path, words: list
 def test_check_finds_nothing_wrong_with_good_files(command: Command, home: Path) -> None:
     done = command("check", home / "train.conll", home / "dev.conll", home / "test.conll")
     assert (done.status, done.err) == (0, "")
-    for told in ("2 columns between tabs", "32, of ", "BIO, found from the data", "64 entities of 2 types", "none"):
-        assert told in done.out
+    for expected in ("2 columns between tabs", "32, of ", "BIO, found from the data", "64 entities of 2 types", "none"):
+        assert expected in done.out
     assert "sentences also occur in" in done.out and "train.conll  dev.conll  test.conll" in done.out
 
 
@@ -571,15 +579,15 @@ def test_a_process_writes_utf8_in_any_locale_and_ends_quietly_if_its_reader_does
 
 
 def stopping_after(updates: int, number: signal.Signals) -> Callable[..., Any]:
-    """In place of progress bars: a watch that sends this process a signal after so many updates."""
+    """In place of progress bars: a callback that sends this process a signal after a number of updates."""
 
     @contextmanager
-    def showing(*, quiet: bool = False) -> Iterator[Watch]:
-        def watch(progress: Progress, record: object) -> None:
+    def showing(*, quiet: bool = False) -> Iterator[Callback]:
+        def callback(progress: Progress, record: object) -> None:
             if progress.update == updates:
                 signal.raise_signal(number)
 
-        yield watch
+        yield callback
 
     return showing
 
@@ -591,7 +599,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     out = tmp_path / "my model"
     words = ["train", home / "train.conll", "--dev", home / "dev.conll", "--output", out, *tiny(5)]
     with monkeypatch.context() as patch:
-        patch.setattr("structseq.cli.training.showing", stopping_after(6, number))
+        patch.setattr("structseq.cli.train_command.showing", stopping_after(6, number))
         done = command(*words)
     assert (done.status, done.out) == (130, "")
     last = done.err.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""The compare command: what it leaves and says, going on after Ctrl-C, and what it refuses."""
+"""The compare command: what it leaves and says, resuming after Ctrl-C, and what it refuses."""
 
 from __future__ import annotations
 
@@ -97,15 +97,19 @@ def test_what_is_done_is_not_done_again_and_seeds_may_be_added(
     out = tmp_path / "out"
     first = command(*words_of(home, out, "--heads", "crf", *tiny(2)))
     assert first.status == 0
-    assert first.err.splitlines()[0] == "1 trials, 0 of them done before; 1 at once"
+    assert first.err.splitlines()[0] == "1 trials; 0 are finished already; up to 1 run at once"
     assert re.fullmatch(r"1/1 lstm \+ crf, seed 0: dev [\d.]+, test [\d.]+ [\d.]+ s", first.err.splitlines()[1])
     assert first.out.startswith("entity F1 in percent, the best on test first\n\nsystem ")
     model = out / "trials" / "lstm+crf-0" / "model.safetensors"
     before = model.stat().st_mtime_ns
     again = command(*words_of(home, out, "--heads", "crf", *tiny(2)))
-    assert (again.status, again.out, again.err) == (0, first.out, "1 trials, 1 of them done before; 1 at once\n")
+    assert (again.status, again.out, again.err) == (
+        0,
+        first.out,
+        "1 trials; 1 are finished already; up to 1 run at once\n",
+    )
     more = command(*words_of(home, out, "--heads", "crf,softmax", "--seeds", "0,1", "--jobs", "3", *tiny(2)))
-    assert more.status == 0 and more.err.splitlines()[0] == "4 trials, 1 of them done before; 3 at once"
+    assert more.status == 0 and more.err.splitlines()[0] == "4 trials; 1 are finished already; up to 3 run at once"
     assert model.stat().st_mtime_ns == before
     assert [system["seeds"] for system in comparison_in(out).systems] == [[0, 1], [0, 1]] and "±" in more.out
     quiet = command(*words_of(home, out, "--heads", "softmax", *tiny(2), "--quiet"))
@@ -177,8 +181,8 @@ def test_a_trial_that_fails_is_named_and_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr("structseq.experiment.compare.Pool", Failing)
         done = command(*words)
-    told = "lstm + softmax, seed 0: the loss became nan at update 3; lower training.learning_rate"
-    assert done.status == 1 and f"failed: {told}" in done.out
+    expected_message = "lstm + softmax, seed 0: the loss became nan at update 3; lower training.learning_rate"
+    assert done.status == 1 and f"failed: {expected_message}" in done.out
     assert "lstm + softmax, seed 0: failed: the loss became nan" in done.err
     found = comparison_in(tmp_path / "out")
     assert [system["name"] for system in found.systems] == ["lstm + crf"]
@@ -219,7 +223,7 @@ def test_a_reader_that_goes_away_costs_no_result(capsys: pytest.CaptureFixture[s
 # -- stopping ----------------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_says_how_to_go_on(
+def test_ctrl_c_says_how_to_resume(
     command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stopping(InProcess):
@@ -282,7 +286,7 @@ def test_where_nothing_was_learned_nothing_stays(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected_message"),
     [
         (["--encoders", "lstn"], "unknown encoder 'lstn'; did you mean \"lstm\"?"),
         (["--heads", "crff"], "unknown head 'crff'; did you mean \"crf\"?"),
@@ -300,11 +304,11 @@ def test_where_nothing_was_learned_nothing_stays(
     ],
 )
 def test_wrong_words_are_answered_before_anything_is_read(
-    command: Command, tmp_path: Path, words: list[str], told: str
+    command: Command, tmp_path: Path, words: list[str], expected_message: str
 ) -> None:
     done = command("compare", "missing.conll", "--dev", "missing.conll", "--output", tmp_path / "out", *words)
     assert (done.status, done.out) == (2, "")
-    assert done.sentence.startswith(f"error: {told}") and not (tmp_path / "out").exists()
+    assert done.sentence.startswith(f"error: {expected_message}") and not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_read_or_built_leaves_no_folder(command: Command, home: Path, tmp_path: Path) -> None:
@@ -332,19 +336,21 @@ def test_another_corpus_or_other_options_are_refused(command: Command, home: Pat
             "the test data were",
         ),
     ]
-    for given, told in refusals:
+    for given, expected_message in refusals:
         done = command(*given)
         assert (done.status, done.out) == (2, "")
-        assert done.sentence.startswith(f"error: {home / 'out'}: cannot resume this comparison, because {told}")
+        assert done.sentence.startswith(
+            f"error: {home / 'out'}: cannot resume this comparison, because {expected_message}"
+        )
 
 
 def test_a_folder_of_something_else_is_left_alone(command: Command, home: Path, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     done = command(*words_of(home, tmp_path))
-    assert done.status == 2 and "holds files that are not a comparison" in done.sentence
+    assert done.status == 2 and "contains other files" in done.sentence
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
     model = command(*words_of(home, home / "out" / "trials" / "lstm+crf-0"))
-    assert model.status == 2 and "holds files that are not a comparison" in model.sentence
+    assert model.status == 2 and "contains other files" in model.sentence
 
 
 # -- progress ----------------------------------------------------------------------------------------------------------

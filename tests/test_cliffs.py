@@ -147,9 +147,9 @@ def test_the_latch_by_a_plain_loop(script: Load) -> None:
     latch = script("cliffs_latch")
     words, answers = latch.draw(20, torch.Generator().manual_seed(0), steps=60)
     assert set(words[:, 0].tolist()) == {latch.LEFT, latch.RIGHT}
-    for said, asked in zip(words.tolist(), answers.tolist(), strict=True):
+    for said, expected in zip(words.tolist(), answers.tolist(), strict=True):
         memory = None
-        for word, answer in zip(said, asked, strict=True):
+        for word, answer in zip(said, expected, strict=True):
             memory = word if word in (latch.LEFT, latch.RIGHT) else memory
             assert answer == (latch.UNASKED if word != latch.WHERE else memory - latch.LEFT)
 
@@ -204,17 +204,17 @@ def test_the_projects_own_training_takes_the_options(script: Load) -> None:
     ]
     for curve in curves:
         assert (len(curve.losses), len(curve.norms), len(curve.right)) == (4, 4, 2)  # three updates an epoch, less one
-    assert curves[0].norms[0] == curves[1].norms[0], "told before clipping"
+    assert curves[0].norms[0] == curves[1].norms[0], "measured before clipping"
     assert curves[0].losses[-1] != curves[1].losses[-1]
 
 
 def test_a_finished_run_is_not_learned_again(script: Load, tmp_path: Path) -> None:
     cliffs, training = script("cliffs"), script("cliffs_training")
-    asked = []
+    calls = []
 
     def learner(rate: float, seed: int, way: object) -> object:
-        asked.append((rate, seed))
-        if len(asked) == 2:
+        calls.append((rate, seed))
+        if len(calls) == 2:
             raise KeyboardInterrupt
         return training.Curve(*np.full((3, 4), rate))
 
@@ -222,7 +222,7 @@ def test_a_finished_run_is_not_learned_again(script: Load, tmp_path: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         cliffs._runs(tmp_path, [0.1, 0.2], ways, learner, seeds=[0])
     found = cliffs._runs(tmp_path, [0.1, 0.2], ways, learner, seeds=[0])
-    assert asked == [(0.1, 0), (0.2, 0), (0.2, 0)]
+    assert calls == [(0.1, 0), (0.2, 0), (0.2, 0)]
     assert [curve.losses.tolist() for curve in found.values()] == [[0.1] * 4, [0.2] * 4]
 
 

@@ -1,4 +1,4 @@
-"""Options: defaults, layers, ranges, files and settings; whatever is wrong is one sentence that helps."""
+"""Options: defaults, layers, ranges, files and settings; every mistake is one sentence that helps."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_all_complaints_come_at_once() -> None:
     value=st.none() | st.integers() | st.text(max_size=5) | st.lists(st.integers()),
 )
 @settings(max_examples=60)
-def test_whatever_is_asked_the_answer_is_options_or_a_config_error(key: str, value: Any) -> None:
+def test_any_setting_gives_options_or_a_config_error(key: str, value: Any) -> None:
     for table in ({key: value}, {"encoder": {key: value}}, nested(key, value)):
         try:
             Options.of(table)
@@ -300,7 +300,7 @@ def test_no_settings() -> None:
 
 
 @pytest.mark.parametrize("setting", ["encoder.layers", "", "=3", " = 3", "encoder.layers:2"])
-def test_a_setting_that_is_none(setting: str) -> None:
+def test_a_setting_without_key_or_value(setting: str) -> None:
     with pytest.raises(ConfigError, match="expected key=value"):
         parse_settings([setting])
 

@@ -198,7 +198,7 @@ def test_tags_of_every_integer_type(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("wrong", [3, -1, -100])
-def test_a_tag_that_is_none_is_an_error_where_it_counts(wrong: int) -> None:
+def test_an_impossible_tag_is_an_error_where_it_counts(wrong: int) -> None:
     ours, _ = pair(3)
     emissions, gold, mask = data(3, 4, 3)
     gold[0, 2] = wrong
@@ -243,16 +243,16 @@ def test_masked_steps_are_absent(name: str, batch_first: bool) -> None:
         real_gold = np.eye(3)[gold[b, mask[b]].numpy()]
         np.testing.assert_allclose(found[0][b, mask[b]], real_gold - row.scores, atol=1e-5)
         assert not found[0][b, ~mask[b]].any()
-    moves, first, last = np.zeros((3, 3)), np.zeros(3), np.zeros(3)
+    transitions, first, last = np.zeros((3, 3)), np.zeros(3), np.zeros(3)
     for b, row in enumerate(counts):
         path = gold[b, mask[b]].tolist()
         for before, after in itertools.pairwise(path):
-            moves[before, after] += 1
+            transitions[before, after] += 1
         if path:
             first[path[0]] += 1
             last[path[-1]] += 1
-        moves, first, last = moves - row.transitions, first - row.start, last - row.end
-    for gradient, expected_counts in zip(found[1:], (moves, first, last), strict=True):
+        transitions, first, last = transitions - row.transitions, first - row.start, last - row.end
+    for gradient, expected_counts in zip(found[1:], (transitions, first, last), strict=True):
         np.testing.assert_allclose(gradient, expected_counts, atol=1e-5)
 
 
@@ -379,10 +379,10 @@ def test_the_chain_under_legal_transitions() -> None:
     legal = torch.tensor([1, 1, 0]).bool(), torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 1]]).bool(), torch.ones(3).bool()
     lengths = torch.tensor([4, 2])
     chain = ours.chain(emissions, lengths, legal)
-    moves, start, end = weights_of(ours)
+    transitions, start, end = weights_of(ours)
     start = np.where(legal[0], start, -np.inf)
-    moves = np.where(legal[1], moves, -np.inf)
-    rows = [Chain(emissions[b, : lengths[b]].double().numpy(), moves, start, end) for b in range(2)]
+    transitions = np.where(legal[1], transitions, -np.inf)
+    rows = [Chain(emissions[b, : lengths[b]].double().numpy(), transitions, start, end) for b in range(2)]
     np.testing.assert_allclose(chain.log_partition().detach(), [oracles.log_partition(row) for row in rows], rtol=1e-5)
     assert ours.transitions.isfinite().all(), "the parameters themselves stay as they are"
     chain.log_partition().sum().backward()
@@ -420,12 +420,12 @@ def case(name: str, restriction: str = "free", batch_first: bool = True) -> Case
     emissions, gold, _ = data(*mask.shape, 3, seed=6)
     allowed = torch.rand(emissions.shape, generator=torch.Generator().manual_seed(7)) < 0.6
     allowed[..., 0] = True  # O alone is always a legal sequence
-    moves, start, end = weights_of(crf)
+    transitions, start, end = weights_of(crf)
     if constrained:
         start, end = np.where(LEGAL.start, start, -np.inf), np.where(LEGAL.end, end, -np.inf)
-        moves = np.where(LEGAL.transitions, moves, -np.inf)
+        transitions = np.where(LEGAL.transitions, transitions, -np.inf)
     scores = np.where(allowed, emissions.double(), -np.inf) if limited else emissions.double().numpy()
-    rows = [Chain(row[real], moves, start, end) for row, real in zip(scores, mask.numpy(), strict=True)]
+    rows = [Chain(row[real], transitions, start, end) for row, real in zip(scores, mask.numpy(), strict=True)]
     shown = emissions.double().masked_fill(~mask.unsqueeze(-1), math.nan)
     given = laid(batch_first, shown, gold.masked_fill(~mask, -100), mask, allowed & mask.unsqueeze(-1))
     steps = [np.flatnonzero(real).tolist() for real in mask.numpy()]
@@ -543,7 +543,7 @@ def test_without_compiled_kernels_the_same(name: str, restriction: str, monkeypa
         return [*found, torch.tensor([tag for path in paths for tag in path])]
 
     fast = answers()
-    monkeypatch.setattr(compiling, "available", lambda: False)
+    monkeypatch.setattr(compiling, "numba_available", lambda: False)
     for one, other in zip(fast, answers(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
@@ -595,7 +595,7 @@ def test_constraints_of_every_kind(kind: str) -> None:
     assert crf.log_prob(torch.zeros(1, 2, 3), torch.tensor([[1, 2]])).isfinite().all()
 
 
-def test_the_layer_keeps_constraints_of_its_own() -> None:
+def test_the_layer_keeps_its_constraints() -> None:
     start = torch.ones(3).bool()
     crf = CRF(3, True, constraints=(start, torch.ones(3, 3).bool(), torch.ones(3).bool()))
     start[:] = False
@@ -668,9 +668,9 @@ def test_parameters_from_counts(smoothing: float) -> None:
     sequences = [[0, 0, 1], [0], [1, 1, 0, 0]]
     crf = CRF(2).double()
     assert crf.init_from_tags([*sequences, []], smoothing=smoothing) is crf
-    start, moves, end = bigrams(sequences, smoothing)
+    start, transitions, end = bigrams(sequences, smoothing)
     np.testing.assert_allclose(crf.start_transitions.detach(), start, rtol=1e-12)
-    np.testing.assert_allclose(crf.transitions.detach(), moves, rtol=1e-12)
+    np.testing.assert_allclose(crf.transitions.detach(), transitions, rtol=1e-12)
     np.testing.assert_allclose(crf.end_transitions.detach(), end, rtol=1e-12)
     assert all(parameter.requires_grad and parameter.dtype == torch.float64 for parameter in crf.parameters())
 
@@ -765,8 +765,8 @@ def test_an_unknown_tag_is_named_at_the_callers_step(batch_first: bool, monkeypa
     gold, mask = torch.tensor([[0, -100, 0], [-100, 1, -100]]), torch.tensor([[1, 0, 1], [0, 1, 1]])
     given = laid(batch_first, torch.zeros(2, 3, 3), gold, mask)
     words = "expected tags from 0 to 2, found -100 in row 1 at step 2; give it a tag or mask the step"
-    for compiled in (compiling.available(), False):
-        monkeypatch.setattr(compiling, "available", lambda compiled=compiled: compiled)
+    for compiled in (compiling.numba_available(), False):
+        monkeypatch.setattr(compiling, "numba_available", lambda compiled=compiled: compiled)
         with pytest.raises(IndexError, match=re.escape(words)):
             crf(*given)
 

@@ -51,7 +51,7 @@ def runnable(document: Path) -> list[Block]:
 
 
 def shell_lines(block: Block) -> list[str]:
-    """The `$ structseq` lines of a console block; a backslash at the end goes on in the next line."""
+    """The `$ structseq` lines of a console block; a backslash at the end continues in the next line."""
     joined = block.code.replace("\\\n", " ")
     return [line.removeprefix("$ ") for line in joined.splitlines() if line.startswith("$ structseq ")]
 

@@ -314,7 +314,7 @@ def test_answers_of_a_dev_set_need_the_dev_set() -> None:
         tiny(epochs=1).fit(X, Y, y_dev=Y)
 
 
-def test_illegal_tags_are_repaired_when_told() -> None:
+def test_illegal_tags_are_repaired_if_set() -> None:
     wrong = [["O", "I-from" if tags[1] == "B-from" else "I-to"] for tags in Y]
     tagger = tiny(scheme="BIO", repair="conlleval", validation_fraction=0).fit(X, wrong)
     assert tagger.predict(X) == Y

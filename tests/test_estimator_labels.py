@@ -91,7 +91,7 @@ def test_labels_keep_their_type_and_order(labels: list[Any]) -> None:
     assert (classifier.classes_[classifier.predict_proba(X).argmax(1)] == found).all()
 
 
-def test_zeros_are_one_label_whatever_their_sign() -> None:
+def test_zeros_are_one_label_with_any_sign() -> None:
     y = [0.0 if n % 2 else -0.0 for n in range(len(X) // 2)] + [1.0] * (len(X) - len(X) // 2)
     classifier = tiny(epochs=2).fit(X, y)
     assert classifier.classes_.tolist() == [0.0, 1.0] and len(classifier.classifier_.labels) == 2

@@ -48,7 +48,7 @@ def sides(rows: Sequence[Sequence[tuple[str, str]]]) -> tuple[Rows, Rows]:
 
 def sets_f1(gold: Rows, predicted: Rows, scheme: Scheme, *, strict: bool = False) -> float:
     """Entity F1 from sets of spans, slow and obvious."""
-    read = scheme.well_formed if strict else scheme.decode
+    read = scheme.decode_strict if strict else scheme.decode
     ours, theirs = ({(n, span) for n, row in enumerate(rows) for span in read(row)} for rows in (gold, predicted))
     return 2 * len(ours & theirs) / (len(ours) + len(theirs)) if ours or theirs else 0.0
 
@@ -86,7 +86,7 @@ class TestTheOneNumber:
             ]
             assert read == [(n, span) for n, row in enumerate(side) for span in scheme.decode(row)]
             written = [unit for unit, well in zip(read, units.well_formed, strict=True) if well]
-            assert written == [(n, span) for n, row in enumerate(side) for span in scheme.well_formed(row)]
+            assert written == [(n, span) for n, row in enumerate(side) for span in scheme.decode_strict(row)]
 
     def test_types_without_a_name_and_with_hyphens(self) -> None:
         bmes = scheme_of("BMES")
@@ -139,7 +139,7 @@ class TestSeqevalsTable:
         assert report.micro.correct == sum(score.correct for score in report.types.values())
 
     def test_single_token_entities_of_bilou_are_not_merged(self) -> None:
-        """seqeval reads U-PER U-PER as one entity unless it is told the scheme."""
+        """seqeval reads U-PER U-PER as one entity unless the scheme is given."""
         report = evaluate([["U-PER", "U-PER"]], [["U-PER", "O"]], scheme=scheme_of("BILOU"), bootstrap=0)
         assert (report.micro.support, report.micro.correct) == (2, 1)
 
@@ -248,7 +248,7 @@ class TestSeenAndUnseen:
         assert report.unseen == Score(1.0, 1.0, 1.0, support=1, predicted=1, correct=1)
         assert "unseen" in report.text()
 
-    def test_not_asked(self) -> None:
+    def test_without_known_entities(self) -> None:
         report = evaluate(self.GOLD, self.GOLD, scheme=BIO, bootstrap=0)
         assert report.seen is None and report.unseen is None and "unseen" not in report.text()
 
@@ -343,7 +343,7 @@ class TestIntervals:
         assert report.intervals == self.report().intervals != self.report(seed=1).intervals
         assert "n=300,seed=0" in report.signature
 
-    def test_none_asked(self) -> None:
+    def test_without_resamples(self) -> None:
         report = self.report(resamples=0)
         assert report.intervals == {} and "interval:none" in report.signature and "interval " not in report.text()
 

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from structseq.errors import ConfigError, TrainingError
 from structseq.evaluation import entity_f1
-from structseq.evaluation.significance import holm, mean_interval, paired
+from structseq.evaluation.significance import holm_correction, mean_interval, paired_bootstrap
 from structseq.experiment import Comparison, ExperimentFolder, Plan, Pool, Record, Trial, parse_choices, parse_seeds
 from structseq.experiment.pool import reason_of
 from structseq.experiment.results import CSV_COLUMNS, as_csv, as_text
@@ -94,7 +94,7 @@ def test_options_in_brackets_go_before_those_of_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected_message"),
     [
         ("lstn", "unknown encoder 'lstn'; did you mean \"lstm\"?"),
         ("nowhere:Thing", "encoder nowhere:Thing: cannot be imported"),
@@ -111,17 +111,18 @@ def test_options_in_brackets_go_before_those_of_all() -> None:
         ("lstm[layers=2]x", "expected a name, or name[key=value;...]"),
     ],
 )
-def test_wrong_choices_are_one_sentence(text: str, told: str) -> None:
+def test_wrong_choices_are_one_sentence(text: str, expected_message: str) -> None:
     with pytest.raises(ConfigError) as problem:
         parse_choices(text, "encoder")
-    assert told in str(problem.value)
+    assert expected_message in str(problem.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("", "found ''"), ("0,-1", "found '-1'"), ("0;1", "found '0;1'"), ("1,1", "1 is given twice")]
+    ("text", "expected_message"),
+    [("", "found ''"), ("0,-1", "found '-1'"), ("0;1", "found '0;1'"), ("1,1", "1 is given twice")],
 )
-def test_wrong_seeds_are_one_sentence(text: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=f"--seeds: .*{told}"):
+def test_wrong_seeds_are_one_sentence(text: str, expected_message: str) -> None:
+    with pytest.raises(ConfigError, match=f"--seeds: .*{expected_message}"):
         parse_seeds(text)
 
 
@@ -221,7 +222,7 @@ def test_a_finished_trial_is_recorded_again_and_not_trained_again(done: Trial, t
     shutil.copytree(done.path, copy.path)
     model = (copy.path / "model.safetensors").stat().st_mtime_ns
     (copy.path / "trial.json").write_text('{"format": 1, "system": "hal')
-    assert copy.record is None, "a record that was cut off is none"
+    assert copy.record is None, "a truncated record is not read"
     copy.run(miniature.corpus(), "BIO")
     assert copy.record and done.record
     speed = {"tagging_tokens_per_second": 1.0}
@@ -229,7 +230,7 @@ def test_a_finished_trial_is_recorded_again_and_not_trained_again(done: Trial, t
     assert (copy.path / "model.safetensors").stat().st_mtime_ns == model
 
 
-def test_a_record_of_another_format_is_none(done: Trial, tmp_path: Path) -> None:
+def test_a_record_of_another_format_is_not_read(done: Trial, tmp_path: Path) -> None:
     values = json.loads((done.path / "trial.json").read_text())
     for change in ({"format": 2}, {"seed": ...}):
         kept = {name: value for name, value in {**values, **change}.items() if value is not ...}
@@ -238,18 +239,18 @@ def test_a_record_of_another_format_is_none(done: Trial, tmp_path: Path) -> None
     assert Record.read(tmp_path / "missing.json") is None
 
 
-def test_a_stopped_trial_goes_on_to_the_same_weights(
+def test_a_stopped_trial_resumes_to_the_same_weights(
     done: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped = replace(done, path=tmp_path / "trial")
 
-    def watch(progress: Progress, record: object) -> None:
+    def callback(progress: Progress, record: object) -> None:
         if progress.update == 5:
             signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(
-            "structseq.run.training_run.fit", lambda *parts, **options: fit(*parts, **{**options, "watch": watch})
+            "structseq.run.training_run.fit", lambda *parts, **options: fit(*parts, **{**options, "callback": callback})
         )
         stopped.run(miniature.corpus(), "BIO")
     assert stopped.record is None and len(stopped.epochs) == 1
@@ -277,7 +278,7 @@ def test_transitions_are_those_of_the_chain(head: str) -> None:
         assert found is None
         return
     assert found is not None and found["tags"] == list(model.tags.labels)
-    legal = model.tags.inner.legal(model.tags.labels)
+    legal = model.tags.model_scheme.legal(model.tags.labels)
     assert [[score is not None for score in row] for row in found["scores"]] == legal.transitions.tolist()
     assert [score is not None for score in found["start"]] == legal.start.tolist()
     assert [score is not None for score in found["end"]] == legal.end.tolist()
@@ -327,7 +328,7 @@ def test_work_that_fails_breaks_or_dies_stops_nothing_else(tmp_path: Path) -> No
     assert "killed (SIGKILL" in ended["dies"].reason and "resume it" in ended["dies"].reason
     assert ended["breaks"].reason.startswith("ZeroDivisionError at errands.py:")
     assert ended["breaks"].reason.endswith(": a fault")
-    assert ended["works"].remarks == ("warning: a warning", "the tool was used")
+    assert ended["works"].warnings == ("warning: a warning", "the tool was used")
     for errand in errands:
         process, group = errand.file.read_text().split()
         assert process == group != str(os.getpgid(0)), "out of reach of the terminal's Ctrl-C"
@@ -382,24 +383,24 @@ def _until(holds: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def test_reasons_are_sentences() -> None:
-    def told(problem: Exception) -> str:
+    def reason_for(problem: Exception) -> str:
         try:
             raise problem
         except Exception as raised:
             return reason_of(raised)
 
-    assert told(TrainingError("the loss became nan")) == "the loss became nan"
-    assert "not enough memory" in told(MemoryError()) and "--jobs" in told(MemoryError())
-    assert "not enough memory" in told(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
-    assert told(OSError(28, "No space left on device", "/x/y")) == "/x/y: No space left on device"
-    assert told(KeyError()).startswith("KeyError at test_experiment.py:")
+    assert reason_for(TrainingError("the loss became nan")) == "the loss became nan"
+    assert "not enough memory" in reason_for(MemoryError()) and "--jobs" in reason_for(MemoryError())
+    assert "not enough memory" in reason_for(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    assert reason_for(OSError(28, "No space left on device", "/x/y")) == "/x/y: No space left on device"
+    assert reason_for(KeyError()).startswith("KeyError at test_experiment.py:")
 
 
 # -- the folder --------------------------------------------------------------------------------------------------------
 
 
-def _refused(told: str) -> Any:
-    return pytest.raises(TrainingError, match=told)
+def _refused(message: str) -> Any:
+    return pytest.raises(TrainingError, match=message)
 
 
 def test_one_folder_holds_one_experiment(tmp_path: Path) -> None:
@@ -416,9 +417,9 @@ def test_one_folder_holds_one_experiment(tmp_path: Path) -> None:
         (replace(identity, data={"train": {"path": "b", "sha256": "1" * 64}}), "the train data differ"),
         (replace(identity, options={"encoder": {"width": 3}}), "option .* was "),
     ]
-    for other, told in others:
+    for other, expected_message in others:
         with (
-            pytest.raises(TrainingError, match=f"cannot resume this comparison, because {told}"),
+            pytest.raises(TrainingError, match=f"cannot resume this comparison, because {expected_message}"),
             folder.opened(other),
         ):
             pass
@@ -428,7 +429,7 @@ def test_one_folder_holds_one_experiment(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(TrainingError, match="holds files that are not a comparison"):
+    with pytest.raises(TrainingError, match="contains other files"):
         ExperimentFolder(tmp_path).check()
     with pytest.raises(TrainingError, match="is a file, not a folder"):
         ExperimentFolder(tmp_path / "letter.txt").check()
@@ -496,9 +497,10 @@ def test_a_comparison_ranks_and_tests_against_the_best(done: Trial) -> None:
     assert first["test"]["interval"] == list(mean_interval(in_order, resamples=500))
     assert first["against_best"] is None
     pairs = [
-        paired(counts[name], counts["lstm + crf"], resamples=500) for name in ("lstm + softmax", "elman + softmax")
+        paired_bootstrap(counts[name], counts["lstm + crf"], resamples=500)
+        for name in ("lstm + softmax", "elman + softmax")
     ]
-    for system, pair, p_holm in zip(found.systems[1:], pairs, holm([pair.p for pair in pairs]), strict=True):
+    for system, pair, p_holm in zip(found.systems[1:], pairs, holm_correction([pair.p for pair in pairs]), strict=True):
         against = system["against_best"]
         assert (against["difference"], against["p"], against["p_holm"]) == (pair.difference, pair.p, p_holm)
         assert against["difference"] == pytest.approx(system["test"]["mean"] - first["test"]["mean"]) and pair.p > 0

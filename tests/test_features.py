@@ -42,12 +42,12 @@ import json, sys
 from structseq.config import InputOptions
 from structseq.data.vocabulary import Vocabulary
 from structseq.features.encoding import TokenEncoder, build_features
-told = json.load(sys.stdin)
-vocabularies = {name: Vocabulary(items, counts, open=open) for name, (items, counts, open) in told["known"].items()}
-words = sorted({word for sentence in told["sentences"] for word in sentence})
-features = build_features(InputOptions.checked(told["options"]), vocabularies)
-columns = {"pos": [["N"] * len(sentence) for sentence in told["sentences"]]}
-batch = TokenEncoder.of(vocabularies).encode_tokens(told["sentences"], columns)
+request = json.load(sys.stdin)
+vocabularies = {name: Vocabulary(items, counts, open=open) for name, (items, counts, open) in request["known"].items()}
+words = sorted({word for sentence in request["sentences"] for word in sentence})
+features = build_features(InputOptions.checked(request["options"]), vocabularies)
+columns = {"pos": [["N"] * len(sentence) for sentence in request["sentences"]]}
+batch = TokenEncoder.of(vocabularies).encode_tokens(request["sentences"], columns)
 assert "torch" not in sys.modules
 index = {name: feature.index(words).tolist() for name, feature in features.items()}
 print(json.dumps([index, batch.ids.tolist(), batch.oov_words, batch.columns["pos"].tolist()]))
@@ -57,9 +57,9 @@ print(json.dumps([index, batch.ids.tolist(), batch.oov_words, batch.columns["pos
 def test_all_numbers_of_a_model_are_known_without_torch(tmp_path: Path) -> None:
     whole = model(tmp_path)
     known = {name: (v.items, v.counts, v.open) for name, v in whole.vocabularies.items()}
-    told = {"options": whole.options.to_dict()["inputs"], "known": known, "sentences": SENTENCES}
+    request = {"options": whole.options.to_dict()["inputs"], "known": known, "sentences": SENTENCES}
     done = subprocess.run(
-        [sys.executable, "-c", ALONE], input=json.dumps(told), capture_output=True, text=True, cwd=ROOT, check=False
+        [sys.executable, "-c", ALONE], input=json.dumps(request), capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert done.returncode == 0, done.stderr[-500:]
     index, ids, oov_words, pos = json.loads(done.stdout)

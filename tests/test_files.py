@@ -21,12 +21,12 @@ from structseq.files import (
     NEW,
     OLD,
     current_folder,
-    leftover,
+    is_leftover,
     lock,
     new_file,
     new_folder,
     recover,
-    sweep,
+    remove_unfinished,
     write_file,
 )
 
@@ -140,10 +140,12 @@ def test_what_a_kill_leaves_is_known_and_swept(tmp_path: Path) -> None:
     code = KILLED + "print(child(lambda: files.write_file(folder, b'new'), 2))"
     assert run(code, tmp_path / "file") == -9
     (part,) = tmp_path.iterdir()
-    assert leftover(part) and leftover(tmp_path / LOCK)
-    assert not any(map(leftover, [tmp_path / "file", tmp_path / ".hidden", tmp_path / "a.part", tmp_path / "a.lock"]))
+    assert is_leftover(part) and is_leftover(tmp_path / LOCK)
+    assert not any(
+        map(is_leftover, [tmp_path / "file", tmp_path / ".hidden", tmp_path / "a.part", tmp_path / "a.lock"])
+    )
     (tmp_path / "a.part").touch()
-    sweep(tmp_path)
+    remove_unfinished(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a.part"]
 
 
@@ -253,7 +255,7 @@ def test_who_waits_comes_next(tmp_path: Path, holder: subprocess.Popen[str]) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_within_a_process_too_and_whatever_the_block_raises(tmp_path: Path) -> None:
+def test_within_a_process_too_and_for_any_error_of_the_block(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), lock(tmp_path / LOCK):
         assert refused(tmp_path / LOCK)
         raise ZeroDivisionError
@@ -263,13 +265,13 @@ def test_within_a_process_too_and_whatever_the_block_raises(tmp_path: Path) -> N
 def test_the_folder_of_a_lock_may_go_while_it_is_held(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with lock(tmp_path / "folder" / LOCK):
-        sweep(tmp_path / "folder")
+        remove_unfinished(tmp_path / "folder")
         os.rename(tmp_path / "folder", tmp_path / "other")
     assert not (tmp_path / "folder").exists()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_without_locks_nobody_is_kept_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_without_locks_no_process_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def unsupported(*arguments: Any) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -278,7 +280,7 @@ def test_without_locks_nobody_is_kept_out(tmp_path: Path, monkeypatch: pytest.Mo
         assert not list(tmp_path.iterdir())
 
 
-def test_where_no_lock_can_be_made_nobody_is_kept_out(tmp_path: Path) -> None:
+def test_where_no_lock_can_be_made_no_process_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "no" / LOCK, tmp_path / "file" / LOCK):
         with lock(path, "taken"):

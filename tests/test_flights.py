@@ -191,7 +191,7 @@ def test_sizes_tags_and_metadata(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_no_sentence_stands_twice(code: str) -> None:
+def test_no_sentence_occurs_twice(code: str) -> None:
     keys = [" ".join(example.tokens).lower() for example in everything(code)]
     assert len(keys) == len(set(keys))
 

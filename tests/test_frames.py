@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from structseq.data.audio import frames_of
+from structseq.data.audio import extract_frames
 from structseq.data.example import Example
 from structseq.errors import DataError
-from structseq.features.frames import FrameBatch
-from structseq.inputs.frames import FrameInputs
+from structseq.features.frame_features import FrameBatch
+from structseq.inputs.frame_inputs import FrameInputs
 
 F = 3
 steady = settings(deadline=None, derandomize=True, max_examples=30)
@@ -140,7 +140,7 @@ def test_what_was_measured_is_stored_with_the_model() -> None:
     assert not [name for name, _ in made.named_parameters() if name in ("mean", "deviation")]  # counted, not learned
 
 
-def test_frames_stay_as_they_are_where_asked_and_before_anything_was_measured() -> None:
+def test_frames_stay_unchanged_if_set_and_before_anything_was_measured() -> None:
     given = examples([4], at=5.0)
     made = inputs(normalise=False)
     assert (rows(made, given)[0].numpy() == given[0].frames).all()
@@ -243,7 +243,7 @@ def test_dropout_drops_features_of_whole_rows_in_training_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("samples", "told"),
+    ("samples", "expected_message"),
     [
         (np.array([100, -100] * 500, np.int16), "divide whole numbers by their range"),
         (np.array([0.1, np.nan] * 500), "expected finite samples"),
@@ -251,6 +251,6 @@ def test_dropout_drops_features_of_whole_rows_in_training_alone() -> None:
         (np.zeros((10, 2)), "found an array of 2 dimensions"),
     ],
 )
-def test_samples_that_are_none_are_refused(samples: np.ndarray, told: str) -> None:
-    with pytest.raises(DataError, match=told):
-        frames_of(samples)
+def test_values_that_are_no_samples_are_refused(samples: np.ndarray, expected_message: str) -> None:
+    with pytest.raises(DataError, match=expected_message):
+        extract_frames(samples)

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from asked import task_for
+from task_for_head import task_for
 from torch import Tensor
 
 from structseq.data.example import Example
 from structseq.errors import ConfigError
-from structseq.heads.generating import KINDS, REACH, DecoderStepper, GenerateHead
+from structseq.heads.generating import ATTENTION_TYPES, WINDOW_RADIUS, DecoderStepper, GenerateHead
 from structseq.padded import Padded
 from structseq.spans import PLAIN, TagSet
 
@@ -37,7 +37,7 @@ def states(lengths: tuple[int, ...] = LENGTHS) -> Padded:
     return Padded.of([torch.randn(n, 6, generator=torch.Generator().manual_seed(n)).double() for n in lengths])
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=ATTENTION_TYPES)
 def made(request: pytest.FixtureRequest) -> GenerateHead:
     return head(request.param)
 
@@ -57,7 +57,10 @@ def plain_weights(
             continue
         inside = own["attention.query.weight"] @ hidden + own["attention.query.bias"] + key
         if kind == "location":
-            near = [before[t] if 0 <= t < len(memory) else 0.0 for t in range(place - REACH, place + REACH + 1)]
+            near = [
+                before[t] if 0 <= t < len(memory) else 0.0
+                for t in range(place - WINDOW_RADIUS, place + WINDOW_RADIUS + 1)
+            ]
             inside = inside + own["attention.around.weight"] @ np.array(near)
         scores.append(float(own["attention.weight.weight"][0] @ np.tanh(inside)))
     shares = np.exp(np.array(scores) - max(scores, default=0.0))
@@ -71,8 +74,8 @@ def plain_decoder(made: GenerateHead, memory: np.ndarray, said: list[int]) -> tu
     hidden, cell = np.split(np.tanh(own["first.weight"] @ pooled + own["first.bias"]), 2)
     looked, weights, found, places = np.zeros_like(hidden), np.zeros(len(memory)), [], []
     for symbol in [0, *said]:
-        told = np.concatenate([own["embedding.weight"][symbol], looked])
-        gates = own["cell.weight_ih"] @ told + own["cell.bias_ih"] + own["cell.weight_hh"] @ hidden
+        step_input = np.concatenate([own["embedding.weight"][symbol], looked])
+        gates = own["cell.weight_ih"] @ step_input + own["cell.bias_ih"] + own["cell.weight_hh"] @ hidden
         enter, forget, new, out = np.split(gates + own["cell.bias_hh"], 4)
         cell = cell / (1 + np.exp(-forget)) + np.tanh(new) / (1 + np.exp(-enter))
         hidden = np.tanh(cell) / (1 + np.exp(-out))
@@ -86,41 +89,44 @@ def plain_decoder(made: GenerateHead, memory: np.ndarray, said: list[int]) -> tu
 
 def test_it_says_what_a_plain_loop_over_the_equations_says(made: GenerateHead) -> None:
     rows = states()
-    along, attended = DecoderStepper(made.decoder, rows).along(TARGET), made.attended(rows, TARGET)
+    teacher_forced = DecoderStepper(made.decoder, rows).teacher_forced(TARGET)
+    weights = made.attention_weights(rows, TARGET)
     log_prob = made(rows).log_prob(TARGET).detach()
     for row, length in enumerate(LENGTHS):
         said = [symbol for symbol in TARGET[row].tolist() if symbol]
         each, places = plain_decoder(made, rows.values[row, :length].numpy(), said)
-        np.testing.assert_allclose(along[row, : len(each)].detach(), each, atol=1e-9)
-        np.testing.assert_allclose(attended[row, : len(each), :length].detach(), places, atol=1e-9)
+        np.testing.assert_allclose(teacher_forced[row, : len(each)].detach(), each, atol=1e-9)
+        np.testing.assert_allclose(weights[row, : len(each), :length].detach(), places, atol=1e-9)
         total = sum(each[u, symbol] for u, symbol in enumerate([*said, 0]))
         assert float(log_prob[row]) == pytest.approx(total, abs=1e-9)
 
 
 def test_stepping_and_going_along_are_the_same(made: GenerateHead) -> None:
     decoding = DecoderStepper(made.decoder, states())
-    along = decoding.along(TARGET)
-    logits, state = decoding.begin()
+    teacher_forced = decoding.teacher_forced(TARGET)
+    logits, state = decoding.initial()
     for step in range(3):
-        assert torch.allclose(logits, along[:, step])
-        logits, state = decoding.onward(TARGET[:, step], torch.arange(4), state)
-    assert torch.allclose(logits, along[:, 3]) and torch.allclose(along.exp().sum(-1), torch.ones(()).double())
+        assert torch.allclose(logits, teacher_forced[:, step])
+        logits, state = decoding.step(TARGET[:, step], torch.arange(4), state)
+    assert torch.allclose(logits, teacher_forced[:, 3]) and torch.allclose(
+        teacher_forced.exp().sum(-1), torch.ones(()).double()
+    )
 
 
 def test_hypotheses_of_rows_in_any_order_and_number(made: GenerateHead) -> None:
     decoding = DecoderStepper(made.decoder, states())
-    _, state = decoding.begin()
+    _, state = decoding.initial()
     rows, symbols = torch.tensor([2, 0, 0, 1]), torch.tensor([3, 1, 2, 1])
-    found, _ = decoding.onward(symbols, rows, tuple(part[rows] for part in state))
+    found, _ = decoding.step(symbols, rows, tuple(part[rows] for part in state))
     for place, (row, symbol) in enumerate(zip(rows.tolist(), symbols.tolist(), strict=True)):
         target = torch.zeros(4, 1, dtype=torch.int64)
         target[row] = symbol
-        assert torch.allclose(found[place], decoding.along(target)[row, 1])
+        assert torch.allclose(found[place], decoding.teacher_forced(target)[row, 1])
 
 
 def test_padding_companions_and_order_change_nothing(made: GenerateHead) -> None:
     rows = states()
-    together, weights = made(rows).log_prob(TARGET), made.attended(rows, TARGET)
+    together, weights = made(rows).log_prob(TARGET), made.attention_weights(rows, TARGET)
     spoilt = rows.values.clone()
     spoilt[~rows.mask()] = torch.nan
     assert torch.equal(made(Padded(spoilt, rows.lengths)).log_prob(TARGET), together)
@@ -176,7 +182,7 @@ def learned(made: GenerateHead, rows: Padded, target: Tensor, updates: int) -> f
     return float(loss.detach())
 
 
-@pytest.mark.parametrize("attention", KINDS)
+@pytest.mark.parametrize("attention", ATTENTION_TYPES)
 def test_a_few_answers_are_learned_by_heart(attention: str) -> None:
     made, rows = head(attention, dropout=0.0), states((4, 2, 1))
     assert learned(made, rows, torch.tensor([[1, 2], [3, 3], [0, 0]]), 60) < 0.6
@@ -230,7 +236,7 @@ def test_an_unknown_kind_of_attention_is_refused() -> None:
 
 def test_knowing_where_it_looked_parts_places_that_look_alike() -> None:
     rows, target = Padded(torch.ones(1, 5, 6).double(), torch.tensor([5])), torch.tensor([[1, 2, 3, 1]])
-    for kind in KINDS:
-        apart = head(kind).attended(rows, target).diff(dim=2).abs().amax(2)[0]
+    for kind in ATTENTION_TYPES:
+        apart = head(kind).attention_weights(rows, target).diff(dim=2).abs().amax(2)[0]
         assert apart[0] < 1e-12  # nothing was looked at before the first symbol
         assert ((apart[1:] > 1e-6) == (kind == "location")).all()

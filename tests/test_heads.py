@@ -154,7 +154,7 @@ def test_costs_are_named_by_what_is_right() -> None:
     assert table.tolist() == expected
     with pytest.raises(ConfigError, match="expected names among x, y, O, found 'z'"):
         cost_table(tags, {"z": 1.0})
-    with pytest.raises(ConfigError, match="from 0 on"):
+    with pytest.raises(ConfigError, match="at least 0"):
         cost_table(tags, {"x": -1.0})
 
 
@@ -227,7 +227,7 @@ def test_without_held_out_answers_there_is_no_temperature(kind: type[TaggingHead
 @pytest.mark.parametrize("kind", [CrfHead, SoftmaxHead])
 def test_heads_trained_by_likelihood_need_no_temperature(kind: type[TaggingHead]) -> None:
     head = head_of(kind)
-    head.calibrate(lambda: pytest.fail("nobody asked"))
+    head.calibrate(lambda: pytest.fail("the data were read"))
     assert head(states_of(2)).calibrated and "temperature" not in head.state_dict()
 
 
@@ -250,10 +250,10 @@ def test_nothing_tagged_is_an_error() -> None:
 
 def test_plain_tags_stay_plain_and_io_stays_io() -> None:
     plain = TagSet.of([["DT", "NN"]], scheme_of("plain"), "BIOES")
-    assert plain.inner.plain and plain.labels == ("DT", "NN") and plain.types == () and plain.edges() == []
+    assert plain.model_scheme.plain and plain.labels == ("DT", "NN") and plain.types == () and plain.edges() == []
     io = TagSet.of([["O", "I-x"]], scheme_of("IO"), "BIOES")
-    assert io.inner.name == "IO"
-    assert TagSet.of([["O", "B-x"]], scheme_of("BIO"), "IO").inner.name == "BIO", "IO would merge neighbours"
+    assert io.model_scheme.name == "IO"
+    assert TagSet.of([["O", "B-x"]], scheme_of("BIO"), "IO").model_scheme.name == "BIO", "IO would merge neighbours"
 
 
 def test_spans_cannot_be_learned_as_plain_tags() -> None:
@@ -277,20 +277,20 @@ SPELLINGS = {
 }
 
 
-@pytest.mark.parametrize("inner", ["BIO", "BIOES", "IOE"])
-@pytest.mark.parametrize("outer", SPELLINGS)
-def test_one_sentence_in_all_schemes_inside_and_out(outer: str, inner: str) -> None:
-    tags = TagSet.of([SPELLINGS[outer]], scheme_of(outer), inner)
-    numbers = tags.encode(SPELLINGS[outer])
+@pytest.mark.parametrize("model_scheme", ["BIO", "BIOES", "IOE"])
+@pytest.mark.parametrize("file_scheme", SPELLINGS)
+def test_one_sentence_in_all_schemes_inside_and_out(file_scheme: str, model_scheme: str) -> None:
+    tags = TagSet.of([SPELLINGS[file_scheme]], scheme_of(file_scheme), model_scheme)
+    numbers = tags.encode(SPELLINGS[file_scheme])
     assert numbers is not None
-    assert tuple(tags.labels[k] for k in numbers) == SPELLINGS[inner]
-    assert tags.decode(numbers) == SPELLINGS[outer]
+    assert tuple(tags.labels[k] for k in numbers) == SPELLINGS[model_scheme]
+    assert tags.decode(numbers) == SPELLINGS[file_scheme]
 
 
 @st.composite
 def legal_numbers(draw: st.DrawFn, tags: TagSet) -> list[int]:
-    """A walk through the inner scheme's legal transitions."""
-    legal = tags.inner.legal(tags.labels)
+    """A walk through the model scheme's legal transitions."""
+    legal = tags.model_scheme.legal(tags.labels)
     length = draw(st.integers(1, 8))
     # which tags can still reach a legal end in the steps that are left
     hopeful = [legal.end]
@@ -308,20 +308,20 @@ def legal_numbers(draw: st.DrawFn, tags: TagSet) -> list[int]:
 @given(data=st.data())
 @settings(max_examples=80)
 def test_the_direct_table_equals_the_slow_conversion(data: st.DataObject) -> None:
-    outer = data.draw(st.sampled_from(["BIO", "BIOES", "BILOU", "BMES"]))
-    inner = data.draw(st.sampled_from(["auto", "BIOES"]))
+    file_scheme = data.draw(st.sampled_from(["BIO", "BIOES", "BILOU", "BMES"]))
+    model_scheme = data.draw(st.sampled_from(["auto", "BIOES"]))
     whole = [
-        scheme_of(outer).encode([Span(0, 3, "x"), Span(3, 4, "y-z"), Span(5, 7, "y-z")], 8),
-        scheme_of(outer).encode([Span(0, 1, "x")], 2),
+        scheme_of(file_scheme).encode([Span(0, 3, "x"), Span(3, 4, "y-z"), Span(5, 7, "y-z")], 8),
+        scheme_of(file_scheme).encode([Span(0, 1, "x")], 2),
     ]
-    tags = TagSet.of(whole, scheme_of(outer), inner)
+    tags = TagSet.of(whole, scheme_of(file_scheme), model_scheme)
     walk = data.draw(legal_numbers(tags))
     inside = [tags.labels[k] for k in walk]
-    assert not tags.inner.violations(inside)
-    slow = tags.outer.encode(tags.inner.decode(inside), len(inside))
+    assert not tags.model_scheme.violations(inside)
+    slow = tags.file_scheme.encode(tags.model_scheme.decode(inside), len(inside))
     assert tags.decode(walk) == slow
-    if tags.direct is not None:
-        assert tuple(tags.direct[k] for k in walk) == slow
+    if tags.file_tags is not None:
+        assert tuple(tags.file_tags[k] for k in walk) == slow
     back = tags.encode(slow)
     assert back == walk
 

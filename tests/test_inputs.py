@@ -24,7 +24,7 @@ from structseq.features.base import Feature
 from structseq.features.encoding import TokenEncoder
 from structseq.features.words import Affixes, AffixOptions, Characters, CharactersOptions, EmbeddingOptions, Words
 from structseq.inputs.base import Inputs, WordFeature
-from structseq.inputs.tokens import AffixEmbedding, CharacterCNN, WordEmbedding
+from structseq.inputs.token_inputs import AffixEmbedding, CharacterCNN, WordEmbedding
 from structseq.padded import Padded
 
 WORDS = ["to", "Taipei", "from", "on", "November", "2nd"]
@@ -184,7 +184,7 @@ def test_looking_up_equals_computing() -> None:
     torch.testing.assert_close(looked_up.values[computed.mask()], computed.values[computed.mask()], rtol=0, atol=1e-6)
 
 
-def test_a_word_has_one_vector_wherever_it_stands_and_whoever_is_near() -> None:
+def test_a_word_has_one_vector_at_every_position_and_with_any_neighbours() -> None:
     inputs = real_inputs().eval()
     alone = inputs(inputs.encode_tokens([["Kaohsiung"]], {"pos": [["N"]]})).values[0, 0]
     batch = inputs.encode_tokens(SENTENCES, {"pos": [["N"] * len(sentence) for sentence in SENTENCES]})
@@ -280,8 +280,8 @@ def test_replacement_is_drawn_once_a_word_and_batch() -> None:
 def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The compiled kernel, or torch's own operations."""
     if request.param == "torch":
-        monkeypatch.setattr(compiling, "available", lambda: False)
-    elif not compiling.available():
+        monkeypatch.setattr(compiling, "numba_available", lambda: False)
+    elif not compiling.numba_available():
         pytest.skip("Numba cannot be had here")
     return str(request.param)
 
@@ -322,7 +322,7 @@ def test_characters_equal_a_plain_convolution(compiled: bool, words: list[str], 
     nn.init.normal_(cnn.bias)
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
-            patch.setattr(compiling, "available", lambda: False)
+            patch.setattr(compiling, "numba_available", lambda: False)
         found = cnn(cnn.index(words))
     expected = torch.stack([plain_convolution(cnn, word) for word in words])
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
@@ -361,7 +361,7 @@ def test_companions_do_not_change_a_words_vector(road: str) -> None:
     torch.testing.assert_close(cnn(wider), alone, rtol=0, atol=1e-7)
 
 
-def test_unknown_characters_share_a_row_that_is_none_of_the_known(road: str) -> None:
+def test_unknown_characters_share_a_row_that_no_known_character_has(road: str) -> None:
     torch.manual_seed(0)
     cnn = characters(CHARACTERS, 6)
     found = cnn(cnn.index(["aXb", "aYb", "a", "ab"]))
@@ -369,7 +369,7 @@ def test_unknown_characters_share_a_row_that_is_none_of_the_known(road: str) -> 
 
 
 def test_weights_that_are_no_numbers_are_not_hidden(road: str) -> None:
-    """A maximum passes over NaN where comparisons decide: diverged weights must show, or training goes on with them."""
+    """A maximum passes over NaN where comparisons decide: diverged weights must show, or training continues."""
     cnn = characters(CHARACTERS, 6)
     cnn.embedding.weight.data[CHARACTERS["a"] + 1] = torch.nan
     found = cnn(cnn.index(["a", "ba", "b"]))
@@ -449,7 +449,7 @@ def test_a_mask_is_zero_or_the_reciprocal_of_what_is_kept(rate: float, shape: li
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
-def test_a_mask_drops_as_often_as_it_is_told_and_keeps_the_mean(rate: float) -> None:
+def test_a_mask_drops_at_its_rate_and_keeps_the_mean(rate: float) -> None:
     torch.manual_seed(1)
     mask = dropout_mask((400, 1000), rate)
     # Five standard errors of 400,000 draws.

@@ -8,8 +8,8 @@ from pathlib import Path
 import miniature
 import pytest
 import torch
-from asked import task_for
 from commandline import call, tiny
+from task_for_head import task_for
 
 from structseq import Classifier, Tagger
 from structseq.config import Options
@@ -94,7 +94,7 @@ def test_the_decision_may_favour_entities() -> None:
     head = head_of()
     found = head(states())
     assert torch.equal(head.decide(found), found.best().path)
-    head.decide_by(3.0)
+    head.set_bias(3.0)
     favoured = head.decide(found)
     assert (favoured[:, 1:] == 0).sum() <= (found.best().path[:, 1:] == 0).sum()
     scores = found.tags.scores - 3.0 * torch.tensor([1.0, 0.0, 0.0])
@@ -212,9 +212,13 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert done.out.splitlines()[1].split()[0] in ("ask", "book")
     done = call(capsys, "tag", out, data)
     lines, before = done.out.split("\n"), data.read_text().split("\n")
-    told = [n for n, line in enumerate(lines) if line.startswith("# predicted_intent = ")]
-    assert done.status == 0 and len(told) == 12 and all(lines[n - 1].startswith("# intent = ") for n in told)
-    kept = [line for n, line in enumerate(lines) if n not in told]
+    intent_lines = [n for n, line in enumerate(lines) if line.startswith("# predicted_intent = ")]
+    assert (
+        done.status == 0
+        and len(intent_lines) == 12
+        and all(lines[n - 1].startswith("# intent = ") for n in intent_lines)
+    )
+    kept = [line for n, line in enumerate(lines) if n not in intent_lines]
     assert [line.rpartition("\t")[0] if "\t" in line else line for line in kept] == before
     done = call(capsys, "describe", out)
     assert "2 labels" in done.out and "dev mean of tags and labels" in done.out and "mean gate activations" in done.out

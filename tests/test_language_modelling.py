@@ -17,11 +17,11 @@ from commandline import call, columns, sentences, tiny
 from structseq import ConfigError, Corpus, DataError, Embedder, Example, Scorer, Tagger
 from structseq.config import Options
 from structseq.encoders import ENCODERS
-from structseq.evaluation.perplexity import evaluate_perplexity
+from structseq.evaluation.perplexity_report import evaluate_perplexity
 from structseq.heads.language_modelling import END, NAMES, UNKNOWN, LanguageModelHead, NextTokens
 from structseq.model import Model
 from structseq.padded import Padded
-from structseq.run import Parts, prepare_corpus, transfer
+from structseq.run import CorpusFiles, prepare_corpus, transfer
 from structseq.spans import PLAIN, TagSet, scheme_of
 from structseq.tasks import LanguageModelTask
 from structseq.training import train
@@ -66,7 +66,7 @@ def untrained(*layers: dict[str, Any], examples: Sequence[Example] | None = None
 
 def learned(corpus: Corpus, *layers: dict[str, Any]) -> Model:
     options = Options.of(SMALL, *layers)
-    prepared = prepare_corpus(options, corpus, seed=0, names=Parts("train"))
+    prepared = prepare_corpus(options, corpus, seed=0, names=CorpusFiles("train"))
     model = Model.prepare(options, prepared.corpus.train, prepared.scheme, seed=0)
     for _ in train(model, prepared.corpus, options.training):
         pass
@@ -385,7 +385,7 @@ def test_sentences_of_any_corpus_are_texts(folder: Path, tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     "content", ["to\tO\nOslo\tB\n", "to\nOslo\n\nfrom\nRome\n", "to O\nOslo B\n\nfrom O\nhere O\n"]
 )
-def test_what_may_be_columns_is_asked_about(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_may_be_columns_is_an_error(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "train.txt"
     path.write_text((content + "\n") * 4, encoding="utf-8")
     own = [*tiny(1), "--set", "head.type=language_model"]

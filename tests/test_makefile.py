@@ -1,4 +1,4 @@
-"""The Makefile's promises, kept with a stand-in for Python that writes down what it was asked to do.
+"""The Makefile's promises, kept with a stand-in for Python that records its calls.
 
 Nothing is installed here: the stand-in makes a "virtual environment" that holds a copy of itself.
 """
@@ -67,7 +67,7 @@ def clone(tmp_path: Path) -> Clone:
 
 
 def sentence(done: subprocess.CompletedProcess[str]) -> str:
-    """What stands on stderr beside make's own word on the failed target: exactly one line."""
+    """What stderr has beside make's own word on the failed target: exactly one line."""
     assert done.returncode == 2, done
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
     return line
@@ -199,7 +199,7 @@ def test_torch_index_is_for_torch_alone_and_remembered(clone: Clone) -> None:
     assert clone.did() == ["venv", "pip", "pip", "run"]
 
 
-def test_demo_goes_on_where_it_was_cut_off_and_is_not_trained_twice(clone: Clone) -> None:
+def test_demo_resumes_where_it_stopped_and_is_not_trained_twice(clone: Clone) -> None:
     (clone.folder / "demo" / "flights-en").mkdir(parents=True)
     clone.make("demo")
     train, tag = [line for line in clone.log.read_text().splitlines() if line.startswith("run")]

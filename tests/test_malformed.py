@@ -396,7 +396,7 @@ OTHERS = [
         "expected a record with",
     ),
     Case(
-        "tag: text that is none",
+        "tag: bytes that are no text",
         {"a.txt": b"\xff\xfe\n"},
         "tag MODEL a.txt --format text --output t.jsonl",
         "a.txt:1: ",
@@ -583,7 +583,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_a_damaged_model_is_refused_with_its_entry_named(
     name: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    damage, told = DAMAGES[name]
+    damage, expected_message = DAMAGES[name]
     copy = tmp_path / "model"
     shutil.copytree(model, copy)
     damage(copy)
@@ -591,7 +591,7 @@ def test_a_damaged_model_is_refused_with_its_entry_named(
     for words in (["describe", copy], ["tag", copy, "--text", "fly"]):
         done = call(capsys, *words)
         assert (done.status, done.out) == (2, "")
-        assert done.sentence.startswith("error: ") and told in done.sentence
+        assert done.sentence.startswith("error: ") and expected_message in done.sentence
     assert tree(tmp_path) == before
 
 
@@ -608,13 +608,13 @@ def test_a_damaged_checkpoint_is_refused_and_kept(
     parts = write_corpus(tmp_path)
     words = ["train", parts["train"], "--dev", parts["dev"], "--output", tmp_path / "out", "--quiet", *tiny(1)]
     run = tmp_path / "out" / "run"
-    for content, told in ((b"", "checkpoint.safetensors: "), (b"x" * 5000, "checkpoint.safetensors: ")):
+    for content, expected_message in ((b"", "checkpoint.safetensors: "), (b"x" * 5000, "checkpoint.safetensors: ")):
         run.mkdir(parents=True)
         provenance = json.loads((model / "provenance.json").read_text())
         (run / "run.json").write_text(json.dumps(provenance["run"] | identity_now(parts)))
         (run / "checkpoint.safetensors").write_bytes(content)
         done = call(capsys, *words, "--resume")
-        assert done.status == 2 and told in done.sentence
+        assert done.status == 2 and expected_message in done.sentence
         assert (run / "checkpoint.safetensors").read_bytes() == content
         shutil.rmtree(tmp_path / "out")
 
@@ -625,7 +625,7 @@ def identity_now(parts: dict[str, Path]) -> dict[str, Any]:
     return {"data": {name: {"path": str(parts[name]), "sha256": digest(parts[name])} for name in ("train", "dev")}}
 
 
-# -- whatever the bytes ------------------------------------------------------------------------------------------------
+# -- any bytes ---------------------------------------------------------------------------------------------------------
 
 PIECES = st.sampled_from(
     [

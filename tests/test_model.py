@@ -87,7 +87,7 @@ def test_answering_leaves_no_trace() -> None:
     for name, value in model.state_dict().items():
         assert torch.equal(value, weights[name]) and not value.is_inference()
     model.train()
-    assert list(model.predict(HARD)) == first, "answers come without dropout, whatever the mode was"
+    assert list(model.predict(HARD)) == first, "answers come without dropout in any mode"
     assert not torch.is_inference_mode_enabled() and torch.is_grad_enabled()
     model.loss(
         model.inputs.encode(TRAIN[:2]), torch.zeros(2, max(map(len, TRAIN[:2])), dtype=torch.int64)
@@ -109,7 +109,7 @@ def test_a_half_read_answer_and_a_failure_leave_the_mode_as_it_was(monkeypatch: 
         list(model.predict(HARD))
     except KeyError:
         modes.append(torch.is_inference_mode_enabled())
-    assert modes == [False], "whoever catches the failure goes on in the mode he was in"
+    assert modes == [False], "after the failure the mode is as before"
 
 
 def test_eight_threads_answer_what_one_answers() -> None:
@@ -156,10 +156,10 @@ def test_confidence_is_the_probability_of_the_reading() -> None:
     tags = model.tags
     for path, probability in oracles.probabilities(oracles.Chain(*(part.double().numpy() for part in row))):
         if probability:
-            for span in tags.inner.decode([tags.labels[k] for k in path]):
+            for span in tags.model_scheme.decode([tags.labels[k] for k in path]):
                 mass[span.start, span.end, span.label] = mass.get((span.start, span.end, span.label), 0) + probability
-    asked = [(0, i, j, tags.types.index(kind)) for i, j, kind in mass]
-    found = chain.span_probabilities(asked, tags.edges()).tolist()
+    spans = [(0, i, j, tags.types.index(kind)) for i, j, kind in mass]
+    found = chain.span_probabilities(spans, tags.edges()).tolist()
     assert len(found) > 10 and found == pytest.approx(list(mass.values()), abs=1e-4)
 
 
@@ -180,8 +180,8 @@ sys.exit(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
-def test_a_forked_child_goes_on_answering(root: Path) -> None:
-    """Threads are not forked with the rest: a child that waits for its parent's would wait for ever."""
+def test_a_forked_child_answers(root: Path) -> None:
+    """Threads are not forked with the rest: a child that waits for its parent's would never end."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", FORKED],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])},
@@ -208,7 +208,7 @@ def test_options_vocabularies_tags_and_weights_are_the_whole_model(head: str) ->
     assert list(twin.state_dict()) == list(model.state_dict())
 
 
-def test_the_seed_decides_the_first_weights_whatever_was_drawn_before() -> None:
+def test_the_seed_alone_decides_the_first_weights() -> None:
     first = miniature.model(seed=3)
     torch.rand(17)
     before = torch.get_rng_state()
@@ -306,7 +306,7 @@ def test_other_schemes(scheme: str) -> None:
 # -- classes from outside ----------------------------------------------------------------------------------------------
 
 OUTSIDE = '''
-"""Classes that nobody in structseq knows."""
+"""Classes unknown to structseq."""
 
 import torch
 from torch import nn
@@ -331,7 +331,7 @@ class Windows(Encoder):
 
 
 class Cautious(CrfHead):
-    """Prefers what it is told to."""
+    """Prefers given answers."""
 
     averaging = "mean"
 '''
@@ -387,7 +387,7 @@ def test_a_jordan_networks_memory_can_be_the_tags_scores(head: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoder", "head", "told"),
+    ("encoder", "head", "expected_message"),
     [
         ({"periods": [1, 2]}, {}, "encoder.periods: the encoder lstm has no such option; it belongs to clockwork"),
         ({"type": "elman", "outputs": "tags"}, {}, "encoder.outputs: the encoder elman has no such option"),
@@ -398,10 +398,12 @@ def test_a_jordan_networks_memory_can_be_the_tags_scores(head: str) -> None:
         ({**ONE_WAY}, {"projection": "none"}, "expected states as wide as there are tags, 7, found 5"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(encoder: dict[str, object], head: dict[str, str], told: str) -> None:
+def test_options_that_do_not_fit_are_refused(
+    encoder: dict[str, object], head: dict[str, str], expected_message: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         miniature.model({"encoder": encoder, "head": head})
-    assert told in str(caught.value)
+    assert expected_message in str(caught.value)
 
 
 def test_own_options_reach_every_layer() -> None:
@@ -411,7 +413,7 @@ def test_own_options_reach_every_layer() -> None:
     assert all(way.context_decay == 0.5 for layer in encoder.layers for way in (layer.forwards, layer.backwards))
 
 
-def test_attention_stands_on_top_and_sees_what_the_encoder_below_may_see() -> None:
+def test_attention_is_the_last_layer_and_sees_what_the_encoder_below_may_see() -> None:
     own = {"attention": 2, "attention_heads": 5}
     both = build_encoder(miniature.options({"encoder": own}).encoder, 4)
     assert [type(layer).__name__ for layer in both.layers] == ["Bidirectional", "SelfAttention", "SelfAttention"]

@@ -20,11 +20,11 @@ from structseq.structures.base import Independent, Structure
 from structseq.structures.chain import LinearChain
 
 INF = math.inf
-COST = np.array([[0.0, 0.5, 4.0], [2.0, 0.0, 1.0], [0.25, 8.0, 0.0]])  # [gold, answered]
+COST = np.array([[0.0, 0.5, 4.0], [2.0, 0.0, 1.0], [0.25, 8.0, 0.0]])  # [gold, predicted]
 EVERY = ("negative_log_likelihood", "perceptron", "structured_svm", "softmax_margin", "partial_likelihood")
 
 
-class Asked(NamedTuple):
+class Question(NamedTuple):
     """A batch with an answer of each row that is possible, and tags that include it."""
 
     case: Case
@@ -40,18 +40,18 @@ class Asked(NamedTuple):
         return found
 
 
-def asked(shape: str, forbidding: str) -> Asked:
-    """Rows that all have possible answers; padding holds NaN, -100 and whatever is allowed."""
+def question(shape: str, forbidding: str) -> Question:
+    """Rows that all have possible answers; padding holds NaN, -100 and any allowed tags."""
     case = verbs.possible_case(3, shape, forbidding, (4, 3, 2, 1, 0, 4))
     target, _ = verbs.gold_of(case, [verbs.truth_of(row) for row in case.rows()])
     chance = np.random.default_rng(1).random(case.scores.shape) < 0.4
     allowed = torch.tensor(chance) | torch.nn.functional.one_hot(target.clamp(min=0), 3).bool()
-    return Asked(case, target, allowed)
+    return Question(case, target, allowed)
 
 
 @pytest.fixture(scope="module", params=verbs.SHAPES)
-def batch(request: pytest.FixtureRequest) -> Asked:
-    return asked(request.param, "both")
+def batch(request: pytest.FixtureRequest) -> Question:
+    return question(request.param, "both")
 
 
 @pytest.fixture(params=verbs.WAYS, ids=lambda way: way.name)
@@ -64,7 +64,7 @@ def exact_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     return verbs.prepared(request.param, monkeypatch)
 
 
-def ask(name: str, structure: Structure, batch: Asked, cost: np.ndarray | None = None) -> Tensor:
+def ask(name: str, structure: Structure, batch: Question, cost: np.ndarray | None = None) -> Tensor:
     """The objective of that name, a cost given only where it takes one."""
     if name == "partial_likelihood":
         return objectives.partial_likelihood(structure, batch.allowed)
@@ -75,7 +75,7 @@ def ask(name: str, structure: Structure, batch: Asked, cost: np.ndarray | None =
     return found
 
 
-def truth(name: str, batch: Asked, cost: np.ndarray | None = None) -> list[float]:
+def truth(name: str, batch: Question, cost: np.ndarray | None = None) -> list[float]:
     """What enumeration says."""
     of: dict[str, Callable[[Chain, oracles.Path, np.ndarray], float]] = {
         "negative_log_likelihood": lambda row, gold, _: -oracles.log_prob(row, gold),
@@ -91,21 +91,21 @@ def truth(name: str, batch: Asked, cost: np.ndarray | None = None) -> list[float
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_against_enumeration(name: str, batch: Asked, way: Way) -> None:
+def test_against_enumeration(name: str, batch: Question, way: Way) -> None:
     found = ask(name, way.chain(batch.case), batch)
     assert found.shape == (6,) and found.dtype == way.dtype and (found >= 0).all()
     way.close(found, truth(name, batch), verbs.size_of(batch.case))
 
 
 @pytest.mark.parametrize("name", ["structured_svm", "softmax_margin"])
-def test_mistakes_that_cost_more_than_others(name: str, batch: Asked, way: Way) -> None:
+def test_mistakes_that_cost_more_than_others(name: str, batch: Question, way: Way) -> None:
     found = ask(name, way.chain(batch.case), batch, COST)
     way.close(found, truth(name, batch, COST), verbs.size_of(batch.case))
-    assert not np.allclose(found, truth(name, batch, COST.T)), "[gold, answered], not the other way round"
+    assert not np.allclose(found, truth(name, batch, COST.T)), "[gold, predicted], not the other way round"
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_of_softmax_as_a_structure(name: str, batch: Asked) -> None:
+def test_of_softmax_as_a_structure(name: str, batch: Question) -> None:
     case = batch.case._replace(transitions=np.zeros((3, 3)), start=np.zeros(3), end=np.zeros(3), allowed=None)
     found = ask(name, Independent(torch.tensor(case.scores), torch.tensor(case.lengths)), batch)
     np.testing.assert_allclose(found, truth(name, batch._replace(case=case)), rtol=1e-9, atol=1e-9)
@@ -113,7 +113,7 @@ def test_of_softmax_as_a_structure(name: str, batch: Asked) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_scores_of_ten_thousand(name: str, way: Way) -> None:
-    plain = asked("(K,K)", "nothing")
+    plain = question("(K,K)", "nothing")
     raised = plain._replace(case=plain.case._replace(scores=verbs.single(plain.case.scores + 1e4)))
     found = ask(name, way.chain(raised.case), raised)
     assert (found >= 0).all() and found.isfinite().all()
@@ -121,12 +121,12 @@ def test_scores_of_ten_thousand(name: str, way: Way) -> None:
 
 
 def test_gradients_are_counts_of_the_worst_answer_less_those_of_the_target(exact_way: Way) -> None:
-    plain = asked("(K,K)", "nothing")
+    plain = question("(K,K)", "nothing")
     for name, cost in (("perceptron", None), ("structured_svm", None), ("structured_svm", COST)):
         leaves = exact_way.tensors(plain.case, differentiable=True)
         found = torch.autograd.grad(ask(name, exact_way.over(leaves, plain.case), plain, cost).sum(), leaves)
         expected = torch.zeros(plain.case.scores.shape)
-        moves = torch.zeros(3, 3)
+        transitions = torch.zeros(3, 3)
         for b, (row, gold, _) in enumerate(plain.rows()):
             added = dict(oracles.costs(row, gold, np.zeros((3, 3)) if name == "perceptron" else cost))
             worst = max(added, key=lambda path, row=row, added=added: oracles.path_score(row, path) + added[path])
@@ -134,15 +134,15 @@ def test_gradients_are_counts_of_the_worst_answer_less_those_of_the_target(exact
                 for t, tag in enumerate(path):
                     expected[b, t, tag] += sign
                     if t > 0:
-                        moves[path[t - 1], tag] += sign
-        assert torch.equal(found[0].float(), expected) and torch.equal(found[1].float(), moves)
+                        transitions[path[t - 1], tag] += sign
+        assert torch.equal(found[0].float(), expected) and torch.equal(found[1].float(), transitions)
 
 
 # -- what they are to each other --------------------------------------------------------------------------------------
 
 
 def test_the_perceptron_is_content_with_the_best_answer_and_no_other(way: Way) -> None:
-    plain = asked("(K,K)", "nothing")
+    plain = question("(K,K)", "nothing")
     chain = way.chain(plain.case)
     ranked = chain.ranked(2).path
     assert torch.equal(objectives.perceptron(chain, ranked[:, 0]), torch.zeros(6, dtype=way.dtype))
@@ -151,7 +151,7 @@ def test_the_perceptron_is_content_with_the_best_answer_and_no_other(way: Way) -
 
 
 @pytest.mark.parametrize("cost", [None, COST], ids=["Hamming", "matrix"])
-def test_the_hinge_bounds_the_cost_of_the_best_answer(cost: np.ndarray | None, batch: Asked, way: Way) -> None:
+def test_the_hinge_bounds_the_cost_of_the_best_answer(cost: np.ndarray | None, batch: Question, way: Way) -> None:
     chain = way.chain(batch.case)
     hinge = ask("structured_svm", chain, batch, cost)
     best = chain.best().path
@@ -162,14 +162,16 @@ def test_the_hinge_bounds_the_cost_of_the_best_answer(cost: np.ndarray | None, b
     assert (ask("softmax_margin", chain, batch, cost) >= hinge - 1e-4).all()
 
 
-def test_without_cost_the_softmax_margin_is_the_likelihood_and_the_hinge_the_perceptron(batch: Asked, way: Way) -> None:
+def test_without_cost_the_softmax_margin_is_the_likelihood_and_the_hinge_the_perceptron(
+    batch: Question, way: Way
+) -> None:
     chain, free = way.chain(batch.case), np.zeros((3, 3))
     size = verbs.size_of(batch.case)
     way.close(ask("softmax_margin", chain, batch, free), ask("negative_log_likelihood", chain, batch), size)
     way.close(ask("structured_svm", chain, batch, free), ask("perceptron", chain, batch), size)
 
 
-def test_partial_likelihood_lies_between_nothing_and_the_whole(batch: Asked, way: Way) -> None:
+def test_partial_likelihood_lies_between_nothing_and_the_whole(batch: Question, way: Way) -> None:
     chain = way.chain(batch.case)
     size = verbs.size_of(batch.case)
     alone = torch.nn.functional.one_hot(batch.target.clamp(min=0), 3).bool()
@@ -186,7 +188,7 @@ def test_partial_likelihood_lies_between_nothing_and_the_whole(batch: Asked, way
 
 
 def test_what_no_answer_can_be_within_costs_everything(way: Way) -> None:
-    plain = asked("(K,K)", "nothing")
+    plain = question("(K,K)", "nothing")
     nothing = torch.zeros(plain.case.scores.shape, dtype=torch.bool)
     found = objectives.partial_likelihood(way.chain(plain.case), nothing)
     assert found.tolist() == [INF if length else 0.0 for length in plain.case.lengths]
@@ -197,8 +199,8 @@ def test_what_no_answer_can_be_within_costs_everything(way: Way) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_padding_costs_nothing(name: str, way: Way) -> None:
-    plain = asked("(K,K)", "nothing")
-    padded = Asked(
+    plain = question("(K,K)", "nothing")
+    padded = Question(
         plain.case._replace(scores=np.pad(plain.case.scores, ((0, 0), (0, 3), (0, 0)), constant_values=math.nan)),
         torch.nn.functional.pad(plain.target, (0, 3), value=-100),
         torch.nn.functional.pad(plain.allowed, (0, 0, 0, 3)),
@@ -221,13 +223,13 @@ def test_nothing_to_learn_from(name: str, lengths: tuple[int, ...], way: Way) ->
     for steps in (0, 2):
         case = verbs.random_case(3, "(K,K)", "nothing", lengths=lengths, steps=steps)
         shape = (len(lengths), steps)
-        empty = Asked(case, torch.full(shape, -100), torch.zeros(*shape, 3, dtype=torch.bool))
+        empty = Question(case, torch.full(shape, -100), torch.zeros(*shape, 3, dtype=torch.bool))
         assert torch.equal(ask(name, way.chain(case), empty), torch.zeros(len(lengths), dtype=way.dtype))
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_row_in_which_nothing_is_possible_is_no_nan(name: str, way: Way) -> None:
-    plain = asked("(K,K)", "nothing")
+    plain = question("(K,K)", "nothing")
     scores = plain.case.scores.copy()
     scores[0, 1] = -INF
     dead = plain._replace(case=plain.case._replace(scores=scores))
@@ -237,7 +239,7 @@ def test_a_row_in_which_nothing_is_possible_is_no_nan(name: str, way: Way) -> No
 
 
 @pytest.mark.parametrize("objective", [objectives.structured_svm, objectives.softmax_margin])
-def test_what_is_right_costs_nothing_whatever_the_diagonal_says(objective: Callable[..., Tensor]) -> None:
+def test_the_right_answer_costs_nothing_for_any_diagonal(objective: Callable[..., Tensor]) -> None:
     scores = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
     chain = LinearChain(scores, torch.zeros(4, 4), torch.zeros(4), torch.zeros(4), torch.tensor([3, 2]))
     target = torch.tensor([[0, 1, 2], [3, 3, 0]])
@@ -247,7 +249,7 @@ def test_what_is_right_costs_nothing_whatever_the_diagonal_says(objective: Calla
 
 @pytest.mark.parametrize("name", ["structured_svm", "softmax_margin"])
 def test_a_cost_or_a_target_of_the_wrong_shape_is_an_error(name: str) -> None:
-    plain = asked("(K,K)", "nothing")
+    plain = question("(K,K)", "nothing")
     chain = verbs.COMPILED.chain(plain.case)
     for wrong in (torch.zeros(2, 2), torch.zeros(3), torch.zeros(6, 3, 3)):
         with pytest.raises(ValueError, match=r"cost.*\(3, 3\)"):
@@ -268,7 +270,7 @@ def test_gradients_and_of_the_smooth_ones_their_gradients(name: str, shape: str,
     target = torch.tensor([[1, 2, 0], [2, 0, 0], [0, 0, 0]])
     mask = torch.nn.functional.one_hot(target, 3).bool()
     mask[0, 0, 0] = mask[0, 2, 2] = mask[1, 0, 0] = True
-    small = Asked(case, target, mask)
+    small = Question(case, target, mask)
     leaves = exact_way.tensors(case, differentiable=True)
 
     def value(*parts: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import pytest
 from commandline import call
 
 from structseq.cli import main
-from structseq.cli.options import as_markdown, as_text, reference
+from structseq.cli.options_command import as_markdown, as_text, reference
 from structseq.config import Options, load_options, option_list
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -71,7 +71,7 @@ def test_every_objective_on_paper() -> None:
     assert oracles.structured_svm(chain, (0, 1)) == pytest.approx(math.log(3) + 2 - math.log(2))
     e = math.e
     assert oracles.softmax_margin(chain, (0, 1)) == pytest.approx(math.log((e + 2 + 3 * e * e + 2 * e) / 2))
-    dear = np.array([[0.0, 0.5], [10.0, 0.0]])  # [gold, answered]: 0 for 1 costs 10
+    dear = np.array([[0.0, 0.5], [10.0, 0.0]])  # [gold, predicted]: 0 for 1 costs 10
     assert oracles.structured_svm(chain, (0, 1), dear) == pytest.approx(math.log(3) + 10.5 - math.log(2))
 
 

@@ -133,4 +133,4 @@ def test_waiting_as_the_user_said(name: str) -> None:
 def test_compiled_kernels_are_tested_wherever_they_are_promised() -> None:
     """The only reason for leaving them out of a test is that the project asks for no Numba here."""
     (numba,) = [requirement for requirement in REQUIREMENTS if requirement.name == "numba"]
-    assert numba.marker is not None and compiling.available() >= numba.marker.evaluate()
+    assert numba.marker is not None and compiling.numba_available() >= numba.marker.evaluate()

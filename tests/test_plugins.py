@@ -12,8 +12,7 @@ from typing import Any
 import miniature
 import pytest
 import torch
-from commandline import call, tiny, write_corpus
-from test_cli_compare import Here
+from commandline import InProcess, call, tiny, write_corpus
 
 from structseq import Tagger
 from structseq.config import Options, outside_classes
@@ -260,7 +259,7 @@ def test_they_are_trained_and_described_from_the_command_line(
 def test_they_are_compared_with_the_houses_own(
     capsys: pytest.CaptureFixture[str], outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("structseq.experiment.compare.Pool", Here)
+    monkeypatch.setattr("structseq.experiment.compare.Pool", InProcess)
     parts, out = write_corpus(outside), outside / "out"
     words = ["compare", parts["train"], "--dev", parts["dev"], "--output", out, *tiny(1), *set_(*FEATURE), "--quiet"]
     systems = ("--encoders", f"{LEAKY}[leak=0.25],elman", "--heads", f"{SMOOTH}[smoothing=0.2],softmax")

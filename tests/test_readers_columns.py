@@ -157,7 +157,7 @@ def test_a_further_input_cannot_be_called_tokens() -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_gzip_is_told_by_content(packed: bool, tmp_path: Path) -> None:
+def test_gzip_is_recognised_by_content(packed: bool, tmp_path: Path) -> None:
     content = b"a X\nb Y\n"
     (tmp_path / "odd.gz").write_bytes(gzip.compress(content) if packed else content)
     assert [list(zip(one.tokens, one.tags, strict=True)) for one in read_columns(tmp_path / "odd.gz")] == AB

@@ -1,4 +1,4 @@
-"""Formats told apart, their particulars, and files written back with other tags and all else kept."""
+"""Formats distinguished, their particulars, and files written back with other tags and all else kept."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CONTENTS = {
 
 @pytest.mark.parametrize(("format", "content"), [(f, c) for f, contents in CONTENTS.items() for c in contents])
 @pytest.mark.parametrize("name", ["a", "a.txt", "a.conll", "a.gz"])
-def test_formats_are_told_by_content(format: str, content: str, name: str, tmp_path: Path) -> None:
+def test_formats_are_recognised_by_content(format: str, content: str, name: str, tmp_path: Path) -> None:
     packed = gzip.compress(content.encode()) if name.endswith(".gz") else content.encode()
     (tmp_path / name).write_bytes(packed)
     assert detect_format(tmp_path / name) == format
@@ -60,7 +60,7 @@ def test_formats_are_told_by_content(format: str, content: str, name: str, tmp_p
     ("name", "format"),
     [("a.jsonl", "jsonl"), ("A.JSON.gz", "jsonl"), ("a.conllu", "conllu"), ("seq.in", "threefile")],
 )
-def test_some_formats_are_told_by_name(name: str, format: str, tmp_path: Path) -> None:
+def test_some_formats_are_recognised_by_name(name: str, format: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("a O\n")
     assert detect_format(tmp_path / name) == format
 

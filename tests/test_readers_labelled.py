@@ -13,7 +13,7 @@ import pytest
 
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read, write
-from structseq.data.labelled import is_header, read_labelled, write_labelled
+from structseq.data.labelled import is_labelled_header, read_labelled, write_labelled
 from structseq.data.reading import with_labels
 from structseq.errors import ConfigError, DataError
 
@@ -94,7 +94,7 @@ LINES = {
     "a second byte order mark": ("\ufeff\ufeffx\ta\n", ("\ufeffx", "a")),
     "a header with capitals": ("Label\tText\npos\ta\n", ("pos", "a")),
     "capitals below a header": ("label\ttext\nLabel\tText\n", ("Label", "Text")),
-    "half a header is none": ("label\tsentence\n", ("label", "sentence")),
+    "half a header is no header": ("label\tsentence\n", ("label", "sentence")),
     "a header's names with a space are none": ("label \ttext\n", ("label", "text")),
     "a text of that name": ("label\ttext\nlabel\ta text\n", ("label", "a text")),
     "other names above a single word are none": ("intent\ttext\n", ("intent", "text")),
@@ -144,7 +144,7 @@ def test_any_column_beside_the_texts_may_be_the_label(content: str, format: str,
 )
 def test_what_names_no_columns_is_no_header(content: str) -> None:
     first, _, below = content.partition("\n")
-    assert not is_header(first, below)
+    assert not is_labelled_header(first, below)
     assert detect_format(io.BytesIO(content.encode())) == "columns"
 
 
@@ -165,13 +165,13 @@ LABELS: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize(("name", "content", "words"), LABELS.values(), ids=LABELS)
-def test_a_label_that_is_none_is_told_as_what_it_is(name: str, content: str, words: str, tmp_path: Path) -> None:
+def test_the_error_for_a_wrong_label_quotes_it(name: str, content: str, words: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content)
     examples = list(read(tmp_path / name))
     with pytest.raises(DataError) as caught:
         with_labels(examples, "intent")
     assert str(caught.value).startswith(f"{examples[0].source}: expected a label under 'intent', {words}")
-    (tmp_path / name).unlink()  # what was read from a pipe cannot be asked again
+    (tmp_path / name).unlink()  # what was read from a pipe cannot be read again
     with pytest.raises(DataError, match="expected a label under 'intent', found "):
         with_labels(examples, "intent")
 
@@ -239,7 +239,7 @@ def test_texts_come_one_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "a.tsv", "a.txt", "a.conll", "a.tsv.gz", "a.csv"])
-def test_a_header_is_told_whatever_the_extension(name: str, tmp_path: Path) -> None:
+def test_a_header_is_recognised_for_any_extension(name: str, tmp_path: Path) -> None:
     content = "\ufeff\nid\ttext\tlabel\r\n7\ta\tx\r\n".encode()
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     assert detect_format(tmp_path / name) == "labelled"
@@ -261,7 +261,7 @@ def test_a_name_that_says_another_format_is_believed(tmp_path: Path) -> None:
         assert detect_format(tmp_path / name) == format
 
 
-def test_a_pipe_is_told_by_its_first_lines() -> None:
+def test_a_pipe_is_recognised_by_its_first_lines() -> None:
     assert [one.metadata["label"] for one in read(Pipe(GOLDEN.encode()))] == ["positive", "negative"]  # type: ignore[arg-type]
 
 
@@ -354,7 +354,7 @@ def test_the_names_of_the_columns_are_no_example() -> None:
 
 
 def test_texts_of_one_file_are_cut_by_one_tokenizer() -> None:
-    """Each could be read back with a tokenizer of its own; a file is read with one."""
+    """Each could be read back with its own tokenizer; a file is read with one."""
     by_words = Example({"tokens": ("a", ".")}, metadata={"label": "x", "text": "a."})
     by_blanks = Example({"tokens": ("b.",)}, metadata={"label": "x", "text": "b."})
     for one in (by_words, by_blanks):

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read, write
-from structseq.data.pairs import cut, joined, read_pairs, write_pairs
+from structseq.data.pairs import join_symbols, read_pairs, to_symbols, write_pairs
 from structseq.errors import ConfigError, DataError
 
 
 def pair(source: str, target: str, symbols: str = "characters") -> Example:
-    return Example({"tokens": cut(source, symbols)}, {"target": cut(target, symbols)})
+    return Example({"tokens": to_symbols(source, symbols)}, {"target": to_symbols(target, symbols)})
 
 
 def found(content: str, **options: object) -> list[Example]:
@@ -38,7 +38,7 @@ def test_the_two_names_may_be_in_capitals(tmp_path: Path) -> None:
     assert other.metadata == {"Id": "8"}
 
 
-def test_who_asks_columns_for_a_target_is_told_how_pairs_begin(tmp_path: Path) -> None:
+def test_the_error_for_a_target_in_columns_explains_pairs(tmp_path: Path) -> None:
     (tmp_path / "train.tsv").write_text("ab\tba\n")
     (one,) = read(tmp_path / "train.tsv")
     with pytest.raises(DataError, match=r"train\.tsv:1 has no target; .* source TAB target .*data\.format=pairs"):
@@ -50,13 +50,13 @@ def test_who_asks_columns_for_a_target_is_told_how_pairs_begin(tmp_path: Path) -
             one.tags  # noqa: B018 - raises
 
 
-def test_words_are_what_stands_between_white_space() -> None:
+def test_words_are_separated_by_white_space() -> None:
     (one,) = found("seven  two\t7 2\n", symbols="words")
     assert one.tokens == ("seven", "two") and one.target == ("7", "2")
-    assert joined(one.target, "words") == "7 2"
+    assert join_symbols(one.target, "words") == "7 2"
 
 
-def test_a_target_may_be_missing_only_where_it_is_not_asked_for() -> None:
+def test_a_target_may_be_missing_only_with_tags_false() -> None:
     (alone, both) = found("abc\nde\ted\n", tags=False)
     assert alone.tokens == ("a", "b", "c") and not alone.targets and both.target == ("e", "d")
     with pytest.raises(DataError, match=r"expected 2 fields .* found 1 in 'abc'"):
@@ -64,7 +64,7 @@ def test_a_target_may_be_missing_only_where_it_is_not_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected_message"),
     [
         ("", "found no such line"),
         ("\n \n", "found no such line"),
@@ -79,8 +79,8 @@ def test_a_target_may_be_missing_only_where_it_is_not_asked_for() -> None:
         ("a\tb\tc\n", ":1: expected 2 fields .*; name the columns in a first line, the header source TAB target"),
     ],
 )
-def test_what_is_no_pair_is_told_with_its_line(content: str, told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_the_error_for_a_wrong_pair_has_its_line(content: str, expected_message: str) -> None:
+    with pytest.raises(DataError, match=expected_message):
         found(content)
 
 

@@ -283,7 +283,7 @@ def test_a_written_file_keeps_its_permissions_and_links(tmp_path: Path) -> None:
     assert (tmp_path / "link.conll").is_symlink()
 
 
-def test_tokens_come_first_whatever_the_order_of_the_inputs(tmp_path: Path) -> None:
+def test_tokens_come_first_for_any_order_of_the_inputs(tmp_path: Path) -> None:
     write(tmp_path / "a.conll", [Example({"pos": ("N",), "tokens": ("a",)}, {"tags": ("O",)})])
     assert (tmp_path / "a.conll").read_text() == "a\tN\tO\n\n"
 

@@ -82,5 +82,5 @@ def test_what_cannot_be_read_back_is_refused_and_leaves_no_file(example: Example
         ("a b\n\nc\n", False), ("a\n\n\n", False), ("", False),
     ],
 )  # fmt: skip
-def test_columns_are_told_from_texts(content: str, columns: bool) -> None:
+def test_columns_are_distinguished_from_texts(content: str, columns: bool) -> None:
     assert looks_like_columns(io.BytesIO(content.encode())) == columns

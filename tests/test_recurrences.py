@@ -176,7 +176,7 @@ CASES: dict[str, tuple[Callable[[], Encoder], Loop]] = {
     "gru": (lambda: GRU(F, H), gru),
     "clockwork": (lambda: Clockwork(F, H), clockwork),
     "clockwork, one module": (lambda: Clockwork(F, H, periods=(1,)), clockwork),
-    "clockwork, nobody due at times": (lambda: Clockwork(F, H, periods=(2, 3, 5)), clockwork),
+    "clockwork, no block due at times": (lambda: Clockwork(F, H, periods=(2, 3, 5)), clockwork),
     "clockwork, slower than the sequence": (lambda: Clockwork(F, H, periods=(1, 100)), clockwork),
     "scrn": (lambda: SCRN(F, H), scrn),
     "scrn, other context": (lambda: SCRN(F, H, context=2, context_decay=0.5), scrn),
@@ -247,7 +247,7 @@ def test_the_lectures_lstm_by_hand() -> None:
 
 
 def test_jordans_memory_is_what_was_answered() -> None:
-    """Where two pasts led to the same answer the future is the same, whatever the hidden layer had."""
+    """Where two pasts led to the same answer the future is the same for any hidden layer."""
     torch.manual_seed(0)
     encoder = Jordan(F, H, outputs=2)
     with torch.no_grad():

@@ -19,9 +19,9 @@ from structseq.report import write_page
 from structseq.report.drawing import inline_svg
 from structseq.report.excerpt import excerpt_of
 from structseq.report.figures import curves_figure, scores_figure, transitions_figure
-from structseq.report.page import page, ranked
-from structseq.report.transitions import table_of
-from structseq.report.wording import duration, interval, p_value, percent, visible
+from structseq.report.formatting import duration, interval, p_value, percent, visible
+from structseq.report.page import ranked, render_page
+from structseq.report.transitions import transition_table
 
 ENCODERS = ("lstm", "elman", "jordan", "gru", "lstm_peephole", "clockwork", "scrn", "attention")
 HOSTILE = ("<script>alert(1)</script>", '" onload=x', "'><img src=x onerror=y>", "{{ 7 * 7 }}", "$x^2$", "&amp;")
@@ -183,7 +183,7 @@ class Reader(HTMLParser):
 
 
 def read(given: dict[str, Any]) -> Reader:
-    return Reader(page(given))
+    return Reader(render_page(given))
 
 
 def assert_inert(found: Reader) -> None:
@@ -201,7 +201,7 @@ def assert_inert(found: Reader) -> None:
 
 @cache
 def default_page() -> str:
-    return page(comparison())
+    return render_page(comparison())
 
 
 def test_the_page_is_written_whole_and_read_back(tmp_path: Path) -> None:
@@ -227,16 +227,16 @@ def test_numbers_of_the_table() -> None:
         "p_holm": 3e-4,
     }
     text = read(given).text
-    for told in ("95.61 ± 0.21", "94.87 to 96.34", "−1.23", "< 0.001", "312,456", "48.2 s", "85,000"):
-        assert told in text, told
+    for expected in ("95.61 ± 0.21", "94.87 to 96.34", "−1.23", "< 0.001", "312,456", "48.2 s", "85,000"):
+        assert expected in text, expected
 
 
-def test_the_best_system_stands_first_whatever_the_order() -> None:
+def test_the_best_system_is_first_for_any_order() -> None:
     given = comparison(encoders=4)
     given["systems"].reverse()
     means = [system["test"]["mean"] for system in ranked(given)]
     assert means == sorted(means, reverse=True)
-    rows = re.findall(r'<th scope="row"><bdi>(.*?)</bdi>', page(given))
+    rows = re.findall(r'<th scope="row"><bdi>(.*?)</bdi>', render_page(given))
     assert rows[0] == "lstm + crf"
 
 
@@ -269,7 +269,7 @@ def test_any_text_leaves_the_page_well_formed(words: list[str]) -> None:
     system = given["systems"][0]
     given["best"] = system["name"] = words[0]
     system["transitions"]["tags"] = [words[0], words[-1], "O"]
-    text = page(given)
+    text = render_page(given)
     assert_inert(Reader(text))
     text.encode("utf-8")
 
@@ -310,18 +310,18 @@ def test_what_is_not_known_is_a_dash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p_holm", "told"), [(0.2, "not significantly better than any"), (0.001, "other 3 are significantly worse")]
+    ("p_holm", "expected"), [(0.2, "not significantly better than any"), (0.001, "other 3 are significantly worse")]
 )
-def test_the_first_sentence_says_whether_the_best_is_sure(p_holm: float, told: str) -> None:
+def test_the_first_sentence_says_whether_the_best_is_sure(p_holm: float, expected: str) -> None:
     given = comparison(encoders=2)
     for system in given["systems"][1:]:
         system["against_best"]["p_holm"] = p_holm
-    assert told in read(given).text
+    assert expected in read(given).text
 
 
 def test_eight_systems_of_many_tags_stay_small() -> None:
     given = comparison(encoders=4, tags=120, epochs=30)
-    text = page(given)
+    text = render_page(given)
     assert len(text.encode()) < 2_000_000
     found = Reader(text)
     assert found.text.count("40 of 120 tags") == 4
@@ -346,7 +346,7 @@ def test_a_long_line_is_thinned_and_keeps_its_dot() -> None:
 
 
 def test_identifiers_are_unique_and_references_resolve() -> None:
-    text = page(comparison(encoders=3, tags=9))
+    text = render_page(comparison(encoders=3, tags=9))
     found = Reader(text)
     identifiers = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
@@ -389,7 +389,7 @@ def test_figures_follow_the_reader_s_theme_and_leave_settings_alone() -> None:
 def test_no_figure_stays_with_pyplot() -> None:
     from matplotlib import pyplot
 
-    page(comparison(encoders=1))
+    render_page(comparison(encoders=1))
     assert pyplot.get_fignums() == []
 
 
@@ -406,7 +406,7 @@ def test_curves_show_each_seed_and_the_epoch_that_was_kept() -> None:
 
 def test_transitions_are_drawn_where_the_table_has_them() -> None:
     given = transitions(random.Random(1), ["O", "B-a", "I-a"])
-    table = table_of(given)
+    table = transition_table(given)
     axes = transitions_figure(table).axes[0]
     drawn = {text.get_text() for text in axes.texts}
     assert f"{given['scores'][1][2]:+.2f}".replace("-", "−") in drawn
@@ -420,14 +420,16 @@ def test_of_many_tags_the_strongest_are_kept_in_their_order() -> None:
     size = 6
     scores = [[0.0] * size for _ in range(size)]
     scores[4][1], scores[2][2] = -9.0, 3.0
-    table = table_of({"tags": list("abcdef"), "scores": scores, "start": [0] * size, "end": [0] * size}, most_tags=3)
+    table = transition_table(
+        {"tags": list("abcdef"), "scores": scores, "start": [0] * size, "end": [0] * size}, most_tags=3
+    )
     assert table.rows == ("start", "b", "c", "e") and table.columns == ("b", "c", "e", "end") and table.of == size
     assert table.scores[3, 0] == -9 and table.scores[2, 1] == 3
     assert table.extremes(1) == ([("c", "c", 3.0)], [("e", "b", -9.0)])
 
 
 def test_nothing_but_forbidden_transitions() -> None:
-    table = table_of({"tags": ["a"], "scores": [[None]], "start": None, "end": None})
+    table = transition_table({"tags": ["a"], "scores": [[None]], "start": None, "end": None})
     assert table.extremes(5) == ([], [])
     inline_svg(transitions_figure(table), name="none", alt="nothing")
 
@@ -437,8 +439,8 @@ def test_an_error_is_cut_around_its_spans() -> None:
     found = excerpt_of(
         {"tokens": tokens, "start": 50, "end": 52, "gold": "x", "predicted": "y", "kind": "type"}, context=2
     )
-    told = [("w48", None, "w49", None), ("w50", None, "w51"), (None, "w52", None, "w53")]
-    assert [piece.tokens for piece in found.pieces] == told
+    expected = [("w48", None, "w49", None), ("w50", None, "w51"), (None, "w52", None, "w53")]
+    assert [piece.tokens for piece in found.pieces] == expected
     assert found.cut == (True, True) and found.pieces[1].gold and found.pieces[1].predicted
 
 

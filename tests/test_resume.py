@@ -1,6 +1,6 @@
 """Killed at any moment and resumed, training ends with the weights of an unbroken run, to the last bit.
 
-One process of its own trains once without a break and forks for every attempt, so that a kill costs no start-up.
+A separate process trains once without a break and forks for every attempt, so that a kill costs no start-up.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ KILLS = """
 seed, folder, epochs, words = json.loads(sys.argv[1])
 short, long = ([*words, "--set", f"training.epochs={number}", "--output"] for number in (1, epochs))
 
-# Killed before the 2nd, 14th, 26th ... change to the disk, each time in a folder of its own, and then resumed.
+# Killed before the 2nd, 14th, 26th ... change to the disk, each time in a new folder, and then resumed.
 unbroken([*short, f"{folder}/short"])
 change, ends = 2, []
 while True:

@@ -64,12 +64,12 @@ def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> 
 # -- journal -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_journal_goes_on_without_doubled_epochs(tmp_path: Path) -> None:
+def test_a_journal_resumes_without_doubled_epochs(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "log.jsonl")
     journal.write("start", update=0)
     for epoch in range(1, 5):
         journal.write("epoch", update=10 * epoch, epoch=epoch, loss=0.5, name="飛")
-    journal.cut(25)
+    journal.truncate(25)
     journal.write("resume", update=25)
     journal.write("epoch", update=30, epoch=3)
     assert [record.get("epoch") for record in journal.read()] == [None, 1, 2, None, 3]
@@ -94,26 +94,26 @@ def identity(folder: Path, *, seed: int = 0, text: str = "a", threads: int = 1, 
 
 
 def test_a_run_is_the_same_only_with_the_same_data_options_and_seed(tmp_path: Path) -> None:
-    begun = identity(tmp_path)
-    assert identity(tmp_path).difference(begun) is None
-    assert identity(tmp_path, seed=3).difference(begun) == "the seed was 0 and is 3 now"
-    other = identity(tmp_path, encoder={"width": 6}).difference(begun)
+    original = identity(tmp_path)
+    assert identity(tmp_path).difference(original) is None
+    assert identity(tmp_path, seed=3).difference(original) == "the seed was 0 and is 3 now"
+    other = identity(tmp_path, encoder={"width": 6}).difference(original)
     assert other == "option encoder.width was 5 and is 6 now"
-    changed = identity(tmp_path, text="b").difference(begun)
+    changed = identity(tmp_path, text="b").difference(original)
     assert changed and changed.startswith(f"the train data differ: {tmp_path / 'train'} had SHA-256 ca978112ca1b…")
     identity(tmp_path)
-    more = Identity.of(begun.options, 0, {"train": tmp_path / "train", "dev": tmp_path / "train"}, threads=1)
-    assert more.difference(begun) == f"the dev data were not given and are {tmp_path / 'train'} now"
+    more = Identity.of(original.options, 0, {"train": tmp_path / "train", "dev": tmp_path / "train"}, threads=1)
+    assert more.difference(original) == f"the dev data were not given and are {tmp_path / 'train'} now"
 
 
-def test_what_may_change_the_last_bits_is_a_doubt(tmp_path: Path) -> None:
-    begun = identity(tmp_path)
-    assert identity(tmp_path).doubts(begun) == []
-    assert identity(tmp_path, threads=2).doubts(begun) == []  # one thread and two give the same bits
-    (doubt,) = identity(tmp_path, threads=8).doubts(begun)
-    assert doubt == "the run began with 1 threads and resumes with 8 threads"
-    again = Identity.from_dict(json.loads(json.dumps({**begun.to_dict(), "later": 1})))
-    assert again.difference(begun) is None and again.doubts(begun) == []
+def test_what_may_change_the_last_bits_gives_a_warning(tmp_path: Path) -> None:
+    original = identity(tmp_path)
+    assert identity(tmp_path).warnings(original) == []
+    assert identity(tmp_path, threads=2).warnings(original) == []  # one thread and two give the same bits
+    (warning,) = identity(tmp_path, threads=8).warnings(original)
+    assert warning == "the run began with 1 threads and resumes with 8 threads"
+    again = Identity.from_dict(json.loads(json.dumps({**original.to_dict(), "later": 1})))
+    assert again.difference(original) is None and again.warnings(original) == []
 
 
 def test_a_digest_covers_whole_folders_and_the_three_files(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_folder_says_what_it_holds(tmp_path: Path) -> None:
         RunFolder(folder.path / "thesis.tex").check(resume=False)
 
 
-def test_a_run_is_gone_on_with_only_if_asked_and_only_the_same(tmp_path: Path) -> None:
+def test_only_the_same_run_resumes(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "out")
     with folder.opened(identity(tmp_path)):
         assert folder.status == "unfinished"
@@ -164,7 +164,7 @@ def test_a_run_is_gone_on_with_only_if_asked_and_only_the_same(tmp_path: Path) -
     with seed, folder.opened(identity(tmp_path, seed=1)):
         pass
     with folder.opened(identity(tmp_path, threads=8)):
-        assert folder.doubts == ["the run began with 1 threads and resumes with 8 threads"]
+        assert folder.warnings == ["the run began with 1 threads and resumes with 8 threads"]
 
 
 def test_a_failure_before_anything_was_saved_leaves_no_trace(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_failure_before_anything_was_saved_leaves_no_trace(tmp_path: Path) -> 
     assert folder.status == "unfinished"
 
 
-def test_a_finished_run_keeps_what_others_put_beside_it_and_nothing_of_its_own(tmp_path: Path) -> None:
+def test_a_finished_run_keeps_what_others_put_beside_it_and_none_of_its_working_files(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "out")
     with folder.opened(identity(tmp_path)):
         (folder.path / "nohup.out").write_text("mine")
@@ -195,7 +195,7 @@ def test_a_finished_run_keeps_what_others_put_beside_it_and_nothing_of_its_own(t
         (folder.path / name).mkdir()
     for name in (".lock", ".new.lock", ".log.jsonl.0123abcd.part"):
         (folder.path / name).touch()
-    folder.tidy()
+    folder.remove_leftovers()
     assert {path.name for path in folder.path.iterdir()} == names
 
 
@@ -208,7 +208,7 @@ def test_an_unwritable_place_is_said(tmp_path: Path) -> None:
         pass
 
 
-def test_a_full_disk_is_said_and_the_last_checkpoint_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error_and_the_last_checkpoint_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = RunFolder(tmp_path / "out")
 
     def full(*arguments: object) -> None:
@@ -255,11 +255,11 @@ def test_transfer_goes_by_name_and_says_what_it_took() -> None:
     new = ours.vocabulary["via"]
     assert torch.equal(ours.embedding.weight[new], before["inputs.features.words.embedding.weight"][new])
     assert torch.equal(ours.embedding.weight[0], theirs.embedding.weight[0])
-    a, b = (target.tags.number[tag] for tag in ("B-to", "O"))
-    c, d = (source.tags.number[tag] for tag in ("B-to", "O"))
+    a, b = (target.tags.index[tag] for tag in ("B-to", "O"))
+    c, d = (source.tags.index[tag] for tag in ("B-to", "O"))
     assert torch.equal(target.head.crf.transitions[a, b], source.head.crf.transitions[c, d])
     assert torch.equal(target.head.emission.weight[a], source.head.emission.weight[c])
-    via = target.tags.number["B-via"]
+    via = target.tags.index["B-via"]
     assert torch.equal(target.head.emission.weight[via], before["head.emission.weight"][via])
     assert same(weights(target.encoder), weights(source.encoder))
     assert "all of encoder" in line and "head 4 of 5" in line and "words 16 of 18" in line
@@ -286,7 +286,7 @@ def made_of(words: Sequence[str], head: str) -> Model:
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_every_row_that_stands_for_something_moves_by_its_name(head: str) -> None:
+def test_every_named_row_is_copied_by_its_name(head: str) -> None:
     source, target = made_of(OLD, head), made_of(NEW, head)
     before, given, larger = (parameters(model) for model in (target, source, made_of((*NEW, "e"), head)))
     axes, other = named_axes(target), named_axes(source)
@@ -349,7 +349,9 @@ def test_columns_move_by_their_name_and_an_encoder_only_where_it_reads_the_same(
 
 def test_fit_in_memory_tells_every_update_and_how_it_ended() -> None:
     seen: list[tuple[int, Mapping[str, Any] | None]] = []
-    outcome = fit(small(CORPUS), CORPUS, seed=0, watch=lambda progress, record: seen.append((progress.update, record)))
+    outcome = fit(
+        small(CORPUS), CORPUS, seed=0, callback=lambda progress, record: seen.append((progress.update, record))
+    )
     assert [update for update, _ in seen] == list(range(1, 13))
     assert [update for update, record in seen if record] == [4, 8, 12]
     assert (outcome.epochs, outcome.updates) == (3, 12) and outcome.tokens == 3 * sum(map(len, CORPUS.train))
@@ -357,17 +359,17 @@ def test_fit_in_memory_tells_every_update_and_how_it_ended() -> None:
 
 
 def stop_at(update: int) -> Callable[[Progress, object], None]:
-    def watch(progress: Progress, record: object) -> None:
+    def callback(progress: Progress, record: object) -> None:
         if progress.update == update:
             signal.raise_signal(signal.SIGINT)
 
-    return watch
+    return callback
 
 
 def test_fit_in_memory_is_stopped_by_a_signal() -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted):
-        fit(small(CORPUS), CORPUS, watch=stop_at(2))
+        fit(small(CORPUS), CORPUS, callback=stop_at(2))
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -379,7 +381,7 @@ def test_stopped_anywhere_it_ends_bit_identical(tmp_path: Path, stops: tuple[int
     folder = RunFolder(tmp_path / "out")
     for update in stops:
         with folder.opened(identity(tmp_path)), pytest.raises(Interrupted):
-            fit(small(CORPUS, type=head), CORPUS, seed=0, folder=folder, watch=stop_at(update))
+            fit(small(CORPUS, type=head), CORPUS, seed=0, folder=folder, callback=stop_at(update))
     resumed = small(CORPUS, type=head)
     with folder.opened(identity(tmp_path)):
         again = fit(resumed, CORPUS, seed=0, folder=folder)
@@ -395,7 +397,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "out")
     with folder.opened(identity(tmp_path)):
         with pytest.raises(Interrupted):
-            fit(small(CORPUS), CORPUS, folder=folder, watch=stop_at(1))
+            fit(small(CORPUS), CORPUS, folder=folder, callback=stop_at(1))
         wide = Model.prepare(Options.of(TABLE, {"encoder": {"width": 7}}), CORPUS.train, BIO, seed=0)
         with pytest.raises(TrainingError, match="the checkpoint belongs to another model"):
             fit(wide, CORPUS, folder=folder)

@@ -24,7 +24,7 @@ from structseq.padded import Padded
 from structseq.spans import SCHEMES, Scheme, Span, TagSet, convert, scheme_of
 from structseq.structures.chain import TagDistribution
 from structseq.structures.tagged_segments import TaggedSegments
-from structseq.training import learnable, train
+from structseq.training import train, usable_examples
 
 WIDTH = 3
 BIO = scheme_of("BIO")
@@ -34,13 +34,13 @@ PAIRS = [(name, "auto") for name in TYPED] + [("BIO", "BIOES"), ("IOB1", "BIO"),
 Spans = tuple[Span, ...]
 
 
-def tag_set(outer: str, inner: str = "auto", types: str = "xy") -> TagSet:
+def tag_set(file_scheme: str, model_scheme: str = "auto", types: str = "xy") -> TagSet:
     """All tags of the types."""
-    scheme = scheme_of(outer)
+    scheme = scheme_of(file_scheme)
     rows = [[Span(0, 3, label)] for label in types] + [[Span(0, 1, label)] for label in types]
-    if outer != "IO":
+    if file_scheme != "IO":
         rows += [[Span(0, 1, label), Span(1, 3, label), Span(3, 4, label)] for label in types]
-    return TagSet.of([scheme.encode(spans, 5) for spans in rows], scheme, inner)
+    return TagSet.of([scheme.encode(spans, 5) for spans in rows], scheme, model_scheme)
 
 
 def head_of(tags: TagSet, seed: int = 0, longest: int | None = None) -> SegmentsHead:
@@ -108,7 +108,7 @@ class Truth(NamedTuple):
 
 
 def truth_of(head: SegmentsHead, states: np.ndarray, longest: int = 9) -> Truth:
-    io = head.tags.outer.name == "IO"
+    io = head.tags.file_scheme.name == "IO"
     every = [s for s in segmentations(len(states), "xy", longest) if apart(s) or not io]
     scores = [score(head, states, spans) for spans in every]
     log_z = oracles.log_sum(scores)
@@ -116,11 +116,11 @@ def truth_of(head: SegmentsHead, states: np.ndarray, longest: int = 9) -> Truth:
 
 
 @pytest.mark.parametrize(
-    ("outer", "inner", "longest"),
+    ("file_scheme", "model_scheme", "longest"),
     [*((*pair, None) for pair in PAIRS), ("BIO", "auto", 2), ("BIOES", "auto", 2), ("IO", "auto", 2)],
 )
-def test_every_verb_against_enumeration(outer: str, inner: str, longest: int | None) -> None:
-    tags = tag_set(outer, inner)
+def test_every_verb_against_enumeration(file_scheme: str, model_scheme: str, longest: int | None) -> None:
+    tags = tag_set(file_scheme, model_scheme)
     head, states = head_of(tags, longest=longest), states_of(4, 2, 0, 3)
     found = head(states)
     best, marginals, log_z = found.best(), found.marginals(), found.log_partition()
@@ -129,51 +129,53 @@ def test_every_verb_against_enumeration(outer: str, inner: str, longest: int | N
     for each in itertools.zip_longest(*(truth.shares.items() for truth in truths), fillvalue=None):
         target, given = torch.zeros(4, 4, dtype=torch.int64), [b for b, answer in enumerate(each) if answer]
         for b in given:
-            numbers = tags.encode(tags.outer.encode(each[b][0], lengths[b]))
+            numbers = tags.encode(tags.file_scheme.encode(each[b][0], lengths[b]))
             target[b, : lengths[b]] = torch.tensor(numbers, dtype=torch.int64)
         shares = found.log_prob(target).exp().tolist()
         assert [shares[b] for b in given] == pytest.approx([each[b][1] for b in given], abs=1e-9)
     for row, (length, truth) in enumerate(zip(lengths, truths, strict=True)):
         top = max(truth.shares, key=lambda spans: truth.shares[spans])
-        assert tags.outer.decode(tags.decode(best.path[row, :length].tolist())) == top
+        assert tags.file_scheme.decode(tags.decode(best.path[row, :length].tolist())) == top
         assert float(best.score[row] - log_z[row]) == pytest.approx(math.log(truth.shares[top]), abs=1e-9)
         for place, k in itertools.product(range(length), range(len(tags.labels))):
-            expected = truth.of_tag(tags.inner, length, place, tags.labels[k])
+            expected = truth.of_tag(tags.model_scheme, length, place, tags.labels[k])
             assert float(marginals[row, place, k]) == pytest.approx(expected, abs=1e-9)
-        asked = [(s, e, n) for s in range(length) for e in range(s + 1, length + 1) for n in range(2)]
-        sure = found.span_probabilities([(row, *span) for span in asked], tags.edges())
-        assert sure.dtype == torch.float64 and sure.shape == (len(asked),)
-        for (start, end, n), probability in zip(asked, sure.tolist(), strict=True):
+        queries = [(s, e, n) for s in range(length) for e in range(s + 1, length + 1) for n in range(2)]
+        sure = found.span_probabilities([(row, *span) for span in queries], tags.edges())
+        assert sure.dtype == torch.float64 and sure.shape == (len(queries),)
+        for (start, end, n), probability in zip(queries, sure.tolist(), strict=True):
             assert probability == pytest.approx(truth.of_span(Span(start, end, tags.types[n])), abs=1e-9)
     assert not marginals[~states.mask()].any()
 
 
-def test_an_untold_tag_distribution() -> None:
+def test_a_head_without_training_gives_a_tag_distribution() -> None:
     found = head_of(tag_set("BIO"))(states_of(3))
     assert isinstance(found, TagDistribution) and found.calibrated
     assert found.span_probabilities([], []).shape == (0,)
 
 
 @pytest.mark.parametrize("longest", (None, 2))
-@pytest.mark.parametrize(("outer", "inner"), PAIRS)
-def test_what_stands_for_no_segmentation_has_probability_zero(outer: str, inner: str, longest: int | None) -> None:
-    tags = tag_set(outer, inner)
+@pytest.mark.parametrize(("file_scheme", "model_scheme"), PAIRS)
+def test_tags_without_a_segmentation_have_probability_zero(
+    file_scheme: str, model_scheme: str, longest: int | None
+) -> None:
+    tags = tag_set(file_scheme, model_scheme)
     paths = list(itertools.product(range(len(tags.labels)), repeat=3))
     states = Padded(states_of(3).values.expand(len(paths), -1, -1), torch.tensor([3] * len(paths)))
     shares = head_of(tags, longest=longest)(states).log_prob(torch.tensor(paths)).exp()
     for path, share in zip(paths, shares.tolist(), strict=True):
         written = [tags.labels[k] for k in path]
-        fits = all(span.end - span.start <= (longest or 3) for span in tags.inner.decode(written))
-        assert (share > 0) == (fits and not tags.inner.violations(written))
+        fits = all(span.end - span.start <= (longest or 3) for span in tags.model_scheme.decode(written))
+        assert (share > 0) == (fits and not tags.model_scheme.violations(written))
     assert float(shares.sum()) == pytest.approx(1.0, abs=1e-9)
 
 
-@pytest.mark.parametrize("outer", [name for name in TYPED if name != "IO"])
-def test_the_scheme_of_the_files_changes_nothing(outer: str) -> None:
+@pytest.mark.parametrize("file_scheme", [name for name in TYPED if name != "IO"])
+def test_the_scheme_of_the_files_changes_nothing(file_scheme: str) -> None:
     """The same weights say the same of every entity."""
     gold = ("B-x", "B-x", "I-x", "O", "B-y", "I-y", "I-y")
     states, found = states_of(7), []
-    for scheme in (BIO, scheme_of(outer)):
+    for scheme in (BIO, scheme_of(file_scheme)):
         head = head_of(tag_set(scheme.name))
         target = torch.tensor([head.tags.encode(convert(gold, BIO, scheme))])
         sure = head(states).span_probabilities([(0, 1, 3, 0), (0, 4, 7, 1), (0, 0, 7, 0)], head.tags.edges())
@@ -191,7 +193,7 @@ def test_plain_tags_are_segments_of_one_token() -> None:
     for place, k in itertools.product(range(3), range(3)):
         expected = float(shares[[path[place] == k for path in every]].sum())
         assert float(found.marginals()[0, place, k]) == pytest.approx(expected, abs=1e-9)
-    assert found.segments.scores.shape[2] == 1 and head.decisions() == ()
+    assert found.segments.scores.shape[2] == 1 and head.bias_candidates() == ()
 
 
 def test_a_type_has_only_the_lengths_that_its_tags_can_write() -> None:
@@ -230,7 +232,7 @@ def test_a_longest_below_one_is_refused() -> None:
         SegmentsHead(WIDTH, tag_set("BIO"), longest=0)
 
 
-def test_lengths_share_their_scores_as_told() -> None:
+def test_lengths_share_their_scores_as_set() -> None:
     head = head_of(TagSet.of([["B-x", "I-x"]], BIO))
     for parameter in head.parameters():
         parameter.zero_()
@@ -264,7 +266,7 @@ def examples_in(scheme: Scheme) -> tuple[Example, ...]:
 
 
 @pytest.mark.parametrize("name", ("BIO", "IOB1", "plain"))
-def test_a_tagger_trained_saved_loaded_and_asked(name: str, tmp_path: Path) -> None:
+def test_a_tagger_is_trained_saved_and_loaded(name: str, tmp_path: Path) -> None:
     scheme = scheme_of(name)
     examples = examples_in(scheme)
     options = {"head": {"type": "segments"}, "training": {"epochs": 30}}
@@ -316,7 +318,7 @@ def test_confidences_and_marginals_in_the_users_scheme_are_exact(name: str) -> N
 
 
 def test_the_files_scheme_is_the_one_inside() -> None:
-    """Segments are the same in any scheme, so that there is none to choose."""
+    """Segments are the same in any scheme, so that none can be chosen."""
     with pytest.raises(ConfigError, match=r"head\.scheme: the head segments has no such option"):
         miniature.model({"head": {"type": "segments", "scheme": "BIOES"}})
 
@@ -325,5 +327,5 @@ def test_sentences_with_a_longer_entity_are_left_out_of_training() -> None:
     examples = examples_in(BIO)
     model = miniature.model({"head": {"type": "segments"}}, examples=examples)
     model.head.longest.fill_(1)
-    kept, _ = learnable(model, examples)
+    kept, _ = usable_examples(model, examples)
     assert kept == [e for e in examples if all(s.end - s.start == 1 for s in BIO.decode(e.tags))] and kept

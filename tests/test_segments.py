@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from structseq.structures.base import LogSum, Structure
+from structseq.structures.base import LogSemiring, Structure
 from structseq.structures.chain import LinearChain
 from structseq.structures.objectives import negative_log_likelihood
 from structseq.structures.segments import Segment, SemiMarkov, path_of, segments_of
@@ -438,7 +438,7 @@ def test_what_does_not_fit_into_a_row_never_leaks(verb: Callable[[Structure], Te
 def test_no_segment_leaves_its_row_even_under_other_weights() -> None:
     batch = random_batch(2, 3, 5, 0.0)
     structure = batch.structure()
-    found = structure.recursion(LogSum(), tuple(torch.zeros_like(part) for part in structure.weights))
+    found = structure.recursion(LogSemiring(), tuple(torch.zeros_like(part) for part in structure.weights))
     assert_close(found, [math.log(len(batch.answers(row))) for row in range(len(batch.lengths))])
     outside = torch.arange(5).unsqueeze(1) + torch.arange(3) >= batch.lengths.view(-1, 1, 1)  # (B, T, S)
     assert torch.isneginf(structure.weights[0][outside]).all()
@@ -656,14 +656,14 @@ GOOD = (torch.zeros(2, 3, 2, 2), torch.zeros(2, 2), torch.zeros(2), torch.zeros(
         (4, torch.tensor([3.0, 1.0]), "lengths: expected"),
     ),
 )
-def test_bad_calls_are_told(place: int, value: Tensor, message: str) -> None:
+def test_bad_calls_are_errors(place: int, value: Tensor, message: str) -> None:
     parts = list(GOOD)
     parts[place] = value
     with pytest.raises(ValueError, match=message):
         SemiMarkov(*parts)
 
 
-def test_bad_targets_and_options_are_told() -> None:
+def test_bad_targets_and_options_are_errors() -> None:
     structure = SemiMarkov(*GOOD)
     for target in (torch.zeros(2, 2, dtype=torch.int64), torch.zeros(3, dtype=torch.int64)):
         with pytest.raises(ValueError, match=r"expected a target of shape \(2, 3\)"):

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from structseq.errors import DataError
 from structseq.evaluation import entity_f1
-from structseq.evaluation.significance import Counts, f1_of, holm, mean_interval, paired, sentence_counts
+from structseq.evaluation.significance import (
+    Counts,
+    f1_of,
+    holm_correction,
+    mean_interval,
+    paired_bootstrap,
+    sentence_counts,
+)
 from structseq.spans import scheme_of
 
 BIO, PLAIN = scheme_of("BIO"), scheme_of("plain")
@@ -90,7 +97,7 @@ def test_the_interval_is_that_of_all_resamples() -> None:
 
 @pytest.mark.parametrize("same", [True, False], ids=["the same seeds", "other seeds"])
 def test_the_p_value_is_that_of_all_resamples(same: bool) -> None:
-    found = paired(dict(enumerate(THREE)), dict(enumerate(OTHERS, 0 if same else 5)))
+    found = paired_bootstrap(dict(enumerate(THREE)), dict(enumerate(OTHERS, 0 if same else 5)))
     difference = mean_of(THREE, (0, 1), (0, 1, 2)) - mean_of(OTHERS, (0, 1), (0, 1, 2))
     assert found.difference == pytest.approx(difference)
     sides = [(seeds, seeds) for seeds in draws(2)] if same else list(product(draws(2), draws(2)))
@@ -110,15 +117,15 @@ def test_pairing_by_sentence_sees_what_two_intervals_do_not() -> None:
     better[::8, 0] = np.minimum(better[::8, 0] + 1, 5)
     one, other = mean_interval([better]), mean_interval([table])
     assert one[0] < other[1], "the intervals overlap"
-    found = paired({0: better}, {0: table})
+    found = paired_bootstrap({0: better}, {0: table})
     assert found.interval[0] > 0 and found.p < 0.001
     assert found.p >= 1 / 10_001, "never 0"
-    back = paired({0: table}, {0: better})
+    back = paired_bootstrap({0: table}, {0: better})
     assert back.difference == -found.difference and back.p < 0.001
 
 
 def test_no_difference_is_no_significance() -> None:
-    found = paired({0: THREE[0], 1: THREE[1]}, {0: THREE[0], 1: THREE[1]})
+    found = paired_bootstrap({0: THREE[0], 1: THREE[1]}, {0: THREE[0], 1: THREE[1]})
     assert (found.difference, found.interval, found.p) == (0.0, (0.0, 0.0), 1.0)
 
 
@@ -128,7 +135,7 @@ def test_p_values_are_uniform_where_nothing_differs() -> None:
     for _ in range(200):
         both = random.binomial(3, 0.8, (2, 100))
         sides = [np.stack([side, np.full(100, 3), np.full(100, 3)], 1) for side in both]
-        found.append(paired({0: sides[0]}, {0: sides[1]}, resamples=500).p)
+        found.append(paired_bootstrap({0: sides[0]}, {0: sides[1]}, resamples=500).p)
     assert 0.02 <= np.mean(np.array(found) < 0.05) <= 0.09
     assert 0.4 <= np.mean(found) <= 0.6
 
@@ -152,12 +159,12 @@ def test_the_seed_decides_what_is_drawn() -> None:
 
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(ValueError, match="the same sentences"):
-        paired({0: THREE[0]}, {0: THREE[0][:2]})
+        paired_bootstrap({0: THREE[0]}, {0: THREE[0][:2]})
     with pytest.raises(ValueError, match="one seed or more"):
         mean_interval([])
     nothing = np.zeros((0, 3), np.int64)
     assert mean_interval([nothing]) == (0.0, 0.0)
-    assert paired({0: nothing}, {0: nothing}).p == 1.0
+    assert paired_bootstrap({0: nothing}, {0: nothing}).p == 1.0
 
 
 # -- several tests at once ---------------------------------------------------------------------------------------------
@@ -173,8 +180,8 @@ def test_holm_is_bonferroni_closed(values: list[float]) -> None:
         max(min(1.0, len(subset) * min(values[n] for n in subset)) for subset in subsets if place in subset)
         for place in places
     ]
-    assert holm(values) == pytest.approx(closed)
+    assert holm_correction(values) == pytest.approx(closed)
 
 
 def test_holm_of_one_and_of_none() -> None:
-    assert holm([0.04]) == [0.04] and holm([]) == []
+    assert holm_correction([0.04]) == [0.04] and holm_correction([]) == []

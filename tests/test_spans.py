@@ -16,7 +16,7 @@ from seqeval import scheme as seqeval_scheme
 from seqeval.metrics.sequence_labeling import get_entities
 
 from structseq.errors import ConfigError, DataError
-from structseq.spans import PLAIN, REPAIRS, SCHEMES, Scheme, Span, TagError, convert, detect, repair, scheme_of
+from structseq.spans import PLAIN, REPAIR_POLICIES, SCHEMES, Scheme, Span, TagError, convert, detect, repair, scheme_of
 
 CHUNKED = [scheme for scheme in SCHEMES.values() if not scheme.plain]
 # IO cannot keep neighbours of one type apart
@@ -61,8 +61,8 @@ def allowed(scheme: Scheme, tags: tuple[str, ...]) -> frozenset[tuple[str, ...]]
     found = {()}
     for sequence in sequences(tags, 4):
         path = [number[tag] for tag in sequence]
-        moves = all(legal.transitions[a, b] for a, b in pairwise(path))
-        if path and moves and legal.start[path[0]] and legal.end[path[-1]]:
+        transitions = all(legal.transitions[a, b] for a, b in pairwise(path))
+        if path and transitions and legal.start[path[0]] and legal.end[path[-1]]:
             found.add(sequence)
     return frozenset(found)
 
@@ -95,7 +95,7 @@ class TestOneSentenceInEveryScheme:
         scheme, tags = scheme_of(name), tuple(WRITTEN[name].split())
         assert scheme.encode(SENTENCE, 9) == tags
         assert scheme.encode(reversed(SENTENCE), 9) == tags
-        assert scheme.decode(tags) == scheme.well_formed(tags) == SENTENCE
+        assert scheme.decode(tags) == scheme.decode_strict(tags) == SENTENCE
         assert not scheme.violations(tags)
 
     @pytest.mark.parametrize(("source", "target"), [*permutations(WRITTEN, 2)])
@@ -139,21 +139,21 @@ class TestReading:
             ("BILOU", seqeval_scheme.BILOU),
         ],
     )
-    def test_well_formed_is_seqevals_strict_mode(self, name: str, theirs: type) -> None:
+    def test_decode_strict_is_seqevals_strict_mode(self, name: str, theirs: type) -> None:
         scheme = scheme_of(name)
         for tags in small_world(scheme):
-            assert list(scheme.well_formed(tags)) == strictly(tags, theirs)
+            assert list(scheme.decode_strict(tags)) == strictly(tags, theirs)
 
-    def test_well_formed_in_iob1_is_seqevals_where_the_tags_are_legal(self) -> None:
+    def test_decode_strict_in_iob1_is_seqevals_where_the_tags_are_legal(self) -> None:
         scheme = scheme_of("IOB1")
         for tags in small_world(scheme):
             if not scheme.violations(tags):
-                assert list(scheme.well_formed(tags)) == strictly(tags, seqeval_scheme.IOB1)
+                assert list(scheme.decode_strict(tags)) == strictly(tags, seqeval_scheme.IOB1)
 
     @by_name
-    def test_well_formed_are_all_spans_exactly_of_legal_sequences(self, scheme: Scheme) -> None:
+    def test_decode_strict_gives_all_spans_exactly_of_legal_sequences(self, scheme: Scheme) -> None:
         for tags in small_world(scheme):
-            kept, read = scheme.well_formed(tags), scheme.decode(tags)
+            kept, read = scheme.decode_strict(tags), scheme.decode(tags)
             assert set(kept) <= set(read)
             assert (kept == read) == (not scheme.violations(tags))
 
@@ -163,7 +163,7 @@ class TestReading:
     @pytest.mark.parametrize("tag", ["S-x", "NN", "B-", "O-x", "b-x", "", "-x"])
     def test_foreign_tags_are_refused_with_their_place(self, tag: str) -> None:
         bio = scheme_of("BIO")
-        for read in (bio.decode, bio.well_formed, bio.legal, bio.complete, bio.types):
+        for read in (bio.decode, bio.decode_strict, bio.legal, bio.complete, bio.types):
             with pytest.raises(TagError, match="is not a tag of BIO; expected O, or one of the letters B, I"):
                 read(["O", tag])
         with pytest.raises(TagError) as caught:
@@ -198,7 +198,7 @@ def test_spans_survive_writing_and_reading(scheme: Scheme, sentence: tuple[tuple
     spans, length = sentence
     tags = scheme.encode(spans, length)
     assert len(tags) == length
-    assert scheme.decode(tags) == scheme.well_formed(tags) == spans
+    assert scheme.decode(tags) == scheme.decode_strict(tags) == spans
     assert not scheme.violations(tags)
 
 
@@ -341,11 +341,11 @@ def test_edges_are_the_paths_that_contain_an_entity(scheme: Scheme, types: tuple
             length = len(path)
             found = set()
             for i in range(length):
-                opened = edges.first[path[0]] if i == 0 else edges.begins[path[i - 1], path[i]]
+                opened = edges.start[path[0]] if i == 0 else edges.opens[path[i - 1], path[i]]
                 for j in range(i + 1, length + 1):
                     if not opened or (j > i + 1 and not edges.continues[path[j - 2], path[j - 1]]):
                         break
-                    if edges.last[path[-1]] if j == length else edges.ends[path[j - 1], path[j]]:
+                    if edges.end[path[-1]] if j == length else edges.closes[path[j - 1], path[j]]:
                         found.add(Span(i, j, label))
             assert found == {span for span in scheme.decode(sequence) if span.label == label}
 
@@ -388,11 +388,11 @@ class TestNames:
 class TestPlain:
     def test_plain_tags_are_no_spans(self) -> None:
         tags = ["DT", "B-x", "O"]
-        assert PLAIN.decode(tags) == PLAIN.well_formed(tags) == () and not PLAIN.violations(tags)
+        assert PLAIN.decode(tags) == PLAIN.decode_strict(tags) == () and not PLAIN.violations(tags)
         legal = PLAIN.legal(tags)
         assert legal.start.all() and legal.end.all() and legal.transitions.all() and legal.transitions.shape == (3, 3)
         edges = PLAIN.edges(tags, "x")
-        assert not edges.first.any() and not edges.begins.any() and not edges.last.any()
+        assert not edges.start.any() and not edges.opens.any() and not edges.end.any()
         assert repair(tags, PLAIN, "drop") == tuple(tags) == convert(tags, PLAIN, PLAIN)
 
     def test_plain_tags_and_spans_do_not_convert(self) -> None:
@@ -422,7 +422,7 @@ class TestRepairs:
             assert repair(tags.split(), scheme_of(name), policy) == tuple(expected.split())
 
     @by_name
-    @pytest.mark.parametrize("policy", REPAIRS)
+    @pytest.mark.parametrize("policy", REPAIR_POLICIES)
     def test_legal_afterwards_and_only_once(self, scheme: Scheme, policy: str) -> None:
         for tags in small_world(scheme):
             repaired = repair(tags, scheme, policy)

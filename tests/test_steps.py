@@ -25,22 +25,22 @@ class Table:
         self.never = torch.rand(self.table.shape, generator=generator) < often
         self.never[..., 0] = False
 
-    def _told(self, rows: Tensor, prefix: Tensor) -> Tensor:
+    def _log_probs(self, rows: Tensor, prefix: Tensor) -> Tensor:
         return self.table.masked_fill(self.never, -torch.inf)[rows, prefix].log_softmax(-1)
 
-    def begin(self) -> tuple[Tensor, State]:
+    def initial(self) -> tuple[Tensor, State]:
         prefix = torch.zeros(2, dtype=torch.int64)
-        return self._told(torch.arange(2), prefix), (prefix,)
+        return self._log_probs(torch.arange(2), prefix), (prefix,)
 
-    def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
         prefix = 3 * state[0] + symbols
-        return self._told(rows, prefix % self.table.shape[1]), (prefix,)
+        return self._log_probs(rows, prefix % self.table.shape[1]), (prefix,)
 
-    def along(self, target: Tensor) -> Tensor:
-        logits, state = self.begin()
+    def teacher_forced(self, target: Tensor) -> Tensor:
+        logits, state = self.initial()
         found = [logits]
         for symbols in target.unbind(1):
-            logits, state = self.onward(symbols, torch.arange(2), state)
+            logits, state = self.step(symbols, torch.arange(2), state)
             found.append(logits)
         return torch.stack(found, 1)
 
@@ -89,7 +89,7 @@ def test_scores_are_exact_and_a_wider_beam_is_no_worse_than_greedy_here(steps: S
 def test_best_takes_the_best_symbol_at_each_step(steps: Steps) -> None:
     table = steps.stepper
     rows, prefix, said = torch.arange(2), torch.zeros(2, dtype=torch.int64), [[], []]
-    logits, state = table.begin()
+    logits, state = table.initial()
     going = [True, True]
     for step in range(LONGEST):
         symbols = logits.argmax(-1)
@@ -97,7 +97,7 @@ def test_best_takes_the_best_symbol_at_each_step(steps: Steps) -> None:
             going[row] = going[row] and bool(symbols[row]) and step < (LONGEST, 2)[row]
             if going[row]:
                 said[row].append(int(symbols[row]))
-        logits, state = table.onward(symbols, rows, state)
+        logits, state = table.step(symbols, rows, state)
     assert [[s for s in path if s] for path in steps.best().path.tolist()] == said and not prefix.any()
 
 
@@ -143,7 +143,9 @@ def plain_beam(steps: Steps, row: int, width: int, power: float) -> list[tuple[l
             if not going:
                 grown.append((said, score, False))
                 continue
-            each = steps.stepper.along(torch.tensor([said] * 2, dtype=torch.int64).view(2, -1))[row, -1].tolist()
+            each = steps.stepper.teacher_forced(torch.tensor([said] * 2, dtype=torch.int64).view(2, -1))[
+                row, -1
+            ].tolist()
             if step == longest:
                 each = [0.0]  # the end is sure
             grown += [([*said, symbol] if symbol else said, score + e, symbol > 0) for symbol, e in enumerate(each)]
@@ -171,23 +173,23 @@ def test_a_beam_keeps_what_a_plain_beam_keeps(width: int, power: float, often: f
 
 
 class Never(Table):
-    """What is asked on is counted."""
+    """Counts the hypotheses that are extended."""
 
-    asked = 0
+    requested = 0
 
-    def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
-        self.asked += len(symbols)
-        return super().onward(symbols, rows, state)
+    def step(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
+        self.requested += len(symbols)
+        return super().step(symbols, rows, state)
 
 
-def test_what_has_ended_is_not_asked_on_and_what_cannot_win_is_not_pursued() -> None:
+def test_ended_hypotheses_and_those_that_cannot_win_are_not_extended() -> None:
     stepper = Never()
     with torch.no_grad():
         stepper.table[:, 0] = torch.tensor([9.0, 0.0, 0.0])  # nothing to say
     steps = Steps(stepper, torch.tensor([LONGEST, 2]))
-    assert not steps.beam(5).path.any() and stepper.asked == 0  # the best has ended: what may grow is less
+    assert not steps.beam(5).path.any() and stepper.requested == 0  # the best has ended: what may grow is less
     steps.beam(5, k=5)
-    assert 0 < stepper.asked <= 2 * (2 + 4)  # two beginnings, four after them; the ends are no questions
+    assert 0 < stepper.requested <= 2 * (2 + 4)  # two beginnings, four after them; the ends are no questions
 
 
 def test_impossible_symbols_have_probability_and_gradient_zero() -> None:

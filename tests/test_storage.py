@@ -128,7 +128,7 @@ def test_a_model_comes_back_bit_for_bit(kind: str, tmp_path: Path) -> None:
     assert stored.model.vocabularies == model.vocabularies
     assert stored.model.tags == model.tags
     assert not stored.model.training
-    examples = COLUMN_EXAMPLES if model.tags.outer.plain else EXAMPLES
+    examples = COLUMN_EXAMPLES if model.tags.file_scheme.plain else EXAMPLES
     assert list(stored.model.predict(examples)) == list(model.predict(examples))
 
 
@@ -524,7 +524,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 class Killed(BaseException):
-    """Stands for a kill: nobody catches it."""
+    """In place of a kill: it is never caught."""
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, call: int) -> None:

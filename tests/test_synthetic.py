@@ -91,7 +91,7 @@ def pairs(path: Path) -> Pairs:
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every task at its default size; what was printed stands beside it."""
+    """Every task at its default size; with its output."""
     folder = tmp_path_factory.mktemp("words")
     for name, arguments in TASKS.items():
         printed = done(WORDS / "generate.py", *arguments, "--output", folder / name)
@@ -109,7 +109,7 @@ def test_words_are_the_same_bytes_everywhere(words: Path) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_no_source_stands_twice_and_sizes_are_those_promised(words: Path, task: str) -> None:
+def test_no_source_occurs_twice_and_sizes_are_those_promised(words: Path, task: str) -> None:
     sources = [source for source, _ in everything(words / task)]
     assert len(sources) == len(set(sources))
     sizes = {path.stem: len(pairs(path)) for path in (words / task).glob("*.tsv")}
@@ -289,7 +289,7 @@ def test_reversal_and_strings_a_half_longer(words: Path, tmp_path: Path) -> None
     assert max(len(source) for source, _ in pairs(tmp_path / "train.tsv")) == 5
 
 
-def test_words_write_over_nothing_unless_told(tmp_path: Path) -> None:
+def test_words_overwrite_only_on_request(tmp_path: Path) -> None:
     (tmp_path / "dev.tsv").write_text("mine")
     small = ("reversal", "--train=9", "--dev=4", "--test=4", "--longer=2", "--output", tmp_path)
     message = refused(WORDS / "generate.py", *small)
@@ -331,7 +331,7 @@ class Line:
         assert times == [(start / self.rate, end / self.rate) for start, end in self.bounds]
 
     def gaps(self) -> Iterator[npt.NDArray[np.int16]]:
-        """What stands before, between and after the digits."""
+        """The sound before, between and after the digits."""
         edges = [0, *(edge for bound in self.bounds for edge in bound), len(self.samples)]
         for start, end in zip(edges[::2], edges[1::2], strict=True):
             yield self.samples[start:end]
@@ -403,7 +403,7 @@ def test_segments_lie_where_the_energy_is(tones: Path) -> None:
         for start, end in line.bounds:
             assert 0.16 <= (end - start) / 8000 <= 0.32
             assert loudness(line.samples[start:end]) > 4 * noise
-            # Already 12 ms inside an edge the tone is there, whatever its phase.
+            # Already 12 ms inside an edge the tone is there in any phase.
             for inside in (line.samples[start + 96 : start + 160], line.samples[end - 160 : end - 96]):
                 assert loudness(inside) > 3 * noise
         for gap in line.gaps():
@@ -416,7 +416,7 @@ def test_a_fifth_of_the_strings_repeats_a_digit(tones: Path, tmp_path: Path) -> 
     found = lines(tmp_path / "digits.jsonl")
     assert a_fifth(found) and {len(line.digits) for line in found} == {3, 4}
     assert {digit for line in found for digit in line.digits} == set("0123456789")
-    # Where the repeat stands is left to chance.
+    # The place of the repeat is random.
     places = {
         line.digits.index(a) for line in found for a, b in zip(line.digits, line.digits[1:], strict=False) if a == b
     }
@@ -643,7 +643,7 @@ def test_a_bad_source_is_refused_in_a_sentence(tmp_path: Path, kind: str) -> Non
     assert words in message and not (tmp_path / "out").exists()
 
 
-def test_joining_writes_over_nothing_unless_told(source: Path, joined: Path, tmp_path: Path) -> None:
+def test_joining_overwrites_only_on_request(source: Path, joined: Path, tmp_path: Path) -> None:
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev" / "0003.wav").write_text("mine")
     message = refused(DIGITS / "connect.py", source, "--output", tmp_path, *FEW)

@@ -24,7 +24,7 @@ from structseq.data.reading import Corpus
 from structseq.encoders.recurrent import LSTM
 from structseq.errors import ConfigError, DataError, ModelFileError
 from structseq.inference import TaggedSpan, Tagger, Tagging
-from structseq.inference.batch_tagger import SENTENCES, TOKENS, even_batches
+from structseq.inference.batch_tagger import MAX_SENTENCES, MAX_TOKENS, even_batches
 from structseq.inference.projection import Projection
 from structseq.model import Model
 from structseq.spans import scheme_of
@@ -114,7 +114,7 @@ def test_it_decides_as_the_head_was_tuned(tmp_path: Path) -> None:
     tagger = tiny(trained=False)
     given = random_sentences(40)
     neutral = list(tagger.tag_many(given))
-    tagger.model.head.decide_by(-0.25)
+    tagger.model.head.set_bias(-0.25)
     tagger.save(tmp_path / "model")
     for tuned in (Tagger(tagger.model), Tagger.load(tmp_path / "model")):
         found = list(tuned.tag_many(given))
@@ -166,7 +166,7 @@ def test_the_projected_layer_is_the_layer(
 
 
 class Another(LSTM):
-    """An encoder of which nobody can know what it does with its weights."""
+    """An encoder whose use of its weights is unknown."""
 
 
 def test_other_encoders_go_their_own_way() -> None:
@@ -175,7 +175,7 @@ def test_other_encoders_go_their_own_way() -> None:
     assert tagger.tag(["leave", "Taipei"]).tags == next(iter(tagger.model.predict([EXAMPLES[1]])))
 
 
-# Files in one scheme, learned in another; `direct` maps the first five tag by tag, the rest depend on neighbours.
+# Files in one scheme, learned in another; `file_tags` maps the first five tag by tag, the rest depend on neighbours.
 SCHEMES = [
     ("BIO", "BIO"), ("BIO", "BIOES"), ("BIOES", "BIOES"), ("BILOU", "BILOU"), ("IO", "IO"),
     ("IOB1", "BIOES"), ("IOB1", "BIO"), ("IOE", "BIO"), ("IOE1", "BIOES"), ("BIOES", "BIO"),
@@ -202,12 +202,14 @@ def enumerate_tags(tagger: Tagger, tokens: list[str]) -> list[tuple[tuple[str, .
     return found
 
 
-@pytest.mark.parametrize(("outer", "inner"), SCHEMES)
+@pytest.mark.parametrize(("file_scheme", "model_scheme"), SCHEMES)
 @pytest.mark.parametrize("head", ["crf", "softmax"])
-def test_confidences_and_marginals_are_exact(outer: str, inner: str, head: str) -> None:
-    examples = [e for e in in_scheme(outer) if "2nd" not in e.tokens or outer == "IO"]
-    tagger = tiny({"head": {"type": head, "scheme": inner}}, examples=examples, scheme=outer, trained=False)
-    assert tagger.model.tags.inner.name == inner
+def test_confidences_and_marginals_are_exact(file_scheme: str, model_scheme: str, head: str) -> None:
+    examples = [e for e in in_scheme(file_scheme) if "2nd" not in e.tokens or file_scheme == "IO"]
+    tagger = tiny(
+        {"head": {"type": head, "scheme": model_scheme}}, examples=examples, scheme=file_scheme, trained=False
+    )
+    assert tagger.model.tags.model_scheme.name == model_scheme
     for tokens in (["leave", "Taipei", "Boston"], ["Kaohsiung"], ["York", "New", "York", "Boston"]):
         tagging = tagger.tag(tokens, marginals=True)
         known = enumerate_tags(tagger, tokens)
@@ -319,12 +321,14 @@ def test_order_is_kept_and_neighbours_change_nothing(tagger: Tagger) -> None:
         assert all(map(close, tagger.tag_many(given, look_ahead=look_ahead), together))
 
 
-@given(lengths=st.lists(st.integers(1, 40) | st.integers(1, 2 * TOKENS), min_size=1, max_size=300))
+@given(lengths=st.lists(st.integers(1, 40) | st.integers(1, 2 * MAX_TOKENS), min_size=1, max_size=300))
 def test_every_row_is_in_one_batch(lengths: list[int]) -> None:
     found = list(even_batches(np.array(lengths)))
     assert sorted(row for rows in found for row in rows.tolist()) == list(range(len(lengths)))
     for rows in found:
-        assert len(rows) == 1 or (len(rows) <= SENTENCES and len(rows) * max(lengths[row] for row in rows) <= TOKENS)
+        assert len(rows) == 1 or (
+            len(rows) <= MAX_SENTENCES and len(rows) * max(lengths[row] for row in rows) <= MAX_TOKENS
+        )
 
 
 @pytest.mark.parametrize("look_ahead", [1, 8, 100])
@@ -495,8 +499,8 @@ def test_an_unknown_tokenizer(tagger: Tagger) -> None:
 
 
 def test_saved_and_loaded(tagger: Tagger, tmp_path: Path) -> None:
-    told: dict[str, Any] = {"metrics": {"f1": 0.5}, "provenance": {"seed": 0}, "entities": [("Taipei", "from")]}
-    Tagger(tagger.model, tokenizer="characters-1", **told).save(tmp_path / "model")
+    details: dict[str, Any] = {"metrics": {"f1": 0.5}, "provenance": {"seed": 0}, "entities": [("Taipei", "from")]}
+    Tagger(tagger.model, tokenizer="characters-1", **details).save(tmp_path / "model")
     loaded = Tagger.load(tmp_path / "model")
     assert (loaded.tokenizer, loaded.metrics, loaded.provenance) == ("characters-1", {"f1": 0.5}, {"seed": 0})
     assert loaded.entities == {("Taipei", "from")}
@@ -525,13 +529,13 @@ def test_a_stream_may_be_left_and_others_begun(tagger: Tagger) -> None:
 
 
 def test_a_pickle_holds_the_files_of_the_folder(tagger: Tagger) -> None:
-    told = Tagger(tagger.model, tokenizer="whitespace-1", entities=[("Taipei", "from")])
-    pickled = pickle.dumps(told)
+    original = Tagger(tagger.model, tokenizer="whitespace-1", entities=[("Taipei", "from")])
+    pickled = pickle.dumps(original)
     names = {argument for opcode, argument, _ in pickletools.genops(pickled) if isinstance(argument, str)}
     assert "model.safetensors" in names
     assert not {name for name in names if name.split(".")[0] == "torch"}
-    for copied in (pickle.loads(pickled), copy.deepcopy(told)):
-        assert copied.tokenizer == "whitespace-1" and copied.entities == told.entities
+    for copied in (pickle.loads(pickled), copy.deepcopy(original)):
+        assert copied.tokenizer == "whitespace-1" and copied.entities == original.entities
         assert copied.tag(["leave", "Taipei"]) == tagger.tag(["leave", "Taipei"])
     tagging = tagger.tag_text("leave Taipei")
     assert pickle.loads(pickle.dumps(tagging)) == tagging

@@ -45,7 +45,7 @@ def test_whitespace_gives_back_tokens_joined_by_spaces(tokens: list[str]) -> Non
     assert [token.text for token in tokenize("a\u00a0b\u3000c \x1c\t\u2028", "whitespace-1")] == kept
 
 
-# What words-1 promised, for ever; another cut is another version
+# The fixed result of words-1; another segmentation is another version
 WORDS = {
     "arrive Taipei on November 2nd": ["arrive", "Taipei", "on", "November", "2nd"],
     "I'd fly, don’t you?": ["I'd", "fly", ",", "don’t", "you", "?"],

@@ -1,4 +1,4 @@
-"""Training: one seed decides everything, any point can be gone on from to the last bit, and the best weights stay."""
+"""Training: one seed decides everything, a resumed run has the same bits, and the best weights stay."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from structseq import compiling, training
-from structseq.batch import batches
+from structseq.batch import batch_by_length
 from structseq.data.example import Example
 from structseq.data.reading import Corpus
 from structseq.errors import ConfigError, DataError, TrainingError
@@ -52,8 +52,8 @@ def options_of(**values: Any) -> Layer:
 @pytest.mark.parametrize("head", TAGGERS)
 def test_same_seed_same_bits_other_seed_others(head: str) -> None:
     layer = {"head": {"type": head}}
-    (one, told), (two, again), (other, _) = run(layer, seed=1), run(layer, seed=1), run(layer, seed=2)
-    assert same(weights(one), weights(two)) and told == again
+    (one, history), (two, again), (other, _) = run(layer, seed=1), run(layer, seed=1), run(layer, seed=2)
+    assert same(weights(one), weights(two)) and history == again
     assert not same(weights(one), weights(other))
 
 
@@ -77,10 +77,10 @@ def test_what_the_caller_draws_does_not_matter_and_is_not_touched() -> None:
 @pytest.mark.parametrize("head", TAGGERS)
 def test_without_numba_learning_is_the_same_up_to_rounding(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = {"head": {"type": head}}
-    compiled, told = run(layer)
-    monkeypatch.setattr(compiling, "available", lambda: False)
+    compiled, history = run(layer)
+    monkeypatch.setattr(compiling, "numba_available", lambda: False)
     derived, again = run(layer)
-    assert [progress.loss for progress in again] == pytest.approx([progress.loss for progress in told], abs=1e-3)
+    assert [progress.loss for progress in again] == pytest.approx([progress.loss for progress in history], abs=1e-3)
     state = derived.state_dict()
     for name, value in compiled.state_dict().items():
         torch.testing.assert_close(value, state[name], rtol=0, atol=0.02)
@@ -95,9 +95,9 @@ def test_modes_and_threads_are_the_callers_between_updates() -> None:
 
 
 def test_threads_give_the_same_bits() -> None:
-    (one, told), (two, again) = run(options_of(threads=1)), run(options_of(threads=2))
+    (one, history), (two, again) = run(options_of(threads=1)), run(options_of(threads=2))
     assert same(weights(one), weights(two))
-    assert [progress.loss for progress in told] == [progress.loss for progress in again]
+    assert [progress.loss for progress in history] == [progress.loss for progress in again]
 
 
 def test_the_examples_of_the_batches_follow_from_seed_and_epoch() -> None:
@@ -105,18 +105,18 @@ def test_the_examples_of_the_batches_follow_from_seed_and_epoch() -> None:
     seen: dict[int, list[list[tuple[str, ...]]]] = {}
     for seed in (0, 0, 1):
         learner = copy.deepcopy(model)
-        asked: list[list[tuple[str, ...]]] = []
+        batches: list[list[tuple[str, ...]]] = []
         encode = learner.inputs.encode
 
-        def spy(examples: list[Example], asked: Any = asked, encode: Any = encode, learner: Any = learner) -> Any:
+        def spy(examples: list[Example], batches: Any = batches, encode: Any = encode, learner: Any = learner) -> Any:
             if learner.training:
-                asked.append([example.tokens for example in examples])
+                batches.append([example.tokens for example in examples])
             return encode(examples)
 
         learner.inputs.encode = spy  # type: ignore[method-assign]
         list(train(learner, CORPUS, seed=seed))
-        assert seed not in seen or seen[seed] == asked
-        seen[seed] = asked
+        assert seed not in seen or seen[seed] == batches
+        seen[seed] = batches
     assert seen[0] != seen[1]
     steps = len(seen[0]) // 3
     epochs = [seen[0][place : place + steps] for place in range(0, len(seen[0]), steps)]
@@ -126,7 +126,7 @@ def test_the_examples_of_the_batches_follow_from_seed_and_epoch() -> None:
         assert all(len(batch) <= 4 for batch in epoch)
 
 
-# -- going on ----------------------------------------------------------------------------------------------------------
+# -- resuming ----------------------------------------------------------------------------------------------------------
 
 
 def through_a_file(state: State) -> State:
@@ -136,26 +136,26 @@ def through_a_file(state: State) -> State:
 
 
 @pytest.mark.parametrize(("head", "average"), [("crf", "ema"), ("crf", "none"), *((head, "mean") for head in TAGGERS)])
-def test_going_on_from_any_update_ends_in_the_same_bits(head: str, average: str) -> None:
+def test_resuming_from_any_update_ends_in_the_same_bits(head: str, average: str) -> None:
     layers = ({"head": {"type": head}}, options_of(average=average, epochs=2, batch_sentences=6, patience=2))
     model = miniature.model(*layers)
-    told, states = [], []
+    history, states = [], []
     for progress in train(model, CORPUS, seed=4):
-        told.append(progress)
+        history.append(progress)
         states.append(through_a_file(progress.state()))
-    assert len(states) == 6 and [progress.ends_epoch for progress in told] == [False, False, True] * 2
+    assert len(states) == 6 and [progress.ends_epoch for progress in history] == [False, False, True] * 2
     expected = weights(model)
     for done, state in enumerate(states, start=1):
         again = miniature.model(*layers, seed=77)  # other first weights: the state brings its own
         rest = list(train(again, CORPUS, seed=4, state=state))
-        assert rest == told[done:], f"after update {done}"
+        assert rest == history[done:], f"after update {done}"
         assert same(weights(again), expected), f"after update {done}"
 
 
-def test_going_on_from_a_state_of_a_run_that_was_itself_gone_on() -> None:
-    model, told = run()
+def test_resuming_from_a_state_of_a_resumed_run() -> None:
+    model, history = run()
     state: State | None = None
-    for progress in told:
+    for progress in history:
         learner = miniature.model()
         here = next(train(learner, CORPUS, seed=0, state=state))
         assert here == progress
@@ -163,15 +163,15 @@ def test_going_on_from_a_state_of_a_run_that_was_itself_gone_on() -> None:
     assert state is not None
     learner = miniature.model()
     assert list(train(learner, CORPUS, seed=0, state=state)) == []
-    assert same(weights(learner), weights(model)), "a finished run gone on with has nothing to do but to take the best"
+    assert same(weights(learner), weights(model)), "a finished run that resumes only takes the best"
 
 
 def test_without_a_dev_set_too() -> None:
     corpus = Corpus(CORPUS.train)
-    model, told = run(corpus=corpus)
+    model, history = run(corpus=corpus)
     states = [progress.state() for progress in train(miniature.model(), corpus, seed=0)]
     again = miniature.model()
-    assert list(train(again, corpus, seed=0, state=states[4])) == told[5:]
+    assert list(train(again, corpus, seed=0, state=states[4])) == history[5:]
     assert same(weights(again), weights(model))
 
 
@@ -183,7 +183,7 @@ def test_a_state_is_a_copy() -> None:
     assert state.numbers == numbers and same(state.tensors, tensors)
     model = miniature.model()
     list(train(model, CORPUS, seed=0, state=state))
-    assert state.numbers == numbers and same(state.tensors, tensors), "going on from it does not use it up"
+    assert state.numbers == numbers and same(state.tensors, tensors), "resuming from it does not use it up"
 
 
 def test_asking_for_states_changes_nothing() -> None:
@@ -200,7 +200,7 @@ def state_of(*layers: Layer, updates: int = 5, seed: int = 0, corpus: Corpus = C
     return next(itertools.islice(running, updates - 1, None)).state()
 
 
-# what the state was made with, what is asked to go on from it
+# what the state was made with, what resumes from it
 FOREIGN: dict[str, tuple[Layer, Layer]] = {
     "a wider encoder": ({}, {"encoder": {"width": 6}}),
     "a deeper encoder": ({}, {"encoder": {"layers": 2}}),
@@ -213,9 +213,9 @@ FOREIGN: dict[str, tuple[Layer, Layer]] = {
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_a_state_of_another_model_is_refused(name: str) -> None:
-    made, asked = FOREIGN[name]
+    made, resumed = FOREIGN[name]
     with pytest.raises(TrainingError, match="checkpoint"):
-        next(train(miniature.model(asked), CORPUS, seed=0, state=state_of(made)))
+        next(train(miniature.model(resumed), CORPUS, seed=0, state=state_of(made)))
 
 
 def test_a_state_of_another_seed_is_refused() -> None:
@@ -223,15 +223,15 @@ def test_a_state_of_another_seed_is_refused() -> None:
         next(train(miniature.model(), CORPUS, seed=1, state=state_of(seed=0)))
 
 
-def test_a_state_of_another_corpus_is_refused_and_never_runs_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_of_another_corpus_is_refused_and_training_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     state, smaller = state_of(updates=3), Corpus(CORPUS.train[:4], CORPUS.dev)
-    asked = itertools.count()
+    calls = itertools.count()
 
     def counted(*arguments: Any, **more: Any) -> list[np.ndarray]:
-        assert next(asked) < 50, "it asks for one epoch after another and trains none"
-        return batches(*arguments, **more)
+        assert next(calls) < 50, "it asks for one epoch after another and trains none"
+        return batch_by_length(*arguments, **more)
 
-    monkeypatch.setattr(training, "batches", counted)
+    monkeypatch.setattr(training, "batch_by_length", counted)
     with pytest.raises(TrainingError):
         list(train(miniature.model(), smaller, seed=0, state=state))
 
@@ -250,24 +250,24 @@ def test_a_damaged_state_is_refused() -> None:
             next(train(miniature.model(), CORPUS, seed=0, state=State(numbers, state.tensors)))
 
 
-# -- what is told ------------------------------------------------------------------------------------------------------
+# -- progress ----------------------------------------------------------------------------------------------------------
 
 
 def test_progress_counts_epochs_updates_and_tokens() -> None:
-    model, told = run()
-    assert [progress.update for progress in told] == list(range(1, len(told) + 1))
-    assert [progress.epoch for progress in told] == [1] * 4 + [2] * 4 + [3] * 4
-    assert [progress.step for progress in told] == [1, 2, 3, 4] * 3
-    assert {progress.steps for progress in told} == {4}
+    model, history = run()
+    assert [progress.update for progress in history] == list(range(1, len(history) + 1))
+    assert [progress.epoch for progress in history] == [1] * 4 + [2] * 4 + [3] * 4
+    assert [progress.step for progress in history] == [1, 2, 3, 4] * 3
+    assert {progress.steps for progress in history} == {4}
     tokens = sum(map(len, CORPUS.train))
-    for epoch in (told[:4], told[4:8], told[8:]):
+    for epoch in (history[:4], history[4:8], history[8:]):
         assert sum(progress.tokens for progress in epoch) == tokens
         assert [progress.ends_epoch for progress in epoch] == [False] * 3 + [True]
         assert [progress.dev_score is None for progress in epoch] == [True] * 3 + [False]
         assert all(math.isfinite(progress.loss) and progress.gradient_norm > 0 for progress in epoch)
-    assert [progress.finished for progress in told[:-1]] == [None] * 11
-    assert told[-1].finished == f"stopped: all 3 epochs done, best epoch {told[-1].best_epoch}"
-    assert "_trainer" not in repr(told[0])
+    assert [progress.finished for progress in history[:-1]] == [None] * 11
+    assert history[-1].finished == f"stopped: all 3 epochs done, best epoch {history[-1].best_epoch}"
+    assert "_trainer" not in repr(history[0])
     assert model.training is False
 
 
@@ -285,9 +285,9 @@ def test_loss_is_a_mean_a_token_and_falls() -> None:
     for row, target in zip(padded, targets, strict=True):
         row[: len(target)] = torch.tensor(target)
     expected = float(model.loss(batch, padded).sum().detach()) / sum(map(len, CORPUS.train))
-    told = list(train(model, CORPUS, seed=0))
-    assert told[0].loss == pytest.approx(expected, rel=1e-5)
-    assert told[-1].loss < told[0].loss / 10
+    history = list(train(model, CORPUS, seed=0))
+    assert history[0].loss == pytest.approx(expected, rel=1e-5)
+    assert history[-1].loss < history[0].loss / 10
     assert list(model.predict(CORPUS.train)) == [example.tags for example in CORPUS.train]
 
 
@@ -301,11 +301,11 @@ def test_an_epochs_loss_is_the_mean_over_its_tokens(monkeypatch: pytest.MonkeyPa
         return loss, norm, tokens
 
     monkeypatch.setattr(training._Trainer, "_step", spy)
-    _, told = run(options_of(epochs=2))
+    _, history = run(options_of(epochs=2))
     for epoch in (0, 1):
         part = each[4 * epoch : 4 * epoch + 4]
         mean = sum(loss * tokens for loss, tokens in part) / sum(tokens for _, tokens in part)
-        assert told[4 * epoch + 3].loss == pytest.approx(mean)
+        assert history[4 * epoch + 3].loss == pytest.approx(mean)
 
 
 # -- learning rate, clipping, averaging --------------------------------------------------------------------------------
@@ -313,8 +313,8 @@ def test_an_epochs_loss_is_the_mean_over_its_tokens(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(("warmup", "final"), [(0.0, 0.05), (0.3, 0.0), (0.5, 1.0), (0.99, 0.1)])
 def test_the_rate_rises_to_its_peak_and_falls_to_its_end(warmup: float, final: float) -> None:
-    _, told = run(options_of(warmup=warmup, final_rate=final, epochs=5, learning_rate=0.01))
-    rates = [progress.learning_rate for progress in told]
+    _, history = run(options_of(warmup=warmup, final_rate=final, epochs=5, learning_rate=0.01))
+    rates = [progress.learning_rate for progress in history]
     assert len(rates) == 20 and all(0 <= rate <= 0.01 + 1e-12 for rate in rates)
     top = rates.index(max(rates))
     assert rates[: top + 1] == sorted(rates[: top + 1]) and rates[top:] == sorted(rates[top:], reverse=True)
@@ -338,7 +338,7 @@ def test_clipping_by_norm() -> None:
     for progress, gradients in gradients_after(options_of(clip=0.5, clip_by="norm")):
         norm = float(torch.cat([gradient.flatten() for gradient in gradients]).norm())
         assert norm == pytest.approx(min(0.5, progress.gradient_norm), rel=1e-4), (
-            "the norm told is that before clipping"
+            "the reported norm is that before clipping"
         )
         clipped.append(progress.gradient_norm > 0.5)
     assert any(clipped) and not all(clipped), "what is small enough stays as it is"
@@ -374,11 +374,11 @@ def test_the_mean_and_the_moving_average_lie_between_the_weights_that_were(monke
         assert torch.equal(model.head.emission.weight.detach(), mean), "without a dev set the last average is the model"  # type: ignore[union-attr]
 
 
-def test_averaging_is_the_heads_own_unless_told_otherwise() -> None:
+def test_averaging_is_the_heads_default_unless_set() -> None:
     for head, average in (("crf", "ema"), ("perceptron", "mean"), ("softmax", "ema")):
         own, _ = run({"head": {"type": head}})
-        told, _ = run({"head": {"type": head}}, options_of(average=average))
-        assert same(weights(own), weights(told))
+        explicit, _ = run({"head": {"type": head}}, options_of(average=average))
+        assert same(weights(own), weights(explicit))
 
 
 def test_frozen_weights_stay() -> None:
@@ -409,8 +409,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> list[dict[
 @pytest.mark.parametrize("average", ["none", "ema", "mean"])
 def test_the_model_ends_with_the_weights_that_were_judged_best(average: str, monkeypatch: pytest.MonkeyPatch) -> None:
     judged = scripted(monkeypatch, [0.1, 0.7, 0.3, 0.7, 0.2])
-    model, told = run(options_of(epochs=5, average=average))
-    ends = [progress for progress in told if progress.ends_epoch]
+    model, history = run(options_of(epochs=5, average=average))
+    ends = [progress for progress in history if progress.ends_epoch]
     assert [progress.dev_score for progress in ends] == [0.1, 0.7, 0.3, 0.7, 0.2]
     assert [progress.best_score for progress in ends] == [0.1, 0.7, 0.7, 0.7, 0.7]
     assert [progress.best_epoch for progress in ends] == [1, 2, 2, 2, 2], "the first of equals stays"
@@ -447,11 +447,11 @@ def test_early_stopping(
     scores: list[float], patience: int, epochs: int, best: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted(monkeypatch, scores)
-    _, told = run(options_of(epochs=len(scores), patience=patience))
-    assert told[-1].epoch == epochs and told[-1].best_epoch == best
-    assert told[-1].finished is not None and f"best epoch {best}" in told[-1].finished
+    _, history = run(options_of(epochs=len(scores), patience=patience))
+    assert history[-1].epoch == epochs and history[-1].best_epoch == best
+    assert history[-1].finished is not None and f"best epoch {best}" in history[-1].finished
     if epochs < len(scores):
-        assert told[-1].finished.startswith(f"stopped: no better dev score for {patience} epoch")
+        assert history[-1].finished.startswith(f"stopped: no better dev score for {patience} epoch")
 
 
 def test_little_data_are_read_more_often() -> None:
@@ -467,20 +467,20 @@ def test_how_to_decide_is_chosen_on_dev_at_the_end_and_nowhere_else() -> None:
     def bias(model: Model) -> float:
         return float(model.state_dict()["head.outside_bias"])
 
-    (tuned, told), (neutral, again) = run(options_of(tune_decision=True)), run(options_of(tune_decision=False))
+    (tuned, history), (neutral, again) = run(options_of(tune_decision=True)), run(options_of(tune_decision=False))
     alone, _ = run(options_of(tune_decision=True), corpus=Corpus(CORPUS.train))
-    assert told == again and bias(neutral) == bias(alone) == 0.0
+    assert history == again and bias(neutral) == bias(alone) == 0.0
     assert same(dict(tuned.named_parameters()), dict(neutral.named_parameters()))
-    assert bias(tuned) in tuned.head.decisions()
+    assert bias(tuned) in tuned.head.bias_candidates()
 
 
 def test_the_decision_chosen_is_the_best_of_its_neighbourhood() -> None:
     model, _ = run(options_of(epochs=2))
     dev = list(miniature.sentences(40, seed=8))
-    ways = list(model.head.decisions())
+    ways = list(model.head.bias_candidates())
     scores = []
     for way in ways:
-        model.head.decide_by(way)
+        model.head.set_bias(way)
         scores.append(training.score_examples(model, dev))
     model.tune(dev)
     chosen = ways.index(float(model.state_dict()["head.outside_bias"]))
@@ -492,22 +492,22 @@ def test_the_decision_chosen_is_the_best_of_its_neighbourhood() -> None:
 
 
 def test_without_a_dev_set_all_epochs_are_run_and_nothing_is_scored() -> None:
-    model, told = run(options_of(patience=1, epochs=4), corpus=Corpus(CORPUS.train))
-    assert told[-1].epoch == 4
-    assert all(progress.dev_score is None and progress.best_score is None for progress in told)
+    model, history = run(options_of(patience=1, epochs=4), corpus=Corpus(CORPUS.train))
+    assert history[-1].epoch == 4
+    assert all(progress.dev_score is None and progress.best_score is None for progress in history)
     assert model.training is False
 
 
 def test_a_dev_set_of_empty_sentences_is_no_trouble() -> None:
-    _, told = run(corpus=Corpus(CORPUS.train, (Example.of([], []),)))
-    assert told[-1].dev_score is not None
+    _, history = run(corpus=Corpus(CORPUS.train, (Example.of([], []),)))
+    assert history[-1].dev_score is not None
 
 
 def test_dev_tags_that_training_never_saw_are_misses_and_no_error() -> None:
     strange = Example.of(["to", "Rome"], ["O", "B-unheard-of"])
     for scheme in ("auto", "BIOES"):
-        _, told = run({"head": {"scheme": scheme}}, corpus=Corpus(CORPUS.train, (strange,)))
-        assert told[-1].dev_score == 0.0
+        _, history = run({"head": {"scheme": scheme}}, corpus=Corpus(CORPUS.train, (strange,)))
+        assert history[-1].dev_score == 0.0
 
 
 def test_whoever_stops_early_keeps_the_weights_of_that_moment() -> None:
@@ -542,9 +542,9 @@ def test_sentences_that_cannot_be_learned_from_are_left_out() -> None:
         Example.of(["a", "b"], ["O", "no tag at all"]),
     )
     mixed = Corpus((*strange, *CORPUS.train, *strange), CORPUS.dev)
-    expected, told = run()
+    expected, history = run()
     model, again = run(corpus=mixed)
-    assert [progress.tokens for progress in again] == [progress.tokens for progress in told]
+    assert [progress.tokens for progress in again] == [progress.tokens for progress in history]
     assert same(weights(model), weights(expected))
 
 
@@ -563,11 +563,11 @@ def test_a_loss_that_is_no_number_ends_training_with_a_word_and_sound_weights(
     number: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken(monkeypatch, number, at=3)
-    model, told, random_state = miniature.model(), [], torch.get_rng_state()
+    model, history, random_state = miniature.model(), [], torch.get_rng_state()
     with pytest.raises(TrainingError, match=r"update 3; lower training\.learning_rate"):
         for progress in train(model, CORPUS, seed=0):
-            told.append(progress)
-    assert len(told) == 2
+            history.append(progress)
+    assert len(history) == 2
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
     assert torch.equal(torch.get_rng_state(), random_state)
 
@@ -597,13 +597,13 @@ def test_other_schemes_learn_too(scheme: str) -> None:
     tags = {"plain": ["P", "N", "P", "N"], "IO": ["O", "I-x", "I-x", "O"], "BIOES": ["O", "B-x", "E-x", "O"]}[scheme]
     examples = tuple(Example.of([f"w{tag}{n % 3}" for tag in tags], tags) for n in range(8))
     model = miniature.model(options_of(epochs=12), examples=examples, scheme=scheme)
-    told = list(train(model, Corpus(examples, examples[:2]), seed=0))
-    assert told[-1].best_score == 1.0
+    history = list(train(model, Corpus(examples, examples[:2]), seed=0))
+    assert history[-1].best_score == 1.0
     assert list(model.predict(examples)) == [example.tags for example in examples]
 
 
 def test_one_sentence_and_one_update() -> None:
     corpus = Corpus(CORPUS.train[:1], CORPUS.dev[:1])
-    _, told = run(options_of(epochs=1), corpus=corpus)
-    assert len(told) == 1 and told[0].ends_epoch and told[0].finished is not None
-    assert told[0].learning_rate == pytest.approx(0.02)
+    _, history = run(options_of(epochs=1), corpus=corpus)
+    assert len(history) == 1 and history[0].ends_epoch and history[0].finished is not None
+    assert history[0].learning_rate == pytest.approx(0.02)

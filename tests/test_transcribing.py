@@ -11,9 +11,9 @@ import miniature
 import numpy as np
 import pytest
 import torch
-from asked import task_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from task_for_head import task_for
 from torch import Tensor, nn
 
 from structseq.config import Options
@@ -21,12 +21,12 @@ from structseq.data.example import Example
 from structseq.data.reading import Corpus
 from structseq.errors import ConfigError
 from structseq.heads.base import Head
-from structseq.heads.transcribing import SILENCE, CtcHead, FrameHead, TrimHead, WordLoopHead, state_of
+from structseq.heads.transcribing import SILENCE, CtcHead, FrameHead, TrimHead, WordLoopHead, state_number
 from structseq.model import Model
 from structseq.padded import Padded
 from structseq.spans import PLAIN, TagSet
 from structseq.storage import load_model, save_model
-from structseq.training import learnable, train
+from structseq.training import train, usable_examples
 
 WIDTH = 4
 DIGITS = TagSet(("3", "7"), PLAIN, PLAIN)
@@ -46,7 +46,7 @@ def head_of(kind: type[Head] = CtcHead, tags: TagSet = DIGITS, seed: int = 0, **
 
 
 def states_of(*lengths: int, seed: int = 0, dtype: torch.dtype = torch.float32, width: int = WIDTH) -> Padded:
-    """Random rows; not-a-number where nobody may look."""
+    """Random rows; NaN in the padding."""
     generator = torch.Generator().manual_seed(seed)
     rows = Padded.of([torch.randn(length, width, generator=generator, dtype=dtype) for length in lengths])
     return rows.with_values(rows.values.masked_fill(~rows.mask().unsqueeze(-1), math.nan))
@@ -140,7 +140,7 @@ def test_the_loss_of_any_rows_is_the_distributions_and_never_infinite(rows: list
     torch.testing.assert_close(losses, torch.where(fits, expected, 0.0), rtol=1e-9, atol=1e-9)
 
 
-def test_what_frames_cannot_hold_teaches_nothing_and_disturbs_nobody() -> None:
+def test_what_frames_cannot_hold_teaches_nothing_and_changes_no_other_row() -> None:
     head, states = head_of(), states_of(4, 2, 3)
     target = torch.tensor([[1, 2, 0], [1, 1, 0], [1, 2, 1]])
     values = states.values.clone().requires_grad_()
@@ -211,7 +211,7 @@ def test_a_beam_wide_enough_answers_the_most_probable_of_all(seed: int) -> None:
     assert head.log_probs(distribution, found) == pytest.approx(chances, abs=1e-5)
 
 
-def test_best_path_unless_a_beam_is_asked_for() -> None:
+def test_best_path_unless_a_beam_is_set() -> None:
     # Saying nothing is the best path of two frames; three paths that say 3 are more probable together.
     values = torch.tensor([[[0.6, 0.4 - 1e-9, 1e-9]] * 2]).log()
     found = {}
@@ -245,7 +245,7 @@ TAGGED = ("7 7 7 7 7 7 7 3 3 3", "3 3 3 3 3 3 3 3 3 3", "7 7 7 7 7 7 7 7 7 7", "
 
 
 def fitted(head: Head, states: Padded, target: Tensor, updates: int = 150) -> float:
-    """The loss after so many updates."""
+    """The loss after a number of updates."""
     optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
     for _ in range(updates):
         optimizer.zero_grad()
@@ -293,7 +293,7 @@ def test_frame_heads_learn_tags_and_answer_for_targets() -> None:
         assert head.target(example("7", 2, "7 8")) is None and head.target(example("7", 2)) is None
 
 
-def test_trimming_refuses_tags_that_nobody_says() -> None:
+def test_trimming_refuses_tags_that_are_no_symbols() -> None:
     head = head_of(TrimHead, plain("7", "sil"))
     with pytest.raises(ConfigError, match="symbols of the targets, found 'sil'; tag frames with whole"):
         head.prepare([example("7", 2, "7 sil")])
@@ -313,7 +313,7 @@ def loop_of(tags: TagSet = LOOP, *rows: Example, seed: int = 0) -> WordLoopHead:
 
 
 def said(head: WordLoopHead, path: str) -> str:
-    (words,) = head.answers([[head.tags.number[tag] for tag in path.split()]])
+    (words,) = head.answers([[head.tags.index[tag] for tag in path.split()]])
     return " ".join(words)
 
 
@@ -344,20 +344,20 @@ def test_dots_in_words_are_no_states() -> None:
     head = loop_of(tags, example("3.5 a.b x.1", 4, "3.5 a.b x.1.1 x.1.2"))
     assert said(head, "3.5 3.5 a.b x.1.1 x.1.2 x.1.1") == "3.5 a.b x.1 x.1"
     assert head.symbols() == ("3.5", "a.b", "x.1")
-    assert [state_of(tag, {"7"}) for tag in ("7.0", "7.x", "7.²", "7.1", "7.12")] == [SILENCE] * 3 + [1, 12]
+    assert [state_number(tag, {"7"}) for tag in ("7.0", "7.x", "7.²", "7.1", "7.12")] == [SILENCE] * 3 + [1, 12]
 
 
 def test_the_loop_allows_exactly_what_it_says() -> None:
     head = loop_of()
-    start, moves, end = head.legal
+    start, transitions, end = head.legal
     names = LOOP.labels
-    allowed = {(names[i], names[j]) for i, j in moves.nonzero().tolist()}
+    allowed = {(names[i], names[j]) for i, j in transitions.nonzero().tolist()}
     firsts, lasts = ("3.1", "7.1", "sil"), ("3.2", "7.3", "sil")
     expected = {(tag, tag) for tag in names} | {("3.1", "3.2"), ("7.1", "7.2"), ("7.2", "7.3")}
     assert allowed == expected | set(itertools.product(lasts, firsts))
     assert [names[i] for i in start.nonzero().flatten().tolist()] == list(firsts) and bool(end.all())
     # Smoothing gives no chance to what is forbidden, and one to all that is not.
-    assert torch.equal(head.get_buffer("log_moves").isfinite(), moves)
+    assert torch.equal(head.get_buffer("log_moves").isfinite(), transitions)
     assert torch.equal(head.get_buffer("log_start").isfinite(), start)
     onward = head.get_buffer("log_moves").exp().sum(1) + head.get_buffer("log_end").exp()
     torch.testing.assert_close(onward, torch.ones(len(names)))
@@ -366,7 +366,7 @@ def test_the_loop_allows_exactly_what_it_says() -> None:
 def test_a_word_said_too_fast_leaves_the_loop_as_it_is_and_calibration_whole() -> None:
     fast = example("7 3", 5, "7.1 7.3 3.1 3.2 sil")  # a state was left out
     head = loop_of(LOOP, RECORDING, fast)
-    number = LOOP.number
+    number = LOOP.index
     assert not head.legal[1][number["7.1"], number["7.3"]]
     assert head.target(fast) is not None, "its frames are learned from all the same"
     states = states_of(12, 5)
@@ -382,12 +382,12 @@ def test_a_word_said_too_fast_leaves_the_loop_as_it_is_and_calibration_whole() -
 def test_every_answer_comes_from_a_legal_path(seed: int, lengths: list[int]) -> None:
     head, states = loop_of(seed=seed % 7), states_of(*lengths, seed=seed)
     distribution = head(states.with_values(10 * states.values.nan_to_num()))
-    start, moves, _ = head.legal
+    start, transitions, _ = head.legal
     for path, words, length in zip(
         distribution.best().path.tolist(), head.predicted(distribution), lengths, strict=True
     ):
         tags = [LOOP.labels[k] for k in path[:length]]
-        assert start[path[0]] and all(moves[a, b] for a, b in itertools.pairwise(path[:length])), tags
+        assert start[path[0]] and all(transitions[a, b] for a, b in itertools.pairwise(path[:length])), tags
         # A word begins where its first state is entered.
         entered = [
             tag for before, tag in itertools.pairwise(["sil", *tags]) if tag.endswith(".1") and tag != before
@@ -472,7 +472,7 @@ def test_the_trainer_leaves_out_what_cannot_be_said_and_learns_the_rest() -> Non
         Example.of_frames(rows[0].frames, target=[]),  # silence is an answer
     )
     model = model_of("ctc", rows)
-    kept, targets = learnable(model, (*rows, *odd))
+    kept, targets = usable_examples(model, (*rows, *odd))
     assert len(kept) == 13 and targets[-1] == []
     for progress in itertools.islice(train(model, Corpus((*rows, *odd), rows), seed=0), 4):
         assert math.isfinite(progress.loss) and math.isfinite(progress.gradient_norm)

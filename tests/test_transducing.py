@@ -192,7 +192,7 @@ def test_a_run_with_recordings_is_resumed_to_the_same_weights(command: Command, 
     assert weights[0] == weights[1]
 
 
-def test_a_start_that_reads_other_frames_is_told(command: Command, tones: Path, tmp_path: Path) -> None:
+def test_a_start_that_reads_other_frames_gives_a_warning(command: Command, tones: Path, tmp_path: Path) -> None:
     settings = set_(*SMALL, *HEADS["ctc"])
     assert command("train", tones, "--dev", tones, "--output", tmp_path / "a", *settings).status == 0
     for window, said in ((25, False), (32, True)):
@@ -268,8 +268,8 @@ def test_recordings_without_segments_are_passed_over_where_others_have_some(
         record.pop("segments", None)
     listed.write_text("".join(json.dumps(record) + "\n" for record in records))
     refused = command("train", listed, "--dev", tones, "--output", tmp_path / "none", *set_(*SMALL, *HEADS["trim"]))
-    told = refused.err.splitlines()[-1]
-    assert refused.status == 2 and f"{listed}:1" in told and "segments" in told
+    message = refused.err.splitlines()[-1]
+    assert refused.status == 2 and f"{listed}:1" in message and "segments" in message
 
 
 def test_dev_and_test_of_another_kind_are_refused_before_training(
@@ -279,8 +279,10 @@ def test_dev_and_test_of_another_kind_are_refused_before_training(
     pairs.write_text("source\ttarget\n" + "ab\tba\nba\tab\n" * 4)
     for data, other, head in ((tones, pairs, "ctc"), (pairs, tones, "generate")):
         for part in ("--dev", "--test"):
-            told = command("train", data, part, other, "--output", tmp_path / "m", *tiny(1), *set_(f"head.type={head}"))
-            assert told.status == 2 and f"{other}:" in told.sentence and "it is made of" in told.sentence
+            refused = command(
+                "train", data, part, other, "--output", tmp_path / "m", *tiny(1), *set_(f"head.type={head}")
+            )
+            assert refused.status == 2 and f"{other}:" in refused.sentence and "it is made of" in refused.sentence
             assert not (tmp_path / "m").exists()
         checked = command("check", data, other)
         assert checked.status == 1 and "have different kinds of sequences" in checked.err
@@ -290,14 +292,14 @@ def test_what_inputs_are_made_by_cannot_be_set_any_more(
     command: Command, learned: Model, tones: Path, tmp_path: Path
 ) -> None:
     Transducer(learned).save(tmp_path / "m")
-    for setting, told in (
+    for setting, expected_message in (
         ("data.audio.rate=16000", "--set data.audio.rate: the model was trained with 8000, found 16000"),
         ("data.audio.features=mfcc", "--set data.audio.features"),
         ("encoder.width=3", "--set encoder: expected an option of the section data"),
     ):
         for verb in (("tag",), ("evaluate",), ("embed",)):
             refused = command(*verb, tmp_path / "m", tones, *set_(setting))
-            assert refused.status == 2 and told in refused.sentence, refused.sentence
+            assert refused.status == 2 and expected_message in refused.sentence, refused.sentence
     stereo = _wav(tmp_path / "stereo.wav", channels=2)
     assert command("tag", tmp_path / "m", stereo).status == 2
     assert command("tag", tmp_path / "m", stereo, *set_("data.audio.channels=mean")).status == 0
@@ -486,7 +488,7 @@ def test_answers_are_ranked(learned: Model, tones: Path) -> None:
             transducer.ranked(example, k, beam=beam)
 
 
-def test_answers_are_ranked_by_what_is_told_of_them(monkeypatch: pytest.MonkeyPatch, learned: Model) -> None:
+def test_answers_are_ranked_by_their_exact_probabilities(monkeypatch: pytest.MonkeyPatch, learned: Model) -> None:
     """A search ranks by the paths that it kept, which need not be the order of whole probabilities."""
     example = Example({"frames": np.zeros((6, 48), np.float32)})
     straight = Transducer(learned).ranked(example, 4, beam=4)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from structseq.errors import DataError
-from structseq.evaluation.transduction import (
+from structseq.evaluation.transduction_report import (
     Edit,
     TransductionReport,
     evaluate_transduction,
@@ -33,7 +33,7 @@ def sides(pairs: list[tuple[list[str], list[str]]]) -> tuple[list[list[str]], li
 
 
 def distance(one: list[str], other: list[str]) -> int:
-    """Wagner and Fischer 1974, as it stands in the textbook."""
+    """Wagner and Fischer 1974, as in the textbook."""
     table = [[i + j if i * j == 0 else 0 for j in range(len(other) + 1)] for i in range(len(one) + 1)]
     for i in range(1, len(one) + 1):
         for j in range(1, len(other) + 1):
@@ -107,15 +107,15 @@ def test_repeats() -> None:
 
 def test_the_text_tells_what_was_counted() -> None:
     report = evaluate_transduction([*GOLD, [" ", "x"]], [*ANSWERED, ["x"]], sources=["f:1"] * 6, bootstrap=100)
-    told = report.text(errors=2)
-    lines = [line.split() for line in told.splitlines()]
+    shown = report.text(errors=2)
+    lines = [line.split() for line in shown.splitlines()]
     assert ["repeat", "2", "6", "0", "1", "0", "16.67", "50.00"] in lines
     assert ["none", "4", "5", "1", "1", "1", "60.00", "25.00"] in lines
     assert ["all", "6", "11", "1", "2", "1", "36.36", "33.33"] in lines
-    assert "2 of 4 wrong answers, worst first:" in told and "f:1: 1 of 3 symbols" in told
+    assert "2 of 4 wrong answers, worst first:" in shown and "f:1: 1 of 3 symbols" in shown
     assert ["gold", "7", "7", "3"] in lines and ["predicted", "7", "3"] in lines
     assert ["'", "'", "(nothing)", "1"] in lines, "a symbol that cannot be seen is quoted"
-    assert "wrong answers" not in str(report) and told.splitlines()[-1] == f"signature: {report.signature}"
+    assert "wrong answers" not in str(report) and shown.splitlines()[-1] == f"signature: {report.signature}"
 
 
 def test_plain_values_for_json() -> None:

@@ -32,13 +32,13 @@ def made(kind: str = "shared", dtype: torch.dtype = torch.float64, seed: int = 0
     scores = normal(ROWS * LABELS, STEPS, TAGS)
     scores[torch.arange(STEPS) >= lengths.unsqueeze(1)] = math.nan
     own = (ROWS * LABELS,) if kind == "a table for each row" else ()
-    moves, start, end = normal(*own, TAGS, TAGS), normal(*own, TAGS), normal(*own, TAGS)
+    transitions, start, end = normal(*own, TAGS, TAGS), normal(*own, TAGS), normal(*own, TAGS)
     if kind == "constrained":
-        moves[0, 2] = moves[2, 2] = start[2] = -INF
+        transitions[0, 2] = transitions[2, 2] = start[2] = -INF
     labels = normal(ROWS, LABELS)
     if kind == "a label forbidden":
         labels[1, 0] = -INF
-    return TriangularChain(labels, LinearChain(scores, moves, start, end, lengths))
+    return TriangularChain(labels, LinearChain(scores, transitions, start, end, lengths))
 
 
 class Row(NamedTuple):
@@ -134,7 +134,7 @@ def test_samples_are_as_frequent_as_they_are_probable() -> None:
 def test_span_probabilities(found: TriangularChain) -> None:
     scheme, labels = scheme_of("BIO"), ("O", "B-x", "I-x")
     edges = scheme.edges(labels, "x")
-    pattern = EdgePattern(edges.first, edges.begins, edges.continues, edges.ends, edges.last)
+    pattern = EdgePattern(edges.start, edges.opens, edges.continues, edges.closes, edges.end)
     spans = [(0, 0, 1, 0), (0, 0, 2, 0), (0, 1, 3, 0), (1, 0, 1, 0), (3, 0, 2, 0), (3, 1, 2, 0)]
     shares, rows = found.span_probabilities(spans, [pattern]), rows_of(found)
     for (b, start, end, _), share in zip(spans, shares, strict=True):
@@ -155,7 +155,7 @@ def test_spans_under_an_impossible_label_are_those_of_the_others() -> None:
     scores[1] = -INF  # nothing is possible under label 1 of row 0
     found = found.with_tags(found.tags.with_scores(scores))
     edges = scheme_of("BIO").edges(("O", "B-x", "I-x"), "x")
-    pattern = EdgePattern(edges.first, edges.begins, edges.continues, edges.ends, edges.last)
+    pattern = EdgePattern(edges.start, edges.opens, edges.continues, edges.closes, edges.end)
     alone = LinearChain(scores[:1], found.tags.transitions, found.tags.start, found.tags.end, torch.tensor([3]))
     close(found.span_probabilities([(0, 0, 1, 0)], [pattern]), alone.span_probabilities([(0, 0, 1, 0)], [pattern]))
     close(found.label_marginals()[0], torch.tensor([1.0, 0.0]))
@@ -173,14 +173,14 @@ def test_gradients_are_marginals_less_the_target() -> None:
     labels = torch.randn(ROWS, LABELS, dtype=torch.float64, requires_grad=True)
     scores = torch.randn(ROWS * LABELS, STEPS, TAGS, dtype=torch.float64, requires_grad=True)
     lengths = torch.tensor(LENGTHS).repeat_interleave(LABELS)
-    moves, edge = torch.randn(TAGS, TAGS, dtype=torch.float64), torch.randn(TAGS, dtype=torch.float64)
+    transitions, edge = torch.randn(TAGS, TAGS, dtype=torch.float64), torch.randn(TAGS, dtype=torch.float64)
     target = torch.tensor([[1, 2, 0, 1], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 2, 0]])
 
     def log_prob(labels: Tensor, scores: Tensor) -> Tensor:
-        return TriangularChain(labels, LinearChain(scores, moves, edge, edge, lengths)).log_prob(target)
+        return TriangularChain(labels, LinearChain(scores, transitions, edge, edge, lengths)).log_prob(target)
 
     assert torch.autograd.gradcheck(log_prob, (labels, scores))
-    found = TriangularChain(labels, LinearChain(scores, moves, edge, edge, lengths))
+    found = TriangularChain(labels, LinearChain(scores, transitions, edge, edge, lengths))
     (gradient,) = torch.autograd.grad(found.log_prob(target).sum(), labels)
     close(gradient, torch.eye(LABELS)[target[:, 0]] - found.label_marginals())
 
@@ -188,15 +188,15 @@ def test_gradients_are_marginals_less_the_target() -> None:
 def test_float32_keeps_its_digits_over_a_long_row() -> None:
     generator = torch.Generator().manual_seed(0)
     scores = 5 * torch.randn(LABELS, 2000, TAGS, generator=generator)
-    moves, edge, lengths = (
+    transitions, edge, lengths = (
         torch.randn(TAGS, TAGS, generator=generator),
         torch.zeros(TAGS),
         torch.tensor([2000] * LABELS),
     )
     labels = torch.zeros(1, LABELS)
-    found = TriangularChain(labels, LinearChain(scores, moves, edge, edge, lengths))
+    found = TriangularChain(labels, LinearChain(scores, transitions, edge, edge, lengths))
     exact = TriangularChain(
-        labels.double(), LinearChain(scores.double(), moves.double(), edge.double(), edge.double(), lengths)
+        labels.double(), LinearChain(scores.double(), transitions.double(), edge.double(), edge.double(), lengths)
     )
     path = found.best().path
     assert abs(float(found.log_prob(path)) - float(exact.log_prob(path))) < 1e-2
@@ -213,7 +213,7 @@ def test_a_row_in_which_nothing_is_possible() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "rows", "told"),
+    ("labels", "rows", "expected_message"),
     [
         (torch.zeros(2, 0), 0, "at least one label"),
         (torch.zeros(2), 2, "of shape"),
@@ -222,20 +222,20 @@ def test_a_row_in_which_nothing_is_possible() -> None:
         (torch.zeros(1, 2), 2, "the same length under all labels"),
     ],
 )
-def test_wrong_shapes(labels: Tensor, rows: int, told: str) -> None:
+def test_wrong_shapes(labels: Tensor, rows: int, expected_message: str) -> None:
     tags = LinearChain(
         torch.zeros(rows, 2, 2), torch.zeros(2, 2), torch.zeros(2), torch.zeros(2), torch.arange(rows) % 3
     )
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=expected_message):
         TriangularChain(labels, tags)
 
 
 def test_wrong_targets() -> None:
     found = made()
-    for target, told in (
+    for target, expected_message in (
         (torch.zeros(ROWS, STEPS, dtype=torch.int64), "a label and its tags"),
         (torch.full((ROWS, 1 + STEPS), 2), "expected labels from 0 to 1"),
     ):
         for verb in (found.log_prob, found.score):
-            with pytest.raises(ValueError, match=told):
+            with pytest.raises(ValueError, match=expected_message):
                 verb(target)

@@ -17,7 +17,7 @@ from structseq.data.vocabulary import Vocabulary
 from structseq.errors import DataError
 from structseq.features.vectors import Vectors, read_vectors
 from structseq.features.words import WordsOptions
-from structseq.inputs.tokens import PretrainedVectors
+from structseq.inputs.token_inputs import PretrainedVectors
 from structseq.model import Model
 from structseq.spans import scheme_of
 
@@ -40,7 +40,7 @@ def scaled(table: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("header", ["", "3 2\n"])
 @pytest.mark.parametrize("name", ["vectors.txt", "vectors.vec", "vectors.gz"])
-def test_plain_and_gzip_whatever_the_name_says(zipped: bool, header: str, name: str, tmp_path: Path) -> None:
+def test_plain_and_gzip_are_read_under_any_name(zipped: bool, header: str, name: str, tmp_path: Path) -> None:
     words, table = read_vectors(write(tmp_path, header + GLOVE, name, zipped=zipped))
     assert words == ["the", "of", "Taipei"]
     assert table.dtype == np.float32
@@ -176,7 +176,7 @@ def test_words_are_looked_up_as_spelt_then_in_lower_case() -> None:
     assert found[:, 0].tolist() == [1, 1, 2, 3, 0, 4, 0, 0]
 
 
-def test_vectors_learn_only_when_told_to() -> None:
+def test_vectors_learn_only_if_set() -> None:
     assert not [p for p in vectors_of(["a"]).parameters() if p.requires_grad]
     assert [p for p in vectors_of(["a"], tune=True).parameters() if p.requires_grad]
 

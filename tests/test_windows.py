@@ -26,7 +26,7 @@ def prepared(item: Any, number: int) -> Example:
     return example(item)
 
 
-def test_windows_are_as_large_as_asked_and_smaller_where_items_are_long() -> None:
+def test_windows_have_the_set_size_and_smaller_where_items_are_long() -> None:
     assert [len(window) for window in windows([1] * 7, prepared, 3)] == [3, 3, 1]
     half = LOOK_AHEAD_STEPS // 2
     assert [len(window) for window in windows([half, half, 1, 1], prepared, 3)] == [2, 2]

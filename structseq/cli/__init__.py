@@ -16,8 +16,8 @@ from structseq.cli.comparing import compare
 from structseq.cli.datafiles import check, convert
 from structseq.cli.entrypoint import Command, Commands, run_safely
 from structseq.cli.examining import describe, evaluate
-from structseq.cli.options import options
-from structseq.cli.training import train
+from structseq.cli.options_command import options
+from structseq.cli.train_command import train
 
 app = typer.Typer(
     name="structseq",

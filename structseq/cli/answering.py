@@ -17,7 +17,7 @@ from structseq.cli.entrypoint import (
     Settings,
     Trusted,
     answering_options,
-    refuse_own_source,
+    check_output_is_not_input,
     remark,
 )
 
@@ -60,7 +60,7 @@ def tag(
     added to each record. text: one JSON record for each line. Models that predict labels or sequences write one JSON
     record for each input, in any format.
     """
-    from structseq.data.textfile import writing
+    from structseq.data.textfile import open_writer
     from structseq.errors import ConfigError
     from structseq.inference import Embedder, OutputOptions, Tagger, predictor_of
     from structseq.storage import load_model
@@ -79,10 +79,10 @@ def tag(
     elif isinstance(predictor, Tagger):
         chunks, encoding = _rewritten(predictor, file, format, data, confidence)
     else:
-        refuse_own_source(file, output)
+        check_output_is_not_input(file, output)
         examples = predictor.preprocessor.read(file, format, data, remark)
         chunks = (_line(answer.to_dict()) for _, answer in predictor.answer_many(examples, wanted))
-    with writing(output or sys.stdout.buffer, encoding=encoding) as out:
+    with open_writer(output or sys.stdout.buffer, encoding=encoding) as out:
         for chunk in chunks:
             out.write(chunk)
 
@@ -137,7 +137,7 @@ def _rewritten(
     if format and format != "auto":
         name = resolve_format(format)
     else:
-        name = "columns" if file == "-" else tagger.model.task.file_format(file, data)
+        name = "columns" if file == "-" else tagger.model.task.input_format(file, data)
     options, with_confidence = reader_options(data, tags=False), confidence is not False
     if name == "text":
         return tagged_texts(tagger, source, data.encoding, confidence=with_confidence), "utf-8"
@@ -182,7 +182,7 @@ def embed(
     """
     import numpy as np
 
-    from structseq.data.textfile import replacing, writing
+    from structseq.data.textfile import atomic_write, open_writer
     from structseq.errors import ConfigError
     from structseq.inference import Embedder
 
@@ -190,15 +190,15 @@ def embed(
         raise ConfigError(f"--text and the file {file} cannot both be read; give one of them")
     embedder = Embedder.load(model, trusted=trusted or [])
     data = answering_options(settings or [], embedder.model)
-    refuse_own_source(file, output)
+    check_output_is_not_input(file, output)
     sequences = embedder.preprocessor
     examples = sequences.read(file, format, data, remark) if text is None else iter([sequences.text(text, "--text")])
     if output is not None and output.suffix.lower() == ".npy":
         vectors = embedder.embed(examples)
-        with replacing(output) as stream:
+        with atomic_write(output) as stream:
             np.save(stream, vectors)
         remark(f"{output}: {len(vectors)} vectors of width {embedder.width}")
         return
-    with writing(output or sys.stdout.buffer) as out:
+    with open_writer(output or sys.stdout.buffer) as out:
         for example, vector in embedder.answer_many(examples):
             out.write(_line({**sequences.source(example), "vector": [float(f"{x:.6g}") for x in vector.tolist()]}))

@@ -15,7 +15,7 @@ from structseq.cli.entrypoint import Quiet, Settings, remark
 if TYPE_CHECKING:
     from structseq.experiment import Comparison, Trial, WorkResult
     from structseq.experiment.compare import OnResult, OnTick
-    from structseq.run.corpus import Say
+    from structseq.run.corpus import Notify
 
 FAILED = 1  # exit status if a trial failed
 
@@ -52,21 +52,21 @@ def compare(
     """
     from structseq.experiment.compare import Experiment
     from structseq.experiment.results import as_text
-    from structseq.run import Parts
+    from structseq.run import CorpusFiles
 
-    say: Say = (lambda message: None) if quiet else remark
+    notify: Notify = (lambda message: None) if quiet else remark
     comparison = Experiment(
-        Parts(train, dev, test), output, lambda trials, done: showing(trials, done, quiet=quiet), say,
+        CorpusFiles(train, dev, test), output, lambda trials, done: showing(trials, done, quiet=quiet), notify,
         encoders=encoders, heads=heads, seeds=seeds, jobs=jobs, config=config, settings=settings or [],
     ).run()  # fmt: skip
     try:
-        _write_page(comparison, output, say)
+        _write_page(comparison, output, notify)
     finally:  # the table is printed even if the page fails
         print(as_text(comparison), flush=True)
     return FAILED if comparison.failed else 0
 
 
-def _write_page(comparison: Comparison, output: Path, say: Say) -> None:
+def _write_page(comparison: Comparison, output: Path, notify: Notify) -> None:
     if not comparison.systems:
         return
     try:
@@ -76,7 +76,7 @@ def _write_page(comparison: Comparison, output: Path, say: Say) -> None:
     except ImportError as missing:
         if (missing.name or "").split(".")[0] not in ("matplotlib", "jinja2"):
             raise
-        say(
+        notify(
             f"report.html is not written, because {missing.name} is not installed; "
             "pip install 'structseq[report]' and run the same command again"
         )
@@ -101,13 +101,13 @@ def _lines(ended: WorkResult, done: int, trials: int) -> list[str]:
     trial: Trial = ended.work
     name = f"{trial.system}, seed {trial.seed}"
     if ended.status == "failed":
-        return [f"{name}: failed: {ended.reason}", *ended.remarks]
+        return [f"{name}: failed: {ended.reason}", *ended.warnings]
     if ended.status == "stopped":
         return [f"{name}: stopped in epoch {len(trial.epochs) + 1}"]
     record = trial.record
     scores = ", ".join(f"{part} {100 * found['score']:.2f}" for part, found in record.parts.items()) if record else ""
     seconds = f"{record.training['seconds']:.1f} s" if record else ""
-    return [f"{done}/{trials}  {name}: {scores}  {seconds}", *ended.remarks]
+    return [f"{done}/{trials}  {name}: {scores}  {seconds}", *ended.warnings]
 
 
 @contextmanager

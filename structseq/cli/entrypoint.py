@@ -211,7 +211,7 @@ def answering_options(settings: Sequence[str], model: Model) -> DataOptions:
     return data
 
 
-def refuse_own_source(file: str, output: Path | None) -> None:
+def check_output_is_not_input(file: str, output: Path | None) -> None:
     """Raise `ConfigError` if the output would replace the input."""
     if output is None or file == "-":
         return

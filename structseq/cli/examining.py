@@ -31,7 +31,7 @@ def evaluate(
     """Score a model on a file: per type, micro and macro, seen and unseen entities, confusion, errors."""
     from json import dumps
 
-    from structseq.data.textfile import writing
+    from structseq.data.textfile import open_writer
     from structseq.run import read_gold
     from structseq.storage import load_model
 
@@ -40,10 +40,10 @@ def evaluate(
     options = stored.model.options.model_copy(update={"data": data})
     examples = read_gold(file, type(task), options)
     stored.model.modality.check(examples)
-    task.check_gold(examples, task.tags.outer, data)
+    task.check_gold(examples, task.tags.file_scheme, data)
     report = task.report(stored.model, examples, entities=stored.entities)
     if json is not None:
-        with writing(sys.stdout.buffer if json == "-" else json) as stream:
+        with open_writer(sys.stdout.buffer if json == "-" else json) as stream:
             stream.write(dumps(report.to_dict(errors=None), ensure_ascii=False, indent=2) + "\n")
     if json != "-":
         print(report.text(errors=errors))
@@ -68,6 +68,6 @@ def describe(model: ModelFolder, on: On = None, settings: Settings = None, trust
             raise ConfigError("--on: gates are shown by tag, and this model predicts no tags; remove --on")
         data = data_options(settings or [], stored.model.options.data)
         examples = read_examples(on, data)
-        task.check_gold(examples, task.tags.outer, data)
+        task.check_gold(examples, task.tags.file_scheme, data)
         gates, where = mean_gate_activations(stored.model, examples), str(on)
     print(description(model, stored, gates, where))

@@ -20,23 +20,23 @@ from numpy.typing import NDArray
 
 from structseq.data.file_signatures import kind_of
 from structseq.data.options import AudioOptions
-from structseq.data.textfile import opened
+from structseq.data.textfile import open_binary
 from structseq.errors import ConfigError, DataError
 
 Floats = NDArray[np.float32]
 
 FLOOR = 1e-10  # power of silence: 40 dB under one step of 16-bit samples
-LOUDEST = 1e9  # larger samples overflow float32
+MAX_SAMPLE = 1e9  # larger samples overflow float32
 RATES = range(1000, 768_001)  # samples per second that a header may give
 # Sizes in the headers of files written to a pipe: SoX 0x7ffff000, rounded down to whole frames, others 0xffffffff
-OPEN = (range(0x7FFF0000, 0x7FFFF001), range(0xFFFFFF00, 0x1_0000_0000))
+STREAM_SIZES = (range(0x7FFF0000, 0x7FFFF001), range(0xFFFFFF00, 0x1_0000_0000))
 # Slaney's mel scale: hertz per mel up to the break (in hertz); above it, the logarithm of the factor per mel
 SLANEY_LINEAR, SLANEY_BREAK, SLANEY_STEP = 200 / 3, 1000.0, np.log(6.4) / 27
 _BLOCK = 4096  # frames transformed at a time, so that long recordings need little memory
 _PATH = str | os.PathLike[str]
 
 
-def samples_of(path: _PATH, *, options: AudioOptions | None = None) -> Floats:
+def read_samples(path: _PATH, *, options: AudioOptions | None = None) -> Floats:
     """(N,) samples of a WAV file between -1 and 1, at ``options.rate`` per second.
 
     Raises `DataError`, with the file, if it is missing, damaged, empty or not WAV, a sample is not finite, or there are
@@ -44,7 +44,7 @@ def samples_of(path: _PATH, *, options: AudioOptions | None = None) -> Floats:
     """
     options = options or AudioOptions()
     try:
-        with opened(path) as stream:
+        with open_binary(path) as stream:
             data = stream.read()
         rate, samples = _decoded(data, options)
     except DataError as error:
@@ -83,7 +83,7 @@ def _check_whole(data: bytes) -> None:
             return  # no sound at all, which libsndfile refuses
         name, size = struct.unpack_from("<4sI", data, position)
         position += 8
-    if len(data) - position < size and not any(size in sizes for sizes in OPEN):
+    if len(data) - position < size and not any(size in sizes for sizes in STREAM_SIZES):
         found = f"{len(data) - position:,} of the {size:,} bytes of sound that its header declares"
         raise DataError(f"expected a whole WAV file, found {found}; it is cut short: download or write it again")
 
@@ -98,7 +98,7 @@ def _check_samples(samples: Floats, rate: int, options: AudioOptions) -> None:
         raise DataError(f"expected {RATES[0]} to {RATES[-1]} samples a second, found {rate}; {advice}")
     if not count:
         raise DataError("expected a recording, found a WAV file without samples; remove it from the list")
-    invalid = ~(np.abs(samples) <= LOUDEST)  # NaN fails every comparison
+    invalid = ~(np.abs(samples) <= MAX_SAMPLE)  # NaN fails every comparison
     if invalid.any():
         at, channel = np.argwhere(invalid)[0]
         found = f"{samples[at, channel]:g} as sample {at} of {count}"
@@ -125,12 +125,12 @@ def _library(name: str) -> Any:
 
 
 def read_audio(path: _PATH, *, options: AudioOptions | None = None) -> Floats:
-    """(T, F) the steps of one WAV file; raises as `samples_of` and `frames_of` do."""
+    """(T, F) the steps of one WAV file; raises as `read_samples` and `extract_frames` do."""
     options = options or AudioOptions()
-    return frames_of(samples_of(path, options=options), options=options)
+    return extract_frames(read_samples(path, options=options), options=options)
 
 
-def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> Floats:
+def extract_frames(samples: NDArray[Any], *, options: AudioOptions | None = None) -> Floats:
     """(T, F) the steps of a recording, from its samples (N,) at ``options.rate``.
 
     A frame is the natural logarithm of the energy in each mel band of a Hann window, or its first MFCC. A step joins
@@ -139,7 +139,7 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
     channel, `ConfigError` as `check_options` does.
 
     >>> noise = np.random.default_rng(0).normal(0, 0.1, 8000)
-    >>> frames_of(noise).shape, frames_of(noise, options=AudioOptions(stride=3)).shape
+    >>> extract_frames(noise).shape, extract_frames(noise, options=AudioOptions(stride=3)).shape
     ((99, 40), (33, 120))
     """
     from scipy import fft  # 0.2 s, so not before a recording is read
@@ -153,7 +153,7 @@ def frames_of(samples: NDArray[Any], *, options: AudioOptions | None = None) -> 
         raise DataError(f"expected samples between -1 and 1, found {samples.dtype}; {advice}")
     if not np.isfinite(samples).all():
         raise DataError("expected finite samples, found NaN or infinity; correct them or leave the recording out")
-    window, hop = spacing(options)
+    window, hop = window_and_hop(options)
     count = 1 + max(0, math.ceil((len(samples) - window) / hop))
     padded = np.zeros((count - 1) * hop + window, np.float32)
     padded[: len(samples)] = samples
@@ -210,7 +210,7 @@ def mel_filters(rate: int, size: int, mels: int) -> Floats:
     return np.asarray(triangles * (2 / (right - left)), np.float32)
 
 
-def spacing(options: AudioOptions) -> tuple[int, int]:
+def window_and_hop(options: AudioOptions) -> tuple[int, int]:
     """Window and hop in samples."""
     return max(2, round(options.window * options.rate / 1000)), max(1, round(options.hop * options.rate / 1000))
 

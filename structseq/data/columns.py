@@ -13,10 +13,10 @@ from functools import partial
 from itertools import chain
 from typing import Any, Literal, TypeVar
 
-from structseq.data.comments import BLANKS, Kind, Layout, is_boundary, is_plain_comment, is_surely_row, preamble
+from structseq.data.comments import BLANKS, Kind, Layout, is_boundary, is_plain_comment, is_surely_row, parse_preamble
 from structseq.data.example import Example, VerbatimBlock
 from structseq.data.format_limits import FormatLimits
-from structseq.data.textfile import BOM, Source, Target, name_of, read_lines, writing
+from structseq.data.textfile import BOM, Source, Target, name_of, open_writer, read_lines
 from structseq.errors import ConfigError, DataError
 
 Separator = Literal["auto", "tab", "space"]
@@ -40,14 +40,14 @@ class Block:
     first_line: int = 1  # number of lines[0] in the file, from 1
     metadata: Mapping[str, str] = field(default_factory=dict)  # as in Example, like starts_document
     starts_document: bool = False
-    mark: str = ""  # the byte order mark, in the first block of a file that has one
+    bom: str = ""  # the byte order mark, in the first block of a file that has one
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
     def text(self) -> str:
-        return self.mark + "".join(self.lines)
+        return self.bom + "".join(self.lines)
 
     @property
     def width(self) -> int:
@@ -61,7 +61,7 @@ class Block:
     def line_of(self, token: int) -> int:
         return self.first_line + self.rows[token]
 
-    def position(self, number: int, what: str = "column") -> int:
+    def column_index(self, number: int, what: str = "column") -> int:
         """The index, from 0, of a column number; raises `DataError` if there is no such column."""
         width = len(self.fields[0]) if self.fields else 0
         if not -width <= number < width:
@@ -74,7 +74,7 @@ class Block:
 
     def column(self, number: int, what: str = "column") -> tuple[str, ...]:
         """One column; spaces around the fields are removed unless ``spaces``."""
-        at = self.position(number, what)
+        at = self.column_index(number, what)
         column = tuple([fields[at] for fields in self.fields])
         if self.separator == "\t" and not self.spaces and " " in "".join(column):
             return tuple([value.strip(" ") for value in column])
@@ -85,7 +85,7 @@ class Block:
 
         Tokens with spaces (``New York``) need ``separator="tab"``, otherwise they raise `DataError` too.
         """
-        at = self.position(column, "the token column")
+        at = self.column_index(column, "the token column")
         tokens = tuple([fields[at] for fields in self.fields])
         self._check(tokens, "a token")
         return tokens
@@ -104,7 +104,7 @@ class Block:
             inputs[name] = self.column(number)
         targets = {}
         if tag_column is not None:
-            if token_column % self.width == self.position(tag_column, "the tag column"):
+            if token_column % self.width == self.column_index(tag_column, "the tag column"):
                 message = f"column {token_column} of {self.width} cannot be both token and tag; choose two columns"
                 if self.width == 1:
                     commas = _between_commas([self.lines[row] for row in self.rows])
@@ -122,16 +122,16 @@ class Block:
         for at, value in zip(self.rows, column, strict=True):
             content = lines[at].rstrip(BLANKS if self.separator == " " else "\r\n")
             lines[at] = f"{content}{gap}{value}{lines[at][len(content) :]}"
-        return self.mark + "".join(lines)
+        return self.bom + "".join(lines)
 
     def replace(self, number: int, column: Sequence[str]) -> str:
         """The block's text with one column replaced."""
         self._check_new(column)
-        lines, at = list(self.lines), self.position(number) if self.rows else 0
+        lines, at = list(self.lines), self.column_index(number) if self.rows else 0
         for row, value in zip(self.rows, column, strict=True):
             start, end = self._place(lines[row], at)
             lines[row] = lines[row][:start] + value + lines[row][end:]
-        return self.mark + "".join(lines)
+        return self.bom + "".join(lines)
 
     def _place(self, line: str, at: int) -> tuple[int, int]:
         if self.separator == " ":
@@ -235,15 +235,15 @@ def read_blocks(
 
 def _blocks(lines: Iterator[str], name: str, separator: str, comments: bool) -> Iterator[Block]:
     head: list[str] = []
-    mark = ""
+    bom = ""
     for line in lines:
-        if not head and not mark and line[0] == BOM:
-            mark, line = BOM, line[1:]
+        if not head and not bom and line[0] == BOM:
+            bom, line = BOM, line[1:]
         if line:
             head.append(line)
             if is_surely_row(line, comments):
                 break
-    layout = Layout.learn(head, separator, comments)
+    layout = Layout.detect(head, separator, comments)
     if layout is None:
         what = "no row, only blank lines, comments or document boundaries" if head else "an empty file"
         raise DataError(f"expected rows of tokens, found {what}", file=name)
@@ -259,25 +259,25 @@ def _blocks(lines: Iterator[str], name: str, separator: str, comments: bool) -> 
         if kind is Kind.ROW:
             rows.append(len(pending))
         elif rows and kind is Kind.BOUNDARY:
-            yield _block(pending, rows, layout, name, number - 1, separator, mark)
-            pending, rows, mark = [], [], ""
+            yield _block(pending, rows, layout, name, number - 1, separator, bom)
+            pending, rows, bom = [], [], ""
         pending.append(line)
         if rows and kind is Kind.BLANK:
-            yield _block(pending, rows, layout, name, number, separator, mark)
-            pending, rows, mark = [], [], ""
-    if pending or mark:
-        yield _block(pending, rows, layout, name, number, separator, mark)
+            yield _block(pending, rows, layout, name, number, separator, bom)
+            pending, rows, bom = [], [], ""
+    if pending or bom:
+        yield _block(pending, rows, layout, name, number, separator, bom)
 
 
-def _block(lines: list[str], rows: list[int], layout: Layout, name: str, last: int, separator: str, mark: str) -> Block:
+def _block(lines: list[str], rows: list[int], layout: Layout, name: str, last: int, separator: str, bom: str) -> Block:
     first = last - len(lines) + 1
     fields = layout.split([lines[row] for row in rows])
     for token, row in enumerate(fields):
         if len(row) != layout.width:
             raise _ragged(row, [lines[at] for at in rows[: token + 1]], layout, name, first + rows[token])
-    metadata, starts = preamble(lines[: rows[0]] if rows else lines) if not rows or rows[0] else ({}, False)
+    metadata, starts = parse_preamble(lines[: rows[0]] if rows else lines) if not rows or rows[0] else ({}, False)
     gap: Literal["\t", " "] = "\t" if layout.tab else " "
-    return Block(tuple(lines), tuple(rows), fields, gap, separator == "tab", name, first, metadata, starts, mark)
+    return Block(tuple(lines), tuple(rows), fields, gap, separator == "tab", name, first, metadata, starts, bom)
 
 
 def _ragged(row: Sequence[str], lines: Sequence[str], layout: Layout, name: str, number: int) -> DataError:
@@ -301,7 +301,7 @@ def write_columns(
         raise ConfigError(f"unknown separator {separator!r} to write; use 'tab' or 'space'")
     gap = "\t" if separator == "tab" else " "
     limits = FormatLimits("a column file", name_of(target), empty_sentences=False, blanks_in_metadata=False)
-    with writing(target, encoding=encoding) as file:
+    with open_writer(target, encoding=encoding) as file:
         for number, example in enumerate(examples):
             names = limits.check(example)
             rows = _rows(example, names, gap, limits)
@@ -315,13 +315,13 @@ def write_head(example: Example, limits: FormatLimits, *, boundary: str) -> Iter
     """The lines before the rows: the document boundary and the metadata."""
     in_metadata = any(key.split(" ")[0] == "newdoc" for key in example.metadata)
     if in_metadata and not example.starts_document:
-        raise limits.refusal(example, "metadata 'newdoc' for a sentence that starts no document")
+        raise limits.error(example, "metadata 'newdoc' for a sentence that starts no document")
     if example.starts_document and not in_metadata:
         yield boundary
     for key, value in example.metadata.items():
         line = f"# {key}\n" if key == "newpar" and not value else f"# {key} = {value}".rstrip(BLANKS) + "\n"
         if not is_plain_comment(line):
-            raise limits.refusal(example, f"the metadata key {key!r}")
+            raise limits.error(example, f"the metadata key {key!r}")
         yield line
 
 
@@ -333,7 +333,7 @@ def _rows(example: Example, names: Sequence[str], gap: str, limits: FormatLimits
         limits.check_column(example, name, column, may_be_empty=gap == "\t" and name not in ("tokens", "tags"))
     rows = [gap.join(row) + "\n" for row in zip(*fields, strict=True)]
     if any(row[0] == "-" and is_boundary(row) for row in rows):
-        raise limits.refusal(example, "the token -DOCSTART-, which is read as a document boundary")
+        raise limits.error(example, "the token -DOCSTART-, which is read as a document boundary")
     if "\t" not in rows[0] and is_plain_comment(rows[0]):
-        raise limits.refusal(example, f"the row {rows[0]!r}, which is read as a comment; separate by tabs")
+        raise limits.error(example, f"the row {rows[0]!r}, which is read as a comment; separate by tabs")
     return rows

@@ -72,7 +72,7 @@ class Layout:
         return plain or (before_rows and (content[1:2] in ("", " ", "\t") or _pair(line) is not None))
 
     @staticmethod
-    def learn(lines: Sequence[str], separator: str, comments: bool) -> Layout | None:
+    def detect(lines: Sequence[str], separator: str, comments: bool) -> Layout | None:
         """The layout of the first row among the first lines of a file; None without a row."""
         candidate = None
         for number, line in enumerate(lines, 1):
@@ -114,7 +114,7 @@ def _pair(line: str) -> tuple[str, str] | None:
     return (key, value) if key and (sign or key == "newpar") else None
 
 
-def preamble(lines: Sequence[str]) -> tuple[dict[str, str], bool]:
+def parse_preamble(lines: Sequence[str]) -> tuple[dict[str, str], bool]:
     """Metadata, and whether a document starts, from the lines before the first row."""
     metadata: dict[str, str] = {}
     starts = False

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from structseq.data.columns import Block, check_columns, write_head
-from structseq.data.comments import BLANKS, preamble
+from structseq.data.comments import BLANKS, parse_preamble
 from structseq.data.example import Example, VerbatimBlock
 from structseq.data.format_limits import FormatLimits
-from structseq.data.textfile import BOM, Source, Target, name_of, read_lines, writing
+from structseq.data.textfile import BOM, Source, Target, name_of, open_writer, read_lines
 from structseq.errors import ConfigError, DataError
 
 FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -135,7 +135,7 @@ def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[B
     mark, number, words = "", 0, 0
 
     def block(last: int) -> Block:
-        metadata, starts = preamble([line for line in lines[: rows[0] if rows else None] if line[0] == "#"])
+        metadata, starts = parse_preamble([line for line in lines[: rows[0] if rows else None] if line[0] == "#"])
         return Block(tuple(lines), tuple(rows), fields, "\t", True, name, last - len(lines) + 1, metadata, starts, mark)
 
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
@@ -190,11 +190,11 @@ def write_conllu(
     """
     places = {"tags": Field.of(field), **{name: Field.of(of) for name, of in (columns or {}).items()}}
     limits = FormatLimits("CoNLL-U", name_of(target), empty_sentences=False, blanks_in_metadata=False)
-    with writing(target, encoding=encoding) as file:
+    with open_writer(target, encoding=encoding) as file:
         for example in examples:
             names = limits.check(example)
             if unplaced := [name for name in names if name not in ("tokens", *places)]:
-                raise limits.refusal(example, f"the input {unplaced[0]!r} without a field for it (columns=...)")
+                raise limits.error(example, f"the input {unplaced[0]!r} without a field for it (columns=...)")
             head = write_head(example, limits, boundary="# newdoc\n")
             file.write("".join([*head, *_rows(example, places, limits)]))
 
@@ -205,7 +205,7 @@ def _rows(example: Example, places: Mapping[str, Field], limits: FormatLimits) -
         bad = "\t\r\n|" if name != "tokens" and places[name].key else "\t\r\n"
         for value in column:
             if not value or value != value.strip(" ") or not frozenset(bad).isdisjoint(value):
-                raise limits.refusal(example, f"the value {value[:60]!r} in {name}")
+                raise limits.error(example, f"the value {value[:60]!r} in {name}")
     for i, token in enumerate(example.tokens):
         row = [str(i + 1), token, *["_"] * (len(FIELDS) - 2)]
         for name, column in columns.items():

@@ -174,7 +174,7 @@ class Modality(ABC):
         """The example's steps; raises `DataError`, with its source, if it has another modality."""
 
     @abstractmethod
-    def words(self, example: Example) -> tuple[str, ...]:
+    def step_names(self, example: Example) -> tuple[str, ...]:
         """Names of the steps in a report."""
 
     @abstractmethod
@@ -185,7 +185,7 @@ class Modality(ABC):
         for example in examples:
             self.steps(example)
 
-    def described(self, examples: Sequence[Example]) -> str:
+    def summary(self, examples: Sequence[Example]) -> str:
         return f"{len(examples)} {self.sequences}, {sum(map(len, examples))} {self.name}"
 
 
@@ -198,7 +198,7 @@ class Tokens(Modality):
     def steps(self, example: Example) -> tuple[str, ...]:
         return example.tokens
 
-    def words(self, example: Example) -> tuple[str, ...]:
+    def step_names(self, example: Example) -> tuple[str, ...]:
         return example.tokens
 
 
@@ -212,7 +212,7 @@ class Frames(Modality):
     def steps(self, example: Example) -> Any:
         return example.frames
 
-    def words(self, example: Example) -> tuple[str, ...]:
+    def step_names(self, example: Example) -> tuple[str, ...]:
         return tuple(map(str, range(len(example))))
 
 

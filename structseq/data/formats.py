@@ -18,11 +18,10 @@ from structseq.data.columns import read_columns, read_verbatim_columns, write_co
 from structseq.data.conllu import read_conllu, read_verbatim_conllu, write_conllu
 from structseq.data.example import Example, VerbatimBlock
 from structseq.data.jsonl import read_jsonl, read_verbatim_jsonl, write_jsonl
-from structseq.data.labelled import is_header, read_labelled, write_labelled
-from structseq.data.pairs import is_header as is_header_of_pairs
-from structseq.data.pairs import read_pairs, write_pairs
+from structseq.data.labelled import is_labelled_header, read_labelled, write_labelled
+from structseq.data.pairs import is_pairs_header, read_pairs, write_pairs
 from structseq.data.plaintext import read_text, write_text
-from structseq.data.recordings import is_list, read_recordings, write_recordings
+from structseq.data.recordings import is_recording_list, read_recordings, write_recordings
 from structseq.data.textfile import GZIP, Source, Target, name_of, peek
 from structseq.data.threefile import is_threefile, read_threefile, write_threefile
 from structseq.errors import ConfigError, DataError
@@ -148,13 +147,14 @@ def _by_content(first: bytes) -> str | None:
     for number, line in enumerate(lines):
         content = line.strip(b" \t\r")
         if _OBJECT.match(content):
-            return "audio" if is_list(content.decode("utf-8", "replace")) else "jsonl"
+            return "audio" if is_recording_list(content.decode("utf-8", "replace")) else "jsonl"
         fields = line.split(b"\t")
         if len(fields) == 10 and fields[0] in (b"1", b"1-2"):
             return "conllu"
-        if number == 0 and is_header(*[each.decode("latin-1") for each in lines[:2]]):  # the header names are ASCII
+        # The header names are ASCII.
+        if number == 0 and is_labelled_header(*[each.decode("latin-1") for each in lines[:2]]):
             return "labelled"
-        if number == 0 and is_header_of_pairs(line.decode("latin-1")):
+        if number == 0 and is_pairs_header(line.decode("latin-1")):
             return "pairs"
         if content[:1] != b"#":
             return None

@@ -19,8 +19,8 @@ from structseq.data.charspans import POLICIES, CharSpan, Misaligned, align
 from structseq.data.columns import check_columns
 from structseq.data.example import Example, VerbatimBlock, check_lengths
 from structseq.data.format_limits import JSON_LINE, FormatLimits
-from structseq.data.record import Record, read_records, shown
-from structseq.data.textfile import Source, Target, name_of, writing
+from structseq.data.record import Record, preview, read_records
+from structseq.data.textfile import Source, Target, name_of, open_writer
 from structseq.data.tokenizer import Tokenizer, texts_of, tokenizer_of
 from structseq.errors import ConfigError, DataError
 from structseq.spans import Scheme, scheme_of
@@ -104,7 +104,7 @@ class Keys:
         if key is None:
             return inputs, {}
         if not isinstance(values[key], list):
-            raise DataError(f"expected a list of spans under {key!r}, found {shown(values[key])}")
+            raise DataError(f"expected a list of spans under {key!r}, found {preview(values[key])}")
         spans = align(text, tokens, [_span(item) for item in values[key]], misaligned=self.misaligned)
         return inputs, {"tags": self.scheme.encode(spans, len(tokens))}
 
@@ -181,15 +181,15 @@ def write_jsonl(
         raise ConfigError(f"unknown layout {layout!r}; use 'tokens' or 'spans'")
     tokenize, tag_scheme = tokenizer_of(tokenizer), scheme_of(scheme) if isinstance(scheme, str) else scheme
     limits = FormatLimits(JSON_LINE, name_of(target), inputs=layout == "tokens")
-    with writing(target, encoding=encoding) as file:
+    with open_writer(target, encoding=encoding) as file:
         for example in examples:
-            limits.check(example, alike=False)
+            limits.check(example, same_columns=False)
             content = {**example.inputs, **example.targets}
             if layout == "spans":
                 content = _text_record(example, tokenize, tag_scheme, limits)
             for key, value in example.metadata.items():
                 if key in _RESERVED or (key in content and content[key] != value):
-                    raise limits.refusal(example, f"metadata under the key {key!r}")
+                    raise limits.error(example, f"metadata under the key {key!r}")
                 content[key] = value
             if example.starts_document:
                 content["starts_document"] = True
@@ -200,12 +200,12 @@ def _text_record(example: Example, tokenize: Tokenizer, scheme: Scheme, limits: 
     text = example.metadata.get("text", " ".join(example.tokens))
     tokens = tokenize(text)
     if texts_of(tokens) != tuple(example.tokens):
-        raise limits.refusal(example, f"tokens that the tokenizer does not cut from {text[:60]!r}")
+        raise limits.error(example, f"tokens that the tokenizer does not cut from {text[:60]!r}")
     if "tags" not in example.targets:
         return {"text": text}
     spans = scheme.decode(example.tags)
     if scheme.encode(spans, len(tokens)) != example.tags:
-        raise limits.refusal(example, f"tags that {scheme.name} does not write for their spans")
+        raise limits.error(example, f"tags that {scheme.name} does not write for their spans")
     return {"text": text, "spans": [[tokens[s.start].start, tokens[s.end - 1].end, s.label] for s in spans]}
 
 
@@ -225,12 +225,12 @@ def _listed(values: Mapping[str, Any]) -> str:
 def _strings(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
     column = values.get(key)
     if not isinstance(column, list):
-        raise DataError(f"expected a list of strings under {key!r}, found {shown(column)}")
+        raise DataError(f"expected a list of strings under {key!r}, found {preview(column)}")
     for value in column:
         if not isinstance(value, str):
             number = isinstance(value, int) and not isinstance(value, bool)
             hint = "; write the names of the tags instead of their numbers" if number else ""
-            raise DataError(f"expected strings under {key!r}, found {shown(value)}{hint}")
+            raise DataError(f"expected strings under {key!r}, found {preview(value)}{hint}")
     return tuple(column)
 
 
@@ -243,5 +243,5 @@ def _span(item: Any) -> CharSpan:
         label = item.get("label")
     whole = type(start) is int and type(end) is int
     if not whole or not isinstance(label, str) or not label:
-        raise DataError(f'expected a span [start, end, "label"] or an object with these keys, found {shown(item)}')
+        raise DataError(f'expected a span [start, end, "label"] or an object with these keys, found {preview(item)}')
     return CharSpan(start, end, label)  # type: ignore[arg-type]

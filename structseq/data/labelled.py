@@ -16,7 +16,7 @@ from itertools import chain, islice
 
 from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits
-from structseq.data.textfile import Source, Target, header_names, name_of, text_lines, writing
+from structseq.data.textfile import Source, Target, header_names, name_of, open_writer, text_lines
 from structseq.data.tokenizer import TOKENIZERS, Tokenizer, texts_of, tokenizer_of
 from structseq.errors import DataError
 
@@ -85,7 +85,7 @@ class _Layout:
         return f"expected {expected}, found {found} in {row[:60]!r}; {advice}"
 
 
-def is_header(line: str, below: str = "") -> bool:
+def is_labelled_header(line: str, below: str = "") -> bool:
     """Whether ``line`` is a header; ``below`` is the next line."""
     names, fields = header_names(line, (LABEL, TEXT)), below.rstrip("\r\n").split("\t")
     if TEXT not in names or LABEL in names:
@@ -105,7 +105,7 @@ def read_labelled(source: Source, *, tokenizer: str = "words-1", encoding: str =
 
 def _examples(name: str, rows: Iterator[tuple[int, str]], tokenize: Tokenizer) -> Iterator[Example]:
     first_rows, layout = list(islice(rows, 2)), _Layout(name)
-    if is_header(*[row for _, row in first_rows]):
+    if is_labelled_header(*[row for _, row in first_rows]):
         number, header = first_rows.pop(0)
         layout = _Layout.of(header, name, number)
         if not first_rows:
@@ -137,21 +137,21 @@ def write_labelled(target: Target, examples: Iterable[Example], *, encoding: str
     limits = FormatLimits("a labelled file", name_of(target), inputs=False, documents=False)
     tokenizers: Sequence[Tokenizer] = tuple(TOKENIZERS.values())
     names: tuple[str, ...] = ()
-    with writing(target, encoding=encoding) as file:
+    with open_writer(target, encoding=encoding) as file:
         for example in examples:
             values = _values(example, limits)
             if not names:
                 names = tuple(values)
                 file.write("\t".join(names) + "\n")
             if odd := sorted(set(names) ^ set(values)):
-                raise limits.refusal(example, f"the metadata {odd[0][:60]!r} in some examples and not in others")
+                raise limits.error(example, f"the metadata {odd[0][:60]!r} in some examples and not in others")
             if set(values.values()) == set(names):
-                raise limits.refusal(example, f"a row of column names, {', '.join(values.values())[:60]!r}")
+                raise limits.error(example, f"a row of column names, {', '.join(values.values())[:60]!r}")
             # One tokenizer reads all texts of a file
             fitting = [tokenize for tokenize in tokenizers if texts_of(tokenize(values[TEXT])) == example.tokens]
             if not fitting:
                 others = "" if len(tokenizers) == len(TOKENIZERS) else " and from the earlier texts"
-                raise limits.refusal(example, f"tokens that no tokenizer cuts from {values[TEXT][:60]!r}{others}")
+                raise limits.error(example, f"tokens that no tokenizer cuts from {values[TEXT][:60]!r}{others}")
             tokenizers = fitting
             file.write("\t".join([values[name] for name in names]) + "\n")
         if not names:
@@ -160,16 +160,16 @@ def write_labelled(target: Target, examples: Iterable[Example], *, encoding: str
 
 def _values(example: Example, limits: FormatLimits) -> dict[str, str]:
     """The example's fields by column."""
-    limits.check(example, alike=False)
+    limits.check(example, same_columns=False)
     if example.targets:
-        raise limits.refusal(example, f"the target {next(iter(example.targets))!r}")
+        raise limits.error(example, f"the target {next(iter(example.targets))!r}")
     if LABEL not in example.metadata:
-        raise limits.refusal(example, f"an example without {LABEL!r} in its metadata")
+        raise limits.error(example, f"an example without {LABEL!r} in its metadata")
     text = example.metadata.get(TEXT, " ".join(example.tokens))
     values = {LABEL: "", TEXT: text, **example.metadata}
     for name, value in values.items():
         if not name or not {"\t", "\r", "\n"}.isdisjoint(name + value):
-            raise limits.refusal(example, f"an empty name, a tab or a line end in {name[:60]!r}: {value[:60]!r}")
+            raise limits.error(example, f"an empty name, a tab or a line end in {name[:60]!r}: {value[:60]!r}")
     if not values[LABEL] or values[LABEL] != values[LABEL].strip(" "):
-        raise limits.refusal(example, f"the label {values[LABEL][:60]!r}, empty or with spaces at its ends")
+        raise limits.error(example, f"the label {values[LABEL][:60]!r}, empty or with spaces at its ends")
     return values

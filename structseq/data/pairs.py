@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits
-from structseq.data.textfile import Source, Target, header_names, name_of, text_lines, writing
+from structseq.data.textfile import Source, Target, header_names, name_of, open_writer, text_lines
 from structseq.data.tokenizer import Tokenizer, texts_of
 from structseq.errors import ConfigError, DataError
 
@@ -23,20 +23,20 @@ SYMBOLS: Mapping[str, tuple[Callable[[str], Iterable[str]], str]] = {
 }
 
 
-def cut(text: str, symbols: str) -> tuple[str, ...]:
+def to_symbols(text: str, symbols: str) -> tuple[str, ...]:
     """A text as a tuple of ``symbols``, a key of `SYMBOLS`."""
     return tuple(_functions_of(symbols)[0](text))
 
 
-def in_symbols(example: Example, tokenize: Tokenizer, symbols: str) -> Example:
+def with_symbol_tokens(example: Example, tokenize: Tokenizer, symbols: str) -> Example:
     """The example with ``symbols`` of its text as tokens; unchanged if its tokens are not those of ``tokenize``."""
     text = example.metadata.get("text")
     if text is None or texts_of(tokenize(text)) != example.tokens:
         return example
-    return replace(example, inputs={**example.inputs, "tokens": cut(text, symbols)})
+    return replace(example, inputs={**example.inputs, "tokens": to_symbols(text, symbols)})
 
 
-def joined(answer: Iterable[str], symbols: str) -> str:
+def join_symbols(answer: Iterable[str], symbols: str) -> str:
     return _functions_of(symbols)[1].join(answer)
 
 
@@ -46,7 +46,7 @@ def _functions_of(symbols: str) -> tuple[Callable[[str], Iterable[str]], str]:
     return SYMBOLS[symbols]
 
 
-def is_header(line: str) -> bool:
+def is_pairs_header(line: str) -> bool:
     return {SOURCE, TARGET} <= set(header_names(line, (SOURCE, TARGET)))
 
 
@@ -70,7 +70,7 @@ def _examples(source: Source, symbols: str, encoding: str, tags: bool) -> Iterat
             continue
         fields, columns = line.split("\t"), header_names(line, (SOURCE, TARGET))
         message = ""
-        if not found and not header and is_header(line):
+        if not found and not header and is_pairs_header(line):
             names, header = columns, number
             if "" not in names and len(set(names)) == len(names):
                 continue
@@ -89,8 +89,8 @@ def _examples(source: Source, symbols: str, encoding: str, tags: bool) -> Iterat
             raise DataError(message, file=file, line=number)
         found = True
         values = dict(zip(names, fields, strict=False))
-        inputs = {"tokens": cut(values.pop(SOURCE), symbols)}
-        answers = {TARGET: cut(values.pop(TARGET), symbols)} if TARGET in values else {}
+        inputs = {"tokens": to_symbols(values.pop(SOURCE), symbols)}
+        answers = {TARGET: to_symbols(values.pop(TARGET), symbols)} if TARGET in values else {}
         yield Example(inputs, answers, f"{file}:{number}", values)
     if not found:
         message = "expected a source, a tab and a target on each line, found no such line; write one pair per line"
@@ -107,22 +107,22 @@ def write_pairs(
     """
     limits = FormatLimits("a file of pairs", name_of(target), inputs=False, documents=False)
     limits.metadata, limits.targets = frozenset(), frozenset({TARGET})
-    with writing(target, encoding=encoding) as file:
+    with open_writer(target, encoding=encoding) as file:
         file.write(f"{SOURCE}\t{TARGET}\n")
         for example in examples:
-            limits.check(example, alike=False)
+            limits.check(example, same_columns=False)
             if TARGET not in example.targets:
-                raise limits.refusal(example, "an example without a target")
+                raise limits.error(example, "an example without a target")
             sides = [_side(each, symbols, example, limits) for each in (example.tokens, example.target)]
             if header_names("\t".join(sides), (SOURCE, TARGET)) == (SOURCE, TARGET):
-                raise limits.refusal(example, f"the pair {SOURCE!r}, {TARGET!r}, which is read as a header")
+                raise limits.error(example, f"the pair {SOURCE!r}, {TARGET!r}, which is read as a header")
             if not "".join(sides).strip(" "):
-                raise limits.refusal(example, "a pair of white space only")
+                raise limits.error(example, "a pair of white space only")
             file.write("\t".join(sides) + "\n")
 
 
 def _side(side: tuple[str, ...], symbols: str, example: Example, limits: FormatLimits) -> str:
-    text = joined(side, symbols)
-    if cut(text, symbols) != side or not {"\t", "\n", "\r"}.isdisjoint(text):
-        raise limits.refusal(example, f"symbols that are not {symbols} of one line in {text[:60]!r}")
+    text = join_symbols(side, symbols)
+    if to_symbols(text, symbols) != side or not {"\t", "\n", "\r"}.isdisjoint(text):
+        raise limits.error(example, f"symbols that are not {symbols} of one line in {text[:60]!r}")
     return text

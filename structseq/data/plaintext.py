@@ -10,7 +10,7 @@ from itertools import islice
 
 from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits
-from structseq.data.textfile import BOM, Source, Target, name_of, text_lines, writing
+from structseq.data.textfile import BOM, Source, Target, name_of, open_writer, text_lines
 from structseq.data.tokenizer import TOKENIZERS, Tokenizer, texts_of, tokenizer_of
 from structseq.errors import DataError
 
@@ -53,13 +53,13 @@ def write_text(target: Target, examples: Iterable[Example], *, encoding: str = "
     limits = FormatLimits("a file of texts", name_of(target), inputs=False, documents=False)
     limits.metadata, limits.targets = frozenset({TEXT}), frozenset()
     tokenizers = tuple(TOKENIZERS.values())
-    with writing(target, encoding=encoding) as file:
+    with open_writer(target, encoding=encoding) as file:
         for example in examples:
-            limits.check(example, alike=False)
+            limits.check(example, same_columns=False)
             text = example.metadata.get(TEXT, " ".join(example.tokens))
             if not text.strip() or "\n" in text or text.endswith("\r") or text.startswith(BOM):
-                raise limits.refusal(example, f"a blank text, a line end or a byte order mark in {text[:60]!r}")
+                raise limits.error(example, f"a blank text, a line end or a byte order mark in {text[:60]!r}")
             tokenizers = tuple(tokenize for tokenize in tokenizers if texts_of(tokenize(text)) == example.tokens)
             if not tokenizers:
-                raise limits.refusal(example, f"tokens that no tokenizer cuts from all texts, in {text[:60]!r}")
+                raise limits.error(example, f"tokens that no tokenizer cuts from all texts, in {text[:60]!r}")
             file.write(text + "\n")

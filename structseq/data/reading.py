@@ -1,4 +1,4 @@
-"""Corpora: files as examples with the answers that a task needs."""
+"""Read corpora, and choose the format of a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from structseq.errors import ConfigError, DataError
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Examples to train on, to choose the best epoch by, and to test on."""
+    """Training examples, examples for choosing the best epoch, and test examples."""
 
     train: tuple[Example, ...]
     dev: tuple[Example, ...] = ()
@@ -36,8 +36,9 @@ class Corpus:
 
 
 def reader_options(data: DataOptions, *, tags: bool = True) -> dict[str, Any]:
-    """The ``options`` of `structseq.data.formats.read`."""
+    """The keyword arguments of `formats.read`; without ``tags`` no gold tags are read, for files to predict for."""
     options = data.model_dump(exclude={"format", "repair", "label"})
+    # Only records with spans use the scheme, to write them as tags.
     scheme = "BIO" if data.scheme == "auto" else data.scheme
     return {**options, "audio": data.audio, "scheme": scheme, "tags": tags}
 
@@ -51,7 +52,7 @@ def read_examples(path: str | Path, data: DataOptions, *, tags: bool = True) -> 
 
 
 def with_labels(examples: Iterable[Example], key: str) -> list[Example]:
-    """The examples with the metadata ``key`` as their ``label``.
+    """Copies of the examples with the metadata ``key`` as their target ``label``.
 
     Raises `DataError`, with file and line, if a label is missing, empty or not a string.
     """
@@ -88,20 +89,23 @@ def _record(file: str, line: int | None) -> Mapping[str, Any]:
     return {}
 
 
-def named_format(file: str | Path, data: DataOptions) -> str:
-    """The format in the options; ``pairs`` and ``labelled`` apply only to files that look like columns."""
+def effective_format(file: str | Path, data: DataOptions) -> str:
+    """The format in the options, which can be ``"auto"``; ``pairs`` and ``labelled`` only for files without another.
+
+    Without a header, pairs and labelled texts look like columns, so a detected format comes before these two.
+    """
     if data.format not in ("pairs", "labelled"):
         return data.format
     found = detect_format(file)
     return data.format if found == "columns" else found
 
 
-def format_of_texts(file: str | Path, data: DataOptions) -> str:
-    """The named format, else the detected one, for a model that takes a whole text.
+def text_format(file: str | Path, data: DataOptions) -> str:
+    """The format of a file to predict for, by a model that takes whole texts: the named one, else the detected one.
 
-    Raises `DataError` if each line may be a text or a token.
+    Raises `DataError` if the lines could be texts, one per line, or tokens of one sentence.
     """
-    name = named_format(file, data)
+    name = effective_format(file, data)
     if name != "auto":
         return name
     name = detect_format(file)
@@ -109,6 +113,7 @@ def format_of_texts(file: str | Path, data: DataOptions) -> str:
         return name
     first_lines = [line.strip() for line in islice(text_lines(file, encoding=data.encoding), 1000)]
     lines = "\n".join(first_lines).strip("\n").split("\n")
+    # A blank line, a comment or a single token shows that this is a column file.
     one_token = len(lines) == 1 and len(lines[0].split()) == 1
     if "" in lines or one_token or any(line.startswith("# ") for line in lines):
         return name
@@ -120,12 +125,12 @@ def format_of_texts(file: str | Path, data: DataOptions) -> str:
     )
 
 
-def place_of(example: Example, position: int, data: DataOptions) -> tuple[str, int | None]:
+def file_and_line(example: Example, position: int, data: DataOptions) -> tuple[str, int | None]:
     """File and line of a token; reads the file again, because comments may come between rows."""
     file, colon, first = example.source.rpartition(":")
     if not colon or not first.isdigit():
         return example.source or "the data", None
-    with suppress(DataError, ConfigError):  # a format without blocks has one sentence per line
+    with suppress(DataError, ConfigError):  # raised for formats with one sentence per line: its line is right
         for block in read_verbatim(file, data.format, **reader_options(data, tags=False)):
             if block.example is not None and block.example.source == example.source:
                 return file, block.line_of(position)

@@ -87,7 +87,7 @@ def _object(content: str, name: str, number: int) -> dict[str, Any]:
     return values
 
 
-def shown(value: Any) -> str:
+def preview(value: Any) -> str:
     """The start of a value, for messages."""
     try:
         return json.dumps(value, ensure_ascii=False)[:80]

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from structseq.data.audio import check_options, frames_of, samples_of, spacing
+from structseq.data.audio import check_options, extract_frames, read_samples, window_and_hop
 from structseq.data.example import Example
 from structseq.data.options import AudioOptions
-from structseq.data.record import Record, read_records, shown
+from structseq.data.record import Record, preview, read_records
 from structseq.data.textfile import Source, Target, is_path, name_of
 from structseq.errors import ConfigError, DataError
 
@@ -30,7 +30,7 @@ Segment = tuple[float, float, str]
 def step_times(steps: int, *, options: AudioOptions | None = None) -> NDArray[np.float64]:
     """(T,) the centres of ``steps`` steps, in seconds."""
     options = options or AudioOptions()
-    window, hop = spacing(options)
+    window, hop = window_and_hop(options)
     first = (window + (options.stride - 1) * hop) / 2
     return (first + options.stride * hop * np.arange(steps)) / options.rate
 
@@ -68,16 +68,16 @@ def frame_tags(segments: Sequence[Segment], steps: int, *, options: AudioOptions
 def check_segments(segments: Any, *, seconds: float = math.inf) -> list[Segment]:
     """Checked segments; raises `DataError` if they are out of order, overlap or end after ``seconds``."""
     if not isinstance(segments, Sequence) or isinstance(segments, str):
-        raise DataError(f'expected a list of segments [start, end, "label"], found {shown(segments)}')
+        raise DataError(f'expected a list of segments [start, end, "label"], found {preview(segments)}')
     checked: list[Segment] = []
     for segment in segments:
         start, end, label = _segment(segment)
         before = checked[-1][1] if checked else 0.0
         if start < before - 1e-6:
-            found = f"{shown(segment)} after one that ends at {before} s" if checked else shown(segment)
+            found = f"{preview(segment)} after one that ends at {before} s" if checked else preview(segment)
             raise DataError(f"expected segments in order that do not overlap, found {found}; correct or sort them")
         if end > seconds:
-            found = f"{shown(segment)} in {seconds:.3f} s"
+            found = f"{preview(segment)} in {seconds:.3f} s"
             raise DataError(f"expected segments within the recording, found {found}; correct the times (seconds)")
         checked.append((start, end, label))
     return checked
@@ -85,18 +85,20 @@ def check_segments(segments: Any, *, seconds: float = math.inf) -> list[Segment]
 
 def _segment(segment: Any) -> Segment:
     if not isinstance(segment, list | tuple) or len(segment) != 3:
-        raise DataError(f'expected a segment [start, end, "label"], found {shown(segment)}')
+        raise DataError(f'expected a segment [start, end, "label"], found {preview(segment)}')
     start, end, label = segment
     if not all(isinstance(time, int | float) and not isinstance(time, bool) for time in (start, end)):
-        raise DataError(f"expected a segment's start and end in seconds, found {shown(segment)}; write numbers")
+        raise DataError(f"expected a segment's start and end in seconds, found {preview(segment)}; write numbers")
     if not 0 <= start < end < math.inf:
-        raise DataError(f"expected 0 <= start < end in seconds, found the segment {shown(segment)}; correct its times")
+        raise DataError(
+            f"expected 0 <= start < end in seconds, found the segment {preview(segment)}; correct its times"
+        )
     if not isinstance(label, str) or not label.strip():
-        raise DataError(f'expected a segment\'s label as a string ("7"), found {shown(segment)}')
+        raise DataError(f'expected a segment\'s label as a string ("7"), found {preview(segment)}')
     return start, end, label
 
 
-def is_list(line: str) -> bool:
+def is_recording_list(line: str) -> bool:
     """Whether a file's first line is the record of a recording: an object with ``audio`` and without tokens."""
     try:
         values = json.loads(line)
@@ -116,7 +118,7 @@ def read_recordings(
 
     ``audio`` is a path relative to the list. ``text``, cut at white space, is the target; ``segments`` become tags by
     `frame_tags`; other strings are metadata. ``tags=False`` reads no answers, and makes the text metadata. Raises
-    `DataError` with the list's line as `samples_of`, `frame_tags` and `check_segments` do; `ConfigError` as
+    `DataError` with the list's line as `read_samples`, `frame_tags` and `check_segments` do; `ConfigError` as
     `check_options` does.
     """
     options = check_options(audio)
@@ -130,10 +132,10 @@ def _example(record: Record, folder: Path, options: AudioOptions, tags: bool) ->
     try:
         name = _string(values, AUDIO)
         if not name.strip():
-            raise DataError(f"expected the name of a WAV file under {AUDIO!r}, found {shown(name)}; write it there")
+            raise DataError(f"expected the name of a WAV file under {AUDIO!r}, found {preview(name)}; write it there")
         path = folder / name
-        samples = samples_of(path, options=options)
-        frames = frames_of(samples, options=options)
+        samples = read_samples(path, options=options)
+        frames = extract_frames(samples, options=options)
         try:
             answers = _answers(values, len(frames), len(samples) / options.rate, options) if tags else {}
         except DataError as error:
@@ -162,7 +164,7 @@ def _string(values: Mapping[str, Any], key: str) -> str:
         keys = ", ".join(repr(name)[:40] for name in list(values)[:8]) or "none"
         raise DataError(f"expected a record with {key!r}, found the keys {keys}; name the WAV file there")
     if not isinstance(values[key], str):
-        raise DataError(f"expected a string under {key!r}, found {shown(values[key])}; write it in quotes")
+        raise DataError(f"expected a string under {key!r}, found {preview(values[key])}; write it in quotes")
     found: str = values[key]
     return found
 

@@ -51,7 +51,7 @@ def name_of(source: Source) -> str:
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[BinaryIO]:
+def open_binary(source: Source) -> Iterator[BinaryIO]:
     """The bytes of a path or a binary stream, decompressed if they are gzip.
 
     A stream stays open. Raises `DataError` if the file does not exist, cannot be read or is a folder.
@@ -117,7 +117,7 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
     """
     decoder, name = decoder_of(encoding), name_of(source)
     done, pending = 0, ""  # number of lines yielded; the start of the next one
-    with opened(source) as stream:
+    with open_binary(source) as stream:
         for number, (chunk, last) in enumerate(_chunks(stream, name)):
             if number == 0 and (kind := kind_of(chunk)):
                 raise DataError(f"expected a text file, found {kind.name}; {kind.as_text}", file=name)
@@ -164,7 +164,7 @@ def _undecodable(error: UnicodeDecodeError, name: str, line: int, encoding: str)
 
 def peek(source: Source, size: int = 1 << 16) -> bytes:
     """The first bytes of a file, decompressed."""
-    with opened(source) as stream:
+    with open_binary(source) as stream:
         pieces = b""
         for chunk, last in _chunks(stream, name_of(source)):
             pieces += chunk
@@ -174,7 +174,7 @@ def peek(source: Source, size: int = 1 << 16) -> bytes:
 
 
 @contextmanager
-def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
+def open_writer(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
     """A text file to write, with gzip if its name ends in ``.gz``; a stream is written to directly and stays open.
 
     A file is replaced only if the block ends without an error. Raises `DataError` if the encoding cannot represent the
@@ -183,7 +183,7 @@ def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
     decoder_of(encoding)
     try:
         with ExitStack() as stack:
-            stream = stack.enter_context(replacing(target)) if isinstance(target, str | os.PathLike) else target
+            stream = stack.enter_context(atomic_write(target)) if isinstance(target, str | os.PathLike) else target
             if isinstance(target, str | os.PathLike) and os.fspath(target).endswith(".gz"):
                 # Without a name and a time, the same content gives the same bytes
                 compressed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
@@ -201,7 +201,7 @@ def writing(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
 
 
 @contextmanager
-def replacing(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_write(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary file that replaces the target if the block ends without an error."""
     path = Path(target)
     if path.is_dir():

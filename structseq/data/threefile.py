@@ -14,7 +14,7 @@ from pathlib import Path
 
 from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits
-from structseq.data.textfile import BOM, is_path, name_of, text_lines, writing
+from structseq.data.textfile import BOM, is_path, name_of, open_writer, text_lines
 from structseq.data.tokenizer import texts_of, whitespace
 from structseq.errors import DataError
 
@@ -101,7 +101,7 @@ def write_threefile(target: str | os.PathLike[str], examples: Iterable[Example],
     with ExitStack() as stack:  # all three are written before one is replaced
         for name, column in columns.items():
             if column:
-                file = stack.enter_context(writing(folder / name, encoding=encoding))
+                file = stack.enter_context(open_writer(folder / name, encoding=encoding))
                 file.writelines(line + "\n" for line in column)
     for name, column in columns.items():
         for stale in (folder / name,) * (not column) + (folder / f"{name}.gz",):
@@ -116,7 +116,7 @@ def _columns(examples: list[Example], limits: FormatLimits) -> dict[str, list[st
     intents = [example.metadata["intent"] for example in examples if "intent" in example.metadata]
     if intents and len(intents) < len(examples):
         without = next(example for example in examples if "intent" not in example.metadata)
-        raise limits.refusal(without, "a sentence without intent if others have one")
+        raise limits.error(without, "a sentence without intent if others have one")
     tokens = [" ".join(example.tokens) for example in examples]
     tags = [" ".join(example.tags) for example in examples if "tags" in example.targets]
     columns = {TOKENS: tokens, TAGS: tags, INTENT: intents}

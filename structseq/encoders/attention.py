@@ -59,17 +59,17 @@ class SelfAttention(Encoder):
             nn.init.zeros_(layer.bias)
 
     @classmethod
-    def both_ways(cls, in_width: int, width: int, **options: object) -> Encoder:
+    def bidirectional(cls, in_width: int, width: int, **options: object) -> Encoder:
         """One block of twice the width that attends to all steps."""
         return cls(in_width, 2 * width, causal=False, **options)  # type: ignore[arg-type]
 
-    def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
-        values, mask = inputs.values, None
+    def forward(self, inputs: Padded, mask: Tensor | None = None) -> Padded:
+        values, real = inputs.values, None
         if not inputs.full:
-            mask = inputs.mask().to(values.device)
-            values = values.masked_fill(~mask.unsqueeze(-1), 0.0)
+            real = inputs.mask().to(values.device)
+            values = values.masked_fill(~real.unsqueeze(-1), 0.0)
         states = self.entry(values)
-        states = states + self._dropped(inputs, self.attended(self._attend(self.norms[0](states), mask)))
+        states = states + self._dropped(inputs, self.attended(self._attend(self.norms[0](states), real)))
         wide = nn.functional.gelu(self.widen(self.norms[1](states)))
         return inputs.with_values(self.norms[2](states + self._dropped(inputs, self.narrow(wide))))
 
@@ -77,16 +77,16 @@ class SelfAttention(Encoder):
         states: Padded = self.dropout(inputs.with_values(values))
         return states.values
 
-    def _attend(self, states: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, T, H) from (B, T, H); ``mask`` is None without padding."""
+    def _attend(self, states: Tensor, real: Tensor | None) -> Tensor:
+        """(B, T, H) from (B, T, H); ``real`` is None without padding."""
         if not states.numel():
             return states
         parts = self.queries_keys_values(states).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         queries, keys, values = parts  # (B, heads, T, d) each
         queries, keys = rotary(queries), rotary(keys)
         visible = None
-        if mask is not None and not self.causal:  # causal attention never reaches padding on the right
-            visible = mask.clone()
+        if real is not None and not self.causal:  # causal attention never reaches padding on the right
+            visible = real.clone()
             visible[:, 0] = True  # so that softmax is defined for an empty row
             visible = visible[:, None, None, :]
         attended = nn.functional.scaled_dot_product_attention(

@@ -25,7 +25,7 @@ class Recurrent(Encoder):
     ``recurrent_dropout`` drops weights of `recurrent`, once per batch (Merity et al. 2018, "weight-dropped LSTM").
     """
 
-    mixes: bool = False  # whether `run` supports autocast; otherwise it gets full precision
+    supports_autocast: bool = False  # whether `run` supports autocast; otherwise it gets full precision
 
     def __init__(self, in_width: int, width: int, *, recurrent_dropout: float = 0.0) -> None:
         super().__init__()
@@ -40,19 +40,19 @@ class Recurrent(Encoder):
     def run(self, values: Tensor, recurrent: Tensor) -> Tensor:
         """(B, T, H) states of inputs (B, T, F) with these ``recurrent`` weights; B, T > 0."""
 
-    def draw(self) -> Tensor | None:
+    def sample_mask(self) -> Tensor | None:
         if not self.training or not self.recurrent_dropout:
             return None
         weights = self.recurrent
         return dropout_mask(weights.shape, self.recurrent_dropout, device=weights.device)
 
-    def forward(self, inputs: Padded, drawn: Tensor | None = None) -> Padded:
+    def forward(self, inputs: Padded, mask: Tensor | None = None) -> Padded:
         values = inputs.values
         if values.shape[0] == 0 or values.shape[1] == 0:
             return inputs.with_values(values.new_zeros(*values.shape[:2], self.width))
-        mask, recurrent = self.draw() if drawn is None else drawn, self.recurrent
+        mask, recurrent = self.sample_mask() if mask is None else mask, self.recurrent
         weights, device = recurrent if mask is None else recurrent * mask, values.device.type
-        if self.mixes or not torch.is_autocast_enabled(device):
+        if self.supports_autocast or not torch.is_autocast_enabled(device):
             return inputs.with_values(self.run(values, weights))
         with torch.autocast(device, enabled=False):
             return inputs.with_values(self.run(values.to(weights.dtype), weights))
@@ -61,7 +61,7 @@ class Recurrent(Encoder):
 class Fused(Recurrent):
     """A network with a fused torch kernel."""
 
-    mixes = True
+    supports_autocast = True
 
     @property
     @abstractmethod

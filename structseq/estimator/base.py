@@ -16,9 +16,9 @@ from structseq.data.example import Example
 from structseq.data.reading import Corpus
 from structseq.errors import ConfigError, DataError
 from structseq.inference import Predictor
-from structseq.run import Parts, prepare_corpus, train_and_save
+from structseq.run import CorpusFiles, prepare_corpus, train_and_save
 from structseq.run.identity import versions
-from structseq.section import dotted
+from structseq.section import flatten
 from structseq.training import Progress
 
 # Options that are tables with names from the user; a dot in such a name does not nest
@@ -70,7 +70,7 @@ class SequenceEstimator(BaseEstimator):
             raise ConfigError(f"columns: expected a list of names, found the text {self.columns!r}")
         columns = {"data": {"columns": {name: place for place, name in enumerate(self.columns, start=1)}}}
         options = nested(self.options or {})
-        given = dict(dotted(options))
+        given = dict(flatten(options))
         for name, value in self.fixed.items():
             if given.get(name, value) != value:
                 raise ConfigError(f"options: {name} is {value!r} for a {type(self).__name__}, found {given[name]!r}")
@@ -81,7 +81,7 @@ class SequenceEstimator(BaseEstimator):
         seed, corpus = self._seed(), Corpus(tuple(train), tuple(dev or ()))
         hold_out = dev is None and self.validation_fraction != 0 and sum(map(bool, map(len, train))) > 1
         prepared = prepare_corpus(
-            options, corpus, seed=seed, names=Parts("X", "X_dev"), hold=hold_out, repair_option="repair={!r}"
+            options, corpus, seed=seed, names=CorpusFiles("X", "X_dev"), hold=hold_out, repair_option="repair={!r}"
         )
         self.history_: list[dict[str, Any]] = []
         trained = train_and_save(prepared, options, seed=seed, show=lambda: nullcontext(self._record_epoch))

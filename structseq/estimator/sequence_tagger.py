@@ -29,7 +29,8 @@ class SequenceTagger(SequenceEstimator):
     head:
         The structured layer: crf, softmax, hmm, perceptron or svm.
     scheme, repair:
-        Scheme of ``y``, by default detected; policy for illegal tags (`structseq.spans.REPAIRS`), by default an error.
+        Scheme of ``y``, by default detected; policy for illegal tags (`structseq.spans.REPAIR_POLICIES`), by default an
+        error.
     tokenizer:
         Name of the tokenizer for `Tagger.tag_text`.
     encoder, layers, width, dropout:

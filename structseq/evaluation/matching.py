@@ -25,7 +25,7 @@ class Units:
     """N units in order, as arrays (N,).
 
     ``start`` and ``end`` (exclusive) are token positions in the corpus, ``kind`` indexes `Matching.kinds`, and
-    ``well_formed`` is true for the spans of `Scheme.well_formed`.
+    ``well_formed`` is true for the spans of `Scheme.decode_strict`.
     """
 
     start: Indices
@@ -62,7 +62,7 @@ class Matching:
         return _also_in(self.gold, self.predicted, int(self.offsets[-1]))
 
     @cached_property
-    def predicted_right(self) -> Mask:
+    def predicted_correct(self) -> Mask:
         """(N,) whether each predicted unit is gold."""
         return _also_in(self.predicted, self.gold, int(self.offsets[-1]))
 

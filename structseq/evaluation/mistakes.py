@@ -61,7 +61,7 @@ def mistakes_of(
 ) -> tuple[Mistake, ...]:
     """Every mistake, by sentence and position."""
     gold = _by_sentence(matching, matching.gold.where(~matching.gold_found))
-    predicted = _by_sentence(matching, matching.predicted.where(~matching.predicted_right))
+    predicted = _by_sentence(matching, matching.predicted.where(~matching.predicted_correct))
     where = locations(sources, len(matching.offsets) - 1)
     mistakes = []
     for sentence in sorted(gold.keys() | predicted.keys()):

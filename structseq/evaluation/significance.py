@@ -22,8 +22,8 @@ RESAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
-    """The result of `paired`: mean F1 of the first system minus the second's, its 95 % interval and p-value."""
+class PairedBootstrap:
+    """The result of `paired_bootstrap`: mean F1 of the first system minus the second's, 95 % interval and p-value."""
 
     difference: float
     interval: Interval
@@ -96,30 +96,30 @@ def mean_interval(counts: Sequence[Counts], *, resamples: int = RESAMPLES, seed:
     return percentiles((scores * _seed_weights(len(counts), random, resamples)).sum(1))
 
 
-def paired(
-    one: Mapping[int, Counts], other: Mapping[int, Counts], *, resamples: int = RESAMPLES, seed: int = 0
-) -> Paired:
+def paired_bootstrap(
+    first: Mapping[int, Counts], second: Mapping[int, Counts], *, resamples: int = RESAMPLES, seed: int = 0
+) -> PairedBootstrap:
     """Compare two systems on the same sentences, given their counts (S, 3) by seed.
 
     Each resample draws the same sentences for both, and the same seeds if both have the same. With the observed
     difference d and a resampled d*, the two-sided p is the share of resamples with |d* - d| >= |d| (Berg-Kirkpatrick,
     Burkett and Klein 2012, section 2), 1 added to both counts (Davison and Hinkley 1997, section 4.2).
     """
-    same = one.keys() == other.keys()
-    seeds = sorted(one), sorted(one) if same else sorted(other)
-    sides = [_stacked([side[n] for n in order]) for side, order in zip((one, other), seeds, strict=True)]
+    same = first.keys() == second.keys()
+    seeds = sorted(first), sorted(first) if same else sorted(second)
+    sides = [_stacked([side[n] for n in order]) for side, order in zip((first, second), seeds, strict=True)]
     observed = float(f1_of(sides[0].sum(1)).mean() - f1_of(sides[1].sum(1)).mean())
     random = np.random.default_rng(seed)
-    first, second = _resampled_scores(sides, random, resamples)
-    weights = _seed_weights(len(one), random, resamples)
-    other_weights = weights if same else _seed_weights(len(other), random, resamples)
-    differences = (first * weights).sum(1) - (second * other_weights).sum(1)
+    first_scores, second_scores = _resampled_scores(sides, random, resamples)
+    weights = _seed_weights(len(first), random, resamples)
+    second_weights = weights if same else _seed_weights(len(second), random, resamples)
+    differences = (first_scores * weights).sum(1) - (second_scores * second_weights).sum(1)
     # Without the tolerance, rounding would decide whether equal values count
     extreme = int((np.abs(differences - observed) >= abs(observed) - 1e-12).sum())
-    return Paired(observed, percentiles(differences), (1 + extreme) / (1 + resamples))
+    return PairedBootstrap(observed, percentiles(differences), (1 + extreme) / (1 + resamples))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm_correction(p_values: Sequence[float]) -> list[float]:
     """P-values corrected for multiple tests (Holm 1979), in the given order."""
     corrected = [0.0] * len(p_values)
     highest = 0.0

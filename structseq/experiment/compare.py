@@ -17,19 +17,19 @@ from structseq.experiment.plan import Choice, Plan, Section, parse_choices, pars
 from structseq.experiment.pool import Pool, WorkResult
 from structseq.experiment.results import Comparison, as_csv
 from structseq.experiment.trial import Trial
-from structseq.files import LOCK, leftover, lock, sweep, write_file
-from structseq.run import Identity, Parts, PreparedCorpus, prepare_corpus, read_corpus
-from structseq.run.corpus import Say
+from structseq.files import LOCK, is_leftover, lock, remove_unfinished, write_file
+from structseq.run import CorpusFiles, Identity, PreparedCorpus, prepare_corpus, read_corpus
+from structseq.run.corpus import Notify
 from structseq.run.identity import used_files
 from structseq.storage.entries import json_bytes
 
-FORMAT = 1
+FORMAT = 1  # version of experiment.json
 
-# Called regularly with the running trials
+# Called several times a second with the running trials
 OnTick = Callable[[list[Trial]], None]
 # Called with the result of each trial that ended, and the number of finished trials
 OnResult = Callable[[WorkResult, int], None]
-# Called with the number of all and of finished trials; the callbacks are valid inside the context
+# Opens the progress display for (all trials, finished trials); yields its two callbacks
 Show = Callable[[int, int], AbstractContextManager[tuple[OnTick | None, OnResult]]]
 
 
@@ -37,24 +37,24 @@ Show = Callable[[int, int], AbstractContextManager[tuple[OnTick | None, OnResult
 class Experiment:
     """A comparison to run.
 
-    ``encoders``, ``heads`` and ``seeds`` are as on the command line; ``config`` and ``settings`` (``key=value``) apply
-    to all trials. Systems are ranked on test if given, else on dev. ``jobs`` is by default one per core.
+    ``encoders``, ``heads`` and ``seeds`` have the syntax of the options --encoders, --heads and --seeds; ``config`` and
+    ``settings`` (``key=value``) apply to all trials. ``jobs`` trials run at once, by default one per core. Systems are
+    ranked on test if given, else on dev.
     """
 
-    files: Parts
+    files: CorpusFiles
     output: Path
     show: Show
-    say: Say
+    notify: Notify
     encoders: str | None = None
     heads: str | None = None
     seeds: str = "0"
     jobs: int | None = None
     config: Path | None = None
     settings: Sequence[str] = ()
-    # Why trials failed, by folder; numbers of all and of finished trials
-    reasons: dict[Path, str] = field(init=False, default_factory=dict)
-    trials: int = field(init=False, default=0)
-    done: int = field(init=False, default=0)
+    failures: dict[Path, str] = field(init=False, default_factory=dict)  # why a trial failed, by its folder
+    trial_count: int = field(init=False, default=0)
+    finished_count: int = field(init=False, default=0)
 
     def run(self) -> Comparison:
         """Train the unfinished trials, and write ``comparison.json`` and ``comparison.csv``."""
@@ -62,7 +62,9 @@ class Experiment:
         folder = ExperimentFolder(self.output)
         folder.check()
         options = Options.of(*plan.layers)
-        prepared = prepare_corpus(options, read_corpus(options, self.files), seed=0, names=self.files, say=self.say)
+        prepared = prepare_corpus(
+            options, read_corpus(options, self.files), seed=0, names=self.files, notify=self.notify
+        )
         plan.check(prepared.corpus.train, prepared.scheme)
         identity = Identity.of(plan.shared, 0, used_files(options, self.files), threads=1)
         try:
@@ -76,7 +78,8 @@ class Experiment:
             if not folder.file.exists():
                 raise KeyboardInterrupt("stopped before anything was learned; nothing was written") from None
             raise KeyboardInterrupt(
-                f"stopped, and everything is saved in {self.output}; {self.done} of {self.trials} trials are done; "
+                f"stopped, and everything is saved in {self.output}; "
+                f"{self.finished_count} of {self.trial_count} trials are done; "
                 "run the same command again to resume"
             ) from None
         return comparison
@@ -85,7 +88,7 @@ class Experiment:
         settings = parse_settings(self.settings)
         common = load_options(self.config) if self.config else {}
         options = Options.of(common, settings)
-        tokenizer_of(options.data.tokenizer)
+        tokenizer_of(options.data.tokenizer)  # raises for an unknown name before a file is read
 
         def choices(text: str | None, section: Section, default: str) -> tuple[Choice, ...]:
             if text is not None and "type" in settings.get(section, {}):
@@ -99,20 +102,20 @@ class Experiment:
     def _train(self, trials: Sequence[Trial], prepared: PreparedCorpus) -> None:
         """Train the unfinished trials; a failure does not stop the others."""
         todo = [trial for trial in trials if trial.record is None]
-        self.done, self.trials = len(trials) - len(todo), len(trials)
+        self.finished_count, self.trial_count = len(trials) - len(todo), len(trials)
         jobs = min(self.jobs or cores(), max(1, len(todo)))
-        self.say(f"{len(trials)} trials, {self.done} of them done before; {jobs} at once")
+        self.notify(f"{len(trials)} trials; {self.finished_count} are finished already; up to {jobs} run at once")
         if not todo:
             return
         with (
-            self.show(len(trials), self.done) as (tick, show_result),
+            self.show(len(trials), self.finished_count) as (tick, show_result),
             closing(Pool(jobs, prepared.corpus, prepared.scheme.name).run(todo, tick=tick)) as results,
         ):
             for ended in results:
-                self.done += ended.status == "done"
+                self.finished_count += ended.status == "done"
                 if ended.status == "failed":
-                    self.reasons[ended.work.path] = ended.reason
-                show_result(ended, self.done)
+                    self.failures[ended.work.path] = ended.reason
+                show_result(ended, self.finished_count)
 
     def _comparison(self, plan: Plan, trials: Sequence[Trial], prepared: PreparedCorpus) -> Comparison:
         records, failed = [], []
@@ -120,7 +123,7 @@ class Experiment:
             if record := trial.record:
                 records.append(record)
             else:
-                reason = self.reasons.get(trial.path, "it wrote no record")
+                reason = self.failures.get(trial.path, "it wrote no record")
                 failed.append({"name": trial.system, "seed": trial.seed, "reason": reason})
         corpus: dict[str, Any] = {"train": None, "dev": None, "test": None, "scheme": prepared.scheme.name}
         for part in ("train", "dev", "test"):
@@ -131,6 +134,7 @@ class Experiment:
 
 
 def cores() -> int:
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -154,19 +158,17 @@ class ExperimentFolder:
         return self.path / "experiment.json"
 
     def check(self) -> None:
-        """Raise `TrainingError` if the path contains something other than a comparison."""
+        """Raise `TrainingError` if the path is a file, or a folder with files other than those of a comparison."""
         if not self.path.exists() or self.file.exists():
             return
         if not self.path.is_dir():
             raise TrainingError(f"{self.path}: is a file, not a folder; choose a new or empty folder for --output")
-        if not all(map(leftover, self.path.iterdir())):
-            raise TrainingError(
-                f"{self.path}: holds files that are not a comparison; choose a new or empty folder for --output"
-            )
+        if not all(map(is_leftover, self.path.iterdir())):
+            raise TrainingError(f"{self.path}: contains other files; choose a new or empty folder for --output")
 
     @contextmanager
     def opened(self, identity: Identity) -> Iterator[None]:
-        """Lock the folder to start or resume ``identity``; remove it if it stays empty.
+        """Lock the folder to start or resume ``identity``. If no trial was written, remove what this call made.
 
         Raises `TrainingError` if the folder contains another experiment, is locked or is not writable.
         """
@@ -174,16 +176,17 @@ class ExperimentFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with lock(self.path / LOCK, f"{self.path}: another process is comparing into this folder; wait for it"):
-                sweep(self.path)
+                remove_unfinished(self.path)
                 if not self.file.exists():
                     write_file(self.file, json_bytes({"format": FORMAT, **identity.to_dict()}))
-                self._compare(identity)
+                self._check_identity(identity)
                 (self.path / "trials").mkdir(exist_ok=True)
                 try:
                     yield
                 finally:
                     with suppress(OSError):
-                        (self.path / "trials").rmdir()  # fails if there is a trial
+                        # rmdir raises if there is a trial; then experiment.json stays too.
+                        (self.path / "trials").rmdir()
                         self.file.unlink()
         except BrokenPipeError:  # standard output is closed; the folder is not the cause
             raise
@@ -197,7 +200,8 @@ class ExperimentFolder:
                 with suppress(OSError):  # not empty
                     self.path.rmdir()
 
-    def _compare(self, identity: Identity) -> None:
+    def _check_identity(self, identity: Identity) -> None:
+        """Raise `TrainingError` if the folder was made with other options or data."""
         try:
             stored = Identity.from_dict(json.loads(self.file.read_text(encoding="utf-8")))
         except (ValueError, TypeError, AttributeError):
@@ -212,12 +216,13 @@ class ExperimentFolder:
             )
 
     def trials(self, plan: Plan, identity: Identity) -> list[Trial]:
-        """The trials of ``plan``, which share ``identity``."""
+        """A trial for each system and seed; its identity is ``identity`` with that system's options and seed."""
         trials = []
         for system, seed in plan:
             options = plan.options(system).to_dict()
             path = self.path / "trials" / f"{system.folder}-{seed}"
             trial_identity = replace(identity, options=options, seed=seed)
+            # The user named these classes in the options, so they may be imported.
             trusted = tuple(outside_classes(options).values())
             encoder, head = system.encoder.name, system.head.name
             trials.append(

@@ -42,12 +42,12 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class WorkResult:
-    """How work ended: "failed" has a ``reason``, "stopped" means on request; ``remarks`` are warnings."""
+    """How work ended: "failed" has a ``reason``, "stopped" means on request; ``warnings`` are for the user."""
 
     work: Any
     status: Status
     reason: str = ""
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)

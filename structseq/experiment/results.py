@@ -14,7 +14,7 @@ import numpy as np
 
 from structseq import __version__
 from structseq.evaluation.report import columns, percent
-from structseq.evaluation.significance import LEVEL, RESAMPLES, Counts, holm, mean_interval, paired
+from structseq.evaluation.significance import LEVEL, RESAMPLES, Counts, holm_correction, mean_interval, paired_bootstrap
 from structseq.experiment.plan import Plan, System
 from structseq.experiment.trial import Record
 from structseq.run.identity import versions
@@ -149,9 +149,9 @@ def _part_scores(records: Sequence[Record], part: str, resamples: int) -> dict[s
 def _against_best(ranked: Sequence[Mapping[int, Record]], part: str, resamples: int) -> list[dict[str, Any] | None]:
     """Each system compared to the first; None for the first itself."""
     counts = [{seed: _counts(record, part) for seed, record in by_seed.items()} for by_seed in ranked]
-    pairs = [paired(other, counts[0], resamples=resamples, seed=SEED) for other in counts[1:]]
+    pairs = [paired_bootstrap(other, counts[0], resamples=resamples, seed=SEED) for other in counts[1:]]
     against: list[dict[str, Any] | None] = [None] * min(1, len(counts))
-    for pair, p_holm in zip(pairs, holm([pair.p for pair in pairs]), strict=True):
+    for pair, p_holm in zip(pairs, holm_correction([pair.p for pair in pairs]), strict=True):
         interval = list(pair.interval)
         against.append({"difference": pair.difference, "interval": interval, "p": pair.p, "p_holm": p_holm})
     return against

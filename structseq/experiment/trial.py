@@ -30,7 +30,7 @@ from structseq.spans import scheme_of
 from structseq.spans.schemes import Span
 from structseq.storage import load_model
 from structseq.storage.entries import json_bytes
-from structseq.tasks.tagging import TaggingTask
+from structseq.tasks.tagging_tasks import TaggingTask
 
 FORMAT = 1
 # Tagging speed: maximum number of tokens, minimum number of passes and of seconds
@@ -114,17 +114,17 @@ class Trial:
         with _one_thread():
             if folder.status == "finished":
                 folder.compare(self.identity)
-                folder.tidy()
-                doubts: list[str] = []
+                folder.remove_leftovers()
+                warnings: list[str] = []
             else:
                 folder.check(resume=True)
                 command = f"structseq compare ({self.system}, seed {self.seed})"
                 destination = Destination(folder, lambda: self.identity, command=command)
                 prepared = PreparedCorpus(corpus, scheme_of(scheme))
                 train_and_save(prepared, Options.of(self.options), seed=self.seed, destination=destination)
-                doubts = folder.doubts
+                warnings = folder.warnings
             self._make_record(corpus).write(self.path / "trial.json")
-        return [f"{doubt}; the weights may differ in their last bits" for doubt in doubts]
+        return [f"{warning}; the weights may differ in their last bits" for warning in warnings]
 
     def _make_record(self, corpus: Corpus) -> Record:
         """Needs only the model folder, so that a process killed before this loses nothing."""
@@ -136,7 +136,7 @@ class Trial:
         epochs = [{name: record.get(name) for name in names} for record in self.epochs]
         return Record(
             self.system, self.encoder, self.head, self.settings, self.seed,
-            scheme=model.tags.outer.name,
+            scheme=model.tags.file_scheme.name,
             parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
             training=outcome.to_dict(),
             tagging_tokens_per_second=tagging_speed(tagger, judged),

@@ -21,7 +21,7 @@ from structseq.features.words import Affixes, Characters, OwnFeatureOptions, Wor
 COLUMN = "column."
 
 
-class Counted(NamedTuple):
+class CorpusCounts(NamedTuple):
     """Counts of the training data for `structseq.model.Model`."""
 
     vocabularies: dict[str, Vocabulary]
@@ -31,10 +31,10 @@ class Counted(NamedTuple):
 
 def count_vocabularies(
     options: OwnFeatureOptions, columns: Iterable[str], examples: Sequence[Example], known: Vocabulary | None = None
-) -> Counted:
+) -> CorpusCounts:
     """Counts the vocabularies of the built-in features and of ``columns``, with ``known`` words added."""
     if modality_of(examples) is FRAMES:
-        return Counted({}, {"frames": examples[0].frames.shape[1]})
+        return CorpusCounts({}, {"frames": examples[0].frames.shape[1]})
     counted = Counter(word for example in examples for word in example.tokens)
     counted.update(dict(zip(known.items, known.counts, strict=True)) if known is not None else {})
     words = Vocabulary.count(counted, open=False)
@@ -46,10 +46,10 @@ def count_vocabularies(
     for name in columns:
         vocabularies[COLUMN + name] = Vocabulary.count(Counter(v for e in examples for v in column_of(e, name)))
     if not options.words.vectors:
-        return Counted(vocabularies, {})
+        return CorpusCounts(vocabularies, {})
     listed, table = read_vectors(options.words.vectors)
     vocabularies["vectors"] = Vocabulary(listed, open=True)
-    return Counted(vocabularies, {"vectors": table.shape[1]}, table)
+    return CorpusCounts(vocabularies, {"vectors": table.shape[1]}, table)
 
 
 def build_features(options: OwnFeatureOptions, vocabularies: Mapping[str, Vocabulary]) -> dict[str, Feature]:

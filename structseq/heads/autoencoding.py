@@ -18,7 +18,7 @@ from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.data.vocabulary import Axis, axis_names
 from structseq.errors import ConfigError
-from structseq.features.frames import FeatureStats
+from structseq.features.frame_features import FeatureStats
 from structseq.heads.base import SequenceHead, full_precision
 from structseq.heads.classifying import Pooling
 from structseq.padded import Padded
@@ -83,17 +83,17 @@ class TokenStepper:
         hidden, cell = torch.tanh(self.decoder.first(self.vectors)).chunk(2, 1)
         return hidden.contiguous(), cell.contiguous()
 
-    def begin(self) -> tuple[Tensor, State]:
+    def initial(self) -> tuple[Tensor, State]:
         symbols = torch.full((self.rows, 1), END, device=self.vectors.device)
         logits, state = self.decoder.run(symbols, self.vectors, self._initial())
         return logits[:, 0], state
 
-    def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, cell, vector = state
         logits, state = self.decoder.run(symbols.unsqueeze(1), vector, (hidden, cell))
         return logits[:, 0], state
 
-    def along(self, target: Tensor) -> Tensor:
+    def teacher_forced(self, target: Tensor) -> Tensor:
         symbols = nn.functional.pad(target, (1, 0)).to(self.vectors.device)
         return self.decoder.run(symbols, self.vectors, self._initial())[0]
 
@@ -166,7 +166,7 @@ class AutoencodeHead(SequenceHead):
 
     @classmethod
     def build(cls, options: HeadOptions, in_width: int, tags: TagSet, *, frames: int = 0, **_: Any) -> Self:
-        return cls(in_width, tags, frames=frames, **options.beyond(HeadOptions))
+        return cls(in_width, tags, frames=frames, **options.options_beyond(HeadOptions))
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         if self.frames:

@@ -16,9 +16,10 @@ from structseq.data.vocabulary import Axis
 from structseq.errors import ConfigError
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
-from structseq.structures.base import Distribution, Searched
+from structseq.structures.base import BeamSearchable, Distribution
 
-# Each call yields the batches of held-out data: a distribution and its targets (None if unknown).
+# A function, because a head may read the data more than once. It yields a distribution and its targets for each batch;
+# a target is None if unknown.
 HeldOut = Callable[[], Iterable[tuple[Distribution, list[Any | None]]]]
 
 
@@ -28,11 +29,11 @@ class Head(nn.Module, ABC):
     Attributes
     ----------
     Options:
-        Options of the ``head`` section; the constructor takes H, the tag set and these options as keywords.
+        Options of the ``head`` section. The constructor is called as ``cls(H, tags, **options)``, without ``scheme``.
     task:
         A key of `structseq.tasks.TASKS`, or ``"package.module:Class"``.
     averaging:
-        The default weight averaging: ``"ema"`` or ``"mean"``.
+        Weight averaging if ``training.average`` is ``auto``: ``"ema"`` (exponential) or ``"mean"`` (polynomial decay).
     learns_length:
         Whether the length of an answer is learned. The loss of a batch is then divided by the average number of
         decisions per batch, so that short rows do not weigh more.
@@ -58,17 +59,17 @@ class Head(nn.Module, ABC):
         """A head for states (B, T, ``in_width``).
 
         ``encoder``: the encoder's options; ``labels``: labels of whole sequences, for the joint head; ``frames``: width
-        of frames, 0 for tokens.
+        of an input frame, 0 for tokens.
         """
-        own = options.beyond(HeadOptions)
+        own = options.options_beyond(HeadOptions)
         own.pop("scheme", None)  # the tag set has it
         return cls(in_width, tags, **own)
 
     def prepare(self, examples: Sequence[Example]) -> None:
-        """Collect statistics of the training examples."""
+        """Collect statistics of the training examples, once before training; by default nothing."""
 
     def calibrate(self, held_out: HeldOut) -> None:
-        """Fit confidences on held-out data."""
+        """Fit confidences on held-out data, once after training; by default nothing."""
 
     @abstractmethod
     def forward(self, states: Padded) -> Distribution:
@@ -83,7 +84,7 @@ class Head(nn.Module, ABC):
         """The gold answer as numbers; None if the head cannot predict it."""
 
     def pad(self, targets: Sequence[Any]) -> Tensor:
-        """(B, U) targets of a batch, padded with 0."""
+        """(B, U) targets of a batch, padded with 0; U is the longest."""
         return pad_targets(targets, max(map(len, targets), default=0))
 
     def embed(self, states: Padded) -> Tensor:
@@ -106,11 +107,14 @@ class Head(nn.Module, ABC):
         return [self.tags.decode(path) for path in paths]
 
     def symbols(self) -> Sequence[str]:
-        """All symbols that an answer can contain."""
+        """The symbols of answers. Of tags, those that the model learns; `TagSet.answer_tags` has the files'."""
         return self.tags.labels
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
-        """The names along the axes of each parameter with entries for tags, labels or symbols."""
+        """For each parameter with an axis of tags, labels or symbols: the names along every axis, None without names.
+
+        They let `--init-from` match the rows of two models.
+        """
         return {}
 
 
@@ -128,7 +132,7 @@ class SequenceHead(Head):
 
     def numbers(self, symbols: Sequence[str]) -> list[int] | None:
         """Numbers of the symbols, from 1; None if one is unknown."""
-        numbers = [self.tags.number.get(symbol, -1) + 1 for symbol in symbols]
+        numbers = [self.tags.index.get(symbol, -1) + 1 for symbol in symbols]
         return None if 0 in numbers else numbers
 
     def predicted(self, distribution: Distribution) -> list[tuple[str, ...]]:
@@ -140,7 +144,7 @@ class SequenceHead(Head):
 
     def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float] | None:
         """Log-probability of each row's answer in nats; None if it cannot be computed."""
-        numbers = [[self.tags.number[symbol] + 1 for symbol in answer] for answer in answers]
+        numbers = [[self.tags.index[symbol] + 1 for symbol in answer] for answer in answers]
         log_probs: list[float] = distribution.log_prob(self.pad(numbers)).tolist()
         return log_probs
 
@@ -149,7 +153,7 @@ class SequenceHead(Head):
 
         Raises `ConfigError` if the distribution has no beam search.
         """
-        if not isinstance(distribution, Searched):
+        if not isinstance(distribution, BeamSearchable):
             raise ConfigError(
                 f"{type(self).__name__} has no beam search and cannot rank answers; "
                 "use head.type ctc, generate or autoencode"
@@ -163,14 +167,14 @@ class Tunable(ABC):
     """A head whose decision rule has a parameter, chosen on held-out data."""
 
     @abstractmethod
-    def decisions(self) -> Sequence[float]:
-        """Candidates for the parameter, including the neutral 0; may be empty."""
+    def bias_candidates(self) -> Sequence[float]:
+        """Candidates, among them 0, which changes nothing; empty if there is nothing to choose."""
 
     @abstractmethod
-    def decide_by(self, bias: float) -> None:
-        """Set the parameter to one of `decisions`."""
+    def set_bias(self, bias: float) -> None:
+        """Set the parameter to one of `bias_candidates`."""
 
 
 def full_precision(scores: Tensor) -> Tensor:
-    """Converts scores from bfloat16 (autocast) to float32; wider ones stay."""
+    """Convert bfloat16 and float16 (autocast) to float32; float32 and float64 stay as they are."""
     return scores.to(torch.promote_types(scores.dtype, torch.float32))

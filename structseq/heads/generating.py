@@ -26,9 +26,9 @@ from structseq.spans.tagset import TagSet
 from structseq.structures.base import Distribution
 from structseq.structures.steps import END, State, Steps
 
-KINDS = ("additive", "dot", "location")
+ATTENTION_TYPES = ("additive", "dot", "location")
 # Radius, in steps, of the window over the previous weights that "location" reads
-REACH = 3
+WINDOW_RADIUS = 3
 
 
 class Attention(nn.Module):
@@ -41,14 +41,14 @@ class Attention(nn.Module):
 
     def __init__(self, kind: str, query_width: int, memory_width: int) -> None:
         super().__init__()
-        if kind not in KINDS:
-            raise ConfigError(f"head.attention: expected one of {', '.join(KINDS)}, found {kind!r}")
+        if kind not in ATTENTION_TYPES:
+            raise ConfigError(f"head.attention: expected one of {', '.join(ATTENTION_TYPES)}, found {kind!r}")
         self.kind = kind
         self.key = nn.Linear(memory_width, query_width, bias=False)
         if kind != "dot":
             self.query, self.weight = nn.Linear(query_width, query_width), nn.Linear(query_width, 1, bias=False)
         if kind == "location":
-            self.around = nn.Linear(2 * REACH + 1, query_width, bias=False)
+            self.around = nn.Linear(2 * WINDOW_RADIUS + 1, query_width, bias=False)
 
     def forward(self, query: Tensor, keys: Tensor, real: Tensor, previous: Tensor) -> Tensor:
         """(N, T) weights; they sum to 1 over the ``real`` (N, T) steps, others are 0.
@@ -65,7 +65,8 @@ class Attention(nn.Module):
             return (keys @ query.unsqueeze(2)).squeeze(2) / math.sqrt(query.shape[1])
         hidden = self.query(query).unsqueeze(1) + keys
         if self.kind == "location":
-            windows = nn.functional.pad(previous, (REACH, REACH)).unfold(1, 2 * REACH + 1, 1)  # (N, T, 2 REACH + 1)
+            padded = nn.functional.pad(previous, (WINDOW_RADIUS, WINDOW_RADIUS))
+            windows = padded.unfold(1, 2 * WINDOW_RADIUS + 1, 1)  # (N, T, 2 WINDOW_RADIUS + 1)
             hidden = hidden + self.around(windows)
         scores: Tensor = self.weight(torch.tanh(hidden)).squeeze(2)
         return scores
@@ -104,19 +105,19 @@ class DecoderStepper:
         self.keys = decoder.attention.key(self.memory)
         self.rows, self.choices = len(self.memory), decoder.choices
 
-    def begin(self) -> tuple[Tensor, State]:
+    def initial(self) -> tuple[Tensor, State]:
         rows = torch.arange(self.rows, device=self.memory.device)
-        return self.onward(torch.full_like(rows, END), rows, self._initial())
+        return self.step(torch.full_like(rows, END), rows, self._initial())
 
-    def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
         source = (self.keys[rows], self.memory[rows], self.real[rows])
         state = self._step(self.decoder.embedding(symbols), state, source)
         return self._log_probs(state[2]), state
 
-    def along(self, target: Tensor) -> Tensor:
+    def teacher_forced(self, target: Tensor) -> Tensor:
         return self._log_probs(torch.stack([state[2] for state in self._unrolled(target)], 1))
 
-    def attended(self, target: Tensor) -> Tensor:
+    def attention_weights(self, target: Tensor) -> Tensor:
         """(B, U + 1, T) attention weights for each symbol of ``target`` and the end."""
         return torch.stack([state[3] for state in self._unrolled(target)], 1)
 
@@ -206,8 +207,8 @@ class GenerateHead(SequenceHead):
         most = (2 * a_step * states.lengths.double()).ceil().long().clamp(min=2 * longest)
         return Steps(DecoderStepper(self.decoder, states), most)
 
-    def attended(self, states: Padded, target: Tensor) -> Tensor:
-        return DecoderStepper(self.decoder, states).attended(target)
+    def attention_weights(self, states: Padded, target: Tensor) -> Tensor:
+        return DecoderStepper(self.decoder, states).attention_weights(target)
 
     def decide(self, distribution: Distribution) -> Tensor:
         assert isinstance(distribution, Steps)

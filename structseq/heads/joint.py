@@ -58,7 +58,7 @@ class JointHead(Tunable, Head):
     def build(cls, options: HeadOptions, in_width: int, tags: TagSet, *, labels: Sequence[str] = (), **_: Any) -> Self:
         if not labels:
             raise ConfigError("head.type joint: expected labels of whole sentences, found none; use head.type crf")
-        own = options.beyond(HeadOptions)
+        own = options.options_beyond(HeadOptions)
         del own["scheme"]
         return cls(in_width, tags, labels=labels, **own)
 
@@ -78,10 +78,10 @@ class JointHead(Tunable, Head):
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
         """(B,) -log_prob of label and tags (B, 1 + T) in nats; with costs, cost-augmented."""
-        chain, mistakes = self.forward(states), self.slots.mistakes
-        if mistakes is not None:
+        chain, costs = self.forward(states), self.slots.costs
+        if costs is not None:
             tags = target[:, 1:].repeat_interleave(len(self.labels), 0)
-            augmented = objectives.cost_augmented(chain.tags, tags, mistakes)
+            augmented = objectives.cost_augmented(chain.tags, tags, costs)
             assert isinstance(augmented, LinearChain)
             chain = chain.with_tags(augmented)
         return -chain.log_prob(target)
@@ -96,11 +96,11 @@ class JointHead(Tunable, Head):
         assert isinstance(distribution, TriangularChain)
         return distribution.with_tags(self.slots.biased(distribution.tags)).best().path
 
-    def decisions(self) -> Sequence[float]:
-        return self.slots.decisions()
+    def bias_candidates(self) -> Sequence[float]:
+        return self.slots.bias_candidates()
 
-    def decide_by(self, bias: float) -> None:
-        self.slots.decide_by(bias)
+    def set_bias(self, bias: float) -> None:
+        self.slots.set_bias(bias)
 
     def predicted(self, distribution: Any) -> list[tuple[str, ...]]:
         paths, lengths = self.decide(distribution).tolist(), distribution.lengths.tolist()

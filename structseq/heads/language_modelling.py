@@ -103,7 +103,7 @@ class LanguageModelHead(Head):
 
     def target(self, example: Example) -> list[int]:
         """Tokens, then the end."""
-        known = self.tags.number
+        known = self.tags.index
         return [*(known[token] + len(NAMES) if token in known else UNKNOWN for token in example.tokens), END]
 
     def forward(self, states: Padded) -> NextTokens:

@@ -21,7 +21,7 @@ from structseq.section import Count
 from structseq.spans import Span, TagSet
 from structseq.structures.base import Distribution
 from structseq.structures.segments import SemiMarkov
-from structseq.structures.tagged_segments import ALONE, FIRST, LAST, Forms, TaggedSegments
+from structseq.structures.tagged_segments import FIRST, LAST, SINGLE, TaggedSegments, TagPatterns
 
 # Upper bounds of the length classes; each class has a learned vector
 LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
@@ -62,18 +62,18 @@ class SegmentsHead(Tunable, Head):
 
     def prepare(self, examples: Sequence[Example]) -> None:
         if self.limit is None:
-            sizes = [_longest(self.tags.outer.decode(example.tags)) for example in examples]
+            sizes = [_longest(self.tags.file_scheme.decode(example.tags)) for example in examples]
             self.get_buffer("longest").fill_(max(sizes, default=1))
 
     def target(self, example: Example) -> list[int] | None:
         numbers, longest = self.tags.encode(example.tags), int(self.get_buffer("longest"))
-        if numbers is not None and longest and longest < _longest(self.tags.outer.decode(example.tags)):
+        if numbers is not None and longest and longest < _longest(self.tags.file_scheme.decode(example.tags)):
             return None
         return numbers
 
     def forward(self, states: Padded) -> TaggedSegments:
         forms, steps = self.forms.to(states.values.device), states.values.shape[1]
-        most = 1 if self.tags.inner.plain else int(self.get_buffer("longest")) or steps
+        most = 1 if self.tags.model_scheme.plain else int(self.get_buffer("longest")) or steps
         longest, types = max(1, min(most, steps)), forms.types
         start, end = (
             part[types].masked_fill(~legal, -torch.inf)
@@ -109,29 +109,29 @@ class SegmentsHead(Tunable, Head):
             distribution = distribution.with_weights((scores - bias * outside.to(scores), *tables))
         return distribution.best().path
 
-    def decisions(self) -> Sequence[float]:
-        return OUTSIDE_BIASES if "O" in self.names and not self.tags.inner.plain else ()
+    def bias_candidates(self) -> Sequence[float]:
+        return OUTSIDE_BIASES if "O" in self.names and not self.tags.model_scheme.plain else ()
 
-    def decide_by(self, bias: float) -> None:
+    def set_bias(self, bias: float) -> None:
         self.get_buffer("outside_bias").fill_(bias)
 
 
 def type_names(tags: TagSet) -> tuple[str, ...]:
     """Segment types: O if the tag set has it, then entity types; or the plain tags."""
-    if tags.inner.plain:
+    if tags.model_scheme.plain:
         return tags.labels
     return (*(label for label in tags.labels if label == "O"), *tags.types)
 
 
-def forms_of(tags: TagSet) -> Forms:
+def forms_of(tags: TagSet) -> TagPatterns:
     """The forms of a tag set, without those that need a missing tag.
 
     O and plain tags have one form of one token. An entity type has one form; in IOB1 and IOE1 it has two, because an
     entity next to another of its type has different tags.
     """
-    count, number = len(tags.labels), {**tags.number, "": -1}
-    forms = [(n, [number.get(tag, -1) for tag in form]) for n, form in _tag_patterns(tags)]
-    forms = [(n, row) for n, row in forms if row[ALONE] >= 0 or min(row[FIRST], row[LAST]) >= 0]
+    count, index = len(tags.labels), {**tags.index, "": -1}
+    forms = [(n, [index.get(tag, -1) for tag in form]) for n, form in _tag_patterns(tags)]
+    forms = [(n, row) for n, row in forms if row[SINGLE] >= 0 or min(row[FIRST], row[LAST]) >= 0]
     types, table = np.array([n for n, _ in forms]), np.array([row for _, row in forms])
     single, longer = np.full(count, -1), np.full((count, count), -1)
     for form, (alone, first, _, last) in enumerate(table):
@@ -139,26 +139,26 @@ def forms_of(tags: TagSet) -> Forms:
             single[alone] = form
         if min(first, last) >= 0:
             longer[first, last] = form
-    opens, closes = (np.where(table[:, ALONE] >= 0, table[:, ALONE], table[:, side]) for side in (FIRST, LAST))
+    opens, closes = (np.where(table[:, SINGLE] >= 0, table[:, SINGLE], table[:, side]) for side in (FIRST, LAST))
     joins = np.logical_or.reduce([np.zeros((count, count), np.bool_), *(p.continues for p in tags.edges())])
-    legal = tags.inner.legal(tags.labels)
+    legal = tags.model_scheme.legal(tags.labels)
     transitions = (legal.transitions & ~joins)[np.ix_(closes, opens)]
     parts = (table, types, legal.start[opens], transitions, legal.end[closes], single, longer, joins)
-    return Forms(*map(torch.as_tensor, parts))
+    return TagPatterns(*map(torch.as_tensor, parts))
 
 
 def _tag_patterns(tags: TagSet) -> Iterator[tuple[int, tuple[str, ...]]]:
     """The type number of each form and its only, first, inner and last tag."""
-    names, inner = type_names(tags), tags.inner
+    names, scheme = type_names(tags), tags.model_scheme
     first_type = len(names) - len(tags.types)
     yield from ((n, (name, "", "", "")) for n, name in enumerate(names[:first_type]))
-    neighbour = (False,) if inner.name == "IO" else (False, True)
+    neighbour = (False,) if scheme.name == "IO" else (False, True)
     for n, label in enumerate(tags.types, first_type):
         forms: dict[tuple[str, ...], None] = {}
         for before, after in product(neighbour, neighbour):
             left = [Span(0, 1, label)] * before
-            alone = inner.encode([*left, Span(1, 2, label), *[Span(2, 3, label)] * after], 3)[1]
-            longer = inner.encode([*left, Span(1, 4, label), *[Span(4, 5, label)] * after], 5)[1:4]
+            alone = scheme.encode([*left, Span(1, 2, label), *[Span(2, 3, label)] * after], 3)[1]
+            longer = scheme.encode([*left, Span(1, 4, label), *[Span(4, 5, label)] * after], 5)[1:4]
             forms[alone, *longer] = None
         yield from ((n, form) for form in forms)
 

@@ -22,9 +22,10 @@ from structseq.structures import objectives
 from structseq.structures.base import Distribution
 from structseq.structures.chain import LinearChain
 
-# Options that several heads have
+# Option fields that several heads share
 SCHEME: Any = Field(
-    "auto", description="scheme that the model learns: auto (the data's), BIO, BIOES; predictions use the data's"
+    "auto",
+    description="tag scheme that the model learns: auto (that of the files), BIO or BIOES; predictions have theirs",
 )
 PROJECTION: Any = Field(
     "linear", description="layer from states to scores; none: the states are the scores of the tags"
@@ -53,18 +54,21 @@ class TaggingHead(Tunable, Head):
             if in_width != len(tags.labels):
                 raise ConfigError(
                     f"head.projection none: expected states as wide as there are tags, {len(tags.labels)}, found "
-                    f"{in_width}; use an encoder that reads one way, with encoder.outputs=tags or that width"
+                    f"{in_width}; use a unidirectional encoder with encoder.outputs=tags or with that width"
                 )
             self.emission = nn.Identity()
-        legal = tags.inner.legal(tags.labels)
+        legal = tags.model_scheme.legal(tags.labels)
         for name, table in (("start", legal.start), ("transitions", legal.transitions), ("end", legal.end)):
             self.register_buffer(f"legal_{name}", torch.as_tensor(table), persistent=False)
-        outside = [not tags.inner.plain and label == "O" for label in tags.labels]
+        outside = [not tags.model_scheme.plain and label == "O" for label in tags.labels]
         self.register_buffer("outside", torch.tensor(outside), persistent=False)
         self.register_buffer("outside_bias", torch.zeros(()))
 
     def decide(self, distribution: Distribution) -> Tensor:
-        """The best path after ``outside_bias`` nats are subtracted from scores of O; balances precision and recall."""
+        """(B, T) best path after ``outside_bias`` nats are subtracted from the scores of O.
+
+        A larger bias gives more entities: higher recall, lower precision.
+        """
         return (self.biased(distribution) if isinstance(distribution, LinearChain) else distribution).best().path
 
     def biased(self, chain: LinearChain) -> LinearChain:
@@ -74,10 +78,10 @@ class TaggingHead(Tunable, Head):
             return chain
         return chain.with_scores(chain.scores - bias * self.get_buffer("outside").to(chain.scores.dtype))
 
-    def decisions(self) -> Sequence[float]:
+    def bias_candidates(self) -> Sequence[float]:
         return OUTSIDE_BIASES if bool(self.get_buffer("outside").any()) else ()
 
-    def decide_by(self, bias: float) -> None:
+    def set_bias(self, bias: float) -> None:
         self.get_buffer("outside_bias").fill_(bias)
 
     @property
@@ -105,7 +109,10 @@ class TaggingHead(Tunable, Head):
 
 
 class SoftmaxHead(TaggingHead):
-    """Independent tags in training; the prediction is the best legal sequence."""
+    """Cross entropy of each token in training.
+
+    The distribution is the softmax restricted to legal sequences, so confidences are not those of the softmax.
+    """
 
     def chain(self, states: Padded) -> LinearChain:
         scores = self.emissions(states).log_softmax(-1)
@@ -117,7 +124,7 @@ class SoftmaxHead(TaggingHead):
 
 
 class ChainHead(TaggingHead):
-    """A tagging head with learned transition scores (`structseq.CRF`)."""
+    """Base of the heads with learned transition scores (`structseq.CRF`); subclasses choose the loss."""
 
     def __init__(self, in_width: int, tags: TagSet, *, projection: str = "linear") -> None:
         super().__init__(in_width, tags, projection=projection)
@@ -125,15 +132,15 @@ class ChainHead(TaggingHead):
 
     def named_axes(self) -> dict[str, Sequence[Axis]]:
         labels = self.tags.labels
-        edges: dict[str, Sequence[Axis]] = {f"crf.{name}_transitions": [labels] for name in ("start", "end")}
-        return {**super().named_axes(), **edges, "crf.transitions": [labels, labels]}
+        ends: dict[str, Sequence[Axis]] = {f"crf.{name}_transitions": [labels] for name in ("start", "end")}
+        return {**super().named_axes(), **ends, "crf.transitions": [labels, labels]}
 
     def chain(self, states: Padded) -> LinearChain:
         return self.crf.chain(self.emissions(states), states.lengths, self.legal)
 
 
 class CrfHead(ChainHead):
-    """Conditional random field, trained by likelihood; with ``costs``, by softmax-margin."""
+    """Linear-chain CRF, trained by maximum likelihood; with ``costs``, by softmax-margin."""
 
     class Options(TaggingHead.Options):
         costs: dict[str, float] = COSTS
@@ -145,20 +152,20 @@ class CrfHead(ChainHead):
         self.register_buffer("cost_table", cost_table(tags, costs) if costs else None, persistent=False)
 
     @property
-    def mistakes(self) -> Tensor | None:
-        """(K, K) `cost_table`; None without ``costs``."""
+    def costs(self) -> Tensor | None:
+        """(K, K) [gold, predicted] cost of each mistake; None without the option ``costs``."""
         return self._buffers["cost_table"]
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
-        if self.mistakes is None:
+        if self.costs is None:
             return objectives.negative_log_likelihood(self.chain(states), target)
-        return objectives.softmax_margin(self.chain(states), target, self.mistakes)
+        return objectives.softmax_margin(self.chain(states), target, self.costs)
 
 
 def cost_table(tags: TagSet, costs: Mapping[str, float]) -> Tensor:
-    """(K, K) [gold, predicted] the cost of the gold tag or its type, by default 1; 0 on the diagonal.
+    """(K, K) [gold, predicted] cost of each mistake: that of the gold tag's type (or of the tag, if O or plain), or 1.
 
-    Raises `ConfigError` for an unknown name or a negative or infinite cost.
+    Raises `ConfigError` for an unknown name, or a cost that is negative, infinite or NaN.
     """
     kinds = tags.types if tags.types else tags.labels
     known = dict.fromkeys((*kinds, *(label for label in tags.labels if label == "O")))
@@ -166,7 +173,7 @@ def cost_table(tags: TagSet, costs: Mapping[str, float]) -> Tensor:
         if name not in known:
             raise ConfigError(f"head.costs: expected names among {', '.join(known)}, found {name!r}")
         if not 0 <= cost < float("inf"):
-            raise ConfigError(f"head.costs: expected a cost from 0 on for {name!r}, found {cost}")
+            raise ConfigError(f"head.costs: expected a finite cost of at least 0 for {name!r}, found {cost}")
     by_gold = torch.tensor([float(costs.get(tags.kind(label), 1.0)) for label in tags.labels])
     return by_gold.unsqueeze(1) * (1 - torch.eye(len(tags.labels)))
 

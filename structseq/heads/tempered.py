@@ -83,7 +83,7 @@ class SvmHead(TemperedHead, CrfHead):
     """Structured support vector machine (Tsochantaridis et al. 2005)."""
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
-        return objectives.structured_svm(self.chain(states), target, self.mistakes)
+        return objectives.structured_svm(self.chain(states), target, self.costs)
 
 
 class HmmHead(TemperedHead):

@@ -20,7 +20,7 @@ from structseq.heads.tempered import HmmHead
 from structseq.padded import Padded
 from structseq.section import Count
 from structseq.spans.tagset import TagSet
-from structseq.structures.alignment import Ctc, trim
+from structseq.structures.alignment import Ctc, merge_repeats
 from structseq.structures.base import Distribution
 
 # State numbers in `WordLoopHead`: a word with one state, and silence
@@ -97,7 +97,7 @@ class FrameHead(SequenceHead, TaggingHead):
 
 
 class TrimHead(FrameHead, CrfHead):
-    """A CRF over frames that merges repeated tags into one symbol (`trim`), as a baseline for `CtcHead`.
+    """A CRF over frames that merges repeated tags into one symbol (`merge_repeats`), as a baseline for `CtcHead`.
 
     Without a blank, it cannot predict a symbol twice in a row.
     """
@@ -117,7 +117,7 @@ class TrimHead(FrameHead, CrfHead):
         super().prepare(examples)
 
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-        return [tuple([self.tags.labels[number] for number in trim(path)]) for path in paths]
+        return [tuple([self.tags.labels[number] for number in merge_repeats(path)]) for path in paths]
 
 
 class WordLoopHead(FrameHead, HmmHead):
@@ -144,7 +144,7 @@ class WordLoopHead(FrameHead, HmmHead):
 
     def prepare(self, examples: Sequence[Example]) -> None:
         words = {symbol for example in examples for symbol in example.target}
-        self.get_buffer("state").copy_(torch.tensor([state_of(tag, words) for tag in self.tags.labels]))
+        self.get_buffer("state").copy_(torch.tensor([state_number(tag, words) for tag in self.tags.labels]))
         parts = self._parts()
         last = {word: max(state for other, state in parts if other == word) for word, _ in parts}
         is_first = torch.tensor([state <= 1 for _, state in parts])
@@ -182,7 +182,7 @@ class WordLoopHead(FrameHead, HmmHead):
         return bool(start[numbers[0]] & transitions[numbers[:-1], numbers[1:]].all())
 
 
-def state_of(tag: str, words: Collection[str]) -> int:
+def state_number(tag: str, words: Collection[str]) -> int:
     """State number of a tag, from 1; `WHOLE` if the tag is a word; `SILENCE` otherwise."""
     if tag in words:
         return WHOLE

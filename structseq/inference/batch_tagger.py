@@ -24,12 +24,12 @@ from structseq.structures.chain import EdgePattern, TagDistribution
 from structseq.structures.triangular import TriangularChain
 from structseq.tasks.answers import Tagging, TextToken
 
-Numbers = NDArray[np.int64]
+IntArray = NDArray[np.int64]
 
 # Maximum sentences and tokens of a batch: enough for efficient matrix products, few enough to fit in the cache.
-SENTENCES, TOKENS = 96, 4096
-# From this many sentences of one length on, a batch without padding and with a `Projection` is faster.
-ENOUGH = 24
+MAX_SENTENCES, MAX_TOKENS = 96, 4096
+# With at least this many sentences of one length, two things are faster: a batch without padding, and a `Projection`.
+MIN_EVEN = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ class _Answer:
     """Predictions for one sentence; None: not requested, or not available."""
 
     tags: tuple[str, ...] = ()
-    confidence: tuple[float, ...] | None = None
+    confidence: tuple[float, ...] | None = None  # one per token for plain tags, else one per span
     marginals: tuple[dict[str, float], ...] | None = None
     label: str | None = None
     label_confidence: float | None = None
 
 
 class BatchTagger:
-    """A model prepared for tagging; ``table`` is from `Inputs.word_table`."""
+    """A model prepared for tagging; ``table`` (V, width) is the model's `Inputs.word_table`."""
 
     def __init__(self, model: Model, table: Tensor) -> None:
         self.model = model.eval()
@@ -53,6 +53,7 @@ class BatchTagger:
         self.patterns = [EdgePattern(*edges) for edges in model.tags.edges()]
         self.projection, self.table = Projection.of(model), table
         with torch.inference_mode():
+            # Only the head's distribution knows whether it is calibrated.
             state = Padded(torch.zeros(1, 1, model.encoder.width, device=self.table.device), torch.tensor([1]))
             self.calibrated = model.head(state).calibrated
         count = len(self.tags.labels)
@@ -60,27 +61,27 @@ class BatchTagger:
         self.kinds = np.full(count, -1, np.int64)
         self.continues = np.zeros((count, count), np.bool_)
         for kind, pattern in enumerate(self.patterns):
-            self.kinds[np.asarray(pattern.first)] = kind
+            self.kinds[np.asarray(pattern.start)] = kind
             self.continues |= np.asarray(pattern.continues)
 
     def tag(self, sentences: Sequence[Example], output: OutputOptions) -> list[Tagging]:
         lengths = [len(sentence) for sentence in sentences]
-        no_values = () if self.calibrated else None
-        empty = _Answer((), no_values if output.confidence else None, no_values if output.marginals else None)
-        full = [n for n, length in enumerate(lengths) if length]
+        no_confidences = () if self.calibrated else None
+        empty = _Answer((), no_confidences if output.confidence else None, no_confidences if output.marginals else None)
+        nonempty = [n for n, length in enumerate(lengths) if length]
         with torch.inference_mode():
-            if len(full) < len(sentences) and self.model.task.labels:  # an empty sentence still gets a label
+            if len(nonempty) < len(sentences) and self.model.task.labels:  # an empty sentence still gets a label
                 no_tokens = Example({"tokens": (), **dict.fromkeys(self.model.inputs.column_vocabularies, ())})
                 (empty,) = self._answers(self.model.distribution(self.model.inputs.encode([no_tokens])), output)
             answers = [empty] * len(sentences)
-            window = _Window(self, [sentences[n] for n in full])
+            window = _EncodedSentences(self, [sentences[n] for n in nonempty])
             for rows in even_batches(window.lengths):
                 for row, answer in zip(rows.tolist(), self._answers(window.distribution(rows), output), strict=True):
-                    answers[full[row]] = answer
-        scheme = self.tags.outer
+                    answers[nonempty[row]] = answer
+        scheme = self.tags.file_scheme
         return [
             Tagging(
-                sentence.tokens, answer.tags, answer.confidence, scheme, _text_of(sentence), answer.marginals,
+                sentence.tokens, answer.tags, answer.confidence, scheme, _source_text(sentence), answer.marginals,
                 answer.label, answer.label_confidence,
             )
             for sentence, answer in zip(sentences, answers, strict=True)
@@ -106,20 +107,21 @@ class BatchTagger:
         marginals = self._marginals(chain) if output.marginals and self.calibrated else unknown
         return list(map(_Answer, tags, confidence, marginals))
 
-    def _confidence(self, chain: TagDistribution, paths: Numbers) -> list[tuple[float, ...]]:
+    def _confidence(self, chain: TagDistribution, paths: IntArray) -> list[tuple[float, ...]]:
         lengths = chain.lengths.numpy()
-        if self.tags.outer.plain:
+        if self.tags.file_scheme.plain:
             each = chain.marginals().cpu().numpy()
             chosen = np.take_along_axis(each, paths[..., None], -1)[..., 0].tolist()
             return [tuple(row[:length]) for row, length in zip(chosen, lengths.tolist(), strict=True)]
         spans = self._spans(paths, lengths)
+        # Only the patterns that occur are passed on.
         kinds, spans[:, 3] = np.unique(spans[:, 3], return_inverse=True)
         patterns = [self.patterns[kind] for kind in kinds.tolist()]
         probabilities = chain.span_probabilities([tuple(span) for span in spans.tolist()], patterns).tolist()
         ends = np.cumsum(np.bincount(spans[:, 0], minlength=len(paths))).tolist()
         return [tuple(probabilities[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
 
-    def _spans(self, paths: Numbers, lengths: Numbers) -> Numbers:
+    def _spans(self, paths: IntArray, lengths: IntArray) -> IntArray:
         """(S, 4) row, start, end, type of each entity in ``paths`` (B, T), row by row from left to right."""
         real = np.arange(paths.shape[1]) < lengths[:, None]
         kinds = np.where(real, self.kinds[paths], -1)
@@ -140,31 +142,33 @@ class BatchTagger:
         ]
 
 
-def _text_of(sentence: Example) -> str | None:
-    cut = all(isinstance(token, TextToken) for token in sentence.tokens)
-    return sentence.metadata.get("text") if cut else None
+def _source_text(sentence: Example) -> str | None:
+    """The text that the tokens' offsets refer to; None if a token has none."""
+    have_offsets = all(isinstance(token, TextToken) for token in sentence.tokens)
+    return sentence.metadata.get("text") if have_offsets else None
 
 
-def even_batches(lengths: Numbers) -> Iterator[Numbers]:
+def even_batches(lengths: IntArray) -> Iterator[IntArray]:
     """Batches of row numbers, the longest rows first.
 
-    A batch has at most `SENTENCES` rows and `TOKENS` steps, or a single longer row.
+    A batch has at most `MAX_SENTENCES` rows and `MAX_TOKENS` padded steps; a row longer than that is a batch alone. A
+    batch of at least `MIN_EVEN` rows ends where the length changes, so that it needs no padding.
     """
     order = np.argsort(-lengths, kind="stable")
     falling = lengths[order].tolist()
     start = 0
     for place, length in enumerate(falling):
         rows = place - start
-        full = rows >= SENTENCES or (rows + 1) * falling[start] > TOKENS
-        if rows and (full or (rows >= ENOUGH and length != falling[place - 1])):
+        full = rows >= MAX_SENTENCES or (rows + 1) * falling[start] > MAX_TOKENS
+        if rows and (full or (rows >= MIN_EVEN and length != falling[place - 1])):
             yield order[start:place]
             start = place
     if len(order):
         yield order[start:]
 
 
-class _Window:
-    """Concatenated sentences; the vector of each distinct word is looked up or computed once."""
+class _EncodedSentences:
+    """All sentences in one array; the vector of each distinct word is looked up or computed once."""
 
     def __init__(self, tagger: BatchTagger, sentences: Sequence[Example]) -> None:
         self.model = tagger.model
@@ -178,28 +182,30 @@ class _Window:
         }
         batch = inputs.encode_tokens([tokens], columns)
         self.columns = {name: values[0] for name, values in batch.columns.items()}
-        distinct, self.ids = np.unique(batch.ids[0], return_inverse=True)
+        # Out-of-vocabulary numbers are the highest, so they are the last of the distinct ones.
+        distinct, self.ids = np.unique(batch.ids[0], return_inverse=True)  # ids: a row of `table` for each token
         known = torch.from_numpy(distinct[: len(distinct) - len(batch.oov_words)])
         self.table = tagger.table[known.to(tagger.table.device)]
         if batch.oov_words:
-            numbers = torch.arange(len(batch.oov_words))
+            numbers = torch.arange(len(batch.oov_words))  # only their count matters
             self.table = torch.cat([self.table, inputs.word_vectors(numbers, batch.oov_words)])
         self.projection = tagger.projection
 
-    def distribution(self, rows: Numbers) -> Distribution:
+    def distribution(self, rows: IntArray) -> Distribution:
         lengths = self.lengths[rows]
         steps = np.arange(lengths.max())
         real = steps < lengths[:, None]
         places = np.where(real, self.starts[rows][:, None] + steps, 0)
-        if self.projection and len(rows) >= ENOUGH:
+        if self.projection and len(rows) >= MIN_EVEN:
             parts = [(table, np.where(real, values[places], 0)) for table, values in self.projected]
             return self.model.head(self.projection.states(parts, lengths))
         columns = {name: np.where(real, values[places], 0) for name, values in self.columns.items()}
+        # () for unknown words: `table` has their vectors already.
         batch = TokenBatch(np.where(real, self.ids[places], 0), (), columns, lengths)
         return self.model.distribution(batch, self.table)
 
     @cached_property
-    def projected(self) -> list[tuple[Tensor, Numbers]]:
+    def projected(self) -> list[tuple[Tensor, IntArray]]:
         """For words and for each column: projected vectors, and the number of each token in them."""
         assert self.projection
         parts = [(self.projection.project(self.table, 0, bias=True), self.ids)]
@@ -213,24 +219,25 @@ class _Window:
 
 
 class TagMarginals:
-    """For each token the posterior probability of each tag of the user's (outer) scheme.
+    """For each token the posterior probability of each tag of the file scheme.
 
-    If an inner tag does not always become the same outer tag (BIOES learned for files in IOB1), the outer tag's
-    probability is that of an edge pattern one token wide.
+    If each tag of the model scheme always becomes the same file tag, these are sums of tag marginals. Otherwise (BIOES
+    learned for files in IOB1) a file tag depends on its neighbours; then it is the probability of an edge pattern of
+    one token.
     """
 
     def __init__(self, tags: TagSet) -> None:
         self.tags = tags
-        direct = tags.direct
-        self.labels = tuple(dict.fromkeys(direct)) if direct is not None else tuple(self._patterns)
+        file_tags = tags.file_tags
+        self.labels = tuple(dict.fromkeys(file_tags)) if file_tags is not None else tuple(self._patterns)
 
     def of(self, chain: TagDistribution) -> NDArray[np.float64]:
         """(B, T, labels) probabilities, 0 beyond each row's length."""
         inside = chain.marginals().double().cpu().numpy()
-        if self.tags.direct is not None:
+        if self.tags.file_tags is not None:
             place = {label: n for n, label in enumerate(self.labels)}
             summing = np.zeros((inside.shape[2], len(self.labels)))
-            summing[np.arange(inside.shape[2]), [place[label] for label in self.tags.direct]] = 1
+            summing[np.arange(inside.shape[2]), [place[label] for label in self.tags.file_tags]] = 1
             return inside @ summing
         return self._by_patterns(chain, inside.shape[1])
 
@@ -247,42 +254,44 @@ class TagMarginals:
 
     @cached_property
     def _patterns(self) -> dict[str, EdgePattern]:
-        """For each outer tag, the edges into and out of a token."""
+        """For each file tag, the edges into and out of a token."""
         patterns = {}
         outside = np.array([label == "O" for label in self.tags.labels])
         if outside.any():
-            square = np.outer(outside, np.ones_like(outside))
-            patterns["O"] = EdgePattern(outside, square.T, square & False, square, outside)
-        for label, inner in zip(self.tags.types, self.tags.edges(), strict=True):
-            for tag, (opens, closes) in self._letters(label).items():
-                patterns[tag] = _one_token(inner, opens, closes)
+            from_o = np.outer(outside, np.ones_like(outside))  # (K, K) [from, to]
+            patterns["O"] = EdgePattern(outside, from_o.T, from_o & False, from_o, outside)
+        for label, edges in zip(self.tags.types, self.tags.edges(), strict=True):
+            for tag, (opens, closes) in self._neighbours_of_tags(label).items():
+                patterns[tag] = _one_token(edges, opens, closes)
         return patterns
 
-    def _letters(self, label: str) -> dict[str, tuple[set[str], set[str]]]:
-        """The outer tags of one type, each with the relations of its entity to the tokens before and after.
+    def _neighbours_of_tags(self, label: str) -> dict[str, tuple[set[str], set[str]]]:
+        """The file tags of one type, each with the relations of its entity to the tokens before and after.
 
-        ``within``: the neighbour is in the entity; ``touch``: in another of this type; ``edge``: in neither.
+        ``within``: the neighbour is in the entity; ``touch``: in another of this type; ``edge``: in neither. Found by
+        encoding a sentence of five tokens for each combination; the two sides are independent.
         """
         letters: dict[str, tuple[set[str], set[str]]] = {}
         for opens, closes in product(("within", "edge", "touch"), repeat=2):
             spans = [Span(1 if opens == "within" else 2, 4 if closes == "within" else 3, label)]
             spans += [Span(1, 2, label)] if opens == "touch" else []
             spans += [Span(3, 4, label)] if closes == "touch" else []
-            sets = letters.setdefault(self.tags.outer.encode(spans, 5)[2], (set(), set()))
+            sets = letters.setdefault(self.tags.file_scheme.encode(spans, 5)[2], (set(), set()))
             sets[0].add(opens)
             sets[1].add(closes)
         return letters
 
 
-def _one_token(inner: Edges, opens: set[str], closes: set[str]) -> EdgePattern:
-    own = np.asarray(inner.first)
-    begins, continues, ends = (np.asarray(part) for part in (inner.begins, inner.continues, inner.ends))
-    into = {"within": continues, "edge": begins & ~own[:, None], "touch": begins & own[:, None]}
-    out = {"within": continues, "edge": ends & ~own[None, :], "touch": ends & own[None, :]}
+def _one_token(edges: Edges, openings: set[str], closings: set[str]) -> EdgePattern:
+    """The pattern of an entity's token with these relations to its neighbours; nothing continues in one token."""
+    own = np.asarray(edges.start)
+    opens, continues, closes = (np.asarray(part) for part in (edges.opens, edges.continues, edges.closes))
+    into = {"within": continues, "edge": opens & ~own[:, None], "touch": opens & own[:, None]}
+    out = {"within": continues, "edge": closes & ~own[None, :], "touch": closes & own[None, :]}
     return EdgePattern(
-        own & ("edge" in opens),
-        np.logical_or.reduce([into[name] for name in opens]),
+        own & ("edge" in openings),
+        np.logical_or.reduce([into[name] for name in openings]),
         np.zeros_like(continues),
-        np.logical_or.reduce([out[name] for name in closes]),
-        own & ("edge" in closes),
+        np.logical_or.reduce([out[name] for name in closings]),
+        own & ("edge" in closings),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from structseq.batch import batches
+from structseq.batch import batch_by_length
 from structseq.data.example import Example
 from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
 from structseq.structures.chain import LinearChain
@@ -58,7 +58,7 @@ class Classifier(Predictor):
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Classification]:
         found: dict[int, Classification] = {}
-        for rows in batches([len(example) for example in examples], sentences=64, tokens=4096):
+        for rows in batch_by_length([len(example) for example in examples], sentences=64, tokens=4096):
             found |= zip(rows.tolist(), self._answers([examples[row] for row in rows], output), strict=True)
         return [found[row] for row in range(len(examples))]
 

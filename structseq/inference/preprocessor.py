@@ -14,7 +14,7 @@ from structseq.data.example import Example
 from structseq.data.file_signatures import kind_of
 from structseq.data.formats import detect_format, read, resolve_format
 from structseq.data.options import DataOptions
-from structseq.data.pairs import cut, in_symbols, joined
+from structseq.data.pairs import join_symbols, to_symbols, with_symbol_tokens
 from structseq.data.reading import reader_options
 from structseq.data.textfile import Source, name_of, peek, text_lines
 from structseq.data.tokenizer import Tokenizer, tokenizer_of
@@ -59,13 +59,13 @@ class Preprocessor(ABC):
     def source(self, example: Example) -> dict[str, Any]:
         """The input in an output record: the text, or the recording's name."""
 
-    def recut(self, example: Example) -> Example:
+    def resegment(self, example: Example) -> Example:
         """Cut a file's example into symbols, as in training."""
         return example
 
     def join(self, symbols: Iterable[str]) -> str:
         """Symbols as a text, with spaces unless they are characters."""
-        return joined(symbols, self.symbols or "words")
+        return join_symbols(symbols, self.symbols or "words")
 
 
 class TokenPreprocessor(Preprocessor):
@@ -81,7 +81,7 @@ class TokenPreprocessor(Preprocessor):
         if self.symbols is None:
             return text_sentence(text, self._tokenize, self.columns, where)
         check_text(text, self.columns, where)
-        return Example({"tokens": cut(text, self.symbols)}, metadata={"text": text})
+        return Example({"tokens": to_symbols(text, self.symbols)}, metadata={"text": text})
 
     def audio(self, path: str | Path, where: str) -> Example:
         raise ConfigError(f"{where}: this model reads texts, not recordings")
@@ -91,13 +91,13 @@ class TokenPreprocessor(Preprocessor):
         if format and format != "auto":
             name = resolve_format(format)
         else:
-            name = "text" if file == "-" else self.task.file_format(file, data)
+            name = "text" if file == "-" else self.task.input_format(file, data)
         if name == "text":
             return (self.text(line, f"line {n}") for n, line in enumerate(_lines(source, data, remark), 1))
-        return map(self.recut, read(source, name, **reader_options(data, tags=False)))
+        return map(self.resegment, read(source, name, **reader_options(data, tags=False)))
 
-    def recut(self, example: Example) -> Example:
-        return in_symbols(example, self._tokenize, self.symbols) if self.symbols else example
+    def resegment(self, example: Example) -> Example:
+        return with_symbol_tokens(example, self._tokenize, self.symbols) if self.symbols else example
 
     def source(self, example: Example) -> dict[str, Any]:
         return {"source": self.join(example.tokens)}

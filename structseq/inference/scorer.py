@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from structseq.data.example import Example
-from structseq.evaluation.perplexity import TokenLogProbs
+from structseq.evaluation.perplexity_report import TokenLogProbs
 from structseq.inference.predictor import DEFAULT_OUTPUT, OutputOptions, Predictor
 from structseq.tasks.answers import Answer, Row
 
@@ -72,7 +72,7 @@ class Scorer(Predictor):
 
     def answer(self, examples: Sequence[Example], output: OutputOptions = DEFAULT_OUTPUT) -> list[Score]:
         task: Any = self.model.task
-        known, rows = self.model.tags.number, task.answers(self.model, examples, self._table)
+        known, rows = self.model.tags.index, task.answers(self.model, examples, self._table)
         return [
             Score(
                 example.tokens,

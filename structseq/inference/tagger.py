@@ -40,7 +40,7 @@ class Tagger(Predictor):
     @property
     def scheme(self) -> Scheme:
         """The tag scheme of predictions and training files."""
-        return self.model.tags.outer
+        return self.model.tags.file_scheme
 
     @property
     def labels(self) -> tuple[str, ...]:

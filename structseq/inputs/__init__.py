@@ -14,8 +14,8 @@ from structseq.features.base import FeatureOptions
 from structseq.features.encoding import TokenEncoder, build_features
 from structseq.features.vectors import Vectors
 from structseq.inputs.base import Inputs, WordFeature
-from structseq.inputs.frames import FrameInputs
-from structseq.inputs.tokens import AffixEmbedding, CharacterCNN, PretrainedVectors, WordEmbedding
+from structseq.inputs.frame_inputs import FrameInputs
+from structseq.inputs.token_inputs import AffixEmbedding, CharacterCNN, PretrainedVectors, WordEmbedding
 from structseq.section import resolve_class
 
 FEATURES: dict[str, type[WordFeature]] = {
@@ -24,13 +24,13 @@ FEATURES: dict[str, type[WordFeature]] = {
     "affixes": AffixEmbedding,
 }
 # Prefix of the vocabularies of features in ``inputs.features``: feature.NAME.OWN
-FURTHER = "feature."
+CUSTOM_PREFIX = "feature."
 
 
-def count_further(options: InputOptions, vocabularies: Mapping[str, Vocabulary]) -> dict[str, Vocabulary]:
+def count_custom_vocabularies(options: InputOptions, vocabularies: Mapping[str, Vocabulary]) -> dict[str, Vocabulary]:
     """The vocabularies of the features in ``inputs.features``, as ``feature.NAME.OWN``; empty for frames."""
     return {
-        f"{FURTHER}{name}.{own}": counted
+        f"{CUSTOM_PREFIX}{name}.{own}": counted
         for name, kind, section in _further(options)
         if "words" in vocabularies
         for own, counted in kind.Index.count(section, vocabularies["words"]).items()
@@ -51,7 +51,7 @@ def build_inputs(
             kind: Any = FEATURES[name]
             features[name] = kind(feature, getattr(options, name))
     for name, kind, section in _further(options):
-        prefix = f"{FURTHER}{name}."
+        prefix = f"{CUSTOM_PREFIX}{name}."
         own = {key.removeprefix(prefix): known for key, known in vocabularies.items() if key.startswith(prefix)}
         features[name] = kind(kind.Index(section, {**own, "words": encoder.words}), section)
     if not features and not encoder.columns:

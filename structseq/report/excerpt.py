@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from structseq.report.wording import visible
+from structseq.report.formatting import visible
 
 # Tokens of context on each side
 CONTEXT = 15

@@ -13,8 +13,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import NDArray
 
 from structseq.report.drawing import BLUE, COLOURS, HATCH, INK, LINE, MUTED, VERMILION, house_style
+from structseq.report.formatting import display_width, nats, number, visible
 from structseq.report.transitions import TransitionTable
-from structseq.report.wording import display_width, nats, number, visible
 
 # Systems that one figure distinguishes by colour
 MOST_COLOURS = len(COLOURS)

@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from structseq.files import write_file
-from structseq.report import wording
+from structseq.report import formatting
 from structseq.report.drawing import VARIABLES, inline_svg
 from structseq.report.excerpt import excerpt_of
 from structseq.report.figures import (
@@ -27,8 +27,8 @@ from structseq.report.figures import (
     shared_limits,
     transitions_figure,
 )
-from structseq.report.transitions import TransitionTable, table_of
-from structseq.section import dotted
+from structseq.report.transitions import TransitionTable, transition_table
+from structseq.section import flatten
 
 # More systems than this get one figure of learning curves each
 TOGETHER = 4
@@ -41,14 +41,14 @@ SIGNIFICANT = 0.05
 
 def write_page(comparison: Mapping[str, Any], path: Path) -> None:
     """Write the report of ``comparison`` (the contents of ``comparison.json``), atomically."""
-    write_file(Path(path), page(comparison).encode("utf-8", errors="replace"))
+    write_file(Path(path), render_page(comparison).encode("utf-8", errors="replace"))
 
 
-def page(comparison: Mapping[str, Any]) -> str:
+def render_page(comparison: Mapping[str, Any]) -> str:
     """The report as HTML, with all text from the comparison escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     for name in ("percent", "interval", "p_value", "count", "duration", "nats", "plural", "visible", "number"):
-        environment.filters[name] = getattr(wording, name)
+        environment.filters[name] = getattr(formatting, name)
     environment.filters["settings"] = lambda values: ", ".join(f"{name} = {value}" for name, value in _flat(values))
     folder = resources.files("structseq.report")
     text, script, style = (
@@ -82,7 +82,7 @@ def ranked(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     on = comparison["judged_on"]
 
     def key(system: Mapping[str, Any]) -> float:
-        mean = wording.number((system.get(on) or {}).get("mean"))
+        mean = formatting.number((system.get(on) or {}).get("mean"))
         return float("inf") if mean is None else -mean
 
     return sorted(comparison["systems"], key=key)
@@ -90,7 +90,7 @@ def ranked(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _verdict(systems: Sequence[Mapping[str, Any]]) -> str:
     """Whether the best system is significantly better; empty without p-values."""
-    p_values = (wording.number((system.get("against_best") or {}).get("p_holm")) for system in systems)
+    p_values = (formatting.number((system.get("against_best") or {}).get("p_holm")) for system in systems)
     known = [p for p in p_values if p is not None]
     close, others = sum(p >= SIGNIFICANT for p in known), len(known)
     if not others:
@@ -109,17 +109,17 @@ def _facts(comparison: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for part in ("train", "dev", "test"):
         if corpus.get(part):
             sizes = f"{corpus[part]['sentences']:,} sentences, {corpus[part]['tokens']:,} tokens"
-            yield part, f"{wording.visible(corpus[part]['file'])} ({sizes})"
+            yield part, f"{formatting.visible(corpus[part]['file'])} ({sizes})"
     yield "scheme", str(corpus["scheme"])
-    yield "encoders", ", ".join(map(wording.visible, comparison["encoders"]))
-    yield "heads", ", ".join(map(wording.visible, comparison["heads"]))
+    yield "encoders", ", ".join(map(formatting.visible, comparison["encoders"]))
+    yield "heads", ", ".join(map(formatting.visible, comparison["heads"]))
     yield "seeds", ", ".join(map(str, comparison["seeds"]))
     yield "versions", ", ".join(f"{name} {version}" for name, version in comparison["versions"].items())
     yield "computed", str(comparison["signature"])
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    return ((name, json.dumps(value, ensure_ascii=False, default=str)) for name, value in dotted(values))
+    return ((name, json.dumps(value, ensure_ascii=False, default=str)) for name, value in flatten(values))
 
 
 def _scores(comparison: Mapping[str, Any], systems: Sequence[Mapping[str, Any]]) -> Markup | None:
@@ -128,7 +128,7 @@ def _scores(comparison: Mapping[str, Any], systems: Sequence[Mapping[str, Any]])
     if not scored:
         return None
     values = "; ".join(
-        f"{system['name']} {wording.percent(system[on]['mean'])} ({wording.interval(system[on]['interval'])})"
+        f"{system['name']} {formatting.percent(system[on]['mean'])} ({formatting.interval(system[on]['interval'])})"
         for system in scored
     )
     alt = f"Bars: {comparison['score']} on {on} in percent, mean and 95 % interval. {values}."
@@ -178,19 +178,19 @@ def _curves_text(systems: Sequence[Mapping[str, Any]], label: str) -> str:
         best = [np.nanmax(values) for _, values, _ in lines]
         epochs = max(epochs[-1] for epochs, _, _ in lines)
         scores = " and ".join(dict.fromkeys(f"{value:.1f}" for value in (min(best), max(best))))
-        parts.append(f"{system['name']}: {wording.plural(len(lines), 'seed')}, {epochs} epochs, best {scores}")
+        parts.append(f"{system['name']}: {formatting.plural(len(lines), 'seed')}, {epochs} epochs, best {scores}")
     return f"Line chart: {label}, over the epochs. {'; '.join(parts)}."
 
 
 def _transitions(systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for i, system in enumerate([system for system in systems if system.get("transitions")][:MOST_SHOWN]):
-        table = table_of(system["transitions"])
+        table = transition_table(system["transitions"])
         strongest, weakest = table.extremes(5)
         figure = transitions_figure(table)
         alt = f"Heat map of the transition scores of {system['name']}."
         for name, pairs in (("Strongest", strongest), ("Weakest", weakest)):
-            texts = [f"{one} to {other} {wording.nats(score)}" for one, other, score in pairs[:3]]
+            texts = [f"{one} to {other} {formatting.nats(score)}" for one, other, score in pairs[:3]]
             alt += f" {name}: {', '.join(texts) or 'none'}."
         found.append(
             {
@@ -211,7 +211,7 @@ def _transitions(systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _cells(table: TransitionTable, box: tuple[float, float, float, float]) -> str:
     """Names, scores and area of the cells as JSON, for tooltips."""
     scores = [[None if score != score else round(float(score), 2) for score in row] for row in table.scores]
-    rows, columns = ([wording.visible(name, longest=60) for name in side] for side in (table.rows, table.columns))
+    rows, columns = ([formatting.visible(name, longest=60) for name in side] for side in (table.rows, table.columns))
     return json.dumps(
         {"rows": rows, "columns": columns, "scores": scores, "box": [round(edge, 5) for edge in box]},
         ensure_ascii=False,
@@ -224,7 +224,7 @@ def _errors(systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for system in systems:
         if system.get("errors") and len(found) < MOST_SHOWN:
             excerpts = [excerpt_of(error) for error in system["errors"]]
-            excerpts.sort(key=lambda excerpt: -(wording.number(excerpt.confidence) or 0.0))
+            excerpts.sort(key=lambda excerpt: -(formatting.number(excerpt.confidence) or 0.0))
             seed = system["seeds"][0] if system.get("seeds") else None
             found.append({"name": system["name"], "seed": seed, "excerpts": excerpts})
     return found
@@ -232,4 +232,4 @@ def _errors(systems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _svg(figure: Any, name: str, alt: str) -> Markup:
     """`inline_svg`, in which ElementTree has escaped all text."""
-    return Markup(inline_svg(figure, name=name, alt=wording.visible(alt, longest=1500)))
+    return Markup(inline_svg(figure, name=name, alt=formatting.visible(alt, longest=1500)))

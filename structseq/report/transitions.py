@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from structseq.report.wording import number
+from structseq.report.formatting import number
 
 MOST_TAGS = 40
 START, END = "start", "end"
@@ -41,7 +41,7 @@ class TransitionTable:
         return found[:most], found[most:][-most:][::-1]
 
 
-def table_of(transitions: Mapping[str, Any], *, most_tags: int = MOST_TAGS) -> TransitionTable:
+def transition_table(transitions: Mapping[str, Any], *, most_tags: int = MOST_TAGS) -> TransitionTable:
     """The table of `learned_transitions`, with at most the ``most_tags`` tags of the largest absolute scores."""
     tags = [str(tag) for tag in transitions["tags"]]
     size = len(tags)

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from structseq.run.corpus import Parts, PreparedCorpus, hold_out, prepare_corpus, read_corpus, read_gold, with_format
+from structseq.run.corpus import (
+    CorpusFiles,
+    PreparedCorpus,
+    hold_out,
+    prepare_corpus,
+    read_corpus,
+    read_gold,
+    with_format,
+)
 from structseq.run.folder import RunFolder
 from structseq.run.identity import Identity
-from structseq.run.training_run import Destination, Interrupted, Outcome, Start, Trained, Watch, fit, train_and_save
+from structseq.run.training_run import (
+    Callback,
+    Destination,
+    InitialModel,
+    Interrupted,
+    Outcome,
+    TrainingResult,
+    fit,
+    train_and_save,
+)
 from structseq.run.transfer import transfer
 
 __all__ = [
+    "Callback",
+    "CorpusFiles",
     "Destination",
     "Identity",
+    "InitialModel",
     "Interrupted",
     "Outcome",
-    "Parts",
     "PreparedCorpus",
     "RunFolder",
-    "Start",
-    "Trained",
-    "Watch",
+    "TrainingResult",
     "fit",
     "hold_out",
     "prepare_corpus",

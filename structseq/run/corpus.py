@@ -10,27 +10,27 @@ import numpy as np
 
 from structseq.config import Options, table_of
 from structseq.data.example import Example, modality_of
-from structseq.data.pairs import in_symbols
-from structseq.data.reading import Corpus, named_format
+from structseq.data.pairs import with_symbol_tokens
+from structseq.data.reading import Corpus, effective_format
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import DataError
 from structseq.model import Model
 from structseq.section import resolve_class
 from structseq.spans import Scheme
 from structseq.tasks import Task, task_of
-from structseq.tasks.legality import OPTION
+from structseq.tasks.legality import REPAIR_OPTION
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 # Maximum number of names or places in a message
 NAMES, PLACES = 10, 3
 
 
-def silent(message: str) -> None:
+def ignore(message: str) -> None:
     """Ignores messages."""
 
 
 @dataclass(frozen=True)
-class Parts:
+class CorpusFiles:
     """Train, dev and test: files, or names for messages; None if missing."""
 
     train: str | Path
@@ -50,11 +50,11 @@ def task_of_options(options: Options) -> type[Task]:
 
 def with_format(options: Options, train: str | Path) -> Options:
     """The options with the format of the training file in ``data.format``."""
-    name = task_of_options(options).corpus_format(train, options.data)
+    name = task_of_options(options).gold_format(train, options.data)
     return options if name == options.data.format else Options.of(options.to_dict(), {"data": {"format": name}})
 
 
-def read_corpus(options: Options, files: Parts) -> Corpus:
+def read_corpus(options: Options, files: CorpusFiles) -> Corpus:
     """Read all files.
 
     Raises `DataError` if a file cannot be read, a target is missing, or the files have different modalities.
@@ -68,14 +68,14 @@ def read_corpus(options: Options, files: Parts) -> Corpus:
 
 def read_gold(path: str | Path, task: type[Task], options: Options) -> list[Example]:
     """Read a file to score a model on."""
-    data = options.data.model_copy(update={"format": named_format(path, options.data)})
-    data = data.model_copy(update={"format": task.corpus_format(path, data)})
+    data = options.data.model_copy(update={"format": effective_format(path, options.data)})
+    data = data.model_copy(update={"format": task.gold_format(path, data)})
     return _recut(task.read(path, data), task, options)
 
 
 def _recut(examples: list[Example], task: type[Task], options: Options) -> list[Example]:
     symbols, tokenize = task.symbols(options), tokenizer_of(options.data.tokenizer)
-    return [in_symbols(example, tokenize, symbols) for example in examples] if symbols else examples
+    return [with_symbol_tokens(example, tokenize, symbols) for example in examples] if symbols else examples
 
 
 def prepare_corpus(
@@ -83,11 +83,11 @@ def prepare_corpus(
     corpus: Corpus,
     *,
     seed: int,
-    names: Parts,
+    names: CorpusFiles,
     hold: bool = True,
     describe: bool = False,
-    repair_option: str = OPTION,
-    say: Say = silent,
+    repair_option: str = REPAIR_OPTION,
+    notify: Notify = ignore,
 ) -> PreparedCorpus:
     """Check a corpus; with ``hold``, hold out a dev set if it has none.
 
@@ -100,29 +100,29 @@ def prepare_corpus(
         Names of the parts, and of the option that repairs tags, for messages.
     describe:
         Whether to report the size of the training set.
-    say:
+    notify:
         Receives each message to the user.
     """
     task = task_of_options(options)
     task.check_options(options)
     checked = task.check_corpus(corpus.train, [*corpus.dev, *corpus.test], options.data, repair_option=repair_option)
     for remark in checked.remarks:
-        say(f"{names.train}: {remark}")
+        notify(f"{names.train}: {remark}")
     train, dev = list(checked.train), list(corpus.dev)
     if describe:
-        say(f"{names.train}: {modality_of(train).described(train)}; {checked.summary}")
+        notify(f"{names.train}: {modality_of(train).summary(train)}; {checked.summary}")
     if not dev and hold:
         whole = len(train)
         train, dev = hold_out(train, options.training.validation_fraction, seed=seed)
-        say(
+        notify(
             f"no --dev: {len(dev)} of {whole} training sentences, drawn with the seed, are held out to choose the "
             "best epoch (training.validation_fraction)"
         )
     for name, part in ((names.dev or names.train, dev), (names.test, corpus.test)):
-        if unseen := task.unseen(train, part):
+        if unseen := task.unseen_counts(train, part):
             shown = ", ".join(f"{each} ({count})" for each, count in list(unseen.items())[:NAMES])
             more = f" and {len(unseen) - NAMES} more" if len(unseen) > NAMES else ""
-            say(f"warning: {name}: {task.noun} that are not in the training data, counted as misses: {shown}{more}")
+            notify(f"warning: {name}: {task.noun} that are not in the training data, counted as misses: {shown}{more}")
     return PreparedCorpus(Corpus(tuple(train), tuple(dev), corpus.test), checked.scheme)
 
 
@@ -149,7 +149,7 @@ def hold_out(examples: Sequence[Example], fraction: float, *, seed: int) -> tupl
     return kept, [examples[place] for place in sorted(drawn)]
 
 
-def warn_of_skipped(model: Model, examples: Sequence[Example], name: str | Path, say: Say) -> None:
+def warn_of_skipped(model: Model, examples: Sequence[Example], name: str | Path, notify: Notify) -> None:
     """Report the examples that training skips: empty ones, and those whose answer the model cannot predict."""
 
     def first(places: Sequence[str]) -> str:
@@ -157,9 +157,9 @@ def warn_of_skipped(model: Model, examples: Sequence[Example], name: str | Path,
 
     full = [example for example in examples if len(example)]
     if empty := [example.source for example in examples if not len(example)]:
-        say(f"warning: {name}: {len(empty)} of {len(examples)} are empty and skipped: {first(empty)}")
+        notify(f"warning: {name}: {len(empty)} of {len(examples)} are empty and skipped: {first(empty)}")
     if impossible := [example.source for example in full if model.head.target(example) is None]:
-        say(
+        notify(
             f"warning: {name}: {len(impossible)} of {len(full)} are skipped, because the model cannot predict their "
             f"answer (longer than the frames, or not tagged): {first(impossible)}"
         )

@@ -25,7 +25,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from structseq.errors import TrainingError
-from structseq.files import LOCK, current_folder, leftover, lock, recover, sweep, write_file
+from structseq.files import LOCK, current_folder, is_leftover, lock, recover, remove_unfinished, write_file
 from structseq.model import Model
 from structseq.run.identity import Identity
 from structseq.storage import load_checkpoint, model_files, save_checkpoint, write_model
@@ -70,7 +70,7 @@ class Journal:
                 records.append(record)
         return records
 
-    def cut(self, update: int) -> None:
+    def truncate(self, update: int) -> None:
         """Remove the records after ``update``."""
         kept = [record for record in self.read() if record.get("update", 0) <= update and record.get("event") != "end"]
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept)
@@ -79,14 +79,14 @@ class Journal:
 
 
 class RunFolder:
-    """The output folder of a training run; `opened` fills ``doubts`` (`Identity.doubts`) if it resumes."""
+    """The output folder of a training run; `opened` fills ``warnings`` (`Identity.warnings`) if it resumes."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.work = self.path / "run"
         self.checkpoint = self.work / "checkpoint.safetensors"
         self.journal = Journal(self.path / "log.jsonl")
-        self.doubts: list[str] = []
+        self.warnings: list[str] = []
 
     @property
     def status(self) -> Status:
@@ -101,7 +101,7 @@ class RunFolder:
             return "unfinished"
         found = [entry for entry in self.path.iterdir() if entry != self.work]
         found += self.work.iterdir() if self.work.is_dir() else []
-        return "new" if all(map(leftover, found)) else "foreign"
+        return "new" if all(map(is_leftover, found)) else "foreign"
 
     def check(self, *, resume: bool) -> None:
         """Raise `TrainingError` for a foreign folder, and without ``resume`` if it is not new."""
@@ -119,14 +119,14 @@ class RunFolder:
 
     def compare(self, identity: Identity) -> None:
         """Raise `TrainingError` if the run began with other data, options or seed."""
-        begun = self._identity()
-        difference = identity.difference(begun)
+        original = self._identity()
+        difference = identity.difference(original)
         if difference:
             raise TrainingError(
                 f"{self.path}: cannot resume this run, because {difference}; "
                 "use the options, seed and data that it was started with, or choose another --output"
             )
-        self.doubts = identity.doubts(begun)
+        self.warnings = identity.warnings(original)
 
     @contextmanager
     def opened(self, identity: Identity, *, command: str = "") -> Iterator[None]:
@@ -140,8 +140,8 @@ class RunFolder:
                 self.work.mkdir(parents=True, exist_ok=True)
                 busy = f"{self.path}: another process is training into this folder; wait for it or stop it"
                 with lock(self.path / LOCK, busy):
-                    sweep(self.path)
-                    sweep(self.work)
+                    remove_unfinished(self.path)
+                    remove_unfinished(self.work)
                     if (self.work / "run.json").exists():
                         self.compare(identity)
                     else:
@@ -182,17 +182,17 @@ class RunFolder:
         write_model(self.path, files)
         shutil.rmtree(self.work)
 
-    def tidy(self) -> None:
+    def remove_leftovers(self) -> None:
         """Remove files of the run from a finished model, after a kill."""
         if self.status == "finished":
             with lock(self.path / LOCK):
                 recover(self.path, "config.json")
-                sweep(self.path)
+                remove_unfinished(self.path)
                 shutil.rmtree(self.work, ignore_errors=True)
 
     def _identity(self) -> Identity:
-        begun = self.work / "run.json"
-        values = _json(begun) if begun.exists() else _json(self.path / "provenance.json").get("run", {})
+        stored = self.work / "run.json"
+        values = _json(stored) if stored.exists() else _json(self.path / "provenance.json").get("run", {})
         try:
             return Identity.from_dict(values)
         except TypeError:

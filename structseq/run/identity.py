@@ -13,8 +13,8 @@ from typing import Any
 from structseq.config import Options
 from structseq.data.threefile import folder_of, is_threefile
 from structseq.errors import DataError
-from structseq.run.corpus import Parts
-from structseq.section import dotted
+from structseq.run.corpus import CorpusFiles
+from structseq.section import flatten
 from structseq.training import threads_of
 
 LIBRARIES = ("structseq", "torch", "numpy", "numba")
@@ -42,7 +42,7 @@ class Identity:
         return Identity(options, seed, data, threads, versions(), f"{platform.system()} {platform.machine()}")
 
     @staticmethod
-    def of_run(options: Options, seed: int, files: Parts, *, init: Path | None = None) -> Identity:
+    def of_run(options: Options, seed: int, files: CorpusFiles, *, init: Path | None = None) -> Identity:
         """The identity of a run, which may start from the model folder ``init``."""
         used = used_files(options, files) | ({"init": init} if init else {})
         return Identity.of(options.to_dict(), seed, used, threads=threads_of(options.training))
@@ -55,16 +55,16 @@ class Identity:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def difference(self, begun: Identity) -> str | None:
+    def difference(self, original: Identity) -> str | None:
         """The first difference in options, seed or data, as a clause; None if equal."""
-        if self.seed != begun.seed:
-            return f"the seed was {begun.seed} and is {self.seed} now"
-        old, new = ({n: v for n, v in dotted(identity.options) if v != {}} for identity in (begun, self))
+        if self.seed != original.seed:
+            return f"the seed was {original.seed} and is {self.seed} now"
+        old, new = ({n: v for n, v in flatten(identity.options) if v != {}} for identity in (original, self))
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) != new.get(name):
                 return f"option {name} was {old.get(name)!r} and is {new.get(name)!r} now"
-        for part in dict.fromkeys([*begun.data, *self.data]):
-            before, after = begun.data.get(part), self.data.get(part)
+        for part in dict.fromkeys([*original.data, *self.data]):
+            before, after = original.data.get(part), self.data.get(part)
             if before is None or after is None:
                 was, is_now = (found["path"] if found else "not given" for found in (before, after))
                 return f"the {part} data were {was} and are {is_now} now"
@@ -73,18 +73,18 @@ class Identity:
                 return f"the {part} data differ: {before['path']} had {had}, {after['path']} has {has}"
         return None
 
-    def doubts(self, begun: Identity) -> list[str]:
+    def warnings(self, original: Identity) -> list[str]:
         """Differences that may change the last bits of the weights, one sentence each."""
-        changes = [(f"on {begun.machine}", f"on {self.machine}")]
-        if max(self.threads, begun.threads) > 2:  # one thread and two give the same bits
-            changes.append((f"with {begun.threads} threads", f"with {self.threads} threads"))
-        for library in sorted(begun.versions.keys() | self.versions.keys()):
-            before, after = (each.versions.get(library, "none") for each in (begun, self))
+        changes = [(f"on {original.machine}", f"on {self.machine}")]
+        if max(self.threads, original.threads) > 2:  # one thread and two give the same bits
+            changes.append((f"with {original.threads} threads", f"with {self.threads} threads"))
+        for library in sorted(original.versions.keys() | self.versions.keys()):
+            before, after = (each.versions.get(library, "none") for each in (original, self))
             changes.append((f"with {library} {before}", f"with {library} {after}"))
         return [f"the run began {before} and resumes {after}" for before, after in changes if before != after]
 
 
-def used_files(options: Options, files: Parts) -> dict[str, Path]:
+def used_files(options: Options, files: CorpusFiles) -> dict[str, Path]:
     """The files of a run by part: train, dev, test, vectors."""
     named = {"train": files.train, "dev": files.dev, "test": files.test, "vectors": options.inputs.words.vectors}
     return {part: Path(path) for part, path in named.items() if path}

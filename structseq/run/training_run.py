@@ -20,7 +20,7 @@ from structseq.data.reading import Corpus
 from structseq.errors import ConfigError, StructseqError, TrainingError
 from structseq.gate_activations import mean_gate_activations
 from structseq.model import Model
-from structseq.run.corpus import Parts, PreparedCorpus, Say, silent, warn_of_skipped
+from structseq.run.corpus import CorpusFiles, Notify, PreparedCorpus, ignore, warn_of_skipped
 from structseq.run.folder import RunFolder
 from structseq.run.identity import Identity
 from structseq.run.transfer import format_transfer, transfer
@@ -30,14 +30,15 @@ from structseq.tasks.base import Entities, Report
 from structseq.training import Progress, State, train
 
 # Called after every update; the second argument is the journal's record at the end of an epoch, else None.
-Watch = Callable[[Progress, Mapping[str, Any] | None], None]
+Callback = Callable[[Progress, Mapping[str, Any] | None], None]
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a run is saved, with a checkpoint every ``save_every`` seconds; run.json stores ``command``.
+    """Where a run is saved.
 
-    Calling ``identity`` reads all files.
+    ``identity`` is a function, because it hashes all input files, which takes time. ``command`` is the command line,
+    stored in run.json. ``save_every`` is that of `fit`.
     """
 
     folder: RunFolder
@@ -47,7 +48,7 @@ class Destination:
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialModel:
     """The model folder whose word vocabulary and weights a run starts from; ``trusted`` as in `load_model`."""
 
     model: Path
@@ -55,8 +56,8 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained model; if it was saved, ``metrics`` and ``reports`` include dev and test."""
+class TrainingResult:
+    """A trained model; ``metrics`` has ``training``, and if it was saved, both tables have dev and test if given."""
 
     model: Model
     outcome: Outcome
@@ -71,32 +72,32 @@ def train_and_save(
     *,
     seed: int,
     destination: Destination | None = None,
-    start: Start | None = None,
-    names: Parts | None = None,
-    show: Callable[[], AbstractContextManager[Watch | None]] = nullcontext,
-    say: Say = silent,
-) -> Trained:
+    start: InitialModel | None = None,
+    names: CorpusFiles | None = None,
+    show: Callable[[], AbstractContextManager[Callback | None]] = nullcontext,
+    notify: Notify = ignore,
+) -> TrainingResult:
     """Train a new model on ``prepared``; with a ``destination``, score it on dev and test and save it.
 
-    Raises as `fit` does, and `ConfigError` if no model can be built with the options. ``names`` and ``say`` are those
-    of `prepare_corpus`; ``show`` returns a context manager whose value is the `Watch` of `fit`.
+    ``names`` are the parts' names in messages, ``notify`` receives messages to the user, and ``show`` opens a progress
+    display that yields its `Callback`. Raises as `fit` does, and `ConfigError` if the options fit no model.
     """
     corpus = prepared.corpus
-    model = _build(prepared, options, seed, start, say)
-    warn_of_skipped(model, corpus.train, (names or Parts("the training data")).train, say)
+    model = _build(prepared, options, seed, start, notify)
+    warn_of_skipped(model, corpus.train, (names or CorpusFiles("the training data")).train, notify)
     if destination is None:
-        return _fit(model, corpus, options, seed, show, say)
+        return _fit(model, corpus, options, seed, show, notify)
     folder = destination.folder
     with folder.opened(destination.identity(), command=destination.command):
-        for doubt in folder.doubts:
-            say(f"warning: {doubt}; the weights may differ in their last bits from those of an uninterrupted run")
-        trained = _fit(model, corpus, options, seed, show, say, folder=folder, save_every=destination.save_every)
+        for warning in folder.warnings:
+            notify(f"warning: {warning}; the weights may differ in their last bits from those of an uninterrupted run")
+        trained = _fit(model, corpus, options, seed, show, notify, folder=folder, save_every=destination.save_every)
         trained = _score(trained, corpus)
         folder.finish(model, tokenizer=options.data.tokenizer, metrics=trained.metrics, entities=trained.entities)
     return trained
 
 
-def _build(prepared: PreparedCorpus, options: Options, seed: int, start: Start | None, say: Say) -> Model:
+def _build(prepared: PreparedCorpus, options: Options, seed: int, start: InitialModel | None, notify: Notify) -> Model:
     source = load_model(start.model, trusted=start.trusted).model if start else None
     try:
         words = source.vocabularies.get("words") if source else None
@@ -107,12 +108,12 @@ def _build(prepared: PreparedCorpus, options: Options, seed: int, start: Start |
         first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise ConfigError(f"no model can be built with these options: {first}") from None
     if source and start:
-        before, now = (each.modality.input_options(each.options.data) for each in (source, model))
-        different = [name for name in now if now[name] != before.get(name, now[name])]
+        theirs, own = (each.modality.input_options(each.options.data) for each in (source, model))
+        different = [name for name in own if own[name] != theirs.get(name, own[name])]
         if different:
-            what = ", ".join(f"{name} was {before[name]!r} and is {now[name]!r} now" for name in different)
-            say(f"warning: {start.model} was trained on different {model.modality.name}: {what}")
-        say(f"{start.model}: {format_transfer(transfer(source, model))}")
+            what = ", ".join(f"{name} was {theirs[name]!r} and is {own[name]!r} now" for name in different)
+            notify(f"warning: {start.model} was trained on different {model.modality.name}: {what}")
+        notify(f"{start.model}: {format_transfer(transfer(source, model))}")
     return model
 
 
@@ -121,18 +122,21 @@ def _fit(
     corpus: Corpus,
     options: Options,
     seed: int,
-    show: Callable[[], AbstractContextManager[Watch | None]],
-    say: Say,
-    **saving: Any,
-) -> Trained:
+    show: Callable[[], AbstractContextManager[Callback | None]],
+    notify: Notify,
+    folder: RunFolder | None = None,
+    save_every: float = 60.0,
+) -> TrainingResult:
     warm_up()  # before the progress bar, which would seem to hang
-    with show() as watch:
-        outcome = fit(model, corpus, options.training, seed=seed, watch=watch, **saving)
-    say(f"{outcome.reason}; {outcome.seconds:.1f} s of training")
-    return Trained(model, outcome, {"training": outcome.to_dict()}, model.task.entities(corpus.train))
+    with show() as callback:
+        outcome = fit(
+            model, corpus, options.training, seed=seed, folder=folder, save_every=save_every, callback=callback
+        )
+    notify(f"{outcome.reason}; {outcome.seconds:.1f} s of training")
+    return TrainingResult(model, outcome, {"training": outcome.to_dict()}, model.task.entities(corpus.train))
 
 
-def _score(trained: Trained, corpus: Corpus) -> Trained:
+def _score(trained: TrainingResult, corpus: Corpus) -> TrainingResult:
     model, metrics, reports = trained.model, dict(trained.metrics), {}
     for name, examples in (("dev", corpus.dev), ("test", corpus.test)):
         if not examples:
@@ -171,9 +175,10 @@ class Clock:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How and why training ended; ``seconds`` and ``tokens`` count all processes of the run.
+    """How and why training ended; ``reason`` is a clause for messages.
 
-    The model has the weights of ``best_epoch``, with ``best_score`` on dev, 0..1 (None without a dev set).
+    ``seconds`` is the time of updates and dev scores, without checkpoints; it and ``tokens`` count all processes of the
+    run. The model has the weights of ``best_epoch``, with ``best_score`` on dev, 0..1 (None without a dev set).
     """
 
     epochs: int
@@ -196,12 +201,13 @@ def fit(
     seed: int = 0,
     folder: RunFolder | None = None,
     save_every: float = 60.0,
-    watch: Watch | None = None,
+    callback: Callback | None = None,
 ) -> Outcome:
     """Train ``model`` to the end; it then has the best weights.
 
-    Raises `Interrupted` after Ctrl-C or SIGTERM, when the current update is done and saved, and `TrainingError` if the
-    loss diverges, the folder cannot be written, or its checkpoint is from another model.
+    Raises `Interrupted` after Ctrl-C or SIGTERM, once the current update is done (and saved, if there is a ``folder``);
+    `DataError` if there is nothing to learn from; `ConfigError` for a negative seed; `TrainingError` if the loss
+    diverges, the folder cannot be written, or its checkpoint is from another model.
 
     Parameters
     ----------
@@ -209,22 +215,24 @@ def fit(
         An opened `RunFolder`. Training resumes from its last checkpoint; the result is bit-identical to that of an
         uninterrupted run on the same machine and number of threads.
     save_every:
-        Maximum seconds between checkpoints; the end of an epoch has one too.
-    watch:
+        Seconds after which the next update saves a checkpoint; the end of an epoch saves one too.
+    callback:
         Called after every update.
     """
     warm_up()
-    return _Fitting(model, corpus, options or model.options.training, seed, folder, watch).run(save_every)
+    return _TrainingLoop(model, corpus, options or model.options.training, seed, folder, callback).run(save_every)
 
 
 @dataclass
-class _Fitting:
+class _TrainingLoop:
+    """Runs `train`; writes checkpoints and the journal."""
+
     model: Model
     corpus: Corpus
     options: TrainingOptions
     seed: int
     folder: RunFolder | None
-    watch: Watch | None
+    callback: Callback | None
     clock: Clock = field(default_factory=Clock)
     outcome: Outcome | None = None
 
@@ -239,7 +247,7 @@ class _Fitting:
                 self._record(progress)
                 if progress.ends_epoch or request.stop or now - saved >= save_every:
                     self._save(progress)
-                    before = saved = time.perf_counter()
+                    before = saved = time.perf_counter()  # saving is not training time
                 if request.stop:
                     raise Interrupted
         if self.outcome is None:
@@ -249,10 +257,10 @@ class _Fitting:
         return self.outcome
 
     def _resume(self, folder: RunFolder) -> State | None:
-        """None at the start of a run."""
+        """The state of the last checkpoint; None for a new run."""
         found = folder.load()
         if found is None:
-            folder.journal.cut(-1)
+            folder.journal.truncate(-1)  # records of an attempt that saved no checkpoint
             folder.journal.write("start", update=0, seed=self.seed)
             return None
         numbers, tensors = found
@@ -265,7 +273,7 @@ class _Fitting:
         except (KeyError, TypeError):
             message = f"{folder.checkpoint}: this is not the checkpoint of a training run; remove it to start again"
             raise TrainingError(message) from None
-        folder.journal.cut(update)
+        folder.journal.truncate(update)
         folder.journal.write("resume", update=update, epoch=state.numbers["epoch"])
         return state
 
@@ -284,8 +292,8 @@ class _Fitting:
                 progress.epoch, progress.update, progress.best_epoch, progress.best_score,
                 round(self.clock.seconds, 3), self.clock.tokens, progress.finished,
             )  # fmt: skip
-        if self.watch:
-            self.watch(progress, record)
+        if self.callback:
+            self.callback(progress, record)
 
     def _save(self, progress: Progress) -> None:
         if self.folder:
@@ -297,7 +305,7 @@ class _Fitting:
 
 @cache
 def warm_up() -> None:
-    """Compile the chain's recursions and load torch's optimisers."""
+    """Compile the chain's recursions and import torch's optimizers, so that the first update is not slow."""
     scores = torch.zeros(1, 2, 2, requires_grad=True)
     zeros = torch.zeros(2)
     chain = LinearChain(scores, torch.zeros(2, 2), zeros, zeros, torch.tensor([2]))
@@ -316,14 +324,16 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass
 class StopRequest:
+    """``stop`` becomes True on the first signal."""
+
     stop: bool = False
 
 
 @contextmanager
 def stop_on_request() -> Iterator[StopRequest]:
-    """Within the block SIGINT and SIGTERM set `StopRequest.stop`; a second signal raises `Interrupted`.
+    """Within the block, the first SIGINT or SIGTERM sets `StopRequest.stop`; the second raises `Interrupted`.
 
-    Without effect outside the main thread.
+    Outside the main thread it does nothing, because signals reach only the main thread.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

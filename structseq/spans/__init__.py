@@ -1,13 +1,13 @@
 """Tag schemes: spans read from tags and written as tags; schemes detected, converted and repaired."""
 
-from structseq.spans.conversion import REPAIRS, convert, repair
+from structseq.spans.conversion import REPAIR_POLICIES, convert, repair
 from structseq.spans.detection import detect
 from structseq.spans.schemes import PLAIN, SCHEMES, Edges, Legal, Scheme, Span, TagError, Violation, scheme_of
 from structseq.spans.tagset import TagSet
 
 __all__ = [
     "PLAIN",
-    "REPAIRS",
+    "REPAIR_POLICIES",
     "SCHEMES",
     "Edges",
     "Legal",

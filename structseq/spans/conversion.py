@@ -28,22 +28,22 @@ def convert(tags: Sequence[str], source: Scheme, target: Scheme) -> tuple[str, .
 
 
 # By policy: the spans that it keeps
-REPAIRS: Mapping[str, Callable[[Scheme, Sequence[str]], tuple[Span, ...]]] = {
+REPAIR_POLICIES: Mapping[str, Callable[[Scheme, Sequence[str]], tuple[Span, ...]]] = {
     "conlleval": Scheme.decode,
-    "drop": Scheme.well_formed,
+    "drop": Scheme.decode_strict,
 }
 
 
 def repair(tags: Sequence[str], scheme: Scheme, policy: str) -> tuple[str, ...]:
-    """Make ``tags`` legal by a policy of `REPAIRS`; legal and plain tags do not change.
+    """Make ``tags`` legal by a policy of `REPAIR_POLICIES`; legal and plain tags do not change.
 
-    ``conlleval`` rewrites every span of `Scheme.decode`; ``drop`` keeps only those of `Scheme.well_formed`. Raises
+    ``conlleval`` rewrites every span of `Scheme.decode`; ``drop`` keeps only those of `Scheme.decode_strict`. Raises
     `ConfigError` for an unknown policy and `TagError` for a tag of another scheme.
 
     >>> from structseq.spans import scheme_of
-    >>> [repair(["I-x", "B-y"], scheme_of("BIO"), policy) for policy in REPAIRS]
+    >>> [repair(["I-x", "B-y"], scheme_of("BIO"), policy) for policy in REPAIR_POLICIES]
     [('B-x', 'B-y'), ('O', 'B-y')]
     """
-    if policy not in REPAIRS:
-        raise ConfigError(f"unknown repair {policy!r}; known are {', '.join(REPAIRS)}")
-    return tuple(tags) if scheme.plain else scheme.encode(REPAIRS[policy](scheme, tags), len(tags))
+    if policy not in REPAIR_POLICIES:
+        raise ConfigError(f"unknown repair {policy!r}; known are {', '.join(REPAIR_POLICIES)}")
+    return tuple(tags) if scheme.plain else scheme.encode(REPAIR_POLICIES[policy](scheme, tags), len(tags))

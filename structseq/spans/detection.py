@@ -79,7 +79,7 @@ def _detect_untyped(corpus: Sequence[Sequence[str]], used: set[str]) -> Scheme:
 def _best(corpus: Sequence[Sequence[str]], candidates: Sequence[Scheme], used: set[str]) -> Scheme:
     """The candidate that most entities follow; raises `TagError` if too few do."""
     entities = sum(len(candidates[0].decode(tags)) for tags in corpus)
-    illegal = [entities - sum(len(scheme.well_formed(tags)) for tags in corpus) for scheme in candidates]
+    illegal = [entities - sum(len(scheme.decode_strict(tags)) for tags in corpus) for scheme in candidates]
     fewest = min(illegal)
     if fewest * TOLERANCE <= entities:
         return candidates[illegal.index(fewest)]

@@ -1,10 +1,12 @@
 """Tag schemes: how each reads tags as spans and writes spans as tags, and which sequences are legal.
 
-All schemes read by conlleval's rule (Tjong Kim Sang and Buchholz 2000) and S as in seqeval: a tag continues the entity
-before it if both are of one type, the earlier letter is B or I and the later I or E; any other tag but O opens an
-entity. They write differently: IOB1 as Ramshaw and Marcus (1995); BIO (IOB2), IOE1 and IOE (IOE2) as Tjong Kim Sang and
-Veenstra (1999); BILOU as Ratinov and Roth (2009); BMES as Xue (2003). The rules below are for the letters of BIOES, to
-which other spellings are mapped; beyond a sequence's edges they see O.
+A tag B-PER has the letter B and the type (label) PER.
+Reading: a tag continues the entity before it if both have the same type, the earlier letter is B or I and the later I
+or E; any other tag except O opens an entity (conlleval, Tjong Kim Sang and Buchholz 2000; S as in seqeval).
+Writing: IOB1 as Ramshaw and Marcus (1995); BIO (IOB2), IOE1 and IOE (IOE2) as Tjong Kim Sang and Veenstra (1999); BILOU
+as Ratinov and Roth (2009); BMES as Xue (2003).
+The rules below are for the letters of BIOES; other spellings are mapped to them. Before the first and after the last
+token the rules assume O.
 """
 
 from __future__ import annotations
@@ -50,15 +52,15 @@ class Legal:
 class Edges(NamedTuple):
     """Which transitions among K tags open, continue and close an entity of one type, (K,) or (K, K) [from, to].
 
-    A sequence, legal or not, contains the entity (i, j, label) exactly if it opens at i (``first`` if i = 0, else
-    ``begins``), continues at i + 1 .. j - 1 (``continues``) and closes after j - 1 (``last`` if j = L, else ``ends``).
+    A sequence, legal or not, contains the entity (i, j, label) exactly if it opens at i (``start`` if i = 0, else
+    ``opens``), continues at i + 1 .. j - 1 (``continues``) and closes after j - 1 (``end`` if j = L, else ``closes``).
     """
 
-    first: Mask
-    begins: Mask
+    start: Mask
+    opens: Mask
     continues: Mask
-    ends: Mask
-    last: Mask
+    closes: Mask
+    end: Mask
 
 
 @lru_cache(maxsize=65536)
@@ -75,6 +77,7 @@ def split_tag(tag: str) -> tuple[str, str]:
 Rule = Callable[[str, str, bool], bool]
 OPENS: Mapping[str, Rule] = {
     "IO": lambda before, letter, same: True,
+    # B only directly after an entity of the same type
     "IOB1": lambda before, letter, same: letter == "I" or (before != "O" and same),
     "BIO": lambda before, letter, same: letter == "B",
     "IOE1": lambda before, letter, same: True,
@@ -85,6 +88,7 @@ CLOSES: Mapping[str, Rule] = {
     "IO": lambda letter, after, same: True,
     "IOB1": lambda letter, after, same: True,
     "BIO": lambda letter, after, same: True,
+    # E only directly before an entity of the same type
     "IOE1": lambda letter, after, same: letter == "I" or (after != "O" and same),
     "IOE": lambda letter, after, same: letter == "E",
     "BIOES": lambda letter, after, same: letter in "ES",
@@ -107,6 +111,7 @@ class Tables:
 
 @cache
 def tables_of(family: str) -> Tables:
+    """The rules of a family."""
     rules: tuple[Rule, ...] = (lambda a, b, same: same and (a, b) in _JOINED, OPENS[family], CLOSES[family])
     joins, opens, closes = (
         np.array([[[rule(a, b, same) for same in (False, True)] for b in LETTERS] for a in LETTERS]) for rule in rules
@@ -118,7 +123,7 @@ def tables_of(family: str) -> Tables:
 
 
 def spans_of(parts: Sequence[tuple[str, str]]) -> list[Span]:
-    """The spans of L letters and types, by conlleval's rule."""
+    """The spans of L (letter, type) pairs, by conlleval's rule."""
     spans: list[Span] = []
     start, kind, before = 0, "", "O"
     for position, (letter, label) in enumerate(parts):
@@ -133,14 +138,17 @@ def spans_of(parts: Sequence[tuple[str, str]]) -> list[Span]:
 
 
 def needed_letters(family: str, seen: set[str], *, without_o: bool) -> set[str]:
-    """The letters of one type that make those seen usable in legal sequences; ``without_o``: there is no O."""
+    """``seen`` and the letters of the same type that each of them needs in a legal sequence.
+
+    ``without_o``: the tag set has no O, so that a single token needs S.
+    """
     if family == "BIOES":
         return seen | set("BE" if seen & set("BIE") else "") | set("S" if without_o else "")
     return seen | set({"BIO": "B", "IOE": "E", "IOB1": "I", "IOE1": "I"}.get(family, ""))
 
 
 class TagError(DataError):
-    """Tags that a scheme cannot read, or that contradict each other; ``places``: their (sequence, position) from 0."""
+    """Tags that no scheme, or not this one, allows; ``places`` are their (sequence, position), both from 0."""
 
     def __init__(self, message: str, places: Sequence[tuple[int, int]] = ()) -> None:
         super().__init__(message)
@@ -161,7 +169,7 @@ class Scheme:
 
     name: str
     family: str = field(compare=False)  # the scheme whose rules it follows: BIOES for BILOU and BMES
-    letters: Mapping[str, str] = field(compare=False)  # from its letters, without O, to those of BIOES
+    letters: Mapping[str, str] = field(compare=False)  # this scheme's letter -> its BIOES letter; without O
 
     @property
     def plain(self) -> bool:
@@ -186,15 +194,15 @@ class Scheme:
         """
         return () if self.plain else tuple(spans_of(self._parts(tags)))
 
-    def well_formed(self, tags: Sequence[str]) -> tuple[Span, ...]:
-        """The spans of `decode` that open and close as the scheme writes them: seqeval's strict mode.
+    def decode_strict(self, tags: Sequence[str]) -> tuple[Span, ...]:
+        """The spans of `decode` that open and close as the scheme writes them.
 
-        Only for IOB1, seqeval differs: of B-x I-x after O it keeps the I-x, where this method drops the entity.
+        Equal to seqeval's strict mode except in IOB1: for O B-x I-x seqeval returns the span of I-x, this method none.
         """
         if self.plain:
             return ()
         parts = self._parts(tags)
-        return tuple(span for span in spans_of(parts) if all(self._ends(parts, span)))
+        return tuple(span for span in spans_of(parts) if all(self._opens_and_closes(parts, span)))
 
     def encode(self, spans: Iterable[Span], length: int) -> tuple[str, ...]:
         """Write ``spans``, in any order, as tags of ``length`` tokens.
@@ -219,22 +227,25 @@ class Scheme:
             tags[span.start] = self.tag(first, span.label)
             if span.end - span.start > 1:
                 tags[span.end - 1] = self.tag(last, span.label)
-            elif last == "E":
+            elif last == "E":  # one token, first and last: S where both letters are written
                 tags[span.start] = self.tag("S" if first == "B" else "E", span.label)
         return tuple(tags)
 
     def violations(self, tags: Sequence[str]) -> list[Violation]:
-        """The illegal tags, by position; empty exactly if the sequence is legal."""
+        """The violations, sorted by position; empty exactly if the sequence is legal.
+
+        One tag can break two rules: of opening and of closing.
+        """
         if self.plain:
             return []
         foreign = [i for i, tag in enumerate(tags) if split_tag(tag)[0] not in self.letters and tag != "O"]
-        found = [Violation(i, self._foreign(tags[i])) for i in foreign]
+        found = [Violation(i, self._unknown_tag(tags[i])) for i in foreign]
         readable = list(tags)
         for i in foreign:
-            readable[i] = "O"
+            readable[i] = "O"  # so that the other tags can be checked
         parts = self._parts(readable)
         for span in spans_of(parts):
-            opens, closes = self._ends(parts, span)
+            opens, closes = self._opens_and_closes(parts, span)
             found += [] if opens else [self._violation(tags, span, opens=True)]
             found += [] if closes else [self._violation(tags, span, opens=False)]
         return sorted(found, key=lambda violation: violation.position)
@@ -248,15 +259,17 @@ class Scheme:
         if self.plain:
             count = len(labels)
             return Legal(np.ones(count, np.bool_), np.ones((count, count), np.bool_), np.ones(count, np.bool_))
-        letters, same = self._inventory(labels)
+        letters, same = self._letters_and_same_type(labels)
         table = tables_of(self.family).legal
+        # Letter 0 is O, the neighbour outside the sequence.
         return Legal(table[0, letters, 0], table[letters[:, None], letters, same], table[letters, 0, 0])
 
     def complete(self, labels: Iterable[str], *, minimal: bool = False) -> tuple[str, ...]:
         """Add to ``labels`` the missing tags of their types; O (if given, or alone) first, then by type and letter.
 
-        ``minimal`` adds only tags that a label needs to occur in a legal sequence, or a length to have one: B-x for I-x
-        in BIO, E-x for B-x in BIOES, but not I-x for B-x. Plain labels are only sorted.
+        ``minimal`` adds only tags without which one of ``labels`` is in no legal sequence, or sequences of some length
+        have no legal tags: B-x for I-x in BIO, E-x for B-x in BIOES, but not I-x for B-x. Plain labels are
+        only sorted.
         """
         ordered = sorted(set(labels))
         if self.plain:
@@ -278,18 +291,18 @@ class Scheme:
         parts = [] if self.plain else self._parts(list(labels))
         return tuple(sorted({label for letter, label in parts if letter != "O"}))
 
-    def edges(self, labels: Sequence[str], label: str) -> Edges:
-        """`Edges` of the entity type ``label`` among the tags ``labels``; all False in a plain scheme."""
+    def edges(self, labels: Sequence[str], entity_type: str) -> Edges:
+        """`Edges` of one entity type among the tags ``labels``; all False in a plain scheme."""
         count = len(labels)
         if self.plain:
             tags, pairs = np.zeros(count, np.bool_), np.zeros((count, count), np.bool_)
             return Edges(tags, pairs, pairs, pairs, tags)
-        letters, same = self._inventory(labels)
-        inside = np.array([letter != "O" and kind == label for letter, kind in map(split_tag, labels)], np.bool_)
+        letters, same = self._letters_and_same_type(labels)
+        inside = np.array([letter != "O" and kind == entity_type for letter, kind in map(split_tag, labels)], np.bool_)
         joins = tables_of(self.family).joins[letters[:, None], letters, same]
         return Edges(inside, inside & ~joins, inside & joins, inside[:, None] & ~joins, inside)
 
-    def _inventory(self, labels: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def _letters_and_same_type(self, labels: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """(K,) indices in `LETTERS`, and (K, K) 1 where two tags are of one type."""
         parts = self._parts(labels)
         letters = np.array([LETTERS.index(letter) for letter, _ in parts], np.intp)
@@ -302,12 +315,12 @@ class Scheme:
         parts = []
         for position, (letter, label) in enumerate(map(split_tag, tags)):
             if letter not in self.letters and letter != "O":
-                raise TagError(self._foreign(tags[position]), [(0, position)])
+                raise TagError(self._unknown_tag(tags[position]), [(0, position)])
             parts.append((self.letters.get(letter, "O"), label))
         return parts
 
-    def _ends(self, parts: Sequence[tuple[str, str]], span: Span) -> tuple[bool, bool]:
-        """Whether a span opens and closes legally."""
+    def _opens_and_closes(self, parts: Sequence[tuple[str, str]], span: Span) -> tuple[bool, bool]:
+        """(opens legally, closes legally)"""
         before, kind = parts[span.start - 1] if span.start else ("O", "")
         opens = OPENS[self.family](before, parts[span.start][0], kind == span.label)
         after, kind = parts[span.end] if span.end < len(parts) else ("O", "")
@@ -325,7 +338,7 @@ class Scheme:
             if self.family == "IO" and right.start == left.end and right.label == left.label:
                 raise DataError(f"IO cannot keep {left} and {right} apart, which touch; choose a scheme such as BIO")
 
-    def _foreign(self, tag: str) -> str:
+    def _unknown_tag(self, tag: str) -> str:
         letters = ", ".join(self.letters)
         expected = f"O, or one of the letters {letters} alone or followed by -type"
         return f"{tag!r} is not a tag of {self.name}; expected {expected}"
@@ -368,7 +381,7 @@ ALIASES: Mapping[str, str] = {
 
 
 def scheme_of(name: str) -> Scheme:
-    """The scheme of a name or alias, in any case; raises `ConfigError` for an unknown name."""
+    """The scheme with this name or alias, in upper or lower case; raises `ConfigError` for an unknown name."""
     known = {own.upper(): SCHEMES[own] for own in SCHEMES} | {own: SCHEMES[ALIASES[own]] for own in ALIASES}
     if name.upper() in known:
         return known[name.upper()]

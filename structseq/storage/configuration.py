@@ -151,9 +151,9 @@ def tag_set(configuration: Configuration, path: Path) -> TagSet:
         raise damaged(path, "label2id to be the inverse of id2label", "a different table")
     try:
         tags = TagSet(labels, scheme_of(configuration.scheme.outer), scheme_of(configuration.scheme.inner))
-        tags.inner.legal(labels)
+        tags.model_scheme.legal(labels)
     except StructseqError as problem:
         raise ModelFileError(f"{path}: {problem}") from None
-    if tags.outer.plain != tags.inner.plain:
-        raise damaged(path, "both schemes plain or neither", f"{tags.outer} and {tags.inner}")
+    if tags.file_scheme.plain != tags.model_scheme.plain:
+        raise damaged(path, "both schemes plain or neither", f"{tags.file_scheme} and {tags.model_scheme}")
     return tags

@@ -11,7 +11,7 @@ import numpy as np
 from structseq.config import Options
 from structseq.data.textfile import one_line
 from structseq.model import Model
-from structseq.section import dotted
+from structseq.section import flatten
 from structseq.storage.loading import StoredModel
 
 # Maximum names of a list, and maximum transitions at each end
@@ -35,10 +35,15 @@ def _what(folder: Path, stored: StoredModel) -> str:
         ("model", f"{folder} (format version {stored.format_version})"),
         ("encoder", f"{ways}{encoder.type}, {encoder.layers} layer(s) of width {encoder.width}{on_top}"),
         ("head", model.options.head.type),
-        ("scheme", f"{tags.outer}" if tags.inner == tags.outer else f"{tags.outer}, learned as {tags.inner}"),
+        (
+            "scheme",
+            f"{tags.file_scheme}"
+            if tags.model_scheme == tags.file_scheme
+            else f"{tags.file_scheme}, learned as {tags.model_scheme}",
+        ),
         ("tokenizer", stored.tokenizer),
     ]
-    if not tags.outer.plain:
+    if not tags.file_scheme.plain:
         rows.append((f"{len(tags.types)} types", _listed([label or "(no type)" for label in tags.types])))
     rows.append((f"{len(tags.labels)} {model.task.noun}", _listed(tags.labels)))
     if labels := model.task.labels:
@@ -63,10 +68,10 @@ def _sizes(model: Model) -> str:
 def _options(options: Options) -> str:
     """The options that are not the defaults."""
     types = {section: {"type": getattr(options, section).type} for section in ("encoder", "head")}
-    defaults = dict(dotted(Options.of(types).to_dict())) | {
+    defaults = dict(flatten(Options.of(types).to_dict())) | {
         f"{section}.type": getattr(Options(), section).type for section in types
     }
-    changed = [(f"  {name}", str(value)) for name, value in dotted(options.to_dict()) if defaults.get(name) != value]
+    changed = [(f"  {name}", str(value)) for name, value in flatten(options.to_dict()) if defaults.get(name) != value]
     return f"options other than the defaults\n{_table(changed)}" if changed else "options: the defaults"
 
 
@@ -85,7 +90,7 @@ def _scores(metrics: Mapping[str, Any]) -> str:
 
 
 def _origin(provenance: Mapping[str, Any]) -> str:
-    rows = [(f"  {name}", value) for name, value in dotted(provenance) if not name.startswith("run.options.")]
+    rows = [(f"  {name}", value) for name, value in flatten(provenance) if not name.startswith("run.options.")]
     rows = [(name, str(value)) for name, value in rows if value not in (None, "")]
     return f"provenance\n{_table(rows)}" if rows else ""
 
@@ -98,7 +103,7 @@ def _transitions(model: Model) -> str:
     scores = crf.transitions.detach()
     pairs = [
         (float(scores[i, j]), f"{labels[i]} -> {labels[j]}")
-        for i, j in np.argwhere(model.tags.inner.legal(labels).transitions)
+        for i, j in np.argwhere(model.tags.model_scheme.legal(labels).transitions)
     ]
     pairs.sort(key=lambda pair: (-pair[0], pair[1]))
     lines = [f"  {score:8.3f}  {one_line(name)}" for score, name in pairs]

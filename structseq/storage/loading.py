@@ -17,7 +17,7 @@ from structseq.config import Options, outside_classes
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ConfigError, ModelFileError, StructseqError
 from structseq.files import current_folder
-from structseq.inputs import FURTHER
+from structseq.inputs import CUSTOM_PREFIX
 from structseq.model import Model
 from structseq.spans import TagSet
 from structseq.storage.configuration import WEIGHTS, Configuration, VocabularyFile, read_configuration, tag_set
@@ -93,7 +93,7 @@ def _check_vocabularies(config: Configuration, path: Path) -> None:
     if missing:
         raise damaged(path, f"a vocabulary {min(missing)!r}", "none")
     for name, entry in config.vocabularies.items():
-        if entry.open == (name in ("words", "labels")) and not name.startswith(FURTHER):
+        if entry.open == (name in ("words", "labels")) and not name.startswith(CUSTOM_PREFIX):
             wanted, other = ("false", "true") if entry.open else ("true", "false")
             raise damaged(path, f"vocabularies.{name}.open to be {wanted}", other)
     if ("vectors" in config.vocabularies) != ("vectors" in config.widths):

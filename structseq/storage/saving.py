@@ -9,9 +9,9 @@ from typing import Any
 from structseq.data.example import FRAMES
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ModelFileError
-from structseq.files import NEW, current_folder, leftover, new_folder, write_file
+from structseq.files import NEW, current_folder, is_leftover, new_folder, write_file
 from structseq.model import Model
-from structseq.section import dotted
+from structseq.section import flatten
 from structseq.storage.configuration import FORMAT_VERSION, MODEL_TYPE, WEIGHTS
 from structseq.storage.entries import checksum, entity_lines, json_bytes, read_object, tensor_bytes, vocabulary_text
 from structseq.tasks.base import code, names_as_code
@@ -63,7 +63,7 @@ def check_destination(folder: str | Path) -> None:
         raise ModelFileError(f"{folder}: expected a folder for the model, found a file; choose another name")
     if not folder.exists() or is_model_folder(folder) or (folder / NEW).exists():  # `NEW`: a save was killed here
         return
-    foreign = sorted(entry.name for entry in folder.iterdir() if not leftover(entry))
+    foreign = sorted(entry.name for entry in folder.iterdir() if not is_leftover(entry))
     if foreign:
         raise ModelFileError(
             f"{folder}: expected a structseq model, an empty folder or no folder, found {foreign[0]!r}; "
@@ -97,7 +97,7 @@ def model_files(
         "format_version": FORMAT_VERSION,
         "id2label": {str(number): label for number, label in enumerate(tags.labels)},
         "label2id": {label: number for number, label in enumerate(tags.labels)},
-        "scheme": {"outer": tags.outer.name, "inner": tags.inner.name},
+        "scheme": {"outer": tags.file_scheme.name, "inner": tags.model_scheme.name},
         "tokenizer": tokenizer,
         "vocabularies": vocabularies,
         "widths": model.widths,
@@ -170,7 +170,7 @@ It returns {task.answers}; {"its input is frames of recordings" if model.modalit
 
 def _table(values: Mapping[str, Any]) -> str:
     listed = (list, tuple, Mapping)
-    single = {name: value for name, value in dotted(values) if value is not None and not isinstance(value, listed)}
+    single = {name: value for name, value in flatten(values) if value is not None and not isinstance(value, listed)}
     numbers = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in single.items()}
     rows = [f"| {code(name)} | {code(number)} |" for name, number in numbers.items()]
     return "\n".join(["| | |", "|---|---|", *rows]) if rows else "None were recorded."

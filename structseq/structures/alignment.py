@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from structseq.structures.base import Ranked, Searched, lengths_of, real_steps, require_count
+from structseq.structures.base import BeamSearchable, Ranked, checked_lengths, real_steps, require_count
 from structseq.structures.lattice import Alignments, label_starts, require_frames
 
 Label = TypeVar("Label", bound=Hashable)
@@ -27,15 +27,15 @@ def collapse(path: Iterable[Label], blank: Label) -> list[Label]:
     >>> "".join(collapse("aa-b-bb", blank="-"))
     'abb'
     """
-    return [label for label in trim(path) if label != blank]
+    return [label for label in merge_repeats(path) if label != blank]
 
 
-def trim(path: Iterable[Label]) -> list[Label]:
+def merge_repeats(path: Iterable[Label]) -> list[Label]:
     """A frame path with repeats merged."""
     return [label for label, _ in groupby(path)]
 
 
-class Ctc(Searched):
+class Ctc(BeamSearchable):
     """The distribution over label sequences of frames that emit labels or the blank independently.
 
     p(l | x) = sum of prod_t p_t(path_t) over the frame paths that `collapse` to l   (equations 2 and 3)
@@ -61,7 +61,7 @@ class Ctc(Searched):
     def __init__(self, scores: Tensor, lengths: Tensor, *, blank: int = 0) -> None:
         require_frames(scores, blank)
         self.scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        self.lengths = lengths_of(lengths, *scores.shape[:2])
+        self.lengths = checked_lengths(lengths, *scores.shape[:2])
         self.blank = blank
 
     @property

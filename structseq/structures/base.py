@@ -28,7 +28,7 @@ class Semiring(ABC):
         """Sum alternatives along ``dim`` (negative); -inf with gradient zero if all are -inf."""
 
 
-class LogSum(Semiring):
+class LogSemiring(Semiring):
     """Log-sum-exp in nats."""
 
     def sum(self, values: Tensor, dim: int) -> Tensor:
@@ -41,7 +41,7 @@ class LogSum(Semiring):
         return torch.where(dead, torch.full_like(log_total, -torch.inf), log_total)
 
 
-class Best(Semiring):
+class MaxSemiring(Semiring):
     """Score of the single best path; ties go to the lowest index."""
 
     def sum(self, values: Tensor, dim: int) -> Tensor:
@@ -50,7 +50,7 @@ class Best(Semiring):
         return values.gather(dim, chosen).squeeze(dim)
 
 
-class KBest(Semiring):
+class KMaxSemiring(Semiring):
     """Scores of the k best paths along a new dimension 0; -inf if there are fewer (Huang and Chiang 2005)."""
 
     def __init__(self, k: int) -> None:
@@ -67,9 +67,9 @@ class KBest(Semiring):
         return candidates.gather(0, order[: self.k])
 
 
-class Sampled(Semiring):
-    """`LogSum` whose gradient goes to one alternative, drawn by its share of the total at each backward pass (Eisner
-    2016, section 7)."""
+class SampledSemiring(Semiring):
+    """`LogSemiring` whose gradient goes to one alternative, drawn by its share of the total at each backward pass
+    (Eisner 2016, section 7)."""
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
         self.generator = generator
@@ -84,7 +84,7 @@ class _DrawnSum(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, dim: int, generator: torch.Generator | None) -> Tensor:
         ctx.dim, ctx.generator = dim, generator
         ctx.save_for_backward(values)
-        return LogSum().sum(values, dim)
+        return LogSemiring().sum(values, dim)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
@@ -131,7 +131,7 @@ class Distribution(ABC):
         """The most probable answer of each row."""
 
 
-class Searched(Distribution):
+class BeamSearchable(Distribution):
     """A distribution over sequences of any length, decoded by beam search."""
 
     @abstractmethod
@@ -184,7 +184,7 @@ class Structure(Distribution):
 
     def log_partition(self) -> Tensor:
         """(B,) log of the partition function, in nats; -inf if no answer is possible."""
-        return self.recursion(LogSum(), self.weights)
+        return self.recursion(LogSemiring(), self.weights)
 
     def log_prob(self, target: Tensor) -> Tensor:
         log_z = self.log_partition()
@@ -194,11 +194,11 @@ class Structure(Distribution):
 
     def marginals(self) -> Tensor:
         """Probability of each scored part, shaped as the scores; zero in the padding."""
-        return self._gradients(LogSum())[0]
+        return self._gradients(LogSemiring())[0]
 
     def best(self) -> Ranked:
-        marks = self._gradients(Best())[0]
-        return Ranked(self._path(marks), self.recursion(Best(), self._detached()))
+        marks = self._gradients(MaxSemiring())[0]
+        return Ranked(self._path(marks), self.recursion(MaxSemiring(), self._detached()))
 
     def ranked(self, k: int) -> Ranked:
         """The ``k`` best answers, best first: path (B, k, T) and score (B, k), 0 and -inf if there are fewer."""
@@ -210,7 +210,7 @@ class Structure(Distribution):
             return Ranked(torch.zeros(shape, dtype=torch.int64, device=score.device), score)
         with torch.inference_mode(False), torch.enable_grad():
             parts = self._leaves()
-            totals = self.recursion(KBest(k), parts)  # (k, B)
+            totals = self.recursion(KMaxSemiring(k), parts)  # (k, B)
             paths = []
             for total in totals:
                 finite = torch.isfinite(total)
@@ -225,7 +225,7 @@ class Structure(Distribution):
             return torch.zeros(n, *self.scores.shape[:2], dtype=torch.int64, device=self.scores.device)
         with torch.inference_mode(False), torch.enable_grad():
             parts = tuple(part.double().requires_grad_() for part in self._leaves())
-            total = self.recursion(Sampled(generator), parts)
+            total = self.recursion(SampledSemiring(generator), parts)
             total = total[torch.isfinite(total)].sum()
             paths = []
             for _ in range(n):
@@ -274,7 +274,7 @@ class Structure(Distribution):
                 impossible = torch.isneginf(part)
                 shift = epsilon.view(-1, *[1] * (part.dim() - 1)) * torch.where(impossible, 0.0, value.double())
                 perturbed.append(torch.where(impossible, -torch.inf, part.double() + shift))
-            total = self.recursion(LogSum(), tuple(perturbed))
+            total = self.recursion(LogSemiring(), tuple(perturbed))
             (mean,) = torch.autograd.grad(total[torch.isfinite(total)].sum(), epsilon, create_graph=differentiable)
         return mean
 
@@ -297,14 +297,14 @@ class Structure(Distribution):
 
     def within(self, allowed: Tensor) -> Self:
         """The same structure with only the ``allowed`` parts (boolean, shaped as the scores)."""
-        return self.with_scores(only_allowed(self.scores, allowed))
+        return self.with_scores(mask_scores(self.scores, allowed))
 
     def _real(self) -> Tensor:
         return real_steps(self.scores, self.lengths)
 
     def _log_z(self) -> Tensor:
         """(B,) float64 log Z; 0 for a row without possible answers."""
-        log_z = self.recursion(LogSum(), tuple(part.double() for part in self.weights))
+        log_z = self.recursion(LogSemiring(), tuple(part.double() for part in self.weights))
         return torch.where(torch.isneginf(log_z), torch.zeros_like(log_z), log_z)
 
     def _detached(self) -> tuple[Tensor, ...]:
@@ -371,7 +371,7 @@ def real_steps(values: Tensor, lengths: Tensor) -> Tensor:
     return steps < lengths.to(values.device).unsqueeze(1)
 
 
-def only_allowed(scores: Tensor, allowed: Tensor) -> Tensor:
+def mask_scores(scores: Tensor, allowed: Tensor) -> Tensor:
     """``scores`` with -inf where not ``allowed``."""
     if allowed.dtype != torch.bool or allowed.shape != scores.shape:
         raise ValueError(
@@ -381,7 +381,7 @@ def only_allowed(scores: Tensor, allowed: Tensor) -> Tensor:
     return torch.where(allowed.to(scores.device), scores, -torch.inf)
 
 
-def lengths_of(lengths: Tensor, rows: int, most: int, name: str = "lengths") -> Tensor:
+def checked_lengths(lengths: Tensor, rows: int, most: int, name: str = "lengths") -> Tensor:
     """Checked lengths (B,), contiguous int64 on the CPU."""
     on_cpu = lengths.cpu()
     whole = not (on_cpu.is_floating_point() or on_cpu.is_complex() or on_cpu.dtype == torch.bool)
@@ -391,7 +391,7 @@ def lengths_of(lengths: Tensor, rows: int, most: int, name: str = "lengths") -> 
     return on_cpu.long().contiguous()
 
 
-def table_for(values: Tensor, name: str, rows: int, shape: tuple[int, ...]) -> Tensor:
+def checked_table(values: Tensor, name: str, rows: int, shape: tuple[int, ...]) -> Tensor:
     """(1|B, *shape) from values of ``shape`` (shared by all rows) or (B, *shape)."""
     table = values.unsqueeze(0) if values.dim() == len(shape) else values
     if table.shape[1:] != shape or table.shape[0] not in (1, rows):

@@ -11,36 +11,39 @@ from torch import Tensor
 
 from structseq.structures import vectorised
 from structseq.structures.base import (
-    LogSum,
+    LogSemiring,
     Ranked,
     Semiring,
     Structure,
+    checked_lengths,
+    checked_table,
     draw,
-    lengths_of,
-    only_allowed,
+    mask_scores,
     require_count,
-    table_for,
 )
 from structseq.structures.forward_backward import (
     LogPartition,
     LogProb,
     PathScore,
     Posteriors,
+    can_use_kernels,
     edge_of,
     posteriors,
-    serves,
     table_of,
 )
 
 
 class EdgePattern(NamedTuple):
-    """Booleans: the tags and transitions that begin, continue and end a span. Made by `Scheme.edges`."""
+    """Booleans: the tags and transitions that open, continue and close a span.
 
-    first: Any  # (K,) at the first token of a sentence
-    begins: Any  # (K, K) [from, to]
+    The fields are those of `spans.schemes.Edges`, repeated here because `structures` does not import `spans`.
+    """
+
+    start: Any  # (K,) at the first token of a sentence
+    opens: Any  # (K, K) [from, to]
     continues: Any  # (K, K)
-    ends: Any  # (K, K)
-    last: Any  # (K,) at the last token of a sentence
+    closes: Any  # (K, K)
+    end: Any  # (K,) at the last token of a sentence
 
 
 @runtime_checkable
@@ -53,7 +56,7 @@ class TagDistribution(Protocol):
         """(B, T, K) probability that a token has a tag; zero in the padding."""
 
     def span_probabilities(self, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]) -> Tensor:
-        """(S,) float64 probability of each span (row, start, end, index of its pattern)."""
+        """(S,) float64 probability of each span (row, start, end, pattern); see `LinearChain.span_probabilities`."""
 
 
 class LinearChain(Structure):
@@ -65,11 +68,15 @@ class LinearChain(Structure):
 
     Parameters
     ----------
-    scores: (B, T, K)
-    transitions: (K, K) [from, to], or (B, K, K) for each row, or (B, T-1, K, K) for each row and step (B may be 1)
-    start, end: (K,), or (B, K) for each row
-    allowed: (B, T, K)
-        Booleans: the tags that are possible at a position.
+    scores: (B, T, K) in nats
+    transitions: (K, K) [from, to]; or (B, K, K) per row; or (B, T-1, K, K) per row and step
+        B and T-1 may each be 1 (shared).
+    start, end: (K,), or (B, K) per row
+    lengths: (B,) whole numbers from 0 to T
+    allowed: (B, T, K) booleans
+        False sets a score to -inf.
+    calibrated:
+        See `Distribution`.
 
     Examples
     --------
@@ -93,23 +100,23 @@ class LinearChain(Structure):
                 f"found {scores.dtype} of shape {tuple(scores.shape)}"
             )
         rows, steps, tags = scores.shape
-        at_least = torch.promote_types(scores.dtype, torch.float32)
+        dtype = torch.promote_types(scores.dtype, torch.float32)
         self.scores, self.transitions, self.start, self.end = (
-            part if part.dtype == at_least else part.to(at_least) for part in (scores, transitions, start, end)
+            part if part.dtype == dtype else part.to(dtype) for part in (scores, transitions, start, end)
         )
-        self.lengths = lengths_of(lengths, rows, steps)
+        self.lengths = checked_lengths(lengths, rows, steps)
         _require_table(self.transitions, rows, steps, tags)
-        table_for(self.start, "start", rows, (tags,))
-        table_for(self.end, "end", rows, (tags,))
+        checked_table(self.start, "start", rows, (tags,))
+        checked_table(self.end, "end", rows, (tags,))
         self.calibrated = calibrated
         if allowed is not None:
-            self.scores = only_allowed(self.scores, allowed)
+            self.scores = mask_scores(self.scores, allowed)
         self._posteriors: Posteriors | None = None
         self._arrays: list[np.ndarray] | None = None
 
     @property
-    def fast(self) -> bool:
-        return serves(self.scores)
+    def uses_kernels(self) -> bool:
+        return can_use_kernels(self.scores)
 
     @property
     def tables(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,10 +126,11 @@ class LinearChain(Structure):
     @property
     def weights(self) -> tuple[Tensor, ...]:
         """Scores and `tables`, 0 in the padding."""
-        # Padding is replaced first: NaN times a zero mask is NaN.
+        # torch.where and no product with the mask, because NaN * 0 is NaN.
         real, (transitions, start, end) = self._real(), self.tables
         scores = torch.where(real.unsqueeze(-1), self.scores, torch.zeros_like(self.scores))
         if transitions.shape[0] * transitions.shape[1] > 1:
+            # Transitions at steps that no row has are 0.
             used = real[:, 1:] if transitions.shape[1] > 1 else real[:, 1:].any(1, keepdim=True)
             used = used if transitions.shape[0] > 1 else used.any(0, keepdim=True)
             transitions = torch.where(used[:, :, None, None], transitions, torch.zeros_like(transitions))
@@ -143,7 +151,9 @@ class LinearChain(Structure):
         real = self._real()
         prefix = semiring.lift(start + scores[:, 0])  # (.., B, K)
         for t in range(1, scores.shape[1]):
-            next_prefix = semiring.sum(prefix.unsqueeze(-1) + vectorised.at(transitions, t - 1), -2) + scores[:, t]
+            next_prefix = (
+                semiring.sum(prefix.unsqueeze(-1) + vectorised.transitions_at(transitions, t - 1), -2) + scores[:, t]
+            )
             prefix = torch.where(real[:, t].unsqueeze(1), next_prefix, prefix)
         total = semiring.sum(prefix + end, -1)
         return torch.where(real[:, 0], total, empty)
@@ -175,14 +185,14 @@ class LinearChain(Structure):
 
     def score(self, target: Tensor) -> Tensor:
         self._require_shape(target)
-        if not self.fast:
+        if not self.uses_kernels:
             return self.path_score(target)
         total: Tensor = PathScore.apply(self, target.long().contiguous(), self.scores, *self.tables)
         return total
 
     def log_prob(self, target: Tensor) -> Tensor:
         self._require_shape(target)
-        if not self.fast:
+        if not self.uses_kernels:
             return super().log_prob(target)
         weights = self.scores, self.transitions, self.start, self.end
         result: Tensor = LogProb.apply(self, target.long().contiguous(), *weights)
@@ -192,7 +202,7 @@ class LinearChain(Structure):
         return super().marginals() if self.scores.numel() == 0 else self.posteriors().marginals
 
     def edge_marginals(self) -> Tensor:
-        """(B, T-1, K, K) probability that positions t and t + 1 have tags i and k; zero in the padding."""
+        """(B, T-1, K, K) [row, t, i, k] probability that position t has tag i and t + 1 has tag k; 0 in the padding."""
         rows, steps, tags = self.scores.shape
         if steps < 2 or rows == 0 or tags == 0:
             return self.scores.new_zeros(rows, max(steps - 1, 0), tags, tags)
@@ -204,7 +214,7 @@ class LinearChain(Structure):
     def best(self) -> Ranked:
         if self.scores.numel() == 0:
             return super().best()
-        if not self.fast:
+        if not self.uses_kernels:
             scores, transitions, start, end = self._detached()
             return vectorised.viterbi(scores, transitions, start, end, self.lengths)
         from structseq.structures import kernels
@@ -216,7 +226,7 @@ class LinearChain(Structure):
 
     def ranked(self, k: int) -> Ranked:
         require_count(k, "k")
-        if not self.fast:
+        if not self.uses_kernels:
             return super().ranked(k)
         from structseq.structures import kernels
 
@@ -238,25 +248,27 @@ class LinearChain(Structure):
             scores, transitions, start, end = (part.detach().double() for part in self.weights)
             prefix = [start + scores[:, 0]]  # (B, K) for each step
             for t in range(1, steps):
-                step = vectorised.at(transitions, t - 1)
+                step = vectorised.transitions_at(transitions, t - 1)
                 prefix.append(_LOG_SUM.sum(prefix[-1].unsqueeze(2) + step, -2) + scores[:, t])
             lengths = self.lengths.to(scores.device)
             for t in range(steps - 1, -1, -1):
                 logits = (prefix[t] + end).expand(n, -1, -1)
                 if t + 1 < steps:
-                    step = vectorised.at(transitions, t).transpose(1, 2).expand(rows, -1, -1)  # (B, K to, K from)
+                    # (B, K to, K from)
+                    step = vectorised.transitions_at(transitions, t).transpose(1, 2).expand(rows, -1, -1)
                     given_next = prefix[t] + step[torch.arange(rows, device=scores.device), paths[:, :, t + 1]]
                     logits = torch.where((lengths - 1 > t).view(1, -1, 1), given_next, logits)
                 paths[:, :, t] = torch.where(t < lengths, draw(logits, generator), 0)
         return paths
 
     def expected(self, values: tuple[Tensor, ...]) -> Tensor:
+        # The closed form below has no gradient; the base class differentiates.
         differentiable = torch.is_grad_enabled() and any(part.requires_grad for part in (*self.weights, *values))
         if differentiable or self.scores.numel() == 0:
             return super().expected(values)
         rows = self.scores.shape[0]
         chain = self.float64_rows(torch.arange(rows))
-        if values[1].shape[1] > chain.transitions.shape[1]:  # values that differ by step need counts for each step
+        if values[1].shape[1] > chain.transitions.shape[1]:  # if values differ by step, counts are needed for each step
             transitions = chain.transitions.expand(-1, values[1].shape[1], -1, -1)
             chain = chain.with_weights((chain.scores, transitions, chain.start, chain.end))
         result = chain.posteriors()
@@ -274,7 +286,7 @@ class LinearChain(Structure):
         return torch.stack(parts).sum(0)
 
     def arrays(self) -> list[np.ndarray]:
-        """Scores and `tables` as NumPy arrays."""
+        """Scores and `tables` as NumPy arrays, detached; made once."""
         if self._arrays is None:
             parts = (self.scores, self.transitions, self.start, self.end)
             scores, transitions, start, end = (part.detach().contiguous().numpy() for part in parts)
@@ -282,7 +294,7 @@ class LinearChain(Structure):
         return self._arrays
 
     def posteriors(self) -> Posteriors:
-        """Forward-backward, cached."""
+        """Marginals, log Z and expected transitions, computed once."""
         if self._posteriors is None:
             self._posteriors = posteriors(self)
         return self._posteriors
@@ -290,23 +302,23 @@ class LinearChain(Structure):
     def span_probabilities(
         self, spans: Sequence[tuple[int, int, int, int]] | np.ndarray, patterns: Sequence[EdgePattern]
     ) -> Tensor:
-        """(S,) float64 probability of each span (row, start, end, kind), ``end`` exclusive; ``kind`` indexes
-        ``patterns``.
+        """(S,) float64 probability of each span (row, start, end, pattern): ``end`` is exclusive, ``pattern`` an index
+        into ``patterns``.
 
-        Raises IndexError for a span outside its row.
+        Raises IndexError if a span leaves its row or its pattern does not exist.
         """
         if not len(spans):
             return torch.zeros(0, dtype=torch.float64)
         array = np.asarray(spans, dtype=np.int64)  # (S, 4)
-        row, start, end, kind = array.T
+        row, start, end, pattern = array.T
         valid = (row >= 0) & (row < len(self.lengths))
         lengths = np.where(valid, self.lengths.numpy()[np.where(valid, row, 0)], 0) if len(self.lengths) else 0 * row
-        inside = (start >= 0) & (start < end) & (end <= lengths) & (kind >= 0) & (kind < len(patterns))
+        inside = (start >= 0) & (start < end) & (end <= lengths) & (pattern >= 0) & (pattern < len(patterns))
         if not inside.all():
             found = tuple(array[~inside][0].tolist())
-            raise IndexError(f"expected a span (row, start, end, kind) within its row, found {found}")
-        if not self.fast:
-            return _derived_span_probabilities(self, array.tolist(), patterns)
+            raise IndexError(f"expected a span (row, start, end, pattern) within its row, found {found}")
+        if not self.uses_kernels:
+            return _log_domain_span_probabilities(self, array.tolist(), patterns)
         from structseq.structures import kernels
 
         scaled = self.posteriors().scaled
@@ -316,9 +328,10 @@ class LinearChain(Structure):
         kernels.span_probabilities(
             *map(np.asarray, arrays), self.lengths.numpy(), *np.ascontiguousarray(array.T), *stacked, out
         )
+        # The scaled recursion underflows in some rows.
         dead_spans = ~np.asarray(scaled.alive)[array[:, 0]]
         if dead_spans.any():
-            out[dead_spans] = _derived_span_probabilities(self, array[dead_spans].tolist(), patterns).numpy()
+            out[dead_spans] = _log_domain_span_probabilities(self, array[dead_spans].tolist(), patterns).numpy()
         return torch.from_numpy(np.clip(out, 0.0, 1.0))
 
     def select(self, rows: Tensor) -> LinearChain:
@@ -331,7 +344,7 @@ class LinearChain(Structure):
         return LinearChain(self.scores[rows], transitions, start, end, lengths, calibrated=self.calibrated)
 
     def float64_rows(self, rows: Tensor) -> LinearChain:
-        """The chain of ``rows`` (R,) in float64, detached, with `tables` for each row."""
+        """The chain of ``rows`` (R,) in float64, detached, with transitions, start and end for each row."""
         parts = [part.detach() for part in (self.scores, *self.tables)]
         selected = [part.expand(len(self.scores), *part.shape[1:])[rows].double() for part in parts]
         scores, transitions, start, end = selected
@@ -352,62 +365,62 @@ def _require_table(transitions: Tensor, rows: int, steps: int, tags: int) -> Non
         )
 
 
-_LOG_SUM = LogSum()
+_LOG_SUM = LogSemiring()
 
 
-def _derived_span_probabilities(
+def _log_domain_span_probabilities(
     chain: LinearChain, spans: Sequence[tuple[int, int, int, int]], patterns: Sequence[EdgePattern]
 ) -> Tensor:
-    """`LinearChain.span_probabilities` in the log domain and float64."""
+    """`LinearChain.span_probabilities` by a slower recursion in the log domain, in float64."""
     device = chain.scores.device
     tables = [EdgePattern(*(torch.as_tensor(part, device=device) for part in pattern)) for pattern in patterns]
-    sums: dict[int, _RowSums] = {}
+    sums: dict[int, _LogForwardBackward] = {}
     answers = []
     with torch.no_grad():
         for row, start, end, kind in spans:
             if row not in sums:
-                sums[row] = _RowSums.of(chain.float64_rows(torch.tensor([row])))
+                sums[row] = _LogForwardBackward.of(chain.float64_rows(torch.tensor([row])))
             answers.append(sums[row].span(start, end, tables[kind]))
     return torch.stack(answers).exp().cpu()
 
 
-class _RowSums(NamedTuple):
-    """Forward and backward variables of one row in the log domain."""
+class _LogForwardBackward(NamedTuple):
+    """Forward and backward variables of one row, in nats."""
 
     chain: LinearChain  # B = 1
     forward: list[Tensor]  # (K,) for each step, including the step's score
     backward: list[Tensor]  # (K,) for each step, without the step's score
-    log_z: Tensor  # ()
+    log_z: Tensor  # () log of the partition function
 
     @staticmethod
-    def of(chain: LinearChain) -> _RowSums:
+    def of(chain: LinearChain) -> _LogForwardBackward:
         scores = chain.scores[0, : int(chain.lengths[0])]
         forward, backward = [chain.start[0] + scores[0]], [chain.end[0]]
         for t in range(1, len(scores)):
-            forward.append(_LOG_SUM.sum(forward[-1].unsqueeze(1) + _into(chain, t), -2) + scores[t])
+            forward.append(_LOG_SUM.sum(forward[-1].unsqueeze(1) + _transitions_into(chain, t), -2) + scores[t])
         for t in range(len(scores) - 1, 0, -1):
-            backward.append(_LOG_SUM.sum(_into(chain, t) + (scores[t] + backward[-1]), -1))
-        return _RowSums(chain, forward, backward[::-1], _LOG_SUM.sum(forward[-1] + chain.end[0], -1))
+            backward.append(_LOG_SUM.sum(_transitions_into(chain, t) + (scores[t] + backward[-1]), -1))
+        return _LogForwardBackward(chain, forward, backward[::-1], _LOG_SUM.sum(forward[-1] + chain.end[0], -1))
 
     def span(self, start: int, end: int, pattern: EdgePattern) -> Tensor:
         """() log-probability of a span; ``end`` is exclusive."""
         scores = self.chain.scores[0]
         if start == 0:
-            prefix = self.forward[0].masked_fill(~pattern.first, -torch.inf)
+            prefix = self.forward[0].masked_fill(~pattern.start, -torch.inf)
         else:
-            opening = _into(self.chain, start).masked_fill(~pattern.begins, -torch.inf)
+            opening = _transitions_into(self.chain, start).masked_fill(~pattern.opens, -torch.inf)
             prefix = _LOG_SUM.sum(self.forward[start - 1].unsqueeze(1) + opening, -2) + scores[start]
         for t in range(start + 1, end):
-            continuing = _into(self.chain, t).masked_fill(~pattern.continues, -torch.inf)
+            continuing = _transitions_into(self.chain, t).masked_fill(~pattern.continues, -torch.inf)
             prefix = _LOG_SUM.sum(prefix.unsqueeze(1) + continuing, -2) + scores[t]
         if end == len(self.forward):
-            complete = prefix + self.chain.end[0].masked_fill(~pattern.last, -torch.inf)
+            complete = prefix + self.chain.end[0].masked_fill(~pattern.end, -torch.inf)
         else:
-            leaving = _into(self.chain, end).masked_fill(~pattern.ends, -torch.inf)
+            leaving = _transitions_into(self.chain, end).masked_fill(~pattern.closes, -torch.inf)
             complete = (prefix.unsqueeze(1) + leaving + (scores[end] + self.backward[end])).flatten()
         return _LOG_SUM.sum(complete, -1) - self.log_z
 
 
-def _into(chain: LinearChain, step: int) -> Tensor:
-    """(K, K) transitions of the first row into ``step``."""
-    return vectorised.at(chain.transitions, step - 1)[0]
+def _transitions_into(chain: LinearChain, step: int) -> Tensor:
+    """(K, K) [from, to] transitions into ``step``, in a chain of one row."""
+    return vectorised.transitions_at(chain.transitions, step - 1)[0]

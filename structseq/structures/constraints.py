@@ -36,7 +36,7 @@ def checked_tables(constraints: Any, tags: int) -> Tables:
     return found[0], found[1], found[2]
 
 
-def fault_of(
+def first_violation(
     path: Sequence[int], steps: Sequence[int], legal: list[np.ndarray] | None, allowed: np.ndarray | None
 ) -> str | None:
     """Description of the first forbidden tag of ``path`` at ``steps``, or None."""
@@ -56,7 +56,7 @@ def fault_of(
     return None
 
 
-def counted(
+def count_transitions(
     sequences: Iterable[Sequence[int]], tags: int, legal: list[np.ndarray] | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Counts of first tags (K,), transitions (K, K) [from, to] and last tags (K,)."""
@@ -65,7 +65,7 @@ def counted(
         row = _tag_numbers(sequence, n, tags)
         if len(row) == 0:
             continue
-        fault = fault_of(row.tolist(), range(len(row)), legal, None)
+        fault = first_violation(row.tolist(), range(len(row)), legal, None)
         if fault is not None:
             raise ValueError(
                 f"expected tags that the constraints permit, found in sequence {n} {fault}; "

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from structseq import compiling
 from structseq.structures import vectorised
-from structseq.structures.base import LogSum, Semiring, real_steps
+from structseq.structures.base import LogSemiring, Semiring, real_steps
 
 # The smallest forward and the largest backward variable that leave room for full precision.
 ROOM = {torch.float32: (1e-30, 1e36), torch.float64: (1e-290, 1e300)}
@@ -26,9 +26,9 @@ FEW = 32
 _NONE = torch.zeros(0, dtype=torch.int64)
 
 
-def serves(scores: Tensor) -> bool:
+def can_use_kernels(scores: Tensor) -> bool:
     """Whether the compiled kernels can be used."""
-    return scores.device.type == "cpu" and scores.dtype in ROOM and scores.numel() > 0 and compiling.available()
+    return scores.device.type == "cpu" and scores.dtype in ROOM and scores.numel() > 0 and compiling.numba_available()
 
 
 class Chain(Protocol):
@@ -111,12 +111,12 @@ class Posteriors(NamedTuple):
 
 
 def posteriors(chain: Chain) -> Posteriors:
-    if serves(chain.scores):
+    if can_use_kernels(chain.scores):
         scaled, marginals, log_z = _by_kernels(chain)
         if scaled.alive.all():
             return Posteriors(marginals, log_z, scaled, _NONE, log_z, chain.lengths)
     with torch.no_grad(), torch.autocast(chain.scores.device.type, enabled=False):
-        if not serves(chain.scores):
+        if not can_use_kernels(chain.scores):
             scaled, marginals, log_z = _by_torch(chain)
         dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)
         transitions = log_z
@@ -130,7 +130,7 @@ def _in_float64(chain: Chain, scaled_first: bool) -> tuple[Tensor, Tensor, Tenso
     """Marginals, log Z and expected transitions (B, S, K, K); scaled if possible and ``scaled_first``."""
     if not scaled_first:
         return _in_log_domain(chain)
-    scaled, marginals, log_z = _by_kernels(chain) if serves(chain.scores) else _by_torch(chain)
+    scaled, marginals, log_z = _by_kernels(chain) if can_use_kernels(chain.scores) else _by_torch(chain)
     dead = (~torch.as_tensor(scaled.alive)).nonzero().squeeze(1)
     empty = log_z.new_zeros(0)
     found = Posteriors(marginals, log_z, scaled, dead[:0], empty, chain.lengths)
@@ -141,10 +141,10 @@ def _in_float64(chain: Chain, scaled_first: bool) -> tuple[Tensor, Tensor, Tenso
 
 
 def _in_log_domain(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
-    if not serves(chain.scores):
+    if not can_use_kernels(chain.scores):
         with torch.enable_grad():
             parts = tuple(part.detach().clone().requires_grad_() for part in chain.weights)
-            total = chain.recursion(LogSum(), parts)
+            total = chain.recursion(LogSemiring(), parts)
             grads = torch.autograd.grad(total[torch.isfinite(total)].sum(), parts[:2], allow_unused=True)
         marginals, transitions = (torch.zeros_like(p) if g is None else g for p, g in zip(parts, grads, strict=False))
         return marginals, total.detach(), transitions
@@ -165,17 +165,17 @@ def _by_kernels(chain: Chain) -> tuple[Scaled, Tensor, Tensor]:
     scores, transitions, start, end = arrays = chain.arrays()
     (rows, steps, tags), number, lengths = scores.shape, scores.dtype, chain.lengths.numpy()
     width = -(-tags // LANES) * LANES
-    # One array for one call of exp; `kernels.split` returns its parts.
+    # One array for one call of exp; `kernels.views` returns its parts.
     size = width * (rows * steps + transitions.shape[0] * transitions.shape[1] * width + len(start) + len(end))
     exponents, (alphas, arrivals) = np.empty(size, number), np.empty((2, rows, steps, width), number)
     scales, marginals = np.empty((rows, steps + 1), number), np.empty(scores.shape, number)
     log_z, alive = np.empty(rows), np.empty(rows, bool)
-    forbidden = kernels.shifted(*arrays, lengths, exponents, log_z)
+    forbidden = kernels.subtract_maxima(*arrays, lengths, exponents, log_z)
     np.exp(exponents, out=exponents)
     limits = _LIMITS[chain.scores.dtype]
     written = (alphas, arrivals, scales, marginals, log_z, alive)
-    kernels.solved(*arrays, lengths, forbidden, exponents, *limits, *written)
-    weights, factors, opening, closing = kernels.split.py_func(exponents, rows, steps, tags, transitions, start, end)
+    kernels.forward_backward(*arrays, lengths, forbidden, exponents, *limits, *written)
+    weights, factors, opening, closing = kernels.views.py_func(exponents, rows, steps, tags, transitions, start, end)
     scaled = Scaled(weights, factors, opening, closing, alphas, arrivals, scales, alive)
     return scaled, torch.from_numpy(marginals), torch.from_numpy(log_z)
 
@@ -251,7 +251,7 @@ class LogPartition(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # double backward: trace torch operations
             chain = ctx.like(ctx.saved_tensors)
-            return (None, *_gradients(chain.recursion(LogSum(), chain.weights), ctx.saved_tensors, upstream))
+            return (None, *_gradients(chain.recursion(LogSemiring(), chain.weights), ctx.saved_tensors, upstream))
         return (None, *expected_counts(ctx.posteriors, upstream, ctx.saved_tensors))
 
 
@@ -280,7 +280,7 @@ class LogProb(torch.autograd.Function):
         chain = ctx.chain
         if torch.is_grad_enabled():
             again = chain.with_weights(tuple(parts))
-            total = again.path_score(target) - again.recursion(LogSum(), again.weights)
+            total = again.path_score(target) - again.recursion(LogSemiring(), again.weights)
             return (None, None, *_gradients(total, parts, upstream))
         # Return them only once: autograd may write into them.
         ready, ctx.gradients = ctx.gradients, None
@@ -339,7 +339,7 @@ def expected_counts(found: Posteriors, upstream: Tensor, parts: Sequence[Tensor]
     marginals, lengths = found.marginals, found.lengths
     _, transitions, start, end = parts
     used = found.expected_transitions(upstream, table_of(transitions).shape).contiguous().view(transitions.shape)
-    if serves(marginals):
+    if can_use_kernels(marginals):
         from structseq.structures import kernels
 
         kind = marginals.numpy().dtype

@@ -14,17 +14,17 @@ from numba import njit
 
 from structseq import compiling
 
-compiling.find_cache()
+compiling.set_cache_folder()
 
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def shifted(scores, transitions, start, end, lengths, exponents, shift):  # type: ignore[no-untyped-def]
-    """Writes scores, transitions, start and end, less their maxima, to exponents (see `split`), with -inf as padding,
+def subtract_maxima(scores, transitions, start, end, lengths, exponents, shift):  # type: ignore[no-untyped-def]
+    """Writes scores, transitions, start and end, less their maxima, to exponents (see `views`), with -inf as padding,
     and the sum of the maxima to shift (B,) float64. Returns how many unpadded scores are -inf."""
     rows, steps, tags = scores.shape
-    weights, factors, start_factors, end_factors = split(exponents, rows, steps, tags, transitions, start, end)
+    weights, factors, start_factors, end_factors = views(exponents, rows, steps, tags, transitions, start, end)
     width = weights.shape[2]
     zero = scores.dtype.type(0)
     transition_tops = np.empty(transitions.shape[:2], scores.dtype)
@@ -67,7 +67,7 @@ def shifted(scores, transitions, start, end, lengths, exponents, shift):  # type
 
 
 @njit(cache=True, nogil=True)
-def split(exponents, rows, steps, tags, transitions, start, end):  # type: ignore[no-untyped-def]
+def views(exponents, rows, steps, tags, transitions, start, end):  # type: ignore[no-untyped-def]
     """Views of one array: weights (B,T,W), factors (R,S,W,W), start_factors and end_factors (Q,W)."""
     width = -(-tags // 16) * 16
     a = rows * steps * width
@@ -80,13 +80,13 @@ def split(exponents, rows, steps, tags, transitions, start, end):  # type: ignor
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def solved(  # type: ignore[no-untyped-def]
+def forward_backward(  # type: ignore[no-untyped-def]
     scores, transitions, start, end, lengths, forbidden, exponents, least, most, alphas, arrivals, scales, marginals,
     log_z, alive,
 ):  # fmt: skip
-    """`forward_scaled` and `backward_scaled` after `shifted` and exp; log_z contains the shift."""
+    """`forward_scaled` and `backward_scaled` after `subtract_maxima` and exp; log_z contains the shift."""
     rows, steps, tags = scores.shape
-    weights, factors, start_factors, end_factors = split(exponents, rows, steps, tags, transitions, start, end)
+    weights, factors, start_factors, end_factors = views(exponents, rows, steps, tags, transitions, start, end)
     width = weights.shape[2]
     if forbidden > 0 or transitions.shape[0] * transitions.shape[1] != 1 or len(start) > 1:
         reached = np.empty((rows, steps, tags), np.bool_)
@@ -214,7 +214,7 @@ def forward_scaled(  # type: ignore[no-untyped-def]
     """Writes alphas (B,T,W), with sum 1 at each step and 0 in the padding, scales (B,T+1) and alive (B,), and adds to
     log_z.
 
-    Takes the views of `split` after exp, and reached (1|B,N,K). A row is not alive if a reachable tag has less than
+    Takes the arrays of `views` after exp, and reached (1|B,N,K). A row is not alive if a reachable tag has less than
     ``least`` of the mass, because it could be rounded to zero.
     """
     rows, _, width = weights.shape
@@ -654,12 +654,12 @@ def _insert(scores, places, score, place):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def span_probabilities(  # type: ignore[no-untyped-def]
-    alphas, arrivals, weights, scales, factors, end_factors, lengths, rows, starts, ends, kinds, first, begins,
-    continues, closes, final, out,
+    alphas, arrivals, weights, scales, factors, end_factors, lengths, rows, starts, ends, kinds, start, opens,
+    continues, closes, end, out,
 ):  # fmt: skip
-    """Writes the probability of each span to out (S,). ``kinds`` index the stacked fields of `EdgePattern`: first and
-    final (N,K), begins, continues and closes (N,K,K)."""
-    tags = first.shape[1]
+    """Writes the probability of each span to out (S,). ``kinds`` index the stacked fields of `EdgePattern`: start and
+    end (N,K), opens, continues and closes (N,K,K)."""
+    tags = start.shape[1]
     here = np.empty(tags, np.float64)
     there = np.empty(tags, np.float64)
     for s in range(rows.shape[0]):
@@ -667,13 +667,13 @@ def span_probabilities(  # type: ignore[no-untyped-def]
         table = factors[b if factors.shape[0] > 1 else 0]
         for k in range(tags):
             here[k] = 0.0
-            if i == 0 and first[x, k]:
+            if i == 0 and start[x, k]:
                 here[k] = alphas[b, 0, k]
         if i > 0:
             matrix = table[i - 1 if factors.shape[1] > 1 else 0]
             for p in range(tags):
                 for k in range(tags):
-                    if begins[x, p, k]:
+                    if opens[x, p, k]:
                         here[k] += alphas[b, i - 1, p] * matrix[p, k]
             for k in range(tags):
                 here[k] *= weights[b, i, k] / scales[b, i]
@@ -692,7 +692,7 @@ def span_probabilities(  # type: ignore[no-untyped-def]
         for k in range(tags):
             if here[k] != 0:
                 if j == lengths[b]:
-                    if final[x, k]:
+                    if end[x, k]:
                         total += here[k] * end_factors[b if end_factors.shape[0] > 1 else 0, k] / scales[b, j]
                 else:
                     matrix = table[j - 1 if factors.shape[1] > 1 else 0]

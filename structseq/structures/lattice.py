@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from structseq.structures.base import LogSum, Ranked, Semiring, Structure, lengths_of
+from structseq.structures.base import LogSemiring, Ranked, Semiring, Structure, checked_lengths
 
 
 class Lattice(NamedTuple):
@@ -66,7 +66,7 @@ class Alignments(Structure):
     ) -> None:
         require_frames(scores, blank)
         self.scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        self.lengths = lengths_of(lengths, *scores.shape[:2])
+        self.lengths = checked_lengths(lengths, *scores.shape[:2])
         self.target, self.target_lengths = _checked_target(target, target_lengths, len(scores), scores.shape[2], blank)
         self.blank = blank
         with torch.inference_mode(False):  # it needs gradients in inference mode too
@@ -215,7 +215,7 @@ class _LogPartition(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         scores, occupancies = ctx.saved_tensors
         if torch.is_grad_enabled():  # double backward: trace torch operations
-            again = ctx.alignments.recursion(LogSum(), (scores,))
+            again = ctx.alignments.recursion(LogSemiring(), (scores,))
             return None, torch.autograd.grad(again, scores, upstream, create_graph=True)[0]
         return None, occupancies * upstream[:, None, None]
 
@@ -263,7 +263,7 @@ def _checked_target(
     if target_lengths is None:
         target_lengths = (target != blank).sum(1)
     else:
-        target_lengths = lengths_of(target_lengths, len(target), target.shape[1], name="target_lengths")
+        target_lengths = checked_lengths(target_lengths, len(target), target.shape[1], name="target_lengths")
     inside = torch.arange(target.shape[1]) < target_lengths.unsqueeze(1)
     wrong = (inside & ((target < 0) | (target >= labels) | (target == blank))).any(1)
     if wrong.any():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from structseq.structures.base import Semiring, Structure, lengths_of, real_steps, require_count, table_for
+from structseq.structures.base import Semiring, Structure, checked_lengths, checked_table, real_steps, require_count
 
 
 class Segment(NamedTuple):
@@ -65,10 +65,10 @@ class SemiMarkov(Structure):
         rows, steps, _, tags = scores.shape
         at_least = torch.promote_types(scores.dtype, torch.float32)
         self.scores = scores.to(at_least)
-        self.lengths = lengths_of(lengths, rows, steps)
-        self.transitions = table_for(transitions, "transitions", rows, (tags, tags)).to(at_least)
-        self.start = table_for(start, "start", rows, (tags,)).to(at_least)
-        self.end = table_for(end, "end", rows, (tags,)).to(at_least)
+        self.lengths = checked_lengths(lengths, rows, steps)
+        self.transitions = checked_table(transitions, "transitions", rows, (tags, tags)).to(at_least)
+        self.start = checked_table(start, "start", rows, (tags,)).to(at_least)
+        self.end = checked_table(end, "end", rows, (tags,)).to(at_least)
         self.calibrated = calibrated
 
     @classmethod
@@ -85,13 +85,13 @@ class SemiMarkov(Structure):
                 f"found {emissions.dtype} of shape {tuple(emissions.shape)}"
             )
         rows, steps, tags = emissions.shape
-        real = real_steps(emissions, lengths_of(lengths, rows, steps))
+        real = real_steps(emissions, checked_lengths(lengths, rows, steps))
         known = torch.where(real.unsqueeze(2), emissions.double(), 0.0)  # (B, T, K)
         # A prefix sum for each window avoids differences of large sums; -inf stays -inf.
         windows = torch.cat([known, known.new_zeros(rows, max_length, tags)], 1).unfold(1, max_length, 1)[:, :steps]
         scores = windows.cumsum(3).transpose(2, 3)  # (B, T, S, K)
         if length_scores is not None:
-            scores = scores + table_for(length_scores, "length_scores", rows, (max_length, tags)).unsqueeze(1)
+            scores = scores + checked_table(length_scores, "length_scores", rows, (max_length, tags)).unsqueeze(1)
         at_least = torch.promote_types(emissions.dtype, torch.float32)
         return cls(scores.to(at_least), transitions, start, end, lengths, calibrated=calibrated)
 
@@ -184,7 +184,7 @@ def segments_of(path: Tensor, lengths: Tensor, tags: int) -> list[list[Segment]]
     if path.dim() != 2:
         raise ValueError(f"expected a path of shape (rows, steps), found {tuple(path.shape)}")
     path = path.cpu()
-    begins, _ = _segment_starts(path, lengths_of(lengths, *path.shape), tags)
+    begins, _ = _segment_starts(path, checked_lengths(lengths, *path.shape), tags)
     found: list[list[Segment]] = [[] for _ in path]
     for row, start in begins.nonzero().tolist():
         length, label = divmod(int(path[row, start]), tags)

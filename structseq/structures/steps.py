@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from structseq.structures.base import Ranked, Searched, draw, require_count
+from structseq.structures.base import BeamSearchable, Ranked, draw, require_count
 
 # The network's state: tensors with one row for each hypothesis
 State = tuple[Tensor, ...]
@@ -24,18 +24,18 @@ class Stepper(Protocol):
     rows: int  # B
     choices: int  # K + 1
 
-    def begin(self) -> tuple[Tensor, State]:
+    def initial(self) -> tuple[Tensor, State]:
         """Log-probabilities (B, K + 1) of each row's first symbol, and the state."""
 
-    def onward(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, symbols: Tensor, rows: Tensor, state: State) -> tuple[Tensor, State]:
         """Log-probabilities (N, K + 1) after ``symbols`` (N,) of N hypotheses of ``rows`` (N,), and the state."""
 
-    def along(self, target: Tensor) -> Tensor:
+    def teacher_forced(self, target: Tensor) -> Tensor:
         """(B, U + 1, K + 1) log-probabilities at each symbol of ``target`` (B, U) and after the last;
         differentiable."""
 
 
-class Steps(Searched):
+class Steps(BeamSearchable):
     """A distribution over symbol sequences y of at most ``longest`` symbols.
 
     p(y) = prod_u p(y_u | y_1 .. y_u-1, row) p(end | y, row)
@@ -55,7 +55,7 @@ class Steps(Searched):
     def log_prob(self, target: Tensor) -> Tensor:
         """(B,) log-probability in nats; -inf for a target longer than ``longest``."""
         target, lengths = self._checked(target)
-        steps = self.stepper.along(target)  # (B, U + 1, K + 1)
+        steps = self.stepper.teacher_forced(target)  # (B, U + 1, K + 1)
         device = steps.device
         position = torch.arange(target.shape[1] + 1)
         # The end counts once, after the last symbol, unless it is certain there.
@@ -93,7 +93,7 @@ class Steps(Searched):
         require_count(n, "n")
         with torch.no_grad():
             rows = torch.arange(self.stepper.rows).repeat(n)
-            logits, state = self.stepper.begin()
+            logits, state = self.stepper.initial()
             logits, state = logits.repeat(n, 1), tuple(part.repeat(n, *[1] * (part.dim() - 1)) for part in state)
             found, unfinished = [], torch.ones(len(rows), dtype=torch.bool)
             for step in range(int(self.longest.max()) if len(rows) else 0):
@@ -103,7 +103,7 @@ class Steps(Searched):
                 if not unfinished.any():
                     break
                 found.append(symbols)
-                logits, state = self.stepper.onward(symbols.to(logits.device), rows.to(logits.device), state)
+                logits, state = self.stepper.step(symbols.to(logits.device), rows.to(logits.device), state)
         path = torch.stack(found, -1) if found else torch.zeros(len(rows), 0, dtype=torch.int64)
         return path.view(n, self.stepper.rows, path.shape[1])
 
@@ -163,7 +163,7 @@ class _Beam(NamedTuple):
 def _beam_search(steps: Steps, width: int, k: int, power: float) -> _Beam:
     """The beam when the ``k`` best hypotheses of each row are final."""
     stepper, beam = steps.stepper, _Beam.initial(steps.stepper.rows, width)
-    logits, state = stepper.begin()
+    logits, state = stepper.initial()
     step, device = 0, logits.device
     row = beam.output_row
     # Without a length power a further symbol cannot raise a score, so lower ranks cannot overtake finished ones.
@@ -176,7 +176,7 @@ def _beam_search(steps: Steps, width: int, k: int, power: float) -> _Beam:
         if beam.unfinished[:, :needed].any():
             kept = beam.output_row[beam.unfinished].to(device)
             state = tuple(part[kept] for part in state)
-            logits, state = stepper.onward(symbol[beam.unfinished].to(device), row[beam.unfinished].to(device), state)
+            logits, state = stepper.step(symbol[beam.unfinished].to(device), row[beam.unfinished].to(device), state)
             output_row = torch.zeros_like(beam.output_row)
             output_row[beam.unfinished] = torch.arange(len(kept))
             beam = beam._replace(output_row=output_row)

@@ -14,11 +14,11 @@ from structseq.structures.base import Distribution, Ranked, real_steps
 from structseq.structures.chain import EdgePattern
 from structseq.structures.segments import SemiMarkov
 
-# Columns of `Forms.tags`: the tags of a segment's only, first, inner and last token
-ALONE, FIRST, INNER, LAST = range(4)
+# Columns of `TagPatterns.tags`: the tags of a segment's only, first, inner and last token
+SINGLE, FIRST, INNER, LAST = range(4)
 
 
-class Forms(NamedTuple):
+class TagPatterns(NamedTuple):
     """How segments become tags. Each of V forms is one way to write segments of a type with K tags.
 
     -1 stands for a missing tag or form.
@@ -33,8 +33,8 @@ class Forms(NamedTuple):
     longer: Tensor  # (K, K) the form of a longer segment with this first and this last tag
     joins: Tensor  # (K, K) booleans: the second tag continues the segment of the first
 
-    def to(self, device: torch.device) -> Forms:
-        return Forms(*(part.to(device) for part in self))
+    def to(self, device: torch.device) -> TagPatterns:
+        return TagPatterns(*(part.to(device) for part in self))
 
     def possible(self, longest: int) -> Tensor:
         """(S, V) forms that a segment of s + 1 tokens may have."""
@@ -51,7 +51,7 @@ class TaggedSegments(Distribution):
 
     exact = frozenset({"log_prob", "best", "log_partition", "marginals", "span_probabilities"})
 
-    def __init__(self, segments: SemiMarkov, forms: Forms) -> None:
+    def __init__(self, segments: SemiMarkov, forms: TagPatterns) -> None:
         self.segments, self.forms = segments, forms.to(segments.scores.device)
         self.lengths = segments.lengths
         self._positions = torch.arange(segments.scores.shape[1], device=segments.scores.device)  # (T,)
@@ -82,7 +82,7 @@ class TaggedSegments(Distribution):
         # (B, T, S, V) a segment begins at t and has more than s tokens. Sums, not differences, keep 0 exact.
         covering = segments.flip(2).cumsum(2).flip(2)
         parts = segments.new_zeros(rows, steps, 4, forms)
-        parts[:, :, ALONE] = segments[:, :, 0]
+        parts[:, :, SINGLE] = segments[:, :, 0]
         parts[:, :, FIRST] = covering[:, :, 1:2].sum(2)
         for s in range(1, min(steps, longest)):
             parts[:, s:, LAST] += segments[:, :-s, s]
@@ -96,7 +96,7 @@ class TaggedSegments(Distribution):
         if not len(spans):
             return torch.zeros(0, dtype=torch.float64)
         tag = self.forms.tags.amax(1).cpu()  # (V,) a tag of each form
-        pattern_forms = torch.stack([torch.as_tensor(np.asarray(pattern.first))[tag] for pattern in patterns])  # (P, V)
+        pattern_forms = torch.stack([torch.as_tensor(np.asarray(pattern.start))[tag] for pattern in patterns])  # (P, V)
         row, start, end, kind = torch.as_tensor(spans, dtype=torch.int64).T
         marginals, size = self._segment_marginals.double().cpu(), end - start
         longest = marginals.shape[2]
@@ -131,5 +131,5 @@ class TaggedSegments(Distribution):
         heads = heads.cummax(1).values if codes.numel() else heads
         code, place = codes.gather(1, heads), self._positions - heads
         last, form = code // len(self.forms.types), code % len(self.forms.types)
-        part = torch.where(place == 0, FIRST, torch.where(place == last, LAST, INNER)).masked_fill(last == 0, ALONE)
+        part = torch.where(place == 0, FIRST, torch.where(place == last, LAST, INNER)).masked_fill(last == 0, SINGLE)
         return self.forms.tags[form, part].clamp(min=0).masked_fill(~self._real, 0)

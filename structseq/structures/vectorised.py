@@ -8,7 +8,7 @@ from torch import Tensor
 from structseq.structures.base import Ranked, real_steps
 
 
-def at(table: Tensor, step: int) -> Tensor:
+def transitions_at(table: Tensor, step: int) -> Tensor:
     """(1|B, K, K) transitions into ``step`` + 1 from a table (1|B, 1|T-1, K, K)."""
     return table[:, step if table.shape[1] > 1 else 0]
 
@@ -25,7 +25,7 @@ def forward_scaled(
     here = start_factors.expand(rows, -1)
     for t in range(steps):
         if t > 0:
-            here = (alphas[-1].unsqueeze(1) @ at(factors, t - 1)).squeeze(1)
+            here = (alphas[-1].unsqueeze(1) @ transitions_at(factors, t - 1)).squeeze(1)
         here = here * weights[:, t]
         total = here.sum(1, keepdim=True)
         here = here / total
@@ -64,7 +64,7 @@ def backward_scaled(
         highest = torch.maximum(highest, torch.where(inside, torch.maximum(arrival, beta), 0.0).amax(1))
         if t > 0:
             arrivals.append(torch.where(inside, weights[:, t] * arrival, 0.0))
-            beta = (at(factors, t - 1) @ arrivals[-1].unsqueeze(2)).squeeze(2)
+            beta = (transitions_at(factors, t - 1) @ arrivals[-1].unsqueeze(2)).squeeze(2)
     alive = alive & (highest < most)
     kept = (real_steps(weights, lengths) & alive.unsqueeze(1)).unsqueeze(2)
     all_marginals = torch.stack(marginals[::-1], 1)
@@ -80,7 +80,7 @@ def reach(scores: Tensor, transitions: Tensor, start: Tensor) -> Tensor:
     here = ~torch.isneginf(start) & possible[:, 0]
     found = [here]
     for t in range(1, scores.shape[1]):
-        arriving = (here.to(torch.float32).unsqueeze(1) @ at(legal, t - 1)).squeeze(1) > 0
+        arriving = (here.to(torch.float32).unsqueeze(1) @ transitions_at(legal, t - 1)).squeeze(1) > 0
         here = arriving & possible[:, t]
         found.append(here)
     return torch.stack(found, 1)
@@ -98,7 +98,7 @@ def viterbi(scores: Tensor, transitions: Tensor, start: Tensor, end: Tensor, len
         inside = t < lengths
         top = here.amax(1)
         top = torch.where(torch.isneginf(top), torch.zeros_like(top), top)
-        gained, source = ((here - top.unsqueeze(1)).unsqueeze(2) + at(transitions, t - 1)).max(1)
+        gained, source = ((here - top.unsqueeze(1)).unsqueeze(2) + transitions_at(transitions, t - 1)).max(1)
         back.append(source)
         here = torch.where(inside.unsqueeze(1), gained + scores[:, t], here)
         offset = offset + torch.where(inside, top, torch.zeros_like(top))

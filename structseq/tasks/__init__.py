@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from structseq.section import resolve_class
 from structseq.tasks.base import Task
-from structseq.tasks.language_modelling import LanguageModelTask
-from structseq.tasks.tagging import ClassificationTask, JointTask, TaggingTask
-from structseq.tasks.transduction import (
+from structseq.tasks.language_model_task import LanguageModelTask
+from structseq.tasks.tagging_tasks import ClassificationTask, JointTask, TaggingTask
+from structseq.tasks.transduction_tasks import (
     FrameTranscriptionTask,
     ReconstructionTask,
     TranscriptionTask,

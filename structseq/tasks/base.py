@@ -12,20 +12,21 @@ from structseq.config import Options
 from structseq.data.example import FRAMES, Example, Modality
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
-from structseq.data.reading import format_of_texts, read_examples, with_labels
+from structseq.data.reading import read_examples, text_format, with_labels
 from structseq.data.vocabulary import Vocabulary
 from structseq.spans import PLAIN, Scheme, TagSet
 
+# (text, type) of the entities seen in training
 Entities = frozenset[tuple[str, str]]
 
 
 class Report(Protocol):
-    """The scores of a model."""
+    """A model's scores on one data set. ``errors``: the number of wrong answers to list, None for all."""
 
     @property
     def criterion(self) -> float: ...  # 0..1, higher is better
 
-    def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]: ...  # for JSON; errors to list, None for all
+    def to_dict(self, *, errors: int | None = 0) -> dict[str, Any]: ...  # for JSON
 
     def text(self, errors: int | None = 0) -> str: ...  # for a terminal
 
@@ -39,8 +40,8 @@ class TrainedModel(Protocol):
     def output_symbols(self) -> Sequence[str]: ...
 
 
-class Checked(NamedTuple):
-    """A checked training set; ``summary`` and ``remarks`` are messages about answers and repairs."""
+class CheckedCorpus(NamedTuple):
+    """A checked training set, perhaps repaired. ``summary`` describes the answers; ``remarks`` are warnings."""
 
     train: Sequence[Example]
     scheme: Scheme = PLAIN
@@ -49,17 +50,19 @@ class Checked(NamedTuple):
 
 
 class Card(NamedTuple):
-    """A task's part of a model card; ``usage`` is Python."""
+    """A task's parts of a model card."""
 
-    pipeline_tag: str
-    metric: str
+    pipeline_tag: str  # of the Hugging Face Hub
+    metric: str  # name in Hugging Face evaluate
     title: str
-    answers: str
-    usage: str
+    answers: str  # completes "It returns ..."
+    usage: str  # Python
 
 
 class Task(ABC):
-    """What a model predicts, with its inventory of tags, labels or symbols (``tags``).
+    """What a model predicts. The class reads and checks data.
+
+    An instance has the ``tags`` (the tags, labels or symbols that can be predicted) and scores answers.
 
     Attributes
     ----------
@@ -68,7 +71,7 @@ class Task(ABC):
     required_targets:
         The keys of `Example.targets` that an example needs to be scored.
     comparable:
-        Whether `structseq compare` can use paired tests.
+        Whether `structseq compare` accepts heads of this task.
     noun, title, summary:
         For messages: "tags", "a sequence tagger", and a description of the answers.
     """
@@ -90,27 +93,28 @@ class Task(ABC):
 
     @classmethod
     def symbols(cls, options: Options) -> str | None:
-        """The units of texts (`structseq.data.pairs.SYMBOLS`); None: the tokenizer's."""
+        """What texts are cut into, a value of ``data.symbols``; None: tokens."""
         return options.data.symbols if options.data.format == "pairs" else None
 
     @classmethod
     def read(cls, path: str | Path, data: DataOptions) -> list[Example]:
         """All examples of a file; raises `DataError` if one lacks a required target."""
-        examples = read_examples(path, data, tags=not {"tags", "target"}.isdisjoint(cls.required_targets))
+        needs_tags = bool({"tags", "target"} & set(cls.required_targets))
+        examples = read_examples(path, data, tags=needs_tags)
         if "target" in cls.required_targets:
             for example in examples:
                 _ = example.target  # raises if there is none
         return with_labels(examples, data.label) if "label" in cls.required_targets else examples
 
     @classmethod
-    def corpus_format(cls, file: str | Path, data: DataOptions) -> str:
+    def gold_format(cls, file: str | Path, data: DataOptions) -> str:
         """The format of a file with gold answers."""
         return "pairs" if data.format == "auto" and detect_format(file) == "pairs" else data.format
 
     @classmethod
-    def file_format(cls, file: str | Path, data: DataOptions) -> str:
-        """The format of a file to predict for; ``"text"``: one text per line."""
-        return format_of_texts(file, data)
+    def input_format(cls, file: str | Path, data: DataOptions) -> str:
+        """The format of a file to predict for; ``"text"`` means one text per line."""
+        return text_format(file, data)
 
     @classmethod
     @abstractmethod
@@ -120,14 +124,14 @@ class Task(ABC):
     @classmethod
     def check_corpus(
         cls, train: Sequence[Example], others: Sequence[Example], data: DataOptions, *, repair_option: str
-    ) -> Checked:
+    ) -> CheckedCorpus:
         """Check the training set; raises `DataError`, with file and line, for answers that cannot be learned.
 
-        ``others`` are dev and test examples; ``repair_option`` is for messages.
+        ``others`` are dev and test examples; ``repair_option`` is the option's name in messages.
         """
-        return Checked(train, summary=cls.summary)
+        return CheckedCorpus(train, summary=cls.summary)
 
-    @classmethod  # noqa: B027
+    @classmethod  # noqa: B027 - most tasks can score any answer
     def check_gold(cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
         """Raise `DataError`, with file and line, for a gold answer that cannot be scored."""
 
@@ -142,7 +146,7 @@ class Task(ABC):
         return None
 
     @classmethod
-    def unseen(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
+    def unseen_counts(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
         """Counts of tags, labels or symbols in ``examples`` that ``known`` does not have."""
         names = {name for example in known for name in cls.gold(example)}
         return Counter(name for example in examples for name in cls.gold(example) if name not in names)
@@ -152,7 +156,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def predictor(self) -> str:
-        """A class in `structseq.inference`, or ``"package.module:Class"``."""
+        """The name of a class in `structseq.inference`, or ``"package.module:Class"``."""
 
     def answers(self, model: TrainedModel, examples: Sequence[Example]) -> list[Any]:
         """The model's answers, in the form of `gold`."""
@@ -166,16 +170,17 @@ class Task(ABC):
     def report(
         self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
     ) -> Report:
-        """Score the model's answers; ``entities`` (text, label) count as seen in training."""
+        """Score the model's answers; ``entities``: (text, type) pairs that count as seen in training."""
 
     def entities(self, examples: Sequence[Example]) -> Entities:
-        """The distinct (text, label) of all gold entities."""
+        """The distinct (text, type) of all gold entities."""
         return frozenset()
 
     @abstractmethod
     def card(self) -> Card: ...
 
     def usage(self, variable: str, verb: str, predictor: str | None = None) -> str:
+        """Python that loads the model as ``variable`` and calls ``verb`` on a text or a recording."""
         name, steps = predictor or self.predictor, "audio" if self.modality is FRAMES else "text"
         return (
             f'from structseq import {name}\n\n{variable} = {name}.load("path/to/this/folder")\n'
@@ -183,13 +188,13 @@ class Task(ABC):
         )
 
 
-def names_as_code(names: Sequence[str], most: int = 50) -> str:
-    """At most ``most`` names as Markdown code."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(map(code, names[:most])) + more
+def names_as_code(names: Sequence[str], limit: int = 50) -> str:
+    """At most ``limit`` names as Markdown code, then the number of the others."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(map(code, names[:limit])) + more
 
 
 def code(text: Any) -> str:
-    """A name as Markdown code."""
+    """A name as Markdown code on one line, safe in a table."""
     flat = " ".join(str(text).split()).replace("`", "'").replace("|", "\\|")
     return f"`{flat}`" if flat else "(no name)"

@@ -13,7 +13,7 @@ from structseq.data.columns import read_blocks
 from structseq.data.example import FRAMES, Example, modality_of
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
-from structseq.data.reading import place_of, read_examples, with_labels
+from structseq.data.reading import file_and_line, read_examples, with_labels
 from structseq.data.textfile import one_line
 from structseq.errors import DataError
 from structseq.spans import Scheme
@@ -26,7 +26,7 @@ INVISIBLE = ("Cc", "Cf", "Co", "Cn", "Zs")
 
 
 @dataclass
-class Inspected:
+class FileInspection:
     """One file: lines to print, reasons to refuse it, counts of types or symbols."""
 
     path: Path
@@ -46,9 +46,9 @@ class Inspected:
             self.lines.append(f"    and {more:,} more")
 
 
-def inspect_file(path: Path, data: DataOptions) -> Inspected:
+def inspect_file(path: Path, data: DataOptions) -> FileInspection:
     """Inspect one file; raises `DataError` if it cannot be read."""
-    found = Inspected(path, read_examples(path, data))
+    found = FileInspection(path, read_examples(path, data))
     examples, lengths = found.examples, [len(example) for example in found.examples]
     found.add("format", described_format(path, data))
     if modality_of(examples) is FRAMES:
@@ -68,7 +68,7 @@ def inspect_file(path: Path, data: DataOptions) -> Inspected:
     return found
 
 
-def _check_tags(found: Inspected, data: DataOptions) -> None:
+def _check_tags(found: FileInspection, data: DataOptions) -> None:
     if all("target" in example.targets for example in found.examples):
         _check_targets(found)
         return
@@ -96,7 +96,7 @@ def _check_tags(found: Inspected, data: DataOptions) -> None:
         _check_scheme(found, data)
 
 
-def _check_scheme(found: Inspected, data: DataOptions) -> None:
+def _check_scheme(found: FileInspection, data: DataOptions) -> None:
     try:
         scheme = found.scheme = find_scheme(found.examples, data)
     except DataError as problem:
@@ -123,7 +123,7 @@ def _check_scheme(found: Inspected, data: DataOptions) -> None:
         found.refused.append(f"{places[0]}; {repair_advice(len(illegal))}")
 
 
-def _check_targets(found: Inspected) -> None:
+def _check_targets(found: FileInspection) -> None:
     lengths = [len(example.target) for example in found.examples]
     found.counts = Counter(symbol for example in found.examples for symbol in example.target)
     length = f"of {min(lengths)} to {max(lengths)} symbols, median {median(lengths):g}"
@@ -131,7 +131,7 @@ def _check_targets(found: Inspected) -> None:
     found.add("answers", f"{length}; {len(found.counts)} different; train with head.type={head}")
 
 
-def _check_recordings(found: Inspected, lengths: Sequence[int]) -> None:
+def _check_recordings(found: FileInspection, lengths: Sequence[int]) -> None:
     examples = found.examples
     steps = f"of {min(lengths)} to {max(lengths)} steps, median {median(lengths):g}; {sum(lengths):,} steps"
     found.add("recordings", f"{len(examples):,}, {steps} of {examples[0].frames.shape[1]} numbers")
@@ -147,10 +147,10 @@ def _check_recordings(found: Inspected, lengths: Sequence[int]) -> None:
 
 
 def _place(example: Example, position: int, data: DataOptions) -> str:
-    return ":".join(str(part) for part in place_of(example, position, data) if part is not None)
+    return ":".join(str(part) for part in file_and_line(example, position, data) if part is not None)
 
 
-def _check_tokens(found: Inspected, words: Counter[str], data: DataOptions) -> None:
+def _check_tokens(found: FileInspection, words: Counter[str], data: DataOptions) -> None:
     if not (odd := {word: names for word in words if (names := odd_characters(word))}):
         return
     places = [(example, n) for example in found.examples for n, token in enumerate(example.tokens) if token in odd]
@@ -171,7 +171,7 @@ def odd_characters(token: str) -> str:
     return ", ".join(dict.fromkeys(unicodedata.name(c, f"U+{ord(c):04X}") for c in odd))
 
 
-def _check_repetitions(found: Inspected) -> None:
+def _check_repetitions(found: FileInspection) -> None:
     tagged: dict[tuple[str, ...], list[Example]] = {}
     for example in found.examples:
         if len(example):
@@ -187,7 +187,7 @@ def _check_repetitions(found: Inspected) -> None:
         found.add_places([" and ".join(dict.fromkeys(example.source for example in group[:3])) for group in contrary])
 
 
-def compare_files(checked: Sequence[Inspected], data: DataOptions) -> Iterator[str]:
+def compare_files(checked: Sequence[FileInspection], data: DataOptions) -> Iterator[str]:
     """Lines that compare the files; the first is the training data."""
     train = checked[0]
     schemes = {part.scheme.name for part in checked if part.scheme}
@@ -217,7 +217,7 @@ def compare_files(checked: Sequence[Inspected], data: DataOptions) -> Iterator[s
             yield f"  tags only in {one_line(str(path))}: {one_line(', '.join(sorted(alone)))}"
 
 
-def type_table(checked: Sequence[Inspected]) -> Iterator[str]:
+def type_table(checked: Sequence[FileInspection]) -> Iterator[str]:
     """Counts of types, tags, symbols or labels in each file; rare ones are marked."""
     total = sum((part.counts for part in checked), Counter[str]())
     names = [name for name, _ in total.most_common(ROWS)]
@@ -233,7 +233,7 @@ def type_table(checked: Sequence[Inspected]) -> Iterator[str]:
         yield f"  and {len(total) - len(names)} more"
 
 
-def heading(checked: Sequence[Inspected]) -> str:
+def heading(checked: Sequence[FileInspection]) -> str:
     if any(part.scheme and not part.scheme.plain for part in checked):
         return "types"
     if any(part.scheme for part in checked):
@@ -249,6 +249,6 @@ def described_format(path: Path, data: DataOptions) -> str:
         return name
     blocks = read_blocks(path, encoding=data.encoding, separator=data.separator)
     first = next(block for block in blocks if block.rows)
-    token, tag = first.position(data.token_column), first.position(data.tag_column)
+    token, tag = first.column_index(data.token_column), first.column_index(data.tag_column)
     between = "tabs" if first.separator == "\t" else "spaces"
     return f"{first.width} columns between {between}; tokens in column {token}, tags in column {tag}, counted from 0"

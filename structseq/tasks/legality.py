@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from structseq.data.example import Example
 from structseq.data.options import DataOptions
-from structseq.data.reading import place_of
+from structseq.data.reading import file_and_line
 from structseq.errors import DataError
-from structseq.spans import REPAIRS, Scheme, TagError, Violation, detect, repair, scheme_of
+from structseq.spans import REPAIR_POLICIES, Scheme, TagError, Violation, detect, repair, scheme_of
 
 # The command line's option for a repair; other callers pass their own.
-OPTION = "--set data.repair={}"
+REPAIR_OPTION = "--set data.repair={}"
 
 
 def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence[Example] = ()) -> Scheme:
@@ -24,14 +24,14 @@ def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence
     """
     if data.scheme != "auto":
         scheme = scheme_of(data.scheme)
-        refuse_foreign([*examples, *others], scheme, data)
+        check_scheme([*examples, *others], scheme, data)
         return scheme
     try:
         scheme = detect(example.tags for example in examples)
     except TagError as problem:
         raise with_place(problem, examples, data) from None
     try:
-        refuse_foreign(others, scheme, data)
+        check_scheme(others, scheme, data)
     except DataError:
         with suppress(TagError):
             return detect(example.tags for example in (*examples, *others))
@@ -39,7 +39,7 @@ def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence
     return scheme
 
 
-def refuse_foreign(examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
+def check_scheme(examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
     """Raise `DataError`, with file and line, for the first tag outside the scheme."""
     for example in examples:
         try:
@@ -54,7 +54,7 @@ def with_place(problem: TagError, examples: Sequence[Example], data: DataOptions
         return problem
     message = problem.message
     for sentence, position in reversed(problem.places):
-        file, line = place_of(examples[sentence], position, data)
+        file, line = file_and_line(examples[sentence], position, data)
         where = file if line is None else f"{file}:{line}"
         message = message.replace(f"(sentence {sentence + 1}, token {position + 1})", f"({where})")
     return DataError(message, file=file, line=line)
@@ -66,14 +66,14 @@ def illegal_in(examples: Sequence[Example], scheme: Scheme) -> Iterator[tuple[Ex
 
 
 def repaired(
-    examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = OPTION
+    examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = REPAIR_OPTION
 ) -> tuple[list[Example], int]:
     """The examples with legal tags, and the number of changed sequences.
 
     Raises `DataError` for an illegal tag if ``data.repair`` is None, and `ConfigError` for an unknown repair.
     """
     if data.repair is None:
-        refuse_illegal(examples, scheme, data, option=option)
+        check_legal(examples, scheme, data, option=option)
         return list(examples), 0
     kept, changed = [], 0
     for example in examples:
@@ -83,18 +83,18 @@ def repaired(
     return kept, changed
 
 
-def refuse_illegal(examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = OPTION) -> None:
+def check_legal(examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, option: str = REPAIR_OPTION) -> None:
     """Raise `DataError` for the first illegal tag; ``option`` is for the message."""
     illegal = list(illegal_in(examples, scheme))
     if illegal:
         example, first = illegal[0]
-        file, line = place_of(example, first.position, data)
+        file, line = file_and_line(example, first.position, data)
         where = file if line is not None else f"{file}, token {first.position + 1}"
         raise DataError(f"{first.message}; {repair_advice(len(illegal), option)}", file=where, line=line)
 
 
-def repair_advice(illegal: int, option: str = OPTION) -> str:
+def repair_advice(illegal: int, option: str = REPAIR_OPTION) -> str:
     """What to do about illegal tags; ``option`` has ``{}`` for the repair's name."""
     others = f"the first of {illegal} illegal tags" if illegal > 1 else "the only illegal tag"
-    ways = " or ".join(option.format(name) for name in REPAIRS)
+    ways = " or ".join(option.format(name) for name in REPAIR_POLICIES)
     return f"{others}: correct the file, or choose a repair with {ways}"

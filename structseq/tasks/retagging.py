@@ -11,10 +11,10 @@ from structseq.data.example import Example
 from structseq.data.formats import FORMATS, detect_format, format_of_name, read, read_verbatim, write
 from structseq.data.options import DataOptions
 from structseq.data.reading import reader_options
-from structseq.data.textfile import Target, writing
+from structseq.data.textfile import Target, open_writer
 from structseq.errors import ConfigError, DataError
-from structseq.spans import REPAIRS, Scheme, TagError, convert, repair, scheme_of
-from structseq.tasks.legality import find_scheme, refuse_illegal, with_place
+from structseq.spans import REPAIR_POLICIES, Scheme, TagError, convert, repair, scheme_of
+from structseq.tasks.legality import check_legal, find_scheme, with_place
 
 
 def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | None = None) -> None:
@@ -24,12 +24,12 @@ def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | N
     and `ConfigError` for an unknown repair.
     """
     wanted = scheme_of(to) if to else None
-    if data.repair is not None and data.repair not in REPAIRS:
-        raise ConfigError(f"unknown repair {data.repair!r}; known are {', '.join(REPAIRS)}")
+    if data.repair is not None and data.repair not in REPAIR_POLICIES:
+        raise ConfigError(f"unknown repair {data.repair!r}; known are {', '.join(REPAIR_POLICIES)}")
     examples = list(read(source, data.format, **reader_options(data)))
     scheme = find_scheme(examples, data)
     if data.repair is None:
-        refuse_illegal(examples, scheme, data, option="--repair {}")
+        check_legal(examples, scheme, data, option="--repair {}")
     if wanted is not None and scheme.plain != wanted.plain:
         found = "plain tags (such as parts of speech), not spans" if scheme.plain else f"spans in {scheme}"
         raise DataError(f"the tags are {found}; they cannot be written as {wanted}", file=source)
@@ -37,7 +37,7 @@ def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | N
     source_format = detect_format(source) if data.format == "auto" else data.format
     into = source_format if target == str(source) else _format_of(target, source_format)
     if into == source_format and FORMATS[into].verbatim is not None:
-        with writing(target, encoding=data.encoding) as file:
+        with open_writer(target, encoding=data.encoding) as file:
             for block in read_verbatim(source, data.format, **reader_options(data)):
                 file.write(block.text if block.example is None else block.retag(tags(block.example)))
     else:

@@ -53,7 +53,7 @@ def test_dropout_on_the_recurrent_weights_is_felt(name: str) -> None:
     torch.testing.assert_close(encoder(inputs).values, quiet)
     assert not torch.allclose(encoder.train()(inputs).values, quiet)
     if isinstance(encoder, Recurrent):
-        assert encoder.draw() is not None
+        assert encoder.sample_mask() is not None
 
 
 @pytest.mark.parametrize("name", ENCODERS)

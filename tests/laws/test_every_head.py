@@ -1,4 +1,4 @@
-"""What every head must satisfy, whatever it answers with: each law for each row of HEADS, on a model of its own."""
+"""What every head must satisfy, for all types of answers: each law for each row of HEADS, on its own model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from structseq.heads import HEADS
 from structseq.model import Model
 from structseq.spans import PLAIN, scheme_of
 from structseq.tasks import task_of
-from structseq.training import learnable
+from structseq.training import usable_examples
 
 heads = pytest.mark.parametrize("name", HEADS)
 WORDS = ("to", "Taipei", "from", "Oslo", "on", "Monday")
@@ -48,15 +48,15 @@ def model(name: str) -> Model:
     return Model.prepare(options, rows_for(name), scheme, seed=0).eval()
 
 
-def learnable_rows(name: str) -> list[Example]:
-    kept, _ = learnable(model(name), rows_for(name))
+def usable_rows(name: str) -> list[Example]:
+    kept, _ = usable_examples(model(name), rows_for(name))
     return kept
 
 
 @heads
 def test_losses_are_finite_and_have_gradients(name: str) -> None:
     made = model(name)
-    kept = learnable_rows(name)
+    kept = usable_rows(name)
     target = made.head.pad([made.head.target(row) for row in kept])
     losses = made.loss(made.inputs.encode(kept), target)
     assert losses.shape == (len(kept),) and bool(losses.isfinite().all()) and bool((losses >= -1e-5).all())
@@ -75,7 +75,7 @@ def test_a_row_is_answered_alike_alone_and_beside_others(name: str) -> None:
 @heads
 def test_a_loss_is_the_rows_own(name: str) -> None:
     made = model(name)
-    kept = learnable_rows(name)
+    kept = usable_rows(name)
     every = made.loss(made.inputs.encode(kept), made.head.pad([made.head.target(row) for row in kept]))
     for number, row in enumerate(kept):
         alone = made.loss(made.inputs.encode([row]), made.head.pad([made.head.target(row)]))

@@ -84,7 +84,7 @@ def test_every_example_says_where_it_is_from(name: str, tmp_path: Path) -> None:
 
 
 @formats
-def test_gold_answers_are_optional_where_none_are_asked_for(name: str, tmp_path: Path) -> None:
+def test_gold_answers_are_optional_with_tags_false(name: str, tmp_path: Path) -> None:
     path, examples, options = written(name, tmp_path)
     found = list(read(path, name, **options, tags=False))
     assert [each.tokens for each in found] == [each.tokens for each in examples]

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from asked import task_for
+from task_for_head import task_for
 from torch import Tensor
 
 from structseq.data.example import Example
@@ -21,18 +21,18 @@ from structseq.spans import SCHEMES, Span, TagSet, scheme_of
 
 WIDTH = 6
 LENGTHS = (5, 1, 0, 3)
-# (scheme of the files, scheme asked for inside)
-PAIRS = [(outer, "auto") for outer in SCHEMES] + [("BIO", "BIOES"), ("IO", "BIOES"), ("plain", "BIOES")]
+# (scheme of the files, scheme of the model)
+PAIRS = [(file_scheme, "auto") for file_scheme in SCHEMES] + [("BIO", "BIOES"), ("IO", "BIOES"), ("plain", "BIOES")]
 PAIRS += [("BIOES", "BIO"), ("IOB1", "BIO"), ("BMES", "IOE")]
 
 heads = pytest.mark.parametrize("name", TAGGERS)
-pairs = pytest.mark.parametrize(("outer", "inner"), PAIRS, ids=lambda part: part)
+pairs = pytest.mark.parametrize(("file_scheme", "model_scheme"), PAIRS, ids=lambda part: part)
 
 
 @cache
-def corpus(outer: str, seed: int = 0) -> tuple[tuple[str, ...], ...]:
+def corpus(file_scheme: str, seed: int = 0) -> tuple[tuple[str, ...], ...]:
     """Legal tag sequences of many lengths, entities of three types, one of them hyphenated."""
-    scheme, rng = scheme_of(outer), np.random.default_rng(seed)
+    scheme, rng = scheme_of(file_scheme), np.random.default_rng(seed)
     if scheme.plain:
         return tuple(tuple(rng.choice(["DT", "NN", "NN-HL", "."], size=n).tolist()) for n in rng.integers(1, 8, 30))
     sentences = []
@@ -41,14 +41,14 @@ def corpus(outer: str, seed: int = 0) -> tuple[tuple[str, ...], ...]:
         while place < length:
             end = min(length, place + int(rng.integers(1, 4)))
             spans.append(Span(place, end, str(rng.choice(["x", "y", "a-b"]))))
-            place = end + int(rng.integers(1 if outer == "IO" else 0, 3))
+            place = end + int(rng.integers(1 if file_scheme == "IO" else 0, 3))
         sentences.append(scheme.encode(spans, length))
     return tuple(sentences)
 
 
 @cache
-def tag_set(outer: str = "BIO", inner: str = "auto") -> TagSet:
-    return TagSet.of(corpus(outer), scheme_of(outer), inner)
+def tag_set(file_scheme: str = "BIO", model_scheme: str = "auto") -> TagSet:
+    return TagSet.of(corpus(file_scheme), scheme_of(file_scheme), model_scheme)
 
 
 def head_of(name: str, tags: TagSet, seed: int = 0, spread: float = 1.0) -> Head:
@@ -76,9 +76,9 @@ def numbered(head: Head, states: Padded, seed: int = 0) -> Tensor:
 
 @pairs
 @heads
-def test_answers_are_legal_however_wild_the_weights(name: str, outer: str, inner: str) -> None:
-    tags, scheme = tag_set(outer, inner), scheme_of(outer)
-    known = set(itertools.chain.from_iterable(corpus(outer)))
+def test_answers_are_legal_however_wild_the_weights(name: str, file_scheme: str, model_scheme: str) -> None:
+    tags, scheme = tag_set(file_scheme, model_scheme), scheme_of(file_scheme)
+    known = set(itertools.chain.from_iterable(corpus(file_scheme)))
     lengths = (9, 1, 0, 2, 3, 4, 17, 1, 2, 2)
     for seed, spread in ((0, 0.1), (1, 3.0), (2, 100.0)):
         head = head_of(name, tags, seed, spread).eval()
@@ -90,17 +90,17 @@ def test_answers_are_legal_however_wild_the_weights(name: str, outer: str, inner
         for answer in answers:
             assert isinstance(answer, tuple) and all(isinstance(tag, str) for tag in answer)
             assert scheme.violations(answer) == []
-            if scheme.plain or tags.inner == tags.outer:
+            if scheme.plain or tags.model_scheme == tags.file_scheme:
                 assert set(answer) <= {*known, *tags.labels}
             assert {span.label for span in scheme.decode(answer)} <= {"x", "y", "a-b"}
 
 
 @pairs
 @heads
-def test_training_sequences_are_understood_and_given_back(name: str, outer: str, inner: str) -> None:
-    tags = tag_set(outer, inner)
+def test_training_sequences_are_understood_and_given_back(name: str, file_scheme: str, model_scheme: str) -> None:
+    tags = tag_set(file_scheme, model_scheme)
     head = head_of(name, tags)
-    for gold in corpus(outer):
+    for gold in corpus(file_scheme):
         target = head.target(Example.of(["w"] * len(gold), gold))
         assert target is not None and len(target) == len(gold)
         assert head.answers([target]) == [gold]
@@ -108,9 +108,9 @@ def test_training_sequences_are_understood_and_given_back(name: str, outer: str,
 
 @pairs
 @heads
-def test_training_sequences_have_a_finite_loss(name: str, outer: str, inner: str) -> None:
-    head = head_of(name, tag_set(outer, inner), spread=10)
-    rows = corpus(outer)
+def test_training_sequences_have_a_finite_loss(name: str, file_scheme: str, model_scheme: str) -> None:
+    head = head_of(name, tag_set(file_scheme, model_scheme), spread=10)
+    rows = corpus(file_scheme)
     targets = [head.target(Example.of(["w"] * len(gold), gold)) for gold in rows]
     states = states_of(tuple(len(gold) for gold in rows))
     target = torch.zeros(states.values.shape[:2], dtype=torch.int64)
@@ -122,15 +122,15 @@ def test_training_sequences_have_a_finite_loss(name: str, outer: str, inner: str
     assert all(torch.isfinite(parameter.grad).all() for parameter in head.parameters() if parameter.grad is not None)
 
 
-@pytest.mark.parametrize("outer", [name for name in SCHEMES if name != "plain"])
+@pytest.mark.parametrize("file_scheme", [name for name in SCHEMES if name != "plain"])
 @heads
-def test_every_length_has_an_answer_however_small_the_inventory(name: str, outer: str) -> None:
+def test_every_length_has_an_answer_however_small_the_inventory(name: str, file_scheme: str) -> None:
     """One tag seen is enough, whichever it was: the inventory closes itself."""
-    scheme = scheme_of(outer)
+    scheme = scheme_of(file_scheme)
     whole = scheme.complete(["O", *scheme.encode([Span(0, 3, "x")], 3)])
-    for inner in ("auto", "BIOES"):
+    for model_scheme in ("auto", "BIOES"):
         for seen in ([tag] for tag in whole):
-            tags = TagSet.of([seen], scheme, inner)
+            tags = TagSet.of([seen], scheme, model_scheme)
             head = head_of(name, tags, spread=5)
             lengths = (1, 2, 3, 4)
             chain = head(states_of(lengths))
@@ -142,17 +142,17 @@ def test_every_length_has_an_answer_however_small_the_inventory(name: str, outer
 
 @pairs
 @heads
-def test_a_tag_never_seen_in_training_has_no_target(name: str, outer: str, inner: str) -> None:
-    head = head_of(name, tag_set(outer, inner))
-    unseen = "XX" if scheme_of(outer).plain else scheme_of(outer).encode([Span(0, 1, "unseen")], 1)[0]
-    known = corpus(outer)[0]
+def test_a_tag_never_seen_in_training_has_no_target(name: str, file_scheme: str, model_scheme: str) -> None:
+    head = head_of(name, tag_set(file_scheme, model_scheme))
+    unseen = "XX" if scheme_of(file_scheme).plain else scheme_of(file_scheme).encode([Span(0, 1, "unseen")], 1)[0]
+    known = corpus(file_scheme)[0]
     assert head.target(Example.of(["w"] * (len(known) + 1), (*known, unseen))) is None
 
 
 @pairs
 @heads
-def test_a_tag_that_is_none_of_the_schemes_has_no_target_either(name: str, outer: str, inner: str) -> None:
-    assert head_of(name, tag_set(outer, inner)).target(Example.of(["w"], ["Q-x"])) is None
+def test_a_tag_outside_the_scheme_has_no_target_either(name: str, file_scheme: str, model_scheme: str) -> None:
+    assert head_of(name, tag_set(file_scheme, model_scheme)).target(Example.of(["w"], ["Q-x"])) is None
 
 
 @heads
@@ -221,11 +221,11 @@ def test_padding_gives_and_gets_no_gradient(name: str) -> None:
 
 
 @pytest.mark.parametrize("spread", [1.0, 10.0, 30.0])
-@pytest.mark.parametrize("outer", ["BIO", "BIOES"])
+@pytest.mark.parametrize("file_scheme", ["BIO", "BIOES"])
 @heads
-def test_float32_answers_what_float64_answers(name: str, outer: str, spread: float) -> None:
+def test_float32_answers_what_float64_answers(name: str, file_scheme: str, spread: float) -> None:
     """Scores of a hundred nats under legal transitions, where a scaled recursion runs out of float32."""
-    chain = head_of(name, tag_set(outer), spread=spread)(states_of(tuple(map(len, corpus(outer)))))
+    chain = head_of(name, tag_set(file_scheme), spread=spread)(states_of(tuple(map(len, corpus(file_scheme)))))
     exact = chain.with_weights(tuple(part.detach().double() for part in chain.weights))
     torch.testing.assert_close(chain.log_partition().double(), exact.log_partition(), rtol=1e-6, atol=1e-4)
     torch.testing.assert_close(chain.marginals().double(), exact.marginals(), rtol=0, atol=1e-4)
@@ -310,19 +310,21 @@ def test_autocast_leaves_the_structured_part_in_float32(name: str) -> None:
 
 @pairs
 @heads
-def test_every_way_of_deciding_is_legal_and_the_neutral_one_is_the_best_path(name: str, outer: str, inner: str) -> None:
-    head, states, lengths = head_of(name, tag_set(outer, inner)), states_of((9, 1, 0, 4)), (9, 1, 0, 4)
+def test_every_way_of_deciding_is_legal_and_the_neutral_one_is_the_best_path(
+    name: str, file_scheme: str, model_scheme: str
+) -> None:
+    head, states, lengths = head_of(name, tag_set(file_scheme, model_scheme)), states_of((9, 1, 0, 4)), (9, 1, 0, 4)
     chain = head(states)
     best = chain.best().path
     assert torch.equal(head.decide(chain), best)
-    ways = head.decisions()
+    ways = head.bias_candidates()
     assert not ways or 0.0 in ways
     for way in ways:
-        head.decide_by(way)
+        head.set_bias(way)
         paths = head.decide(chain)
         assert paths.shape == best.shape and paths.dtype == torch.int64
         for answer in head.answers([path[:length] for path, length in zip(paths.tolist(), lengths, strict=True)]):
-            assert scheme_of(outer).violations(answer) == []
+            assert scheme_of(file_scheme).violations(answer) == []
         if way == 0.0:
             assert torch.equal(paths, best)
 
@@ -332,8 +334,8 @@ def test_deciding_leaves_probabilities_alone_and_is_part_of_the_weights(name: st
     head, twin, states = small_head(name), small_head(name), states_of((6, 6, 6))
     target = numbered(head, states)
     before = [head(states).marginals(), head(states).log_prob(target).detach(), head.loss(states, target).detach()]
-    ways = head.decisions()
-    head.decide_by(ways[-1])
+    ways = head.bias_candidates()
+    head.set_bias(ways[-1])
     after = [head(states).marginals(), head(states).log_prob(target).detach(), head.loss(states, target).detach()]
     for one, other in zip(after, before, strict=True):
         assert torch.equal(one, other)
@@ -346,8 +348,8 @@ def test_the_readier_the_more_entities(name: str) -> None:
     head, states = small_head(name), states_of((8,) * 20)
     outside = [label == "O" for label in head.tags.labels].index(True)  # type: ignore[attr-defined]
     counts = []
-    for way in sorted(head.decisions()):
-        head.decide_by(way)
+    for way in sorted(head.bias_candidates()):
+        head.set_bias(way)
         counts.append(int((head.decide(head(states)) == outside).sum()))
     assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
 
@@ -357,9 +359,11 @@ def test_the_readier_the_more_entities(name: str) -> None:
 
 @pairs
 @heads
-def test_the_criterion_is_one_for_gold_and_less_for_anything_else(name: str, outer: str, inner: str) -> None:
-    head = head_of(name, tag_set(outer, inner))
-    gold = list(corpus(outer))
+def test_the_criterion_is_one_for_gold_and_less_for_anything_else(
+    name: str, file_scheme: str, model_scheme: str
+) -> None:
+    head = head_of(name, tag_set(file_scheme, model_scheme))
+    gold = list(corpus(file_scheme))
     assert task_for(head).criterion(gold, gold) == 1.0
     other = [gold[1 - number] if number < 2 else tags for number, tags in enumerate(gold)]
     other = [(tags * 9)[: len(right)] for tags, right in zip(other, gold, strict=True)]

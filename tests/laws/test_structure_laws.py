@@ -1,4 +1,4 @@
-"""What every structure must satisfy: derived verbs against enumeration by `score` alone, whatever the structure is."""
+"""What every structure must satisfy: derived verbs against enumeration by `score` alone, for every structure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scipy.stats import chisquare
 from torch import Tensor
 
 from structseq.structures import objectives
-from structseq.structures.base import Best, Distribution, Independent, LogSum, Ranked, Structure
+from structseq.structures.base import Distribution, Independent, LogSemiring, MaxSemiring, Ranked, Structure
 from structseq.structures.chain import LinearChain
 
 ROWS, STEPS, TAGS, LENGTHS = 4, 4, 3, (4, 1, 0, 3)
@@ -25,14 +25,14 @@ Maker = Callable[[Tensor, Tensor], Structure]
 
 
 def table(seed: int, like: Tensor, *shape: int) -> Tensor:
-    """The same random numbers, float32's own, in whatever type the scores have."""
+    """The same random numbers, float32's own, in the type of the scores."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(like.dtype)
 
 
-def tables(like: Tensor, *moves: int, edges: tuple[int, ...] = ()) -> tuple[Tensor, Tensor, Tensor]:
-    """Transitions (*moves, K, K), start and end (*edges, K)."""
+def tables(like: Tensor, *transitions: int, edges: tuple[int, ...] = ()) -> tuple[Tensor, Tensor, Tensor]:
+    """Transitions (*transitions, K, K), start and end (*edges, K)."""
     tags = like.shape[2]
-    shapes = (*moves, tags, tags), (*edges, tags), (*edges, tags)
+    shapes = (*transitions, tags, tags), (*edges, tags), (*edges, tags)
     first, second, third = (table(seed, like, *shape) for seed, shape in enumerate(shapes, start=1))
     return first, second, third
 
@@ -46,9 +46,9 @@ def chain(scores: Tensor, lengths: Tensor) -> Structure:
 
 
 def constrained(scores: Tensor, lengths: Tensor) -> Structure:
-    moves, start, end = (torch.zeros_like(part) for part in tables(scores))
-    moves[0, 2] = moves[2, 2] = start[2] = -INF
-    return LinearChain(scores, moves, start, end, lengths)
+    transitions, start, end = (torch.zeros_like(part) for part in tables(scores))
+    transitions[0, 2] = transitions[2, 2] = start[2] = -INF
+    return LinearChain(scores, transitions, start, end, lengths)
 
 
 def allowed(scores: Tensor, lengths: Tensor) -> Structure:
@@ -61,16 +61,16 @@ def table_for_each_row(scores: Tensor, lengths: Tensor) -> Structure:
 
 
 def table_for_each_step(scores: Tensor, lengths: Tensor) -> Structure:
-    moves, start, end = tables(scores, len(scores), max(scores.shape[1] - 1, 0))
-    moves[moves > 1.2] = -INF
-    return LinearChain(scores, moves, start, end, lengths)
+    transitions, start, end = tables(scores, len(scores), max(scores.shape[1] - 1, 0))
+    transitions[transitions > 1.2] = -INF
+    return LinearChain(scores, transitions, start, end, lengths)
 
 
 def edges_for_each_row(scores: Tensor, lengths: Tensor) -> Structure:
     return LinearChain(scores, *tables(scores, edges=(len(scores),)), lengths)
 
 
-# A structure is made a member by its maker; where it is none over tags, `answers` must know what its answers are.
+# A structure is made a member by its maker; where it is not over tags, `answers` must know what its answers are.
 MEMBERS: tuple[Maker, ...] = (
     independent, chain, constrained, allowed, table_for_each_row, table_for_each_step, edges_for_each_row,
 )  # fmt: skip
@@ -410,14 +410,14 @@ def test_padding_is_never_read(garbage: float, make: Maker) -> None:
 
 
 @pytest.mark.parametrize("garbage", [math.nan, INF, -INF, 1e30])
-def test_moves_between_padding_are_never_read(garbage: float) -> None:
+def test_transitions_between_padding_are_never_read(garbage: float) -> None:
     scores, lengths = weights(torch.float64)
-    moves, start, end = tables(scores, ROWS, STEPS - 1)
+    transitions, start, end = tables(scores, ROWS, STEPS - 1)
     target = torch.zeros(ROWS, STEPS, dtype=torch.int64)
-    dirty = moves.clone()
+    dirty = transitions.clone()
     dirty[torch.arange(STEPS - 1) + 1 >= lengths.unsqueeze(1)] = garbage
     answers, gradients = [], []
-    for part in (moves, dirty):
+    for part in (transitions, dirty):
         structure = LinearChain(scores, part.requires_grad_(), start, end, lengths)
         gradients.append(torch.autograd.grad(structure.log_prob(target).sum(), part)[0])
         answers.append(everything(structure, target))
@@ -426,7 +426,7 @@ def test_moves_between_padding_are_never_read(garbage: float) -> None:
         torch.testing.assert_close(answers[1][verb], answers[0][verb], msg=lambda text, verb=verb: f"{verb}: {text}")
 
 
-def test_padding_gets_no_gradient_whatever_it_holds(make: Maker) -> None:
+def test_padding_gets_no_gradient_for_any_value(make: Maker) -> None:
     scores, lengths = weights(torch.float64)
     padding = torch.arange(STEPS) >= lengths.unsqueeze(1)
     scores[padding] = math.nan
@@ -511,7 +511,7 @@ def test_what_is_made_of_means_can_be_differentiated(verb: str, make: Maker) -> 
 # -- semirings --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("semiring", [LogSum, Best])
+@pytest.mark.parametrize("semiring", [LogSemiring, MaxSemiring])
 def test_a_semirings_sum_of_nothing_possible_is_impossible_and_gives_no_gradient(semiring: type) -> None:
     values = torch.full((2, 3), -torch.inf, dtype=torch.float64)
     values[1, 1] = 2.0
@@ -520,14 +520,14 @@ def test_a_semirings_sum_of_nothing_possible_is_impossible_and_gives_no_gradient
     assert total.tolist() == [-torch.inf, 2.0]
     (gradient,) = torch.autograd.grad(total[1], values)
     assert gradient.tolist() == [[0, 0, 0], [0, 1, 0]]
-    if semiring is LogSum:
+    if semiring is LogSemiring:
         (gradient,) = torch.autograd.grad(semiring().sum(values, -1).sum(), values)
         assert gradient.tolist() == [[0, 0, 0], [0, 1, 0]]
 
 
 def test_the_best_of_equals_is_the_first_and_gets_all_the_gradient() -> None:
     values = torch.tensor([[1.0, 3.0, 3.0]], requires_grad=True)
-    (gradient,) = torch.autograd.grad(Best().sum(values, -1).sum(), values)
+    (gradient,) = torch.autograd.grad(MaxSemiring().sum(values, -1).sum(), values)
     assert gradient.tolist() == [[0, 1, 0]]
 
 

@@ -7,7 +7,7 @@ from numba import njit
 
 from structseq import compiling
 
-compiling.find_cache()
+compiling.set_cache_folder()
 
 
 @njit(cache=True, nogil=True)

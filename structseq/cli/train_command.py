@@ -19,8 +19,8 @@ from structseq.cli.entrypoint import Quiet, Settings, Trusted, remark
 
 if TYPE_CHECKING:
     from structseq.config import Options
-    from structseq.run import Destination, Parts, RunFolder, Start, Watch
-    from structseq.run.corpus import Say
+    from structseq.run import Callback, CorpusFiles, Destination, InitialModel, RunFolder
+    from structseq.run.corpus import Notify
     from structseq.training import Progress
 
 
@@ -61,46 +61,53 @@ def train(
     """
     from structseq.config import Options, load_options, parse_settings
     from structseq.data.tokenizer import tokenizer_of
-    from structseq.run import Destination, Identity, Parts, RunFolder, Start, with_format
+    from structseq.run import CorpusFiles, Destination, Identity, InitialModel, RunFolder, with_format
 
     options = Options.of(load_options(config) if config else {}, parse_settings(settings or []))
-    options, files = with_format(options, train), Parts(train, dev, test)
+    options, files = with_format(options, train), CorpusFiles(train, dev, test)
     tokenizer_of(options.data.tokenizer)
     folder, command = RunFolder(output), shlex.join(["structseq", *context.obj])
     folder.check(resume=resume)
     identity = partial(Identity.of_run, options, seed, files, init=init_from)
-    say = _say_nothing if quiet else remark
+    notify = _ignore if quiet else remark
     with _sigterm_as_interrupt():
         if folder.status == "finished":
             folder.compare(identity())
-            folder.tidy()
-            say(f"{output}: this run is already finished; nothing was done")
+            folder.remove_leftovers()
+            notify(f"{output}: this run is already finished; nothing was done")
             return
         if resume and folder.status == "new":
-            say(f"{output}: there is nothing to resume; training starts")
-        start = Start(init_from, trusted or []) if init_from else None
+            notify(f"{output}: there is nothing to resume; training starts")
+        start = InitialModel(init_from, trusted or []) if init_from else None
         try:
-            _train(options, files, Destination(folder, identity, command, save_every), start, seed, say)
+            _train(options, files, Destination(folder, identity, command, save_every), start, seed, notify)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_how_to_resume(folder, command, resume=resume)) from None
 
 
-def _train(options: Options, files: Parts, destination: Destination, start: Start | None, seed: int, say: Say) -> None:
+def _train(
+    options: Options,
+    files: CorpusFiles,
+    destination: Destination,
+    start: InitialModel | None,
+    seed: int,
+    notify: Notify,
+) -> None:
     from structseq.run import prepare_corpus, read_corpus, train_and_save
 
     corpus = read_corpus(options, files)
-    prepared = prepare_corpus(options, corpus, seed=seed, names=files, describe=True, say=say)
-    show = partial(showing, quiet=say is _say_nothing)
+    prepared = prepare_corpus(options, corpus, seed=seed, names=files, describe=True, notify=notify)
+    show = partial(showing, quiet=notify is _ignore)
     trained = train_and_save(
-        prepared, options, seed=seed, destination=destination, start=start, names=files, show=show, say=say
+        prepared, options, seed=seed, destination=destination, start=start, names=files, show=show, notify=notify
     )
     sources = {"dev": files.dev or f"held out of {files.train}", "test": files.test}
     texts = [f"{name} ({sources[name]})\n\n{report.text()}\n" for name, report in trained.reports.items()]
     print(*texts, sep="\n", end="", flush=True)
-    say(f"{destination.folder.path}: the model is finished")
+    notify(f"{destination.folder.path}: the model is finished")
 
 
-def _say_nothing(message: str) -> None:
+def _ignore(message: str) -> None:
     """Replaces `remark` for --quiet."""
 
 
@@ -135,13 +142,13 @@ HEADINGS = ("epoch", "loss", "dev", "best", "seconds", "tokens/s")
 
 
 @contextmanager
-def showing(*, quiet: bool = False) -> Iterator[Watch | None]:
+def showing(*, quiet: bool = False) -> Iterator[Callback | None]:
     """Within the block, a live table on a terminal, or a line for each epoch; nothing if quiet."""
     if quiet:
         yield None
     elif sys.stderr.isatty():
-        with _live() as watch:
-            yield watch
+        with _live() as callback:
+            yield callback
     else:
         yield _print_line
 
@@ -166,7 +173,7 @@ def _print_line(progress: Progress, record: Mapping[str, Any] | None) -> None:
 
 
 @contextmanager
-def _live() -> Iterator[Watch]:
+def _live() -> Iterator[Callback]:
     from rich.console import Console, Group
     from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -176,7 +183,7 @@ def _live() -> Iterator[Watch]:
     task = bar.add_task("epoch 1", total=None)
     records: list[Mapping[str, Any]] = []
 
-    def watch(progress: Progress, record: Mapping[str, Any] | None) -> None:
+    def callback(progress: Progress, record: Mapping[str, Any] | None) -> None:
         bar.update(task, description=f"epoch {progress.epoch}", total=progress.steps, completed=progress.step)
         if record is not None:
             records.append(record)
@@ -185,7 +192,7 @@ def _live() -> Iterator[Watch]:
 
     with Live(bar, console=Console(stderr=True), refresh_per_second=4, vertical_overflow="visible") as live:
         try:
-            yield watch
+            yield callback
         finally:
             live.update(_table(records))
 

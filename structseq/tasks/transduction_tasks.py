@@ -10,9 +10,9 @@ from structseq.config import Options
 from structseq.data.example import FRAMES, Example, modality_of
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
-from structseq.data.reading import named_format
+from structseq.data.reading import effective_format
 from structseq.evaluation import evaluate_reconstruction, evaluate_transduction
-from structseq.evaluation.transduction import exact_match, symbol_errors
+from structseq.evaluation.transduction_report import exact_match, symbol_errors
 from structseq.spans import PLAIN, Scheme, TagSet
 from structseq.tasks.base import Card, Report, Task, TrainedModel
 
@@ -48,8 +48,8 @@ class TransductionTask(SymbolTask):
         return options.data.symbols
 
     @classmethod
-    def file_format(cls, file: str | Path, data: DataOptions) -> str:
-        name = named_format(file, data)
+    def input_format(cls, file: str | Path, data: DataOptions) -> str:
+        name = effective_format(file, data)
         name = detect_format(file) if name == "auto" else name
         return "text" if name == "columns" and data.format == "auto" else name
 
@@ -100,7 +100,7 @@ class ReconstructionTask(SymbolTask):
         return super().inventory(examples, scheme, options)
 
     @classmethod
-    def unseen(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
+    def unseen_counts(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
         return {}
 
     @property

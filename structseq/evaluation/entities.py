@@ -1,6 +1,6 @@
 """Scores of predicted tags: entity precision, recall and F1 (Tjong Kim Sang and Buchholz 2000), or accuracy.
 
-conlleval's rule counts every entity, the strict rule (seqeval's ``mode="strict"``) those of `Scheme.well_formed`. All
+conlleval's rule counts every entity, the strict rule (seqeval's ``mode="strict"``) those of `Scheme.decode_strict`. All
 scores are 0 for 0 / 0.
 """
 

@@ -17,8 +17,8 @@ from structseq.data.vocabulary import Vocabulary
 from structseq.evaluation import entities_of, entity_f1, evaluate, evaluate_jointly
 from structseq.evaluation.significance import sentence_counts
 from structseq.spans import Scheme, TagSet
-from structseq.tasks.base import Card, Checked, Entities, Report, Task, TrainedModel, names_as_code
-from structseq.tasks.legality import find_scheme, refuse_foreign, repaired
+from structseq.tasks.base import Card, CheckedCorpus, Entities, Report, Task, TrainedModel, names_as_code
+from structseq.tasks.legality import check_scheme, find_scheme, repaired
 
 
 class TaggingTask(Task):
@@ -29,7 +29,7 @@ class TaggingTask(Task):
     noun, title = "tags", "a sequence tagger"
 
     @classmethod
-    def file_format(cls, file: str | Path, data: DataOptions) -> str:
+    def input_format(cls, file: str | Path, data: DataOptions) -> str:
         return detect_format(file)
 
     @classmethod
@@ -39,28 +39,28 @@ class TaggingTask(Task):
     @classmethod
     def check_corpus(
         cls, train: Sequence[Example], others: Sequence[Example], data: DataOptions, *, repair_option: str
-    ) -> Checked:
+    ) -> CheckedCorpus:
         scheme = find_scheme(train, data, others)
         kept, changed = repaired(train, scheme, data, option=repair_option)
         remarks = (f"{changed} illegal tag sequences were repaired by {data.repair!r}",) if changed else ()
         how = "named" if data.scheme != "auto" else "found from the data"
-        return Checked(kept, scheme, f"tag scheme {scheme}, {how}", remarks)
+        return CheckedCorpus(kept, scheme, f"tag scheme {scheme}, {how}", remarks)
 
     @classmethod
     def check_gold(cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
-        refuse_foreign(examples, scheme, data)
+        check_scheme(examples, scheme, data)
 
     @classmethod
     def inventory(cls, examples: Sequence[Example], scheme: Scheme, options: Options) -> TagSet:
-        inner = getattr(options.head, "scheme", "auto")  # a head from outside may have no such option
-        return TagSet.of([example.tags for example in examples], scheme, inner)
+        model_scheme = getattr(options.head, "scheme", "auto")  # a head from outside may have no such option
+        return TagSet.of([example.tags for example in examples], scheme, model_scheme)
 
     @property
     def predictor(self) -> str:
         return "FrameTagger" if self.modality is FRAMES else "Tagger"
 
     def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
-        return entity_f1(gold, answers, self.tags.outer)
+        return entity_f1(gold, answers, self.tags.file_scheme)
 
     def report(
         self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
@@ -70,28 +70,28 @@ class TaggingTask(Task):
 
     def context(self, examples: Sequence[Example], entities: Collection[tuple[str, str]]) -> dict[str, Any]:
         return {
-            "scheme": self.tags.outer,
-            "tokens": [self.modality.words(example) for example in examples],
+            "scheme": self.tags.file_scheme,
+            "tokens": [self.modality.step_names(example) for example in examples],
             "known_entities": entities,
-            "known_tags": self.tags.known(),
+            "known_tags": self.tags.answer_tags(),
             "sources": [example.source for example in examples],
         }
 
     def counts(self, gold: Sequence[Any], answers: Sequence[Any]) -> np.ndarray:
         """(N, 3) correct, predicted and gold units of each example, for paired tests."""
-        return sentence_counts(gold, answers, self.tags.outer)
+        return sentence_counts(gold, answers, self.tags.file_scheme)
 
     def entities(self, examples: Sequence[Example]) -> Entities:
         if self.modality is FRAMES:
             return frozenset()
-        return entities_of([each.tokens for each in examples], [each.tags for each in examples], self.tags.outer)
+        return entities_of([each.tokens for each in examples], [each.tags for each in examples], self.tags.file_scheme)
 
     def card(self) -> Card:
         return Card(
             "token-classification",
-            "accuracy" if self.tags.outer.plain else "seqeval",
+            "accuracy" if self.tags.file_scheme.plain else "seqeval",
             "Sequence tagger",
-            f"a tag in the scheme {self.tags.outer.name} for each {self.modality.name.removesuffix('s')}",
+            f"a tag in the scheme {self.tags.file_scheme.name} for each {self.modality.name.removesuffix('s')}",
             self.usage("tagger", "tag"),
         )
 
@@ -145,7 +145,7 @@ class ClassificationTask(Task):
         return "Classifier"
 
     def criterion(self, gold: Sequence[Any], answers: Sequence[Any]) -> float:
-        return entity_f1(gold, answers, self.tags.outer)
+        return entity_f1(gold, answers, self.tags.file_scheme)
 
     def report(
         self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
@@ -153,9 +153,9 @@ class ClassificationTask(Task):
         return evaluate(
             [self.gold(example) for example in examples],
             self.answers(model, examples),
-            scheme=self.tags.outer,
-            tokens=[(" ".join(self.modality.words(example)),) for example in examples],
-            known_tags=self.tags.known(),
+            scheme=self.tags.file_scheme,
+            tokens=[(" ".join(self.modality.step_names(example)),) for example in examples],
+            known_tags=self.tags.answer_tags(),
             sources=[example.source for example in examples],
         )
 

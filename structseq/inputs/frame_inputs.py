@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from structseq.data.example import FRAMES, Example
 from structseq.data.vocabulary import Axis
 from structseq.dropout import LockedDropout
-from structseq.features.frames import FeatureStats, FrameBatch, FrameEncoder
+from structseq.features.frame_features import FeatureStats, FrameBatch, FrameEncoder
 from structseq.padded import Padded
 
 

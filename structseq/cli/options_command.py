@@ -27,20 +27,20 @@ def options(prefix: Prefix = "", write: Write = None) -> None:
 
     An option of only some encoders or heads lists them. --write makes a file for --config.
     """
-    from structseq.data.textfile import writing
+    from structseq.data.textfile import open_writer
     from structseq.errors import ConfigError
 
     entries = [entry for entry in reference() if entry.name.startswith(prefix)]
     if not entries:
         raise ConfigError(f"no option begins with {prefix!r}; structseq options lists all")
     if write is None:
-        with writing(sys.stdout.buffer) as out:
+        with open_writer(sys.stdout.buffer) as out:
             out.write(as_text(entries))
         return
     formats = {".toml": as_toml, ".md": as_markdown}
     if write.suffix not in formats:
         raise ConfigError(f"--write {write}: expected a name that ends in .toml or .md")
-    with writing(write) as out:
+    with open_writer(write) as out:
         out.write(formats[write.suffix](entries))
 
 
@@ -64,18 +64,18 @@ class Entry:
 
 def reference() -> list[Entry]:
     """All options by section; those of single encoders and heads after the common ones."""
-    from structseq.config import COMMON, Options, table_of
+    from structseq.config import COMMON_OPTIONS, Options, table_of
 
     found: list[Entry] = []
     for name, field in Options.model_fields.items():
-        if name not in COMMON:
+        if name not in COMMON_OPTIONS:
             found += _entries(field.annotation, f"{name}.")
             continue
-        found += _entries(COMMON[name], f"{name}.")
+        found += _entries(COMMON_OPTIONS[name], f"{name}.")
         own: dict[tuple[str, str, str, str], list[str]] = {}
         for row, kind in table_of(name).items():
             for entry in _entries(kind.Options, f"{name}."):
-                if entry.name.rpartition(".")[2] not in COMMON[name].model_fields:
+                if entry.name.rpartition(".")[2] not in COMMON_OPTIONS[name].model_fields:
                     own.setdefault((entry.name, entry.kind, entry.default, entry.description), []).append(row)
         found += [Entry(key[0], tuple(rows), *key[1:]) for key, rows in own.items()]
     return found

@@ -132,14 +132,14 @@ class CharacterCNN(WordFeature):
 
     def _highest(self, characters: Tensor, lengths: Tensor, weights: Tensor) -> Tensor:
         tables = torch.einsum("ve,wen->wvn", self.embedding.weight, weights)  # (W, V, n)
-        if tables.device.type == "cpu" and tables.dtype == torch.float32 and compiling.available():
+        if tables.device.type == "cpu" and tables.dtype == torch.float32 and compiling.numba_available():
             highest: Tensor = _HighestWindows.apply(tables, characters, lengths)
             return highest
         return highest_windows(tables, characters, lengths)
 
 
 def highest_windows(tables: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
-    """`kernels.highest_windows` with torch operations; 0 for an empty word."""
+    """`window_kernels.highest_windows` with torch operations; 0 for an empty word."""
     window, rows, filters = tables.shape
     longest = max(characters.shape[1], 1)
     before = (window - 1) // 2
@@ -156,13 +156,13 @@ class _HighestWindows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, tables: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
-        from structseq.inputs import kernels
+        from structseq.inputs import window_kernels
 
         tables, characters, lengths = tables.contiguous(), characters.contiguous(), lengths.contiguous()
         highest = torch.empty(len(characters), tables.shape[2])
         positions = torch.empty(highest.shape, dtype=torch.int64)
         arrays = [part.detach().numpy() for part in (tables, characters, lengths, highest, positions)]
-        kernels.highest_windows(*arrays)
+        window_kernels.highest_windows(*arrays)
         ctx.save_for_backward(characters, lengths, positions)
         ctx.shape = tables.shape
         return highest
@@ -170,9 +170,11 @@ class _HighestWindows(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        from structseq.inputs import kernels
+        from structseq.inputs import window_kernels
 
         for_tables = torch.zeros(ctx.shape)
         characters, lengths, positions = (part.numpy() for part in ctx.saved_tensors)
-        kernels.highest_windows_back(upstream.contiguous().numpy(), characters, lengths, positions, for_tables.numpy())
+        window_kernels.highest_windows_back(
+            upstream.contiguous().numpy(), characters, lengths, positions, for_tables.numpy()
+        )
         return for_tables, None, None

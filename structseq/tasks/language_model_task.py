@@ -13,9 +13,9 @@ from structseq.data.example import Example
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
 from structseq.data.plaintext import looks_like_columns
-from structseq.data.reading import named_format
+from structseq.data.reading import effective_format
 from structseq.errors import ConfigError, DataError
-from structseq.evaluation.perplexity import TokenLogProbs, evaluate_perplexity, mean_log_prob
+from structseq.evaluation.perplexity_report import TokenLogProbs, evaluate_perplexity, mean_log_prob
 from structseq.spans import PLAIN, Scheme, TagSet
 from structseq.tasks.base import Card, Report, Task
 
@@ -45,10 +45,10 @@ class LanguageModelTask(Task):
         return "characters" if getattr(options.head, "units", "words") == "characters" else None
 
     @classmethod
-    def file_format(cls, file: str | Path, data: DataOptions) -> str:
+    def input_format(cls, file: str | Path, data: DataOptions) -> str:
         """Raises `DataError` if the lines may be texts or columns."""
         if data.format not in ("auto", "text"):
-            return named_format(file, data)
+            return effective_format(file, data)
         name = detect_format(file)
         if name != "columns" or Path(str(file).removesuffix(".gz")).suffix in (".conll", ".bio", ".iob"):
             return "pairs" if name == "pairs" else "auto"
@@ -61,8 +61,8 @@ class LanguageModelTask(Task):
         return "text"
 
     @classmethod
-    def corpus_format(cls, file: str | Path, data: DataOptions) -> str:
-        return cls.file_format(file, data)
+    def gold_format(cls, file: str | Path, data: DataOptions) -> str:
+        return cls.input_format(file, data)
 
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ class LanguageModelTask(Task):
         return TagSet.of([kept], PLAIN)
 
     @classmethod
-    def unseen(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
+    def unseen_counts(cls, known: Sequence[Example], examples: Sequence[Example]) -> dict[str, int]:
         """Nothing: the model has an unknown token."""
         return {}
 
@@ -110,7 +110,7 @@ class LanguageModelTask(Task):
 
     def report(self, model: Any, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()) -> Report:
         gold = [self.gold(example) for example in examples]
-        return evaluate_perplexity(gold, self.answers(model, examples), known=self.tags.number)
+        return evaluate_perplexity(gold, self.answers(model, examples), known=self.tags.index)
 
     def card(self) -> Card:
         usage = (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from structseq.errors import DataError
-from structseq.evaluation.comparison import evaluate
+from structseq.evaluation.entities import evaluate
 from structseq.evaluation.matching import TagRows
 from structseq.evaluation.report import Report, interval_text, percent, ratio
 from structseq.evaluation.significance import Interval, percentiles, resample
