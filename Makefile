@@ -21,7 +21,7 @@ STRUCTSEQ := $(PY) -m structseq
 
 FLIGHTS := corpora/flights/en
 DEMO := demo/flights-en
-# Half the epochs of the default recipe: half the time, and one point of F1 less.
+# 15 epochs instead of the default 20: a quarter less time.
 BRIEFLY := --set training.epochs=15
 
 .DEFAULT_GOAL := help
