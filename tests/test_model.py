@@ -394,7 +394,7 @@ def test_a_jordan_networks_memory_can_be_the_tags_scores(head: str) -> None:
         ({"attention_heads": 2}, {}, "encoder.attention_heads: the encoder lstm has no such option"),
         ({"type": "attention", "attention_heads": 3}, {}, "expected a divisor of the width 10, found 3"),
         ({"type": "clockwork", "periods": [2, 1]}, {}, "encoder.periods: expected increasing whole numbers"),
-        ({"type": "jordan", "outputs": "tags"}, {"projection": "none"}, "found 14; use an encoder that reads one way"),
+        ({"type": "jordan", "outputs": "tags"}, {"projection": "none"}, "found 14; use a unidirectional encoder"),
         ({**ONE_WAY}, {"projection": "none"}, "expected states as wide as there are tags, 7, found 5"),
     ],
 )
