@@ -31,7 +31,7 @@ HEAVY = {
     "safetensors",
 }
 
-# The two doors stand outside the floors: one resolves public names, the other starts the command line.
+# Outside the floors: one resolves public names, the other starts the command line.
 DOORS = {"__init__", "__main__"}
 
 
@@ -203,6 +203,14 @@ def test_the_document_has_a_line_for_every_room_and_file() -> None:
 def test_every_file_opens_with_its_purpose() -> None:
     trees = {file: ast.parse(file.read_text(encoding="utf-8")) for file in files()}
     assert [file for file, tree in trees.items() if tree.body and not ast.get_docstring(tree)] == []
+
+
+def test_docstrings_stay_short() -> None:
+    """A page that says everything twice is read by nobody; `benchmarks/size.py` counts in the same way."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    trees = (ast.parse(file.read_text(encoding="utf-8")) for file in files())
+    texts = (ast.get_docstring(node) or "" for tree in trees for node in ast.walk(tree) if isinstance(node, kinds))
+    assert sum(len(text.split()) for text in texts) < 26_000
 
 
 def loaded_by(code: str) -> set[str]:
