@@ -32,7 +32,7 @@ HEAVY = {
 }
 
 # Outside the floors: one resolves public names, the other starts the command line.
-DOORS = {"__init__", "__main__"}
+ENTRY_POINTS = {"__init__", "__main__"}
 
 
 @cache
@@ -119,7 +119,7 @@ def knowledge() -> Iterator[tuple[Path, str, str]]:
     """(file, its room, a room that it imports from), doors left out."""
     for file in files():
         room = room_of(module_of(file))
-        if room in DOORS:
+        if room in ENTRY_POINTS:
             continue
         for module in imports_of(file):
             if module.split(".")[0] == "structseq":
@@ -133,7 +133,7 @@ def test_the_drawing_is_read() -> None:
 
 
 def test_every_room_has_a_floor_and_every_floor_its_rooms() -> None:
-    rooms = {room_of(module_of(file)) for file in files()} - DOORS
+    rooms = {room_of(module_of(file)) for file in files()} - ENTRY_POINTS
     assert rooms == set(floors())
 
 
@@ -141,7 +141,7 @@ def test_imports_go_down_only() -> None:
     wrong = []
     for file, room, other in knowledge():
         allowed = other == room or (room, other) in same_floor_doors()
-        if other in DOORS or (not allowed and floors()[other] >= floors()[room]):
+        if other in ENTRY_POINTS or (not allowed and floors()[other] >= floors()[room]):
             wrong.append(f"{file.relative_to(ROOT)} ({room}) knows {other}")
     assert not wrong, "\n".join(wrong)
 
@@ -150,7 +150,7 @@ def test_no_cycle_among_modules() -> None:
     graph = {
         module_of(file): {m for m in imports_of(file) if m.startswith("structseq.") and m != module_of(file)}
         for file in files()
-        if room_of(module_of(file)) not in DOORS
+        if room_of(module_of(file)) not in ENTRY_POINTS
     }
     # Raises CycleError, which names the modules of the cycle.
     assert list(TopologicalSorter(graph).static_order())
