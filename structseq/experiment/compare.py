@@ -226,17 +226,9 @@ class ExperimentFolder:
             # The user named these classes in the options, so they may be imported.
             trusted = tuple(outside_classes(options).values())
             encoder, head = system.encoder.name, system.head.name
-            trials.append(
-                Trial(
-                    system=system.name,
-                    encoder=encoder,
-                    head=head,
-                    settings=system.settings,
-                    seed=seed,
-                    path=path,
-                    options=options,
-                    identity=trial_identity,
-                    trusted=trusted,
-                )  # fmt: skip
-            )
+            trial = Trial(
+                system=system.name, encoder=encoder, head=head, settings=system.settings, seed=seed, path=path,
+                options=options, identity=trial_identity, trusted=trusted,
+            )  # fmt: skip
+            trials.append(trial)
         return trials
