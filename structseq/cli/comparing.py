@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,7 +63,8 @@ def compare(
     try:
         _write_page(comparison, output, notify)
     finally:  # the table is printed even if the page fails
-        print(as_text(comparison), flush=True)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print(as_text(comparison, width), flush=True)
     return FAILED if comparison.failed else 0
 
 
