@@ -245,7 +245,7 @@ def _rows(comparison: Comparison) -> list[list[str]]:
     judged_on = comparison.judged_on
     parts = ["dev", "test"] if judged_on == "test" else ["dev"]
     headings = ["system", *parts, f"{LEVEL}% of {judged_on}"]
-    rows = [[*headings, *COSTS, "to the first", "p (Holm)"]]
+    rows = [[*headings, *COSTS, "difference", "p (Holm)"]]
     for system in comparison.systems:
         name, seeds, against = system["name"], len(system["seeds"]), system["against_best"]
         if seeds < len(comparison.seeds):
