@@ -73,8 +73,8 @@ def detect_beside(sequences: Iterable[Sequence[str]], known: Scheme) -> Scheme:
 
 
 def count_illegal(corpus: Iterable[Sequence[str]], scheme: Scheme) -> int:
-    """The number of violations of ``scheme``."""
-    return sum(len(scheme.violations(tags)) for tags in corpus)
+    """The number of entities that are illegal in ``scheme``; raises `TagError` for a tag of another scheme."""
+    return sum(len(scheme.decode(tags)) - len(scheme.decode_strict(tags)) for tags in corpus)
 
 
 _LETTERS = frozenset("OBIESMLU")
@@ -107,7 +107,7 @@ def _detect_untyped(corpus: Sequence[Sequence[str]], used: set[str]) -> Scheme:
 def _best(corpus: Sequence[Sequence[str]], candidates: Sequence[Scheme], used: set[str]) -> Scheme:
     """The candidate that most entities follow; raises `TagError` if too few do."""
     entities = sum(len(candidates[0].decode(tags)) for tags in corpus)
-    illegal = [entities - sum(len(scheme.decode_strict(tags)) for tags in corpus) for scheme in candidates]
+    illegal = [count_illegal(corpus, scheme) for scheme in candidates]
     fewest = min(illegal)
     if fewest * TOLERANCE <= entities:
         return candidates[illegal.index(fewest)]
