@@ -100,7 +100,7 @@ def test_wrong_options_are_one_sentence(command: Command, words: list[str], expe
         ("encoder.type=gpt", "unknown encoder.type 'gpt'"),
         ("encoder.type=nowhere:Thing", "encoder.type nowhere:Thing: cannot be imported"),
         ("data.scheme=BOI", "unknown tag scheme 'BOI': did you mean"),
-        ("data.repair=guess", "unknown repair 'guess'; known are conlleval, drop"),
+        ("data.repair=guess", "option data.repair: input should be 'conlleval', 'drop' or 'refuse'"),
         ("data.format=xml", "unknown format 'xml'"),
         ("data.tokenizer=word-1", "unknown tokenizer 'word-1'"),
         ("training.device=tpu", "training.device: expected auto, cpu or cuda"),
@@ -190,20 +190,6 @@ def test_tags_that_training_lacks_are_named_and_missed(command: Command, home: P
     assert done.status == 0
     assert f"warning: {dev}: tags that are not in the training data, counted as misses: B-means (1)" in done.err
     assert "tags never seen in training, counted as misses: B-means (1)" in done.out
-
-
-def test_repairs_are_named_and_said(command: Command, tmp_path: Path) -> None:
-    train = tmp_path / "train.conll"
-    train.write_text(columns([*sentences(16), (["to", "Lima"], ["O", "I-to"])]))
-    words = ("train", train, "--dev", train, "--output", tmp_path / "model", *tiny())
-    refused = command(*words, "--quiet")
-    assert refused.status == 2
-    line = len(train.read_text().splitlines()) - 1
-    assert refused.sentence.startswith(f"error: {train}:{line}: I-to opens an entity after O")
-    assert "--set data.repair=conlleval or --set data.repair=drop" in refused.sentence
-    assert not (tmp_path / "model").exists()
-    done = command(*words, "--set", "data.repair=conlleval")
-    assert done.status == 0 and "1 illegal tag sequences were repaired by 'conlleval'" in done.err
 
 
 def test_plain_tags_are_scored_by_accuracy(command: Command, tmp_path: Path) -> None:
@@ -454,7 +440,7 @@ def test_check_finds_what_training_would_refuse_and_what_is_odd(command: Command
         (["by", "sea"], ["O", "B-means"]),
     ]
     file.write_text(columns([*sentences(16), *extra]))
-    done = command("check", file, home / "dev.conll")
+    done = command("check", file, home / "dev.conll", "--set", "data.repair=refuse")
     line = len(columns(sentences(16)).splitlines()) + 2
     assert done.status == 1
     assert done.sentence.startswith(f"training would refuse: {file}:{line}: I-to opens an entity after O")
@@ -495,18 +481,6 @@ def test_convert_between_formats(command: Command, home: Path, tmp_path: Path) -
     assert command("convert", packed, f"{folder}/").status == 0
     assert (folder / "seq.in").read_text().splitlines()[0].split() == sentences(1, first=40)[0][0]
     assert command("convert", home / "dev.conll", "-").out == (home / "dev.conll").read_text()
-
-
-def test_convert_repairs_by_name_only(command: Command, tmp_path: Path) -> None:
-    file, out = tmp_path / "a.conll", tmp_path / "b.conll"
-    file.write_text("a\tB-x\nb\tI-x\n\na\tB-x\n\na\tB-x\n\na\tB-x\n\na\tI-x\nb\tO\n")
-    refused = command("convert", file, out, "--to", "BIOES")
-    assert refused.status == 2 and refused.sentence.startswith(f"error: {file}:10: I-x opens an entity at the start")
-    assert refused.sentence.endswith("choose a repair with --repair conlleval or --repair drop") and not out.exists()
-    assert command("convert", file, out, "--to", "BIOES", "--repair", "conlleval").status == 0
-    assert out.read_text().endswith("a\tS-x\nb\tO\n")
-    assert command("convert", file, out, "--to", "BIOES", "--repair", "drop").status == 0
-    assert out.read_text().endswith("a\tO\nb\tO\n")
 
 
 def test_convert_refuses_what_the_target_cannot_hold(command: Command, tmp_path: Path) -> None:

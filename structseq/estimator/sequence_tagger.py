@@ -15,6 +15,7 @@ from structseq.estimator.base import SequenceEstimator, option
 from structseq.estimator.samples import examples_of
 from structseq.evaluation import entity_f1
 from structseq.inference import Tagger
+from structseq.tasks.legality import gold_in
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -29,8 +30,7 @@ class SequenceTagger(SequenceEstimator):
     head:
         The structured layer: crf, softmax, hmm, perceptron or svm.
     scheme, repair:
-        Scheme of ``y``, by default detected; policy for illegal tags (`structseq.spans.REPAIR_POLICIES`), by default an
-        error.
+        Scheme of ``y``, by default detected; policy for illegal tags: conlleval (the default), drop or refuse.
     tokenizer:
         Name of the tokenizer for `Tagger.tag_text`.
     encoder, layers, width, dropout:
@@ -112,11 +112,12 @@ class SequenceTagger(SequenceEstimator):
         return known
 
     def score(self, X: Any, y: Any = None) -> float:
-        """`entity_f1` of the predictions."""
+        """`entity_f1` of the predictions; ``y`` may be in another scheme than that of `fit`."""
         check_is_fitted(self)
-        examples = examples_of(X, y, columns=self.columns)
-        predicted = self.tagger_.predict(examples)
-        return float(entity_f1([example.tags for example in examples], predicted, self.tagger_.scheme))
+        examples, scheme = examples_of(X, y, columns=self.columns), self.tagger_.scheme
+        data = self.tagger_.model.options.data
+        gold, _ = gold_in(examples, scheme, data, option="repair={!r}")
+        return float(entity_f1([example.tags for example in gold], self.tagger_.predict(examples), scheme))
 
     def __sklearn_tags__(self) -> Any:
         """Each sample has a list of tags, so scikit-learn cannot stratify."""
