@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from structseq.data.file_signatures import kind_of
 from structseq.errors import ConfigError, DataError
@@ -171,6 +171,34 @@ def peek(source: Source, size: int = 1 << 16) -> bytes:
             if last or len(pieces) >= size:
                 break
     return pieces[:size]
+
+
+def peekable(stream: BinaryIO, size: int = 1 << 16) -> BinaryIO:
+    """The stream, decompressed, such that its ``peek`` returns the first ``size`` bytes."""
+    first, name = b"", name_of(stream)
+    for chunk, last in _chunks(stream, name):
+        first += chunk
+        if last or len(first) >= size:
+            break
+    whole = io.BufferedReader(_Rejoined(first, stream, name), max(len(first), io.DEFAULT_BUFFER_SIZE))
+    return peekable(gzip.GzipFile(fileobj=whole), size) if first[:2] == GZIP else whole  # type: ignore[arg-type]
+
+
+class _Rejoined(io.RawIOBase):
+    """Bytes that were read from a stream, then the rest of the stream."""
+
+    def __init__(self, first: bytes, rest: BinaryIO, name: str) -> None:
+        self._first, self._rest, self.name = first, rest, name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._first or self._rest.read(len(buffer))
+        size = min(len(data), len(buffer))
+        buffer[:size] = data[:size]
+        self._first = data[size:]
+        return size
 
 
 @contextmanager
