@@ -601,6 +601,40 @@ def test_another_encoding_is_read_and_kept(command: Command, home: Path, tmp_pat
     assert json.loads(records[2])["tokens"] == ["Málaga", "B-from"]
 
 
+# -- advice, followed literally ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "switch"),
+    [
+        ("train FILE --output OUT", "--epochs 3"), ("train FILE --output OUT", "--epochs=3"),
+        ("train FILE --output OUT", "--training.epochs 3"), ("train FILE --output OUT", "--learning-rate 0.1"),
+        ("check FILE", "--tag-column 1"), ("check FILE", "--encoding utf-8"),
+        ("evaluate MODEL FILE", "--token_column 0"),
+        ("convert FILE OUT", "--separator tab"), ("tag MODEL FILE", "--tokenizer words-1"),
+    ],
+)  # fmt: skip
+def test_a_switch_that_is_an_option_names_it(
+    command: Command, home: Path, tmp_path: Path, words: str, switch: str
+) -> None:
+    places = {"FILE": home / "dev.conll", "OUT": tmp_path / "out", "MODEL": home / "model"}
+    line = [places.get(word, word) for word in words.split()]
+    small = tiny(1, but="training.learning_rate") if words.startswith("train") else []
+    refused = command(*line, *small, *switch.split())
+    assert refused.status == 2
+    advice = refused.sentence.partition("; use ")[2]
+    assert advice.startswith("--set ") and advice.endswith(re.split("[= ]", switch)[1])
+    small = tiny(1, but="training.epochs" if "epochs" in advice else "training.learning_rate") if small else []
+    assert command(*line, *small, *advice.split()).status == 0
+
+
+def test_a_switch_of_no_option_or_of_another_command_names_no_option(command: Command) -> None:
+    assert "--set inputs.words.width=4 or --set " in command("compare", "a", "--output", "b", "--width", "4").sentence
+    assert "--set training.epochs=VALUE" in command("train", "a", "--output", "b", "--epochs", "--quiet").sentence
+    for words in (["evaluate", "m", "f", "--epochs", "3"], ["options", "--epochs", "3"], ["train", "a", "--zzz"]):
+        assert "--set" not in command(*words).sentence
+
+
 # -- streams and signals -----------------------------------------------------------------------------------------------
 
 
