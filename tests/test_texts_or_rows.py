@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from structseq.data.formats import read
 from structseq.data.options import DataOptions
 from structseq.data.reading import tagger_format
 from structseq.data.textfile import peekable, read_lines
@@ -28,7 +29,8 @@ def found(path: Path, content: str, encoding: str = "utf-8") -> str:
 @pytest.mark.parametrize(
     "content",
     [
-        "Anna\nsleeps\n", "Anna\n\nBob\n", "Anna\tNNP\nsleeps\tVB\n", "Anna NNP\nsleeps VB\n\nBob NNP\n", "",
+        "Anna\nsleeps\n", "Anna\n\nBob\n", "Anna\tNNP\nsleeps\tVB\n", "Anna\t\nsleeps\tVB\n",
+        "Anna NNP\nsleeps VB\n\nBob NNP\n", "",
         "# id = 1\nAnna NNP\n", "# a remark\nAnna NNP\n", "-DOCSTART-\n\nAnna NNP O\n", "New York\tB\n\nRome\tB\n",
         "#begin document (a); part 000\nAnna NNP\nsleeps VB\n", "台北\n很\n好\n。\n",
         "\n\nAnna NNP\r\nhas VB\r\n\r\nBob NNP\r\n",
@@ -60,6 +62,20 @@ def test_both(tmp_path: Path, content: str) -> None:
         found(file, content)
     for name in ("a.conll", "a.BIO", "a.iob", "a.conll.gz"):
         assert found(tmp_path / name, content) == "columns"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Anna\tB\nsleeps\nthere\tO\n",
+        "Anna B\nsleeps\nthere O\n\nBob B\nhas O\n",
+        "Anna\nsleeps\nNew York\n\nBob\nhas\n",
+    ],
+)
+def test_rows_with_a_mistake_stay_rows_so_that_the_line_is_named(tmp_path: Path, content: str) -> None:
+    assert found(tmp_path / "a.txt", content) == "columns"
+    with pytest.raises(DataError, match=r"a\.txt:[23]: "):
+        list(read(tmp_path / "a.txt", tags=False))
 
 
 def test_a_peekable_stream_loses_nothing() -> None:

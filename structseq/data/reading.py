@@ -145,16 +145,17 @@ def _columns_or_text(lines: Sequence[str]) -> str | None:
         return "columns"
     tabs = any("\t" in row for row in rows)
     widths = Counter(len(row.split("\t") if tabs else row.split()) for row in rows)
-    if len(widths) == 1:
-        if max(widths) == 1:
-            return None if _are_sentences(rows) else "columns"
-        # One line between blank lines may be a text; several lines of one width are rows.
-        blocks = "" in lines and (tabs or any(above and below for above, below in pairwise(lines)))
-        cells = tabs and not any(" " in row for row in rows)
-        comments = any(line.startswith("# ") for line in lines)
-        return "columns" if blocks or cells or comments else None
-    # Rows have one width, but for mistakes; texts have many widths.
-    return "text" if widths and not tabs and 3 * max(widths.values()) < 2 * len(rows) else None
+    width, count = max(widths.items(), key=lambda item: item[1], default=(0, 0))
+    # Rows have one width, but for mistakes, which the file's reader tells of; texts have many widths.
+    if 3 * count < 2 * len(rows):
+        return None if tabs else "text"
+    if len(widths) == width == 1:
+        return None if _are_sentences(rows) else "columns"
+    # One line between blank lines may be a text; several lines of one width are rows.
+    blocks = "" in lines and (tabs or any(above and below for above, below in pairwise(lines)))
+    cells = tabs and width > 1 and not any(" " in row for row in rows)
+    comments = any(line.startswith("# ") for line in lines)
+    return "columns" if blocks or cells or comments else None
 
 
 def _are_sentences(lines: Sequence[str]) -> bool:
@@ -175,7 +176,7 @@ def _first_lines(source: Source, encoding: str) -> list[str]:
     lines = []
     with suppress(DataError):
         for line in text_lines(BytesIO(first), encoding=encoding):
-            lines.append(line.strip())
+            lines.append(line.rstrip(" \r") if line.strip() else "")
     whole = lines if len(first) < 1 << 16 else lines[:-1] or lines
     return "\n".join(whole).strip("\n").split("\n") if any(whole) else []
 
