@@ -80,7 +80,7 @@ def _write_page(comparison: Comparison, output: Path, notify: Notify) -> None:
             raise
         notify(
             f"report.html is not written, because {missing.name} is not installed; "
-            "pip install 'structseq[report]' and run the same command again"
+            "pip install matplotlib jinja2, and run the same command again"
         )
 
 

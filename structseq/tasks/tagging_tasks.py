@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from structseq.config import Options
 from structseq.data.example import FRAMES, Example
-from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
+from structseq.data.reading import tagger_format
+from structseq.data.textfile import Source
 from structseq.data.vocabulary import Vocabulary
 from structseq.evaluation import entities_of, entity_f1, evaluate, evaluate_jointly
 from structseq.evaluation.significance import sentence_counts
@@ -39,8 +39,9 @@ class TaggingTask(Task):
     noun, title = "tags", "a sequence tagger"
 
     @classmethod
-    def input_format(cls, file: str | Path, data: DataOptions) -> str:
-        return detect_format(file)
+    def input_format(cls, file: Source, data: DataOptions) -> str:
+        """Also of a stream that can peek."""
+        return tagger_format(file, data)
 
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:
