@@ -387,7 +387,7 @@ class TestReport:
         assert len(found["errors"]) == 2 and len(report.to_dict(errors=None)["errors"]) == len(report.errors)
         assert report.to_dict()["errors"] == []
         first = next(unit for unit in (found["errors"][0]["gold"], found["errors"][0]["predicted"]) if unit)
-        assert first["text"].split() == [f"w{n}" for n in range(first["start"], first["end"])]
+        assert first["text"].split() == [f"w{n}" for n in range(first["start_token"], first["end_token"])]
 
     def test_text(self) -> None:
         """The whole text of a small report."""

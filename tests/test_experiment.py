@@ -302,12 +302,13 @@ def test_errors_are_wrong_and_the_surest_come_first(done: Trial) -> None:
     gold = {" ".join(example.tokens): BIO.decode(example.tags) for example in examples}
     for error in every:
         spans = gold[" ".join(error["tokens"])]
-        wrong = (error["start"], error["end"], error["predicted"])
+        wrong = (error["start_token"], error["end_token"], error["predicted"])
         assert wrong not in {(span.start, span.end, span.label) for span in spans}
         sure = {(s.start, s.end, s.label): s.confidence for s in tagger.tag(error["tokens"]).spans}
         assert sure[wrong] == pytest.approx(error["confidence"], abs=1e-5)
         if error["gold"] is not None:
-            assert (error["gold_start"], error["gold_end"], error["gold"]) in {(s.start, s.end, s.label) for s in spans}
+            of_gold = (error["gold_start_token"], error["gold_end_token"], error["gold"])
+            assert of_gold in {(s.start, s.end, s.label) for s in spans}
 
 
 def test_no_confidence_no_errors() -> None:

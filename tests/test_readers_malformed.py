@@ -160,6 +160,13 @@ CASES: dict[str, tuple[str, bytes | str, dict[str, Any], int | None, tuple[str, 
         ("expected 1 p", "found 0"),
     ),
     "jsonl: tokens and spans": ("a.jsonl", '{"tokens": ["a"], "spans": [[0, 1, "x"]]}', {}, 1, ("spans but no tags",)),
+    "jsonl: span with old keys": (
+        "a.jsonl",
+        '{"text": "to Oslo", "spans": [{"start": 1, "end": 2, "label": "x", "start_char": 3, "end_char": 7}]}',
+        {},
+        1,
+        ("rename 'start' to 'start_token'", "'end_char' to 'end'"),
+    ),
     "jsonl: span of two": ("a.jsonl", '{"text": "a", "spans": [[0, 1]]}', {}, 1, ("expected a span", "found [0, 1]")),
     "jsonl: span of letters": ("a.jsonl", '{"text": "a", "spans": [["0", 1, "x"]]}', {}, 1, ("expected a span",)),
     "jsonl: span without label": (

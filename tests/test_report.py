@@ -87,7 +87,7 @@ def error(rng: random.Random, number: int, words: tuple[str, ...], tags: list[st
     gold, predicted = rng.choice(tags)[2:] or "city", rng.choice(tags)[2:] or "time"
     return {
         "confidence": 1 - 0.01 * number, "source": f"test.conll:{12 * number + 1}", "tokens": tokens,
-        "start": start, "end": end, "kind": kind,
+        "start_token": start, "end_token": end, "kind": kind,
         "gold": None if kind == "spurious" else gold, "predicted": None if kind == "missed" else predicted,
     }  # fmt: skip
 
@@ -441,19 +441,22 @@ def test_nothing_but_forbidden_transitions() -> None:
     inline_svg(transitions_figure(table), name="none", alt="nothing")
 
 
-def test_an_error_is_cut_around_its_spans() -> None:
+OLD_AND_NEW = pytest.mark.parametrize(("start", "end"), [("start", "end"), ("start_token", "end_token")])
+
+
+@OLD_AND_NEW
+def test_an_error_is_cut_around_its_spans(start: str, end: str) -> None:
     tokens = [f"w{i}" for i in range(100)]
-    found = excerpt_of(
-        {"tokens": tokens, "start": 50, "end": 52, "gold": "x", "predicted": "y", "kind": "type"}, context=2
-    )
+    found = excerpt_of({"tokens": tokens, start: 50, end: 52, "gold": "x", "predicted": "y", "kind": "type"}, context=2)
     expected = [("w48", None, "w49", None), ("w50", None, "w51"), (None, "w52", None, "w53")]
     assert [piece.tokens for piece in found.pieces] == expected
     assert found.cut == (True, True) and found.pieces[1].gold and found.pieces[1].predicted
 
 
-def test_an_error_whose_gold_span_is_another() -> None:
-    gold = {"gold": "x", "gold_start": 0, "gold_end": 2}
-    found = excerpt_of({"tokens": ["a", "b", "c"], "start": 1, "end": 3, "predicted": "x", **gold})
+@OLD_AND_NEW
+def test_an_error_whose_gold_span_is_another(start: str, end: str) -> None:
+    gold = {"gold": "x", f"gold_{start}": 0, f"gold_{end}": 2}
+    found = excerpt_of({"tokens": ["a", "b", "c"], start: 1, end: 3, "predicted": "x", **gold})
     marks = [(piece.tokens, piece.gold, piece.predicted) for piece in found.pieces]
     assert marks == [(("a", None), True, False), (("b",), True, True), ((None, "c"), False, True)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import pickle
 import pickletools
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from structseq.config import Options
 from structseq.data.example import Example
+from structseq.data.formats import read
 from structseq.data.reading import Corpus
 from structseq.encoders.recurrent import LSTM
 from structseq.errors import ConfigError, DataError, ModelFileError
@@ -288,10 +290,7 @@ def test_as_plain_values() -> None:
         "tokens": ["leave", "New", "York"],
         "tags": ["O", "B-from", "I-from"],
         "spans": [
-            {
-                "start": 1, "end": 3, "label": "from", "confidence": 0.75,
-                "text": "New York", "start_char": None, "end_char": None,
-            },
+            {"text": "New York", "start_token": 1, "end_token": 3, "label": "from", "confidence": 0.75},
         ],
     }  # fmt: skip
 
@@ -301,6 +300,12 @@ def test_as_json_and_as_hugging_face_writes_it(tagger: Tagger) -> None:
     values = json.loads(json.dumps(tagging.to_dict()))
     assert values["offsets"] == [[0, 6], [8, 14], [15, 17], [18, 21], [22, 25]]
     assert values["text"] == tagging.text
+    for span, value in zip(tagging.spans, values["spans"], strict=True):
+        assert tagging.text is not None and tagging.text[value["start"] : value["end"]] == value["text"] == span.text
+        assert (value["start_token"], value["end_token"]) == (span.start, span.end)
+    again = io.BytesIO(json.dumps({"text": tagging.text, "spans": values["spans"]}).encode())
+    assert next(read(again, "jsonl")).tags == tagging.tags, "a reader takes what to_dict gives"
+    assert values["spans"] == json.loads(json.dumps(tagging.record()))["spans"], "as the command line writes them"
     for span, values in zip(tagging.spans, tagging.to_dict("hf")["spans"], strict=True):
         assert values == {
             "entity_group": span.label, "score": span.confidence, "word": span.text,

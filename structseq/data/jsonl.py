@@ -239,6 +239,12 @@ def _span(item: Any) -> CharSpan:
     if isinstance(item, list) and len(item) == 3:
         start, end, label = item
     elif isinstance(item, dict):
+        if "start_char" in item or "end_char" in item:
+            raise DataError(
+                "expected characters under 'start' and 'end', found a span that has them under 'start_char' and "
+                "'end_char'; rename 'start' to 'start_token', 'end' to 'end_token', then 'start_char' to 'start' and "
+                "'end_char' to 'end'"
+            )
         start, end = (item.get(side, item.get(f"{side}_offset")) for side in ("start", "end"))
         label = item.get("label")
     whole = type(start) is int and type(end) is int

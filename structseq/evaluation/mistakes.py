@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from structseq.evaluation.matching import Matching, Units, locations
@@ -39,7 +39,9 @@ class Mistake:
         units = {}
         for side, unit in (("gold", self.gold), ("predicted", self.predicted)):
             text = {"text": " ".join(self.tokens[unit.start : unit.end])} if unit and self.tokens else {}
-            units[side] = None if unit is None else {**asdict(unit), **text}
+            units[side] = None if unit is None else {
+                "start_token": unit.start, "end_token": unit.end, "label": unit.label, **text,
+            }  # fmt: skip
         return {"kind": self.kind, "sentence": self.sentence, "source": self.source, **units}
 
 

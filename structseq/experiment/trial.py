@@ -229,8 +229,8 @@ def confident_errors(tagger: Tagger, examples: Sequence[Example], *, count: int 
         if unit is not None and confidence is not None:
             errors.append({
                 "confidence": confidence, "source": mistake.source, "tokens": list(mistake.tokens),
-                "start": unit.start, "end": unit.end, "gold": gold and gold.label,
-                "gold_start": gold and gold.start, "gold_end": gold and gold.end,
+                "start_token": unit.start, "end_token": unit.end, "gold": gold and gold.label,
+                "gold_start_token": gold and gold.start, "gold_end_token": gold and gold.end,
                 "predicted": unit.label, "kind": mistake.kind,
             })  # fmt: skip
     return sorted(errors, key=lambda error: -error["confidence"])[:count]

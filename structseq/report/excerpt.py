@@ -37,10 +37,10 @@ class Excerpt:
 
 
 def excerpt_of(error: Mapping[str, Any], *, context: int = CONTEXT) -> Excerpt:
-    """The excerpt of one of a comparison's errors; without gold_start and gold_end, both spans have the same ends."""
+    """The excerpt of one of a comparison's errors; without gold_start_token, both spans have the same ends."""
     tokens = list(error["tokens"])
     gold, predicted = _span(error, "gold"), _span(error, "predicted")
-    spans = [span for _, span in (gold, predicted) if span] or [range(error["start"], error["end"])]
+    spans = [span for _, span in (gold, predicted) if span] or [range(*_tokens(error))]
     first = max(0, min(span.start for span in spans) - context)
     last = min(len(tokens), max(span.stop for span in spans) + context)
     words = [visible(tokens[i], longest=LONGEST_TOKEN) for i in range(first, last)]
@@ -56,12 +56,18 @@ def excerpt_of(error: Mapping[str, Any], *, context: int = CONTEXT) -> Excerpt:
     )
 
 
+def _tokens(error: Mapping[str, Any], side: str = "") -> tuple[int, int]:
+    """First token and end; older comparisons name them ``start`` and ``end``."""
+    names = ("start_token", "end_token") if f"{side}start_token" in error else ("start", "end")
+    return error[f"{side}{names[0]}"], error[f"{side}{names[1]}"]
+
+
 def _span(error: Mapping[str, Any], side: str) -> tuple[str | None, range]:
     if error.get(side) is None:
         return None, range(0)
-    start, end = error["start"], error["end"]
-    if side == "gold" and error.get("gold_start") is not None:
-        start, end = error["gold_start"], error["gold_end"]
+    start, end = _tokens(error)
+    if side == "gold" and any(error.get(key) is not None for key in ("gold_start_token", "gold_start")):
+        start, end = _tokens(error, "gold_")
     return visible(error[side], longest=80), range(max(0, start), min(len(error["tokens"]), end))
 
 

@@ -74,11 +74,18 @@ class TaggedSpan:
     end_char: int | None = None
 
     def to_dict(self, style: Style = "structseq") -> dict[str, Any]:
-        """Plain values for JSON; ``hf``: the keys of a Hugging Face token-classification pipeline."""
+        """Plain values for JSON: ``start`` and ``end`` are characters, ``start_token`` and ``end_token`` tokens.
+
+        Characters and confidence are left out if None. ``hf``: the keys of a Hugging Face token-classification
+        pipeline.
+        """
         if style == "hf":
             place = {"start": self.start_char, "end": self.end_char}
             return {"entity_group": self.label, "score": self.confidence, "word": self.text, **place}
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        characters = {} if self.start_char is None else {"start": self.start_char, "end": self.end_char}
+        tokens = {"start_token": self.start, "end_token": self.end}
+        confidence = {} if self.confidence is None else {"confidence": self.confidence}
+        return {**characters, "text": self.text, **tokens, "label": self.label, **confidence}
 
 
 @dataclass(frozen=True)
@@ -143,10 +150,10 @@ class Tagging(Answer):
         return values
 
     def record(self) -> dict[str, Any]:
-        """Keys for a JSON record; a span's ``start`` and ``end`` are characters."""
+        """Keys for a JSON record."""
         record: dict[str, Any] = {**self._label_record(), "tags": list(self.tags)}
         if not self.scheme.plain:
-            record["spans"] = [self._span_record(span) for span in self.spans]
+            record["spans"] = [span.to_dict() for span in self.spans]
         elif self.confidence is not None:
             record["confidence"] = list(self.confidence)
         return record
@@ -154,13 +161,6 @@ class Tagging(Answer):
     def _label_record(self) -> dict[str, Any]:
         record = {"label": self.label, "label_confidence": self.label_confidence}
         return {name: value for name, value in record.items() if value is not None}
-
-    def _span_record(self, span: TaggedSpan) -> dict[str, Any]:
-        record: dict[str, Any] = {}
-        if span.start_char is not None:
-            record |= {"start": span.start_char, "end": span.end_char, "text": span.text}
-        record |= {"start_token": span.start, "end_token": span.end, "label": span.label}
-        return record if span.confidence is None else {**record, "confidence": span.confidence}
 
     def heading(self) -> str | None:
         return self.text
