@@ -7,13 +7,25 @@ If the first row contains a tab, each tab separates; otherwise each run of space
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Literal, TypeVar
 
-from structseq.data.comments import BLANKS, Kind, Layout, is_boundary, is_plain_comment, is_surely_row, parse_preamble
+from structseq.data.column_evidence import SAMPLE, are_names
+from structseq.data.comments import (
+    BLANKS,
+    Comments,
+    Kind,
+    Layout,
+    check_comments,
+    is_boundary,
+    is_plain_comment,
+    is_surely_row,
+    parse_preamble,
+)
 from structseq.data.example import Example, VerbatimBlock
 from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, Source, Target, name_of, open_writer, read_lines
@@ -24,6 +36,8 @@ Separator = Literal["auto", "tab", "space"]
 Place = TypeVar("Place")
 
 _FIELD = re.compile(r"[^ \t\r\n]+")
+# What a line that is no row may begin with
+_NO_ROW = frozenset(("#", "-", *BLANKS, BOM))
 _COMMAS = "commas are not separators: write tabs instead"
 
 
@@ -41,6 +55,7 @@ class Block:
     metadata: Mapping[str, str] = field(default_factory=dict)  # as in Example, like starts_document
     starts_document: bool = False
     bom: str = ""  # the byte order mark, in the first block of a file that has one
+    names: tuple[str, ...] = ()  # the columns' names, from a header or ``# global.columns = ...``
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -182,15 +197,16 @@ def read_columns(
     tags: bool = True,
     encoding: str = "utf-8",
     separator: Separator = "auto",
-    comments: bool = True,
+    comments: Comments = "auto",
 ) -> Iterator[Example]:
     """Yields the sentences of a column file: a path or a binary stream, plain or gzip.
 
     Columns count from 0, or from -1 backwards; ``tag_column=None`` or ``tags=False`` reads no tags. ``columns`` are
     further inputs by name: ``{"pos": 1}``. With ``separator="tab"`` spaces belong to the fields; with ``"space"`` runs
-    of spaces and tabs separate. ``comments=False`` reads lines that begin with ``#`` as rows. Raises `DataError` with
-    file and line if rows differ in width, a column does not exist, a token or tag is empty, bytes do not fit the
-    encoding, or the file has no rows.
+    of spaces and tabs separate. ``comments`` says whether lines that begin with ``#`` are comments: ``always``,
+    ``never``, or ``auto`` to judge each by the rows (`structseq.data.comments`). Raises `DataError` with file and line
+    if rows differ in width, a column does not exist, a token or tag is empty, bytes do not fit the encoding, or the
+    file has no rows.
     """
     further, tag_column = check_columns(columns), tag_column if tags else None
     blocks = read_blocks(source, encoding=encoding, separator=separator, comments=comments)
@@ -222,7 +238,7 @@ def check_columns(columns: Mapping[str, Place] | None) -> dict[str, Place]:
 
 
 def read_blocks(
-    source: Source, *, encoding: str = "utf-8", separator: Separator = "auto", comments: bool = True
+    source: Source, *, encoding: str = "utf-8", separator: Separator = "auto", comments: Comments = "auto"
 ) -> Iterator[Block]:
     """Yields a column file as `Block`s; the lines after the last sentence are a block without rows.
 
@@ -230,19 +246,34 @@ def read_blocks(
     """
     if separator not in ("auto", "tab", "space"):
         raise ConfigError(f"unknown separator {separator!r}; use 'auto', 'tab' or 'space'")
+    check_comments(comments)
     return _blocks(read_lines(source, encoding=encoding), name_of(source), separator, comments)
 
 
-def _blocks(lines: Iterator[str], name: str, separator: str, comments: bool) -> Iterator[Block]:
-    head: list[str] = []
-    bom = ""
-    for line in lines:
-        if not head and not bom and line[0] == BOM:
-            bom, line = BOM, line[1:]
-        if line:
-            head.append(line)
-            if is_surely_row(line, comments):
-                break
+class _Lines:
+    """Lines, with a look at those ahead."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines, self._ahead = lines, deque[str]()
+
+    def ahead(self, count: int) -> list[str]:
+        self._ahead.extend(islice(self._lines, count))
+        return list(self._ahead)
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            while self._ahead:
+                yield self._ahead.popleft()
+            for line in self._lines:
+                yield line
+                if self._ahead:
+                    break
+            else:
+                return
+
+
+def _layout(lines: _Lines, name: str, separator: str, comments: Comments, head: list[str]) -> Layout:
+    """The layout, from the first lines ``head``, and a sample of the others if these leave a doubt."""
     layout = Layout.detect(head, separator, comments)
     if layout is None:
         what = "no row, only blank lines, comments or document boundaries" if head else "an empty file"
@@ -250,20 +281,46 @@ def _blocks(lines: Iterator[str], name: str, separator: str, comments: bool) -> 
     if "\r" in head[layout.line - 1].rstrip("\r\n"):
         message = "expected lines that end in \\n or \\r\\n, found a bare \\r in a line; convert the line endings"
         raise DataError(message, file=name, line=layout.line)
+    if are_names(layout.split([head[layout.line - 1]])[0]) or any(
+        layout.is_open(line, before_rows=True) for line in head
+    ):
+        return layout.with_header(known := [*head, *lines.ahead(SAMPLE)]).with_evidence(known)
+    return layout.with_header(head)
+
+
+def _blocks(source: Iterator[str], name: str, separator: str, comments: Comments) -> Iterator[Block]:
+    head: list[str] = []
+    bom = ""
+    for line in source:
+        if not head and not bom and line[0] == BOM:
+            bom, line = BOM, line[1:]
+        if line:
+            head.append(line)
+            if is_surely_row(line, comments):
+                break
+    lines = _Lines(source)
+    layout = _layout(lines, name, separator, comments, head)
     pending: list[str] = []
     rows: list[int] = []
+    known: list[str] = []  # rows before, as evidence
     number = 0
     for number, line in enumerate(chain(head, lines), 1):
         # A line with any other first character is a row
-        kind = layout.kind(line, before_rows=not rows) if line[0] in "#- \t\r\n" else Kind.ROW
+        kind = Kind.ROW
+        if line[0] in _NO_ROW or number == layout.header:
+            if layout.is_open(line, before_rows=not rows):
+                layout = layout.with_evidence([*known, *pending, line, *lines.ahead(SAMPLE)])
+            kind = layout.kind(line, before_rows=not rows) if number != layout.header else Kind.COMMENT
         if kind is Kind.ROW:
             rows.append(len(pending))
         elif rows and kind is Kind.BOUNDARY:
             yield _block(pending, rows, layout, name, number - 1, separator, bom)
+            known += pending if len(known) < SAMPLE else ()
             pending, rows, bom = [], [], ""
         pending.append(line)
         if rows and kind is Kind.BLANK:
             yield _block(pending, rows, layout, name, number, separator, bom)
+            known += pending if len(known) < SAMPLE else ()
             pending, rows, bom = [], [], ""
     if pending or bom:
         yield _block(pending, rows, layout, name, number, separator, bom)
@@ -277,12 +334,15 @@ def _block(lines: list[str], rows: list[int], layout: Layout, name: str, last: i
             raise _ragged(row, [lines[at] for at in rows[: token + 1]], layout, name, first + rows[token])
     metadata, starts = parse_preamble(lines[: rows[0]] if rows else lines) if not rows or rows[0] else ({}, False)
     gap: Literal["\t", " "] = "\t" if layout.tab else " "
-    return Block(tuple(lines), tuple(rows), fields, gap, separator == "tab", name, first, metadata, starts, bom)
+    spaces = separator == "tab"
+    return Block(tuple(lines), tuple(rows), fields, gap, spaces, name, first, metadata, starts, bom, layout.names)
 
 
 def _ragged(row: Sequence[str], lines: Sequence[str], layout: Layout, name: str, number: int) -> DataError:
     expected = f"{layout.width} column{'s' * (layout.width != 1)} separated by {'tabs' if layout.tab else 'spaces'}"
     advice = "every row needs the same columns, and a blank line ends a sentence"
+    if lines[-1][0] == "#":
+        advice += "; if lines that begin with # are comments, use --set data.comments=always"
     if not layout.tab and _between_commas(lines):
         advice = _COMMAS
     found = f"{len(row)} in {lines[-1].strip(BLANKS)[:60]!r}"
@@ -301,14 +361,24 @@ def write_columns(
         raise ConfigError(f"unknown separator {separator!r} to write; use 'tab' or 'space'")
     gap = "\t" if separator == "tab" else " "
     limits = FormatLimits("a column file", name_of(target), empty_sentences=False, blanks_in_metadata=False)
+    known: list[str] = []
+    hashed: list[tuple[Example, str]] = []  # sentences whose first row may be read as a comment
     with open_writer(target, encoding=encoding) as file:
         for number, example in enumerate(examples):
             names = limits.check(example)
             rows = _rows(example, names, gap, limits)
+            known += [*rows, "\n"] if len(known) < SAMPLE else ()
+            hashed += [(example, rows[0])] if rows[0][0] == "#" else ()
             fields = ["-DOCSTART-", *["-X-"] * (len(names) - 2), "O"][: max(len(names), 1)]
             head = write_head(example, limits, boundary=gap.join(fields) + "\n\n")
             text = "".join([*head, *rows, "\n"])
             file.write(BOM + text if number == 0 and text[0] == BOM else text)
+        if hashed:
+            layout = Layout(gap == "\t", len(names), 1).with_evidence(known)
+            for example, row in hashed:
+                if layout.kind(row, before_rows=True) is Kind.COMMENT:
+                    advice = "; separate by tabs" if gap == " " else ""
+                    raise limits.error(example, f"the row {row!r}, which is read as a comment{advice}")
 
 
 def write_head(example: Example, limits: FormatLimits, *, boundary: str) -> Iterator[str]:

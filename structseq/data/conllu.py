@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from structseq.data.columns import Block, check_columns, write_head
-from structseq.data.comments import BLANKS, parse_preamble
+from structseq.data.comments import BLANKS, is_blank, parse_preamble
 from structseq.data.example import Example, VerbatimBlock
 from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, Source, Target, name_of, open_writer, read_lines
@@ -141,7 +141,7 @@ def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[B
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
         if number == 1 and line[0] == BOM:
             mark, line = BOM, line[1:]
-        blank = not line.strip(BLANKS)
+        blank = is_blank(line)
         if not blank and line[0] != "#" and (word := _word(line, len(rows) + 1, name, number)):
             rows.append(len(lines))
             fields.append(word)

@@ -247,7 +247,7 @@ def described_format(path: Path, data: DataOptions) -> str:
     name = detect_format(path) if data.format == "auto" else data.format
     if name != "columns":
         return name
-    blocks = read_blocks(path, encoding=data.encoding, separator=data.separator)
+    blocks = read_blocks(path, encoding=data.encoding, separator=data.separator, comments=data.comments)
     first = next(block for block in blocks if block.rows)
     token, tag = first.column_index(data.token_column), first.column_index(data.tag_column)
     between = "tabs" if first.separator == "\t" else "spaces"
