@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 from typing import Any, Literal, TypeVar
 
-from structseq.data.column_evidence import SAMPLE, are_names
+from structseq.data.column_evidence import SAMPLE, are_names, count_rows
+from structseq.data.column_roles import by_names, objection
 from structseq.data.comments import (
     BLANKS,
     Comments,
@@ -36,6 +37,9 @@ Separator = Literal["auto", "tab", "space"]
 Place = TypeVar("Place")
 
 _FIELD = re.compile(r"[^ \t\r\n]+")
+_FIRST_WORDS = frozenset(("0", "1", "1-2", "1-3", "1-4", "0.1"))
+# Number of rows that show what the columns are
+_ROWS = 500
 # What a line that is no row may begin with
 _NO_ROW = frozenset(("#", "-", *BLANKS, BOM))
 _COMMAS = "commas are not separators: write tabs instead"
@@ -55,6 +59,7 @@ class Block:
     metadata: Mapping[str, str] = field(default_factory=dict)  # as in Example, like starts_document
     starts_document: bool = False
     bom: str = ""  # the byte order mark, in the first block of a file that has one
+    parts: tuple[int, ...] = ()  # lines[parts[i]] is a row that is no token, such as a range 1-2
     names: tuple[str, ...] = ()  # the columns' names, from a header or ``# global.columns = ...``
 
     def __len__(self) -> int:
@@ -129,12 +134,22 @@ class Block:
             targets["tags"] = self.tags(tag_column)
         return Example(inputs, targets, self.source, self.metadata, self.starts_document)
 
+    def words(self, token_column: int) -> Block:
+        """Without the rows of ranges and parts (1-2, 1.1), if the first column counts the words."""
+        if token_column in (0, -self.width) or not self.rows or self.fields[0][0] not in _FIRST_WORDS:
+            return self
+        whole = [i for i, row in enumerate(self.fields) if row[0].isdecimal()]
+        if len(whole) in (0, len(self.rows)) or not count_rows([[row[0] for row in self.fields], ["1", "2"]]):
+            return self
+        rows, fields = tuple([self.rows[i] for i in whole]), [self.fields[i] for i in whole]
+        return replace(self, rows=rows, fields=fields, parts=tuple([at for at in self.rows if at not in rows]))
+
     def append(self, column: Sequence[str]) -> str:
         """The block's text with a new last column."""
         self._check_new(column)
         lines = list(self.lines)
         gap = "\t" if self.separator == "\t" or self.width == 1 else " "
-        for at, value in zip(self.rows, column, strict=True):
+        for at, value in chain(zip(self.rows, column, strict=True), ((at, "_") for at in self.parts)):
             content = lines[at].rstrip(BLANKS if self.separator == " " else "\r\n")
             lines[at] = f"{content}{gap}{value}{lines[at][len(content) :]}"
         return self.bom + "".join(lines)
@@ -159,7 +174,11 @@ class Block:
 
     def _check(self, column: tuple[str, ...], what: str) -> None:
         if "" in column:
-            raise self._error(column.index(""), f"expected {what}, found an empty field")
+            option = f"data.{what.split()[-1]}_column"
+            message = (
+                f"expected {what}, found an empty field; write {what} there, or name another column by --set {option}"
+            )
+            raise self._error(column.index(""), message)
         if self.separator == "\t" and not self.spaces and " " in "".join(column):
             token = next(i for i, value in enumerate(column) if " " in value)
             raise self._error(
@@ -210,7 +229,8 @@ def read_columns(
     """
     further, tag_column = check_columns(columns), tag_column if tags else None
     blocks = read_blocks(source, encoding=encoding, separator=separator, comments=comments)
-    return (block.example(token_column, tag_column, further) for block in blocks if block.rows)
+    placed = place_columns(blocks, token_column, tag_column)
+    return (block.example(token, tag, further) for block, token, tag in placed if block.rows)
 
 
 def read_verbatim_columns(
@@ -224,10 +244,39 @@ def read_verbatim_columns(
 ) -> Iterator[VerbatimBlock]:
     """As `read_columns`, but yields blocks."""
     further, gold = check_columns(columns), tag_column if tags else None
-    for block in read_blocks(source, **options):
-        example = block.example(token_column, gold, further) if block.rows else None
-        retag = partial(block.replace, -1 if tag_column is None else tag_column)
+    for block, token, tag in place_columns(read_blocks(source, **options), token_column, gold):
+        example = block.example(token, tag, further) if block.rows else None
+        retag = partial(block.replace, -1 if tag is None else tag)
         yield VerbatimBlock(block.text, example, block.append, retag, block.line_of)
+
+
+def place_columns(blocks: Iterable[Block], token: int, tag: int | None) -> Iterator[tuple[Block, int, int | None]]:
+    """Each block with the numbers of its columns of tokens and tags, by their names if the file has names.
+
+    Raises `DataError` if a sample of the rows shows that the columns cannot be tokens and tags.
+    """
+    held: list[Block] = []  # while the rows so far are objected to
+    sample: list[Block] = []
+    seen, next_check, why, numbers = 0, 1, "", (token, tag)
+    for block in blocks:
+        held.append(block)
+        if block.rows and seen < _ROWS:
+            numbers = by_names(block.names, token, tag)
+            sample.append(block)
+            seen += len(block)
+            if len(sample) >= next_check or seen >= _ROWS:
+                next_check *= 2
+                why = objection([each.fields for each in sample], block.names, *numbers)
+        if why and seen >= _ROWS:
+            break
+        if not why:
+            yield from ((each.words(numbers[0]), *numbers) for each in held)
+            held = []
+    if sample and seen < _ROWS:
+        why = objection([each.fields for each in sample], sample[0].names, *numbers)
+    if why:
+        raise sample[0]._error(0, why)
+    yield from ((each.words(numbers[0]), *numbers) for each in held)
 
 
 def check_columns(columns: Mapping[str, Place] | None) -> dict[str, Place]:
@@ -335,7 +384,7 @@ def _block(lines: list[str], rows: list[int], layout: Layout, name: str, last: i
     metadata, starts = parse_preamble(lines[: rows[0]] if rows else lines) if not rows or rows[0] else ({}, False)
     gap: Literal["\t", " "] = "\t" if layout.tab else " "
     spaces = separator == "tab"
-    return Block(tuple(lines), tuple(rows), fields, gap, spaces, name, first, metadata, starts, bom, layout.names)
+    return Block(tuple(lines), tuple(rows), fields, gap, spaces, name, first, metadata, starts, bom, (), layout.names)
 
 
 def _ragged(row: Sequence[str], lines: Sequence[str], layout: Layout, name: str, number: int) -> DataError:

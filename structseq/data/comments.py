@@ -51,7 +51,7 @@ class Layout:
     comments: Comments = "auto"
     evidence: Evidence | None = None
     header: int = 0  # number, from 1, of a line that names the columns; 0: none
-    names: tuple[str, ...] = ()  # of the columns
+    names: tuple[str, ...] = ()  # of the columns; empty for one without a name
 
     def split(self, lines: Sequence[str]) -> list[list[str]]:
         if self.tab:
@@ -118,23 +118,28 @@ class Layout:
 
         A row that names columns is a header if none of its fields occurs in a later row.
         """
-        names: tuple[str, ...] = ()
+        names: Sequence[str] = ()
         content = [
             (number, line) for number, line in enumerate(lines, 1) if not is_blank(line) and not is_boundary(line)
         ]
         rows = [(number, line) for number, line in content if line[0] != "#"]
         for number, line in content[: content.index(rows[0]) + 1] if rows else ():
             if named := _GLOBAL_COLUMNS.match(line):
-                names = tuple(named[1].split())
+                names = named[1].split()
             fields = self.split([line.lstrip("# ") if self.comments == "auto" else line])[0]
             later = [(at, row) for at, row in rows if at > number]
             if later and are_names(fields):
                 values = self.split([row for _, row in later])
                 if not any(one == other for row in values for one, other in zip(fields, row, strict=False)):
-                    width = len(values[0])
-                    names = tuple(fields) if len(fields) == width else ()
-                    return replace(self, width=width, line=later[0][0], header=number, names=names)
-        return replace(self, names=names) if len(names) == self.width else self
+                    found = replace(self, width=len(values[0]), line=later[0][0], header=number)
+                    return found._named(fields)
+        return self._named(names)
+
+    def _named(self, names: Sequence[str]) -> Layout:
+        """With these names for the first columns."""
+        if not 0 < len(names) <= self.width:
+            return self
+        return replace(self, names=(*names, *[""] * (self.width - len(names))))
 
     @staticmethod
     def detect(lines: Sequence[str], separator: str, comments: Comments) -> Layout | None:

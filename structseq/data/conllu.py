@@ -163,7 +163,7 @@ def _word(line: str, expected: int, name: str, number: int) -> list[str] | None:
     first, _, second = row[0].replace("-", ".").partition(".")
     if len(row) != len(FIELDS):
         found = f"{len(row)} in {line.strip(BLANKS)[:60]!r}"
-        message = f"expected {len(FIELDS)} columns separated by tabs, found {found}; read other files as columns"
+        message = f"expected {len(FIELDS)} columns separated by tabs, found {found}; {_as_columns(line)}"
     elif "" in row:
         message = f"expected a value or '_' for {FIELDS[row.index('')]}, found an empty field"
     elif not (first.isdecimal() and (second.isdecimal() or row[0] == first)):
@@ -173,6 +173,12 @@ def _word(line: str, expected: int, name: str, number: int) -> list[str] | None:
     else:
         return row if row[0].isdecimal() else None
     raise DataError(message, file=name, line=number)
+
+
+def _as_columns(line: str) -> str:
+    """How to read a file with another number of columns."""
+    token = "--set data.token_column=1 and " if line.split()[0].isdecimal() else ""
+    return f"read it with --set data.format=columns, {token}--set data.tag_column=N, the number of the tags' column"
 
 
 def write_conllu(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from structseq.data.columns import read_blocks
+from structseq.data.columns import place_columns, read_blocks
 from structseq.data.example import FRAMES, Example, modality_of
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
@@ -248,7 +248,10 @@ def described_format(path: Path, data: DataOptions) -> str:
     if name != "columns":
         return name
     blocks = read_blocks(path, encoding=data.encoding, separator=data.separator, comments=data.comments)
-    first = next(block for block in blocks if block.rows)
-    token, tag = first.column_index(data.token_column), first.column_index(data.tag_column)
+    placed = place_columns(blocks, data.token_column, data.tag_column)
+    first, token, tag = next(each for each in placed if each[0].rows)
+    token, tag = first.column_index(token), first.column_index(-1 if tag is None else tag)
     between = "tabs" if first.separator == "\t" else "spaces"
-    return f"{first.width} columns between {between}; tokens in column {token}, tags in column {tag}, counted from 0"
+    named = f", named {' '.join(first.names).strip()}" if first.names else ""
+    where = f"tokens in column {token}, tags in column {tag}, counted from 0"
+    return f"{first.width} columns between {between}{named}; {where}"

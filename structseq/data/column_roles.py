@@ -1,0 +1,84 @@
+"""Which column holds tokens and which holds tags: by the columns' names, or objections from the values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from structseq.data.column_evidence import are_span_tags, count_rows, is_number, is_span_tag, is_tag_name, is_token_name
+
+Sentence = Sequence[Sequence[str]]
+
+_NO_TAGS = frozenset(("", "_", "-"))
+
+
+def by_names(names: Sequence[str], token: int, tag: int | None) -> tuple[int, int | None]:
+    """The columns of tokens and tags that the names show; options that name other columns than the default stay."""
+    tokens = [at for at, name in enumerate(names) if is_token_name(name)]
+    if token == 0 and tokens:
+        token = tokens[0]
+    tags = [at for at, name in enumerate(names) if is_tag_name(name) and at != token]
+    if tag == -1 and len(tags) == 1:
+        tag = tags[0]
+    return token, tag
+
+
+def objection(sentences: Sequence[Sentence], names: Sequence[str], token: int, tag: int | None) -> str:
+    """Why the columns cannot be tokens and tags, and what to do; empty if they can."""
+    width = len(sentences[0][0])
+    if not (-width <= token < width and (tag is None or -width <= tag < width)):
+        return ""
+    at, tag_at = token % width, None if tag is None else tag % width
+    columns = [[row[number] for sentence in sentences for row in sentence] for number in range(width)]
+    others = [number for number in range(width) if number not in (at, tag_at)]
+    if token >= 0 and others and count_rows([row[at] for row in sentence] for sentence in sentences):
+        words = next((number for number in others if not all(map(is_number, columns[number]))), others[0])
+        return (
+            f"expected tokens in column {at}, found the numbers of the rows; name the column of the tokens, such as "
+            f"{_token_option(words)} ({columns[words][0][:40]!r}), or {_token_option(at - width)} if the numbers are "
+            "tokens"
+        )
+    if tag_at is None or tag_at == at:
+        return ""
+    if token >= 0 and _swapped(columns[at], columns[tag_at]):
+        return (
+            f"expected tokens in column {at} and tags in column {tag_at}, found tags such as "
+            f"{_shown(columns[at])} and tokens such as {columns[tag_at][0][:40]!r}; swap them by "
+            f"{_token_option(tag_at)} {_tag_option(at)}, or keep them by {_token_option(at - width)}"
+        )
+    return _other_tags(columns, names, tag_at, others) if tag == -1 else ""
+
+
+def _swapped(tokens: Sequence[str], tags: Sequence[str]) -> bool:
+    """Whether the tokens are tags of spans, or have a small vocabulary where the tags have an open one."""
+    if any(map(is_span_tag, set(tags))):
+        return False
+    many, few = len(set(tags)), len(set(tokens))
+    return are_span_tags(tokens) or (len(tags) > 5 and 3 * many > len(tags) and many >= 2 * few)
+
+
+def _other_tags(columns: Sequence[Sequence[str]], names: Sequence[str], tag: int, others: Sequence[int]) -> str:
+    """An objection to the last column as that of the tags, if another one must be meant."""
+    found = set(columns[tag])
+    typed = [number for number in others if are_span_tags(columns[number])]
+    named = [number for number in others if names and is_tag_name(names[number])]
+    meant = named if named and not is_tag_name(names[tag]) else typed
+    if not meant or any(map(is_span_tag, found)) or not (found & _NO_TAGS or meant is named):
+        return ""
+    shown = ", ".join(f"{_tag_option(number)} ({_shown(columns[number])})" for number in meant[:5])
+    what = (
+        repr(names[tag]) if names and names[tag] else "an empty field" if "" in found else f"{min(found & _NO_TAGS)!r}"
+    )
+    return f"expected tags in column {tag}, the last one, found {what}; name the column of the tags: {shown}"
+
+
+def _shown(values: Sequence[str]) -> str:
+    """A value that shows what a column holds: a tag with a type, if there is one."""
+    return repr(next((value for value in values if "-" in value), values[0])[:40])
+
+
+def _token_option(number: int) -> str:
+    return f"--set data.token_column={number}"
+
+
+def _tag_option(number: int) -> str:
+    return f"--set data.tag_column={number}"
