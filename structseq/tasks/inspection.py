@@ -11,9 +11,10 @@ from statistics import median
 
 from structseq.data.columns import place_columns, read_blocks
 from structseq.data.example import FRAMES, Example, modality_of
-from structseq.data.formats import detect_format
+from structseq.data.formats import detect_format, resolve_format
 from structseq.data.options import DataOptions
 from structseq.data.reading import file_and_line, read_examples, with_labels
+from structseq.data.remarks import remarks_on
 from structseq.data.textfile import one_line
 from structseq.errors import DataError
 from structseq.spans import Scheme
@@ -60,6 +61,8 @@ def inspect_file(path: Path, data: DataOptions) -> FileInspection:
     words = Counter(token for example in examples for token in example.tokens)
     found.add("tokens", f"{words.total():,}, {len(words):,} of them different")
     _check_tags(found, data)
+    for remark in remarks_on(examples, scheme=data.scheme, rows=file_format(path, data) in ("columns", "conllu")):
+        found.add("remark", remark)
     if empty := [example.source for example in examples if not len(example)]:
         found.add("empty sentences", f"{len(empty):,}; training skips them")
         found.add_places(empty)
@@ -242,9 +245,13 @@ def heading(checked: Sequence[FileInspection]) -> str:
     return "symbols" if targets else "labels"
 
 
+def file_format(path: Path, data: DataOptions) -> str:
+    return detect_format(path) if data.format == "auto" else resolve_format(data.format)
+
+
 def described_format(path: Path, data: DataOptions) -> str:
     """The format of a file, with its columns."""
-    name = detect_format(path) if data.format == "auto" else data.format
+    name = file_format(path, data)
     if name != "columns":
         return name
     blocks = read_blocks(path, encoding=data.encoding, separator=data.separator, comments=data.comments)
