@@ -163,3 +163,22 @@ def test_spans_that_would_be_missed_are_refused(values: dict[str, Any], message:
 def test_two_lists_of_tags_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found 'tags' and 'ner_tags' with different values; keep one"):
         records(tmp_path, tokens=["Rom"], tags=["NE"], ner_tags=["B-LOC"])
+
+
+def test_rows_that_may_be_comments(tmp_path: Path) -> None:
+    content = "# SYM\nRom NE\nist VA\nda NE\n"
+    (remark,) = remarks(tmp_path / "a.conll", content)
+    assert "1 sentence begins with the token '#' and a tag that no other token has, such as 'SYM' in" in remark
+    assert "a.conll:1; if such lines are comments, use data.comments=always" in remark
+    assert not remarks(tmp_path / "a.conll", content, comments="always")
+    assert not remarks(tmp_path / "a.conll", content.replace("SYM", "NE"))
+
+
+def test_span_tags_in_another_column(tmp_path: Path) -> None:
+    content = "Rom B-LOC NE\nist O VA\n"
+    (remark,) = remarks(tmp_path / "a.conll", content)
+    assert remark == (
+        "column 1 has tags of spans such as B-LOC, but tags are read from column 2; to read those, use "
+        "--set data.tag_column=1"
+    )
+    assert not remarks(tmp_path / "a.conll", content, tag_column=1)

@@ -58,17 +58,24 @@ def _swapped(tokens: Sequence[str], tags: Sequence[str]) -> bool:
 
 def _other_tags(columns: Sequence[Sequence[str]], names: Sequence[str], tag: int, others: Sequence[int]) -> str:
     """An objection to the last column as that of the tags, if another one must be meant."""
-    found = set(columns[tag])
-    typed = [number for number in others if are_span_tags(columns[number])]
     named = [number for number in others if names and is_tag_name(names[number])]
-    meant = named if named and not is_tag_name(names[tag]) else typed
-    if not meant or any(map(is_span_tag, found)) or not (found & _NO_TAGS or meant is named):
+    if named and not is_tag_name(names[tag]) and not any(map(is_span_tag, set(columns[tag]))):
+        what, meant = repr(names[tag]), named
+    else:
+        empty = sorted(set(columns[tag]) & _NO_TAGS)
+        what = repr(empty[0]) if empty and empty[0] else "an empty field"
+        meant = span_columns(columns, tag, others) if empty else []
+    if not meant:
         return ""
     shown = ", ".join(f"{_tag_option(number)} ({_shown(columns[number])})" for number in meant[:5])
-    what = (
-        repr(names[tag]) if names and names[tag] else "an empty field" if "" in found else f"{min(found & _NO_TAGS)!r}"
-    )
     return f"expected tags in column {tag}, the last one, found {what}; name the column of the tags: {shown}"
+
+
+def span_columns(columns: Sequence[Sequence[str]], tag: int, others: Sequence[int]) -> list[int]:
+    """The numbers of ``others`` that hold tags of spans, if the column ``tag`` holds none."""
+    if any(map(is_span_tag, set(columns[tag]))):
+        return []
+    return [number for number in others if are_span_tags(columns[number])]
 
 
 def _shown(values: Sequence[str]) -> str:
