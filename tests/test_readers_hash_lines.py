@@ -123,3 +123,8 @@ def test_a_byte_order_mark_alone_on_a_line_is_blank(name: str, end: str, tmp_pat
     (tmp_path / name).write_text(row + end, encoding="utf-8", newline="")
     assert [one.tokens for one in read(tmp_path / name)] == [("Rom",)]
     assert "".join(block.text for block in read_verbatim(tmp_path / name)) == row + end
+
+
+def test_a_byte_order_mark_is_a_token_in_a_file_of_one_column() -> None:
+    assert tokens("\ufeff\ufeff\nRom\n\ufeff\n", tags=False) == [("\ufeff", "Rom", "\ufeff")]
+    assert tokens("Rom\n\n\ufeff", tags=False) == [("Rom",)]

@@ -76,6 +76,7 @@ REFUSED = {
     "row numbers through the file": "1 Rom B-LOC\n2 ist O\n\n3 Kiel B-LOC\n4 da O\n",
     "swapped": "B-LOC Rom\nO ist\n\nB-LOC Kiel\nO da\n",
     "empty last column": "Rom\tB-LOC\t\nist\tO\tx\n\nKiel\tB-LOC\t\nda\tO\t\n",
+    "the same note in every row": "Rom B-LOC ann\nist O ann\n\nKiel B-LOC ann\nda O ann\n",
     "notes in the last column": "Rom NN B-LOC _\nist VA O _\n\nKiel NN B-LOC Note\nda AD O _\n",
 }
 
@@ -86,6 +87,13 @@ def test_a_column_that_cannot_be_meant_is_refused_and_the_advice_works(content: 
         pairs(content)
     assert caught.value.line == 1
     assert pairs(content, **options_in(caught.value.message)) == WANTED
+
+
+def test_the_name_of_a_document_as_token() -> None:
+    content = "".join(f"doc.1 w{number} B-LOC\n" for number in range(30))
+    with pytest.raises(DataError, match=r"found 'doc\.1' in every row") as caught:
+        pairs(content)
+    assert pairs(content, **options_in(caught.value.message))[0][:2] == [("w0", "B-LOC"), ("w1", "B-LOC")]
 
 
 def test_swapped_parts_of_speech() -> None:
@@ -117,6 +125,11 @@ KEPT = {
 def test_columns_as_named(content: str, options: dict[str, Any]) -> None:
     rows = [[tuple(line.split(" ")) for line in part.split("\n") if line] for part in content.split("\n\n")]
     assert pairs(content, **options) == [[(row[0], row[-1]) for row in part] for part in rows]
+
+
+def test_row_numbers_beside_words_alone() -> None:
+    with pytest.raises(DataError, match=r"found the numbers of the rows.*data\.token_column=1 \('Rom'\)"):
+        pairs("1\tRom\n2\tist\n\n1\tKiel\n2\tda\n")
 
 
 def test_an_empty_tag_names_the_option() -> None:

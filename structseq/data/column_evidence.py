@@ -110,6 +110,7 @@ class Evidence:
         other_separator = "\t" in line.strip(" \t\r\n") and not self.tabs
         no_number = len(fields) == self.width and any(not is_number(fields[at]) for at in self.numbers if at)
         emptied = not fields[-1] and self.filled
+        # A file with tabs may hold any token and tag, so a tag alone is no evidence there
         return other_separator or no_number or emptied or ("\t" not in line and self._foreign(fields))
 
     def _foreign(self, fields: Sequence[str]) -> bool:
@@ -117,7 +118,9 @@ class Evidence:
         value = fields[-1]
         if self.width < 2 or len(fields) != self.width or value in self.endings:
             return False
+        if are_span_tags(self.endings):
+            return not is_span_tag(value)
         if is_span_tag(value) and any(map(is_span_tag, self.endings)):
             return False
         kind = is_number(value) and not any(map(is_number, self.endings))
-        return kind or are_span_tags(self.endings) or (fields[0] == "#" and self.closed and self.marked)
+        return kind or (fields[0] == "#" and self.closed and self.marked)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from structseq.data.column_evidence import are_span_tags, count_rows, is_number, is_span_tag, is_tag_name, is_token_name
 
 Sentence = Sequence[Sequence[str]]
 
+# A part of speech, in capitals
+_TAG = re.compile(r"[A-Z]+[$:,.]?")
+# Number of rows that say too little about a vocabulary
+_FEW = 20
 _NO_TAGS = frozenset(("", "_", "-"))
 
 
@@ -30,12 +35,11 @@ def objection(sentences: Sequence[Sentence], names: Sequence[str], token: int, t
     at, tag_at = token % width, None if tag is None else tag % width
     columns = [[row[number] for sentence in sentences for row in sentence] for number in range(width)]
     others = [number for number in range(width) if number not in (at, tag_at)]
-    if token >= 0 and others and count_rows([row[at] for row in sentence] for sentence in sentences):
-        words = next((number for number in others if not all(map(is_number, columns[number]))), others[0])
+    if token >= 0 and (found := _no_tokens(sentences, columns, at, others or _words_alone(columns, tag_at))):
+        what, words = found
         return (
-            f"expected tokens in column {at}, found the numbers of the rows; name the column of the tokens, such as "
-            f"{_token_option(words)} ({columns[words][0][:40]!r}), or {_token_option(at - width)} if the numbers are "
-            "tokens"
+            f"expected tokens in column {at}, found {what}; name the column of the tokens, such as "
+            f"{_token_option(words)} ({columns[words][0][:40]!r}), or {_token_option(at - width)} if these are tokens"
         )
     if tag_at is None or tag_at == at:
         return ""
@@ -48,12 +52,38 @@ def objection(sentences: Sequence[Sentence], names: Sequence[str], token: int, t
     return _other_tags(columns, names, tag_at, others) if tag == -1 else ""
 
 
+def _no_tokens(
+    sentences: Sequence[Sentence], columns: Sequence[Sequence[str]], at: int, others: Sequence[int]
+) -> tuple[str, int] | None:
+    """What a column has instead of tokens, and which of ``others`` may have them; None if it can have tokens."""
+    if others and count_rows([row[at] for row in sentence] for sentence in sentences):
+        return "the numbers of the rows", next(
+            (number for number in others if not all(map(is_number, columns[number]))), others[0]
+        )
+    varied = [number for number in others if _is_open(columns[number]) and not all(map(is_number, columns[number]))]
+    if varied and len(columns[at]) > _FEW and len(set(columns[at])) == 1:
+        return f"{columns[at][0][:40]!r} in every row", varied[0]
+    return None
+
+
+def _words_alone(columns: Sequence[Sequence[str]], tag: int | None) -> list[int]:
+    """The column of the tags, if it has words."""
+    words = tag is not None and _is_open(columns[tag]) and not any(map(is_span_tag, columns[tag]))
+    return [tag] if words and tag is not None and len(columns) > 1 else []
+
+
+def _is_open(values: Sequence[str]) -> bool:
+    """Whether many values are different, as words are."""
+    return 3 * len(set(values)) > len(values) > 3
+
+
 def _swapped(tokens: Sequence[str], tags: Sequence[str]) -> bool:
     """Whether the tokens are tags of spans, or have a small vocabulary where the tags have an open one."""
     if any(map(is_span_tag, set(tags))):
         return False
     many, few = len(set(tags)), len(set(tokens))
-    return are_span_tags(tokens) or (len(tags) > 5 and 3 * many > len(tags) and many >= 2 * few)
+    plain = len(tags) > (5 if all(map(_TAG.fullmatch, tokens)) else _FEW) and _is_open(tags) and many >= 2 * few
+    return are_span_tags(tokens) or plain
 
 
 def _other_tags(columns: Sequence[Sequence[str]], names: Sequence[str], tag: int, others: Sequence[int]) -> str:
@@ -62,7 +92,8 @@ def _other_tags(columns: Sequence[Sequence[str]], names: Sequence[str], tag: int
     if named and not is_tag_name(names[tag]) and not any(map(is_span_tag, set(columns[tag]))):
         what, meant = repr(names[tag]), named
     else:
-        empty = sorted(set(columns[tag]) & _NO_TAGS)
+        found = set(columns[tag])
+        empty = sorted(found if len(found) == 1 < len(columns[tag]) else found & _NO_TAGS)
         what = repr(empty[0]) if empty and empty[0] else "an empty field"
         meant = span_columns(columns, tag, others) if empty else []
     if not meant:

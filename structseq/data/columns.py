@@ -176,7 +176,7 @@ class Block:
         if "" in column:
             option = f"data.{what.split()[-1]}_column"
             message = (
-                f"expected {what}, found an empty field; write {what} there, or name another column by --set {option}"
+                f"expected {what}, found an empty field; write {what} there, or name another column by --set {option}=N"
             )
             raise self._error(column.index(""), message)
         if self.separator == "\t" and not self.spaces and " " in "".join(column):

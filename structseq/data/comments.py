@@ -1,7 +1,8 @@
 """Classifies the lines of a column file: ``#`` may begin a comment or be a token.
 
-A line of spaces and tabs is blank. A line whose first field is ``-DOCSTART-`` is a document boundary. A first row that
-names columns (``TOKEN<TAB>NER``) is a header. If the rows have N columns, a line that begins with ``#`` is
+A line of spaces and tabs is blank, and so is a byte order mark alone, except in files of one column. A line whose first
+field is ``-DOCSTART-`` is a document boundary. A first row that names columns (``TOKEN<TAB>NER``) is a header. If the
+rows have N columns, a line that begins with ``#`` is
 
 1. a comment if it comes before the sentence's first row, its first field does not end at a tab, and it has the form
    ``# key = value``, ``# key=value``, ``# newdoc``, ``# newpar``, ``#begin document`` or ``#end document``;
@@ -63,7 +64,7 @@ class Layout:
 
     def kind(self, line: str, *, before_rows: bool) -> Kind:
         """``before_rows``: no row of the sentence comes before the line."""
-        if is_blank(line):
+        if is_blank(line) and not (self.width == 1 and is_lone_mark(line)):
             return Kind.BLANK
         if is_boundary(line):
             return Kind.BOUNDARY
@@ -149,7 +150,7 @@ class Layout:
             if is_surely_row(line, comments):
                 candidate = number, line
                 break
-            if is_blank(line) or is_boundary(line) or comments == "always":
+            if (is_blank(line) and not is_lone_mark(line)) or is_boundary(line) or comments == "always":
                 continue
             ended_by_tab = _ENDED_BY_TAB.match(line) is not None
             if candidate is None and (ended_by_tab or not is_plain_comment(line)):
@@ -174,6 +175,11 @@ def is_surely_row(line: str, comments: Comments) -> bool:
 def is_blank(line: str) -> bool:
     """Whether a line has only spaces and tabs, or a byte order mark alone."""
     return line.strip(BLANKS) in ("", BOM)
+
+
+def is_lone_mark(line: str) -> bool:
+    """Whether a line is a byte order mark and its line end: a token, if the file has one column."""
+    return line.rstrip(BLANKS) == BOM and line[-1] == "\n"
 
 
 def is_boundary(line: str) -> bool:
