@@ -100,7 +100,7 @@ def test_wrong_options_are_one_sentence(command: Command, words: list[str], expe
         ("encoder.type=gpt", "unknown encoder.type 'gpt'"),
         ("encoder.type=nowhere:Thing", "encoder.type nowhere:Thing: cannot be imported"),
         ("data.scheme=BOI", "unknown tag scheme 'BOI': did you mean"),
-        ("data.repair=guess", "unknown repair 'guess'; known are conlleval, drop"),
+        ("data.repair=guess", "option data.repair: input should be 'conlleval', 'drop' or 'refuse'"),
         ("data.format=xml", "unknown format 'xml'"),
         ("data.tokenizer=word-1", "unknown tokenizer 'word-1'"),
         ("training.device=tpu", "training.device: expected auto, cpu or cuda"),
@@ -190,20 +190,6 @@ def test_tags_that_training_lacks_are_named_and_missed(command: Command, home: P
     assert done.status == 0
     assert f"warning: {dev}: tags that are not in the training data, counted as misses: B-means (1)" in done.err
     assert "tags never seen in training, counted as misses: B-means (1)" in done.out
-
-
-def test_repairs_are_named_and_said(command: Command, tmp_path: Path) -> None:
-    train = tmp_path / "train.conll"
-    train.write_text(columns([*sentences(16), (["to", "Lima"], ["O", "I-to"])]))
-    words = ("train", train, "--dev", train, "--output", tmp_path / "model", *tiny())
-    refused = command(*words, "--quiet")
-    assert refused.status == 2
-    line = len(train.read_text().splitlines()) - 1
-    assert refused.sentence.startswith(f"error: {train}:{line}: I-to opens an entity after O")
-    assert "--set data.repair=conlleval or --set data.repair=drop" in refused.sentence
-    assert not (tmp_path / "model").exists()
-    done = command(*words, "--set", "data.repair=conlleval")
-    assert done.status == 0 and "1 illegal tag sequences were repaired by 'conlleval'" in done.err
 
 
 def test_plain_tags_are_scored_by_accuracy(command: Command, tmp_path: Path) -> None:
@@ -363,6 +349,46 @@ def test_tag_reads_standard_input(command: Command, home: Path, monkeypatch: pyt
     assert (span["start_token"], span["end_token"], span["label"]) == (2, 3, "from") and 0 < span["confidence"] <= 1
 
 
+SAME_WIDTH = "fly from Lima to Rome\ngo from Oslo to Paris\n"
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_tag_never_reads_texts_as_columns(
+    command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piped: bool
+) -> None:
+    file = tmp_path / "texts.txt"
+
+    def tag(content: str, *words: str) -> Done:
+        file.write_text(content, encoding="utf-8")
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+        return command("tag", home / "model", "-" if piped else file, *words)
+
+    for content in (SAME_WIDTH, "fly to Rome\n", "fly to Rome\n\ngo to Oslo\n", "私は東京に行く。\n私は行く。\n"):
+        done = tag(content)
+        assert done.status == 2 and "--format text" in done.sentence and "--format conll" in done.sentence
+        texts = [json.loads(line)["text"] for line in tag(content, "--format", "text").out.splitlines()]
+        assert texts == content.splitlines()
+        rows = tag(content, "--format", "conll").out.splitlines()
+        assert [row.split()[:-1] for row in rows] == [line.split() for line in content.splitlines()]
+    done = tag("fly to Rome\ngo from Oslo to Paris today\n\nleave\n")
+    assert done.sentence.endswith("each line is read as a text; for rows with columns, add --format conll")
+    assert [json.loads(line)["text"] for line in done.out.splitlines()][-1] == "leave"
+    done = tag('{"text": "to Rome"}\n')
+    assert json.loads(done.out)["spans"][0]["text"] == "Rome"
+    assert tag("fly X\nto X\nRome Y\n\ngo X\n").out == "fly X O\nto X O\nRome Y B-to\n\ngo X O\n"
+
+
+def test_a_long_or_compressed_stream_is_read_whole(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = columns(sentences(64) * 60)
+    assert len(content) > 1 << 16
+    for data in (content.encode(), gzip.compress(content.encode())):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        rows = command("tag", home / "model").out.splitlines()
+        assert [row.rpartition("\t")[0] for row in rows] == content.splitlines()
+
+
 def test_tag_json_lines_keep_what_they_say(command: Command, home: Path, tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     lines = [
@@ -454,7 +480,7 @@ def test_check_finds_what_training_would_refuse_and_what_is_odd(command: Command
         (["by", "sea"], ["O", "B-means"]),
     ]
     file.write_text(columns([*sentences(16), *extra]))
-    done = command("check", file, home / "dev.conll")
+    done = command("check", file, home / "dev.conll", "--set", "data.repair=refuse")
     line = len(columns(sentences(16)).splitlines()) + 2
     assert done.status == 1
     assert done.sentence.startswith(f"training would refuse: {file}:{line}: I-to opens an entity after O")
@@ -495,18 +521,6 @@ def test_convert_between_formats(command: Command, home: Path, tmp_path: Path) -
     assert command("convert", packed, f"{folder}/").status == 0
     assert (folder / "seq.in").read_text().splitlines()[0].split() == sentences(1, first=40)[0][0]
     assert command("convert", home / "dev.conll", "-").out == (home / "dev.conll").read_text()
-
-
-def test_convert_repairs_by_name_only(command: Command, tmp_path: Path) -> None:
-    file, out = tmp_path / "a.conll", tmp_path / "b.conll"
-    file.write_text("a\tB-x\nb\tI-x\n\na\tB-x\n\na\tB-x\n\na\tB-x\n\na\tI-x\nb\tO\n")
-    refused = command("convert", file, out, "--to", "BIOES")
-    assert refused.status == 2 and refused.sentence.startswith(f"error: {file}:10: I-x opens an entity at the start")
-    assert refused.sentence.endswith("choose a repair with --repair conlleval or --repair drop") and not out.exists()
-    assert command("convert", file, out, "--to", "BIOES", "--repair", "conlleval").status == 0
-    assert out.read_text().endswith("a\tS-x\nb\tO\n")
-    assert command("convert", file, out, "--to", "BIOES", "--repair", "drop").status == 0
-    assert out.read_text().endswith("a\tO\nb\tO\n")
 
 
 def test_convert_refuses_what_the_target_cannot_hold(command: Command, tmp_path: Path) -> None:
@@ -559,6 +573,40 @@ def test_another_encoding_is_read_and_kept(command: Command, home: Path, tmp_pat
     assert [line.rpartition(b"\t")[0] for line in out.read_bytes().splitlines()] == file.read_bytes().splitlines()
     records = command("tag", home / "model", file, "--format", "text", *latin).out.splitlines()
     assert json.loads(records[2])["tokens"] == ["Málaga", "B-from"]
+
+
+# -- advice, followed literally ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "switch"),
+    [
+        ("train FILE --output OUT", "--epochs 3"), ("train FILE --output OUT", "--epochs=3"),
+        ("train FILE --output OUT", "--training.epochs 3"), ("train FILE --output OUT", "--learning-rate 0.1"),
+        ("check FILE", "--tag-column 1"), ("check FILE", "--encoding utf-8"),
+        ("evaluate MODEL FILE", "--token_column 0"),
+        ("convert FILE OUT", "--separator tab"), ("tag MODEL FILE", "--tokenizer words-1"),
+    ],
+)  # fmt: skip
+def test_a_switch_that_is_an_option_names_it(
+    command: Command, home: Path, tmp_path: Path, words: str, switch: str
+) -> None:
+    places = {"FILE": home / "dev.conll", "OUT": tmp_path / "out", "MODEL": home / "model"}
+    line = [places.get(word, word) for word in words.split()]
+    small = tiny(1, but="training.learning_rate") if words.startswith("train") else []
+    refused = command(*line, *small, *switch.split())
+    assert refused.status == 2
+    advice = refused.sentence.partition("; use ")[2]
+    assert advice.startswith("--set ") and advice.endswith(re.split("[= ]", switch)[1])
+    small = tiny(1, but="training.epochs" if "epochs" in advice else "training.learning_rate") if small else []
+    assert command(*line, *small, *advice.split()).status == 0
+
+
+def test_a_switch_of_no_option_or_of_another_command_names_no_option(command: Command) -> None:
+    assert "--set inputs.words.width=4 or --set " in command("compare", "a", "--output", "b", "--width", "4").sentence
+    assert "--set training.epochs=VALUE" in command("train", "a", "--output", "b", "--epochs", "--quiet").sentence
+    for words in (["evaluate", "m", "f", "--epochs", "3"], ["options", "--epochs", "3"], ["train", "a", "--zzz"]):
+        assert "--set" not in command(*words).sentence
 
 
 # -- streams and signals -----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -242,15 +243,15 @@ def test_ctrl_c_says_how_to_resume(
     assert not (out / "comparison.json").exists()
 
 
-def test_ctrl_c_saves_the_trials_of_a_command(home: Path, tmp_path: Path) -> None:
+def test_a_signal_to_the_whole_process_group_saves_the_trials(home: Path, tmp_path: Path) -> None:
     """In processes, as a user has it; that a stopped trial ends with the same weights is in test_experiment."""
     out = tmp_path / "out"
     trial = out / "trials" / "lstm+crf-0"
     words = python(*words_of(home, out, "--heads", "crf", *tiny(1_000_000)))
-    run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     journal = trial / "log.jsonl"
     _until(lambda: run.poll() is not None or (journal.exists() and journal.read_text().count("epochs") > 1))
-    run.send_signal(signal.SIGINT)
+    os.killpg(run.pid, signal.SIGTERM)
     _, errors = run.communicate()
     assert run.returncode == 130 and f"everything is saved in {out}; 0 of 1 trials are done" in errors, errors
     records = [json.loads(line) for line in journal.read_text().splitlines()]

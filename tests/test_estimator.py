@@ -282,7 +282,7 @@ def test_a_pickle_holds_the_files_of_the_model_folder(fitted: SequenceTagger) ->
         (X, None, "expected y, a tag list for each sentence of X, found none"),
         (X, Y[:-1], "expected as many tag lists in y as sentences in X, 16, found 15"),
         (["leave Taipei"] * 2, Y[:2], "X, sentence 1: expected a list of tokens, found a text"),
-        ("leave Taipei", Y[:1], "X: expected a list of sentences, each a list of tokens, found str"),
+        ("leave Taipei", Y[:1], "X: expected a list of sentences, each a list of tokens, found a text"),
         (5, Y, "X: expected a list of sentences, each a list of tokens, found int"),
         (X[:2], "OO", "y: expected a list of tag lists, one for each sentence, found str"),
         (X[:2], ["O", "O"], "y, sentence 1: expected a list of tags, found str 'O'"),
@@ -298,15 +298,15 @@ def test_a_pickle_holds_the_files_of_the_model_folder(fitted: SequenceTagger) ->
 )  # fmt: skip
 def test_wrong_samples(x: Any, y: Any, said: str) -> None:
     with pytest.raises(DataError) as caught:
-        tiny(scheme="BIO" if "opens" in said else None).fit(x, y)
+        tiny(scheme="BIO" if "opens" in said else None, repair="refuse").fit(x, y)
     assert said in str(caught.value)
 
 
 def test_wrong_dev_samples() -> None:
     with pytest.raises(DataError, match="expected y_dev"):
         tiny().fit(X, Y, X_dev=X)
-    with pytest.raises(DataError, match="y_dev, sentence 1"):
-        tiny(scheme="BIO").fit(X, Y, X_dev=X[:1], y_dev=[["O", "E-to"]])
+    with pytest.raises(DataError, match=r"y_dev, sentence 1.*expected tags in BIO"):
+        tiny(scheme="BIO").fit(X, Y, X_dev=X[:1], y_dev=[["O", "NN"]])
 
 
 def test_answers_of_a_dev_set_need_the_dev_set() -> None:
@@ -316,7 +316,8 @@ def test_answers_of_a_dev_set_need_the_dev_set() -> None:
 
 def test_illegal_tags_are_repaired_if_set() -> None:
     wrong = [["O", "I-from" if tags[1] == "B-from" else "I-to"] for tags in Y]
-    tagger = tiny(scheme="BIO", repair="conlleval", validation_fraction=0).fit(X, wrong)
+    with pytest.warns(UserWarning, match="illegal tags: 16, read as conlleval reads them"):
+        tagger = tiny(scheme="BIO", repair="conlleval", validation_fraction=0).fit(X, wrong)
     assert tagger.predict(X) == Y
 
 
@@ -327,6 +328,41 @@ def test_prediction_of_wrong_samples(fitted: SequenceTagger) -> None:
         fitted.score(X)
 
 
-def test_predictions_of_folds_are_lists() -> None:
-    found = cross_val_predict(tiny(epochs=1), X[:8], Y[:8], cv=KFold(2), method="predict")
-    assert len(found) == 8
+@pytest.mark.parametrize("lengths", [(2, 3), (2, 2), (1, 0, 4), (1, 1)])
+def test_predictions_of_folds_are_one_list_a_sentence(lengths: tuple[int, ...]) -> None:
+    x = [["go", "to", "Oslo", "now"][: lengths[n % len(lengths)]] for n in range(12)]
+    y = [["O", "O", "B-to", "O"][: len(tokens)] for tokens in x]
+    found = cross_val_predict(tiny(epochs=1), x, y, cv=KFold(2, shuffle=True, random_state=1))
+    assert found.shape == (12,) and [len(tags) for tags in found] == [len(tokens) for tokens in x]
+    assert all(isinstance(tags, list) for tags in found)
+
+
+def test_predictions_are_a_list_and_become_an_array_of_lists(fitted: SequenceTagger) -> None:
+    found = fitted.predict([["leave", "Tainan"], ["reach", "Tainan"]])
+    assert isinstance(found, list) and found == [["O", "B-from"], ["O", "B-to"]]
+    array = np.array(found)
+    assert array.shape == (2,) and array[1] == ["O", "B-to"] and np.asarray(found, dtype=object).shape == (2,)
+    assert np.asarray(fitted.predict([])).shape == (0,)
+    assert pickle.loads(pickle.dumps(found)) == found
+
+
+@pytest.mark.parametrize("one", [0, np.int64(3), 1.5, True, None, b"O"])
+def test_tags_that_are_no_strings_are_refused_as_tags(fitted: SequenceTagger, one: Any) -> None:
+    y = [["O", one]] * len(X)
+    for call in (lambda: tiny().fit(X, y), lambda: fitted.score(X, y), lambda: tiny().fit(X, Y, X_dev=X, y_dev=y)):
+        with pytest.raises(DataError, match=r"expected tags that are strings, found .* at position 1; "):
+            call()
+    if isinstance(one, int):  # the advice
+        names = {"O": "O", one: "B-to"}
+        tiny(epochs=1).fit(X, [[names[tag] for tag in tags] for tags in y])
+
+
+@pytest.mark.parametrize("given", ["a text", ["a text"], np.array(["a text", "b text"]), ("a text",)])
+def test_a_text_is_answered_with_what_an_estimator_can_do(fitted: SequenceTagger, given: Any) -> None:
+    calls = (lambda: tiny().fit(given, [["O", "O"]]), lambda: fitted.predict(given), lambda: fitted.score(given, Y))
+    for call in (*calls, lambda: fitted.predict_marginals(given), lambda: tiny().fit(X, Y, X_dev=given, y_dev=[["O"]])):
+        with pytest.raises(
+            DataError, match=r"found a text; split it into tokens, such as \[?text\.split\(\)"
+        ) as problem:
+            call()
+        assert "_text" not in str(problem.value), "an estimator has no such method"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import pickletools
+import re
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,10 @@ def test_it_is_a_classifier_for_scikit_learn(fitted: SequenceClassifier) -> None
     assert is_classifier(fitted)
     scores = cross_val_score(tiny(), X, Y, cv=StratifiedKFold(3))
     assert scores.tolist() == [1.0] * 3
+    assert set(cross_val_predict(tiny(), X, Y, cv=2)) == {"neg", "pos"}
+    assert cross_val_predict(tiny(), X, [text == "pos" for text in Y], cv=StratifiedKFold(2)).dtype == bool
+    ragged = [text.split()[: 3 - n % 2] for n, text in enumerate(X)]
+    assert cross_val_predict(tiny(epochs=1), ragged, Y, cv=3).shape == (len(X),)
     shares = cross_val_predict(tiny(), X, Y, cv=2, method="predict_proba")
     assert shares.shape == (len(X), 2)
     search = GridSearchCV(tiny(epochs=1), {"pooling": ["max", "mean"]}, cv=2).fit(X, Y)
@@ -185,7 +190,13 @@ def test_clones_and_pickles(fitted: SequenceClassifier) -> None:
         (X, "pos", "expected a list of labels"),
         (X, Y[:-1], f"expected as many labels in y as texts in X, {len(X)}, found {len(X) - 1}"),
         (X, ["pos"] * len(X), "expected two labels or more, found 'pos'"),
-        (X, [["pos"]] * len(X), "one label for each text, found 2 dimensions"),
+        (X, [["pos"]] * len(X), "one label for each text, found list ['pos'] at position 0"),
+        (X, [*Y[:-1], ["pos", "neg"]], "one label for each text, found list ['pos', 'neg'] at position 23"),
+        (X, [["pos"], ["pos", "neg"]] * 12, "one label for each text, found list ['pos'] at position 0"),
+        (X, [("pos", 1), ("neg",)] * 12, "one label for each text, found tuple ('pos', 1) at position 0"),
+        (X, [np.zeros(2), np.zeros(3)] * 12, "one label for each text, found ndarray"),
+        (X, np.zeros((len(X), 2)), "one label for each text, found ndarray"),
+        ("a fine film", ["pos"], "X: expected a list of texts or sentences, found a text; give a list, such as [text]"),
         (X, [1, *Y[1:]], "all strings, or all numbers"),
         (X, [None, *Y[1:]], "all strings, or all numbers"),
         (X, [float("nan"), *([0.0, 1.0] * len(X))[: len(X) - 1]], "found NaN at position 0"),
@@ -195,5 +206,5 @@ def test_clones_and_pickles(fitted: SequenceClassifier) -> None:
     ],
 )
 def test_wrong_samples(x: Any, y: Any, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=re.escape(said)):
         tiny(epochs=1).fit(x, y)

@@ -474,6 +474,30 @@ def made(system: str, seed: int, rate: float, done: Trial) -> Record:
     return replace(done.record, system=system, encoder=encoder, head=head, seed=seed, parts=parts)
 
 
+def test_no_winner_is_named_if_the_order_may_change(done: Trial) -> None:
+    def compared(rates: dict[str, float], best_epochs: dict[str, int]) -> Comparison:
+        records = []
+        for name, rate in rates.items():
+            for seed in (0, 1, 2):
+                record = made(name, seed, rate, done)
+                epochs = [{"epoch": n, "loss": 1.0, "dev": 0.5, "seconds": 1.0} for n in range(1, 5)]
+                curve = {"seed": seed, "best_epoch": best_epochs.get(name, 2) if seed else 2, "epochs": epochs}
+                records.append(replace(record, curve=curve))
+        return Comparison.of(plan("lstm", "crf,softmax", "0,1,2"), records, corpus=CORPUS, resamples=200)
+
+    sure = compared({"lstm + crf": 0.9, "lstm + softmax": 0.2}, {"lstm + softmax": 4})
+    assert sure.cautions == [] and "  best" in as_text(sure), "the other is significantly worse, however long it trains"
+    unsure = compared({"lstm + crf": 0.9, "lstm + softmax": 0.2}, {"lstm + crf": 4})
+    assert unsure.cautions == [
+        "the last epoch was the best of lstm + crf: set training.epochs higher, the order may change"
+    ]
+    assert "no winner: the last epoch was the best of lstm + crf" in as_text(unsure) and "  best" not in as_text(unsure)
+    nothing = compared({"lstm + crf": 0.0, "lstm + softmax": 0.0}, {})
+    assert nothing.cautions == ["no system has learned the task: the highest score is 0.00"]
+    narrow = as_text(sure, 80)
+    assert max(map(len, narrow.splitlines()[2:5])) <= 80 and "tokens/s" not in narrow and "p (Holm)" in narrow
+
+
 def test_a_comparison_ranks_and_tests_against_the_best(done: Trial) -> None:
     planned = plan("lstm,elman", "crf,softmax", "0,1,2")
     rates = {"elman + softmax": 0.5, "lstm + crf": 0.9, "lstm + softmax": 0.85}

@@ -243,16 +243,17 @@ TAGS = [
         GOOD + "a\tO\nb\tI-to\n\nc\tI-to\n",
         "data.conll:{line}: ",
         "the first of 2 illegal tags: correct the file, or choose a repair",
+        "--set data.repair=refuse",
     ),
     train(
         "no tag of the scheme named", "a\tS-x\n", "data.conll:1: ", "'S-x' is not a tag of BIO", "--set data.scheme=BIO"
     ),
     Case(
         "dev in another scheme",
-        {"data.conll": GOOD, "dev.conll": "a\tU-x\nb\tO\n"},
+        {"data.conll": GOOD, "dev.conll": "a\tNN\nb\tO\n"},
         f"{TRAIN} --dev dev.conll",
         "dev.conll:1: ",
-        "'U-x' is not a tag of BIO",
+        "expected tags in BIO, as in the model's files, found 'NN' and tags in plain",
     ),
     train(
         "one sentence and no dev",
@@ -425,10 +426,10 @@ OTHERS = [
     ),
     Case(
         "evaluate: another scheme",
-        {"data.conll": "a\tO\nb\tU-to\n"},
+        {"data.conll": "a\tO\nb\tVB\n"},
         "evaluate MODEL FILE",
         "data.conll:2: ",
-        "'U-to' is not a tag of BIO",
+        "expected tags in BIO, as in the model's files, found 'VB' and tags in plain",
     ),
     Case(
         "evaluate: JSON into no folder",
@@ -448,7 +449,7 @@ OTHERS = [
     Case(
         "convert: illegal",
         {"data.conll": GOOD + "a\tO\nb\tI-to\n"},
-        "convert FILE new.conll --to BIOES",
+        "convert FILE new.conll --to BIOES --repair refuse",
         "data.conll:{line}: ",
         "--repair",
     ),
@@ -463,7 +464,7 @@ OTHERS = [
         "convert: unknown repair",
         {"data.conll": GOOD},
         "convert FILE new.conll --repair guess",
-        "unknown repair 'guess'",
+        "option data.repair: ",
         "conlleval",
     ),
     Case(

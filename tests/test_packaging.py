@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -134,3 +135,16 @@ def test_compiled_kernels_are_tested_wherever_they_are_promised() -> None:
     """The only reason for leaving them out of a test is that the project asks for no Numba here."""
     (numba,) = [requirement for requirement in REQUIREMENTS if requirement.name == "numba"]
     assert numba.marker is not None and compiling.numba_available() >= numba.marker.evaluate()
+
+
+@pytest.mark.parametrize(("module", "extra"), [("cli/comparing.py", "report"), ("data/audio.py", "audio")])
+def test_messages_install_what_an_extra_needs(module: str, extra: str) -> None:
+    """By the libraries' own names, which can be installed from anywhere; `structseq[...]` needs the package there."""
+    text = (ROOT / "structseq" / module).read_text(encoding="utf-8")
+    (advised,) = re.findall(r"pip install ([a-z0-9 ]+)", text)
+    assert sorted(advised.split()) == sorted(Requirement(line).name for line in EXTRAS[extra])
+
+
+def test_no_message_installs_structseq_by_name() -> None:
+    for file in (ROOT / "structseq").rglob("*.py"):
+        assert "pip install 'structseq" not in file.read_text(encoding="utf-8"), file

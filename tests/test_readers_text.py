@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from structseq.data.example import Example
 from structseq.data.formats import read, write
 from structseq.data.plaintext import looks_like_columns, read_text, write_text
+from structseq.data.textfile import text_lines
 from structseq.data.tokenizer import tokenize
 from structseq.errors import ConfigError, DataError
 
@@ -84,3 +85,68 @@ def test_what_cannot_be_read_back_is_refused_and_leaves_no_file(example: Example
 )  # fmt: skip
 def test_columns_are_distinguished_from_texts(content: str, columns: bool) -> None:
     assert looks_like_columns(io.BytesIO(content.encode())) == columns
+
+
+# -- advice on encodings, followed literally ---------------------------------------------------------------------------
+
+
+HALF_PAIR = b"\xed\xa0\xbd\xed\xb8\x80"
+
+
+def refusal(path: Path, **options: str) -> str:
+    with pytest.raises(DataError) as caught:
+        list(text_lines(path, **options))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "去\tO\n".encode() * 33 + HALF_PAIR + b"\tO\n", b"a\tO\n" + HALF_PAIR + b"\tO\n", "é\n".encode() + b"caf\xe9\n",
+        "é\n".encode() * 400_000 + b"caf\xe9\n", b"caf\xe9\n" + "é\n".encode() * 600_000,
+        "東京\nOsl".encode() + b"\xc3",
+        "é\n".encode() * 3 + b"\xff\n" * 2, b"\xe9\n" + "ab é\n".encode() * 2 + b"\xe9\xe9\xe9\xe9\n",
+    ],
+)  # fmt: skip
+def test_a_file_in_utf8_but_for_some_lines_is_called_that(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes(content)
+    message = refusal(path)
+    assert "the file is UTF-8 but for " in message and "latin-1" not in message
+    lines = content.split(b"\n")
+    while "remove" in message:
+        del lines[int(message.split(":")[1]) - 1]
+        path.write_bytes(b"\n".join(lines))
+        try:
+            assert list(text_lines(path))
+            return
+        except DataError as problem:
+            message = str(problem)
+    pytest.fail(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "named"),
+    [
+        ("Málaga\nSão Tomé\n", "latin-1", ""), ("Málaga\n去\n", "utf-8", "ascii"), ("Ávila\n", "utf-8", "cp1252"),
+        ("北京\n联通\n", "utf-16", ""), ("naïve\n" * 9, "latin-1", ""),
+    ],
+)  # fmt: skip
+def test_an_encoding_that_is_advised_reads_the_text(tmp_path: Path, text: str, encoding: str, named: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(text.encode(encoding))
+    message = refusal(path, **({"encoding": named} if named else {}))
+    advised = message.partition("encoding='")[2].partition("'")[0]
+    assert f"--set data.encoding={advised})" in message
+    assert list(text_lines(path, encoding=advised)) == text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("北京大学\n我们\n", "gb18030"), ("東京へ\n", "shift_jis"), ("“x”\n", "cp1252")]
+)
+def test_latin1_is_not_advised_where_it_garbles(tmp_path: Path, text: str, encoding: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(text.encode(encoding))
+    message = refusal(path)
+    assert "latin-1" not in message and encoding in message
+    assert list(text_lines(path, encoding=encoding)) == text.splitlines()

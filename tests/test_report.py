@@ -217,6 +217,13 @@ def test_the_page_is_written_whole_and_read_back(tmp_path: Path) -> None:
         assert part in found.text
 
 
+def test_a_caution_takes_the_place_of_the_verdict() -> None:
+    given = comparison(encoders=1) | {"cautions": ["the last epoch was the best of x"]}
+    text = read(given).text
+    assert "No winner: the last epoch was the best of x." in text and "significantly" not in text
+    assert "has the best entity F1" not in text and "has the highest entity F1" in text
+
+
 def test_numbers_of_the_table() -> None:
     given = comparison()
     given["systems"][0]["test"] = {"mean": 0.95614, "sd": 0.0021, "interval": [0.9487, 0.9634], "each": [0.95, 0.96]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import signal
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from structseq.data.reading import Corpus
 from structseq.errors import DataError, ModelFileError, StructseqError, TrainingError
 from structseq.heads import HEADS
 from structseq.model import Model
-from structseq.run import Identity, Interrupted, RunFolder, fit, hold_out, transfer
+from structseq.run import Identity, Interrupted, RunFolder, fit, hold_out, training_run, transfer
 from structseq.run.folder import Journal
 from structseq.run.identity import digest
 from structseq.run.transfer import format_transfer, named_axes
@@ -371,6 +372,18 @@ def test_fit_in_memory_is_stopped_by_a_signal() -> None:
     with pytest.raises(Interrupted):
         fit(small(CORPUS), CORPUS, callback=stop_at(2))
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_long_preparation_says_what_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_run, "SILENT_SECONDS", 0.01)
+    monkeypatch.setattr(training_run, "warm_up", lambda: time.sleep(0.2))
+    messages: list[str] = []
+    training_run._warm_up_with_notice(messages.append)
+    assert len(messages) == 1 and messages[0].startswith("preparing; the first run after an installation compiles")
+    monkeypatch.setattr(training_run, "warm_up", lambda: None)
+    training_run._warm_up_with_notice(messages.append)
+    time.sleep(0.05)
+    assert len(messages) == 1
 
 
 @pytest.mark.parametrize("head", ["crf", "softmax", "perceptron"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -180,7 +181,32 @@ def test_the_folder_is_json_text_and_safetensors(folder: Path) -> None:
     assert config["id2label"] == {"0": "O", "1": "B-city", "2": "I-city", "3": "B-date", "4": "I-date"}
     assert config["label2id"]["B-date"] == 3
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert card.startswith("---\n") and "\n- token-classification\n" in card and "`test.f1` | `0.5`" in card
+    assert card.startswith("---\n") and "\n- token-classification\n" in card and "| `f1` | 0.5 |" in card
+
+
+def test_a_model_card_is_a_page(model: Model, tmp_path: Path) -> None:
+    def score(support: int) -> dict[str, float]:
+        return {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": support, "predicted": support}
+
+    table = {"micro": score(5000), "macro": score(0), "types": {f"type-{n}": score(n) for n in range(100)}}
+    test = {"criterion": 1 / 3, "sentences": 893, "tokens": 9198, "signature": "entity-F1|conlleval", "table": table}
+    data = {"test": {"path": "a `file`.conll", "sha256": "0123456789abcdef"}}
+    provenance = {"run": {"seed": 3, "data": data, "versions": {"torch": "2"}}, "finished": "2026-11-28T10:00:00"}
+    metrics = {"dev": test, "test": test}
+    save_model(tmp_path / "m", model, tokenizer="words-1", metrics=metrics, provenance=provenance)
+    card = (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
+    assert len(card.splitlines()) < 80
+    assert "On test, `a 'file'.conll`: 893 sentences, 9,198 tokens." in card
+    assert "| all | 50.00 | 25.00 | 33.33 | 5,000 | 5,000 |\n| `type-99` | 50.00" in card and "type-84" not in card
+    assert "85 rarer types are in metrics.json." in card and "Computed as `entity-F1|conlleval`." in card
+    assert "- made 2026-11-28 with seed 3; torch 2" in card and "licence: not stated" in card
+    (index,) = re.findall(r"^model-index: (.*)$", card, re.MULTILINE)
+    result, _ = json.loads(index)[0]["results"]
+    assert (
+        card.count("type-99") == 1
+        and result["dataset"]["name"] == "a `file`.conll (test)"
+        and result["metrics"][0]["value"] == 1 / 3
+    )
 
 
 def test_options_of_a_model_train_another(model: Model, folder: Path) -> None:

@@ -30,8 +30,8 @@ Format = Annotated[
     Option(
         "--format",
         metavar="NAME",
-        help="Format of FILE, as in --set data.format; by default detected. For standard input: conll, or text if the "
-        "model predicts no tags.",
+        help="Format of FILE, as in --set data.format; by default detected. Standard input is text if the model "
+        "predicts no tags.",
     ),
 ]
 Text = Annotated[str | None, Option("--text", metavar="STRING", help="Read this text instead of a file.")]
@@ -124,7 +124,7 @@ def _rewritten(
     """The text of a file with predictions, and its encoding."""
     from structseq.data.formats import FORMATS, resolve_format
     from structseq.data.reading import reader_options
-    from structseq.data.textfile import name_of
+    from structseq.data.textfile import name_of, peekable
     from structseq.errors import ConfigError, DataError
     from structseq.inference.rewriting import tagged_columns, tagged_records, tagged_texts
 
@@ -137,7 +137,10 @@ def _rewritten(
     if format and format != "auto":
         name = resolve_format(format)
     else:
-        name = "columns" if file == "-" else tagger.model.task.input_format(file, data)
+        source = peekable(source) if file == "-" else file
+        name = tagger.model.task.input_format(source, data)
+        if name == "text":
+            remark(f"{name_of(source)}: each line is read as a text; for rows with columns, add --format conll")
     options, with_confidence = reader_options(data, tags=False), confidence is not False
     if name == "text":
         return tagged_texts(tagger, source, data.encoding, confidence=with_confidence), "utf-8"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,7 +63,8 @@ def compare(
     try:
         _write_page(comparison, output, notify)
     finally:  # the table is printed even if the page fails
-        print(as_text(comparison), flush=True)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print(as_text(comparison, width), flush=True)
     return FAILED if comparison.failed else 0
 
 
@@ -78,7 +80,7 @@ def _write_page(comparison: Comparison, output: Path, notify: Notify) -> None:
             raise
         notify(
             f"report.html is not written, because {missing.name} is not installed; "
-            "pip install 'structseq[report]' and run the same command again"
+            "pip install matplotlib jinja2, and run the same command again"
         )
 
 

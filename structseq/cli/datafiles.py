@@ -23,12 +23,13 @@ def check(
     """
     from structseq.data.example import modality_of
     from structseq.errors import DataError
-    from structseq.tasks.inspection import compare_files, heading, inspect_file, type_table
+    from structseq.tasks.inspection import FileInspection, compare_files, heading, inspect_file, type_table
 
-    data, checked, status = data_options(settings or []), [], 0
+    data, status = data_options(settings or []), 0
+    checked: list[FileInspection] = []
     for path in files:
         try:
-            checked.append(inspect_file(path, data))
+            checked.append(inspect_file(path, data, checked[0] if checked else None))
         except DataError as problem:
             status = BAD_INPUT
             remark(f"error: {problem}")
@@ -57,7 +58,7 @@ To = Annotated[
 From = Annotated[str | None, Option("--from", metavar="SCHEME", help="Tag scheme of IN; by default detected.")]
 Repair = Annotated[
     str | None,
-    Option("--repair", metavar="POLICY", help="Repair illegal tags: conlleval or drop; by default an error."),
+    Option("--repair", metavar="POLICY", help="Illegal tags: conlleval (the default), drop or refuse."),
 ]
 
 
@@ -75,6 +76,7 @@ def convert(
     """
     from structseq.tasks.retagging import convert_file
 
-    data = data_options(settings or [])
-    data = data.model_copy(update={"scheme": from_ or data.scheme, "repair": repair or data.repair})
-    convert_file(source, sys.stdout.buffer if target == "-" else target, data, to=to)
+    repairs = [f"data.repair={repair}"] if repair else []
+    data = data_options([*(settings or []), *repairs])
+    data = data.model_copy(update={"scheme": from_ or data.scheme})
+    convert_file(source, sys.stdout.buffer if target == "-" else target, data, to=to, notify=remark)

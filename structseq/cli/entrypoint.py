@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -128,7 +129,7 @@ def _run(command: Any, given: list[str]) -> int:
     except StructseqError as problem:
         return _refuse(str(problem))
     except CommandLineError as problem:
-        return _refuse(_usage(problem))
+        return _refuse(_usage(problem, given))
     except (Stopped, KeyboardInterrupt, typer.Abort) as stop:
         remark(str(stop) or "stopped; nothing was written")
         return INTERRUPTED
@@ -160,15 +161,37 @@ def _refuse(message: str) -> int:
     return BAD_INPUT
 
 
-def _usage(problem: Any) -> str:
-    message = problem.format_message()
+def _usage(problem: Any, given: Sequence[str]) -> str:
+    message, context = problem.format_message(), getattr(problem, "ctx", None)
     near = getattr(problem, "possibilities", None)
-    if getattr(problem, "option_name", None) and message.startswith("No such option"):
+    if (switch := getattr(problem, "option_name", None)) and message.startswith("No such option"):
         hint = f"did you mean {near[0]}?" if near else "--help shows the known ones"
-        return f"unknown option {problem.option_name}; {hint}"
-    context = getattr(problem, "ctx", None)
+        return f"unknown option {switch}; {_setting_for(switch, given, context) or hint}"
     where = f" ({context.command_path} --help shows how)" if context is not None else ""
     return f"{message[:1].lower()}{message[1:].rstrip('.')}{where}"
+
+
+def _setting_for(switch: str, given: Sequence[str], context: Any) -> str | None:
+    """Advice for a switch that is the key of an option of ``--set``; None for others."""
+    from structseq.config import option_list
+
+    if context is None or not any("--set" in each.opts for each in context.command.params):
+        return None
+    key = switch.lstrip("-").replace("-", "_")
+    sections = ("",) if context.command.name in ("train", "compare") else ("data.",)
+    names = [name for name in option_list() if f".{name}".endswith(f".{key}") and name.startswith(sections)]
+    if not names:
+        return None
+    value = _value_of(switch, given)
+    return "use " + " or ".join(f"--set {shlex.quote(f'{name}={value}')}" for name in names)
+
+
+def _value_of(switch: str, given: Sequence[str]) -> str:
+    for word, following in zip(given, [*given[1:], "-"], strict=True):
+        name, equals, value = word.partition("=")
+        if name == switch and (equals or not following.startswith("-")):
+            return value if equals else following
+    return "VALUE"
 
 
 # -- options and files of a command ------------------------------------------------------------------------------------

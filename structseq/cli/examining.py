@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from structseq.cli.entrypoint import ModelFolder, Settings, Trusted, answering_options, data_options
+from structseq.cli.entrypoint import ModelFolder, Settings, Trusted, answering_options, data_options, remark
 
 Json = Annotated[
     str | None,
@@ -40,8 +40,10 @@ def evaluate(
     options = stored.model.options.model_copy(update={"data": data})
     examples = read_gold(file, type(task), options)
     stored.model.modality.check(examples)
-    task.check_gold(examples, task.tags.file_scheme, data)
-    report = task.report(stored.model, examples, entities=stored.entities)
+    gold = task.check_gold(examples, task.tags.file_scheme, data)
+    for each in gold.remarks:
+        remark(f"{file}: {each}")
+    report = task.report(stored.model, gold.examples, entities=stored.entities)
     if json is not None:
         with open_writer(sys.stdout.buffer if json == "-" else json) as stream:
             stream.write(dumps(report.to_dict(errors=None), ensure_ascii=False, indent=2) + "\n")
@@ -67,7 +69,8 @@ def describe(model: ModelFolder, on: On = None, settings: Settings = None, trust
         if "tags" not in task.required_targets:
             raise ConfigError("--on: gates are shown by tag, and this model predicts no tags; remove --on")
         data = data_options(settings or [], stored.model.options.data)
-        examples = read_examples(on, data)
-        task.check_gold(examples, task.tags.file_scheme, data)
-        gates, where = mean_gate_activations(stored.model, examples), str(on)
+        gold = task.check_gold(read_examples(on, data), task.tags.file_scheme, data)
+        for each in gold.remarks:
+            remark(f"{on}: {each}")
+        gates, where = mean_gate_activations(stored.model, gold.examples), str(on)
     print(description(model, stored, gates, where))

@@ -1,6 +1,6 @@
 """Audio: WAV recordings as log-mel energies or MFCC (Davis and Mermelstein 1980).
 
-soundfile decodes and soxr resamples; ``pip install 'structseq[audio]'`` installs both.
+soundfile decodes and soxr resamples; the extra ``audio`` installs both.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:  # OSError: soundfile without its C library
-        advice = "pip install 'structseq[audio]'"
+        advice = "pip install soundfile soxr"
         raise ConfigError(f"reading recordings needs {name}, which cannot be imported ({error}); {advice}") from None
 
 

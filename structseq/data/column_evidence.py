@@ -1,4 +1,4 @@
-"""What the rows of a column file are like: evidence for what a line or a column is."""
+"""Evidence from rows, for what a line or a column is."""
 
 from __future__ import annotations
 
@@ -39,21 +39,19 @@ def is_tag_name(value: str) -> bool:
 
 
 def are_span_tags(values: Iterable[str]) -> bool:
-    """Whether all values are tags of spans, and one has a type."""
+    """All are tags of spans, one has a type."""
     found = set(values)
     return all(map(is_span_tag, found)) and any("-" in value for value in found)
 
 
 def are_names(fields: Sequence[str]) -> bool:
-    """Whether a row's fields look like names of columns: a name for tokens and another known name."""
+    """A name for tokens and another known name."""
     known = [each for each in fields if is_token_name(each) or is_tag_name(each) or _OTHER_NAME.fullmatch(each)]
     return len(known) > 1 and any(map(is_token_name, fields))
 
 
 def count_rows(columns: Iterable[Sequence[str]]) -> bool:
-    """Whether each sentence's values count its rows from 0 or 1, or all rows of the file.
-
-    Ranges and parts (1-2, 1.1) may come between.
+    """Whether values count the rows of each sentence or file; ranges and parts (1-2, 1.1) may come between.
 
     >>> count_rows([["1", "2-3", "2", "3"], ["1"]]), count_rows([["5"], ["7", "8"]])
     (True, False)
@@ -70,7 +68,7 @@ def count_rows(columns: Iterable[Sequence[str]]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the rows of a sample are like, to judge lines that begin with ``#`` and have the width of a row."""
+    """What the rows of a sample are like, to judge lines that begin with ``#``."""
 
     width: int
     tabs: bool  # whether a row contains a tab
@@ -85,7 +83,7 @@ class Evidence:
     def of(
         sentences: Sequence[Sequence[Sequence[str]]], width: int, *, tabs: bool, marks: Sequence[Sequence[str]]
     ) -> Evidence:
-        """From the fields of rows that do not begin with ``#``; ``marks`` are the fields of ``# ...`` lines before."""
+        """From the fields of other rows; ``marks``: the fields of ``# ...`` lines before them."""
         rows = [row for sentence in sentences for row in sentence if len(row) == width]
         endings = [row[-1] for row in rows]
         last = [mark[-1] for mark in marks if len(mark) == width]
@@ -102,7 +100,7 @@ class Evidence:
         )
 
     def against_row(self, line: str, fields: Sequence[str], *, before_rows: bool) -> bool:
-        """Whether a line that begins with ``#`` cannot be a row; ``before_rows`` as in `Layout.kind`."""
+        """Whether the line cannot be a row; ``before_rows`` as in `Layout.kind`."""
         if self.counted:
             return True
         if not before_rows or not self.endings:
@@ -114,7 +112,7 @@ class Evidence:
         return other_separator or no_number or emptied or ("\t" not in line and self._foreign(fields))
 
     def _foreign(self, fields: Sequence[str]) -> bool:
-        """Whether the last field is no value of the last column."""
+        """No value of the last column."""
         value = fields[-1]
         if self.width < 2 or len(fields) != self.width or value in self.endings:
             return False

@@ -1,4 +1,4 @@
-"""Which column holds tokens and which holds tags: by the columns' names, or objections from the values."""
+"""Which column holds tokens and which holds tags."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_TAGS = frozenset(("", "_", "-"))
 
 
 def by_names(names: Sequence[str], token: int, tag: int | None) -> tuple[int, int | None]:
-    """The columns of tokens and tags that the names show; options that name other columns than the default stay."""
+    """The columns of tokens and tags by their names; other columns than the default stay."""
     tokens = [at for at, name in enumerate(names) if is_token_name(name)]
     if token == 0 and tokens:
         token = tokens[0]
@@ -55,7 +55,7 @@ def objection(sentences: Sequence[Sentence], names: Sequence[str], token: int, t
 def _no_tokens(
     sentences: Sequence[Sentence], columns: Sequence[Sequence[str]], at: int, others: Sequence[int]
 ) -> tuple[str, int] | None:
-    """What a column has instead of tokens, and which of ``others`` may have them; None if it can have tokens."""
+    """What a column has instead of tokens, and which of ``others`` may have them."""
     if others and count_rows([row[at] for row in sentence] for sentence in sentences):
         return "the numbers of the rows", next(
             (number for number in others if not all(map(is_number, columns[number]))), others[0]
@@ -73,12 +73,12 @@ def _words_alone(columns: Sequence[Sequence[str]], tag: int | None) -> list[int]
 
 
 def _is_open(values: Sequence[str]) -> bool:
-    """Whether many values are different, as words are."""
+    """Many values are different."""
     return 3 * len(set(values)) > len(values) > 3
 
 
 def _swapped(tokens: Sequence[str], tags: Sequence[str]) -> bool:
-    """Whether the tokens are tags of spans, or have a small vocabulary where the tags have an open one."""
+    """The tokens are tags of spans, or have a small vocabulary and the tags an open one."""
     if any(map(is_span_tag, set(tags))):
         return False
     many, few = len(set(tags)), len(set(tokens))
@@ -87,7 +87,7 @@ def _swapped(tokens: Sequence[str], tags: Sequence[str]) -> bool:
 
 
 def _other_tags(columns: Sequence[Sequence[str]], names: Sequence[str], tag: int, others: Sequence[int]) -> str:
-    """An objection to the last column as that of the tags, if another one must be meant."""
+    """An objection to the last column if another must be meant."""
     named = [number for number in others if names and is_tag_name(names[number])]
     if named and not is_tag_name(names[tag]) and not any(map(is_span_tag, set(columns[tag]))):
         what, meant = repr(names[tag]), named
@@ -110,7 +110,7 @@ def span_columns(columns: Sequence[Sequence[str]], tag: int, others: Sequence[in
 
 
 def _shown(values: Sequence[str]) -> str:
-    """A value that shows what a column holds: a tag with a type, if there is one."""
+    """A value, if possible a tag with a type."""
     return repr(next((value for value in values if "-" in value), values[0])[:40])
 
 

@@ -135,7 +135,7 @@ class Block:
         return Example(inputs, targets, self.source, self.metadata, self.starts_document)
 
     def words(self, token_column: int) -> Block:
-        """Without the rows of ranges and parts (1-2, 1.1), if the first column counts the words."""
+        """Without ranges and parts (1-2, 1.1), if the first column counts words."""
         if token_column in (0, -self.width) or not self.rows or self.fields[0][0] not in _FIRST_WORDS:
             return self
         whole = [i for i, row in enumerate(self.fields) if row[0].isdecimal()]
@@ -251,10 +251,7 @@ def read_verbatim_columns(
 
 
 def place_columns(blocks: Iterable[Block], token: int, tag: int | None) -> Iterator[tuple[Block, int, int | None]]:
-    """Each block with the numbers of its columns of tokens and tags, by their names if the file has names.
-
-    Raises `DataError` if a sample of the rows shows that the columns cannot be tokens and tags.
-    """
+    """Each block with its columns of tokens and tags; raises `DataError` if a sample contradicts these."""
     held: list[Block] = []  # while the rows so far are objected to
     sample: list[Block] = []
     seen, next_check, why, numbers = 0, 1, "", (token, tag)
@@ -322,7 +319,7 @@ class _Lines:
 
 
 def _layout(lines: _Lines, name: str, separator: str, comments: Comments, head: list[str]) -> Layout:
-    """The layout, from the first lines ``head``, and a sample of the others if these leave a doubt."""
+    """From the first lines ``head``, and a sample of the others if in doubt."""
     layout = Layout.detect(head, separator, comments)
     if layout is None:
         what = "no row, only blank lines, comments or document boundaries" if head else "an empty file"

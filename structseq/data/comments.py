@@ -98,7 +98,7 @@ class Layout:
         return plain or (before_rows and (content[1:2] in ("", " ", "\t") or _pair(line) is not None))
 
     def with_evidence(self, lines: Sequence[str]) -> Layout:
-        """The layout with the evidence of a sample of lines."""
+        """With the evidence of a sample of lines."""
         sentences: list[list[list[str]]] = [[]]
         marks: list[list[str]] = []
         tabs = False
@@ -115,10 +115,7 @@ class Layout:
         return replace(self, evidence=evidence)
 
     def with_header(self, lines: Sequence[str]) -> Layout:
-        """The layout with the names of the columns, if the first of these lines name them.
-
-        A row that names columns is a header if none of its fields occurs in a later row.
-        """
+        """With names of columns from the first lines; no field of a header occurs in a later row."""
         names: Sequence[str] = ()
         content = [
             (number, line) for number, line in enumerate(lines, 1) if not is_blank(line) and not is_boundary(line)
@@ -173,12 +170,12 @@ def is_surely_row(line: str, comments: Comments) -> bool:
 
 
 def is_blank(line: str) -> bool:
-    """Whether a line has only spaces and tabs, or a byte order mark alone."""
+    """Spaces and tabs only, or a byte order mark alone."""
     return line.strip(BLANKS) in ("", BOM)
 
 
 def is_lone_mark(line: str) -> bool:
-    """Whether a line is a byte order mark and its line end: a token, if the file has one column."""
+    """A byte order mark and a line end: a token in a file of one column."""
     return line.rstrip(BLANKS) == BOM and line[-1] == "\n"
 
 

@@ -109,7 +109,7 @@ def read_verbatim_conllu(
 
 
 def _with_keys(blocks: Iterable[Block], fields: Sequence[Field]) -> Iterator[Block]:
-    """The blocks; raises `DataError` at the end if no word has the key of a field, but words have others."""
+    """The blocks; raises `DataError` at the end if no word has the key of a field."""
     missing, file = {field: set[str]() for field in fields if field.key}, ""
     for block in blocks:
         file = block.file

@@ -217,9 +217,9 @@ def _text_record(example: Example, tokenize: Tokenizer, scheme: Scheme, limits: 
 def _key(
     values: Mapping[str, Any], named: str | None, usual: tuple[str, ...], fits: Callable[[list[Any]], bool] = bool
 ) -> str | None:
-    """The key ``named``, which must exist, or the first usual one with a list, if possible one that fits.
+    """The key ``named``, or the first usual one with a list that fits, else with a list.
 
-    Raises `DataError` if several usual keys have different lists that fit, but for tokens.
+    Raises `DataError` if ``named`` is missing, or different lists fit, except for tokens.
     """
     if named is not None:
         if named not in values:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from structseq.section import Section, Whole
 
@@ -47,9 +47,14 @@ class DataOptions(Section):
         "label", description="where a sentence's label is: a `# key = value` line, a JSON key or a header's column"
     )
     field: str = Field("upos", description="CoNLL-U: the field that is the tag")
-    scheme: str = Field("auto", description="tag scheme: auto, IO, IOB1, BIO, IOE, BIOES, BILOU, BMES, plain")
-    repair: str | None = Field(
-        None, description="how to repair illegal tag sequences: conlleval or drop; by default they are an error"
+    scheme: str = Field(
+        "auto",
+        description="tag scheme: auto (found for each file), IO, IOB1, BIO, IOE1, IOE, BIOES, BILOU, BMES, plain",
+    )
+    repair: Literal["conlleval", "drop", "refuse"] = Field(
+        "conlleval",
+        description="illegal tags: read as conlleval reads them, drop their entities from the training data, or refuse "
+        "the file",
     )
     tokenizer: str = Field("words-1", description="tokenizer for text, by name and version; saved with the model")
     misaligned: str = Field("error", description="JSON lines: what to do with a span that cuts a token")
@@ -57,3 +62,9 @@ class DataOptions(Section):
         "characters", description="pairs: what source and target are cut into"
     )
     audio: AudioOptions = AudioOptions()
+
+    @field_validator("repair", mode="before")
+    @classmethod
+    def _default_repair(cls, value: object) -> object:
+        """Older models have none."""
+        return "conlleval" if value is None else value

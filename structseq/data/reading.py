@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from structseq.data.comments import is_boundary, is_plain_comment
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read, read_verbatim
 from structseq.data.options import DataOptions
 from structseq.data.record import read_records
-from structseq.data.textfile import Source, text_lines
+from structseq.data.textfile import Source, is_path, name_of, peek, text_lines
 from structseq.errors import ConfigError, DataError
 
 
@@ -109,16 +113,76 @@ def text_format(file: str | Path, data: DataOptions) -> str:
     if name != "auto":
         return name
     name = detect_format(file)
-    if name != "columns" or Path(str(file).removesuffix(".gz")).suffix in (".conll", ".bio", ".iob"):
+    if name != "columns" or _is_named_as_rows(file):
         return name
-    first_lines = [line.strip() for line in islice(text_lines(file, encoding=data.encoding), 1000)]
-    lines = "\n".join(first_lines).strip("\n").split("\n")
+    lines = _first_lines(file, data.encoding)
     # A blank line, a comment or a single token shows that this is a column file.
     one_token = len(lines) == 1 and len(lines[0].split()) == 1
     if "" in lines or one_token or any(line.startswith("# ") for line in lines):
         return name
     labelled = " or --format labelled (a label and a text)" if any("\t" in line for line in lines) else ""
-    raise DataError(
+    raise _texts_or_rows(file, labelled)
+
+
+def tagger_format(source: Source, data: DataOptions) -> str:
+    """The format of a file, or of a stream that can peek, to tag: the detected one.
+
+    Raises `DataError` if the lines could be texts or rows.
+    """
+    name = detect_format(source)
+    if name != "columns" or _is_named_as_rows(source):
+        return name
+    found = _columns_or_text(_first_lines(source, data.encoding))
+    if found is None:
+        raise _texts_or_rows(name_of(source))
+    return found
+
+
+def _columns_or_text(lines: Sequence[str]) -> str | None:
+    """``columns``, ``text``, or None if the lines could be both."""
+    rows = [line for line in lines if line and not line.startswith("#") and not is_boundary(line)]
+    if not lines or any(is_boundary(line) or is_plain_comment(line) for line in lines):
+        return "columns"
+    tabs = any("\t" in row for row in rows)
+    widths = Counter(len(row.split("\t") if tabs else row.split()) for row in rows)
+    width, count = max(widths.items(), key=lambda item: item[1], default=(0, 0))
+    # Rows have one width, but for mistakes, which the file's reader tells of; texts have many widths.
+    if 3 * count < 2 * len(rows):
+        return None if tabs else "text"
+    if len(widths) == width == 1:
+        return None if _are_sentences(rows) else "columns"
+    # One line between blank lines may be a text; several lines of one width are rows.
+    blocks = "" in lines and (tabs or any(above and below for above, below in pairwise(lines)))
+    cells = tabs and width > 1 and not any(" " in row for row in rows)
+    comments = any(line.startswith("# ") for line in lines)
+    return "columns" if blocks or cells or comments else None
+
+
+def _are_sentences(lines: Sequence[str]) -> bool:
+    """Whether lines without spaces are sentences of a language that writes none, such as Chinese or Thai."""
+    return any(re.search(r"\w[。！？]$", line) for line in lines) or sum(map(len, lines)) > 20 * len(lines)
+
+
+def _is_named_as_rows(source: Source) -> bool:
+    return Path(name_of(source).lower().removesuffix(".gz")).suffix in (".conll", ".bio", ".iob")
+
+
+def _first_lines(source: Source, encoding: str) -> list[str]:
+    """Lines of the first 64 KB, without blanks at their ends and without blank lines around them.
+
+    Bytes that are no text end the lines; the file's reader tells of them.
+    """
+    first = peek(source) if is_path(source) else source.peek()  # type: ignore[union-attr]
+    lines = []
+    with suppress(DataError):
+        for line in text_lines(BytesIO(first), encoding=encoding):
+            lines.append(line.rstrip(" \r") if line.strip() else "")
+    whole = lines if len(first) < 1 << 16 else lines[:-1] or lines
+    return "\n".join(whole).strip("\n").split("\n") if any(whole) else []
+
+
+def _texts_or_rows(file: str | Path, labelled: str = "") -> DataError:
+    return DataError(
         "expected texts or sentences, found lines that may each be a text (--format text) or a token of one sentence "
         f"(--format conll){labelled}",
         file=file,

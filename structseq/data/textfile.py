@@ -6,11 +6,12 @@ import codecs
 import gzip
 import io
 import os
+import re
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from structseq.data.file_signatures import kind_of
 from structseq.errors import ConfigError, DataError
@@ -30,6 +31,11 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+
+# Half of a surrogate pair, written as if it were a character of UTF-8
+_HALF_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+# Bytes of no letter in latin-1, and runs that no European word has
+_NOT_LATIN = re.compile(rb"[\x80-\x9f]|[\xa0-\xff]{4}")
 
 
 def one_line(message: str) -> str:
@@ -117,6 +123,7 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
     """
     decoder, name = decoder_of(encoding), name_of(source)
     done, pending = 0, ""  # number of lines yielded; the start of the next one
+    fits = False  # whether text beyond ASCII was decoded
     with open_binary(source) as stream:
         for number, (chunk, last) in enumerate(_chunks(stream, name)):
             if number == 0 and (kind := kind_of(chunk)):
@@ -128,7 +135,8 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
                 decoder.setstate(state)
                 with suppress(UnicodeDecodeError):
                     done += decoder.decode(chunk[: max(error.start - len(state[0]), 0)]).count("\n")
-                raise _undecodable(error, name, done + 1, encoding) from None
+                raise _undecodable(error, state[0] + chunk, name, done + 1, encoding, fits) from None
+            fits = fits or not text.isascii()
             if "\n" not in text and not last:
                 pending += text
                 continue
@@ -153,13 +161,42 @@ def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
             return
 
 
-def _undecodable(error: UnicodeDecodeError, name: str, line: int, encoding: str) -> DataError:
+def _undecodable(error: UnicodeDecodeError, data: bytes, name: str, line: int, encoding: str, fits: bool) -> DataError:
+    """``data`` are the bytes around the error; ``fits`` says that text beyond ASCII came before them."""
     found = f"byte 0x{error.object[error.start]:02x}" if error.start < len(error.object) else "an unfinished character"
     mark = next((known for known in _MARKS if line == 1 and not error.start and error.object.startswith(known)), None)
-    suggested = _MARKS[mark] if mark else "latin-1"
-    why = f"its byte order mark says {suggested}: use" if mark else "name the file's encoding, such as"
-    advice = f"{why} encoding={suggested!r} (or --set data.encoding={suggested})"
+    whole = data if data.find(b"\n", error.start) < 0 else data[: data.rfind(b"\n")]  # the last line may be cut
+    advice = _use(_MARKS[mark], "its byte order mark says") if mark else _encoding_advice(whole, encoding, fits)
     return DataError(f"expected {encoding} text, found {found} ({error.reason}); {advice}", file=name, line=line)
+
+
+def _use(encoding: str, why: str) -> str:
+    return f"{why} {encoding}: use encoding={encoding!r} (or --set data.encoding={encoding})"
+
+
+def _encoding_advice(data: bytes, encoding: str, fits: bool) -> str:
+    lines = [line for line in data.split(b"\n") if not line.isascii()]
+    good = sum(map(_is_utf8, lines))
+    bad = len(lines) - good
+    if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
+        if good > bad:
+            return _use("utf-8", "its bytes look like")
+    elif fits or good >= max(bad, 1) or _HALF_SURROGATE.search(data):
+        if bad > 1:
+            return f"the file is UTF-8 but for {bad} lines or more, of which this is the first: correct or remove them"
+        return "the file is UTF-8 but for this line: correct the line or remove it"
+    elif not good and not _NOT_LATIN.search(data):
+        return "name the file's encoding, such as encoding='latin-1' (or --set data.encoding=latin-1)"
+    names = "such as cp1252, gb18030 or shift_jis"
+    return f"name the file's encoding with encoding=NAME (or --set data.encoding=NAME), {names}"
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def peek(source: Source, size: int = 1 << 16) -> bytes:
@@ -171,6 +208,34 @@ def peek(source: Source, size: int = 1 << 16) -> bytes:
             if last or len(pieces) >= size:
                 break
     return pieces[:size]
+
+
+def peekable(stream: BinaryIO, size: int = 1 << 16) -> BinaryIO:
+    """The stream, decompressed, such that its ``peek`` returns the first ``size`` bytes."""
+    first, name = b"", name_of(stream)
+    for chunk, last in _chunks(stream, name):
+        first += chunk
+        if last or len(first) >= size:
+            break
+    whole = io.BufferedReader(_Rejoined(first, stream, name), max(len(first), io.DEFAULT_BUFFER_SIZE))
+    return peekable(gzip.GzipFile(fileobj=whole), size) if first[:2] == GZIP else whole  # type: ignore[arg-type]
+
+
+class _Rejoined(io.RawIOBase):
+    """Bytes that were read from a stream, then the rest of the stream."""
+
+    def __init__(self, first: bytes, rest: BinaryIO, name: str) -> None:
+        self._first, self._rest, self.name = first, rest, name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._first or self._rest.read(len(buffer))
+        size = min(len(data), len(buffer))
+        buffer[:size] = data[:size]
+        self._first = data[size:]
+        return size
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
@@ -83,6 +84,8 @@ class SequenceEstimator(BaseEstimator):
         prepared = prepare_corpus(
             options, corpus, seed=seed, names=CorpusFiles("X", "X_dev"), hold=hold_out, repair_option="repair={!r}"
         )
+        for remark in prepared.remarks:
+            warnings.warn(remark, UserWarning, stacklevel=3)
         self.history_: list[dict[str, Any]] = []
         trained = train_and_save(prepared, options, seed=seed, show=lambda: nullcontext(self._record_epoch))
         self.n_iter_ = trained.outcome.epochs

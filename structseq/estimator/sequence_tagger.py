@@ -9,12 +9,23 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from structseq.data.example import Example
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError
 from structseq.estimator.base import SequenceEstimator, option
-from structseq.estimator.samples import examples_of
+from structseq.estimator.samples import examples_of, token_sentences
 from structseq.evaluation import entity_f1
 from structseq.inference import Tagger
+from structseq.tasks.legality import gold_in
+
+
+class _RaggedList(list[Any]):
+    """A list of one list a sentence; as an array (N,) it holds the lists, so that scikit-learn can join folds."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = np.empty(len(self), object)
+        array[:] = self[:]
+        return array
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -29,8 +40,7 @@ class SequenceTagger(SequenceEstimator):
     head:
         The structured layer: crf, softmax, hmm, perceptron or svm.
     scheme, repair:
-        Scheme of ``y``, by default detected; policy for illegal tags (`structseq.spans.REPAIR_POLICIES`), by default an
-        error.
+        Scheme of ``y``, by default detected; policy for illegal tags: conlleval (the default), drop or refuse.
     tokenizer:
         Name of the tokenizer for `Tagger.tag_text`.
     encoder, layers, width, dropout:
@@ -93,16 +103,17 @@ class SequenceTagger(SequenceEstimator):
 
     def predict(self, X: Iterable[Any]) -> list[list[str]]:
         """The tags of each sentence."""
-        check_is_fitted(self)
-        return [list(tags) for tags in self.tagger_.predict(X)]
+        sentences = self._sentences(X)
+        return _RaggedList(map(list, self.tagger_.predict(sentences)))
 
     def predict_marginals(self, X: Iterable[Any]) -> list[list[dict[str, float]]]:
         """For each token of each sentence, the exact marginal probability of each tag.
 
         Raises `ConfigError` for an hmm, perceptron or svm head without a fitted temperature.
         """
-        check_is_fitted(self)
-        marginals = [tagging.marginals for tagging in self.tagger_.tag_many(X, confidence=False, marginals=True)]
+        sentences = self._sentences(X)
+        taggings = self.tagger_.tag_many(sentences, confidence=False, marginals=True)
+        marginals = [tagging.marginals for tagging in taggings]
         known = [list(map(dict, each)) for each in marginals if each is not None]
         if len(known) < len(marginals):
             raise ConfigError(
@@ -111,12 +122,17 @@ class SequenceTagger(SequenceEstimator):
             )
         return known
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """`entity_f1` of the predictions."""
+    def _sentences(self, X: Iterable[Any]) -> list[Example]:
         check_is_fitted(self)
-        examples = examples_of(X, y, columns=self.columns)
-        predicted = self.tagger_.predict(examples)
-        return float(entity_f1([example.tags for example in examples], predicted, self.tagger_.scheme))
+        return token_sentences(X, "X", columns=self.tagger_.columns)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """`entity_f1` of the predictions; ``y`` may be in another scheme than that of `fit`."""
+        check_is_fitted(self)
+        examples, scheme = examples_of(X, y, columns=self.columns), self.tagger_.scheme
+        data = self.tagger_.model.options.data
+        gold, _ = gold_in(examples, scheme, data, option="repair={!r}")
+        return float(entity_f1([example.tags for example in gold], self.tagger_.predict(examples), scheme))
 
     def __sklearn_tags__(self) -> Any:
         """Each sample has a list of tags, so scikit-learn cannot stratify."""

@@ -62,6 +62,7 @@ class Experiment:
         folder = ExperimentFolder(self.output)
         folder.check()
         options = Options.of(*plan.layers)
+        # All trials have the same dev set, so it is drawn with one seed.
         prepared = prepare_corpus(
             options, read_corpus(options, self.files), seed=0, names=self.files, notify=self.notify
         )
@@ -225,7 +226,9 @@ class ExperimentFolder:
             # The user named these classes in the options, so they may be imported.
             trusted = tuple(outside_classes(options).values())
             encoder, head = system.encoder.name, system.head.name
-            trials.append(
-                Trial(system.name, encoder, head, system.settings, seed, path, options, trial_identity, trusted)
-            )
+            trial = Trial(
+                system=system.name, encoder=encoder, head=head, settings=system.settings, seed=seed, path=path,
+                options=options, identity=trial_identity, trusted=trusted,
+            )  # fmt: skip
+            trials.append(trial)
         return trials

@@ -24,6 +24,7 @@ from structseq.run.training_run import Interrupted, stop_on_request
 
 # What the server of processes imports once; torch's optimizers need torch._dynamo, which takes a second and a half.
 PRELOADED = ["structseq.experiment.trial", "structseq.structures.kernels", "torch._dynamo"]
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 # Seconds between two calls of ``tick``
 TICK = 0.25
 # An answer must fit into the pipe's buffer: maximum number of remarks, and of characters of a reason
@@ -147,14 +148,17 @@ def _context() -> ForkServerContext | SpawnContext:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Block SIGINT, which a process could otherwise receive before it is ready."""
+    """Block SIGINT and SIGTERM, which a process could otherwise receive before it is ready.
+
+    The server of processes inherits the block, so a signal to the whole process group does not end it.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     from multiprocessing import resource_tracker
 
     resource_tracker.ensure_running()  # if it started below, it would unblock the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:
@@ -192,7 +196,7 @@ def _set_up_signals() -> None:
     if hasattr(os, "setpgid"):
         with suppress(OSError):
             os.setpgid(0, 0)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     parent = multiprocessing.parent_process()
 
     def stop_with_parent() -> None:

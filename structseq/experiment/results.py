@@ -21,6 +21,11 @@ from structseq.run.identity import versions
 
 # Seed of the bootstrap
 SEED = 0
+# Columns of the text that a narrow terminal leaves out
+COSTS = ("parameters", "training s", "tokens/s")
+SIGNIFICANT = 0.05
+# Below this score no system has learned the task
+NOTHING_LEARNED = 0.05
 # Columns of the CSV: scores from 0 to 1, and their differences; seconds; tokens per second on one thread
 CSV_COLUMNS = (
     "system", "encoder", "head", "seeds", "finished",
@@ -46,6 +51,8 @@ class Comparison:
         p_holm), curves; and transitions and errors of the first seed.
     failed:
         Trials without a result: name, seed, reason.
+    cautions:
+        Sentences on why the order may not hold; then no winner is named.
     """
 
     corpus: Mapping[str, Any]
@@ -59,6 +66,7 @@ class Comparison:
     best: str | None
     systems: Sequence[Mapping[str, Any]]
     failed: Sequence[Mapping[str, Any]]
+    cautions: Sequence[str]
     versions: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,6 +111,7 @@ class Comparison:
             best=systems[0]["name"] if systems else None,
             systems=systems,
             failed=list(failed),
+            cautions=_cautions(systems, judged_on),
             versions={"structseq": __version__, **{name: installed[name] for name in ("torch", "python")}},
         )
 
@@ -157,6 +166,24 @@ def _against_best(ranked: Sequence[Mapping[int, Record]], part: str, resamples: 
     return against
 
 
+def _cautions(systems: Sequence[Mapping[str, Any]], judged_on: str) -> list[str]:
+    if not systems:
+        return []
+    if (score := systems[0][judged_on]["mean"]) < NOTHING_LEARNED:
+        return [f"no system has learned the task: the highest score is {percent(score)}"]
+    contenders = [system for system in systems if (system["against_best"] or {}).get("p_holm", 1) >= SIGNIFICANT]
+    unfinished = [system["name"] for system in contenders if _mostly_unfinished(system["curves"])]
+    if not unfinished:
+        return []
+    names = ", ".join(unfinished[:3]) + (f" and {len(unfinished) - 3} more" if len(unfinished) > 3 else "")
+    return [f"the last epoch was the best of {names}: set training.epochs higher, the order may change"]
+
+
+def _mostly_unfinished(curves: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the last epoch was the best of most seeds, so that longer training may score higher."""
+    return 2 * sum(curve["best_epoch"] == len(curve["epochs"]) for curve in curves) > len(curves)
+
+
 def _signature(scheme: str, resamples: int, *, plain: bool) -> str:
     parts = [
         *(["accuracy"] if plain else ["entity-F1", "rule:conlleval"]),
@@ -168,11 +195,18 @@ def _signature(scheme: str, resamples: int, *, plain: bool) -> str:
     return "|".join(parts)
 
 
-def as_text(comparison: Comparison) -> str:
-    """The table in percent, failed trials and the signature, for a terminal."""
+def as_text(comparison: Comparison, width: int | None = None) -> str:
+    """The table in percent, cautions, failed trials and the signature, for a terminal of ``width`` characters.
+
+    If the table is wider, speeds and sizes are left out; comparison.csv has them.
+    """
     blocks = [f"{comparison.score} in percent, the best on {comparison.judged_on} first"]
     if comparison.systems:
-        blocks.append(columns(_rows(comparison)))
+        rows = _rows(comparison)
+        if width and max(map(len, columns(rows).splitlines())) > width:
+            rows = [[cell for cell, name in zip(row, rows[0], strict=True) if name not in COSTS] for row in rows]
+        blocks.append(columns(rows))
+    blocks += [f"no winner: {caution}" for caution in comparison.cautions]
     blocks += [f"failed: {trial['name']}, seed {trial['seed']}: {trial['reason']}" for trial in comparison.failed]
     return "\n\n".join([*blocks, f"signature: {comparison.signature}"])
 
@@ -211,7 +245,7 @@ def _rows(comparison: Comparison) -> list[list[str]]:
     judged_on = comparison.judged_on
     parts = ["dev", "test"] if judged_on == "test" else ["dev"]
     headings = ["system", *parts, f"{LEVEL}% of {judged_on}"]
-    rows = [[*headings, "parameters", "training s", "tokens/s", "to the best", "p (Holm)"]]
+    rows = [[*headings, *COSTS, "difference", "p (Holm)"]]
     for system in comparison.systems:
         name, seeds, against = system["name"], len(system["seeds"]), system["against_best"]
         if seeds < len(comparison.seeds):
@@ -223,7 +257,7 @@ def _rows(comparison: Comparison) -> list[list[str]]:
             row.append(f"{percent(system[part]['mean'])}{spread}")
         row.append(f"{percent(low)} to {percent(high)}")
         row += [f"{system['parameters']:,}", f"{system['training_seconds']:,.1f}"]
-        row += [f"{system['tagging_tokens_per_second']:,.0f}", "best", ""]
+        row += [f"{system['tagging_tokens_per_second']:,.0f}", "" if comparison.cautions else "best", ""]
         if against:
             p = against["p_holm"]
             # Adding 0.0 turns -0.0 into 0.0

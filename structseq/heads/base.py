@@ -35,8 +35,8 @@ class Head(nn.Module, ABC):
     averaging:
         Weight averaging if ``training.average`` is ``auto``: ``"ema"`` (exponential) or ``"mean"`` (polynomial decay).
     learns_length:
-        Whether the length of an answer is learned. The loss of a batch is then divided by the average number of
-        decisions per batch, so that short rows do not weigh more.
+        Whether the head learns where an answer ends. If so, the loss of a batch is divided by the average number of
+        target symbols per batch instead of its own, so that the symbols of short answers do not count more.
     """
 
     Options: ClassVar[type[HeadOptions]] = HeadOptions
@@ -143,7 +143,7 @@ class SequenceHead(Head):
         return [tuple([self.tags.labels[number - 1] for number in path if number]) for path in paths]
 
     def log_probs(self, distribution: Distribution, answers: Sequence[tuple[str, ...]]) -> list[float] | None:
-        """Log-probability of each row's answer in nats; None if it cannot be computed."""
+        """Log-probability of each row's answer in nats. A subclass returns None if its distribution has none."""
         numbers = [[self.tags.index[symbol] + 1 for symbol in answer] for answer in answers]
         log_probs: list[float] = distribution.log_prob(self.pad(numbers)).tolist()
         return log_probs

@@ -32,7 +32,7 @@ PROJECTION: Any = Field(
 )
 COSTS: Any = Field({}, description="cost of a mistake, by gold type, tag or O; 1 for all others")
 
-# Candidates for the bias against O in nats
+# Candidates for the bias against O in nats, mostly positive: models miss more entities than they invent.
 OUTSIDE_BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
 
@@ -60,6 +60,7 @@ class TaggingHead(Tunable, Head):
         legal = tags.model_scheme.legal(tags.labels)
         for name, table in (("start", legal.start), ("transitions", legal.transitions), ("end", legal.end)):
             self.register_buffer(f"legal_{name}", torch.as_tensor(table), persistent=False)
+        # (K,) True for O; all False if tags are not spans
         outside = [not tags.model_scheme.plain and label == "O" for label in tags.labels]
         self.register_buffer("outside", torch.tensor(outside), persistent=False)
         self.register_buffer("outside_bias", torch.zeros(()))
@@ -180,5 +181,6 @@ def cost_table(tags: TagSet, costs: Mapping[str, float]) -> Tensor:
 
 def cross_entropy(emissions: Tensor, states: Padded, target: Tensor) -> Tensor:
     """(B,) cross entropy in nats, summed over each row's tokens."""
-    target = target.masked_fill(~states.mask(), -100)
+    target = target.masked_fill(~states.mask(), -100)  # ignored
+    # torch expects the classes on axis 1: (B, K, T).
     return nn.functional.cross_entropy(emissions.transpose(1, 2), target, ignore_index=-100, reduction="none").sum(1)

@@ -196,7 +196,7 @@ def text_sentence(text: Any, tokenizer: Tokenizer, columns: Sequence[str], where
 def check_text(text: Any, columns: Sequence[str], where: str) -> None:
     """Raise `DataError` if ``text`` is not a string, or if the model needs ``columns`` beside the tokens."""
     if not isinstance(text, str):
-        raise DataError(f"{where}: expected a text, found {_kind(text)}; use the method for tokens")
+        raise DataError(f"{where}: expected a text, found {kind_of_value(text)}; use the method for tokens")
     if columns:
         raise DataError(
             f"{where}: the model needs the column {columns[0]!r} beside the tokens, which a text does not have; "
@@ -214,18 +214,24 @@ def check_names(given: Iterable[str], columns: Sequence[str]) -> None:
 
 
 def strings(given: Any, where: str) -> tuple[str, ...]:
-    """``given`` as a tuple of strings; raises `DataError` for a text, and for anything but strings."""
+    """Tokens as a tuple; raises `DataError` for a text, and for anything but strings."""
     if isinstance(given, str):
         calls = "tag_text, classify_text or transduce_text"
         raise DataError(f"{where}: expected a list of tokens, found a text; use {calls} for text, or split it first")
     if isinstance(given, (bytes, bytearray)) or not isinstance(given, Iterable):
-        raise DataError(f"{where}: expected a list of tokens, found {_kind(given)}")
+        raise DataError(f"{where}: expected a list of tokens, found {kind_of_value(given)}")
     found = tuple(given)
-    if not set(map(type, found)) <= {str}:
-        for place, token in enumerate(found):
-            if not isinstance(token, str):
-                raise DataError(f"{where}: expected tokens that are strings, found {_kind(token)} at position {place}")
+    check_strings(found, where, "tokens")
     return found
+
+
+def check_strings(given: tuple[Any, ...], where: str, what: str, advice: str = "") -> None:
+    """Raise `DataError` for anything but strings; ``what`` they are, and ``advice``, are for the message."""
+    if not set(map(type, given)) <= {str}:
+        for place, each in enumerate(given):
+            if not isinstance(each, str):
+                found = f"{kind_of_value(each)} at position {place}"
+                raise DataError(f"{where}: expected {what} that are strings, found {found}{advice}")
 
 
 def _columns_of(
@@ -242,6 +248,7 @@ def _columns_of(
     return found
 
 
-def _kind(value: Any) -> str:
+def kind_of_value(value: Any) -> str:
+    """Type and value, for messages; a long value is left out."""
     shown = repr(value)
     return f"{type(value).__name__} {shown}" if len(shown) <= 40 else type(value).__name__

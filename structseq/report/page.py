@@ -63,7 +63,7 @@ def render_page(comparison: Mapping[str, Any]) -> str:
         style=Markup(style),
         script=Markup(script),
         script_digest=digest,
-        verdict=_verdict(systems),
+        verdict=_verdict(systems) if not comparison.get("cautions") else f"No winner: {comparison['cautions'][0]}.",
         facts=list(_facts(comparison)),
         options=list(_flat(comparison.get("options") or {})),
         scores=_scores(comparison, systems),

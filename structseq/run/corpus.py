@@ -18,7 +18,7 @@ from structseq.model import Model
 from structseq.section import resolve_class
 from structseq.spans import Scheme
 from structseq.tasks import Task, task_of
-from structseq.tasks.legality import REPAIR_OPTION
+from structseq.tasks.base import REPAIR_OPTION
 
 Notify = Callable[[str], None]
 # Maximum number of names or places in a message
@@ -40,8 +40,11 @@ class CorpusFiles:
 
 @dataclass(frozen=True)
 class PreparedCorpus:
+    """A checked corpus; ``remarks`` are what its check said."""
+
     corpus: Corpus
     scheme: Scheme
+    remarks: tuple[str, ...] = ()
 
 
 def task_of_options(options: Options) -> type[Task]:
@@ -106,9 +109,15 @@ def prepare_corpus(
     task = task_of_options(options)
     task.check_options(options)
     checked = task.check_corpus(corpus.train, [*corpus.dev, *corpus.test], options.data, repair_option=repair_option)
-    for remark in checked.remarks:
-        notify(f"{names.train}: {remark}")
-    train, dev = list(checked.train), list(corpus.dev)
+    dev_gold, test_gold = (
+        task.check_gold(part, checked.scheme, options.data, repair_option=repair_option)
+        for part in (corpus.dev, corpus.test)
+    )
+    said = ((names.train, checked.remarks), (names.dev, dev_gold.remarks), (names.test, test_gold.remarks))
+    remarks = tuple(f"{name}: {remark}" for name, part_remarks in said for remark in part_remarks)
+    for remark in remarks:
+        notify(remark)
+    train, dev, test = list(checked.train), list(dev_gold.examples), tuple(test_gold.examples)
     if describe:
         notify(f"{names.train}: {modality_of(train).summary(train)}; {checked.summary}")
     if not dev and hold:
@@ -118,12 +127,12 @@ def prepare_corpus(
             f"no --dev: {len(dev)} of {whole} training sentences, drawn with the seed, are held out to choose the "
             "best epoch (training.validation_fraction)"
         )
-    for name, part in ((names.dev or names.train, dev), (names.test, corpus.test)):
+    for name, part in ((names.dev or names.train, dev), (names.test, test)):
         if unseen := task.unseen_counts(train, part):
             shown = ", ".join(f"{each} ({count})" for each, count in list(unseen.items())[:NAMES])
             more = f" and {len(unseen) - NAMES} more" if len(unseen) > NAMES else ""
             notify(f"warning: {name}: {task.noun} that are not in the training data, counted as misses: {shown}{more}")
-    return PreparedCorpus(Corpus(tuple(train), tuple(dev), corpus.test), checked.scheme)
+    return PreparedCorpus(Corpus(tuple(train), tuple(dev), test), checked.scheme, remarks)
 
 
 def hold_out(examples: Sequence[Example], fraction: float, *, seed: int) -> tuple[list[Example], list[Example]]:

@@ -29,6 +29,9 @@ from structseq.structures.chain import LinearChain
 from structseq.tasks.base import Entities, Report
 from structseq.training import Progress, State, train
 
+# After so long without a message, the user gets one
+SILENT_SECONDS = 4.0
+
 # Called after every update; the second argument is the journal's record at the end of an epoch, else None.
 Callback = Callable[[Progress, Mapping[str, Any] | None], None]
 
@@ -127,7 +130,7 @@ def _fit(
     folder: RunFolder | None = None,
     save_every: float = 60.0,
 ) -> TrainingResult:
-    warm_up()  # before the progress bar, which would seem to hang
+    _warm_up_with_notice(notify)  # before the progress bar, which would seem to hang
     with show() as callback:
         outcome = fit(
             model, corpus, options.training, seed=seed, folder=folder, save_every=save_every, callback=callback
@@ -313,6 +316,18 @@ def warm_up() -> None:
     chain.log_prob(path).sum().backward()
     chain.score(path).sum().backward()
     torch.optim.AdamW([scores])
+
+
+def _warm_up_with_notice(notify: Notify) -> None:
+    """`warm_up`; says what it does if that takes long."""
+    notice = "preparing; the first run after an installation compiles kernels, which takes up to a minute"
+    timer = threading.Timer(SILENT_SECONDS, notify, [notice])
+    timer.daemon = True
+    timer.start()
+    try:
+        warm_up()
+    finally:
+        timer.cancel()
 
 
 # -- stop on request ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from structseq.spans.schemes import PLAIN, SCHEMES, Scheme, TagError, split_tag
 
@@ -13,8 +13,8 @@ from structseq.spans.schemes import PLAIN, SCHEMES, Scheme, TagError, split_tag
 TOLERANCE = 5
 
 
-def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
-    """The scheme of a corpus of tag sequences.
+def detect(sequences: Iterable[Sequence[str]], *, spans: bool = False) -> Scheme:
+    """The scheme of a corpus of tag sequences; with ``spans``, letters without any type are span tags too.
 
     Span tags are O, or a letter of B I E S M L U, alone or followed by ``-type``; with other tags the scheme is plain.
     Letters without any type must include B, I or M and be legal, or the scheme is plain. Otherwise the letters decide:
@@ -41,13 +41,41 @@ def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
     if foreign:
         if len(foreign) < len(typed) and 2 * sum(counts[tag] for tag in foreign) < counts.total():
             first = _first_tag(corpus, {letters[tag] for tag in foreign}, "is not a span tag")
-            raise _mixture([*first, *_first_tag(corpus, _LETTERS - {"O"}, "is a span tag")])
+            found = [*first, *_first_tag(corpus, _LETTERS - {"O"}, "is a span tag")]
+            raise _mixture(found, ", or name the scheme plain")
         return PLAIN
     used = set(letters.values()) - {"O"}
-    if used and not typed:
+    if used and not typed and not spans:
         return _detect_untyped(corpus, used)
     _check_spelling(corpus, used)
     return _best(corpus, _candidates(used), used)
+
+
+def detect_beside(sequences: Iterable[Sequence[str]], known: Scheme) -> Scheme:
+    """The scheme of a corpus that goes with data in ``known``.
+
+    It is ``known`` if no other scheme fits better, because a corpus without adjacent entities fits several schemes.
+    Raises `TagError` as `detect`, if ``known`` does not have all the tags.
+    """
+    corpus = list(sequences)
+    covered = all(map(known.covers, corpus))
+    if covered and not known.plain and not count_illegal(corpus, known):
+        return known
+    try:
+        found = detect(corpus, spans=not known.plain)
+    except TagError:
+        if covered:
+            return known
+        raise
+    if known.plain:
+        types = found.types(chain.from_iterable(corpus))
+        return found if types and "" not in types else known
+    return known if covered and count_illegal(corpus, known) <= count_illegal(corpus, found) else found
+
+
+def count_illegal(corpus: Iterable[Sequence[str]], scheme: Scheme) -> int:
+    """The number of entities that are illegal in ``scheme``; raises `TagError` for a tag of another scheme."""
+    return sum(len(scheme.decode(tags)) - len(scheme.decode_strict(tags)) for tags in corpus)
 
 
 _LETTERS = frozenset("OBIESMLU")
@@ -80,7 +108,7 @@ def _detect_untyped(corpus: Sequence[Sequence[str]], used: set[str]) -> Scheme:
 def _best(corpus: Sequence[Sequence[str]], candidates: Sequence[Scheme], used: set[str]) -> Scheme:
     """The candidate that most entities follow; raises `TagError` if too few do."""
     entities = sum(len(candidates[0].decode(tags)) for tags in corpus)
-    illegal = [entities - sum(len(scheme.decode_strict(tags)) for tags in corpus) for scheme in candidates]
+    illegal = [count_illegal(corpus, scheme) for scheme in candidates]
     fewest = min(illegal)
     if fewest * TOLERANCE <= entities:
         return candidates[illegal.index(fewest)]
@@ -93,7 +121,7 @@ def _best(corpus: Sequence[Sequence[str]], candidates: Sequence[Scheme], used: s
         letter = split_tag(corpus[place[0]][place[1]])[0]
         deciding = ({"S"} if "S" in used else set("BE")) if candidates[0].name == "BIOES" else set("MLU")
         found += _first_tag(corpus, (deciding & used) - {letter}, f"makes it {candidates[0].name}")
-    raise _mixture(found)
+    raise _mixture(found, f", or name the scheme {' or '.join(scheme.name for scheme in candidates)}")
 
 
 Found = tuple[tuple[int, int], str]
@@ -114,9 +142,9 @@ def _check_spelling(corpus: Sequence[Sequence[str]], used: set[str]) -> None:
             raise _mixture([*_first_tag(corpus, other, f"is not a tag of {name}"), *first])
 
 
-def _mixture(found: Sequence[Found]) -> TagError:
+def _mixture(found: Sequence[Found], other_way: str = "") -> TagError:
     shown = [f"{message} (sentence {number + 1}, token {position + 1})" for (number, position), message in found]
-    message = f"the tags mix schemes: {', but '.join(shown)}; correct the tags, or name the scheme and a repair"
+    message = f"the tags mix schemes: {', but '.join(shown)}; correct the tags{other_way}"
     return TagError(message, [place for place, _ in found])
 
 
@@ -130,7 +158,7 @@ _BRACKETS = re.compile(r"(?:\([\w-]+)*\*\)*")
 
 
 def remark_on_plain(counts: Mapping[str, int]) -> str:
-    """Why tags that are taken as plain may be meant as tags of spans, from their counts; empty if nothing says so.
+    """Why plain tags may be meant as tags of spans, from their counts; empty if nothing says so.
 
     >>> remark_on_plain({"b-per": 2, "o": 5})
     "the tags look like BIO in another spelling, such as 'b-per' for B-per"

@@ -184,6 +184,10 @@ class Scheme:
         spelled = next((own for own, meaning in self.letters.items() if meaning == letter), letter)
         return f"{spelled}-{label}" if label else spelled
 
+    def covers(self, tags: Sequence[str]) -> bool:
+        """Whether all ``tags``, legal in their place or not, are tags of the scheme."""
+        return self.plain or all(tag == "O" or split_tag(tag)[0] in self.letters for tag in tags)
+
     def decode(self, tags: Sequence[str]) -> tuple[Span, ...]:
         """The spans of ``tags`` by conlleval's rule, also of illegal sequences; none if the scheme is plain.
 

@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from structseq.data.example import FRAMES
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ModelFileError
 from structseq.files import NEW, current_folder, is_leftover, new_folder, write_file
 from structseq.model import Model
-from structseq.section import flatten
 from structseq.storage.configuration import FORMAT_VERSION, MODEL_TYPE, WEIGHTS
 from structseq.storage.entries import checksum, entity_lines, json_bytes, read_object, tensor_bytes, vocabulary_text
-from structseq.tasks.base import code, names_as_code
+from structseq.storage.model_card import model_card
 
 
 def save_model(
@@ -111,7 +109,7 @@ def model_files(
         "entities.jsonl": entity_lines(entities),
         "metrics.json": json_bytes(metrics),
         "provenance.json": json_bytes(provenance),
-        "README.md": _model_card(model, tokenizer, metrics, provenance).encode("utf-8", "backslashreplace"),
+        "README.md": model_card(model, tokenizer, metrics, provenance).encode("utf-8", "backslashreplace"),
     }
 
 
@@ -126,51 +124,3 @@ def _vocabulary_files(vocabularies: Mapping[str, Vocabulary]) -> tuple[dict[str,
         size = len(vocabulary.items)
         entries[name] = {"file": file, "open": vocabulary.open, "size": size, "sha256": checksum(content)}
     return files, entries
-
-
-def _model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
-    tags, encoder, task = model.tags, model.options.encoder, model.task.card()
-    ways = "bidirectional " if encoder.bidirectional else "backwards " if encoder.backwards else ""
-    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    cut = f"a text is cut into {model.symbols}" if model.symbols else f"tokens are made from text by `{tokenizer}`"
-    return f"""\
----
-library_name: structseq
-pipeline_tag: {task.pipeline_tag}
-tags:
-- {task.pipeline_tag}
-- sequence-labelling
-- structseq
-metrics:
-- {task.metric}
----
-
-# {task.title}
-
-A structseq model: {ways}{code(encoder.type)} encoder ({encoder.layers} layer(s), width {encoder.width}), \
-{code(model.options.head.type)} head, {parameters:,} trained parameters.
-It returns {task.answers}; {"its input is frames of recordings" if model.modality is FRAMES else cut}.
-
-```python
-{task.usage}
-```
-
-{"Types" if tags.types else model.task.noun.capitalize()}: \
-{names_as_code(tags.types or tags.labels) or "none"}
-
-## Scores
-
-{_table(metrics)}
-
-## Provenance
-
-{_table(provenance)}
-"""
-
-
-def _table(values: Mapping[str, Any]) -> str:
-    listed = (list, tuple, Mapping)
-    single = {name: value for name, value in flatten(values) if value is not None and not isinstance(value, listed)}
-    numbers = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in single.items()}
-    rows = [f"| {code(name)} | {code(number)} |" for name, number in numbers.items()]
-    return "\n".join(["| | |", "|---|---|", *rows]) if rows else "None were recorded."

@@ -16,6 +16,8 @@ from structseq.data.reading import read_examples, text_format, with_labels
 from structseq.data.vocabulary import Vocabulary
 from structseq.spans import PLAIN, Scheme, TagSet
 
+# The command line's option for a repair; other callers pass their own.
+REPAIR_OPTION = "--set data.repair={}"
 # (text, type) of the entities seen in training
 Entities = frozenset[tuple[str, str]]
 
@@ -46,6 +48,13 @@ class CheckedCorpus(NamedTuple):
     train: Sequence[Example]
     scheme: Scheme = PLAIN
     summary: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+class CheckedGold(NamedTuple):
+    """Examples to score, their gold in the scheme of the model's files; ``remarks`` are warnings."""
+
+    examples: Sequence[Example]
     remarks: tuple[str, ...] = ()
 
 
@@ -131,9 +140,15 @@ class Task(ABC):
         """
         return CheckedCorpus(train, summary=cls.summary)
 
-    @classmethod  # noqa: B027 - most tasks can score any answer
-    def check_gold(cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
-        """Raise `DataError`, with file and line, for a gold answer that cannot be scored."""
+    @classmethod
+    def check_gold(
+        cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, repair_option: str = REPAIR_OPTION
+    ) -> CheckedGold:
+        """Check the gold answers of one file; raises `DataError`, with file and line, if one cannot be scored.
+
+        ``scheme`` is that of the model's files, ``repair_option`` as in `check_corpus`.
+        """
+        return CheckedGold(examples)
 
     @classmethod
     def inventory(cls, examples: Sequence[Example], scheme: Scheme, options: Options) -> TagSet:

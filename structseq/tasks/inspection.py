@@ -20,7 +20,7 @@ from structseq.data.remarks import remarks_on
 from structseq.data.textfile import one_line
 from structseq.errors import DataError
 from structseq.spans import Scheme
-from structseq.tasks.legality import find_scheme, illegal_in, repair_advice
+from structseq.tasks.legality import find_scheme, gold_in, illegal_in, illegal_place, repair_advice, scheme_beside
 
 # Maximum places shown of each finding; maximum rows of the table of types; a type with fewer occurrences is rare
 SHOWN, ROWS, RARE = 5, 60, 10
@@ -28,6 +28,13 @@ SHOWN, ROWS, RARE = 5, 60, 10
 FIRST = 200
 # Unicode categories of invisible characters: controls, formats, private use, unassigned, spaces
 INVISIBLE = ("Cc", "Cf", "Co", "Cn", "Zs")
+
+# What training does with illegal tags, by data.repair
+READINGS = {
+    "conlleval": "reads them as conlleval does",
+    "drop": "drops their entities, scores count them",
+    "refuse": "refuses the file",
+}
 
 
 @dataclass
@@ -51,8 +58,8 @@ class FileInspection:
             self.lines.append(f"    and {more:,} more")
 
 
-def inspect_file(path: Path, data: DataOptions) -> FileInspection:
-    """Inspect one file; raises `DataError` if it cannot be read."""
+def inspect_file(path: Path, data: DataOptions, train: FileInspection | None = None) -> FileInspection:
+    """Inspect a training file, or one beside the training file ``train``; raises `DataError` if it cannot be read."""
     found = FileInspection(path, read_examples(path, data))
     examples, lengths = found.examples, [len(example) for example in found.examples]
     found.add("format", described_format(path, data))
@@ -64,7 +71,7 @@ def inspect_file(path: Path, data: DataOptions) -> FileInspection:
     found.add("sentences", f"{count}, of {min(lengths)} to {max(lengths)} tokens, median {median(lengths):g}")
     words = Counter(token for example in examples for token in example.tokens)
     found.add("tokens", f"{words.total():,}, {len(words):,} of them different")
-    _check_tags(found, data)
+    _check_tags(found, data, train.scheme if train else None)
     for remark in remarks_on(examples, scheme=data.scheme, rows=file_format(path, data) in ("columns", "conllu")):
         found.add("remark", remark)
     if found.scheme is not None and found.scheme.plain and file_format(path, data) == "columns":
@@ -77,7 +84,7 @@ def inspect_file(path: Path, data: DataOptions) -> FileInspection:
     return found
 
 
-def _check_tags(found: FileInspection, data: DataOptions) -> None:
+def _check_tags(found: FileInspection, data: DataOptions, known: Scheme | None) -> None:
     if all("target" in example.targets for example in found.examples):
         _check_targets(found)
         return
@@ -102,14 +109,15 @@ def _check_tags(found: FileInspection, data: DataOptions) -> None:
             reason = f", and labels are missing: {problem}"
         found.refused.append(f"{found.path} has sentences without tags{reason}")
     else:
-        _check_scheme(found, data)
+        _check_scheme(found, data, known)
 
 
-def _check_scheme(found: FileInspection, data: DataOptions) -> None:
+def _check_scheme(found: FileInspection, data: DataOptions, known: Scheme | None) -> None:
     try:
-        scheme = found.scheme = find_scheme(found.examples, data)
+        scheme = scheme_beside(found.examples, known, data) if known else find_scheme(found.examples, data)
+        found.scheme = scheme
     except DataError as problem:
-        found.add("scheme", "mixed")
+        found.add("scheme", f"not one beside {known}" if known else "mixed")
         found.add_places([str(problem)])
         found.refused.append(str(problem))
         return
@@ -123,12 +131,11 @@ def _check_scheme(found: FileInspection, data: DataOptions) -> None:
     found.add("tags", f"{len(tags)}{kinds}")
     illegal = list(illegal_in(found.examples, scheme))
     if not scheme.plain:
-        found.add("illegal tags", f"{len(illegal):,}" if illegal else "none")
-    places = [
-        f"{_place(example, violation.position, data)}: {violation.message}" for example, violation in illegal[:SHOWN]
-    ]
+        how = f"{len(illegal):,}; training {READINGS[data.repair]} (data.repair={data.repair})"
+        found.add("illegal tags", how if illegal else "none")
+    places = [illegal_place(example, violation, data) for example, violation in illegal[:SHOWN]]
     found.add_places(places, len(illegal))
-    if illegal and data.repair is None:
+    if illegal and data.repair == "refuse":
         found.refused.append(f"{places[0]}; {repair_advice(len(illegal))}")
 
 
@@ -202,11 +209,7 @@ def compare_files(checked: Sequence[FileInspection], data: DataOptions) -> Itera
     schemes = {part.scheme.name for part in checked if part.scheme}
     if len(schemes) > 1 and data.scheme == "auto":
         named = ", ".join(f"{part.path} {part.scheme}" for part in checked if part.scheme)
-        yield f"  schemes differ: {one_line(named)}; training uses the first one if it has the tags of the others"
-        try:
-            find_scheme(train.examples, data, [example for part in checked[1:] for example in part.examples])
-        except DataError as problem:
-            train.refused.append(str(problem))
+        yield f"  schemes differ: {one_line(named)}; each file is read by its own, and scored in that of training"
     if any(modality_of(part.examples) is FRAMES for part in checked):
         return
     known = {example.tokens for example in train.examples}
@@ -220,10 +223,26 @@ def compare_files(checked: Sequence[FileInspection], data: DataOptions) -> Itera
             f"{one_line(str(train.path))}; {unknown:,} of {len(tokens):,} tokens "
             f"({100 * unknown / max(len(tokens), 1):.1f}%) do not occur there"
         )
-    tags = {part.path: {tag for each in part.examples for tag in each.targets.get("tags", ())} for part in checked}
+    pairs = zip(checked, _as_scored(checked, data), strict=True)
+    tags = {part.path: {tag for each in rows for tag in each.targets.get("tags", ())} for part, rows in pairs}
     for path, own in tags.items():
         if alone := own.difference(*(others for other, others in tags.items() if other != path)):
             yield f"  tags only in {one_line(str(path))}: {one_line(', '.join(sorted(alone)))}"
+
+
+def _as_scored(checked: Sequence[FileInspection], data: DataOptions) -> Iterator[Sequence[Example]]:
+    """The examples of each file, their tags in the scheme of training; a file that has none is refused."""
+    train, others = checked[0], [part for part in checked[1:] if part.scheme]
+    yield train.examples
+    for part in checked[1:]:
+        examples: Sequence[Example] = part.examples
+        if train.scheme and part in others:
+            scheme = find_scheme(train.examples, data, [each for other in others for each in other.examples])
+            try:
+                examples, _ = gold_in(part.examples, scheme, data)
+            except DataError as problem:
+                part.refused = part.refused or [str(problem)]
+        yield examples
 
 
 def type_table(checked: Sequence[FileInspection]) -> Iterator[str]:
@@ -252,14 +271,14 @@ def heading(checked: Sequence[FileInspection]) -> str:
 
 
 def _first_blocks(path: Path, data: DataOptions) -> list[tuple[Block, int, int | None]]:
-    """The first sentences of a column file with the numbers of their columns of tokens and tags."""
+    """The first sentences with their columns of tokens and tags."""
     blocks = read_blocks(path, encoding=data.encoding, separator=data.separator, comments=data.comments)
     placed = place_columns(blocks, data.token_column, data.tag_column)
     return list(islice((each for each in placed if each[0].rows), FIRST))
 
 
 def _check_other_columns(found: FileInspection, data: DataOptions) -> None:
-    """Remark on columns of span tags beside the column that is read as plain tags."""
+    """Remark on unread columns of span tags."""
     blocks = _first_blocks(found.path, data)
     first, token, tag = blocks[0][0], blocks[0][1] % blocks[0][0].width, blocks[0][0].column_index(blocks[0][2] or 0)
     columns = [[row[number] for block, *_ in blocks for row in block.fields] for number in range(first.width)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,24 +13,24 @@ from structseq.data.formats import FORMATS, detect_format, format_of_name, read,
 from structseq.data.options import DataOptions
 from structseq.data.reading import reader_options
 from structseq.data.textfile import Target, open_writer
-from structseq.errors import ConfigError, DataError
-from structseq.spans import REPAIR_POLICIES, Scheme, TagError, convert, repair, scheme_of
-from structseq.tasks.legality import check_legal, find_scheme, with_place
+from structseq.errors import DataError
+from structseq.spans import Scheme, TagError, convert, repair, scheme_of
+from structseq.tasks.legality import find_scheme, legal_gold, with_place
 
 
-def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | None = None) -> None:
+def convert_file(
+    source: Path, target: Target, data: DataOptions, *, to: str | None = None, notify: Callable[[str], None]
+) -> None:
     """Write ``source`` to ``target`` in the scheme ``to`` (None: unchanged); between column files only tags change.
 
-    The target is replaced atomically. Raises `DataError`, with file and line, for tags that the scheme cannot express,
-    and `ConfigError` for an unknown repair.
+    The target is replaced atomically; ``notify`` receives a remark on illegal tags. Raises `DataError`, with file and
+    line, for tags that the scheme cannot express or ``data.repair`` refuses.
     """
     wanted = scheme_of(to) if to else None
-    if data.repair is not None and data.repair not in REPAIR_POLICIES:
-        raise ConfigError(f"unknown repair {data.repair!r}; known are {', '.join(REPAIR_POLICIES)}")
     examples = list(read(source, data.format, **reader_options(data)))
     scheme = find_scheme(examples, data)
-    if data.repair is None:
-        check_legal(examples, scheme, data, option="--repair {}")
+    for remark in legal_gold(examples, scheme, data, option="--repair {}")[1]:
+        notify(remark)
     if wanted is not None and scheme.plain != wanted.plain:
         found = "plain tags (such as parts of speech), not spans" if scheme.plain else f"spans in {scheme}"
         raise DataError(f"the tags are {found}; they cannot be written as {wanted}", file=source)
@@ -47,7 +48,7 @@ def convert_file(source: Path, target: Target, data: DataOptions, *, to: str | N
 
 
 def _converted(example: Example, *, data: DataOptions, scheme: Scheme, to: Scheme) -> tuple[str, ...]:
-    tags = example.tags if data.repair is None else repair(example.tags, scheme, data.repair)
+    tags = repair(example.tags, scheme, "conlleval" if data.repair == "refuse" else data.repair)
     try:
         return convert(tags, scheme, to)
     except TagError as problem:

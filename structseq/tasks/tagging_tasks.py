@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from structseq.config import Options
 from structseq.data.example import FRAMES, Example
-from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
+from structseq.data.reading import tagger_format
+from structseq.data.textfile import Source
 from structseq.data.vocabulary import Vocabulary
 from structseq.evaluation import entities_of, entity_f1, evaluate, evaluate_jointly
 from structseq.evaluation.significance import sentence_counts
 from structseq.spans import Scheme, TagSet
-from structseq.tasks.base import Card, CheckedCorpus, Entities, Report, Task, TrainedModel, names_as_code
-from structseq.tasks.legality import check_scheme, find_scheme, repaired
+from structseq.tasks.base import (
+    REPAIR_OPTION,
+    Card,
+    CheckedCorpus,
+    CheckedGold,
+    Entities,
+    Report,
+    Task,
+    TrainedModel,
+    names_as_code,
+)
+from structseq.tasks.legality import find_scheme, gold_in, legal_gold
 
 
 class TaggingTask(Task):
@@ -29,8 +39,9 @@ class TaggingTask(Task):
     noun, title = "tags", "a sequence tagger"
 
     @classmethod
-    def input_format(cls, file: str | Path, data: DataOptions) -> str:
-        return detect_format(file)
+    def input_format(cls, file: Source, data: DataOptions) -> str:
+        """Also of a stream that can peek."""
+        return tagger_format(file, data)
 
     @classmethod
     def gold(cls, example: Example) -> tuple[str, ...]:
@@ -41,14 +52,15 @@ class TaggingTask(Task):
         cls, train: Sequence[Example], others: Sequence[Example], data: DataOptions, *, repair_option: str
     ) -> CheckedCorpus:
         scheme = find_scheme(train, data, others)
-        kept, changed = repaired(train, scheme, data, option=repair_option)
-        remarks = (f"{changed} illegal tag sequences were repaired by {data.repair!r}",) if changed else ()
+        kept, remarks = legal_gold(train, scheme, data, option=repair_option)
         how = "named" if data.scheme != "auto" else "found from the data"
         return CheckedCorpus(kept, scheme, f"tag scheme {scheme}, {how}", remarks)
 
     @classmethod
-    def check_gold(cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
-        check_scheme(examples, scheme, data)
+    def check_gold(
+        cls, examples: Sequence[Example], scheme: Scheme, data: DataOptions, *, repair_option: str = REPAIR_OPTION
+    ) -> CheckedGold:
+        return CheckedGold(*gold_in(examples, scheme, data, option=repair_option))
 
     @classmethod
     def inventory(cls, examples: Sequence[Example], scheme: Scheme, options: Options) -> TagSet:
