@@ -97,7 +97,10 @@ def row(number: int, feats: str = "_", misc: str = "_") -> str:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"field": "misc:ner"}, "'ner' in misc of some word, found NER, SpaceAfter; .* such as misc:NER"),
+        (
+            {"field": "misc:ner"},
+            "'ner' in misc of some word, found NER, SpaceAfter; .* such as --set data.field=misc:NER",
+        ),
         ({"field": "misc:Ne"}, "found NER, SpaceAfter"),
         ({"field": "feats:case"}, "'case' in feats of some word, found Case, Number"),
         ({"columns": {"number": "feats:Numerus"}}, "found Number, Case"),

@@ -123,13 +123,10 @@ def _with_keys(blocks: Iterable[Block], fields: Sequence[Field]) -> Iterator[Blo
         if keys or field.name == "feats":  # words outside all spans may have no key in misc
             near = difflib.get_close_matches(field.key.lower(), {key.lower() for key in keys}, 1, cutoff=0)
             ordered = sorted(keys, key=lambda key: (key.lower() not in near, key))
-            found = (
-                f"{', '.join(ordered[:20])}; name one of these, such as {field.name}:{ordered[0]}"
-                if keys
-                else (f"no key; name another field, such as {', '.join(FIELDS[3:5])} or misc:KEY")
-            )
-            message = f"expected the key {field.key!r} in {field.name} of some word, found {found}"
-            raise DataError(f"{message} (--set data.field=FIELD for the tags)", file=file)
+            option = "--set data.field=" if field == fields[0] else ""
+            named = f"{', '.join(ordered[:20])}; name one of these, such as {option}{field.name}:"
+            found = f"{named}{ordered[0]}" if ordered else f"no key; name another field, such as {option}xpos"
+            raise DataError(f"expected the key {field.key!r} in {field.name} of some word, found {found}", file=file)
 
 
 def _example(block: Block, tag: Field | None, columns: Mapping[str, Field]) -> Example:
