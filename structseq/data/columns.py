@@ -252,28 +252,28 @@ def read_verbatim_columns(
 
 def place_columns(blocks: Iterable[Block], token: int, tag: int | None) -> Iterator[tuple[Block, int, int | None]]:
     """Each block with its columns of tokens and tags; raises `DataError` if a sample contradicts these."""
+    blocks = iter(blocks)
     held: list[Block] = []  # while the rows so far are objected to
     sample: list[Block] = []
     seen, next_check, why, numbers = 0, 1, "", (token, tag)
     for block in blocks:
         held.append(block)
-        if block.rows and seen < _ROWS:
-            numbers = by_names(block.names, token, tag)
+        if block.rows:
             sample.append(block)
             seen += len(block)
-            if len(sample) >= next_check or seen >= _ROWS:
+            numbers = by_names(block.names, token, tag)
+            if len(sample) == next_check:
                 next_check *= 2
                 why = objection([each.fields for each in sample], block.names, *numbers)
-        if why and seen >= _ROWS:
+        if seen >= _ROWS:
             break
         if not why:
             yield from ((each.words(numbers[0]), *numbers) for each in held)
             held = []
-    if sample and seen < _ROWS:
-        why = objection([each.fields for each in sample], sample[0].names, *numbers)
-    if why:
+    if sample and (why := objection([each.fields for each in sample], sample[0].names, *numbers)):
         raise sample[0]._error(0, why)
-    yield from ((each.words(numbers[0]), *numbers) for each in held)
+    for block in chain(held, blocks):
+        yield block.words(numbers[0]), *numbers
 
 
 def check_columns(columns: Mapping[str, Place] | None) -> dict[str, Place]:
