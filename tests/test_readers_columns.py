@@ -148,7 +148,7 @@ def test_separator_named() -> None:
 
 
 def test_comments_switched_off() -> None:
-    assert pairs("# = O\n# = O\n", comments=False, token_column=0) == [[("#", "O"), ("#", "O")]]
+    assert pairs("# = O\n# = O\n", comments="never") == [[("#", "O"), ("#", "O")]]
 
 
 def test_a_further_input_cannot_be_called_tokens() -> None:

@@ -7,13 +7,26 @@ If the first row contains a tab, each tab separates; otherwise each run of space
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Literal, TypeVar
 
-from structseq.data.comments import BLANKS, Kind, Layout, is_boundary, is_plain_comment, is_surely_row, parse_preamble
+from structseq.data.column_evidence import SAMPLE, are_names, count_rows
+from structseq.data.column_roles import by_names, objection
+from structseq.data.comments import (
+    BLANKS,
+    Comments,
+    Kind,
+    Layout,
+    check_comments,
+    is_boundary,
+    is_plain_comment,
+    is_surely_row,
+    parse_preamble,
+)
 from structseq.data.example import Example, VerbatimBlock
 from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, Source, Target, name_of, open_writer, read_lines
@@ -24,6 +37,11 @@ Separator = Literal["auto", "tab", "space"]
 Place = TypeVar("Place")
 
 _FIELD = re.compile(r"[^ \t\r\n]+")
+_FIRST_WORDS = frozenset(("0", "1", "1-2", "1-3", "1-4", "0.1"))
+# Number of rows that show what the columns are
+_ROWS = 500
+# What a line that is no row may begin with
+_NO_ROW = frozenset(("#", "-", *BLANKS, BOM))
 _COMMAS = "commas are not separators: write tabs instead"
 
 
@@ -41,6 +59,8 @@ class Block:
     metadata: Mapping[str, str] = field(default_factory=dict)  # as in Example, like starts_document
     starts_document: bool = False
     bom: str = ""  # the byte order mark, in the first block of a file that has one
+    parts: tuple[int, ...] = ()  # lines[parts[i]] is a row that is no token, such as a range 1-2
+    names: tuple[str, ...] = ()  # the columns' names, from a header or ``# global.columns = ...``
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -114,12 +134,22 @@ class Block:
             targets["tags"] = self.tags(tag_column)
         return Example(inputs, targets, self.source, self.metadata, self.starts_document)
 
+    def words(self, token_column: int) -> Block:
+        """Without ranges and parts (1-2, 1.1), if the first column counts words."""
+        if token_column in (0, -self.width) or not self.rows or self.fields[0][0] not in _FIRST_WORDS:
+            return self
+        whole = [i for i, row in enumerate(self.fields) if row[0].isdecimal()]
+        if len(whole) in (0, len(self.rows)) or not count_rows([[row[0] for row in self.fields], ["1", "2"]]):
+            return self
+        rows, fields = tuple([self.rows[i] for i in whole]), [self.fields[i] for i in whole]
+        return replace(self, rows=rows, fields=fields, parts=tuple([at for at in self.rows if at not in rows]))
+
     def append(self, column: Sequence[str]) -> str:
         """The block's text with a new last column."""
         self._check_new(column)
         lines = list(self.lines)
         gap = "\t" if self.separator == "\t" or self.width == 1 else " "
-        for at, value in zip(self.rows, column, strict=True):
+        for at, value in chain(zip(self.rows, column, strict=True), ((at, "_") for at in self.parts)):
             content = lines[at].rstrip(BLANKS if self.separator == " " else "\r\n")
             lines[at] = f"{content}{gap}{value}{lines[at][len(content) :]}"
         return self.bom + "".join(lines)
@@ -144,7 +174,11 @@ class Block:
 
     def _check(self, column: tuple[str, ...], what: str) -> None:
         if "" in column:
-            raise self._error(column.index(""), f"expected {what}, found an empty field")
+            option = f"data.{what.split()[-1]}_column"
+            message = (
+                f"expected {what}, found an empty field; write {what} there, or name another column by --set {option}=N"
+            )
+            raise self._error(column.index(""), message)
         if self.separator == "\t" and not self.spaces and " " in "".join(column):
             token = next(i for i, value in enumerate(column) if " " in value)
             raise self._error(
@@ -182,19 +216,21 @@ def read_columns(
     tags: bool = True,
     encoding: str = "utf-8",
     separator: Separator = "auto",
-    comments: bool = True,
+    comments: Comments = "auto",
 ) -> Iterator[Example]:
     """Yields the sentences of a column file: a path or a binary stream, plain or gzip.
 
     Columns count from 0, or from -1 backwards; ``tag_column=None`` or ``tags=False`` reads no tags. ``columns`` are
     further inputs by name: ``{"pos": 1}``. With ``separator="tab"`` spaces belong to the fields; with ``"space"`` runs
-    of spaces and tabs separate. ``comments=False`` reads lines that begin with ``#`` as rows. Raises `DataError` with
-    file and line if rows differ in width, a column does not exist, a token or tag is empty, bytes do not fit the
-    encoding, or the file has no rows.
+    of spaces and tabs separate. ``comments`` says whether lines that begin with ``#`` are comments: ``always``,
+    ``never``, or ``auto`` to judge each by the rows (`structseq.data.comments`). Raises `DataError` with file and line
+    if rows differ in width, a column does not exist, a token or tag is empty, bytes do not fit the encoding, or the
+    file has no rows.
     """
     further, tag_column = check_columns(columns), tag_column if tags else None
     blocks = read_blocks(source, encoding=encoding, separator=separator, comments=comments)
-    return (block.example(token_column, tag_column, further) for block in blocks if block.rows)
+    placed = place_columns(blocks, token_column, tag_column)
+    return (block.example(token, tag, further) for block, token, tag in placed if block.rows)
 
 
 def read_verbatim_columns(
@@ -208,10 +244,36 @@ def read_verbatim_columns(
 ) -> Iterator[VerbatimBlock]:
     """As `read_columns`, but yields blocks."""
     further, gold = check_columns(columns), tag_column if tags else None
-    for block in read_blocks(source, **options):
-        example = block.example(token_column, gold, further) if block.rows else None
-        retag = partial(block.replace, -1 if tag_column is None else tag_column)
+    for block, token, tag in place_columns(read_blocks(source, **options), token_column, gold):
+        example = block.example(token, tag, further) if block.rows else None
+        retag = partial(block.replace, -1 if tag is None else tag)
         yield VerbatimBlock(block.text, example, block.append, retag, block.line_of)
+
+
+def place_columns(blocks: Iterable[Block], token: int, tag: int | None) -> Iterator[tuple[Block, int, int | None]]:
+    """Each block with its columns of tokens and tags; raises `DataError` if a sample contradicts these."""
+    blocks = iter(blocks)
+    held: list[Block] = []  # while the rows so far are objected to
+    sample: list[Block] = []
+    seen, next_check, why, numbers = 0, 1, "", (token, tag)
+    for block in blocks:
+        held.append(block)
+        if block.rows:
+            sample.append(block)
+            seen += len(block)
+            numbers = by_names(block.names, token, tag)
+            if len(sample) == next_check:
+                next_check *= 2
+                why = objection([each.fields for each in sample], block.names, *numbers)
+        if seen >= _ROWS:
+            break
+        if not why:
+            yield from ((each.words(numbers[0]), *numbers) for each in held)
+            held = []
+    if sample and (why := objection([each.fields for each in sample], sample[0].names, *numbers)):
+        raise sample[0]._error(0, why)
+    for block in chain(held, blocks):
+        yield block.words(numbers[0]), *numbers
 
 
 def check_columns(columns: Mapping[str, Place] | None) -> dict[str, Place]:
@@ -222,7 +284,7 @@ def check_columns(columns: Mapping[str, Place] | None) -> dict[str, Place]:
 
 
 def read_blocks(
-    source: Source, *, encoding: str = "utf-8", separator: Separator = "auto", comments: bool = True
+    source: Source, *, encoding: str = "utf-8", separator: Separator = "auto", comments: Comments = "auto"
 ) -> Iterator[Block]:
     """Yields a column file as `Block`s; the lines after the last sentence are a block without rows.
 
@@ -230,19 +292,34 @@ def read_blocks(
     """
     if separator not in ("auto", "tab", "space"):
         raise ConfigError(f"unknown separator {separator!r}; use 'auto', 'tab' or 'space'")
+    check_comments(comments)
     return _blocks(read_lines(source, encoding=encoding), name_of(source), separator, comments)
 
 
-def _blocks(lines: Iterator[str], name: str, separator: str, comments: bool) -> Iterator[Block]:
-    head: list[str] = []
-    bom = ""
-    for line in lines:
-        if not head and not bom and line[0] == BOM:
-            bom, line = BOM, line[1:]
-        if line:
-            head.append(line)
-            if is_surely_row(line, comments):
-                break
+class _Lines:
+    """Lines, with a look at those ahead."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines, self._ahead = lines, deque[str]()
+
+    def ahead(self, count: int) -> list[str]:
+        self._ahead.extend(islice(self._lines, count))
+        return list(self._ahead)
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            while self._ahead:
+                yield self._ahead.popleft()
+            for line in self._lines:
+                yield line
+                if self._ahead:
+                    break
+            else:
+                return
+
+
+def _layout(lines: _Lines, name: str, separator: str, comments: Comments, head: list[str]) -> Layout:
+    """From the first lines ``head``, and a sample of the others if in doubt."""
     layout = Layout.detect(head, separator, comments)
     if layout is None:
         what = "no row, only blank lines, comments or document boundaries" if head else "an empty file"
@@ -250,20 +327,46 @@ def _blocks(lines: Iterator[str], name: str, separator: str, comments: bool) -> 
     if "\r" in head[layout.line - 1].rstrip("\r\n"):
         message = "expected lines that end in \\n or \\r\\n, found a bare \\r in a line; convert the line endings"
         raise DataError(message, file=name, line=layout.line)
+    if are_names(layout.split([head[layout.line - 1]])[0]) or any(
+        layout.is_open(line, before_rows=True) for line in head
+    ):
+        return layout.with_header(known := [*head, *lines.ahead(SAMPLE)]).with_evidence(known)
+    return layout.with_header(head)
+
+
+def _blocks(source: Iterator[str], name: str, separator: str, comments: Comments) -> Iterator[Block]:
+    head: list[str] = []
+    bom = ""
+    for line in source:
+        if not head and not bom and line[0] == BOM:
+            bom, line = BOM, line[1:]
+        if line:
+            head.append(line)
+            if is_surely_row(line, comments):
+                break
+    lines = _Lines(source)
+    layout = _layout(lines, name, separator, comments, head)
     pending: list[str] = []
     rows: list[int] = []
+    known: list[str] = []  # rows before, as evidence
     number = 0
     for number, line in enumerate(chain(head, lines), 1):
         # A line with any other first character is a row
-        kind = layout.kind(line, before_rows=not rows) if line[0] in "#- \t\r\n" else Kind.ROW
+        kind = Kind.ROW
+        if line[0] in _NO_ROW or number == layout.header:
+            if layout.is_open(line, before_rows=not rows):
+                layout = layout.with_evidence([*known, *pending, line, *lines.ahead(SAMPLE)])
+            kind = layout.kind(line, before_rows=not rows) if number != layout.header else Kind.COMMENT
         if kind is Kind.ROW:
             rows.append(len(pending))
         elif rows and kind is Kind.BOUNDARY:
             yield _block(pending, rows, layout, name, number - 1, separator, bom)
+            known += pending if len(known) < SAMPLE else ()
             pending, rows, bom = [], [], ""
         pending.append(line)
         if rows and kind is Kind.BLANK:
             yield _block(pending, rows, layout, name, number, separator, bom)
+            known += pending if len(known) < SAMPLE else ()
             pending, rows, bom = [], [], ""
     if pending or bom:
         yield _block(pending, rows, layout, name, number, separator, bom)
@@ -277,12 +380,15 @@ def _block(lines: list[str], rows: list[int], layout: Layout, name: str, last: i
             raise _ragged(row, [lines[at] for at in rows[: token + 1]], layout, name, first + rows[token])
     metadata, starts = parse_preamble(lines[: rows[0]] if rows else lines) if not rows or rows[0] else ({}, False)
     gap: Literal["\t", " "] = "\t" if layout.tab else " "
-    return Block(tuple(lines), tuple(rows), fields, gap, separator == "tab", name, first, metadata, starts, bom)
+    spaces = separator == "tab"
+    return Block(tuple(lines), tuple(rows), fields, gap, spaces, name, first, metadata, starts, bom, (), layout.names)
 
 
 def _ragged(row: Sequence[str], lines: Sequence[str], layout: Layout, name: str, number: int) -> DataError:
     expected = f"{layout.width} column{'s' * (layout.width != 1)} separated by {'tabs' if layout.tab else 'spaces'}"
     advice = "every row needs the same columns, and a blank line ends a sentence"
+    if lines[-1][0] == "#":
+        advice += "; if lines that begin with # are comments, use --set data.comments=always"
     if not layout.tab and _between_commas(lines):
         advice = _COMMAS
     found = f"{len(row)} in {lines[-1].strip(BLANKS)[:60]!r}"
@@ -301,14 +407,24 @@ def write_columns(
         raise ConfigError(f"unknown separator {separator!r} to write; use 'tab' or 'space'")
     gap = "\t" if separator == "tab" else " "
     limits = FormatLimits("a column file", name_of(target), empty_sentences=False, blanks_in_metadata=False)
+    known: list[str] = []
+    hashed: list[tuple[Example, str]] = []  # sentences whose first row may be read as a comment
     with open_writer(target, encoding=encoding) as file:
         for number, example in enumerate(examples):
             names = limits.check(example)
             rows = _rows(example, names, gap, limits)
+            known += [*rows, "\n"] if len(known) < SAMPLE else ()
+            hashed += [(example, rows[0])] if rows[0][0] == "#" else ()
             fields = ["-DOCSTART-", *["-X-"] * (len(names) - 2), "O"][: max(len(names), 1)]
             head = write_head(example, limits, boundary=gap.join(fields) + "\n\n")
             text = "".join([*head, *rows, "\n"])
             file.write(BOM + text if number == 0 and text[0] == BOM else text)
+        if hashed:
+            layout = Layout(gap == "\t", len(names), 1).with_evidence(known)
+            for example, row in hashed:
+                if layout.kind(row, before_rows=True) is Kind.COMMENT:
+                    advice = "; separate by tabs" if gap == " " else ""
+                    raise limits.error(example, f"the row {row!r}, which is read as a comment{advice}")
 
 
 def write_head(example: Example, limits: FormatLimits, *, boundary: str) -> Iterator[str]:

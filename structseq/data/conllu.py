@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from structseq.data.columns import Block, check_columns, write_head
-from structseq.data.comments import BLANKS, parse_preamble
+from structseq.data.comments import BLANKS, is_blank, parse_preamble
 from structseq.data.example import Example, VerbatimBlock
 from structseq.data.format_limits import FormatLimits
 from structseq.data.textfile import BOM, Source, Target, name_of, open_writer, read_lines
@@ -85,7 +85,7 @@ def read_conllu(
     """
     tag = Field.of(field) if tags else None
     further = {name: Field.of(of) for name, of in check_columns(columns).items()}
-    blocks = read_conllu_blocks(source, encoding=encoding)
+    blocks = _with_keys(read_conllu_blocks(source, encoding=encoding), [tag, *further.values()] if tag else [])
     return (_example(block, tag, further) for block in blocks if block.rows)
 
 
@@ -101,10 +101,32 @@ def read_verbatim_conllu(
     gold = Field.of(field)
     further = {name: Field.of(of) for name, of in check_columns(columns).items()}
     predicted = Field.of("misc:Predicted")
-    for block in read_conllu_blocks(source, encoding=encoding):
+    blocks = read_conllu_blocks(source, encoding=encoding)
+    for block in _with_keys(blocks, [gold, *further.values()] if tags else []):
         example = _example(block, gold if tags else None, further) if block.rows else None
         append, retag = (partial(_with_field, block, into) for into in (predicted, gold))
         yield VerbatimBlock(block.text, example, append, retag, block.line_of)
+
+
+def _with_keys(blocks: Iterable[Block], fields: Sequence[Field]) -> Iterator[Block]:
+    """The blocks; raises `DataError` at the end if no word has the key of a field."""
+    missing, file = {field: set[str]() for field in fields if field.key}, ""
+    for block in blocks:
+        file = block.file
+        for field in list(missing):
+            keys = {pair.partition("=")[0] for row in block.fields for pair in row[field.number].split("|")} - {"_"}
+            missing[field] |= keys
+            if field.key in keys:
+                del missing[field]
+        yield block
+    for field, keys in missing.items():
+        if keys or field.name == "feats":  # words outside all spans may have no key in misc
+            near = difflib.get_close_matches(field.key.lower(), {key.lower() for key in keys}, 1, cutoff=0)
+            ordered = sorted(keys, key=lambda key: (key.lower() not in near, key))
+            option = "--set data.field=" if field == fields[0] else ""
+            named = f"{', '.join(ordered[:20])}; name one of these, such as {option}{field.name}:"
+            found = f"{named}{ordered[0]}" if ordered else f"no key; name another field, such as {option}xpos"
+            raise DataError(f"expected the key {field.key!r} in {field.name} of some word, found {found}", file=file)
 
 
 def _example(block: Block, tag: Field | None, columns: Mapping[str, Field]) -> Example:
@@ -141,7 +163,7 @@ def read_conllu_blocks(source: Source, *, encoding: str = "utf-8") -> Iterator[B
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
         if number == 1 and line[0] == BOM:
             mark, line = BOM, line[1:]
-        blank = not line.strip(BLANKS)
+        blank = is_blank(line)
         if not blank and line[0] != "#" and (word := _word(line, len(rows) + 1, name, number)):
             rows.append(len(lines))
             fields.append(word)
@@ -163,7 +185,7 @@ def _word(line: str, expected: int, name: str, number: int) -> list[str] | None:
     first, _, second = row[0].replace("-", ".").partition(".")
     if len(row) != len(FIELDS):
         found = f"{len(row)} in {line.strip(BLANKS)[:60]!r}"
-        message = f"expected {len(FIELDS)} columns separated by tabs, found {found}; read other files as columns"
+        message = f"expected {len(FIELDS)} columns separated by tabs, found {found}; {_as_columns(row)}"
     elif "" in row:
         message = f"expected a value or '_' for {FIELDS[row.index('')]}, found an empty field"
     elif not (first.isdecimal() and (second.isdecimal() or row[0] == first)):
@@ -173,6 +195,16 @@ def _word(line: str, expected: int, name: str, number: int) -> list[str] | None:
     else:
         return row if row[0].isdecimal() else None
     raise DataError(message, file=name, line=number)
+
+
+def _as_columns(row: Sequence[str]) -> str:
+    """How to read a file with another number of columns."""
+    fields = row if len(row) > 1 else row[0].split()
+    token = "--set data.token_column=1, " if fields[0].isdecimal() else ""
+    return (
+        f"read it with --set data.format=columns, {token}and the column of the tags, such as "
+        f"--set data.tag_column={len(fields) - 1}"
+    )
 
 
 def write_conllu(

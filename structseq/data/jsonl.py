@@ -10,7 +10,7 @@ Strings, such as the text, become metadata; lists of one string per token can be
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -58,7 +58,10 @@ class Keys:
         return _key(values, self.token_key, TOKEN_KEYS)
 
     def tag_key_of(self, values: Mapping[str, Any]) -> str | None:
-        return _key(values, self.tag_key, TAG_KEYS)
+        """Of several usual keys, the one with a string for each token."""
+        tokens = values.get(self.token_key_of(values) or "")
+        count = len(tokens) if isinstance(tokens, list) else 0
+        return _key(values, self.tag_key, TAG_KEYS, partial(_are_tags, count=count))
 
     def append(self, record: Record, tags: Sequence[str]) -> str:
         """The record's line with predicted tags, and with tokens if it has a text."""
@@ -100,7 +103,9 @@ class Keys:
         text = values[self.text_key]
         tokens = self.tokenizer(text)
         inputs = {"tokens": texts_of(tokens)}
-        key = _key(values, self.span_key, SPAN_KEYS) if self.tags else None
+        key = _key(values, self.span_key, SPAN_KEYS, _are_spans) if self.tags else None
+        if self.tags and self.span_key is None and not (key and values[key]):
+            _check_other_keys(values)
         if key is None:
             return inputs, {}
         if not isinstance(values[key], list):
@@ -209,13 +214,44 @@ def _text_record(example: Example, tokenize: Tokenizer, scheme: Scheme, limits: 
     return {"text": text, "spans": [[tokens[s.start].start, tokens[s.end - 1].end, s.label] for s in spans]}
 
 
-def _key(values: Mapping[str, Any], named: str | None, usual: tuple[str, ...]) -> str | None:
-    """The key ``named``, which must exist, or the first usual one with a list."""
+def _key(
+    values: Mapping[str, Any], named: str | None, usual: tuple[str, ...], fits: Callable[[list[Any]], bool] = bool
+) -> str | None:
+    """The key ``named``, or the first usual one with a list that fits, else with a list.
+
+    Raises `DataError` if ``named`` is missing, or different lists fit, except for tokens.
+    """
     if named is not None:
         if named not in values:
             raise DataError(f"expected the key {named!r}, found {_listed(values)}")
         return named
-    return next((key for key in usual if isinstance(values.get(key), list)), None)
+    lists = [key for key in usual if isinstance(values.get(key), list)]
+    full = [key for key in lists if fits(values[key])]
+    if usual != TOKEN_KEYS and any(values[key] != values[full[0]] for key in full):
+        found = " and ".join(map(repr, full))
+        raise DataError(f"expected one of the keys {', '.join(usual)}, found {found} with different values; keep one")
+    return next(iter(full or lists), None)
+
+
+def _are_tags(items: list[Any], count: int) -> bool:
+    return len(items) == count and all(isinstance(item, str) for item in items)
+
+
+def _are_spans(items: list[Any]) -> bool:
+    return bool(items) and all(isinstance(item, list | dict) for item in items)
+
+
+def _check_other_keys(values: Mapping[str, Any]) -> None:
+    """Raises `DataError` if there are spans under a key that is not a usual one."""
+    for key, items in values.items():
+        if key in SPAN_KEYS or not isinstance(items, list) or not _are_spans(items):
+            continue
+        parts = [_parts(item) for item in items]
+        if all(type(start) is int and type(end) is int for start, end, _ in parts):
+            numbered = any(type(label) is int for *_, label in parts)
+            names = ", and write the names of the labels instead of their numbers" if numbered else ""
+            usual = ", ".join(map(repr, SPAN_KEYS))
+            raise DataError(f"expected spans under one of the keys {usual}, found them under {key!r}; rename it{names}")
 
 
 def _listed(values: Mapping[str, Any]) -> str:
@@ -235,10 +271,21 @@ def _strings(values: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def _span(item: Any) -> CharSpan:
-    start, end, label = None, None, None
+    start, end, label = _parts(item)
+    whole = type(start) is int and type(end) is int
+    if not whole or not isinstance(label, str) or not label:
+        hint = "; write the name of the label instead of its number" if whole and type(label) is int else ""
+        raise DataError(
+            f'expected a span [start, end, "label"] or an object with these keys, found {preview(item)}{hint}'
+        )
+    return CharSpan(start, end, label)
+
+
+def _parts(item: Any) -> tuple[Any, Any, Any]:
+    """Start, end and label of a span; None for what is missing. Raises `DataError` for the keys of older versions."""
     if isinstance(item, list) and len(item) == 3:
-        start, end, label = item
-    elif isinstance(item, dict):
+        return item[0], item[1], item[2]
+    if isinstance(item, dict):
         if "start_char" in item or "end_char" in item:
             raise DataError(
                 "expected characters under 'start' and 'end', found a span that has them under 'start_char' and "
@@ -246,8 +293,5 @@ def _span(item: Any) -> CharSpan:
                 "'end_char' to 'end'"
             )
         start, end = (item.get(side, item.get(f"{side}_offset")) for side in ("start", "end"))
-        label = item.get("label")
-    whole = type(start) is int and type(end) is int
-    if not whole or not isinstance(label, str) or not label:
-        raise DataError(f'expected a span [start, end, "label"] or an object with these keys, found {preview(item)}')
-    return CharSpan(start, end, label)  # type: ignore[arg-type]
+        return start, end, item.get("label")
+    return None, None, None

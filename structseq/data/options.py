@@ -39,6 +39,9 @@ class DataOptions(Section):
         {}, description="further inputs: name = column number, CoNLL-U field or JSON key"
     )
     separator: Literal["auto", "tab", "space"] = Field("auto", description="separator of a column file")
+    comments: Literal["auto", "always", "never"] = Field(
+        "auto", description="columns: whether a line that begins with # is a comment; auto judges it by the rows"
+    )
     encoding: str = Field("utf-8", description="character encoding of the files")
     label: str = Field(
         "label", description="where a sentence's label is: a `# key = value` line, a JSON key or a header's column"

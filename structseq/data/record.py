@@ -59,7 +59,9 @@ def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]
     """
     name, number, found = name_of(source), 0, False
     for number, line in enumerate(read_lines(source, encoding=encoding), 1):
-        content = (line.removeprefix(BOM) if number == 1 else line).rstrip(_BLANKS)
+        content = line.rstrip(_BLANKS)
+        if number == 1 or content == BOM:  # files that were joined may end in a mark
+            content = content.removeprefix(BOM)
         found = found or bool(content)
         yield Record(line, _object(content, name, number) if content else None, name, number)
     if not found:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 
 from structseq.spans.schemes import PLAIN, SCHEMES, Scheme, TagError, split_tag
@@ -145,3 +146,47 @@ def _mixture(found: Sequence[Found], other_way: str = "") -> TagError:
     shown = [f"{message} (sentence {number + 1}, token {position + 1})" for (number, position), message in found]
     message = f"the tags mix schemes: {', but '.join(shown)}; correct the tags{other_way}"
     return TagError(message, [place for place, _ in found])
+
+
+_OUTSIDE = frozenset(("o", "0", "_", "-", "out", "outside", "other", "none"))
+_WORDS = {"begin": "B", "inside": "I", "middle": "M", "end": "E", "last": "L", "single": "S", "unit": "U"}
+_SPELLINGS = (
+    re.compile(r"(?P<letter>[A-Za-z]+)[-_:./|](?P<label>.+)"),
+    re.compile(r"(?P<label>.+)[-_:./|](?P<letter>[A-Za-z]+)"),
+)
+_BRACKETS = re.compile(r"(?:\([\w-]+)*\*\)*")
+
+
+def remark_on_plain(counts: Mapping[str, int]) -> str:
+    """Why plain tags may be meant as tags of spans, from their counts; empty if nothing says so.
+
+    >>> remark_on_plain({"b-per": 2, "o": 5})
+    "the tags look like BIO in another spelling, such as 'b-per' for B-per"
+    """
+    foreign = [tag for tag in counts if split_tag(tag)[0] not in _LETTERS]
+    if not foreign:
+        return ""
+    for spelling in _SPELLINGS:
+        tags = {tag: _respelled(tag, spelling) for tag in counts}
+        letters = {split_tag(tag)[0] for tag in tags.values()}
+        if "" not in letters and letters & {"B", "S", "U"} and len(letters) > 1:
+            first = next((tag for tag in foreign if tags[tag] != "O"), foreign[0])
+            name = _candidates(letters - {"O"})[0].name
+            return f"the tags look like {name} in another spelling, such as {first[:40]!r} for {tags[first][:40]}"
+    if any("(" in tag for tag in counts) and all(tag and _BRACKETS.fullmatch(tag) for tag in counts):
+        first = next(tag for tag in counts if "(" in tag)
+        return f"the tags look like the brackets of CoNLL-2012, such as {first[:40]!r}"
+    typed = [tag for tag in counts if "-" in tag and tag not in foreign]
+    if any(tag[0] == "B" for tag in typed):
+        found = f"{foreign[0][:40]!r} ({counts[foreign[0]]:,} of {sum(counts.values()):,} tags)"
+        return f"tags such as {typed[0][:40]} look like tags of spans, but {found} does not"
+    return ""
+
+
+def _respelled(tag: str, spelling: re.Pattern[str]) -> str:
+    """The tag as LETTER-type or O; empty for other tags."""
+    if tag.lower() in _OUTSIDE:
+        return "O"
+    match = spelling.fullmatch(tag)
+    letter = "" if match is None else _WORDS.get(match["letter"].lower(), match["letter"].upper())
+    return f"{letter}-{match['label']}" if match is not None and letter in _LETTERS - {"O"} else ""

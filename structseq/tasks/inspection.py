@@ -6,14 +6,17 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
-from structseq.data.columns import read_blocks
+from structseq.data.column_roles import span_columns
+from structseq.data.columns import Block, place_columns, read_blocks
 from structseq.data.example import FRAMES, Example, modality_of
-from structseq.data.formats import detect_format
+from structseq.data.formats import detect_format, resolve_format
 from structseq.data.options import DataOptions
 from structseq.data.reading import file_and_line, read_examples, with_labels
+from structseq.data.remarks import remarks_on
 from structseq.data.textfile import one_line
 from structseq.errors import DataError
 from structseq.spans import Scheme
@@ -21,6 +24,8 @@ from structseq.tasks.legality import find_scheme, gold_in, illegal_in, illegal_p
 
 # Maximum places shown of each finding; maximum rows of the table of types; a type with fewer occurrences is rare
 SHOWN, ROWS, RARE = 5, 60, 10
+# Number of sentences from which columns are described
+FIRST = 200
 # Unicode categories of invisible characters: controls, formats, private use, unassigned, spaces
 INVISIBLE = ("Cc", "Cf", "Co", "Cn", "Zs")
 
@@ -67,6 +72,10 @@ def inspect_file(path: Path, data: DataOptions, train: FileInspection | None = N
     words = Counter(token for example in examples for token in example.tokens)
     found.add("tokens", f"{words.total():,}, {len(words):,} of them different")
     _check_tags(found, data, train.scheme if train else None)
+    for remark in remarks_on(examples, scheme=data.scheme, rows=file_format(path, data) in ("columns", "conllu")):
+        found.add("remark", remark)
+    if found.scheme is not None and found.scheme.plain and file_format(path, data) == "columns":
+        _check_other_columns(found, data)
     if empty := [example.source for example in examples if not len(example)]:
         found.add("empty sentences", f"{len(empty):,}; training skips them")
         found.add_places(empty)
@@ -261,13 +270,40 @@ def heading(checked: Sequence[FileInspection]) -> str:
     return "symbols" if targets else "labels"
 
 
+def _first_blocks(path: Path, data: DataOptions) -> list[tuple[Block, int, int | None]]:
+    """The first sentences with their columns of tokens and tags."""
+    blocks = read_blocks(path, encoding=data.encoding, separator=data.separator, comments=data.comments)
+    placed = place_columns(blocks, data.token_column, data.tag_column)
+    return list(islice((each for each in placed if each[0].rows), FIRST))
+
+
+def _check_other_columns(found: FileInspection, data: DataOptions) -> None:
+    """Remark on unread columns of span tags."""
+    blocks = _first_blocks(found.path, data)
+    first, token, tag = blocks[0][0], blocks[0][1] % blocks[0][0].width, blocks[0][0].column_index(blocks[0][2] or 0)
+    columns = [[row[number] for block, *_ in blocks for row in block.fields] for number in range(first.width)]
+    others = [number for number in range(first.width) if number not in (token, tag)]
+    for number in span_columns(columns, tag, others):
+        example = next(value for value in columns[number] if "-" in value)
+        found.add(
+            "remark",
+            f"column {number} has tags of spans such as {example[:40]}, but tags are read from column {tag}; to read "
+            f"those, use --set data.tag_column={number}",
+        )
+
+
+def file_format(path: Path, data: DataOptions) -> str:
+    return detect_format(path) if data.format == "auto" else resolve_format(data.format)
+
+
 def described_format(path: Path, data: DataOptions) -> str:
     """The format of a file, with its columns."""
-    name = detect_format(path) if data.format == "auto" else data.format
+    name = file_format(path, data)
     if name != "columns":
         return name
-    blocks = read_blocks(path, encoding=data.encoding, separator=data.separator)
-    first = next(block for block in blocks if block.rows)
-    token, tag = first.column_index(data.token_column), first.column_index(data.tag_column)
+    first, token, tag = _first_blocks(path, data)[0]
+    token, tag = first.column_index(token), first.column_index(-1 if tag is None else tag)
     between = "tabs" if first.separator == "\t" else "spaces"
-    return f"{first.width} columns between {between}; tokens in column {token}, tags in column {tag}, counted from 0"
+    named = f", named {' '.join(first.names).strip()}" if first.names else ""
+    where = f"tokens in column {token}, tags in column {tag}, counted from 0"
+    return f"{first.width} columns between {between}{named}; {where}"
