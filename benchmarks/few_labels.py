@@ -29,7 +29,8 @@ from results import spread
 from table import markdown, write_json
 
 from structseq import cli
-from structseq.data.columns import read_columns, write_columns
+from structseq.data.column_writer import write_columns
+from structseq.data.columns import read_columns
 
 STARTS = ("random", "autoencoder")
 

@@ -331,7 +331,7 @@ def test_prediction_of_wrong_samples(fitted: SequenceTagger) -> None:
 @pytest.mark.parametrize("lengths", [(2, 3), (2, 2), (1, 0, 4), (1, 1)])
 def test_predictions_of_folds_are_one_list_a_sentence(lengths: tuple[int, ...]) -> None:
     x = [["go", "to", "Oslo", "now"][: lengths[n % len(lengths)]] for n in range(12)]
-    y = [["O", "O", "B-to", "O"][: len(tokens)] for tokens in x]
+    y = [["B-act", "O", "B-to", "O"][: len(tokens)] for tokens in x]
     found = cross_val_predict(tiny(epochs=1), x, y, cv=KFold(2, shuffle=True, random_state=1))
     assert found.shape == (12,) and [len(tags) for tags in found] == [len(tokens) for tokens in x]
     assert all(isinstance(tags, list) for tags in found)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from structseq.data.columns import read_blocks, read_columns, read_verbatim_columns, write_columns
+from structseq.data.column_writer import write_columns
+from structseq.data.columns import read_blocks, read_columns, read_verbatim_columns
 from structseq.data.example import Example
 from structseq.data.formats import read, read_verbatim
 from structseq.errors import ConfigError, DataError

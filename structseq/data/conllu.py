@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from structseq.data.columns import Block, check_columns, write_head
+from structseq.data.column_writer import write_head
+from structseq.data.columns import Block, check_columns
 from structseq.data.comments import BLANKS, is_blank, parse_preamble
 from structseq.data.example import Example, VerbatimBlock
 from structseq.data.format_limits import FormatLimits

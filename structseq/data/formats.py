@@ -14,7 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from structseq.data.columns import read_columns, read_verbatim_columns, write_columns
+from structseq.data.column_writer import write_columns
+from structseq.data.columns import read_columns, read_verbatim_columns
 from structseq.data.conllu import read_conllu, read_verbatim_conllu, write_conllu
 from structseq.data.example import Example, VerbatimBlock
 from structseq.data.jsonl import read_jsonl, read_verbatim_jsonl, write_jsonl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,11 +128,15 @@ def prepare_corpus(
             "best epoch (training.validation_fraction)"
         )
     for name, part in ((names.dev or names.train, dev), (names.test, test)):
-        if unseen := task.unseen_counts(train, part):
-            shown = ", ".join(f"{each} ({count})" for each, count in list(unseen.items())[:NAMES])
-            more = f" and {len(unseen) - NAMES} more" if len(unseen) > NAMES else ""
-            notify(f"warning: {name}: {task.noun} that are not in the training data, counted as misses: {shown}{more}")
+        _warn_of_unseen(task, task.unseen_counts(train, part), name, notify)
     return PreparedCorpus(Corpus(tuple(train), tuple(dev), test), checked.scheme, remarks)
+
+
+def _warn_of_unseen(task: type[Task], unseen: Mapping[str, int], name: str | Path | None, notify: Notify) -> None:
+    if unseen:
+        shown = ", ".join(f"{each} ({count})" for each, count in list(unseen.items())[:NAMES])
+        more = f" and {len(unseen) - NAMES} more" if len(unseen) > NAMES else ""
+        notify(f"warning: {name}: {task.noun} that are not in the training data, counted as misses: {shown}{more}")
 
 
 def hold_out(examples: Sequence[Example], fraction: float, *, seed: int) -> tuple[list[Example], list[Example]]:

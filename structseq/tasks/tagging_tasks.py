@@ -12,6 +12,7 @@ from structseq.config import Options
 from structseq.data.example import FRAMES, Example
 from structseq.data.options import DataOptions
 from structseq.data.reading import tagger_format
+from structseq.data.remarks import remarks_on
 from structseq.data.textfile import Source
 from structseq.data.vocabulary import Vocabulary
 from structseq.evaluation import entities_of, entity_f1, evaluate, evaluate_jointly
@@ -53,6 +54,7 @@ class TaggingTask(Task):
     ) -> CheckedCorpus:
         scheme = find_scheme(train, data, others)
         kept, remarks = legal_gold(train, scheme, data, option=repair_option)
+        remarks = (*remarks, *remarks_on(train, scheme=data.scheme, rows=False))
         how = "named" if data.scheme != "auto" else "found from the data"
         return CheckedCorpus(kept, scheme, f"tag scheme {scheme}, {how}", remarks)
 
