@@ -127,7 +127,8 @@ def _check_scheme(found: FileInspection, data: DataOptions, known: Scheme | None
     else:
         found.counts = Counter(span.label for example in found.examples for span in scheme.decode(example.tags))
     tags = {tag for example in found.examples for tag in example.tags}
-    kinds = "" if scheme.plain else f"; {found.counts.total():,} entities of {len(found.counts)} types"
+    entities, types = _count(found.counts.total(), "entity", "entities"), _count(len(found.counts), "type", "types")
+    kinds = "" if scheme.plain else f"; {entities} of {types}"
     found.add("tags", f"{len(tags)}{kinds}")
     illegal = list(illegal_in(found.examples, scheme))
     if not scheme.plain:
@@ -228,6 +229,10 @@ def compare_files(checked: Sequence[FileInspection], data: DataOptions) -> Itera
     for path, own in tags.items():
         if alone := own.difference(*(others for other, others in tags.items() if other != path)):
             yield f"  tags only in {one_line(str(path))}: {one_line(', '.join(sorted(alone)))}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def _as_scored(checked: Sequence[FileInspection], data: DataOptions) -> Iterator[Sequence[Example]]:
