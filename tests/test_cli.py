@@ -255,6 +255,8 @@ def test_evaluate_as_text_and_json(command: Command, home: Path, tmp_path: Path)
     report = json.loads(out.read_text())
     assert report["sentences"] == 8 and report["seen"]["support"] + report["unseen"]["support"] == 16
     assert report["criterion"] == load_model(home / "model").metrics["test"]["criterion"]
+    brief = command("evaluate", home / "model", home / "test.conll", "--brief").out.splitlines()
+    assert brief == done.out.splitlines()[: len(brief)] and len(brief) == 4 and brief[0].startswith("entity F1")
     piped = command("evaluate", home / "model", home / "test.conll", "--json", "-")
     assert json.loads(piped.out) == report and not piped.err
 

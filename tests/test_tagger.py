@@ -545,3 +545,7 @@ def test_a_pickle_holds_the_files_of_the_folder(tagger: Tagger) -> None:
     tagging = tagger.tag_text("leave Taipei")
     assert pickle.loads(pickle.dumps(tagging)) == tagging
     assert pickle.loads(pickle.dumps(tagging)).tokens[1].start == 6
+
+
+def test_a_tagger_says_what_it_is(tagger: Tagger) -> None:
+    assert repr(tagger) == "Tagger(lstm + crf; 3 types: date, from, to)"

@@ -15,6 +15,7 @@ Json = Annotated[
     Option("--json", metavar="OUT", help="Write the report as JSON; - is standard output, without text."),
 ]
 Errors = Annotated[int, Option("--errors", metavar="N", min=0, help="Number of errors to list.")]
+Brief = Annotated[bool, Option("--brief", help="Print the first lines of the report only.")]
 On = Annotated[
     Path | None, Option("--on", metavar="FILE", help="Tagged data for the gate activations; by default dev.")
 ]
@@ -25,6 +26,7 @@ def evaluate(
     file: Annotated[Path, Argument(metavar="FILE", help="Data with gold tags.")],
     json: Json = None,
     errors: Errors = 0,
+    brief: Brief = False,
     settings: Settings = None,
     trusted: Trusted = None,
 ) -> None:
@@ -48,7 +50,8 @@ def evaluate(
         with open_writer(sys.stdout.buffer if json == "-" else json) as stream:
             stream.write(dumps(report.to_dict(errors=None), ensure_ascii=False, indent=2) + "\n")
     if json != "-":
-        print(report.text(errors=errors))
+        text = report.text(errors=errors)
+        print(text.partition("\n\n")[0] if brief else text)
 
 
 def describe(model: ModelFolder, on: On = None, settings: Settings = None, trusted: Trusted = None) -> None:

@@ -75,6 +75,13 @@ class Predictor:
                 f"{cls.__name__}: this model is {model.task.title} of {model.modality.sequences}; use {predictor}"
             )
 
+    def __repr__(self) -> str:
+        options, tags = self.model.options, self.model.tags
+        what = tags.types or tags.labels
+        names = ", ".join(what[:3]) + (", ..." if len(what) > 3 else "")
+        kinds = f"{len(what)} {'types' if tags.types else self.model.task.noun}"
+        return f"{type(self).__name__}({options.encoder.type} + {options.head.type}; {kinds}: {names})"
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that the model needs beside the tokens."""
