@@ -112,8 +112,9 @@ demo: $(VENV)/.run
 	@echo; echo 'The same city, twice; the verb before it decides what it is:'; echo
 	@printf '%s\n' arrive Taipei on November 2nd '' leave Taipei on November 2nd | $(STRUCTSEQ) tag $(DEMO) -
 
+# With bytecode written: without it, each of the tests' processes compiles the package again.
 test: $(VENV)/.dev
-	$(PY) -m pytest --numprocesses $(WORKERS) $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest --numprocesses $(WORKERS) $(ARGS)
 
 lint: $(VENV)/.dev
 	@status=0; for check in 'ruff check .' 'ruff format --check .' mypy; do \
