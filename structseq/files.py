@@ -171,8 +171,8 @@ def _sync(folder: Path) -> None:
 def lock(path: Path, refusal: str | None = None) -> Iterator[None]:
     """Hold the lock file ``path``, which is created and removed again; a killed process releases it.
 
-    If another process holds it: raises `TrainingError` with the message ``refusal``, or waits if that is None. Without
-    effect if the file system has no locks or the file cannot be created.
+    If another process holds it, raises `TrainingError` with the message ``refusal``; without a message, waits. Does
+    nothing if the file system has no locks or the file cannot be created.
     """
     from filelock import FileLock, Timeout  # takes 50 ms: not for every import
 

@@ -69,7 +69,7 @@ WAYS = (
     Way("vectorised double", torch.float64, 1e-10),
     Way("definition", torch.float64, 1e-10),
 )
-needs_numba = pytest.mark.skipif(not compiling.numba_available(), reason="Numba cannot be had here")
+needs_numba = pytest.mark.skipif(not compiling.numba_available(), reason="Numba has no wheel here")
 
 
 def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Way:
     chosen: Way = request.param
     if chosen.name.startswith("compiled") and not compiling.numba_available():
-        pytest.skip("Numba cannot be had here")
+        pytest.skip("Numba has no wheel here")
     if chosen.name.startswith("vectorised"):
         without_kernels(monkeypatch)
     return chosen

@@ -282,7 +282,7 @@ def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     if request.param == "torch":
         monkeypatch.setattr(compiling, "numba_available", lambda: False)
     elif not compiling.numba_available():
-        pytest.skip("Numba cannot be had here")
+        pytest.skip("Numba has no wheel here")
     return str(request.param)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from counted_pipe import Pipe
 
 from structseq.data.columns import Block, read_blocks, read_columns
 from structseq.data.example import Example
@@ -223,19 +224,8 @@ def test_a_long_sentence_and_many_lines() -> None:
 def test_sentences_come_one_at_a_time() -> None:
     """A pipe's first sentences are handed out before its last lines are there."""
 
-    class Pipe(io.RawIOBase):
-        given = 0
-
-        def readable(self) -> bool:
-            return True
-
-        def readinto(self, buffer: Any) -> int:
-            self.given += 1
-            buffer[:6] = b"a X\n\n\n"
-            return 6 if self.given < 1000 else 0
-
-    pipe = Pipe()
-    found = read_columns(pipe)  # type: ignore[arg-type]
+    pipe: Any = Pipe([b"a X\n\n\n"] * 999)
+    found = read_columns(pipe)
     next(found)
     assert pipe.given < 10
     assert sum(1 for _ in found) == 998

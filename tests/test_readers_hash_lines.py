@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from counted_pipe import Pipe
 
 from structseq.data.column_writer import write_columns
 from structseq.data.columns import read_blocks, read_columns, read_verbatim_columns
@@ -98,20 +99,8 @@ def test_what_would_be_read_as_a_comment_is_not_written() -> None:
 
 
 def test_evidence_is_drawn_from_a_sample_only() -> None:
-    class Pipe(io.RawIOBase):
-        given = 0
-
-        def readable(self) -> bool:
-            return True
-
-        def readinto(self, buffer: Any) -> int:
-            self.given += 1
-            line = b"# 1\n" if self.given % 3 == 1 else b"a X\n" if self.given % 3 == 2 else b"\n"
-            buffer[: len(line)] = line
-            return len(line) if self.given < 30_000 else 0
-
-    pipe = Pipe()
-    found = read_columns(pipe)  # type: ignore[arg-type]
+    pipe: Any = Pipe([b"# 1\n", b"a X\n", b"\n"] * 10_000)
+    found = read_columns(pipe)
     next(found)
     assert pipe.given < 3000
     assert sum(1 for _ in found) == 9_999
