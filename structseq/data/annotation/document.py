@@ -1,0 +1,81 @@
+"""Document: a text with annotated places, as annotation tools store it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Half-open, in characters (code points) from 0
+Place = tuple[int, int]
+
+# What happened while a file was read, with how often: "tasks without an annotation, left out"
+Notes = Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A labelled place of a text.
+
+    Attributes
+    ----------
+    parts:
+        In order, without overlap: one place, or several if the annotation is discontinuous.
+    id:
+        Its name in the relations of the document; may be empty.
+    attributes:
+        Further values by name, as in JSON.
+    """
+
+    label: str
+    parts: tuple[Place, ...]
+    id: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def start(self) -> int:
+        return self.parts[0][0]
+
+    @property
+    def end(self) -> int:
+        return self.parts[-1][1]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Of two annotations, by their ids."""
+
+    label: str
+    source: str
+    target: str
+    id: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text.
+
+    Attributes
+    ----------
+    annotations:
+        In the file's order; None if nobody has annotated the text.
+    labels:
+        Of the whole text.
+    tokens, sentences:
+        Places, in order, if the file has them.
+    metadata:
+        Further values by name, as in JSON; ``"id"`` names the document.
+    source:
+        ``file:line`` or ``file:record N``, for messages.
+    """
+
+    text: str
+    annotations: tuple[Annotation, ...] | None = None
+    relations: tuple[Relation, ...] = ()
+    labels: tuple[str, ...] = ()
+    tokens: tuple[Place, ...] | None = None
+    sentences: tuple[Place, ...] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""

@@ -1,0 +1,124 @@
+"""Offsets: what a tool counts, turned into characters and checked against the tool's copy of the text."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Literal
+
+from structseq.data.annotation.document import Notes, Place
+from structseq.errors import ConfigError, DataError
+
+Unit = Literal["codepoint", "utf16"]
+Offsets = Literal["auto", "codepoint", "utf16"]
+
+OFFSETS = ("auto", "codepoint", "utf16")
+
+# A mark with its place, and the tool's copy of the text there (None if it keeps none)
+Marked = tuple[Place, str | None]
+
+
+def character_places(
+    text: str, marked: Sequence[Marked], *, offsets: Offsets = "auto", usual: Unit, notes: Notes | None = None
+) -> list[Place]:
+    """The places in characters; ``usual`` is what the tool counts by its documentation.
+
+    ``auto`` tries ``usual``, then the other unit, then both with each CR LF as one character, and takes the first in
+    which all copies fit. Raises `DataError` if a place leaves the text or a copy differs.
+    """
+    if offsets not in OFFSETS:
+        raise ConfigError(f"unknown offsets {offsets!r}; use one of {', '.join(OFFSETS)}")
+    notes = Notes() if notes is None else notes
+    units = _units(text, offsets, usual)
+    for name in units:
+        places = _converted(_UNITS[name](text), [place for place, _ in marked])
+        if all(_fits(text, place, copy) for place, (_, copy) in zip(places, marked, strict=True)):
+            copied = any(copy is not None for _, copy in marked)
+            if name != units[0]:
+                notes[f"texts whose offsets count {_NAMES[name]}, by the copies of their spans"] += 1
+            elif len(units) > 1 and marked and not copied:
+                notes[f"texts whose offsets are taken to count {_NAMES[name]} (data.offsets)"] += 1
+            return [place for place in places if place is not None]
+    places = _converted(_UNITS[units[0]](text), [place for place, _ in marked])
+    bad = next(n for n, (_, copy) in enumerate(marked) if not _fits(text, places[n], copy))
+    raise DataError(_misfit(text, marked[bad], places[bad], offsets, _NAMES[units[0]]))
+
+
+def utf16_places(text: str, places: Sequence[Place]) -> list[Place]:
+    """Places in characters as places in UTF-16 units."""
+    bounds = _utf16_bounds(text)
+    return [(bounds[start], bounds[end]) for start, end in places]
+
+
+def _units(text: str, offsets: Offsets, usual: Unit) -> list[str]:
+    """The units to try; one if all of them count the same."""
+    if offsets != "auto":
+        return [offsets]
+    names: list[str] = [usual]
+    if not text.isascii() and max(text) > "\uffff":
+        names.append("utf16" if usual == "codepoint" else "codepoint")
+    return [*names, *(f"{name}-lines" for name in names)] if "\r\n" in text else names
+
+
+def _codepoint_bounds(text: str) -> list[int]:
+    return list(range(len(text) + 1))
+
+
+def _utf16_bounds(text: str) -> list[int]:
+    if text.isascii():
+        return _codepoint_bounds(text)
+    return list(accumulate((2 if c > "\uffff" else 1 for c in text), initial=0))
+
+
+def _lines_as_one(bounds: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
+    """As ``bounds``, but CR LF counts as one."""
+
+    def counted(text: str) -> list[int]:
+        found, shift = bounds(text), 0
+        for at in range(len(text)):
+            if text[at : at + 2] == "\r\n":
+                shift += 1
+            found[at + 1] -= shift
+        return found
+
+    return counted
+
+
+# For each unit: the number of units before each character of a text, and before its end
+_UNITS: dict[str, Callable[[str], list[int]]] = {
+    "codepoint": _codepoint_bounds,
+    "utf16": _utf16_bounds,
+    "codepoint-lines": _lines_as_one(_codepoint_bounds),
+    "utf16-lines": _lines_as_one(_utf16_bounds),
+}
+_NAMES = {
+    "codepoint": "code points",
+    "utf16": "UTF-16 units",
+    "codepoint-lines": "code points, CR LF as one",
+    "utf16-lines": "UTF-16 units, CR LF as one",
+}
+
+
+def _converted(bounds: list[int], places: Sequence[Place]) -> list[Place | None]:
+    """None for a place that is empty, leaves the text or cuts a character."""
+    found: list[Place | None] = []
+    for start, end in places:
+        first, last = bisect_left(bounds, start), bisect_left(bounds, end)
+        inside = 0 <= start < end <= bounds[-1] and bounds[first] == start and bounds[last] == end
+        found.append((first, last) if inside else None)
+    return found
+
+
+def _fits(text: str, place: Place | None, copy: str | None) -> bool:
+    """Tools write line ends and runs of blanks in a copy as they like."""
+    return place is not None and (copy is None or text[slice(*place)].split() == copy.split())
+
+
+def _misfit(text: str, marked: Marked, place: Place | None, offsets: Offsets, unit: str) -> str:
+    (start, end), copy = marked
+    if place is None:
+        size = _UNITS["utf16" if "16" in unit else "codepoint"](text)[-1]
+        return f"expected 0 <= start < end <= {size}, the length of the text in {unit}, found {start} and {end}"
+    advice = "correct the offsets" + ("" if offsets == "auto" else ", or use data.offsets=auto")
+    return f"expected {copy!r:.60} at {start} to {end} (in {unit}), found {text[slice(*place)]!r:.60}; {advice}"

@@ -1,0 +1,132 @@
+"""Examples made of documents: sentences, tokens and tags."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Literal
+
+from structseq.data.annotation.document import Document, Notes, Place
+from structseq.data.annotation.policies import Fragments, Overlapping, flat_spans, shown
+from structseq.data.charspans import CharSpan, Misaligned, align
+from structseq.data.example import Example
+from structseq.data.tokenizer import Token, Tokenizer
+from structseq.errors import DataError
+from structseq.spans import Scheme
+
+Split = Literal["auto", "lines", "none"]
+
+_LINE = re.compile(r"[^\r\n]*[^\s][^\r\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How documents become sentences with tags.
+
+    ``split``: ``auto`` takes the document's sentences, else its lines if ``lines`` is set, else the whole text;
+    ``lines`` and ``none`` name one of these. An annotation keeps the lines that it crosses together.
+    """
+
+    tokenizer: Tokenizer
+    scheme: Scheme
+    misaligned: Misaligned = "error"
+    overlapping: Overlapping = "error"
+    fragments: Fragments = "error"
+    split: Split = "auto"
+    lines: bool = False
+    tags: bool = True
+    notes: Notes = field(default_factory=Notes)
+
+    def examples(self, documents: Iterable[Document]) -> Iterator[Example]:
+        """The sentences of the documents; raises `DataError` with the document's source."""
+        for document in documents:
+            try:
+                yield from self._sentences(document)
+            except DataError as error:
+                raise placed(error, document) from None
+
+    def _sentences(self, document: Document) -> Iterator[Example]:
+        annotated = self.tags and document.annotations is not None
+        spans: list[CharSpan] = []
+        if annotated:
+            spans = flat_spans(
+                document.text, document.annotations or (), overlapping=self.overlapping, fragments=self.fragments,
+                notes=self.notes,
+            )  # fmt: skip
+        cut = self.split != "none" and (document.sentences is not None or self.lines or self.split == "lines")
+        places = sentence_places(document, spans, lines=self.split == "lines") if cut else [(0, len(document.text))]
+        _check_covered(document.text, places, spans)
+        boundary = cut or document.metadata.get("starts_document") is True
+        for number, (start, end) in enumerate(places):
+            text = document.text[start:end]
+            inner = [CharSpan(s.start - start, s.end - start, s.label) for s in spans if start <= s.start < end]
+            tokens = self._tokens(document, start, end)
+            inputs = {"tokens": tuple([token.text for token in tokens])}
+            targets = {}
+            if annotated:
+                aligned = align(text, tokens, inner, misaligned=self.misaligned)
+                self._count_misaligned(tokens, inner)
+                targets["tags"] = self.scheme.encode(aligned, len(tokens))
+            metadata = {**(_strings(document) if number == 0 else {}), "text": text}
+            yield Example(inputs, targets, document.source, metadata, boundary and number == 0)
+
+    def _tokens(self, document: Document, start: int, end: int) -> list[Token]:
+        if document.tokens is None:
+            return self.tokenizer(document.text[start:end])
+        inside = [(s, e) for s, e in document.tokens if start <= s < end]
+        return [Token(document.text[s:e], s - start, e - start) for s, e in inside]
+
+    def _count_misaligned(self, tokens: Sequence[Token], spans: Sequence[CharSpan]) -> None:
+        starts, ends = {token.start for token in tokens}, {token.end for token in tokens}
+        if cut := sum(span.start not in starts or span.end not in ends for span in spans):
+            self.notes[f"spans that cut a token (data.misaligned={self.misaligned})"] += cut
+
+
+def sentence_places(document: Document, spans: Sequence[CharSpan] = (), *, lines: bool = False) -> list[Place]:
+    """The document's sentences, or its lines that are not blank; those that a span crosses are joined."""
+    given = None if lines else document.sentences
+    found = [match.span() for match in _LINE.finditer(document.text)] if given is None else list(given)
+    joined: list[Place] = []
+    ends = sorted((span.start, span.end) for span in spans)
+    at = 0
+    for start, end in found:
+        while at < len(ends) and ends[at][1] <= start:
+            at += 1
+        crossed = joined and at < len(ends) and ends[at][0] < joined[-1][1] and ends[at][1] > start
+        if crossed:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    for one, other in pairwise(joined):
+        if other[0] < one[1]:
+            raise DataError(f"expected sentences in order, found one at {other[0]} before the end of another at {one[1]}")
+    return joined
+
+
+def _check_covered(text: str, places: Sequence[Place], spans: Sequence[CharSpan]) -> None:
+    starts = [start for start, _ in places]
+    for span in spans:
+        at = bisect_right(starts, span.start) - 1
+        if at < 0 or span.end > places[at][1]:
+            raise DataError(f"the span {shown(text, span)} is outside the sentences; set data.split to lines or none")
+
+
+def _strings(document: Document) -> dict[str, str]:
+    """The metadata that an example has: its strings, the document's only label, its name."""
+    found = {key: value for key, value in document.metadata.items() if isinstance(value, str)}
+    name: Any = document.metadata.get("id")
+    if type(name) is int:
+        found["id"] = str(name)
+    if len(document.labels) == 1:
+        found["label"] = document.labels[0]
+    return found
+
+
+def placed(error: DataError, document: Document) -> DataError:
+    """The error with the document's file and line."""
+    file, _, number = document.source.rpartition(":")
+    line = int(number) if number.isdigit() else None
+    return DataError(error.message, file=(file if line else document.source) or None, line=line)
