@@ -57,7 +57,24 @@ class DataOptions(Section):
         "the file",
     )
     tokenizer: str = Field("words-1", description="tokenizer for text, by name and version; saved with the model")
-    misaligned: str = Field("error", description="JSON lines: what to do with a span that cuts a token")
+    misaligned: Literal["error", "expand", "contract", "drop"] = Field(
+        "error", description="texts with spans: what to do with a span that cuts a token"
+    )
+    overlapping: Literal["error", "longest", "first", "outermost", "innermost"] = Field(
+        "error", description="texts with spans: which of overlapping spans to keep"
+    )
+    fragments: Literal["error", "hull", "split", "first", "drop"] = Field(
+        "error", description="texts with spans: what to make of a discontinuous span"
+    )
+    offsets: Literal["auto", "codepoint", "utf16"] = Field(
+        "auto", description="texts with spans: what their offsets count; auto: what the tool counts, checked by its copies"
+    )
+    split: Literal["auto", "lines", "none"] = Field(
+        "auto",
+        description="texts with spans: how they become sentences; auto: as in the file; brat: lines; else none",
+    )
+    layer: str = Field("", description="WebAnno TSV and XMI: layer of the spans, or layer.feature; empty: the only one")
+    labels: list[str] = Field([], description="names of tags that are stored as numbers, in their order")
     symbols: Literal["characters", "words"] = Field(
         "characters", description="pairs: what source and target are cut into"
     )
