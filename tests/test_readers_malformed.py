@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from structseq.data.example import Example
+from structseq.data.annotation.table import DOCUMENT_FORMATS
 from structseq.data.formats import FORMATS, detect_format, read, read_verbatim, write
 from structseq.errors import ConfigError, DataError, StructseqError
 
@@ -382,4 +383,4 @@ def test_any_bytes_are_read_whole_or_refused_with_a_sentence(content: bytes, mar
 
 
 def test_every_format_is_tested_here() -> None:
-    assert set(FORMATS) == {"columns", "conllu", "jsonl", "threefile", "labelled", "pairs", "audio", "text"}
+    assert set(FORMATS) == {"columns", "conllu", "jsonl", "threefile", "labelled", "pairs", "audio", "text", *DOCUMENT_FORMATS}

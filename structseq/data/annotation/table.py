@@ -50,6 +50,11 @@ class DocumentFormat:
     extensions: tuple[str, ...] = ()
     grouped: bool = False
 
+    @property
+    def holds_scores(self) -> bool:
+        """Whether predictions have a place for their confidences."""
+        return "model" in inspect.signature(self.write).parameters
+
     def documents(self, source: Source, **options: Any) -> Iterator[Document]:
         """The documents of a file; options that the reader does not have are ignored."""
         return self.read(source, **_known(self.read, options))
