@@ -178,7 +178,13 @@ CASES: dict[str, tuple[str, bytes | str, dict[str, Any], int | None, tuple[str, 
         ("expected a span",),
     ),
     "jsonl: span too long": ("a.jsonl", '{"text": "ab", "spans": [[0, 3, "x"]]}', {}, 1, ("<= 2", "found 0 and 3")),
-    "jsonl: span before": ("a.jsonl", '{"text": "ab", "spans": [[-1, 1, "x"]]}', {}, 1, ("0 <= start", "found -1 and 1")),
+    "jsonl: span before": (
+        "a.jsonl",
+        '{"text": "ab", "spans": [[-1, 1, "x"]]}',
+        {},
+        1,
+        ("0 <= start", "found -1 and 1"),
+    ),
     "jsonl: empty span": ("a.jsonl", '{"text": "ab", "spans": [[1, 1, "x"]]}', {}, 1, ("start < end", "found 1 and 1")),
     "jsonl: cut token": (
         "a.jsonl",
@@ -194,7 +200,13 @@ CASES: dict[str, tuple[str, bytes | str, dict[str, Any], int | None, tuple[str, 
         1,
         ("x 0:3", "y 2:5", "overlap"),
     ),
-    "jsonl: twice": ("a.jsonl", '{"text": "a", "spans": [[0, 1, "x"], [0, 1, "y"]]}', {}, 1, ("overlap", "data.overlapping")),
+    "jsonl: twice": (
+        "a.jsonl",
+        '{"text": "a", "spans": [[0, 1, "x"], [0, 1, "y"]]}',
+        {},
+        1,
+        ("overlap", "data.overlapping"),
+    ),
     "jsonl: not utf-8": ("a.jsonl", b'{"tokens": ["\xe9"]}', {}, 1, ("byte 0xe9",)),
 }
 
@@ -383,4 +395,14 @@ def test_any_bytes_are_read_whole_or_refused_with_a_sentence(content: bytes, mar
 
 
 def test_every_format_is_tested_here() -> None:
-    assert set(FORMATS) == {"columns", "conllu", "jsonl", "threefile", "labelled", "pairs", "audio", "text", *DOCUMENT_FORMATS}
+    assert set(FORMATS) == {
+        "columns",
+        "conllu",
+        "jsonl",
+        "threefile",
+        "labelled",
+        "pairs",
+        "audio",
+        "text",
+        *DOCUMENT_FORMATS,
+    }
