@@ -27,9 +27,11 @@ LIMITS = DocumentLimits(
 _ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _LINES = re.compile(f"[^{_ENDS}]+")
 
-_MARK = re.compile(r"(?P<id>T\S+)\t(?P<label>\S+) (?P<places>\d{1,12} \d{1,12}(?:;\d{1,12} \d{1,12})*) *\t(?P<copy>.*)")
+_MARK = re.compile(
+    r"(?P<id>T\d[^\s:]*)\t(?P<label>\S+) (?P<places>\d{1,12} \d{1,12}(?:;\d{1,12} \d{1,12})*) *\t(?P<copy>.*)"
+)
 _ATTRIBUTE = re.compile(r"[AM]\S+\t(?P<name>\S+) (?P<target>\S+)(?: (?P<value>\S.*?))?\s*")
-_RELATION = re.compile(r"(?P<id>R\S+)\t(?P<label>\S+) Arg1:(?P<source>T\S+) Arg2:(?P<target>T\S+)\s*")
+_RELATION = re.compile(r"(?P<id>R\d[^\s:]*)\t(?P<label>\S+) Arg1:(?P<source>T\S+) Arg2:(?P<target>T\S+)\s*")
 _NOTE = re.compile(r"#\S+\tAnnotatorNotes (?P<target>T\S+)\t(?P<value>.*)")
 _OTHER = re.compile(
     r"""R\S+\t\S+[ ]\S+:\S+[ ]\S+:\S+\s*
@@ -43,10 +45,7 @@ _OTHER = re.compile(
 
 def is_brat(path: Any) -> bool:
     """Whether a path ends in ``.ann`` or is a folder with such files."""
-    if not is_path(path):
-        return False
-    name = os.fspath(path)
-    return name.endswith(".ann") or (os.path.isdir(name) and any(each.endswith(".ann") for each in os.listdir(name)))
+    return is_path(path) and (os.fspath(path).endswith(".ann") or any(Path(path).glob("[!.]*.ann")))
 
 
 def read_brat(
@@ -282,7 +281,7 @@ class _Writer:
 
     def _names(self, kind: str, ids: list[str]) -> list[str]:
         """Ids of brat as they are; others, and those that are repeated, are numbered."""
-        known = re.compile(rf"{kind}\d[\w.-]*", re.ASCII)
+        known = re.compile(rf"{kind}\d[^\s:]*")
         first = {key: at for at, key in reversed(list(enumerate(ids)))}
         kept = [key if known.fullmatch(key) and first[key] == at else "" for at, key in enumerate(ids)]
         if clash := self.taken.intersection(kept) - {""}:

@@ -17,9 +17,7 @@ from structseq.data.annotation.webanno_layers import Chosen, Layer, chosen_layer
 from structseq.data.textfile import Source, is_path, name_of, text_lines
 from structseq.errors import DataError
 
-LIMITS = DocumentLimits(
-    "WebAnno TSV", tokens=True, sentences=True, unannotated=False, metadata=frozenset({"id"})
-)  # fmt: skip
+LIMITS = DocumentLimits("WebAnno TSV", tokens=True, sentences=True, unannotated=False, metadata=frozenset({"id"}))
 
 _FORMAT = re.compile(r"#FORMAT=WebAnno TSV 3\.[23]\s*")
 _ROW = re.compile(r"(\d{1,9}-\d{1,9}(?:\.\d{1,9})?)\t(\d{1,8})-(\d{1,8})\t", re.ASCII)
@@ -150,7 +148,9 @@ class _File:
             raise self.error(number, f"expected a row (1-1, tab, 0-4, tab, token), found {line!r:.60}")
         copy, *cells = line[found.end() :].split("\t")
         count = sum(len(each.columns) for each in self.layers)
-        if len(cells) < count or any(cells[count:]):
+        if cells[-1:] == [""]:  # a tab ends the row
+            cells.pop()
+        if len(cells) != count:
             raise self.error(number, f"expected {count} columns after the token, by the header, found {len(cells)}")
         row = _Row(found[1], number, (int(found[2]), int(found[3])), copy, cells)
         if not self.sentences or (row.sub and not self.sentences[-1].rows):
@@ -235,7 +235,7 @@ class _File:
                 self._note(f"{_KINDS[each.kind]}, left out", count)
         used: dict[int, str] = {}
         relations = [relation for each in self.layers if own and each.base == own.type
-                     for relation in self._relations(each, spans, units, used)]  # fmt: skip
+                     for relation in self._relations(each, units, used)]  # fmt: skip
         made = [_annotation(each, own, chosen, used.get(id(each), ""), self.notes)
                 for each in spans if own and chosen and each.place]  # fmt: skip
         self._note("empty spans, left out", len(spans) - len(made))
@@ -283,9 +283,7 @@ class _File:
             found.append(([value for value, _ in pairs], max(numbers, default=0)))
         return found
 
-    def _relations(
-        self, layer: Layer, spans: list[_Span], units: dict[tuple[str, int], _Span], used: dict[int, str]
-    ) -> Iterator[Relation]:
+    def _relations(self, layer: Layer, units: dict[tuple[str, int], _Span], used: dict[int, str]) -> Iterator[Relation]:
         for row in self._rows():
             ends = _stacked(row.cells[layer.first + len(layer.columns) - 1])
             values = [each for each, _ in self._values(row, layer)] or [[] for _ in ends]

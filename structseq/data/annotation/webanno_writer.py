@@ -63,8 +63,8 @@ def _lines(document: Document) -> Iterator[str]:
     rows = iter(units)
     for number, ((start, end), inside) in enumerate(sentences, 1):
         yield "\n" + "".join(f"#Text={_escaped(_TEXT, line)}\n" for line in text[start:end].split("\n"))
-        for column, (_, unit) in enumerate(zip(inside, rows, strict=False), 1):
-            for part, place in enumerate(sorted(unit, key=lambda place: (place not in inside, place[0], -place[1]))):
+        for column, (token, unit) in enumerate(zip(inside, rows, strict=False), 1):
+            for part, place in enumerate(sorted(unit, key=lambda place: (place != token, place[0], -place[1]))):
                 name = f"{number}-{column}.{part}" if part else f"{number}-{column}"
                 (begin, close), (first, last) = place, bounds[place]
                 cells = [[values[each][at] for each in unit[place]] for at in (0, 1)]
