@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from structseq.data.textfile import BOM
@@ -22,3 +22,7 @@ def first_record(text: str) -> Mapping[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
+
+
+# Whether a format's first record looks like this
+JSON_FORMATS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {}
