@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structseq.data.annotation import cas_files
+from structseq.data.annotation import cas, cas_files
 from structseq.data.annotation.cas import LIMITS, is_cas, read_cas, write_cas
 from structseq.data.annotation.document import Annotation, Document, Notes, Relation
 from structseq.data.tokenizer import tokenizer_of
-from structseq.errors import DataError
+from structseq.errors import ConfigError, DataError
 
 CORE = "de.tudarmstadt.ukp.dkpro.core.api"
 
@@ -199,7 +199,7 @@ def test_layers(saved: Any, layer: str, body: str, labels: list[str]) -> None:
         (
             "PHI.colour",
             SPANS,
-            r"expected a feature 'colour' of webanno\.custom\.PHI .*found sofa, begin, end, kind, sure",
+            r"expected a feature 'colour' of webanno\.custom\.PHI .*found kind, next_, rank, sure, weight",
         ),
     ],
 )
@@ -323,6 +323,17 @@ def test_cut_zips() -> None:
             list(read_cas(io.BytesIO(data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :])))
 
 
+def test_without_cassis(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise ImportError(f"No module named {name!r}")
+
+    content = zipped({"a.xmi": xmi(), "TypeSystem.xml": TYPES})
+    monkeypatch.setattr(cas.importlib, "import_module", missing)
+    for action in (lambda: list(read_cas(content)), lambda: write_cas(io.BytesIO(), [Document("a", ())])):
+        with pytest.raises(ConfigError, match=r"needs dkpro-cassis, which cannot be .*; pip install dkpro-cassis"):
+            action()
+
+
 def test_a_folder_without_xmi(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected a folder with \.xmi files"):
         list(read_cas(tmp_path))
@@ -343,7 +354,8 @@ def test_a_file_beside_its_type_system(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.TypeSystem.xml", "x.xmi"]
     (back,) = read_cas(target)
     assert replace(back, annotations=(replace((back.annotations or ())[0], id=""),), source="") == document
-    assert 'begin="4" end="9" value="PER"' in target.read_text(encoding="utf-8")
+    (entity,) = re.findall(r"<\w+:NamedEntity [^>]*>", target.read_text(encoding="utf-8"))
+    assert {'begin="4"', 'end="9"', 'value="PER"', 'note="a&#13;&#10;b&#9;"/>'} <= set(entity.split())
 
 
 def test_several_texts(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ class _Reading:
                     f"expected one layer {kind!r} (data.layer), found {_listed(counts, found)}; name one whole"
                 )
             if found:
-                features = [each.name for each in self.types.get_type(found[0]).all_features]
+                features = sorted({each.name for each in self.types.get_type(found[0]).all_features} - {*_PLACE})
                 if feature and feature not in features:
                     message = f"expected a feature {feature!r} of {found[0]} (data.layer), found {', '.join(features)}"
                     raise DataError(message)

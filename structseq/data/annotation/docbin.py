@@ -77,6 +77,8 @@ def read_docbin(source: Source, *, layer: str = "", notes: Notes | None = None) 
 def _blaming(place: str) -> Iterator[None]:
     try:
         yield
+    except ConfigError:
+        raise
     except DataError as error:
         raise DataError(error.message, file=place) from None
     except _MALFORMED as error:
@@ -411,6 +413,7 @@ def _sentence_starts(document: Document, tokens: Sequence[Place], places: Sequen
         runs[-1] = (runs[-1][0], end)
     if runs != stripped:
         raise DataError(f"{LIMITS.format} holds sentences that each have tokens and leave out none; correct them")
+    begins.discard(stripped[0][0])  # white space before it is part of the first sentence
     return [number == 0 or start in begins for number, (start, _) in enumerate(places)]
 
 
