@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from structseq.data.annotation.brat import is_brat
+from structseq.data.annotation.cas_files import is_cas
 from structseq.data.annotation.detection import JSON_FORMATS, first_record
 from structseq.data.annotation.table import DOCUMENT_FORMATS, DocumentFormat
 from structseq.data.annotation.webanno import is_webanno
@@ -157,8 +158,10 @@ def format_of_name(source: Source | Target) -> str | None:
             return "threefile"
         if is_brat(source):
             return "brat"
+        if any(Path(source).glob("[!.]*.xmi")):
+            return "xmi"
         if Path(source).is_dir():
-            known = "with seq.in and seq.out, or with .ann files"
+            known = "with seq.in and seq.out, with .ann or .xmi files"
             message = f"expected a file, or a folder {known}, found another folder; name the file in it, or its format"
             raise DataError(message, file=os.fspath(source))
     name = name_of(source).lower().removesuffix(".gz")
@@ -181,6 +184,8 @@ def _by_content(first: bytes) -> str | None:
     """None if the file may be columns."""
     if is_webanno(first):
         return "webanno"
+    if is_cas(first):
+        return "xmi"
     lines = [line for line in first.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip(b" \t\r")]
     for number, line in enumerate(lines):
         content = line.strip(b" \t\r")

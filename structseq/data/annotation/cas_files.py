@@ -30,7 +30,8 @@ def is_cas(first: bytes) -> bool:
     """Whether a file that begins like this is an XMI, or a zip of an XMI or a type system."""
     if first.startswith(_ZIP):
         return b".xmi" in first or TYPES.lower().encode() in first.lower()
-    return any(mark in first for mark in (b"http://www.omg.org/XMI", b"<xmi:XMI"))
+    opens = first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
+    return opens and any(mark in first for mark in (b"http://www.omg.org/XMI", b"<xmi:XMI"))
 
 
 def read_files(source: Source) -> Iterator[CasFile]:

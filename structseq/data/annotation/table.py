@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from structseq.data.annotation import brat, webanno
+from structseq.data.annotation import brat, cas, docbin, webanno
 from structseq.data.annotation.doccano import (
     DOCCANO_LIMITS,
     JSON_LIMITS,
@@ -150,5 +150,7 @@ DOCUMENT_FORMATS: Mapping[str, DocumentFormat] = {
     "jsonl": DocumentFormat(read_json_documents, write_json_documents, JSON_LIMITS),
     "doccano": DocumentFormat(read_json_documents, write_doccano, DOCCANO_LIMITS),
     "brat": DocumentFormat(brat.read_brat, brat.write_brat, brat.LIMITS, (".ann",), grouped=True),
+    "xmi": DocumentFormat(cas.read_cas, cas.write_cas, cas.LIMITS, (".xmi",), grouped=True),
+    "spacy": DocumentFormat(docbin.read_docbin, docbin.write_docbin, docbin.LIMITS, (".spacy",), grouped=True),
     "webanno": DocumentFormat(webanno.read_webanno, write_webanno, webanno.LIMITS, grouped=True),
 }
