@@ -32,6 +32,9 @@ from structseq.errors import DataError
 
 LIMITS = DocumentLimits("Argilla", labels=True)
 
+# Stands for the user; Argilla puts its own user in the place of unknown ones
+_USER = "00000000-0000-0000-0000-000000000000"
+
 # The answers of all users, by question, each with "value" and "status"
 Answers = dict[str, list[dict[str, Any]]]
 
@@ -68,13 +71,14 @@ def _document(where: str, values: Mapping[str, Any], layer: str, offsets: Offset
     key = "text" if isinstance(fields.get("text"), str) else _only_string(fields)
     text = fields[key]
     answers = _answers_of_version_1(values) if first else _answers(values)
+    if values.get("status") == "pending" and any("status" not in each for some in answers.values() for each in some):
+        notes["records that are not completed, whose responses are taken as submitted"] += 1
     given = {question: _agreed(question, each, notes) for question, each in answers.items()}
     spans = {name: value for name, value in given.items() if _are_spans(value) and layer in ("", name)}
     if len(spans) > 1:
         raise DataError(f"expected one question with spans, found {', '.join(spans)}; name one of them as layer")
-    if not any(value is not None for value in given.values()) and (
-        values.get("suggestions") or values.get("prediction")
-    ):
+    answered = any(value is not None for value in given.values())
+    if not answered and (values.get("suggestions") or values.get("prediction")):
         notes["records with suggestions alone, not read as gold"] += 1
     annotations = None
     for items in spans.values():
@@ -198,7 +202,7 @@ def _record(document: Document, model: str | None) -> dict[str, Any]:
     responses, suggestions = {}, {}
     for question, value in values.items():
         if model is None:
-            responses[question] = [{"value": value, "status": "submitted"}]
+            responses[question] = [{"value": value, "user_id": _USER, "status": "submitted"}]
         else:
             scores = [each.attributes.get("score") for each in document.annotations or ()]
             known = question == "span" and None not in scores

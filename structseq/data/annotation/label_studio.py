@@ -70,7 +70,7 @@ class _Task:
     source: str
     data: Mapping[str, Any]
     results: Sequence[_Result] | None  # None: nobody has annotated it
-    spans: bool = False  # whether it says that its text was annotated with spans
+    spans: bool | None = None  # whether it was annotated with spans too, if it says so
 
     def regions(self, layer: str) -> list[_Result]:
         found = [each for each in self.results or () if each.type in _REGIONS and layer in ("", each.name)]
@@ -119,8 +119,9 @@ def _task(where: str, values: Mapping[str, Any], notes: Notes) -> _Task:
         if objects(values, "predictions"):
             notes["tasks with predictions alone, not read as gold"] += 1
         return _Task(where, data, None)
-    marked = isinstance(values.get("meta"), dict) and "spans" in values["meta"]
-    return _Task(where, data, [_result(item) for item in objects(kept, "result")], marked)
+    meta = values.get("meta")
+    spans = meta.get("spans") if isinstance(meta, dict) else None
+    return _Task(where, data, [_result(item) for item in objects(kept, "result")], spans)
 
 
 def _minimal_task(where: str, values: Mapping[str, Any]) -> _Task:
@@ -132,7 +133,8 @@ def _minimal_task(where: str, values: Mapping[str, Any]) -> _Task:
             if isinstance(value, list) and value and all(isinstance(each, dict) and kind in each for each in value):
                 results += [_Result(kind, name, "", "", each, {}) for each in value]
                 data.pop(name, None)
-    return _Task(where, data, None if values["annotation_id"] is None else results)
+    # The converter of Label Studio's SDK writes annotations without an id
+    return _Task(where, data, None if values["annotation_id"] is None and not results else results)
 
 
 def _chosen(annotations: Sequence[Mapping[str, Any]], notes: Notes) -> Mapping[str, Any] | None:
@@ -233,7 +235,8 @@ def _document(task: _Task, layer: str, usual: str, offsets: Offsets, spans: bool
         if each.type == "choices" and not each.of_region:
             labels += [label_of(label) for label in take(each.value, "choices", list)]
     # A project may be about labels of whole texts alone
-    annotated = task.results is not None and bool(regions or spans or task.spans or not labels)
+    spans = spans if task.spans is None else bool(task.spans)
+    annotated = task.results is not None and bool(regions or spans or not labels)
     annotations = _annotations(regions, places, _region_values(task, notes), notes)
     relations = _relations(task, {each.id for each in annotations}, notes)
     return Document(
@@ -332,8 +335,8 @@ def _task_of(document: Document, model: str | None) -> dict[str, Any]:
         task["predictions"] = [{"model_version": model, **score, "result": result}]
         return task
     task["annotations"] = [{"result": result}]
-    if document.annotations == () and document.labels:
-        task["meta"] = {"spans": []}
+    if document.labels and not document.annotations:
+        task["meta"] = {"spans": document.annotations is not None}
     return task
 
 
