@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from structseq.data.annotation.document import Annotation, Document, Notes, Relation
 from structseq.data.annotation.label_studio import LIMITS, is_label_studio, read_label_studio, write_label_studio
+from structseq.data.tokenizer import tokenize
 from structseq.errors import DataError
 
 read = partial(read_back, read_label_studio)
@@ -237,11 +239,16 @@ def test_tokens_are_kept_unless_the_tokenizer_cuts_them() -> None:
     assert read(write([kept])) == [kept]
 
 
+def cut_by_words(document: Document) -> bool:
+    return document.tokens == tuple([(token.start, token.end) for token in tokenize(document.text)])
+
+
 @settings(max_examples=60)
 @given(st.lists(documents(LIMITS, ["text", "tokens", "id"]), max_size=3))
 def test_round_trip(given: list[Document]) -> None:
     notes = Notes()
-    given = [each for each in given if each.tokens is None or write([each]).count(b'"tokens"')]
+    # Tokens that the tokenizer cuts are not written
+    given = [replace(each, tokens=None) if cut_by_words(each) else each for each in given]
     assert read(write(given), notes=notes) == given
     assert all("left out" not in note for note in notes)
 

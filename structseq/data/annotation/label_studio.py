@@ -170,11 +170,12 @@ def _result(item: Mapping[str, Any]) -> _Result:
 def _usual_key(tasks: Sequence[_Task], layer: str, offsets: Offsets) -> str:
     """The key of the text, by the first task that tells it; may be empty."""
     for task in tasks:
+        if isinstance(task.data.get("text"), str):
+            continue
         with errors_at(task.source):
-            regions = task.regions(layer)
-            marked = [_marked(each.value) for each in regions]
-        if any(copy is not None for _, copy in marked) and "text" not in task.data:
-            fitting = [key for key in _strings(task.data) if _places_in(task.data[key], marked, offsets) is not None]
+            marked = [_marked(each.value) for each in task.regions(layer)]
+        if any(copy is not None for _, copy in marked):
+            fitting = [key for key in _strings(task.data) if _fit(task.data[key], marked, offsets)]
             if len(fitting) == 1:
                 return fitting[0]
     return ""
@@ -214,11 +215,12 @@ def _places(text: str, marked: Sequence[Marked], offsets: Offsets, notes: Notes)
     return character_places(text, read, offsets=offsets, usual="codepoint", notes=notes)
 
 
-def _places_in(text: str, marked: Sequence[Marked], offsets: Offsets) -> list[Place] | None:
+def _fit(text: str, marked: Sequence[Marked], offsets: Offsets) -> bool:
     try:
-        return _places(text, marked, offsets, Notes())
+        _places(text, marked, offsets, Notes())
     except DataError:
-        return None
+        return False
+    return True
 
 
 def _document(task: _Task, layer: str, usual: str, offsets: Offsets, spans: bool, notes: Notes) -> Document:

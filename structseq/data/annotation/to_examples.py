@@ -102,7 +102,9 @@ def sentence_places(document: Document, spans: Sequence[CharSpan] = (), *, lines
             joined.append((start, end))
     for one, other in pairwise(joined):
         if other[0] < one[1]:
-            raise DataError(f"expected sentences in order, found one at {other[0]} before the end of another at {one[1]}")
+            raise DataError(
+                f"expected sentences in order, found one at {other[0]} before the end of another at {one[1]}"
+            )
     return joined
 
 
