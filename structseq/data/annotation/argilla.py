@@ -36,7 +36,7 @@ LIMITS = DocumentLimits("Argilla", labels=True)
 _USER = "00000000-0000-0000-0000-000000000000"
 
 # The answers of all users, by question, each with "value" and "status"
-Answers = dict[str, list[dict[str, Any]]]
+_Answers = dict[str, list[dict[str, Any]]]
 
 
 def is_argilla(values: Mapping[str, Any]) -> bool:
@@ -114,10 +114,10 @@ def _only_string(fields: Mapping[str, Any]) -> str:
     return keys[0]
 
 
-def _answers(values: Mapping[str, Any]) -> Answers:
+def _answers(values: Mapping[str, Any]) -> _Answers:
     """Version 2 has a list of answers for each question; the server has a list of users with all their answers."""
     if isinstance(values.get("responses"), list):
-        answers: Answers = {}
+        answers: _Answers = {}
         for user in objects(values, "responses"):
             for question in take(user, "values", dict, {}):
                 answer = take(user["values"], question, dict)
@@ -127,7 +127,7 @@ def _answers(values: Mapping[str, Any]) -> Answers:
     return {question: objects(responses, question) for question in responses}
 
 
-def _answers_of_version_1(values: Mapping[str, Any]) -> Answers:
+def _answers_of_version_1(values: Mapping[str, Any]) -> _Answers:
     value = values.get("annotation")
     if value is None:
         return {}

@@ -76,8 +76,8 @@ def _document(values: Mapping[str, Any], source: str, offsets: Offsets, notes: N
         notes[f"records of the view {metadata['_view_id']}, whose spans are not read as gold"] += 1
     decided = answer == "accept" and not {"label", "accept", "options"} & metadata.keys()
     labels = _labels(metadata) if answer in ("", "accept") else ()
-    if answer == "accept":
-        del metadata["answer"]
+    if answer in ("", "accept"):
+        metadata.pop("answer", None)
     annotations: list[Annotation] | None = None
     relations: list[Relation] = []
     if answer in ("", "accept") and not shown and ("spans" in values or decided):
@@ -119,9 +119,11 @@ def _tokens(text: str, places: Sequence[Place], notes: Notes) -> tuple[Place, ..
 
 def _labels(metadata: dict[str, Any]) -> tuple[str, ...]:
     """The labels of the whole text, taken out of the metadata."""
-    if are_strings(metadata.get("accept")):
-        return tuple(metadata.pop("accept"))
-    if isinstance(metadata.get("label"), str) and metadata.get("accept") is None:
+    accepted = metadata.get("accept")
+    if accepted and are_strings(accepted):
+        return tuple([label_of(each) for each in metadata.pop("accept")])
+    if accepted is None and isinstance(metadata.get("label"), str):
+        metadata.pop("accept", None)
         return (label_of(metadata.pop("label")),)
     return ()
 
