@@ -173,7 +173,7 @@ def with_token(**more: Any) -> dict[str, Any]:
 MALFORMED = {
     "empty": ("", "an empty file"),
     "cut off": ('{"text": "a"', "bad JSON"),
-    "array": ("[]", "found a list"),
+    "array": ("[]", "found an empty list"),
     "repeated key": ('{"text": "a", "text": "b"}', "twice"),
     "half surrogate": (r'{"text": "\udc00"}', "surrogate"),
     "no text": ({"spans": []}, "expected a string under 'text', found the keys 'spans'"),

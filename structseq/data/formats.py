@@ -16,7 +16,7 @@ from typing import Any
 
 from structseq.data.annotation.brat import is_brat
 from structseq.data.annotation.cas_files import is_cas
-from structseq.data.annotation.detection import JSON_FORMATS, first_record
+from structseq.data.annotation.json_tools import JSON_FORMATS, first_record
 from structseq.data.annotation.table import DOCUMENT_FORMATS, DocumentFormat
 from structseq.data.annotation.webanno import is_webanno
 from structseq.data.column_writer import write_columns

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation
-from structseq.data.annotation.folder import is_folder, make_folder, members, numbered_names, write_files
+from structseq.data.annotation.document_folders import is_folder, make_folder, members, numbered_names, write_files
 from structseq.data.annotation.limits import DocumentLimits
 from structseq.data.annotation.offsets import Marked, Offsets, character_places
 from structseq.data.annotation.to_examples import placed

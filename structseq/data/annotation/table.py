@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from structseq.data.annotation import brat, cas, docbin, webanno
+from structseq.data.annotation import argilla, brat, cas, docbin, label_studio, prodigy, webanno
 from structseq.data.annotation.doccano import (
     DOCCANO_LIMITS,
     JSON_LIMITS,
@@ -149,6 +149,11 @@ def annotated(documents: Iterable[Document], name: str, notes: Notes) -> Iterato
 DOCUMENT_FORMATS: Mapping[str, DocumentFormat] = {
     "jsonl": DocumentFormat(read_json_documents, write_json_documents, JSON_LIMITS),
     "doccano": DocumentFormat(read_json_documents, write_doccano, DOCCANO_LIMITS),
+    "label-studio": DocumentFormat(
+        label_studio.read_label_studio, label_studio.write_label_studio, label_studio.LIMITS
+    ),
+    "prodigy": DocumentFormat(prodigy.read_prodigy, prodigy.write_prodigy, prodigy.LIMITS),
+    "argilla": DocumentFormat(argilla.read_argilla, argilla.write_argilla, argilla.LIMITS),
     "brat": DocumentFormat(brat.read_brat, brat.write_brat, brat.LIMITS, (".ann",), grouped=True),
     "xmi": DocumentFormat(cas.read_cas, cas.write_cas, cas.LIMITS, (".xmi",), grouped=True),
     "spacy": DocumentFormat(docbin.read_docbin, docbin.write_docbin, docbin.LIMITS, (".spacy",), grouped=True),

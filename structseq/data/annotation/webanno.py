@@ -10,7 +10,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation
-from structseq.data.annotation.folder import members
+from structseq.data.annotation.document_folders import members
 from structseq.data.annotation.limits import DocumentLimits
 from structseq.data.annotation.offsets import Marked, Offsets, character_places, utf16_places
 from structseq.data.annotation.webanno_layers import Chosen, Layer, chosen_layer, layer_of, merged

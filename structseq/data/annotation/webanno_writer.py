@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from structseq.data.annotation.document import Annotation, Document, Place
-from structseq.data.annotation.folder import is_folder, make_folder, numbered_names, write_files
+from structseq.data.annotation.document_folders import is_folder, make_folder, numbered_names, write_files
 from structseq.data.annotation.offsets import utf16_places
 from structseq.data.annotation.to_examples import placed, sentence_places
 from structseq.data.textfile import Target, name_of, open_writer

@@ -6,6 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from structseq.data.annotation.argilla import is_argilla
+from structseq.data.annotation.label_studio import is_label_studio
+from structseq.data.annotation.prodigy import is_prodigy
 from structseq.data.textfile import BOM
 
 _DECODER = json.JSONDecoder()
@@ -25,4 +28,8 @@ def first_record(text: str) -> Mapping[str, Any] | None:
 
 
 # Whether a format's first record looks like this
-JSON_FORMATS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {}
+JSON_FORMATS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    "label-studio": is_label_studio,
+    "prodigy": is_prodigy,
+    "argilla": is_argilla,
+}
