@@ -61,6 +61,9 @@ Repair = Annotated[
     Option("--repair", metavar="POLICY", help="Illegal tags: conlleval (the default), drop or refuse."),
 ]
 
+Into = Annotated[str | None, Option("--format", metavar="FORMAT", help="Format of OUT; by default by its extension.")]
+Lossy = Annotated[bool, Option("--lossy", help="Leave out what the format of OUT cannot hold, and say what.")]
+
 
 def convert(
     source: Annotated[Path, Argument(metavar="IN", help="The file to read.")],
@@ -68,6 +71,8 @@ def convert(
     to: To = None,
     from_: From = None,
     repair: Repair = None,
+    format: Into = None,
+    lossy: Lossy = False,
     settings: Settings = None,
 ) -> None:
     """Write a file in another tag scheme or format.
@@ -79,4 +84,6 @@ def convert(
     repairs = [f"data.repair={repair}"] if repair else []
     data = data_options([*(settings or []), *repairs])
     data = data.model_copy(update={"scheme": from_ or data.scheme})
-    convert_file(source, sys.stdout.buffer if target == "-" else target, data, to=to, notify=remark)
+    convert_file(
+        source, sys.stdout.buffer if target == "-" else target, data, format=format, to=to, lossy=lossy, notify=remark
+    )

@@ -40,7 +40,7 @@ def evaluate(
     stored = load_model(model, trusted=trusted or [])
     data, task = answering_options(settings or [], stored.model), stored.model.task
     options = stored.model.options.model_copy(update={"data": data})
-    examples = read_gold(file, type(task), options)
+    examples = read_gold(file, type(task), options, remark)
     stored.model.modality.check(examples)
     gold = task.check_gold(examples, task.tags.file_scheme, data)
     for each in gold.remarks:

@@ -95,7 +95,7 @@ def _train(
 ) -> None:
     from structseq.run import prepare_corpus, read_corpus, train_and_save
 
-    corpus = read_corpus(options, files)
+    corpus = read_corpus(options, files, notify)
     prepared = prepare_corpus(options, corpus, seed=seed, names=files, describe=True, notify=notify)
     show = partial(showing, quiet=notify is _ignore)
     trained = train_and_save(

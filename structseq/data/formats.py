@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from structseq.data.annotation.table import DOCUMENT_FORMATS, DocumentFormat
 from structseq.data.column_writer import write_columns
 from structseq.data.columns import read_columns, read_verbatim_columns
 from structseq.data.conllu import read_conllu, read_verbatim_conllu, write_conllu
@@ -30,23 +31,35 @@ from structseq.errors import ConfigError, DataError
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """``verbatim`` reads a file to rewrite it; None if the format cannot be rewritten."""
+    """``verbatim`` reads a file to rewrite it; None if the format cannot be rewritten.
+
+    ``documents`` reads and writes whole texts with their annotations; None if the format has sentences only.
+    """
 
     read: Callable[..., Iterator[Example]]
     write: Callable[..., None]
-    verbatim: Callable[..., Iterator[VerbatimBlock]] | None
-    extensions: tuple[str, ...]
+    verbatim: Callable[..., Iterator[VerbatimBlock]] | None = None
+    extensions: tuple[str, ...] = ()
+    documents: DocumentFormat | None = None
+
+
+def _of_documents(name: str) -> Format:
+    format = DOCUMENT_FORMATS[name]
+    return Format(format.examples, format.save_examples, None, format.extensions, format)
 
 
 FORMATS: Mapping[str, Format] = {
     "columns": Format(read_columns, write_columns, read_verbatim_columns, (".conll", ".tsv", ".txt", ".bio", ".iob")),
     "conllu": Format(read_conllu, write_conllu, read_verbatim_conllu, (".conllu",)),
-    "jsonl": Format(read_jsonl, write_jsonl, read_verbatim_jsonl, (".jsonl", ".ndjson", ".json")),
-    "threefile": Format(read_threefile, write_threefile, None, ()),
-    "labelled": Format(read_labelled, write_labelled, None, ()),
-    "pairs": Format(read_pairs, write_pairs, None, ()),
-    "audio": Format(read_recordings, write_recordings, None, ()),
-    "text": Format(read_text, write_text, None, ()),
+    "jsonl": Format(
+        read_jsonl, write_jsonl, read_verbatim_jsonl, (".jsonl", ".ndjson", ".json"), DOCUMENT_FORMATS["jsonl"]
+    ),
+    "threefile": Format(read_threefile, write_threefile),
+    "labelled": Format(read_labelled, write_labelled),
+    "pairs": Format(read_pairs, write_pairs),
+    "audio": Format(read_recordings, write_recordings),
+    "text": Format(read_text, write_text),
+    **{name: _of_documents(name) for name in DOCUMENT_FORMATS if name != "jsonl"},
 }
 
 _SAMPLE = 1 << 16  # bytes from which a format is detected

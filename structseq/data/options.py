@@ -67,7 +67,8 @@ class DataOptions(Section):
         "error", description="texts with spans: what to make of a discontinuous span"
     )
     offsets: Literal["auto", "codepoint", "utf16"] = Field(
-        "auto", description="texts with spans: what their offsets count; auto: what the tool counts, checked by its copies"
+        "auto",
+        description="texts with spans: what their offsets count; auto: what the tool counts, checked by its copies",
     )
     split: Literal["auto", "lines", "none"] = Field(
         "auto",

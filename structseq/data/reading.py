@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from structseq.data.annotation.document import Notes
 from structseq.data.comments import is_boundary, is_plain_comment
 from structseq.data.example import Example
 from structseq.data.formats import detect_format, read, read_verbatim
@@ -39,17 +40,22 @@ class Corpus:
         return Corpus(*parts)
 
 
-def reader_options(data: DataOptions, *, tags: bool = True) -> dict[str, Any]:
-    """The keyword arguments of `formats.read`; without ``tags`` no gold tags are read, for files to predict for."""
+def reader_options(data: DataOptions, *, tags: bool = True, notes: Notes | None = None) -> dict[str, Any]:
+    """The keyword arguments of `formats.read`; without ``tags`` no gold tags are read, for files to predict for.
+
+    ``notes`` count what the reader leaves out or decides.
+    """
     options = data.model_dump(exclude={"format", "repair", "label"})
     # Only records with spans use the scheme, to write them as tags.
     scheme = "BIO" if data.scheme == "auto" else data.scheme
-    return {**options, "audio": data.audio, "scheme": scheme, "tags": tags}
+    return {**options, "audio": data.audio, "scheme": scheme, "tags": tags, "notes": notes}
 
 
-def read_examples(path: str | Path, data: DataOptions, *, tags: bool = True) -> list[Example]:
+def read_examples(
+    path: str | Path, data: DataOptions, *, tags: bool = True, notes: Notes | None = None
+) -> list[Example]:
     """All examples of a file; raises `DataError` if it cannot be read or is empty."""
-    examples = list(read(path, data.format, **reader_options(data, tags=tags)))
+    examples = list(read(path, data.format, **reader_options(data, tags=tags, notes=notes)))
     if not examples:
         raise DataError("expected sentences, found none", file=path)
     return examples

@@ -64,7 +64,7 @@ class Experiment:
         options = Options.of(*plan.layers)
         # All trials have the same dev set, so it is drawn with one seed.
         prepared = prepare_corpus(
-            options, read_corpus(options, self.files), seed=0, names=self.files, notify=self.notify
+            options, read_corpus(options, self.files, self.notify), seed=0, names=self.files, notify=self.notify
         )
         plan.check(prepared.corpus.train, prepared.scheme)
         identity = Identity.of(plan.shared, 0, used_files(options, self.files), threads=1)

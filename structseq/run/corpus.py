@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from structseq.config import Options, table_of
+from structseq.data.annotation.document import Notes, lines_of
 from structseq.data.example import Example, modality_of
+from structseq.data.options import DataOptions
 from structseq.data.pairs import with_symbol_tokens
 from structseq.data.reading import Corpus, effective_format
 from structseq.data.tokenizer import tokenizer_of
@@ -57,23 +59,31 @@ def with_format(options: Options, train: str | Path) -> Options:
     return options if name == options.data.format else Options.of(options.to_dict(), {"data": {"format": name}})
 
 
-def read_corpus(options: Options, files: CorpusFiles) -> Corpus:
-    """Read all files.
+def read_corpus(options: Options, files: CorpusFiles, notify: Notify = ignore) -> Corpus:
+    """Read all files; ``notify`` receives what was left out or decided.
 
     Raises `DataError` if a file cannot be read, a target is missing, or the files have different modalities.
     """
     task = task_of_options(options)
-    train = _recut(task.read(files.train, options.data), task, options)
-    dev, test = (read_gold(path, task, options) if path else [] for path in (files.dev, files.test))
+    train = _read(files.train, options.data, task, options, notify)
+    dev, test = (read_gold(path, task, options, notify) if path else [] for path in (files.dev, files.test))
     modality_of(train).check([*train, *dev, *test])
     return Corpus(tuple(train), tuple(dev), tuple(test))
 
 
-def read_gold(path: str | Path, task: type[Task], options: Options) -> list[Example]:
+def read_gold(path: str | Path, task: type[Task], options: Options, notify: Notify = ignore) -> list[Example]:
     """Read a file to score a model on."""
     data = options.data.model_copy(update={"format": effective_format(path, options.data)})
     data = data.model_copy(update={"format": task.gold_format(path, data)})
-    return _recut(task.read(path, data), task, options)
+    return _read(path, data, task, options, notify)
+
+
+def _read(path: str | Path, data: DataOptions, task: type[Task], options: Options, notify: Notify) -> list[Example]:
+    notes = Notes()
+    examples = _recut(task.read(path, data, notes), task, options)
+    for line in lines_of(notes):
+        notify(f"{path}: {line}")
+    return examples
 
 
 def _recut(examples: list[Example], task: type[Task], options: Options) -> list[Example]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from structseq.config import Options
+from structseq.data.annotation.document import Notes
 from structseq.data.example import FRAMES, Example, Modality
 from structseq.data.formats import detect_format
 from structseq.data.options import DataOptions
@@ -106,10 +107,10 @@ class Task(ABC):
         return options.data.symbols if options.data.format == "pairs" else None
 
     @classmethod
-    def read(cls, path: str | Path, data: DataOptions) -> list[Example]:
+    def read(cls, path: str | Path, data: DataOptions, notes: Notes | None = None) -> list[Example]:
         """All examples of a file; raises `DataError` if one lacks a required target."""
         needs_tags = bool({"tags", "target"} & set(cls.required_targets))
-        examples = read_examples(path, data, tags=needs_tags)
+        examples = read_examples(path, data, tags=needs_tags, notes=notes)
         if "target" in cls.required_targets:
             for example in examples:
                 _ = example.target  # raises if there is none

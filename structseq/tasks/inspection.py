@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 
+from structseq.data.annotation.document import Notes, lines_of
 from structseq.data.column_roles import span_columns
 from structseq.data.columns import Block, place_columns, read_blocks
 from structseq.data.example import FRAMES, Example, modality_of
@@ -60,12 +61,15 @@ class FileInspection:
 
 def inspect_file(path: Path, data: DataOptions, train: FileInspection | None = None) -> FileInspection:
     """Inspect a training file, or one beside the training file ``train``; raises `DataError` if it cannot be read."""
-    found = FileInspection(path, read_examples(path, data))
+    notes = Notes()
+    found = FileInspection(path, read_examples(path, data, notes=notes))
     examples, lengths = found.examples, [len(example) for example in found.examples]
     found.add("format", described_format(path, data))
     if modality_of(examples) is FRAMES:
         _check_recordings(found, lengths)
         return found
+    for line in lines_of(notes):
+        found.add("remark", line)
     documents = sum(example.starts_document for example in examples)
     count = f"{len(examples):,}" + (f" in {documents:,} documents" if documents else "")
     found.add("sentences", f"{count}, of {min(lengths)} to {max(lengths)} tokens, median {median(lengths):g}")

@@ -2,32 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from structseq.data.annotation.document import Document, Notes, lines_of
+from structseq.data.annotation.limits import EXAMPLE_LIMITS
+from structseq.data.annotation.table import annotated
+from structseq.data.annotation.to_examples import cutting_of
 from structseq.data.example import Example
-from structseq.data.formats import FORMATS, detect_format, format_of_name, read, read_verbatim, write
+from structseq.data.formats import FORMATS, detect_format, format_of_name, read, read_verbatim, resolve_format, write
+from structseq.data.jsonl import keys_of
 from structseq.data.options import DataOptions
 from structseq.data.reading import reader_options
-from structseq.data.textfile import Target, open_writer
-from structseq.errors import DataError
+from structseq.data.record import read_records
+from structseq.data.textfile import Target, name_of, open_writer
+from structseq.data.tokenizer import tokenizer_of
+from structseq.errors import ConfigError, DataError
 from structseq.spans import Scheme, TagError, convert, repair, scheme_of
 from structseq.tasks.legality import find_scheme, legal_gold, with_place
 
+Notify = Callable[[str], None]
+
 
 def convert_file(
-    source: Path, target: Target, data: DataOptions, *, to: str | None = None, notify: Callable[[str], None]
+    source: Path,
+    target: Target,
+    data: DataOptions,
+    *,
+    format: str | None = None,
+    to: str | None = None,
+    lossy: bool = False,
+    notify: Notify,
 ) -> None:
-    """Write ``source`` to ``target`` in the scheme ``to`` (None: unchanged); between column files only tags change.
+    """Write ``source`` to ``target`` in another format (None: by its extension) or scheme ``to`` (None: unchanged).
 
-    The target is replaced atomically; ``notify`` receives a remark on illegal tags. Raises `DataError`, with file and
-    line, for tags that the scheme cannot express or ``data.repair`` refuses.
+    Between column files only tags change. The target is replaced atomically; ``notify`` receives remarks. Raises
+    `DataError` for tags that the scheme cannot express or ``data.repair`` refuses, and for what the target's format
+    cannot hold, unless ``lossy``.
     """
+    source_format = detect_format(source) if data.format == "auto" else resolve_format(data.format)
+    into = source_format if target == str(source) else _format_of(target, format, source_format)
+    data, notes = data.model_copy(update={"format": source_format}), Notes()
+    if _has_documents(source, data):
+        if to is not None and FORMATS[into].documents:
+            raise ConfigError(f"--to {to}: {into} files have spans and no tags, so no scheme; leave it out")
+        _convert_documents(source, target, data, into, to or "BIO", lossy, notes)
+    else:
+        _convert_examples(source, target, data, into, to, lossy, notes, notify)
+    for line in lines_of(notes):
+        notify(f"{source}: {line}")
+
+
+def _has_documents(source: Path, data: DataOptions) -> bool:
+    """Whether the file has texts with annotations, not sentences with tags."""
+    if data.format != "jsonl":
+        return FORMATS[data.format].documents is not None
+    keys = keys_of()
+    records = read_records(source, encoding=data.encoding)
+    return next((keys.has_text(record.values) for record in records if record.values), False)
+
+
+def _convert_documents(
+    source: Path, target: Target, data: DataOptions, into: str, scheme: str, lossy: bool, notes: Notes
+) -> None:
+    reader, writer = FORMATS[data.format].documents, FORMATS[into].documents
+    assert reader is not None
+    options = reader_options(data, notes=notes)
+    tokenizer = tokenizer_of(data.tokenizer)
+    documents: Iterable[Document] = reader.documents(source, **options)
+    limits = writer.limits if writer else EXAMPLE_LIMITS
+    fit = partial(limits.fit, tokenizer=tokenizer, fragments=data.fragments, lossy=lossy, notes=notes)
+    if writer:
+        writer.save(target, fit(documents), encoding=data.encoding)
+        return
+    policies = {name: options[name] for name in ("tokenizer", "misaligned", "overlapping", "fragments", "split")}
+    cutting = cutting_of(**policies, scheme=scheme, lines=reader.limits.lines, notes=notes)
+    examples = cutting.examples(fit(annotated(documents, name_of(source), notes)))
+    write(target, _without_long_texts(examples, into), into, encoding=data.encoding, field=data.field)
+
+
+def _without_long_texts(examples: Iterable[Example], into: str) -> Iterator[Example]:
+    """Examples without a text of several lines where the format has a line for it; the tokens stay."""
+    for example in examples:
+        text = example.metadata.get("text", "")
+        if into != "jsonl" and (text != text.strip(" \t\r\n") or "\n" in text or "\r" in text):
+            example = replace(example, metadata={k: v for k, v in example.metadata.items() if k != "text"})
+        yield example
+
+
+def _convert_examples(
+    source: Path,
+    target: Target,
+    data: DataOptions,
+    into: str,
+    to: str | None,
+    lossy: bool,
+    notes: Notes,
+    notify: Notify,
+) -> None:
     wanted = scheme_of(to) if to else None
-    examples = list(read(source, data.format, **reader_options(data)))
+    examples = list(read(source, data.format, **reader_options(data, notes=notes)))
     scheme = find_scheme(examples, data)
     for remark in legal_gold(examples, scheme, data, option="--repair {}")[1]:
         notify(remark)
@@ -35,16 +112,14 @@ def convert_file(
         found = "plain tags (such as parts of speech), not spans" if scheme.plain else f"spans in {scheme}"
         raise DataError(f"the tags are {found}; they cannot be written as {wanted}", file=source)
     tags = partial(_converted, data=data, scheme=scheme, to=wanted or scheme)
-    source_format = detect_format(source) if data.format == "auto" else data.format
-    into = source_format if target == str(source) else _format_of(target, source_format)
-    if into == source_format and FORMATS[into].verbatim is not None:
+    if into == data.format and FORMATS[into].verbatim is not None:
         with open_writer(target, encoding=data.encoding) as file:
             for block in read_verbatim(source, data.format, **reader_options(data)):
                 file.write(block.text if block.example is None else block.retag(tags(block.example)))
-    else:
-        options: dict[str, Any] = {"field": data.field, "tokenizer": data.tokenizer, "scheme": wanted or scheme}
-        retagged = (replace(each, targets={**each.targets, "tags": tags(each)}) for each in examples)
-        write(target, retagged, into, **options)
+        return
+    options: dict[str, Any] = {"field": data.field, "tokenizer": data.tokenizer, "scheme": wanted or scheme}
+    retagged = (replace(each, targets={**each.targets, "tags": tags(each)}) for each in examples)
+    write(target, retagged, into, **options, lossy=lossy, notes=notes)
 
 
 def _converted(example: Example, *, data: DataOptions, scheme: Scheme, to: Scheme) -> tuple[str, ...]:
@@ -57,8 +132,10 @@ def _converted(example: Example, *, data: DataOptions, scheme: Scheme, to: Schem
         raise DataError(problem.message, file=example.source or None) from None
 
 
-def _format_of(target: Target, source_format: str) -> str:
-    """The target's format, by its extension; of a stream: ``source_format``."""
+def _format_of(target: Target, named: str | None, source_format: str) -> str:
+    """The target's format: the named one, or that of its extension; of a stream: ``source_format``."""
+    if named is not None:
+        return resolve_format(named)
     if not isinstance(target, str):
         return source_format
     if target.endswith("/") or Path(target).is_dir():

@@ -10,8 +10,12 @@ from typing import Any
 # Half-open, in characters (code points) from 0
 Place = tuple[int, int]
 
-# What happened while a file was read, with how often: "tasks without an annotation, left out"
+# What a reader left out or decided, with how often: "texts without annotations, left out"
 Notes = Counter[str]
+
+
+def lines_of(notes: Notes) -> list[str]:
+    return [f"{note}: {count:,}" for note, count in notes.items()]
 
 
 @dataclass(frozen=True, slots=True)

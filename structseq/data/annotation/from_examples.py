@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from structseq.data.annotation.document import Annotation, Document, Place
+from structseq.data.annotation.document import Annotation, Document, Notes, Place
 from structseq.data.example import Example
 from structseq.errors import DataError
 from structseq.spans import Scheme
 
 
 def documents_of(
-    examples: Iterable[Example], scheme: Scheme, *, grouped: bool, losses: dict[str, int] | None = None
+    examples: Iterable[Example], scheme: Scheme, *, grouped: bool, losses: Notes | None = None
 ) -> Iterator[Document]:
     """One document for each example; with ``grouped``, for each run of sentences up to the next ``starts_document``.
 
@@ -21,7 +21,7 @@ def documents_of(
     document. ``losses`` counts further inputs, which documents do not have. Raises `DataError` for plain tags and for
     tags that the scheme does not write for their spans.
     """
-    losses = {} if losses is None else losses
+    losses = Notes() if losses is None else losses
     group: list[Example] = []
     for example in examples:
         if group and (not grouped or example.starts_document):
@@ -32,7 +32,7 @@ def documents_of(
         yield _document(group, scheme, grouped, losses)
 
 
-def _document(group: Sequence[Example], scheme: Scheme, grouped: bool, losses: dict[str, int]) -> Document:
+def _document(group: Sequence[Example], scheme: Scheme, grouped: bool, losses: Notes) -> Document:
     pieces = [_text_and_tokens(example) for example in group]
     starts = [0]
     for text, _ in pieces:
@@ -42,12 +42,12 @@ def _document(group: Sequence[Example], scheme: Scheme, grouped: bool, losses: d
     for example in group:
         for name in example.inputs:
             if name != "tokens":
-                losses[f"the further input {name!r}"] = losses.get(f"the further input {name!r}", 0) + 1
+                losses[f"the further input {name!r}"] += 1
         further = {key: value for key, value in example.metadata.items() if key not in ("text", "label")}
         if example is group[0]:
             metadata.update(further)
         elif further:
-            losses["metadata of single sentences"] = losses.get("metadata of single sentences", 0) + 1
+            losses["metadata of single sentences"] += 1
     if not grouped and group[0].starts_document:
         metadata["starts_document"] = True
     tagged = ["tags" in example.targets for example in group]
@@ -55,12 +55,13 @@ def _document(group: Sequence[Example], scheme: Scheme, grouped: bool, losses: d
         bare = group[tagged.index(False)]
         raise DataError(f"{bare.source or 'a sentence'} has no tags, but others of its document have them")
     annotations = [_annotations(example, scheme, places) for example, places in zip(group, tokens, strict=True)]
+    sentences = tuple([(at, at + len(text)) for at, (text, _) in zip(starts, pieces, strict=False)])
     return Document(
         "\n".join(text for text, _ in pieces),
         tuple(chain.from_iterable(annotations)) if all(tagged) else None,
         labels=_labels(group[0]),
         tokens=tuple(chain.from_iterable(tokens)),
-        sentences=tuple([(at, at + len(text)) for at, (text, _) in zip(starts, pieces, strict=False)]),
+        sentences=sentences if grouped else None,
         metadata=metadata,
         source=group[0].source,
     )
@@ -72,7 +73,7 @@ def _labels(example: Example) -> tuple[str, ...]:
 
 
 def _text_and_tokens(example: Example) -> tuple[str, list[Place]]:
-    """The metadata ``text`` if the tokens are in it, in order, with nothing but white space between; else the tokens."""
+    """The metadata ``text`` if the tokens are all of it but white space, in order; else the tokens."""
     text = example.metadata.get("text")
     if text is not None and (places := token_places(text, example.tokens)) is not None:
         return text, places

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from structseq.data.annotation.document import Document, Notes, Place
 from structseq.data.annotation.policies import Fragments, flat_spans, without_gaps
@@ -26,6 +27,7 @@ class DocumentLimits:
     lines: bool = False  # sentences if each is a line
     unannotated: bool = True  # texts that nobody has annotated, apart from texts without entities
     metadata: frozenset[str] | None = None  # keys; None: any
+    strings: bool = False  # no metadata but strings and the number of the document
 
     def fit(
         self,
@@ -78,10 +80,15 @@ class DocumentLimits:
             document = replace(document, tokens=None)
             if not known:
                 yield "tokens that the tokenizer does not cut from the text", document
-        if self.metadata is not None and (beyond := [key for key in document.metadata if key not in self.metadata]):
-            kept = {key: value for key, value in document.metadata.items() if key in self.metadata}
+        kept = {key: value for key, value in document.metadata.items() if self._has_metadata(key, value)}
+        if beyond := [key for key in document.metadata if key not in kept]:
             document = replace(document, metadata=kept)
             yield f"metadata: {', '.join(beyond)}", document
+
+    def _has_metadata(self, key: str, value: Any) -> bool:
+        if self.metadata is not None and key not in self.metadata:
+            return False
+        return not self.strings or isinstance(value, str) or key in ("id", "starts_document")
 
     def _has_sentences(self, document: Document) -> bool:
         """Whether a reader finds the document's sentences without being told."""
@@ -97,3 +104,9 @@ def _tokens(document: Document, tokenizer: Tokenizer) -> tuple[Place, ...]:
     return tuple(
         [(at + token.start, at + token.end) for at, end in sentences for token in tokenizer(document.text[at:end])]
     )
+
+
+# Of files of sentences with tags
+EXAMPLE_LIMITS = DocumentLimits(
+    "a file of tagged sentences", fragments=True, labels=True, tokens=True, sentences=True, strings=True
+)

@@ -38,6 +38,8 @@ def flat_spans(
     whole = without_gaps(text, annotations, fragments, notes)
     spans = [CharSpan(each.start, each.end, each.label) for each in whole]
     ordered = sorted(dict.fromkeys(spans), key=lambda span: (span.start, -span.end))
+    if len(ordered) < len(spans):
+        notes["spans that occur twice, read once"] += len(spans) - len(ordered)
     kept = _kept(text, ordered, overlapping)
     if len(kept) < len(ordered):
         notes[f"overlapping spans, left out (data.overlapping={overlapping})"] += len(ordered) - len(kept)

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from structseq.data.annotation.document import Document
+from structseq.data.annotation.doccano import (
+    DOCCANO_LIMITS,
+    JSON_LIMITS,
+    read_json_documents,
+    write_doccano,
+    write_json_documents,
+)
+from structseq.data.annotation.document import Document, Notes
+from structseq.data.annotation.from_examples import documents_of
 from structseq.data.annotation.limits import DocumentLimits
+from structseq.data.annotation.offsets import Offsets
+from structseq.data.annotation.policies import Fragments, Overlapping
+from structseq.data.annotation.to_examples import Split, cutting_of
+from structseq.data.charspans import Misaligned
+from structseq.data.example import Example
+from structseq.data.textfile import Source, Target, name_of
+from structseq.data.tokenizer import tokenizer_of
+from structseq.errors import DataError
+from structseq.spans import Scheme, scheme_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +35,8 @@ class DocumentFormat:
     Attributes
     ----------
     read:
-        Called with a source and, of ``encoding``, ``offsets``, ``layer`` and ``notes``, the keywords that it has.
+        Called with a source and, of ``encoding``, ``offsets``, ``layer``, ``scheme``, ``labels`` and ``notes``, the
+        keywords that it has.
     write:
         Called with a target and documents within ``limits``, and, if it has them, the keywords ``encoding`` and
         ``model`` (the annotations are predictions of this model).
@@ -30,5 +50,96 @@ class DocumentFormat:
     extensions: tuple[str, ...] = ()
     grouped: bool = False
 
+    def documents(self, source: Source, **options: Any) -> Iterator[Document]:
+        """The documents of a file; options that the reader does not have are ignored."""
+        return self.read(source, **_known(self.read, options))
 
-DOCUMENT_FORMATS: Mapping[str, DocumentFormat] = {}
+    def save(self, target: Target, documents: Iterable[Document], **options: Any) -> None:
+        """Writes documents within the limits; options that the writer does not have are ignored."""
+        self.write(target, documents, **_known(self.write, options))
+
+    def examples(
+        self,
+        source: Source,
+        *,
+        tokenizer: str = "words-1",
+        scheme: str | Scheme = "BIO",
+        misaligned: Misaligned = "error",
+        overlapping: Overlapping = "error",
+        fragments: Fragments = "error",
+        offsets: Offsets = "auto",
+        split: Split = "auto",
+        layer: str = "",
+        labels: tuple[str, ...] = (),
+        tags: bool = True,
+        notes: Notes | None = None,
+        encoding: str = "utf-8",
+    ) -> Iterator[Example]:
+        """Yields the sentences of the documents, those that nobody has annotated only without ``tags``.
+
+        `Cutting` has the parameters. Raises `DataError` for a file that is not of the format, and as the policies do.
+        """
+        notes = Notes() if notes is None else notes
+        cutting = cutting_of(
+            tokenizer=tokenizer, scheme=scheme, misaligned=misaligned, overlapping=overlapping, fragments=fragments,
+            split=split, lines=self.limits.lines, tags=tags, notes=notes,
+        )  # fmt: skip
+        documents = self.documents(
+            source, encoding=encoding, offsets=offsets, layer=layer, labels=labels, notes=notes
+        )  # fmt: skip
+        return cutting.examples(annotated(documents, name_of(source), notes) if tags else documents)
+
+    def save_examples(
+        self,
+        target: Target,
+        examples: Iterable[Example],
+        *,
+        tokenizer: str = "words-1",
+        scheme: str | Scheme = "BIO",
+        lossy: bool = False,
+        notes: Notes | None = None,
+        encoding: str = "utf-8",
+    ) -> None:
+        """Writes a document for each sentence, or for each document if the format groups them.
+
+        Raises `DataError`, and writes no file, for what the format cannot hold, unless ``lossy``; ``notes`` count what
+        is left out.
+        """
+        notes, losses = Notes() if notes is None else notes, Notes()
+        tag_scheme = scheme_of(scheme) if isinstance(scheme, str) else scheme
+        try:
+            documents = list(documents_of(examples, tag_scheme, grouped=self.grouped, losses=losses))
+            if losses and not lossy:
+                raise DataError(f"{self.limits.format} cannot hold {next(iter(losses))}; leave it out with --lossy")
+            notes.update({f"{loss}, left out": count for loss, count in losses.items()})
+            fitting = self.limits.fit(documents, tokenizer_of(tokenizer), lossy=lossy, notes=notes)
+            self.save(target, fitting, encoding=encoding)
+        except DataError as error:
+            raise error if error.file else DataError(error.message, file=name_of(target)) from None
+
+
+def _known(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    names = inspect.signature(function).parameters
+    return {name: value for name, value in options.items() if name in names}
+
+
+def annotated(documents: Iterable[Document], name: str, notes: Notes) -> Iterator[Document]:
+    """The documents that somebody has annotated; raises `DataError` if there are others only."""
+    skipped = found = 0
+    for document in documents:
+        if document.annotations is None:
+            skipped += 1
+            continue
+        found += 1
+        yield document
+    if skipped and not found:
+        message = f"expected annotated texts, found {skipped} that nobody has annotated; tags=False reads their texts"
+        raise DataError(message, file=name)
+    if skipped:
+        notes["texts without annotations, left out"] += skipped
+
+
+DOCUMENT_FORMATS: Mapping[str, DocumentFormat] = {
+    "jsonl": DocumentFormat(read_json_documents, write_json_documents, JSON_LIMITS),
+    "doccano": DocumentFormat(read_json_documents, write_doccano, DOCCANO_LIMITS),
+}

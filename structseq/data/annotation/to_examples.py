@@ -7,17 +7,19 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from structseq.data.annotation.document import Document, Notes, Place
 from structseq.data.annotation.policies import Fragments, Overlapping, flat_spans, shown
 from structseq.data.charspans import CharSpan, Misaligned, align
 from structseq.data.example import Example
-from structseq.data.tokenizer import Token, Tokenizer
-from structseq.errors import DataError
-from structseq.spans import Scheme
+from structseq.data.tokenizer import Token, Tokenizer, tokenizer_of
+from structseq.errors import ConfigError, DataError
+from structseq.spans import Scheme, scheme_of
 
 Split = Literal["auto", "lines", "none"]
+
+_POLICIES = {"misaligned": Misaligned, "overlapping": Overlapping, "fragments": Fragments, "split": Split}
 
 _LINE = re.compile(r"[^\r\n]*[^\s][^\r\n]*")
 
@@ -70,7 +72,7 @@ class Cutting:
                 aligned = align(text, tokens, inner, misaligned=self.misaligned)
                 self._count_misaligned(tokens, inner)
                 targets["tags"] = self.scheme.encode(aligned, len(tokens))
-            metadata = {**(_strings(document) if number == 0 else {}), "text": text}
+            metadata = {"text": text, **(_strings(document) if number == 0 else {})}
             yield Example(inputs, targets, document.source, metadata, boundary and number == 0)
 
     def _tokens(self, document: Document, start: int, end: int) -> list[Token]:
@@ -83,6 +85,29 @@ class Cutting:
         starts, ends = {token.start for token in tokens}, {token.end for token in tokens}
         if cut := sum(span.start not in starts or span.end not in ends for span in spans):
             self.notes[f"spans that cut a token (data.misaligned={self.misaligned})"] += cut
+
+
+def cutting_of(
+    *,
+    tokenizer: str = "words-1",
+    scheme: str | Scheme = "BIO",
+    misaligned: str = "error",
+    overlapping: str = "error",
+    fragments: str = "error",
+    split: str = "auto",
+    lines: bool = False,
+    tags: bool = True,
+    notes: Notes | None = None,
+) -> Cutting:
+    """A `Cutting` from names; raises `ConfigError` for an unknown one."""
+    named = {"misaligned": misaligned, "overlapping": overlapping, "fragments": fragments, "split": split}
+    for name, value in named.items():
+        if value not in (known := get_args(_POLICIES[name])):
+            raise ConfigError(f"unknown policy {name}={value!r}; use one of {', '.join(known)}")
+    policies: dict[str, Any] = named
+    tag_scheme = scheme_of(scheme) if isinstance(scheme, str) else scheme
+    notes = Notes() if notes is None else notes
+    return Cutting(tokenizer_of(tokenizer), tag_scheme, **policies, lines=lines, tags=tags, notes=notes)
 
 
 def sentence_places(document: Document, spans: Sequence[CharSpan] = (), *, lines: bool = False) -> list[Place]:
@@ -102,7 +127,9 @@ def sentence_places(document: Document, spans: Sequence[CharSpan] = (), *, lines
             joined.append((start, end))
     for one, other in pairwise(joined):
         if other[0] < one[1]:
-            raise DataError(f"expected sentences in order, found one at {other[0]} before the end of another at {one[1]}")
+            raise DataError(
+                f"expected sentences in order, found one at {other[0]} before the end of another at {one[1]}"
+            )
     return joined
 
 

@@ -1,0 +1,186 @@
+"""JSON records with a text and labelled spans of characters, as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation
+from structseq.data.annotation.from_examples import token_places
+from structseq.data.annotation.offsets import Marked, Offsets, character_places
+from structseq.data.record import preview
+from structseq.errors import DataError
+
+SPAN_KEYS = ("spans", "entities", "label", "labels")
+
+# Keys of a span's object, in this order of preference
+_STARTS, _ENDS = ("start", "start_offset"), ("end", "end_offset")
+_SOURCES, _TARGETS, _KINDS = ("source", "from_id"), ("target", "to_id"), ("label", "type")
+
+
+def document_of(
+    values: Mapping[str, Any],
+    text_key: str = "text",
+    span_key: str | None = None,
+    *,
+    source: str = "",
+    offsets: Offsets = "auto",
+    notes: Notes | None = None,
+) -> Document:
+    """The document of a record with a text; raises `DataError` for spans that are not there or not in the text."""
+    text = values[text_key]
+    key = span_key_of(values, span_key)
+    if span_key is None and not (key and values[key]):
+        _check_other_keys(values)
+    annotations = None if key is None else _annotations(text, values[key], key, offsets, notes)
+    used = {text_key, key, "relations"}
+    relations = values.get("relations") or []
+    if not isinstance(relations, list):
+        raise DataError(f"expected a list under 'relations', found {preview(relations)}")
+    tokens = None
+    if key is not None and _are_strings(values.get("tokens")):
+        used.add("tokens")
+        if (tokens := token_places(text, values["tokens"])) is None:
+            raise DataError(
+                "expected tokens whose texts follow each other in the text, found others; remove the tokens"
+            )
+    labels = _labels(values, key)
+    used |= {name for name in ("label", "cats") if labels and name != key}
+    return Document(
+        text,
+        annotations,
+        tuple([_relation(item, annotations or ()) for item in relations]),
+        labels,
+        None if tokens is None else tuple(tokens),
+        metadata={name: value for name, value in values.items() if name not in used},
+        source=source,
+    )
+
+
+def span_key_of(values: Mapping[str, Any], named: str | None) -> str | None:
+    """The key of the spans; None if there is no list under a usual key."""
+    key = list_key(values, named, SPAN_KEYS, _are_spans)
+    if key is not None and not isinstance(values[key], list):
+        raise DataError(f"expected a list of spans under {key!r}, found {preview(values[key])}")
+    return key
+
+
+def list_key(
+    values: Mapping[str, Any], named: str | None, usual: tuple[str, ...], fits: Callable[[list[Any]], bool]
+) -> str | None:
+    """The key ``named``, or the first usual one with a list that fits, else with a list.
+
+    Raises `DataError` if ``named`` is missing, or different lists fit.
+    """
+    if named is not None:
+        if named not in values:
+            raise DataError(f"expected the key {named!r}, found {listed(values)}")
+        return named
+    lists = [key for key in usual if isinstance(values.get(key), list)]
+    full = [key for key in lists if fits(values[key])]
+    if any(values[key] != values[full[0]] for key in full):
+        found = " and ".join(map(repr, full))
+        raise DataError(f"expected one of the keys {', '.join(usual)}, found {found} with different values; keep one")
+    return next(iter(full or lists), None)
+
+
+def listed(values: Mapping[str, Any]) -> str:
+    return "keys " + ", ".join(repr(key)[:40] for key in list(values)[:8]) if values else "no keys"
+
+
+def _are_spans(items: list[Any]) -> bool:
+    return bool(items) and all(isinstance(item, list | dict) for item in items)
+
+
+def _are_strings(items: Any) -> bool:
+    return isinstance(items, list) and all(isinstance(item, str) for item in items)
+
+
+def _check_other_keys(values: Mapping[str, Any]) -> None:
+    """Raises `DataError` if there are spans under a key that is not a usual one."""
+    for key, items in values.items():
+        if key in SPAN_KEYS or not isinstance(items, list) or not _are_spans(items):
+            continue
+        parts = [_parts(item) for item in items]
+        if all(type(start) is int and type(end) is int for start, end, _ in parts):
+            numbered = any(type(label) is int for *_, label in parts)
+            names = ", and write the names of the labels instead of their numbers" if numbered else ""
+            usual = ", ".join(map(repr, SPAN_KEYS))
+            raise DataError(f"expected spans under one of the keys {usual}, found them under {key!r}; rename it{names}")
+
+
+def _annotations(
+    text: str, items: list[Any], key: str, offsets: Offsets, notes: Notes | None
+) -> tuple[Annotation, ...]:
+    raw = [_raw_parts(item) for item in items]
+    copies = [item.get("text") if isinstance(item, dict) else None for item in items]
+    marked: list[Marked] = [
+        (place, copy if isinstance(copy, str) and len(places) == 1 else None)
+        for (places, _), copy in zip(raw, copies, strict=True)
+        for place in places
+    ]
+    places = iter(character_places(text, marked, offsets=offsets, usual="codepoint", notes=notes))
+    found = []
+    for item, (parts, label) in zip(items, raw, strict=True):
+        own: Mapping[str, Any] = item if isinstance(item, dict) else {}
+        known = {*_STARTS, *_ENDS, "label", "id", "text", "fragments"}
+        attributes = {name: value for name, value in own.items() if name not in known}
+        name = str(own["id"]) if own.get("id") is not None else ""
+        found.append(Annotation(label, tuple([next(places) for _ in parts]), name, attributes))
+    return tuple(found)
+
+
+def _raw_parts(item: Any) -> tuple[list[Place], str]:
+    start, end, label = _parts(item)
+    whole = type(start) is int and type(end) is int
+    if not whole or not isinstance(label, str) or not label:
+        hint = "; write the name of the label instead of its number" if whole and type(label) is int else ""
+        raise DataError(
+            f'expected a span [start, end, "label"] or an object with these keys, found {preview(item)}{hint}'
+        )
+    parts = item.get("fragments") if isinstance(item, dict) else None
+    if parts is None:
+        return [(start, end)], label
+    pairs = isinstance(parts, list) and all(isinstance(p, list) and [type(n) for n in p] == [int, int] for p in parts)
+    if not pairs or not parts or any(one[1] > other[0] for one, other in pairwise(parts)):
+        raise DataError(f"expected fragments [[start, end], ...] in order, found {preview(parts)}")
+    return [(one, other) for one, other in parts], label
+
+
+def _parts(item: Any) -> tuple[Any, Any, Any]:
+    """Start, end and label of a span; None for what is missing. Raises `DataError` for the keys of older versions."""
+    if isinstance(item, list) and len(item) == 3:
+        return item[0], item[1], item[2]
+    if isinstance(item, dict):
+        if "start_char" in item or "end_char" in item:
+            raise DataError(
+                "expected characters under 'start' and 'end', found a span that has them under 'start_char' and "
+                "'end_char'; rename 'start' to 'start_token', 'end' to 'end_token', then 'start_char' to 'start' and "
+                "'end_char' to 'end'"
+            )
+        return _first(item, _STARTS), _first(item, _ENDS), item.get("label")
+    return None, None, None
+
+
+def _first(item: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    return next((item[key] for key in keys if key in item), None)
+
+
+def _relation(item: Any, annotations: tuple[Annotation, ...]) -> Relation:
+    values = item if isinstance(item, dict) else {}
+    ends, label = [_first(values, keys) for keys in (_SOURCES, _TARGETS)], _first(values, _KINDS)
+    ids = {each.id for each in annotations if each.id}
+    if not isinstance(label, str) or any(end is None or str(end) not in ids for end in ends):
+        raise DataError(f"expected a relation between the ids of two spans, with a type, found {preview(item)}")
+    known = {*_SOURCES, *_TARGETS, *_KINDS, "id"}
+    attributes = {name: value for name, value in values.items() if name not in known}
+    return Relation(label, str(ends[0]), str(ends[1]), str(values.get("id", "")), attributes)
+
+
+def _labels(values: Mapping[str, Any], span_key: str | None) -> tuple[str, ...]:
+    label = values.get("label") if span_key != "label" else None
+    if isinstance(label, str) and label:
+        return (label,)
+    cats = values.get("cats")
+    return tuple(cats) if isinstance(cats, list) and _are_strings(cats) else ()
