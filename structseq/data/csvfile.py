@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import Any
 
-from structseq.data.charspans import Misaligned
 from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits
-from structseq.data.tables import Column, Origin, Row, TableOptions, read_table
+from structseq.data.tables import Origin, Row, TableOptions, read_table, with_table_options
 from structseq.data.textfile import BOM, Source, Target, name_of, open_writer, read_lines
 from structseq.errors import DataError
-from structseq.spans import Scheme
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*(?:"|$)')
 _SEPARATOR = re.compile(r"[,;\t]")
@@ -33,33 +32,14 @@ _ADVICE = {
 }
 
 
-def read_csv(
-    source: Source,
-    *,
-    token_column: Column = 0,
-    tag_column: Column | None = -1,
-    sentence_column: Column | None = None,
-    text_column: Column | None = None,
-    span_column: Column | None = None,
-    columns: Mapping[str, Column] | None = None,
-    tags: bool = True,
-    labels: Iterable[str] = (),
-    tokenizer: str = "words-1",
-    scheme: str | Scheme = "BIO",
-    misaligned: Misaligned = "error",
-    encoding: str = "utf-8",
-) -> Iterator[Example]:
-    """Yields the examples of a CSV file; `structseq.data.tables.TableOptions` has the parameters.
+@with_table_options
+def read_csv(source: Source, *, encoding: str = "utf-8", **options: Any) -> Iterator[Example]:
+    """Yields the examples of a CSV file; `structseq.data.tables.TableOptions` has the other parameters.
 
     Raises `DataError` with file and line for a column that is missing or could be several, rows that differ in width,
     an empty token or tag, and bad quotes.
     """
-    options = TableOptions(
-        token_column=token_column, tag_column=tag_column, sentence_column=sentence_column, text_column=text_column,
-        span_column=span_column, columns=columns or {}, tags=tags, labels=tuple(labels), tokenizer=tokenizer,
-        scheme=scheme, misaligned=misaligned,
-    ).checked()  # fmt: skip
-    return _examples(source, encoding, options)
+    return _examples(source, encoding, TableOptions(**options))
 
 
 def _examples(source: Source, encoding: str, options: TableOptions) -> Iterator[Example]:

@@ -6,17 +6,23 @@ tags), or a text (and a list of spans).
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from structseq.data.annotation.document import Notes
+from structseq.data.annotation.json_records import SPAN_KEYS
+from structseq.data.annotation.offsets import Offsets
+from structseq.data.annotation.policies import Fragments, Overlapping
+from structseq.data.annotation.to_examples import Split
 from structseq.data.charspans import Misaligned
 from structseq.data.columns import check_columns
 from structseq.data.example import Example
-from structseq.data.jsonl import SPAN_KEYS, Keys, keys_of
+from structseq.data.jsonl import TOKEN_KEYS, Keys, keys_of
 from structseq.data.record import Record, preview, reject_duplicate_keys
 from structseq.errors import ConfigError, DataError
 from structseq.spans import Scheme
@@ -60,9 +66,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableOptions:
-    """Columns by name or number, and how texts and spans are read, as in `structseq.data.jsonl.Keys`.
+    """Columns, by name or number; the others as in `structseq.data.jsonl.read_jsonl`.
 
-    The columns of tokens (0), tags (-1), sentences, texts and spans (None) are found by their names.
+    The columns of tokens (0), tags (-1), sentences, texts and spans (None) are found by their names. ``columns`` are
+    further inputs by name.
     """
 
     token_column: Column = 0
@@ -70,33 +77,55 @@ class TableOptions:
     sentence_column: Column | None = None
     text_column: Column | None = None
     span_column: Column | None = None
-    columns: Mapping[str, Column] = field(default_factory=dict)
+    columns: Mapping[str, Column] | None = None
     tags: bool = True
     labels: Sequence[str] = ()
     tokenizer: str = "words-1"
     scheme: str | Scheme = "BIO"
     misaligned: Misaligned = "error"
+    overlapping: Overlapping = "error"
+    fragments: Fragments = "error"
+    offsets: Offsets = "auto"
+    split: Split = "auto"
+    notes: Notes | None = None
 
-    def checked(self) -> TableOptions:
-        """With all columns of further inputs; raises `ConfigError` for unknown names."""
-        self._keys()
+    def __post_init__(self) -> None:
+        self._keys()  # raises for unknown names
         for name, column in check_columns(self.columns).items():
             if isinstance(column, bool) or not isinstance(column, int | str):
                 raise ConfigError(f"expected a name or a number for the further input {name!r}, found {column!r}")
-        return replace(self, columns=dict(self.columns or {}))
-
-    def _keys(self, **options: Any) -> Keys:
-        return keys_of(tokenizer=self.tokenizer, scheme=self.scheme, misaligned=self.misaligned, **options)
 
     def keys(self, names: Sequence[str], roles: Roles) -> Keys:
         """For rows that are sentences or texts."""
-        named = [None if at is None else names[at] for at in (roles.tokens, roles.tags, roles.spans)]
-        text = "text" if roles.text is None else names[roles.text]
-        further = {name: names[at] for name, at in roles.further.items()}
+        sentences = roles.rows == "sentences"
+        tokens, tags, spans = (None if at is None else names[at] for at in (roles.tokens, roles.tags, roles.spans))
         return self._keys(
-            token_key=named[0], tag_key=named[1], span_key=named[2], text_key=text, columns=further,
-            tags=self.tags and self.tag_column is not None, **({"labels": self.labels} if self.labels else {}),
+            token_key=tokens if sentences else None,
+            tag_key=tags,
+            text_key="text" if roles.text is None else names[roles.text],
+            span_key=spans,
+            columns={name: names[at] for name, at in roles.further.items()},
+            tags=self.tags and self.tag_column is not None,
+            labels=self.labels,
+        )
+
+    def _keys(self, **options: Any) -> Keys:
+        return keys_of(
+            tokenizer=self.tokenizer, scheme=self.scheme, misaligned=self.misaligned, overlapping=self.overlapping,
+            fragments=self.fragments, offsets=self.offsets, split=self.split, notes=self.notes, **options,
         )  # fmt: skip
+
+
+Reader = TypeVar("Reader", bound=Callable[..., Any])
+
+
+def with_table_options(reader: Reader) -> Reader:
+    """Puts the keywords of `TableOptions` into the signature, in the place of ``**options``."""
+    signature = inspect.signature(reader)
+    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    keywords = inspect.signature(TableOptions).parameters.values()
+    reader.__signature__ = signature.replace(parameters=[*own, *keywords])  # type: ignore[attr-defined]
+    return reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +172,9 @@ class _Finder:
 
     def roles(self) -> Roles:
         options = self.options
-        further = {name: self._at(column, f"columns={{{name!r}: ...}}") for name, column in options.columns.items()}
+        further = {
+            name: self._at(column, f"columns={{{name!r}: ...}}") for name, column in (options.columns or {}).items()
+        }
         used = set(further.values())
         tokens, text = self._tokens(used), self._text(used)
         explicit = (options.token_column != 0, options.text_column is not None)
@@ -155,7 +186,7 @@ class _Finder:
                 f"tokens or texts, found both, {self.names[tokens]!r} and {self.names[text]!r}; name one by "
                 "token_column=NAME or text_column=NAME"
             )
-        if tokens is not None:
+        if tokens is not None and not (text is not None and self._spans_instead(used)):
             return self._token_roles(tokens, lists, further)
         if text is None:
             raise self._error(
@@ -165,7 +196,15 @@ class _Finder:
         spans = None if options.span_column is None else self._at(options.span_column, "span_column")
         if spans is None and len(found := self._named(SPANS, {*used, text})) == 1:
             spans = found[0]
-        return Roles("texts", further, text=text, spans=spans)
+        return Roles("texts", further, tokens, text=text, spans=spans)
+
+    def _spans_instead(self, used: set[int]) -> bool:
+        """Whether there are spans of characters and no tags."""
+        options = self.options
+        if not options.tags or options.tag_column != -1 or options.token_column != 0:
+            return False
+        spans, tags = ([isinstance(self.first.get(at), list) for at in self._named(n, used)] for n in (SPANS, TAGS))
+        return any(spans) and not any(tags)
 
     def _token_roles(self, tokens: int, lists: bool, further: Mapping[str, int]) -> Roles:
         used = {tokens, *further.values()}
@@ -329,10 +368,11 @@ def _records(
 ) -> Iterator[Example]:
     """Examples of rows that are sentences or texts."""
     keys, what = options.keys(names, roles), "a text" if roles.rows == "texts" else "a list of tokens"
-    without_answer = replace(keys, tag_key=None, span_key=None, tags=False)
+    untagged = replace(keys, tag_key=None, span_key=None, cutting=replace(keys.cutting, tags=False))
     main, answer = (roles.text, roles.spans) if roles.rows == "texts" else (roles.tokens, roles.tags)
     assert main is not None
     decoded = _json_columns(names, roles) if origin.lines else []
+    others = TOKEN_KEYS if roles.rows == "texts" and roles.tokens is None and not origin.lines else ()
     for number, values in rows:
         if origin.lines and not any(values):
             continue
@@ -340,13 +380,16 @@ def _records(
             missing = f"expected {what} in the column {names[main]!r}, found a missing value; fill or drop such rows"
             raise origin.error(missing, number)
         record = {name: value for name, value in zip(names, values, strict=True) if name and value is not None}
+        for name in others:
+            record.pop(name, None)
         try:
             record |= {names[at]: _decoded(values[at], names[at]) for at in decoded}
-            untagged = answer is not None and record.get(names[answer]) is None
-            example = (without_answer if untagged else keys).example(Record("", record))
+            bare = answer is not None and record.get(names[answer]) is None
+            examples = (untagged if bare else keys).examples(Record("", record))
         except DataError as error:
             raise origin.error(error.message, number) from None
-        yield replace(example, source=origin.source(number))
+        for example in examples:
+            yield replace(example, source=origin.source(number))
 
 
 def _json_columns(names: Sequence[str], roles: Roles) -> list[int]:
