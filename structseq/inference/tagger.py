@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from structseq.data.example import Example
 from structseq.inference.batch_tagger import BatchTagger
@@ -81,6 +81,27 @@ class Tagger(Predictor):
     ) -> Iterator[Tagging]:
         """`tag_text` for a stream."""
         return self._texts(texts, "tag_texts", look_ahead, OutputOptions(confidence, marginals))
+
+    def tag_frame(
+        self,
+        frame: Any,
+        *,
+        text: str | None = None,
+        tokens: str | None = None,
+        id: str | None = None,
+        layout: Literal["rows", "column"] = "rows",
+        confidence: bool = True,
+    ) -> Any:
+        """Tag a data frame of pandas, polars or pyarrow; returns a frame of the same kind.
+
+        ``text`` or ``tokens`` names the column of texts or lists of tokens (by default ``text``, ``tokens`` or
+        ``words``). ``rows``: a row for each entity, or for each token with a plain tag, with the column ``id`` or the
+        number of the row from 0, as in `TaggedSpan.to_dict`. ``column``: the frame with a new column, ``spans`` or
+        ``tags``, of lists of these. Raises `DataError` that names the row, `ConfigError` without narwhals.
+        """
+        from structseq.inference.frame_tagging import tag_frame  # needs an optional library
+
+        return tag_frame(self, frame, text=text, tokens=tokens, id=id, layout=layout, confidence=confidence)
 
     def predict(self, sentences: Sentences) -> list[tuple[str, ...]]:
         """The tags of all sentences."""
