@@ -90,7 +90,7 @@ def test_the_token_has_a_usual_key(key: str) -> None:
 @pytest.mark.parametrize(
     ("sentence", "said"),
     [
-        ([{"word.lower()": "a"}], "sentence 1: expected the token itself .* 'token', 'word', 'text', found 'word.lower"),
+        ([{"word.lower()": "a"}], "sentence 1: expected the token itself .* 'word', 'text', found 'word.lower"),
         ([{}], "expected the token itself .* found none"),
         ([{"word": "a"}, {"token": "b"}], "expected the token itself"),
         ([{"word": "a"}, "b"], "expected tokens that are strings, found dict"),
@@ -103,6 +103,10 @@ def test_the_token_has_a_usual_key(key: str) -> None:
 def test_wrong_features(sentence: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
         tiny().fit([sentence], [["O"] * len(sentence)])
+
+
+def test_arrays_of_dicts_are_sentences(fitted: SequenceTagger) -> None:
+    assert fitted.predict(np.array(X, object)) == fitted.predict(X)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

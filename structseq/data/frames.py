@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from inspect import getattr_static
 from typing import Any
 
 from structseq.data.class_labels import features_of, named_features, with_names
@@ -16,7 +17,8 @@ _MISSING = ("NAType", "NaTType")  # of pandas
 
 def is_frame(source: object) -> bool:
     """Whether `read_frame` takes it, judged by its attributes."""
-    named = any(hasattr(source, name) for name in ("columns", "column_names", "__narwhals_dataframe__"))
+    # Without a call of properties, which lazy frames warn of
+    named = any(getattr_static(source, name, None) for name in ("columns", "column_names", "__narwhals_dataframe__"))
     return named and not hasattr(source, "read")
 
 

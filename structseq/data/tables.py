@@ -15,7 +15,6 @@ from itertools import chain
 from typing import Any, Literal, TypeVar
 
 from structseq.data.annotation.document import Notes
-from structseq.data.annotation.json_records import SPAN_KEYS
 from structseq.data.annotation.offsets import Offsets
 from structseq.data.annotation.policies import Fragments, Overlapping
 from structseq.data.annotation.to_examples import Split
@@ -105,7 +104,7 @@ class TableOptions:
             text_key="text" if roles.text is None else names[roles.text],
             span_key=spans,
             columns={name: names[at] for name, at in roles.further.items()},
-            tags=self.tags and self.tag_column is not None,
+            tags=self.tags and self.tag_column is not None and not (sentences and roles.tags is None),
             labels=self.labels,
         )
 
@@ -215,7 +214,7 @@ class _Finder:
             elif found := self._named(SENTENCES, used):
                 sentence = min(found, key=lambda at: SENTENCES.index(_folded(self.names[at])))
         used |= set() if sentence is None else {sentence}
-        tags = self._tags(used, lists, len(self.first.get(tokens) or ()))
+        tags = self._tags(used, len(self.first[tokens]) if lists else None)
         if tags == tokens:
             raise self._error(f"two columns for tokens and tags, found {self.names[tokens]!r} for both")
         if not lists and _LIST.fullmatch(str(self.first.get(tokens, ""))):
@@ -238,8 +237,9 @@ class _Finder:
         found = [at for at in self._named(("text",), used) if not isinstance(self.first.get(at), list)]
         return self._only(found, "column of texts", "text_column")
 
-    def _tags(self, used: set[int], lists: bool, length: int) -> int | None:
-        column = self.options.tag_column
+    def _tags(self, used: set[int], length: int | None) -> int | None:
+        """``length``: the number of tokens in a list."""
+        column, lists = self.options.tag_column, length is not None
         if column is None or not self.options.tags:
             return None
         if column != -1:
@@ -248,10 +248,10 @@ class _Finder:
         if found:
             return self._only(found, "column of tags", "tag_column")
         others = [at for at, name in enumerate(self.names) if name and at not in used]
-        if lists:  # a list of another length cannot be tags
-            others = [
-                at for at in others if _is_list_of(self.first.get(at), length) and self.names[at] not in SPAN_KEYS
-            ]
+        if length is not None:  # a list of another length cannot be tags
+            if any(isinstance(self.first.get(at), list) for at in self._named(SPANS, used)):
+                raise self._error("tags for the tokens, or a text for the spans, found neither")
+            others = [at for at in others if _is_list_of(self.first.get(at), length)]
         if others:
             raise self._error(
                 "a column of tags (tag, ner_tags), found none; name it by tag_column=NAME (--set data.tag_column=NAME)"

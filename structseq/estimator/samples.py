@@ -153,7 +153,7 @@ def _sentence(given: Any, columns: Sequence[str], where: str) -> Example:
 
 def _has_features(given: Any) -> bool:
     """An empty sentence has none, and may be one of them."""
-    if isinstance(given, Example | Mapping | str | bytes) or not isinstance(given, Sequence):
+    if isinstance(given, Example | Mapping | str | bytes) or not isinstance(given, Sequence | np.ndarray):
         return False
     return all(isinstance(item, Mapping) for item in given)
 
