@@ -206,11 +206,12 @@ def test_every_file_opens_with_its_purpose() -> None:
 
 
 def test_docstrings_stay_short() -> None:
-    """A page that says everything twice is read by nobody; `benchmarks/size.py` counts in the same way."""
+    """At most 11 words of docstring for 10 lines; `benchmarks/size.py` counts in the same way."""
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    trees = (ast.parse(file.read_text(encoding="utf-8")) for file in files())
-    texts = (ast.get_docstring(node) or "" for tree in trees for node in ast.walk(tree) if isinstance(node, kinds))
-    assert sum(len(text.split()) for text in texts) < 26_000
+    sources = [file.read_text(encoding="utf-8") for file in files()]
+    nodes = (node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, kinds))
+    words = sum(len((ast.get_docstring(node) or "").split()) for node in nodes)
+    assert words < 1.1 * sum(source.count("\n") for source in sources)
 
 
 def loaded_by(code: str) -> set[str]:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from structseq.data.example import Example
+from structseq.data.annotation.table import DOCUMENT_FORMATS
 from structseq.data.formats import FORMATS, detect_format, read, read_verbatim, write
 from structseq.errors import ConfigError, DataError, StructseqError
 
@@ -122,7 +123,11 @@ CASES: dict[str, tuple[str, bytes | str, dict[str, Any], int | None, tuple[str, 
         2,
         ("found the key 'end' twice in one object",),
     ),
-    "jsonl: a list": ("a.jsonl", '[{"tokens": ["a"]}]\n', {}, 1, ("expected one JSON object", "found a list")),
+    "jsonl: an empty list": ("a.jsonl", "[\n]\n", {}, None, ("an empty list",)),
+    "jsonl: a list without an end": ("a.json", '[\n{"tokens": []},\n', {}, 3, ("bad JSON",)),
+    "jsonl: a list without a comma": ("a.json", '[{"tokens": []}\n{"tokens": []}]', {}, 2, ("comma",)),
+    "jsonl: a list of more": ("a.json", '[{"tokens": []},\n 3]', {}, 2, ("a single value",)),
+    "jsonl: a list": ("a.jsonl", '["a"]\n', {}, 1, ("expected one JSON object", "found a list")),
     "jsonl: a number": ("a.jsonl", "\n7\n", {}, 2, ("expected one JSON object", "a single value")),
     "jsonl: deep": ("a.jsonl", '{"a": ' + "[" * 100_000, {}, 1, ("expected one JSON object",)),
     "jsonl: a huge number": ("a.jsonl", '{"a": ' + "1" * 5000 + "}", {}, 1, ("expected one JSON object", "4300")),
@@ -177,7 +182,13 @@ CASES: dict[str, tuple[str, bytes | str, dict[str, Any], int | None, tuple[str, 
         ("expected a span",),
     ),
     "jsonl: span too long": ("a.jsonl", '{"text": "ab", "spans": [[0, 3, "x"]]}', {}, 1, ("<= 2", "found 0 and 3")),
-    "jsonl: span before": ("a.jsonl", '{"text": "ab", "spans": [[-1, 1, "x"]]}', {}, 1, ("0 <= start", "found -1 and 1")),
+    "jsonl: span before": (
+        "a.jsonl",
+        '{"text": "ab", "spans": [[-1, 1, "x"]]}',
+        {},
+        1,
+        ("0 <= start", "found -1 and 1"),
+    ),
     "jsonl: empty span": ("a.jsonl", '{"text": "ab", "spans": [[1, 1, "x"]]}', {}, 1, ("start < end", "found 1 and 1")),
     "jsonl: cut token": (
         "a.jsonl",
@@ -193,7 +204,13 @@ CASES: dict[str, tuple[str, bytes | str, dict[str, Any], int | None, tuple[str, 
         1,
         ("x 0:3", "y 2:5", "overlap"),
     ),
-    "jsonl: twice": ("a.jsonl", '{"text": "a", "spans": [[0, 1, "x"], [0, 1, "y"]]}', {}, 1, ("overlap", "data.overlapping")),
+    "jsonl: twice": (
+        "a.jsonl",
+        '{"text": "a", "spans": [[0, 1, "x"], [0, 1, "y"]]}',
+        {},
+        1,
+        ("overlap", "data.overlapping"),
+    ),
     "jsonl: not utf-8": ("a.jsonl", b'{"tokens": ["\xe9"]}', {}, 1, ("byte 0xe9",)),
 }
 
@@ -382,4 +399,14 @@ def test_any_bytes_are_read_whole_or_refused_with_a_sentence(content: bytes, mar
 
 
 def test_every_format_is_tested_here() -> None:
-    assert set(FORMATS) == {"columns", "conllu", "jsonl", "threefile", "labelled", "pairs", "audio", "text"}
+    assert set(FORMATS) == {
+        "columns",
+        "conllu",
+        "jsonl",
+        "threefile",
+        "labelled",
+        "pairs",
+        "audio",
+        "text",
+        *DOCUMENT_FORMATS,
+    }

@@ -22,6 +22,7 @@ from structseq.cli.entrypoint import (
 )
 
 if TYPE_CHECKING:
+    from structseq.data.annotation.table import DocumentFormat
     from structseq.data.options import DataOptions
     from structseq.inference import OutputOptions, Predictor, Tagger
 
@@ -58,8 +59,9 @@ def tag(
 
     conll: the predicted tag is added as last column, a predicted label as a comment. jsonl: "tags" and "spans" are
     added to each record. text: one JSON record for each line. Models that predict labels or sequences write one JSON
-    record for each input, in any format.
+    record for each input, in any format. Files of annotation tools are written with predicted annotations.
     """
+    from structseq.data.formats import FORMATS
     from structseq.data.textfile import open_writer
     from structseq.errors import ConfigError
     from structseq.inference import Embedder, OutputOptions, Tagger, predictor_of
@@ -77,7 +79,12 @@ def tag(
     if text is not None:
         chunks = _one_text(predictor, _decoded(text), wanted, as_json=format is not None)
     elif isinstance(predictor, Tagger):
-        chunks, encoding = _rewritten(predictor, file, format, data, confidence)
+        source, name = _source_and_format(predictor, file, format, data)
+        if (documents := FORMATS[name].documents) and name != "jsonl":
+            check_output_is_not_input(file, output)
+            _tag_documents(predictor, source, documents, data, confidence, output, model.name)
+            return
+        chunks, encoding = _rewritten(predictor, source, name, data, confidence)
     else:
         check_output_is_not_input(file, output)
         examples = predictor.preprocessor.read(file, format, data, remark)
@@ -118,29 +125,78 @@ def _one_text(predictor: Predictor, text: str, wanted: OutputOptions, *, as_json
         yield indent + "  ".join(cells).rstrip() + "\n"
 
 
-def _rewritten(
-    tagger: Tagger, file: str, format: str | None, data: DataOptions, confidence: bool | None
-) -> tuple[Iterator[str], str]:
-    """The text of a file with predictions, and its encoding."""
-    from structseq.data.formats import FORMATS, resolve_format
-    from structseq.data.reading import reader_options
+def _source_and_format(tagger: Tagger, file: str, format: str | None, data: DataOptions) -> tuple[Any, str]:
+    """The file, or a stream that can peek, and its format."""
+    from structseq.data.formats import resolve_format
     from structseq.data.textfile import name_of, peekable
-    from structseq.errors import ConfigError, DataError
-    from structseq.inference.rewriting import tagged_columns, tagged_records, tagged_texts
 
+    source: Any = sys.stdin.buffer if file == "-" else file
+    if format and format != "auto":
+        return source, resolve_format(format)
+    source = peekable(source) if file == "-" else file
+    name = tagger.model.task.input_format(source, data)
+    if name == "text":
+        remark(f"{name_of(source)}: each line is read as a text; for rows with columns, add --format conll")
+    return source, name
+
+
+def _tag_documents(
+    tagger: Tagger,
+    source: Any,
+    format: DocumentFormat,
+    data: DataOptions,
+    confidence: bool | None,
+    output: Path | None,
+    model: str,
+) -> None:
+    """Write documents with predicted annotations, as their tool expects predictions."""
+    from structseq.data.annotation.document import Notes, lines_of
+    from structseq.data.annotation.to_examples import cutting_of
+    from structseq.data.reading import reader_options
+    from structseq.data.textfile import name_of
+    from structseq.data.tokenizer import tokenizer_of
+    from structseq.errors import ConfigError, DataError
+    from structseq.inference.rewriting import tagged_documents
+
+    if tagger.scheme.plain:
+        message = f"{format.limits.format} holds spans, but this model has plain tags; convert the file to JSON lines"
+        raise DataError(message, file=name_of(source) or None)
+    _warn_of_scores(tagger, confidence)
+    if confidence and not format.holds_scores:
+        raise ConfigError(f"--confidence: {format.limits.format} cannot hold probabilities; use --format jsonl or text")
+    notes = Notes()
+    options = reader_options(data, tags=False, notes=notes)
+    cutting = cutting_of(
+        tokenizer=data.tokenizer, split=data.split, lines=format.limits.lines, tags=False, notes=notes
+    )  # fmt: skip
+    documents = format.documents(source, **options)
+    scores = format.holds_scores and confidence is not False and tagger.calibrated
+    tagged = tagged_documents(tagger, documents, cutting, scores=scores)
+    fitting = format.limits.fit(tagged, tokenizer_of(data.tokenizer), notes=notes, lossy=True)
+    format.save(output or sys.stdout.buffer, fitting, encoding=data.encoding, model=model)
+    for line in lines_of(notes):
+        remark(f"{name_of(source)}: {line}")
+
+
+def _warn_of_scores(tagger: Tagger, confidence: bool | None) -> None:
     if confidence and not tagger.calibrated:
         remark(
             "warning: no confidences are written, because the scores of a margin-trained head are not probabilities "
             "without calibration on a dev set"
         )
-    source: Any = sys.stdin.buffer if file == "-" else file
-    if format and format != "auto":
-        name = resolve_format(format)
-    else:
-        source = peekable(source) if file == "-" else file
-        name = tagger.model.task.input_format(source, data)
-        if name == "text":
-            remark(f"{name_of(source)}: each line is read as a text; for rows with columns, add --format conll")
+
+
+def _rewritten(
+    tagger: Tagger, source: Any, name: str, data: DataOptions, confidence: bool | None
+) -> tuple[Iterator[str], str]:
+    """The text of a file with predictions, and its encoding."""
+    from structseq.data.formats import FORMATS
+    from structseq.data.reading import reader_options
+    from structseq.data.textfile import name_of
+    from structseq.errors import ConfigError, DataError
+    from structseq.inference.rewriting import tagged_columns, tagged_records, tagged_texts
+
+    _warn_of_scores(tagger, confidence)
     options, with_confidence = reader_options(data, tags=False), confidence is not False
     if name == "text":
         return tagged_texts(tagger, source, data.encoding, confidence=with_confidence), "utf-8"

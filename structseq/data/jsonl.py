@@ -73,8 +73,10 @@ class Keys:
             return False
         if self.token_key_of(values) is None:
             return True
-        spans = self.cutting.tags and self.token_key is None and self.tag_key_of(values) is None
-        return spans and bool(values.get(span_key_of(values, self.span_key) or ""))
+        if not self.cutting.tags or self.token_key is not None or self.tag_key_of(values) is not None:
+            return False
+        spans = values.get(span_key_of(values, self.span_key) or "")
+        return isinstance(spans, list) and all(isinstance(span, list | dict) for span in spans)
 
     def tag_key_of(self, values: Mapping[str, Any]) -> str | None:
         """Of several usual keys, the one with a string for each token."""
@@ -241,7 +243,7 @@ def _token_key(values: Mapping[str, Any], named: str | None) -> str | None:
 
 
 def _are_tags(items: list[Any], count: int) -> bool:
-    return len(items) == count and all(isinstance(item, str) or type(item) is int for item in items)
+    return len(items) == count and all(isinstance(item, str) for item in items)
 
 
 def _strings(values: Mapping[str, Any], key: str) -> tuple[str, ...]:

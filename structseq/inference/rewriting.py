@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 
+from structseq.data.annotation.document import Annotation, Document
+from structseq.data.annotation.json_records import SPAN_KEYS
+from structseq.data.annotation.to_examples import Cutting
 from structseq.data.example import Example
 from structseq.data.formats import read_verbatim
-from structseq.data.jsonl import SPAN_KEYS, TAG_KEYS, keys_of
+from structseq.data.jsonl import TAG_KEYS, keys_of
 from structseq.data.record import read_records
 from structseq.data.textfile import BOM, Source, one_line, text_lines
 from structseq.data.tokenizer import tokenizer_of
@@ -20,7 +25,7 @@ from structseq.tasks.answers import Tagging, TextToken
 Item = TypeVar("Item")
 
 # The options of `keys_of`
-_KEYS = {"columns", "tags", "tokenizer", "scheme", "misaligned"}
+_KEYS = {"columns", "tags", "tokenizer", "scheme"}
 
 
 def tagged_columns(tagger: Tagger, source: Source, format: str, options: dict[str, Any]) -> Iterator[str]:
@@ -72,6 +77,40 @@ def tagged_records(tagger: Tagger, source: Source, options: dict[str, Any], *, c
 def tagged_texts(tagger: Tagger, source: Source, encoding: str, *, confidence: bool) -> Iterator[str]:
     for tagging in tagger.tag_texts(text_lines(source, encoding=encoding), confidence=confidence):
         yield json.dumps(tagging.text_record(), ensure_ascii=False) + "\n"
+
+
+def tagged_documents(
+    tagger: Tagger, documents: Iterable[Document], cutting: Cutting, *, scores: bool
+) -> Iterator[Document]:
+    """The documents with predicted annotations in place of their own; ``scores``: their confidences as attributes."""
+    numbered = enumerate(documents)  # neighbours may be equal
+    pairs = ((each, example) for each in numbered for example in _sentences_of(each[1], cutting))
+    tagged = _tagged(tagger, pairs, confidence=scores)
+    for (_, document), sentences in groupby(tagged, key=itemgetter(0)):
+        taggings = [tagging for _, tagging in sentences if tagging is not None]
+        found = tuple([annotation for tagging in taggings for annotation in _annotations(tagging)])
+        yield replace(document, annotations=found, relations=(), labels=_labels_of(taggings) or document.labels)
+
+
+def _sentences_of(document: Document, cutting: Cutting) -> Iterator[Example | None]:
+    """None, so that a document without sentences is not lost, then its sentences; tokens have offsets in the text."""
+    yield None
+    for start, tokens, example in cutting.sentences(document):
+        placed = tuple([TextToken(token.text, start + token.start, start + token.end) for token in tokens])
+        yield replace(example, inputs={**example.inputs, "tokens": placed})
+
+
+def _annotations(tagging: Tagging) -> Iterator[Annotation]:
+    for span in tagging.spans:
+        first, last = tagging.tokens[span.start], tagging.tokens[span.end - 1]
+        assert isinstance(first, TextToken) and isinstance(last, TextToken)
+        score = {} if span.confidence is None else {"score": span.confidence}
+        yield Annotation(span.label, ((first.start, last.end),), attributes=score)
+
+
+def _labels_of(taggings: Sequence[Tagging]) -> tuple[str, ...]:
+    """The predicted label of a text that is one sentence."""
+    return (taggings[0].label,) if len(taggings) == 1 and taggings[0].label is not None else ()
 
 
 def _tagged(

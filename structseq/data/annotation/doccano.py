@@ -54,9 +54,7 @@ def write_json_documents(
     _write(target, documents, encoding, _own_record)
 
 
-def write_doccano(
-    target: Target, documents: Iterable[Document], *, encoding: str = "utf-8", model: str | None = None
-) -> None:
+def write_doccano(target: Target, documents: Iterable[Document], *, encoding: str = "utf-8") -> None:
     """Writes doccano's JSON lines: ``label`` with spans, or ``entities`` and ``relations`` if there are relations."""
     _write(target, documents, encoding, _doccano_record)
 

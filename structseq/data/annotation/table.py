@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from structseq.data.annotation import brat, cas, docbin, webanno
 from structseq.data.annotation.doccano import (
     DOCCANO_LIMITS,
     JSON_LIMITS,
@@ -20,6 +21,7 @@ from structseq.data.annotation.limits import DocumentLimits
 from structseq.data.annotation.offsets import Offsets
 from structseq.data.annotation.policies import Fragments, Overlapping
 from structseq.data.annotation.to_examples import Split, cutting_of
+from structseq.data.annotation.webanno_writer import write_webanno
 from structseq.data.charspans import Misaligned
 from structseq.data.example import Example
 from structseq.data.textfile import Source, Target, name_of
@@ -49,6 +51,11 @@ class DocumentFormat:
     limits: DocumentLimits
     extensions: tuple[str, ...] = ()
     grouped: bool = False
+
+    @property
+    def holds_scores(self) -> bool:
+        """Whether predictions have a place for their confidences."""
+        return "model" in inspect.signature(self.write).parameters
 
     def documents(self, source: Source, **options: Any) -> Iterator[Document]:
         """The documents of a file; options that the reader does not have are ignored."""
@@ -142,4 +149,8 @@ def annotated(documents: Iterable[Document], name: str, notes: Notes) -> Iterato
 DOCUMENT_FORMATS: Mapping[str, DocumentFormat] = {
     "jsonl": DocumentFormat(read_json_documents, write_json_documents, JSON_LIMITS),
     "doccano": DocumentFormat(read_json_documents, write_doccano, DOCCANO_LIMITS),
+    "brat": DocumentFormat(brat.read_brat, brat.write_brat, brat.LIMITS, (".ann",), grouped=True),
+    "xmi": DocumentFormat(cas.read_cas, cas.write_cas, cas.LIMITS, (".xmi",), grouped=True),
+    "spacy": DocumentFormat(docbin.read_docbin, docbin.write_docbin, docbin.LIMITS, (".spacy",), grouped=True),
+    "webanno": DocumentFormat(webanno.read_webanno, write_webanno, webanno.LIMITS, grouped=True),
 }

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from structseq.data.annotation.document import Document, Notes, Place
 from structseq.data.annotation.policies import Fragments, Overlapping, flat_spans, shown
 from structseq.data.charspans import CharSpan, Misaligned, align
 from structseq.data.example import Example
-from structseq.data.tokenizer import Token, Tokenizer, tokenizer_of
+from structseq.data.tokenizer import Token, Tokenizer, texts_of, tokenizer_of
 from structseq.errors import ConfigError, DataError
 from structseq.spans import Scheme, scheme_of
 
@@ -22,6 +22,14 @@ Split = Literal["auto", "lines", "none"]
 _POLICIES = {"misaligned": Misaligned, "overlapping": Overlapping, "fragments": Fragments, "split": Split}
 
 _LINE = re.compile(r"[^\r\n]*[^\s][^\r\n]*")
+
+
+class Sentence(NamedTuple):
+    """A sentence of a document, from the character ``start``; its tokens have offsets in the sentence."""
+
+    start: int
+    tokens: Sequence[Token]
+    example: Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,47 +52,47 @@ class Cutting:
 
     def examples(self, documents: Iterable[Document]) -> Iterator[Example]:
         """The sentences of the documents; raises `DataError` with the document's source."""
-        for document in documents:
-            try:
-                yield from self._sentences(document)
-            except DataError as error:
-                raise placed(error, document) from None
+        return (sentence.example for document in documents for sentence in self.sentences(document))
 
-    def _sentences(self, document: Document) -> Iterator[Example]:
-        annotated = self.tags and document.annotations is not None
-        spans: list[CharSpan] = []
-        if annotated:
+    def sentences(self, document: Document) -> Iterator[Sentence]:
+        """The sentences of one document; raises as `examples`."""
+        try:
+            yield from self._sentences(document)
+        except DataError as error:
+            raise placed(error, document) from None
+
+    def _sentences(self, document: Document) -> Iterator[Sentence]:
+        spans: list[CharSpan] | None = None
+        if self.tags and document.annotations is not None:
             spans = flat_spans(
-                document.text, document.annotations or (), overlapping=self.overlapping, fragments=self.fragments,
+                document.text, document.annotations, overlapping=self.overlapping, fragments=self.fragments,
                 notes=self.notes,
             )  # fmt: skip
         cut = self.split != "none" and (document.sentences is not None or self.lines or self.split == "lines")
-        places = sentence_places(document, spans, lines=self.split == "lines") if cut else [(0, len(document.text))]
-        _check_covered(document.text, places, spans)
+        by_line = self.split == "lines"
+        places = sentence_places(document, spans or (), lines=by_line) if cut else [(0, len(document.text))]
+        _check_covered(document.text, places, spans or ())
         boundary = cut or document.metadata.get("starts_document") is True
         for number, (start, end) in enumerate(places):
             text = document.text[start:end]
-            inner = [CharSpan(s.start - start, s.end - start, s.label) for s in spans if start <= s.start < end]
             tokens = self._tokens(document, start, end)
-            inputs = {"tokens": tuple([token.text for token in tokens])}
-            targets = {}
-            if annotated:
-                aligned = align(text, tokens, inner, misaligned=self.misaligned)
-                self._count_misaligned(tokens, inner)
-                targets["tags"] = self.scheme.encode(aligned, len(tokens))
+            targets = {} if spans is None else {"tags": self._tags(text, tokens, _inside(spans, start, end))}
             metadata = {"text": text, **(_strings(document) if number == 0 else {})}
-            yield Example(inputs, targets, document.source, metadata, boundary and number == 0)
+            inputs = {"tokens": texts_of(tokens)}
+            example = Example(inputs, targets, document.source, metadata, boundary and number == 0)
+            yield Sentence(start, tokens, example)
 
     def _tokens(self, document: Document, start: int, end: int) -> list[Token]:
         if document.tokens is None:
             return self.tokenizer(document.text[start:end])
-        inside = [(s, e) for s, e in document.tokens if start <= s < end]
-        return [Token(document.text[s:e], s - start, e - start) for s, e in inside]
+        first, last = (bisect_left(document.tokens, (at, at)) for at in (start, end))
+        return [Token(document.text[s:e], s - start, e - start) for s, e in document.tokens[first:last]]
 
-    def _count_misaligned(self, tokens: Sequence[Token], spans: Sequence[CharSpan]) -> None:
+    def _tags(self, text: str, tokens: Sequence[Token], spans: Sequence[CharSpan]) -> tuple[str, ...]:
         starts, ends = {token.start for token in tokens}, {token.end for token in tokens}
         if cut := sum(span.start not in starts or span.end not in ends for span in spans):
             self.notes[f"spans that cut a token (data.misaligned={self.misaligned})"] += cut
+        return self.scheme.encode(align(text, tokens, spans, misaligned=self.misaligned), len(tokens))
 
 
 def cutting_of(
@@ -131,6 +139,16 @@ def sentence_places(document: Document, spans: Sequence[CharSpan] = (), *, lines
                 f"expected sentences in order, found one at {other[0]} before the end of another at {one[1]}"
             )
     return joined
+
+
+def _inside(spans: Sequence[CharSpan], start: int, end: int) -> list[CharSpan]:
+    """The spans that start in a place, with offsets in it."""
+    first, last = (bisect_left(spans, at, key=_start_of) for at in (start, end))
+    return [CharSpan(span.start - start, span.end - start, span.label) for span in spans[first:last]]
+
+
+def _start_of(span: CharSpan) -> int:
+    return span.start
 
 
 def _check_covered(text: str, places: Sequence[Place], spans: Sequence[CharSpan]) -> None:
