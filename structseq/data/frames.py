@@ -26,9 +26,8 @@ def is_frame(source: object) -> bool:
 def read_frame(frame: Any, **options: Any) -> Iterator[Example]:
     """Yields the examples of a data frame or a dataset; `structseq.data.tables.TableOptions` has the parameters.
 
-    A row is a sentence (lists of tokens and tags), a text (and a list of spans), or a token. Numbers of classes become
-    their names, if the dataset has them. Raises `DataError` that names the row, from 0; `ConfigError` if narwhals is
-    not installed.
+    Numbers of classes become their names, if the dataset has them. Raises `DataError` that names the row, from 0;
+    `ConfigError` without narwhals.
     """
     checked = TableOptions(**options)
     names, rows, features = _opened(frame)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 from structseq.data.example import Example
 from structseq.data.frames import eager_frame, library, plain
 from structseq.errors import ConfigError, DataError
+from structseq.inference.preprocessor import Preprocessor
 from structseq.tasks.answers import Tagging, TextToken
-
-if TYPE_CHECKING:
-    from structseq.inference.tagger import Tagger
 
 Layout = Literal["rows", "column"]
 
@@ -21,16 +19,18 @@ _PLACES = ("start", "end", "start_token", "end_token")
 
 
 def tag_frame(
-    tagger: Tagger,
     frame: Any,
+    preprocessor: Preprocessor,
+    tag: Callable[[Iterator[Example]], Iterator[Tagging]],
     *,
+    plain_tags: bool,
     text: str | None,
     tokens: str | None,
     id: str | None,
     layout: Layout,
     confidence: bool,
 ) -> Any:
-    """See `Tagger.tag_frame`."""
+    """See `Tagger.tag_frame`; ``tag`` answers a stream of sentences."""
     if layout not in ("rows", "column"):
         raise ConfigError(f"unknown layout {layout!r}; use 'rows' or 'column'")
     if layout == "column" and id is not None:
@@ -39,9 +39,9 @@ def tag_frame(
     kind, name = _source(data, text, tokens)
     if id is not None:
         _check(data, id, "id")
-    sentences = (_texts if kind == "text" else _sentences)(tagger, data, name)
-    records = ([*_records(each, confidence)] for each in tagger.tag_many(sentences, confidence=confidence))
-    output = _Output(data, "tag" if tagger.scheme.plain else "label", confidence)
+    sentences = (_texts if kind == "text" else _sentences)(preprocessor, data, name)
+    records = ([*_records(each, confidence)] for each in tag(sentences))
+    output = _Output(data, "tag" if plain_tags else "label", confidence)
     return (output.column(records) if layout == "column" else output.rows(records, id)).to_native()
 
 
@@ -70,18 +70,18 @@ def _check(data: Any, name: str, option: str) -> str:
     return name
 
 
-def _texts(tagger: Tagger, data: Any, name: str) -> Iterator[Example]:
+def _texts(preprocessor: Preprocessor, data: Any, name: str) -> Iterator[Example]:
     for number, (value,) in enumerate(data.select(name).iter_rows()):
         text = _cell(value, number, name, str, "a text")
-        yield tagger.preprocessor.text(text, f"row {number}")
+        yield preprocessor.text(text, f"row {number}")
 
 
-def _sentences(tagger: Tagger, data: Any, name: str) -> Iterator[Example]:
-    columns = [_check(data, column, "which the model was trained with") for column in tagger.columns]
+def _sentences(preprocessor: Preprocessor, data: Any, name: str) -> Iterator[Example]:
+    columns = [_check(data, column, "which the model was trained with") for column in preprocessor.columns]
     for number, row in enumerate(data.select(*dict.fromkeys([name, *columns])).iter_rows(named=True)):
         given = {"tokens": _cell(row[name], number, name, list, "a list of tokens")}
         given |= {column: _cell(row[column], number, column, list, "a list of strings") for column in columns}
-        yield tagger.preprocessor.example(given, f"row {number}")
+        yield preprocessor.example(given, f"row {number}")
 
 
 def _cell(value: Any, number: int, name: str, kind: type, what: str) -> Any:

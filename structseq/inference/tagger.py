@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -94,14 +95,18 @@ class Tagger(Predictor):
     ) -> Any:
         """Tag a data frame of pandas, polars or pyarrow; returns a frame of the same kind.
 
-        ``text`` or ``tokens`` names the column of texts or lists of tokens (by default ``text``, ``tokens`` or
-        ``words``). ``rows``: a row for each entity, or for each token with a plain tag, with the column ``id`` or the
-        number of the row from 0, as in `TaggedSpan.to_dict`. ``column``: the frame with a new column, ``spans`` or
-        ``tags``, of lists of these. Raises `DataError` that names the row, `ConfigError` without narwhals.
+        ``text`` or ``tokens`` names a column; by default ``text``, ``tokens`` or ``words``. ``rows``: a row for each
+        entity, or token with a plain tag, as `TaggedSpan.to_dict`, with the column ``id`` or the row's number from 0.
+        ``column``: a new column, ``spans`` or ``tags``, with lists of these. Raises `DataError` that names the row,
+        `ConfigError` without narwhals.
         """
         from structseq.inference.frame_tagging import tag_frame  # needs an optional library
 
-        return tag_frame(self, frame, text=text, tokens=tokens, id=id, layout=layout, confidence=confidence)
+        tag = partial(self.tag_many, confidence=confidence)
+        return tag_frame(
+            frame, self.preprocessor, tag, plain_tags=self.scheme.plain, text=text, tokens=tokens, id=id, layout=layout,
+            confidence=confidence,
+        )  # fmt: skip
 
     def predict(self, sentences: Sentences) -> list[tuple[str, ...]]:
         """The tags of all sentences."""
