@@ -471,6 +471,86 @@ def test_a_long_or_compressed_stream_is_read_whole(
         assert [row.rpartition("\t")[0] for row in rows] == content.splitlines()
 
 
+SAME_WIDTH = "fly from Lima to Rome\ngo from Oslo to Paris\n"
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_tag_never_reads_texts_as_columns(
+    command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piped: bool
+) -> None:
+    file = tmp_path / "texts.txt"
+
+    def tag(content: str, *words: str) -> Done:
+        file.write_text(content, encoding="utf-8")
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+        return command("tag", home / "model", "-" if piped else file, *words)
+
+    for content in (SAME_WIDTH, "fly to Rome\n", "fly to Rome\n\ngo to Oslo\n", "私は東京に行く。\n私は行く。\n"):
+        done = tag(content)
+        assert done.status == 2 and "--format text" in done.sentence and "--format conll" in done.sentence
+        texts = [json.loads(line)["text"] for line in tag(content, "--format", "text").out.splitlines()]
+        assert texts == content.splitlines()
+        rows = tag(content, "--format", "conll").out.splitlines()
+        assert [row.split()[:-1] for row in rows] == [line.split() for line in content.splitlines()]
+    done = tag("fly to Rome\ngo from Oslo to Paris today\n\nleave\n")
+    assert done.sentence.endswith("each line is read as a text; for rows with columns, add --format conll")
+    assert [json.loads(line)["text"] for line in done.out.splitlines()][-1] == "leave"
+    done = tag('{"text": "to Rome"}\n')
+    assert json.loads(done.out)["spans"][0]["text"] == "Rome"
+    assert tag("fly X\nto X\nRome Y\n\ngo X\n").out == "fly X O\nto X O\nRome Y B-to\n\ngo X O\n"
+
+
+def test_a_long_or_compressed_stream_is_read_whole(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = columns(sentences(64) * 60)
+    assert len(content) > 1 << 16
+    for data in (content.encode(), gzip.compress(content.encode())):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        rows = command("tag", home / "model").out.splitlines()
+        assert [row.rpartition("\t")[0] for row in rows] == content.splitlines()
+
+
+SAME_WIDTH = "fly from Lima to Rome\ngo from Oslo to Paris\n"
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_tag_never_reads_texts_as_columns(
+    command: Command, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piped: bool
+) -> None:
+    file = tmp_path / "texts.txt"
+
+    def tag(content: str, *words: str) -> Done:
+        file.write_text(content, encoding="utf-8")
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+        return command("tag", home / "model", "-" if piped else file, *words)
+
+    for content in (SAME_WIDTH, "fly to Rome\n", "fly to Rome\n\ngo to Oslo\n", "私は東京に行く。\n私は行く。\n"):
+        done = tag(content)
+        assert done.status == 2 and "--format text" in done.sentence and "--format conll" in done.sentence
+        texts = [json.loads(line)["text"] for line in tag(content, "--format", "text").out.splitlines()]
+        assert texts == content.splitlines()
+        rows = tag(content, "--format", "conll").out.splitlines()
+        assert [row.split()[:-1] for row in rows] == [line.split() for line in content.splitlines()]
+    done = tag("fly to Rome\ngo from Oslo to Paris today\n\nleave\n")
+    assert done.sentence.endswith("each line is read as a text; for rows with columns, add --format conll")
+    assert [json.loads(line)["text"] for line in done.out.splitlines()][-1] == "leave"
+    done = tag('{"text": "to Rome"}\n')
+    assert json.loads(done.out)["spans"][0]["text"] == "Rome"
+    assert tag("fly X\nto X\nRome Y\n\ngo X\n").out == "fly X O\nto X O\nRome Y B-to\n\ngo X O\n"
+
+
+def test_a_long_or_compressed_stream_is_read_whole(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = columns(sentences(64) * 60)
+    assert len(content) > 1 << 16
+    for data in (content.encode(), gzip.compress(content.encode())):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        rows = command("tag", home / "model").out.splitlines()
+        assert [row.rpartition("\t")[0] for row in rows] == content.splitlines()
+
+
 def test_tag_json_lines_keep_what_they_say(command: Command, home: Path, tmp_path: Path) -> None:
     file = tmp_path / "in.jsonl"
     lines = [

@@ -12,6 +12,7 @@ from structseq.data.tables import SPANS, Origin, Row, TableOptions, read_table, 
 from structseq.data.textfile import one_line
 from structseq.errors import ConfigError, DataError
 
+_PLAIN = frozenset((str, int, bool, bytes, type(None)))
 _MISSING = ("NAType", "NaTType")  # of pandas
 
 
@@ -99,20 +100,21 @@ def plain_rows(
 
 def plain(value: Any) -> Any:
     """A cell as a plain value: arrays become lists, missing values None."""
-    if value is None or isinstance(value, bytes):
+    kind = type(value)
+    if kind is float:  # pandas has NaN for what is missing
+        return None if value != value else value
+    if kind in _PLAIN:
         return value
+    if kind is list or kind is tuple:
+        return list(value) if set(map(type, value)) <= {str} else [plain(item) for item in value]
     if isinstance(value, str):
         return str(value)  # NumPy has its own
     if isinstance(value, Mapping):
         return {name: plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return list(value) if set(map(type, value)) <= {str} else [plain(item) for item in value]
-    if hasattr(value, "tolist"):  # NumPy and its kin
-        return plain(value.tolist())
-    if hasattr(value, "to_list"):  # a series
-        return plain(value.to_list())
-    missing = type(value).__name__ in _MISSING or (isinstance(value, float) and value != value)
-    return None if missing else value
+    for name in ("tolist", "to_list"):  # of arrays and of series
+        if hasattr(value, name):
+            return plain(getattr(value, name)())
+    return None if kind.__name__ in _MISSING else value
 
 
 def _as_objects(value: Any) -> Any:
