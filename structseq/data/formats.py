@@ -22,10 +22,13 @@ from structseq.data.annotation.webanno import is_webanno
 from structseq.data.column_writer import write_columns
 from structseq.data.columns import read_columns, read_verbatim_columns
 from structseq.data.conllu import read_conllu, read_verbatim_conllu, write_conllu
+from structseq.data.csvfile import read_csv, write_csv
 from structseq.data.example import Example, VerbatimBlock
+from structseq.data.frames import is_frame, read_frame
 from structseq.data.jsonl import read_jsonl, read_verbatim_jsonl, write_jsonl
 from structseq.data.labelled import is_labelled_header, read_labelled, write_labelled
 from structseq.data.pairs import is_pairs_header, read_pairs, write_pairs
+from structseq.data.parquet import MAGIC, read_parquet, write_parquet
 from structseq.data.plaintext import read_text, write_text
 from structseq.data.recordings import is_recording_list, read_recordings, write_recordings
 from structseq.data.textfile import GZIP, Source, Target, is_path, name_of, peek
@@ -58,6 +61,8 @@ FORMATS: Mapping[str, Format] = {
     "jsonl": Format(
         read_jsonl, write_jsonl, read_verbatim_jsonl, (".jsonl", ".ndjson", ".json"), DOCUMENT_FORMATS["jsonl"]
     ),
+    "csv": Format(read_csv, write_csv, None, (".csv",)),
+    "parquet": Format(read_parquet, write_parquet, None, (".parquet",)),
     "threefile": Format(read_threefile, write_threefile),
     "labelled": Format(read_labelled, write_labelled),
     "pairs": Format(read_pairs, write_pairs),
@@ -77,11 +82,13 @@ _OBJECT = re.compile(rb'\{[ \t]*(?:"[^"]*"[ \t]*:|\})')
 
 
 def read(source: Source, format: str = "auto", **options: Any) -> Iterator[Example]:
-    """The examples of a file, or of a folder of the three-file layout.
+    """The examples of a file, a folder, a data frame or a Hugging Face dataset.
 
     ``format`` is one of `FORMATS`, or ``auto`` to detect it. A reader ignores ``options`` of other formats. Raises
     `ConfigError` for an unknown format and an option that no format has, `DataError` if the file is not of its format.
     """
+    if is_frame(source):
+        return read_frame(source, **_own_options("parquet", options, to="read"))
     source, name = _with_format(source, format)
     return FORMATS[name].read(source, **_own_options(name, options, to="read"))
 
@@ -111,7 +118,7 @@ def detect_format(source: Source) -> str:
     Labelled texts and pairs without a header look like columns.
     """
     by_name = format_of_name(source)
-    if by_name not in (None, "columns", "jsonl"):  # these extensions are shared by several formats
+    if by_name not in (None, "columns", "csv", "jsonl"):  # these extensions are shared by several formats
         return by_name
     first = _first_bytes(source)
     by_content = _by_content(first)
@@ -119,7 +126,7 @@ def detect_format(source: Source) -> str:
         by_content = _json_format(source, first)
     if by_name == "jsonl":
         return by_content if by_content in ("audio", *JSON_FORMATS) else "jsonl"
-    return by_content or "columns"
+    return by_content or by_name or "columns"
 
 
 def _json_format(source: Source, first: bytes) -> str | None:
@@ -186,6 +193,8 @@ def _by_content(first: bytes) -> str | None:
         return "webanno"
     if is_cas(first):
         return "xmi"
+    if first.startswith(MAGIC):
+        return "parquet"
     lines = [line for line in first.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip(b" \t\r")]
     for number, line in enumerate(lines):
         content = line.strip(b" \t\r")
