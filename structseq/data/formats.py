@@ -16,6 +16,7 @@ from typing import Any
 
 from structseq.data.annotation.brat import is_brat
 from structseq.data.annotation.cas_files import is_cas
+from structseq.data.annotation.document import Document, Notes
 from structseq.data.annotation.json_tools import JSON_FORMATS, first_record
 from structseq.data.annotation.table import DOCUMENT_FORMATS, DocumentFormat
 from structseq.data.annotation.webanno import is_webanno
@@ -33,6 +34,7 @@ from structseq.data.plaintext import read_text, write_text
 from structseq.data.recordings import is_recording_list, read_recordings, write_recordings
 from structseq.data.textfile import GZIP, Source, Target, is_path, name_of, peek
 from structseq.data.threefile import is_threefile, read_threefile, write_threefile
+from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
 
 
@@ -110,6 +112,35 @@ def write(target: Target, examples: Iterable[Example], format: str = "auto", **o
     """
     name = resolve_format(format) if format != "auto" else format_of_name(target) or "columns"
     FORMATS[name].write(target, examples, **_own_options(name, options, to="write"))
+
+
+def read_documents(source: Source, format: str = "auto", **options: Any) -> Iterator[Document]:
+    """The texts of a file with their annotations, not cut into tokens; ``format`` and ``options`` as in `read`.
+
+    Raises `ConfigError` for a format that has sentences only.
+    """
+    source, name = _with_format(source, format)
+    return _documents_of(name).documents(source, **options)
+
+
+def write_documents(
+    target: Target, documents: Iterable[Document], format: str = "auto", *, lossy: bool = False, **options: Any
+) -> None:
+    """Writes documents to a file, in its extension's format.
+
+    Raises `DataError`, and writes no file, for what the format cannot hold, unless ``lossy``.
+    """
+    name = resolve_format(format) if format != "auto" else format_of_name(target) or "jsonl"
+    row = _documents_of(name)
+    tokenizer = tokenizer_of(options.pop("tokenizer", "words-1"))
+    row.save(target, row.limits.fit(documents, tokenizer, lossy=lossy, notes=options.pop("notes", Notes())), **options)
+
+
+def _documents_of(name: str) -> DocumentFormat:
+    if (row := FORMATS[name].documents) is None:
+        known = ", ".join(DOCUMENT_FORMATS)
+        raise ConfigError(f"expected a format of texts with annotations ({known}), found {name}; use read or write")
+    return row
 
 
 def detect_format(source: Source) -> str:
