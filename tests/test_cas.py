@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from structseq.data.annotation import cas, cas_files
-from structseq.data.annotation.cas import LIMITS, is_cas, read_cas, write_cas
+from structseq.data.annotation.cas import LIMITS, read_cas, write_cas
+from structseq.data.annotation.cas_files import is_cas
 from structseq.data.annotation.document import Annotation, Document, Notes, Relation
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError

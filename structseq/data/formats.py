@@ -194,16 +194,23 @@ def format_of_name(source: Source | Target) -> str | None:
     if isinstance(source, str | os.PathLike):
         if is_threefile(source):
             return "threefile"
-        if is_brat(source):
-            return "brat"
-        if any(Path(source).glob("[!.]*.xmi")):
-            return "xmi"
         if Path(source).is_dir():
-            known = "with seq.in and seq.out, with .ann or .xmi files"
-            message = f"expected a file, or a folder {known}, found another folder; name the file in it, or its format"
+            if found := _format_of_folder(Path(source)):
+                return found
+            known = "with seq.in and seq.out, or with .ann, .xmi or WebAnno's .tsv files"
+            message = f"expected a file, or a folder {known}, found another folder; name the file in it"
             raise DataError(message, file=os.fspath(source))
     name = name_of(source).lower().removesuffix(".gz")
     return next((known for known, format in FORMATS.items() if name.endswith(format.extensions or "\0")), None)
+
+
+def _format_of_folder(folder: Path) -> str | None:
+    if is_brat(folder):
+        return "brat"
+    if any(folder.glob("[!.]*.xmi")):
+        return "xmi"
+    table = next(folder.glob("[!.]*.tsv"), None)
+    return "webanno" if table and is_webanno(peek(table, 100)) else None
 
 
 def _first_bytes(source: Source) -> bytes:
