@@ -14,7 +14,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from structseq.data.annotation.brat import is_brat
+from structseq.data.annotation.cas_files import is_cas
+from structseq.data.annotation.json_tools import JSON_FORMATS, first_record
 from structseq.data.annotation.table import DOCUMENT_FORMATS, DocumentFormat
+from structseq.data.annotation.webanno import is_webanno
 from structseq.data.column_writer import write_columns
 from structseq.data.columns import read_columns, read_verbatim_columns
 from structseq.data.conllu import read_conllu, read_verbatim_conllu, write_conllu
@@ -24,7 +28,7 @@ from structseq.data.labelled import is_labelled_header, read_labelled, write_lab
 from structseq.data.pairs import is_pairs_header, read_pairs, write_pairs
 from structseq.data.plaintext import read_text, write_text
 from structseq.data.recordings import is_recording_list, read_recordings, write_recordings
-from structseq.data.textfile import GZIP, Source, Target, name_of, peek
+from structseq.data.textfile import GZIP, Source, Target, is_path, name_of, peek
 from structseq.data.threefile import is_threefile, read_threefile, write_threefile
 from structseq.errors import ConfigError, DataError
 
@@ -63,6 +67,9 @@ FORMATS: Mapping[str, Format] = {
 }
 
 _SAMPLE = 1 << 16  # bytes from which a format is detected
+_LONG_SAMPLE = 1 << 24  # if the first record of a JSON file is longer
+
+_BLANKS = b"\xef\xbb\xbf \t\r\n"
 
 ALIASES = {"conll": "columns"}
 
@@ -106,10 +113,23 @@ def detect_format(source: Source) -> str:
     by_name = format_of_name(source)
     if by_name not in (None, "columns", "jsonl"):  # these extensions are shared by several formats
         return by_name
-    by_content = _by_content(_first_bytes(source))
+    first = _first_bytes(source)
+    by_content = _by_content(first)
+    if by_content == "jsonl" or (by_content is None and first.lstrip(_BLANKS)[:1] == b"["):
+        by_content = _json_format(source, first)
     if by_name == "jsonl":
-        return "audio" if by_content == "audio" else "jsonl"
+        return by_content if by_content in ("audio", *JSON_FORMATS) else "jsonl"
     return by_content or "columns"
+
+
+def _json_format(source: Source, first: bytes) -> str | None:
+    """The tool that wrote a JSON file, else ``jsonl``; None for other files, such as rows that begin with a bracket."""
+    values = first_record(first.decode("utf-8", "replace"))
+    if values is None and len(first) == _SAMPLE and is_path(source):  # the first record is longer
+        values = first_record(peek(source, _LONG_SAMPLE).decode("utf-8", "replace"))
+    if values is None:
+        return "jsonl" if first.lstrip(_BLANKS)[:1] == b"{" else None
+    return next((name for name, wrote in JSON_FORMATS.items() if wrote(values)), "jsonl")
 
 
 def _with_format(source: Source, format: str) -> tuple[Source, str]:
@@ -136,8 +156,13 @@ def format_of_name(source: Source | Target) -> str | None:
     if isinstance(source, str | os.PathLike):
         if is_threefile(source):
             return "threefile"
+        if is_brat(source):
+            return "brat"
+        if any(Path(source).glob("[!.]*.xmi")):
+            return "xmi"
         if Path(source).is_dir():
-            message = "expected a file, or a folder with seq.in and seq.out, found another folder; name the file in it"
+            known = "with seq.in and seq.out, with .ann or .xmi files"
+            message = f"expected a file, or a folder {known}, found another folder; name the file in it, or its format"
             raise DataError(message, file=os.fspath(source))
     name = name_of(source).lower().removesuffix(".gz")
     return next((known for known, format in FORMATS.items() if name.endswith(format.extensions or "\0")), None)
@@ -157,6 +182,10 @@ def _first_bytes(source: Source) -> bytes:
 
 def _by_content(first: bytes) -> str | None:
     """None if the file may be columns."""
+    if is_webanno(first):
+        return "webanno"
+    if is_cas(first):
+        return "xmi"
     lines = [line for line in first.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip(b" \t\r")]
     for number, line in enumerate(lines):
         content = line.strip(b" \t\r")

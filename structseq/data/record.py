@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,16 +60,16 @@ def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]
     if it has no object.
     """
     name, number, found = name_of(source), 0, False
-    lines = read_lines(source, encoding=encoding)
-    for number, line in enumerate(lines, 1):
-        content = line.rstrip(_BLANKS)
-        if number == 1 or content == BOM:  # files that were joined may end in a mark
-            content = content.removeprefix(BOM)
-        if not found and _OPENS_LIST.match(content):
-            yield from _listed_records("".join([content, "\n", *lines]), name, number)
-            return
-        found = found or bool(content)
-        yield Record(line, _object(content, name, number) if content else None, name, number)
+    with closing(read_lines(source, encoding=encoding)) as lines:
+        for number, line in enumerate(lines, 1):
+            content = line.rstrip(_BLANKS)
+            if number == 1 or content == BOM:  # files that were joined may end in a mark
+                content = content.removeprefix(BOM)
+            if not found and _OPENS_LIST.match(content):
+                yield from _listed_records("".join([content, "\n", *lines]), name, number)
+                return
+            found = found or bool(content)
+            yield Record(line, _object(content, name, number) if content else None, name, number)
     if not found:
         raise DataError(f"expected JSON lines, found {'only blank lines' if number else 'an empty file'}", file=name)
 
