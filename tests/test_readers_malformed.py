@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structseq.data.example import Example
 from structseq.data.annotation.table import DOCUMENT_FORMATS
+from structseq.data.example import Example
 from structseq.data.formats import FORMATS, detect_format, read, read_verbatim, write
 from structseq.errors import ConfigError, DataError, StructseqError
 
@@ -408,5 +408,7 @@ def test_every_format_is_tested_here() -> None:
         "pairs",
         "audio",
         "text",
+        "csv",
+        "parquet",
         *DOCUMENT_FORMATS,
     }

@@ -51,7 +51,7 @@ def _opened(frame: Any) -> tuple[list[str], Iterable[Sequence[Any]], Mapping[str
 
 def eager_frame(frame: Any, *, collect: bool = True) -> Any:
     """The frame as a `narwhals.DataFrame`; a lazy one is collected, or refused."""
-    narwhals = library("narwhals", "frames")
+    narwhals = library("narwhals")
     try:
         data = narwhals.from_native(frame)
         if isinstance(data, narwhals.LazyFrame):
@@ -68,7 +68,7 @@ def eager_frame(frame: Any, *, collect: bool = True) -> Any:
     return data
 
 
-def library(name: str, extra: str) -> Any:
+def library(name: str) -> Any:
     """The module; raises `ConfigError` if it is not installed."""
     import importlib
 
@@ -76,8 +76,8 @@ def library(name: str, extra: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         what = name.partition(".")[0]
-        advice = f"pip install 'structseq[{extra}]'"
-        raise ConfigError(f"tables of this kind need {what}, which cannot be imported ({error}); {advice}") from None
+        message = f"tables of this kind need {what}, which cannot be imported ({error}); pip install {what}"
+        raise ConfigError(message) from None
 
 
 def plain_rows(

@@ -34,12 +34,12 @@ def read_parquet(source: Source, **options: Any) -> Iterator[Example]:
 
     As `structseq.data.frames.read_frame`, in bounded memory.
     """
-    library("pyarrow", "parquet")
+    library("pyarrow")
     return _examples(source, TableOptions(**options))
 
 
 def _examples(source: Source, options: TableOptions) -> Iterator[Example]:
-    parquet, name = library("pyarrow.parquet", "parquet"), name_of(source)
+    parquet, name = library("pyarrow.parquet"), name_of(source)
     with open_binary(source) as stream:
         seekable = stream.seekable() and not isinstance(stream, gzip.GzipFile)
         with _readable(name):
@@ -66,7 +66,7 @@ def _rows(file: Any, name: str) -> Iterator[Sequence[Any]]:
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
-    except (library("pyarrow", "parquet").ArrowException, OSError, ValueError) as error:
+    except (library("pyarrow").ArrowException, OSError, ValueError) as error:
         why = one_line(str(error))[:160]
         raise DataError(f"expected a Parquet file, found one that cannot be read ({why})", file=name) from None
 
@@ -77,7 +77,7 @@ def write_parquet(target: Target, examples: Iterable[Example]) -> None:
     Tags are numbers, with their names in the metadata of the schema: ``datasets`` reads them as classes. Raises
     `DataError`, and writes no file, for metadata under the name of a column, and unequal columns.
     """
-    pyarrow, parquet = library("pyarrow", "parquet"), library("pyarrow.parquet", "parquet")
+    pyarrow, parquet = library("pyarrow"), library("pyarrow.parquet")
     limits, rows = FormatLimits("a Parquet file", name_of(target)), list(examples)
     columns = list(_content(rows, _columns(rows, limits), pyarrow))
     fields = [(name, kind) for name, _, kind, _ in columns]

@@ -111,7 +111,7 @@ class _Output:
     """Makes frames of the same kind as ``data``."""
 
     def __init__(self, data: Any, label: str, confidence: bool) -> None:
-        self.data, self.narwhals = data, library("narwhals", "frames")
+        self.data, self.narwhals = data, library("narwhals")
         whole, string = self.narwhals.Int64(), self.narwhals.String()
         self.kinds = {**dict.fromkeys(_PLACES, whole), label: string, "text": string}
         if confidence:

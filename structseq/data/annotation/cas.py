@@ -15,14 +15,12 @@ from io import BytesIO
 from itertools import pairwise
 from typing import Any
 
-from structseq.data.annotation.cas_files import CasFile, is_cas, read_files, write_files
+from structseq.data.annotation.cas_files import CasFile, read_files, write_files
 from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation
 from structseq.data.annotation.limits import DocumentLimits
 from structseq.data.annotation.to_examples import placed
 from structseq.data.textfile import Source, Target
 from structseq.errors import ConfigError, DataError
-
-__all__ = ["LIMITS", "is_cas", "read_cas", "write_cas"]
 
 LIMITS = DocumentLimits(
     "UIMA CAS XMI", attributes=True, relations=True, tokens=True, sentences=True, unannotated=False,
