@@ -105,7 +105,7 @@ def test_wrong_options_are_one_sentence(command: Command, words: list[str], expe
         ("data.encoding=utf-99", "unknown encoding 'utf-99'"),
         ("encoder.attention=1", "encoder.attention_heads: expected a divisor of the width"),
         ("data.repair=guess", "option data.repair: input should be 'conlleval', 'drop' or 'refuse'"),
-        ("data.format=xml", "unknown format 'xml'"),
+        ("data.format=docx", "unknown format 'docx'"),
         ("data.tokenizer=word-1", "unknown tokenizer 'word-1'"),
         ("training.device=tpu", "training.device: expected auto, cpu or cuda"),
     ],
@@ -471,7 +471,7 @@ def test_tag_answers_in_order_for_all_lengths(command: Command, home: Path, tmp_
 @pytest.mark.parametrize(
     ("words", "expected_message"),
     [
-        (["--format", "xml"], "unknown format 'xml'; there are auto, columns"),
+        (["--format", "docx"], "unknown format 'docx'; there are auto, columns"),
         (["FILE", "--text", "a"], "--text and the file"),
         (["FILE", "--confidence"], "--confidence: conll files cannot store probabilities"),
         (["FILE", "--set", "training.epochs=3"], "--set training: expected an option of the section data"),
