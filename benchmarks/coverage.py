@@ -4,7 +4,7 @@
 
 Test sets are drawn from populations whose F1 is known. Each unit (an entity, or a place where a spurious one may be
 predicted) has a difficulty: a sum of normal parts of its sentence, of itself, of the system and of the seed. A unit is
-right if the difficulty is below a threshold. So mistakes cluster in sentences, and systems and seeds share most of them.
+right if the difficulty is below a threshold. So mistakes cluster in sentences, and systems share most of them.
 
 With one seed, the truth is the F1 of this model. With three, it is the mean F1 over all seeds, which have an effect of
 their own or not. All systems are equally good, so each significant difference is false. "best of 4" is the share of
