@@ -624,5 +624,5 @@ def test_the_tables_hold_every_system(done: Trial) -> None:
     lines = text.splitlines()
     assert lines[0] == "entity F1 in percent, the best on test first"
     assert lines[3].startswith("lstm + crf ") and " best" in lines[3] and "±" in lines[3]
-    assert lines[4].startswith("elman + crf (1 of 2 seeds)") and lines[4].endswith("< 0.001")
+    assert lines[4].startswith("elman + crf (1 of 2 seeds)") and 0 < float(lines[4].split()[-1]) < 0.05
     assert text.count("failed: ") == 3 and found.signature in text

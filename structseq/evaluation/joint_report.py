@@ -21,7 +21,7 @@ class JointReport:
     """The result of `evaluate_jointly`.
 
     ``frame`` is the frame accuracy, the share of sentences whose label and tags are all right, 0 to 1; ``interval`` is
-    its 95 % bootstrap interval (None without resamples). ``label`` scores labels as plain tags, one for each sentence.
+    its 95 % interval (None without resamples). ``label`` scores labels as plain tags, one for each sentence.
     """
 
     tags: Report
