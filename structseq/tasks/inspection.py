@@ -143,8 +143,7 @@ def _check_legality(found: FileInspection, scheme: Scheme, data: DataOptions) ->
     _, illegal = gold.summary.illegal(scheme)
     how = f"{illegal:,}; training {READINGS[data.repair]} (data.repair={data.repair})"
     found.add("illegal tags", how if illegal else "none")
-    shown = [(gold.examples[number], violation) for number, violation in gold.summary.violations(scheme)]
-    places = list(map(str, illegal_errors(shown, data)))
+    places = list(map(str, illegal_errors(gold.illegal(scheme), data)))
     found.add_places(places, illegal)
     if illegal and data.repair == "refuse":
         found.refused.append(f"{places[0]}; {repair_advice(illegal)}")
@@ -233,7 +232,7 @@ def _as_scored(checked: Sequence[FileInspection], data: DataOptions) -> Iterator
         tags = set(gold.summary.counts)
         if scheme is not None and part.scheme:
             try:
-                tags = gold.scored_tags(gold.scheme_beside(scheme, data), scheme)
+                tags = gold.scored_tags(gold.scheme_beside(scheme, data), scheme, data)
             except DataError as problem:
                 part.refused = part.refused or [str(problem)]
         yield tags

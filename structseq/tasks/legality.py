@@ -21,7 +21,7 @@ class GoldTags:
     """The tags of a file, and by number the examples that their summary shows."""
 
     summary: TagSummary
-    examples: Mapping[int, Example]
+    examples: dict[int, Example]
 
     @staticmethod
     def of(examples: Sequence[Example]) -> GoldTags:
@@ -64,16 +64,22 @@ class GoldTags:
             raise with_place(problem, self.examples, data) from None
         return scheme
 
-    def scored_tags(self, own: Scheme, scheme: Scheme) -> set[str]:
-        """The tags of the gold that `gold_in` makes; raises as it does, but for illegal tags."""
+    def scored_tags(self, own: Scheme, scheme: Scheme, data: DataOptions) -> set[str]:
+        """The tags of the gold that `gold_in` makes; raises as it does."""
         if own.plain:
             return set(self.summary.counts)
+        if data.repair == "refuse" and (illegal := self.illegal(own)):
+            raise illegal_errors(illegal[:1], data)[0]
         try:
             return self.summary.rewritten(scheme)
         except DataError:
             example = self.examples[self.summary.touching() or 0]
             _rewritten(with_tags(example, repair(example.tags, own, "conlleval")), own, scheme)
             raise
+
+    def illegal(self, scheme: Scheme) -> list[tuple[Example, Violation]]:
+        """The first illegal tags with their sentences."""
+        return [(self.examples[number], violation) for number, violation in self.summary.violations(scheme)]
 
     def _detect_beside(self, known: Scheme, data: DataOptions) -> Scheme:
         try:
@@ -118,12 +124,7 @@ def gold_in(
     gold, remarks = legal_gold(examples, own, data, option=option, scored=True)
     if own == scheme:
         return gold, remarks
-    try:
-        gold = [_rewritten(example, own, scheme) for example in gold]
-    except DataError as problem:
-        advice = "train with data.scheme=IOB1 to keep them apart"
-        message = f"{problem.message}; this file is in {own} and the model's files are in {scheme}: {advice}"
-        raise DataError(message, file=problem.file) from None
+    gold = [_rewritten(example, own, scheme) for example in gold]
     return gold, (f"the tags are in {own}; they are scored in {scheme}, the scheme of the model's files", *remarks)
 
 
@@ -131,7 +132,9 @@ def _rewritten(example: Example, own: Scheme, scheme: Scheme) -> Example:
     try:
         return with_tags(example, convert(example.tags, own, scheme))
     except DataError as problem:
-        raise DataError(problem.message.partition(";")[0], file=example.source or None) from None
+        advice = "train with data.scheme=IOB1 to keep them apart"
+        message = f"{problem.message.partition(';')[0]}; this file is in {own} and the model's files are in {scheme}"
+        raise DataError(f"{message}: {advice}", file=example.source or None) from None
 
 
 def scheme_beside(examples: Sequence[Example], known: Scheme, data: DataOptions) -> Scheme:
