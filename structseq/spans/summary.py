@@ -19,7 +19,7 @@ KEPT = 5
 LETTERS = frozenset("OBIESMLU")
 FOREIGN = ""
 
-# Sequences that are counted at once; tag sequences whose entities are remembered
+# Sequences that are counted at once; runs of tags whose entities are remembered
 _CHUNK, _REMEMBERED = 4096, 1 << 14
 # Entities are the same in every scheme that has all the tags
 _MEANING = {"O": "O", "B": "B", "I": "I", "M": "I", "E": "E", "L": "E", "S": "S", "U": "S"}
@@ -81,9 +81,10 @@ class TagSummary:
                 self._note_letters(number, tags)
         if not self.foreign:
             for number, tags in zip(numbers, sequences, strict=True):
-                known = self._known.get(tags)
-                for kind in self._kinds_of(number, tags) if known is None else known:
-                    kind.count += 1
+                for start, end in _runs(tags):
+                    known = self._known.get(run := tags[start:end])
+                    for kind in self._kinds_of(run, number, start, tags) if known is None else known:
+                        kind.count += 1
         self._end = numbers[-1] + 1 if numbers else self._end
         return list(islice(self.shown, before, None))
 
@@ -97,34 +98,25 @@ class TagSummary:
                     self.first[letter] = number, position
                     self.shown.setdefault(number, tags)
 
-    def _kinds_of(self, number: int, tags: tuple[str, ...]) -> list[_Kind]:
-        if tags.count("O") == len(tags):
-            return []
-        parts = [self._parts[tag] for tag in tags]
+    def _kinds_of(self, run: tuple[str, ...], number: int, offset: int, tags: tuple[str, ...]) -> list[_Kind]:
+        """The entities of a run at ``offset`` in ``tags``."""
+        parts = [self._parts[tag] for tag in run]
         kinds, settled = [], True
         for span in spans_of(parts):
-            context = self._context(tags, parts, span)
+            context = _context(run, parts, span)
             key = context, span.label, min(span.end - span.start, 3)
             if (kind := self._kinds.get(key)) is None:
                 kind = self._kinds[key] = _Kind(0, self.places.setdefault(context, []))
             if len(kind.places) < KEPT:
                 settled = False
-                kind.places.append((number, span))
+                kind.places.append((number, Span(offset + span.start, offset + span.end, span.label)))
                 self.shown.setdefault(number, tags)
             kinds.append(kind)
         if settled:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            self._known[tags] = kinds
+            self._known[run] = kinds
         return kinds
-
-    @staticmethod
-    def _context(tags: Sequence[str], parts: Sequence[tuple[str, str]], span: Span) -> Context:
-        start, end = span.start, span.end
-        before, after = tags[start - 1] if start else "O", tags[end] if end < len(tags) else "O"
-        follows = before != "O" and parts[start - 1][1] == span.label
-        precedes = after != "O" and parts[end][1] == span.label
-        return Context(before[0], follows, tags[start][0], tags[end - 1][0], after[0], precedes)
 
     @property
     def entities(self) -> Counter[str]:
@@ -202,3 +194,24 @@ class TagSummary:
             for key, kind in part._kinds.items():
                 both._kinds.setdefault(key, _Kind(0, both.places[key[0]])).count += kind.count
         return both
+
+
+def _runs(tags: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+    """Start and end of each longest run of tags that are not O."""
+    start = -1
+    for position, tag in enumerate(tags):
+        if tag != "O":
+            start = position if start < 0 else start
+        elif start >= 0:
+            yield start, position
+            start = -1
+    if start >= 0:
+        yield start, len(tags)
+
+
+def _context(run: Sequence[str], parts: Sequence[tuple[str, str]], span: Span) -> Context:
+    start, end = span.start, span.end
+    before, after = run[start - 1] if start else "O", run[end] if end < len(run) else "O"
+    follows = start > 0 and parts[start - 1][1] == span.label
+    precedes = end < len(run) and parts[end][1] == span.label
+    return Context(before[0], follows, run[start][0], run[end - 1][0], after[0], precedes)
