@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -53,7 +53,7 @@ def test_tags_in_another_scheme(scheme: Scheme, target: Scheme, data: st.DataObj
         with pytest.raises(DataError, match="IO cannot keep"):
             summary.rewritten(target)
         spans = [scheme.decode(tags) for tags in corpus]
-        touching = [any(a.end == b.start and a.label == b.label for a, b in zip(s, s[1:], strict=False)) for s in spans]
+        touching = [any(a.end == b.start and a.label == b.label for a, b in pairwise(s)) for s in spans]
         assert summary.touching() == touching.index(True)
     else:
         assert summary.rewritten(target) == expected
