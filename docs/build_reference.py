@@ -20,7 +20,8 @@ from structseq.cli import app
 
 # Title: modules below structseq (. is the package itself), each with names; * is its `__all__`.
 GROUPS = """
-Read and write data: . read Example Corpus, data.formats write detect_format Format, data.example Modality,\
+Read and write data: . read write Example Corpus read_documents write_documents Document Annotation Relation,\
+ data.formats detect_format Format, data.example Modality,\
  data.vocabulary Vocabulary, data.textfile text_lines open_writer name_of
 Tag schemes and spans: . Span Scheme scheme_of, spans *
 Use a trained model: . Tagger Classifier FrameTagger Transducer Scorer Embedder, inference *, tasks.answers Answer

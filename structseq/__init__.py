@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from structseq.crf import CRF
+    from structseq.data.annotation.document import Annotation, Document, Relation
     from structseq.data.example import Example
-    from structseq.data.formats import read
+    from structseq.data.formats import read, read_documents, write, write_documents
     from structseq.data.reading import Corpus
     from structseq.errors import ConfigError, DataError, ModelFileError, StructseqError, TrainingError
     from structseq.estimator import SequenceClassifier, SequenceTagger
@@ -23,14 +24,17 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CRF",
+    "Annotation",
     "Classifier",
     "ConfigError",
     "Corpus",
     "DataError",
+    "Document",
     "Embedder",
     "Example",
     "FrameTagger",
     "ModelFileError",
+    "Relation",
     "Report",
     "Scheme",
     "Scorer",
@@ -44,14 +48,18 @@ __all__ = [
     "__version__",
     "evaluate",
     "read",
+    "read_documents",
     "scheme_of",
+    "write",
+    "write_documents",
 ]
 
 _NAMES = {
     "crf": "CRF",
     "data.reading": "Corpus",
     "data.example": "Example",
-    "data.formats": "read",
+    "data.annotation.document": "Annotation Document Relation",
+    "data.formats": "read read_documents write write_documents",
     "errors": "ConfigError DataError ModelFileError StructseqError TrainingError",
     "estimator": "SequenceClassifier SequenceTagger",
     "evaluation": "Report evaluate",

@@ -56,7 +56,8 @@ def _parts(draw: st.DrawFn, cut: list[Place]) -> tuple[Place, ...]:
 
 def alike(document: Document) -> Document:
     """The document without what may differ: its source, the ids of annotations, the order of annotations."""
-    annotations = document.annotations
+    # spaCy keeps on its tokens whether a text is annotated
+    annotations = document.annotations if document.text.strip() else ()
     if annotations is None:
         return replace(document, source="", sentences=None)
     ordered = sorted(annotations, key=lambda each: (each.parts, each.label, sorted(each.attributes.items()), each.id))

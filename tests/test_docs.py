@@ -3,8 +3,8 @@
 Each document runs on its own, from top to bottom. It starts with a new namespace and a new folder, which holds only
 small corpora: `train.conll`, `dev.conll`, `test.conll`, and `tones/` with recordings of digits made of tones. Files,
 models and modules of another document are not there.
-A block that must not run says so after its language: ```python no-run. One that is a module of the reader's own names
-its file, ```python file NAME.py, and is written there.
+A block that must not run says so after its language: ```python no-run. One that is a file of the reader's own names
+it, ```python file NAME.py or ```text file NAME, and is written there.
 """
 
 from __future__ import annotations
@@ -47,7 +47,12 @@ def blocks(text: str) -> Iterator[Block]:
 
 def runnable(document: Path) -> list[Block]:
     found = blocks(document.read_text(encoding="utf-8"))
-    return [block for block in found if block.language in ("python", "console") and block.remark != "no-run"]
+    languages = ("python", "console")
+    return [
+        each
+        for each in found
+        if each.remark.startswith("file ") or (each.language in languages and each.remark != "no-run")
+    ]
 
 
 def shell_lines(block: Block) -> list[str]:

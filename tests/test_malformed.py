@@ -177,7 +177,7 @@ JSON_LINES = [
         "numbers for tags",
         record(tokens=["a"], ner_tags=[3]),
         "data.jsonl:1: ",
-        "write the names of the tags instead of their numbers",
+        "or write their names",
         file="data.jsonl",
     ),
     train("no tags", record(tokens=["a"]), "data.jsonl:1", "has no tags", file="data.jsonl"),

@@ -137,11 +137,19 @@ def test_compiled_kernels_are_tested_wherever_they_are_promised() -> None:
     assert numba.marker is not None and compiling.numba_available() >= numba.marker.evaluate()
 
 
-@pytest.mark.parametrize(("module", "extra"), [("cli/comparing.py", "report"), ("data/audio.py", "audio")])
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [
+        ("cli/comparing.py", "report"),
+        ("data/audio.py", "audio"),
+        ("data/annotation/cas.py", "cas"),
+        ("data/annotation/docbin.py", "spacy"),
+    ],
+)
 def test_messages_install_what_an_extra_needs(module: str, extra: str) -> None:
     """By the libraries' own names, which can be installed from anywhere; `structseq[...]` needs the package there."""
     text = (ROOT / "structseq" / module).read_text(encoding="utf-8")
-    (advised,) = re.findall(r"pip install ([a-z0-9 ]+)", text)
+    (advised,) = re.findall(r"pip install ([a-z0-9 -]+)", text)
     assert sorted(advised.split()) == sorted(Requirement(line).name for line in EXTRAS[extra])
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structseq.data.example import Example
 from structseq.data.annotation.table import DOCUMENT_FORMATS
+from structseq.data.example import Example
 from structseq.data.formats import FORMATS, detect_format, read, read_verbatim, write
 from structseq.errors import ConfigError, DataError, StructseqError
 
@@ -123,7 +123,11 @@ CASES: dict[str, tuple[str, bytes | str, dict[str, Any], int | None, tuple[str, 
         2,
         ("found the key 'end' twice in one object",),
     ),
-    "jsonl: a list": ("a.jsonl", '[{"tokens": ["a"]}]\n', {}, 1, ("expected one JSON object", "found a list")),
+    "jsonl: an empty list": ("a.jsonl", "[\n]\n", {}, None, ("an empty list",)),
+    "jsonl: a list without an end": ("a.json", '[\n{"tokens": []},\n', {}, 3, ("bad JSON",)),
+    "jsonl: a list without a comma": ("a.json", '[{"tokens": []}\n{"tokens": []}]', {}, 2, ("comma",)),
+    "jsonl: a list of more": ("a.json", '[{"tokens": []},\n 3]', {}, 2, ("a single value",)),
+    "jsonl: a list": ("a.jsonl", '["a"]\n', {}, 1, ("expected one JSON object", "found a list")),
     "jsonl: a number": ("a.jsonl", "\n7\n", {}, 2, ("expected one JSON object", "a single value")),
     "jsonl: deep": ("a.jsonl", '{"a": ' + "[" * 100_000, {}, 1, ("expected one JSON object",)),
     "jsonl: a huge number": ("a.jsonl", '{"a": ' + "1" * 5000 + "}", {}, 1, ("expected one JSON object", "4300")),
@@ -404,5 +408,7 @@ def test_every_format_is_tested_here() -> None:
         "pairs",
         "audio",
         "text",
+        "csv",
+        "parquet",
         *DOCUMENT_FORMATS,
     }

@@ -150,6 +150,8 @@ def _tag_documents(
     model: str,
 ) -> None:
     """Write documents with predicted annotations, as their tool expects predictions."""
+    from dataclasses import replace
+
     from structseq.data.annotation.document import Notes, lines_of
     from structseq.data.annotation.to_examples import cutting_of
     from structseq.data.reading import reader_options
@@ -172,7 +174,8 @@ def _tag_documents(
     documents = format.documents(source, **options)
     scores = format.holds_scores and confidence is not False and tagger.calibrated
     tagged = tagged_documents(tagger, documents, cutting, scores=scores)
-    fitting = format.limits.fit(tagged, tokenizer_of(data.tokenizer), notes=notes, lossy=True)
+    limits = replace(format.limits, attributes=format.limits.attributes or format.holds_scores)
+    fitting = limits.fit(tagged, tokenizer_of(data.tokenizer), notes=notes, lossy=True)
     format.save(output or sys.stdout.buffer, fitting, encoding=data.encoding, model=model)
     for line in lines_of(notes):
         remark(f"{name_of(source)}: {line}")

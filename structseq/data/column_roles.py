@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from structseq.data.column_evidence import are_span_tags, count_rows, is_number, is_span_tag, is_tag_name, is_token_name
+from structseq.errors import ConfigError
 
 Sentence = Sequence[Sequence[str]]
 
@@ -16,8 +17,13 @@ _FEW = 20
 _NO_TAGS = frozenset(("", "_", "-"))
 
 
-def by_names(names: Sequence[str], token: int, tag: int | None) -> tuple[int, int | None]:
-    """The columns of tokens and tags by their names; other columns than the default stay."""
+def by_names(names: Sequence[str], token: int | str, tag: int | str | None) -> tuple[int, int | None]:
+    """The numbers of the columns of tokens and tags, the default ones by their names.
+
+    Raises `ConfigError` for a name that the header does not have.
+    """
+    token = _number_of(names, token) if isinstance(token, str) else token
+    tag = _number_of(names, tag) if isinstance(tag, str) else tag
     tokens = [at for at, name in enumerate(names) if is_token_name(name)]
     if token == 0 and tokens:
         token = tokens[0]
@@ -25,6 +31,14 @@ def by_names(names: Sequence[str], token: int, tag: int | None) -> tuple[int, in
     if tag == -1 and len(tags) == 1:
         tag = tags[0]
     return token, tag
+
+
+def _number_of(names: Sequence[str], column: str) -> int:
+    found = [at for at, name in enumerate(names) if name.strip().lower() == column.lower()]
+    if len(found) == 1:
+        return found[0]
+    header = f"a header with {', '.join(names)}" if names else "no header"
+    raise ConfigError(f"expected a column {column!r}, found {header}; name it, or give its number, from 0")
 
 
 def objection(sentences: Sequence[Sentence], names: Sequence[str], token: int, tag: int | None) -> str:

@@ -207,8 +207,8 @@ def _between_commas(rows: Sequence[str]) -> bool:
 def read_columns(
     source: Source,
     *,
-    token_column: int = 0,
-    tag_column: int | None = -1,
+    token_column: int | str = 0,
+    tag_column: int | str | None = -1,
     columns: Mapping[str, int] | None = None,
     tags: bool = True,
     encoding: str = "utf-8",
@@ -233,8 +233,8 @@ def read_columns(
 def read_verbatim_columns(
     source: Source,
     *,
-    token_column: int = 0,
-    tag_column: int | None = -1,
+    token_column: int | str = 0,
+    tag_column: int | str | None = -1,
     columns: Mapping[str, int] | None = None,
     tags: bool = True,
     **options: Any,
@@ -247,12 +247,15 @@ def read_verbatim_columns(
         yield VerbatimBlock(block.text, example, block.append, retag, block.line_of)
 
 
-def place_columns(blocks: Iterable[Block], token: int, tag: int | None) -> Iterator[tuple[Block, int, int | None]]:
+def place_columns(
+    blocks: Iterable[Block], token: int | str, tag: int | str | None
+) -> Iterator[tuple[Block, int, int | None]]:
     """Each block with its columns of tokens and tags; raises `DataError` if a sample contradicts these."""
     blocks = iter(blocks)
     held: list[Block] = []  # while the rows so far are objected to
     sample: list[Block] = []
-    seen, next_check, why, numbers = 0, 1, "", (token, tag)
+    seen, next_check, why = 0, 1, ""
+    numbers: tuple[int, int | None] = (0, None)
     for block in blocks:
         held.append(block)
         if block.rows:

@@ -14,18 +14,27 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from structseq.data.annotation.brat import is_brat
+from structseq.data.annotation.cas_files import is_cas
+from structseq.data.annotation.document import Document, Notes
+from structseq.data.annotation.json_tools import JSON_FORMATS, first_record
 from structseq.data.annotation.table import DOCUMENT_FORMATS, DocumentFormat
+from structseq.data.annotation.webanno import is_webanno
 from structseq.data.column_writer import write_columns
 from structseq.data.columns import read_columns, read_verbatim_columns
 from structseq.data.conllu import read_conllu, read_verbatim_conllu, write_conllu
+from structseq.data.csvfile import read_csv, write_csv
 from structseq.data.example import Example, VerbatimBlock
+from structseq.data.frames import is_frame, read_frame
 from structseq.data.jsonl import read_jsonl, read_verbatim_jsonl, write_jsonl
 from structseq.data.labelled import is_labelled_header, read_labelled, write_labelled
 from structseq.data.pairs import is_pairs_header, read_pairs, write_pairs
+from structseq.data.parquet import MAGIC, read_parquet, write_parquet
 from structseq.data.plaintext import read_text, write_text
 from structseq.data.recordings import is_recording_list, read_recordings, write_recordings
-from structseq.data.textfile import GZIP, Source, Target, name_of, peek
+from structseq.data.textfile import GZIP, Source, Target, is_path, name_of, peek
 from structseq.data.threefile import is_threefile, read_threefile, write_threefile
+from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
 
 
@@ -54,6 +63,8 @@ FORMATS: Mapping[str, Format] = {
     "jsonl": Format(
         read_jsonl, write_jsonl, read_verbatim_jsonl, (".jsonl", ".ndjson", ".json"), DOCUMENT_FORMATS["jsonl"]
     ),
+    "csv": Format(read_csv, write_csv, None, (".csv",)),
+    "parquet": Format(read_parquet, write_parquet, None, (".parquet",)),
     "threefile": Format(read_threefile, write_threefile),
     "labelled": Format(read_labelled, write_labelled),
     "pairs": Format(read_pairs, write_pairs),
@@ -63,6 +74,9 @@ FORMATS: Mapping[str, Format] = {
 }
 
 _SAMPLE = 1 << 16  # bytes from which a format is detected
+_LONG_SAMPLE = 1 << 24  # if the first record of a JSON file is longer
+
+_BLANKS = b"\xef\xbb\xbf \t\r\n"
 
 ALIASES = {"conll": "columns"}
 
@@ -70,11 +84,13 @@ _OBJECT = re.compile(rb'\{[ \t]*(?:"[^"]*"[ \t]*:|\})')
 
 
 def read(source: Source, format: str = "auto", **options: Any) -> Iterator[Example]:
-    """The examples of a file, or of a folder of the three-file layout.
+    """The examples of a file, a folder, a data frame or a Hugging Face dataset.
 
     ``format`` is one of `FORMATS`, or ``auto`` to detect it. A reader ignores ``options`` of other formats. Raises
     `ConfigError` for an unknown format and an option that no format has, `DataError` if the file is not of its format.
     """
+    if is_frame(source):
+        return read_frame(source, **_own_options("parquet", options, to="read"))
     source, name = _with_format(source, format)
     return FORMATS[name].read(source, **_own_options(name, options, to="read"))
 
@@ -98,18 +114,60 @@ def write(target: Target, examples: Iterable[Example], format: str = "auto", **o
     FORMATS[name].write(target, examples, **_own_options(name, options, to="write"))
 
 
+def read_documents(source: Source, format: str = "auto", **options: Any) -> Iterator[Document]:
+    """The texts of a file with their annotations, not cut into tokens; ``format`` and ``options`` as in `read`.
+
+    Raises `ConfigError` for a format that has sentences only.
+    """
+    source, name = _with_format(source, format)
+    return _documents_of(name).documents(source, **options)
+
+
+def write_documents(
+    target: Target, documents: Iterable[Document], format: str = "auto", *, lossy: bool = False, **options: Any
+) -> None:
+    """Writes documents to a file, in its extension's format.
+
+    Raises `DataError`, and writes no file, for what the format cannot hold, unless ``lossy``.
+    """
+    name = resolve_format(format) if format != "auto" else format_of_name(target) or "jsonl"
+    row = _documents_of(name)
+    tokenizer = tokenizer_of(options.pop("tokenizer", "words-1"))
+    row.save(target, row.limits.fit(documents, tokenizer, lossy=lossy, notes=options.pop("notes", Notes())), **options)
+
+
+def _documents_of(name: str) -> DocumentFormat:
+    if (row := FORMATS[name].documents) is None:
+        known = ", ".join(DOCUMENT_FORMATS)
+        raise ConfigError(f"expected a format of texts with annotations ({known}), found {name}; use read or write")
+    return row
+
+
 def detect_format(source: Source) -> str:
     """The name of a file's format, by its extension and first lines; a stream must peek or seek.
 
     Labelled texts and pairs without a header look like columns.
     """
     by_name = format_of_name(source)
-    if by_name not in (None, "columns", "jsonl"):  # these extensions are shared by several formats
+    if by_name not in (None, "columns", "csv", "jsonl"):  # these extensions are shared by several formats
         return by_name
-    by_content = _by_content(_first_bytes(source))
+    first = _first_bytes(source)
+    by_content = _by_content(first)
+    if by_content == "jsonl" or (by_content is None and first.lstrip(_BLANKS)[:1] == b"["):
+        by_content = _json_format(source, first)
     if by_name == "jsonl":
-        return "audio" if by_content == "audio" else "jsonl"
-    return by_content or "columns"
+        return by_content if by_content in ("audio", *JSON_FORMATS) else "jsonl"
+    return by_content or by_name or "columns"
+
+
+def _json_format(source: Source, first: bytes) -> str | None:
+    """The tool that wrote a JSON file, else ``jsonl``; None for other files, such as rows that begin with a bracket."""
+    values = first_record(first.decode("utf-8", "replace"))
+    if values is None and len(first) == _SAMPLE and is_path(source):  # the first record is longer
+        values = first_record(peek(source, _LONG_SAMPLE).decode("utf-8", "replace"))
+    if values is None:
+        return "jsonl" if first.lstrip(_BLANKS)[:1] == b"{" else None
+    return next((name for name, wrote in JSON_FORMATS.items() if wrote(values)), "jsonl")
 
 
 def _with_format(source: Source, format: str) -> tuple[Source, str]:
@@ -137,10 +195,22 @@ def format_of_name(source: Source | Target) -> str | None:
         if is_threefile(source):
             return "threefile"
         if Path(source).is_dir():
-            message = "expected a file, or a folder with seq.in and seq.out, found another folder; name the file in it"
+            if found := _format_of_folder(Path(source)):
+                return found
+            known = "with seq.in and seq.out, or with .ann, .xmi or WebAnno's .tsv files"
+            message = f"expected a file, or a folder {known}, found another folder; name the file in it"
             raise DataError(message, file=os.fspath(source))
     name = name_of(source).lower().removesuffix(".gz")
     return next((known for known, format in FORMATS.items() if name.endswith(format.extensions or "\0")), None)
+
+
+def _format_of_folder(folder: Path) -> str | None:
+    if is_brat(folder):
+        return "brat"
+    if any(folder.glob("[!.]*.xmi")):
+        return "xmi"
+    table = next(folder.glob("[!.]*.tsv"), None)
+    return "webanno" if table and is_webanno(peek(table, 100)) else None
 
 
 def _first_bytes(source: Source) -> bytes:
@@ -157,6 +227,12 @@ def _first_bytes(source: Source) -> bytes:
 
 def _by_content(first: bytes) -> str | None:
     """None if the file may be columns."""
+    if is_webanno(first):
+        return "webanno"
+    if is_cas(first):
+        return "xmi"
+    if first.startswith(MAGIC):
+        return "parquet"
     lines = [line for line in first.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip(b" \t\r")]
     for number, line in enumerate(lines):
         content = line.strip(b" \t\r")

@@ -48,7 +48,8 @@ def reader_options(data: DataOptions, *, tags: bool = True, notes: Notes | None 
     options = data.model_dump(exclude={"format", "repair", "label"})
     # Only records with spans use the scheme, to write them as tags.
     scheme = "BIO" if data.scheme == "auto" else data.scheme
-    return {**options, "audio": data.audio, "scheme": scheme, "tags": tags, "notes": notes}
+    columns = {name: options[name] or None for name in ("sentence_column", "text_column", "span_column")}
+    return {**options, **columns, "audio": data.audio, "scheme": scheme, "tags": tags, "notes": notes}
 
 
 def read_examples(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from structseq.errors import DataError
 
 _BLANKS = " \t\r\n"
 _SPACE = re.compile(r"[ \t\r\n]*")
+_OPENS_LIST = re.compile(r"[ \t]*\[[ \t]*(?:\{|\]?$)")
 _DECODER = json.JSONDecoder()
 
 
@@ -52,20 +54,47 @@ class Record:
 
 
 def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]:
-    """Yields the lines of a JSON-lines file.
+    """Yields the lines of a JSON-lines file, or the objects of a JSON list as lines.
 
     Raises `DataError` with file and line if a line is neither blank nor a JSON object, or repeats a key; with the file
     if it has no object.
     """
     name, number, found = name_of(source), 0, False
-    for number, line in enumerate(read_lines(source, encoding=encoding), 1):
-        content = line.rstrip(_BLANKS)
-        if number == 1 or content == BOM:  # files that were joined may end in a mark
-            content = content.removeprefix(BOM)
-        found = found or bool(content)
-        yield Record(line, _object(content, name, number) if content else None, name, number)
+    with closing(read_lines(source, encoding=encoding)) as lines:
+        for number, line in enumerate(lines, 1):
+            content = line.rstrip(_BLANKS)
+            if number == 1 or content == BOM:  # files that were joined may end in a mark
+                content = content.removeprefix(BOM)
+            if not found and _OPENS_LIST.match(content):
+                yield from _listed_records("".join([content, "\n", *lines]), name, number)
+                return
+            found = found or bool(content)
+            yield Record(line, _object(content, name, number) if content else None, name, number)
     if not found:
         raise DataError(f"expected JSON lines, found {'only blank lines' if number else 'an empty file'}", file=name)
+
+
+def _listed_records(text: str, name: str, line: int) -> Iterator[Record]:
+    """The objects of a list that begins on this line."""
+    at, done, found = text.index("[") + 1, 0, False
+    while True:
+        at = _skip_blanks(text, at)
+        if text[at : at + 1] == "]" and not text[at + 1 :].strip():
+            break
+        start = _skip_blanks(text, at + 1) if found else at
+        line, done = line + text.count("\n", done, start), start
+        try:
+            if found and text[at : at + 1] != ",":
+                raise ValueError("neither a comma nor the end of the list after an object")
+            _, at = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError) as error:
+            message = f"expected a JSON list of objects, found bad JSON ({error}); correct it there"
+            raise DataError(message, file=name, line=line) from None
+        found = True
+        values = _object(text[start:at], name, line)
+        yield Record(json.dumps(values, ensure_ascii=False) + "\n", values, name, line)
+    if not found:
+        raise DataError("expected a JSON list of objects, found an empty list", file=name)
 
 
 def _object(content: str, name: str, number: int) -> dict[str, Any]:

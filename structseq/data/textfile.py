@@ -8,7 +8,7 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -115,7 +115,7 @@ def header_names(line: str, known: Collection[str]) -> tuple[str, ...]:
     return tuple([field.lower() if field.lower() in known else field for field in fields])
 
 
-def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
+def read_lines(source: Source, *, encoding: str = "utf-8") -> Generator[str, None, None]:
     r"""Yields each line with its ending, ``\n`` or ``\r\n``; a byte order mark stays in line 1.
 
     Raises `DataError` with file and line if bytes do not fit the encoding; with the file for damaged gzip data, a

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ from structseq.config import Options, merge
 from structseq.data.example import Example
 from structseq.data.reading import Corpus
 from structseq.errors import ConfigError, DataError
+from structseq.estimator.samples import feature_names
 from structseq.inference import Predictor
 from structseq.run import CorpusFiles, prepare_corpus, train_and_save
 from structseq.run.identity import versions
@@ -61,21 +62,25 @@ class SequenceEstimator(BaseEstimator):
     random_state: int | np.random.RandomState | None = 0
     verbose: int = 0
 
-    def resolved_options(self) -> Options:
-        """Keywords override ``options``, which override the defaults; raises `ConfigError` for an invalid option."""
+    def resolved_options(self, columns: Sequence[str] = ()) -> Options:
+        """Keywords override ``options``, which override the defaults; raises `ConfigError` for an invalid option.
+
+        ``columns`` are those of X, for an estimator that names none.
+        """
         named = {each.metadata["option"]: getattr(self, each.name) for each in fields(self) if each.metadata}
         keywords = {name: value for name, value in named.items() if value is not None}
         if keywords.get("training.validation_fraction") == 0:
             del keywords["training.validation_fraction"]
         if isinstance(self.columns, str):
             raise ConfigError(f"columns: expected a list of names, found the text {self.columns!r}")
-        columns = {"data": {"columns": {name: place for place, name in enumerate(self.columns, start=1)}}}
+        columns = self.columns or columns
+        numbered = {"data": {"columns": {name: place for place, name in enumerate(columns, start=1)}}}
         options = nested(self.options or {})
         given = dict(flatten(options))
         for name, value in self.fixed.items():
             if given.get(name, value) != value:
                 raise ConfigError(f"options: {name} is {value!r} for a {type(self).__name__}, found {given[name]!r}")
-        return Options.of(options, columns if self.columns else {}, nested(keywords), nested(self.fixed))
+        return Options.of(options, numbered if columns else {}, nested(keywords), nested(self.fixed))
 
     def _fit(self, train: Sequence[Example], dev: Sequence[Example] | None, options: Options) -> None:
         """Train and set the predictor; if ``dev`` is None, hold out a share of ``train``."""
@@ -95,6 +100,13 @@ class SequenceEstimator(BaseEstimator):
         tokenizer = options.data.tokenizer
         fitted = predictor(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
         setattr(self, attribute, fitted)
+
+    def _with_columns(self, X: Any) -> tuple[Any, Sequence[str]]:
+        """X as a list, if it can be one, and the names of the columns: the estimator's, or all features of dicts."""
+        if isinstance(X, str | Mapping) or not isinstance(X, Iterable):
+            return X, self.columns
+        X = list(X)
+        return X, self.columns or feature_names(X)
 
     @staticmethod
     def _check_dev_set(X_dev: Any, y_dev: Any) -> None:

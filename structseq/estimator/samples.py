@@ -12,6 +12,9 @@ from structseq.data.tokenizer import Tokenizer
 from structseq.errors import DataError
 from structseq.inference.preprocessor import check_strings, kind_of_value, sentence_of, text_sentence
 
+# The keys of the token in a dict of features
+TOKEN_KEYS = ("token", "word", "text")
+
 
 def examples_of(X: Any, y: Any, *, columns: Sequence[str] = (), names: tuple[str, str] = ("X", "y")) -> list[Example]:
     """One example per sentence; ``names`` are for messages.
@@ -95,7 +98,7 @@ def token_sentences(X: Any, name: str, *, columns: Sequence[str]) -> list[Exampl
         where = f"{name}, sentence {number}"
         if isinstance(given, str):
             raise DataError(f"{where}: expected a list of tokens, found a text; {advice} text.split()")
-        examples.append(sentence_of(given, columns, where))
+        examples.append(_sentence(given, columns, where))
     return examples
 
 
@@ -107,9 +110,64 @@ def sentences_of(X: Any, name: str, *, columns: Sequence[str], tokenizer: Tokeni
     return [
         text_sentence(str(each), tokenizer, columns, f"{name}, text {number}")
         if isinstance(each, str)
-        else sentence_of(each, columns, f"{name}, sentence {number}")
+        else _sentence(each, columns, f"{name}, sentence {number}")
         for number, each in rows
     ]
+
+
+def feature_names(X: Sequence[Any]) -> tuple[str, ...]:
+    """The names of features in sentences of feature dicts, without the token, in the order in which they come.
+
+    Raises `DataError` for a name that is no string.
+    """
+    names: dict[str, None] = {}
+    for sentence in X:
+        if _has_features(sentence):
+            token = _token_key(sentence)
+            names |= dict.fromkeys(name for features in sentence for name in features if name != token)
+    for name in names:
+        if not isinstance(name, str):
+            raise DataError(f"X: expected names of features that are strings, found {kind_of_value(name)}")
+    return tuple(names)
+
+
+def _sentence(given: Any, columns: Sequence[str], where: str) -> Example:
+    """As `sentence_of`; of feature dicts, those without a feature have the empty string."""
+    if not _has_features(given):
+        return sentence_of(given, columns, where)
+    token = _token_key(given)
+    if token is None:
+        raise DataError(
+            f"{where}: expected the token itself in the feature dicts, under {', '.join(map(repr, TOKEN_KEYS))}, found "
+            f"{', '.join(map(repr, list(given[0])[:8])) or 'none'}; add it"
+        )
+    present = {name for features in given for name in features if name != token}
+    if columns and present and present.isdisjoint(columns):
+        shown = ", ".join(map(repr, sorted(map(str, present))[:8]))
+        raise DataError(f"{where}: expected features such as {columns[0]!r}, as in training, found {shown}")
+    inputs = {"tokens": [features.get(token) for features in given]}
+    for name in columns:
+        inputs[name] = [_feature(features.get(name, ""), name, where) for features in given]
+    return sentence_of(inputs, columns, where)
+
+
+def _has_features(given: Any) -> bool:
+    """An empty sentence has none, and may be one of them."""
+    if isinstance(given, Example | Mapping | str | bytes) or not isinstance(given, Sequence | np.ndarray):
+        return False
+    return all(isinstance(item, Mapping) for item in given)
+
+
+def _token_key(sentence: Sequence[Mapping[str, Any]]) -> str | None:
+    return next((key for key in TOKEN_KEYS if all(key in features for features in sentence)), None)
+
+
+def _feature(value: Any, name: str, where: str) -> str:
+    value = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(value, str | bool | int | float):
+        found = kind_of_value(value)
+        raise DataError(f"{where}: expected the feature {name!r} to be a string, a number or a bool, found {found}")
+    return str(value)
 
 
 def _rows(given: Any, name: str, expected: str) -> list[Any]:

@@ -42,8 +42,9 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def fit(self, X: Any, y: Any = None, *, X_dev: Any = None, y_dev: Any = None) -> SequenceClassifier:
         """As `SequenceTagger.fit`; raises `DataError` also for fewer than two distinct labels."""
         self._check_dev_set(X_dev, y_dev)
-        options = self.resolved_options()
-        reading: dict[str, Any] = {"columns": self.columns, "tokenizer": tokenizer_of(options.data.tokenizer)}
+        X, columns = self._with_columns(X)
+        options = self.resolved_options(columns)
+        reading: dict[str, Any] = {"columns": columns, "tokenizer": tokenizer_of(options.data.tokenizer)}
         train, labels = labelled_examples(X, y, **reading)
         classes = np.unique(labels)
         if len(classes) < 2:

@@ -32,8 +32,9 @@ class _RaggedList(list[Any]):
 class SequenceTagger(SequenceEstimator):
     """A sequence tagger for cross-validation, grid search and pipelines; it can be pickled.
 
-    ``X`` is a list of sentences: lists of tokens, `Example`, or mappings with ``tokens`` and further columns. ``y`` has
-    a list of tags for each: spans in any common scheme, or plain tags. Keywords set options; None keeps the default.
+    ``X`` is a list of sentences: lists of tokens, `Example`, mappings with ``tokens`` and further columns, or lists of
+    feature dicts with the token under ``token``, ``word`` or ``text``. ``y`` has a list of tags for each: spans in any
+    common scheme, or plain tags. Keywords set options; None keeps the default.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ class SequenceTagger(SequenceEstimator):
     validation_fraction:
         Share of the sentences that `fit` holds out if it gets no dev set; with 0, all epochs run.
     columns:
-        Names of further input columns of mappings or examples.
+        Names of further input columns; by default all features of dicts. Numbers become strings, missing features the
+        empty string.
     options:
         Other options, nested or dotted, such as ``{"training.clip": 5.0}``; keywords override them.
     device:
@@ -93,10 +95,11 @@ class SequenceTagger(SequenceEstimator):
         Raises `DataError` for an invalid X or y, `ConfigError` for an invalid option.
         """
         self._check_dev_set(X_dev, y_dev)
-        options = self.resolved_options()
+        X, columns = self._with_columns(X)
+        options = self.resolved_options(columns)
         tokenizer_of(options.data.tokenizer)
-        train = examples_of(X, y, columns=self.columns)
-        dev = None if X_dev is None else examples_of(X_dev, y_dev, columns=self.columns, names=("X_dev", "y_dev"))
+        train = examples_of(X, y, columns=columns)
+        dev = None if X_dev is None else examples_of(X_dev, y_dev, columns=columns, names=("X_dev", "y_dev"))
         self._fit(train, dev, options)
         self.classes_ = np.array(self.tagger_.labels)
         return self
@@ -111,13 +114,22 @@ class SequenceTagger(SequenceEstimator):
 
         Raises `ConfigError` for an hmm, perceptron or svm head without a fitted temperature.
         """
+        return self._marginals(X, "predict_marginals")
+
+    def predict_proba(self, X: Iterable[Any]) -> list[np.ndarray]:
+        """For each sentence (L, classes) `predict_marginals` in the order of ``classes_``."""
+        marginals = self._marginals(X, "predict_proba")
+        rows = [[[token[tag] for tag in self.classes_] for token in sentence] for sentence in marginals]
+        return _RaggedList(np.array(each, np.float64).reshape(len(each), len(self.classes_)) for each in rows)
+
+    def _marginals(self, X: Iterable[Any], call: str) -> list[list[dict[str, float]]]:
         sentences = self._sentences(X)
         taggings = self.tagger_.tag_many(sentences, confidence=False, marginals=True)
         marginals = [tagging.marginals for tagging in taggings]
         known = [list(map(dict, each)) for each in marginals if each is not None]
         if len(known) < len(marginals):
             raise ConfigError(
-                "predict_marginals: this head has probabilities only after a temperature is fitted on a dev set; "
+                f"{call}: this head has probabilities only after a temperature is fitted on a dev set; "
                 "give X_dev and y_dev, leave validation_fraction above 0, or use head crf or softmax"
             )
         return known
@@ -129,7 +141,7 @@ class SequenceTagger(SequenceEstimator):
     def score(self, X: Any, y: Any = None) -> float:
         """`entity_f1` of the predictions; ``y`` may be in another scheme than that of `fit`."""
         check_is_fitted(self)
-        examples, scheme = examples_of(X, y, columns=self.columns), self.tagger_.scheme
+        examples, scheme = examples_of(X, y, columns=self.tagger_.columns), self.tagger_.scheme
         data = self.tagger_.model.options.data
         gold, _ = gold_in(examples, scheme, data, option="repair={!r}")
         return float(entity_f1([example.tags for example in gold], self.tagger_.predict(examples), scheme))

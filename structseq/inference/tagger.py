@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from structseq.data.example import Example
 from structseq.inference.batch_tagger import BatchTagger
@@ -81,6 +82,31 @@ class Tagger(Predictor):
     ) -> Iterator[Tagging]:
         """`tag_text` for a stream."""
         return self._texts(texts, "tag_texts", look_ahead, OutputOptions(confidence, marginals))
+
+    def tag_frame(
+        self,
+        frame: Any,
+        *,
+        text: str | None = None,
+        tokens: str | None = None,
+        id: str | None = None,
+        layout: Literal["rows", "column"] = "rows",
+        confidence: bool = True,
+    ) -> Any:
+        """Tag a data frame of pandas, polars or pyarrow; returns a frame of the same kind.
+
+        ``text`` or ``tokens`` names a column; by default ``text``, ``tokens`` or ``words``. ``rows``: a row for each
+        entity, or token with a plain tag, as `TaggedSpan.to_dict`, with the column ``id`` or the row's number from 0.
+        ``column``: a new column, ``spans`` or ``tags``, with lists of these. Raises `DataError` that names the row,
+        `ConfigError` without narwhals.
+        """
+        from structseq.inference.frame_tagging import tag_frame  # needs an optional library
+
+        tag = partial(self.tag_many, confidence=confidence)
+        return tag_frame(
+            frame, self.preprocessor, tag, plain_tags=self.scheme.plain, text=text, tokens=tokens, id=id, layout=layout,
+            confidence=confidence,
+        )  # fmt: skip
 
     def predict(self, sentences: Sentences) -> list[tuple[str, ...]]:
         """The tags of all sentences."""

@@ -46,8 +46,8 @@ def _document(group: Sequence[Example], scheme: Scheme, grouped: bool, losses: N
         further = {key: value for key, value in example.metadata.items() if key not in ("text", "label")}
         if example is group[0]:
             metadata.update(further)
-        elif further:
-            losses["metadata of single sentences"] += 1
+        else:
+            losses.update(f"metadata of sentences: {key}" for key in further)
     if not grouped and group[0].starts_document:
         metadata["starts_document"] = True
     tagged = ["tags" in example.targets for example in group]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from structseq.data.annotation import argilla, brat, cas, docbin, label_studio, prodigy, webanno
 from structseq.data.annotation.doccano import (
     DOCCANO_LIMITS,
     JSON_LIMITS,
@@ -20,6 +21,7 @@ from structseq.data.annotation.limits import DocumentLimits
 from structseq.data.annotation.offsets import Offsets
 from structseq.data.annotation.policies import Fragments, Overlapping
 from structseq.data.annotation.to_examples import Split, cutting_of
+from structseq.data.annotation.webanno_writer import write_webanno
 from structseq.data.charspans import Misaligned
 from structseq.data.example import Example
 from structseq.data.textfile import Source, Target, name_of
@@ -147,4 +149,13 @@ def annotated(documents: Iterable[Document], name: str, notes: Notes) -> Iterato
 DOCUMENT_FORMATS: Mapping[str, DocumentFormat] = {
     "jsonl": DocumentFormat(read_json_documents, write_json_documents, JSON_LIMITS),
     "doccano": DocumentFormat(read_json_documents, write_doccano, DOCCANO_LIMITS),
+    "label-studio": DocumentFormat(
+        label_studio.read_label_studio, label_studio.write_label_studio, label_studio.LIMITS
+    ),
+    "prodigy": DocumentFormat(prodigy.read_prodigy, prodigy.write_prodigy, prodigy.LIMITS),
+    "argilla": DocumentFormat(argilla.read_argilla, argilla.write_argilla, argilla.LIMITS),
+    "brat": DocumentFormat(brat.read_brat, brat.write_brat, brat.LIMITS, (".ann",), grouped=True),
+    "xmi": DocumentFormat(cas.read_cas, cas.write_cas, cas.LIMITS, (".xmi",), grouped=True),
+    "spacy": DocumentFormat(docbin.read_docbin, docbin.write_docbin, docbin.LIMITS, (".spacy",), grouped=True),
+    "webanno": DocumentFormat(webanno.read_webanno, write_webanno, webanno.LIMITS, grouped=True),
 }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from structseq.data.annotation.argilla import is_argilla
+from structseq.data.annotation.label_studio import is_label_studio
+from structseq.data.annotation.prodigy import is_prodigy
 from structseq.data.textfile import BOM
 
 _DECODER = json.JSONDecoder()
@@ -22,3 +25,11 @@ def first_record(text: str) -> Mapping[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
+
+
+# Whether a format's first record looks like this
+JSON_FORMATS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    "label-studio": is_label_studio,
+    "prodigy": is_prodigy,
+    "argilla": is_argilla,
+}

@@ -1,0 +1,401 @@
+"""Label Studio: tasks in JSON, as it exports them (JSON and JSON-MIN) and imports them.
+
+[{"id": 1, "data": {"text": "to Taipei"}, "annotations": [{"result": [
+    {"id": "a", "from_name": "label", "to_name": "text", "type": "labels",
+     "value": {"start": 3, "end": 9, "text": "Taipei", "labels": ["city"]}}]}]}]
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation
+from structseq.data.annotation.from_examples import token_places
+from structseq.data.annotation.json_values import (
+    are_strings,
+    check_relations,
+    checked,
+    errors_at,
+    is_number,
+    label_of,
+    objects,
+    read_objects,
+    reserve,
+    take,
+    unique_ids,
+    write_objects,
+)
+from structseq.data.annotation.limits import DocumentLimits
+from structseq.data.annotation.offsets import Marked, Offsets, character_places
+from structseq.data.record import preview
+from structseq.data.textfile import Source, Target, name_of
+from structseq.data.tokenizer import tokenize
+from structseq.errors import DataError
+
+LIMITS = DocumentLimits("Label Studio", attributes=True, relations=True, labels=True, tokens=True)
+
+# Types of results that are labelled places; the labels are under the same key
+_REGIONS = ("labels", "hypertextlabels")
+_OF_EXPORT = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
+
+
+def is_label_studio(values: Mapping[str, Any]) -> bool:
+    """Whether this is a task, by its keys."""
+    return isinstance(values.get("data"), dict) or {"annotator", "annotation_id", "lead_time"} <= values.keys()
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """One item of an annotation."""
+
+    type: str
+    name: str  # of the control that made it
+    shown: str  # the name of the object with the text
+    id: str
+    value: Mapping[str, Any]
+    item: Mapping[str, Any]
+
+    @property
+    def of_region(self) -> bool:
+        return "start" in self.value or "globalOffsets" in self.value
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    source: str
+    data: Mapping[str, Any]
+    results: Sequence[_Result] | None  # None: nobody has annotated it
+    spans: bool | None = None  # whether it was annotated with spans too, if it says so
+
+    def regions(self, layer: str) -> list[_Result]:
+        found = [each for each in self.results or () if each.type in _REGIONS and layer in ("", each.name)]
+        if len(shown := {each.shown for each in found}) > 1:
+            names = ", ".join(sorted(shown))
+            raise DataError(f"expected labels of one text, found those of {names} (to_name); name one control as layer")
+        return found
+
+
+def read_label_studio(
+    source: Source,
+    *,
+    encoding: str = "utf-8",
+    offsets: Offsets = "auto",
+    layer: str = "",
+    notes: Notes | None = None,
+) -> Iterator[Document]:
+    """Yields the tasks of a JSON or JSON-MIN export, with the ground truth or else the newest annotation.
+
+    ``layer`` names one control (from_name) whose labels are read. Raises `DataError` with file and record.
+    """
+    notes = Notes() if notes is None else notes
+    tasks = []
+    for where, values in read_objects(source, encoding=encoding):
+        with errors_at(where):
+            tasks.append(_task(where, values, notes))
+    names = {each.name for task in tasks for each in task.results or () if each.type in _REGIONS}
+    if layer and names and layer not in names:
+        message = f"expected labels of the control {layer!r}, found those of {', '.join(sorted(names))}"
+        raise DataError(message, file=name_of(source))
+    key = _usual_key(tasks, layer, offsets)
+    for task in tasks:
+        with errors_at(task.source):
+            document = _document(task, layer, key, offsets, bool(names), notes)
+        yield document
+
+
+def _task(where: str, values: Mapping[str, Any], notes: Notes) -> _Task:
+    if "data" not in values and "annotation_id" in values:
+        return _minimal_task(where, values)
+    data = dict(take(values, "data", dict))
+    if isinstance(values.get("id"), int | str):
+        data.setdefault("id", values["id"])
+    kept = _chosen([*objects(values, "annotations"), *objects(values, "completions")], notes)
+    if kept is None:
+        if objects(values, "predictions"):
+            notes["tasks with predictions alone, not read as gold"] += 1
+        return _Task(where, data, None)
+    meta = values.get("meta")
+    spans = meta.get("spans") if isinstance(meta, dict) else None
+    return _Task(where, data, [_result(item) for item in objects(kept, "result")], spans)
+
+
+def _minimal_task(where: str, values: Mapping[str, Any]) -> _Task:
+    """A record of JSON-MIN: the results are under the names of their controls, beside the data."""
+    data = {key: value for key, value in values.items() if key not in _OF_EXPORT}
+    results = []
+    for name, value in values.items():
+        for kind in (*_REGIONS, "choices"):
+            if isinstance(value, list) and value and all(isinstance(each, dict) and kind in each for each in value):
+                results += [_Result(kind, name, "", "", each, {}) for each in value]
+                data.pop(name, None)
+    # The converter of Label Studio's SDK writes annotations without an id
+    return _Task(where, data, None if values["annotation_id"] is None and not results else results)
+
+
+def _chosen(annotations: Sequence[Mapping[str, Any]], notes: Notes) -> Mapping[str, Any] | None:
+    done = [each for each in annotations if not (each.get("was_cancelled") or each.get("skipped"))]
+    if len(done) < len(annotations):
+        notes["cancelled annotations, left out"] += len(annotations) - len(done)
+    kept = [each for each in done if each.get("ground_truth")] or done
+    if any(_content(each) != _content(kept[0]) for each in kept[1:]):
+        notes["tasks with several annotations, of which the newest is used"] += 1
+    if not kept:
+        return None
+    return max(enumerate(kept), key=lambda pair: (_time(pair[1]), pair[0]))[1]
+
+
+def _content(annotation: Mapping[str, Any]) -> list[str]:
+    contents = [[item.get("type"), item.get("value")] for item in objects(annotation, "result")]
+    return sorted(json.dumps(content, sort_keys=True) for content in contents)
+
+
+def _time(annotation: Mapping[str, Any]) -> str:
+    return str(annotation.get("updated_at") or annotation.get("created_at") or "")
+
+
+def _result(item: Mapping[str, Any]) -> _Result:
+    kind = take(item, "type", str)
+    value = take(item, "value", dict, {} if kind == "relation" else None)
+    name = take(item, "from_name", str, "" if kind == "relation" else None)
+    number = item.get("id")
+    known = "" if number is None else checked(number, str, "under 'id'") if type(number) is not int else str(number)
+    return _Result(kind, name, take(item, "to_name", str, ""), known, value, item)
+
+
+def _usual_key(tasks: Sequence[_Task], layer: str, offsets: Offsets) -> str:
+    """The key of the text, by the first task that tells it; may be empty."""
+    for task in tasks:
+        if isinstance(task.data.get("text"), str):
+            continue
+        with errors_at(task.source):
+            marked = [_marked(each.value) for each in task.regions(layer)]
+        if any(copy is not None for _, copy in marked):
+            fitting = [key for key in _strings(task.data) if _fit(task.data[key], marked, offsets)]
+            if len(fitting) == 1:
+                return fitting[0]
+    return ""
+
+
+def _strings(data: Mapping[str, Any]) -> list[str]:
+    """The keys that may have the text."""
+    if isinstance(data.get("text"), str):
+        return ["text"]
+    return [key for key, value in data.items() if isinstance(value, str) and key != "id"]
+
+
+def _text_key(data: Mapping[str, Any], usual: str) -> str:
+    keys = _strings(data)
+    if len(keys) == 1 or usual in keys:
+        return keys[0] if len(keys) == 1 else usual
+    found = f"several strings ({', '.join(keys)})" if keys else f"no string in {preview(data)}"
+    raise DataError(f"expected the text under 'text', or as the only string of the data, found {found}")
+
+
+def _marked(value: Mapping[str, Any]) -> Marked:
+    """The place and the copy of a region; places in HTML are paths, with offsets beside them."""
+    place = value if type(value.get("start")) is int else take(value, "globalOffsets", dict, dict(value))
+    copy = take(value, "text", str) if value.get("text") is not None else None
+    return (take(place, "start", int), take(place, "end", int)), copy
+
+
+def _places(text: str, marked: Sequence[Marked], offsets: Offsets, notes: Notes) -> list[Place]:
+    joined = " ".join(text.split())
+    read: list[Marked] = []
+    for place, copy in marked:
+        # Label Studio writes a line end in a copy as a backslash and an n
+        if copy and "\\n" in copy and " ".join(copy.split()) not in joined:
+            copy = copy.replace("\\n", "\n")
+        read.append((place, copy))
+    # Versions before 1.4 count UTF-16 units
+    return character_places(text, read, offsets=offsets, usual="codepoint", notes=notes)
+
+
+def _fit(text: str, marked: Sequence[Marked], offsets: Offsets) -> bool:
+    try:
+        _places(text, marked, offsets, Notes())
+    except DataError:
+        return False
+    return True
+
+
+def _document(task: _Task, layer: str, usual: str, offsets: Offsets, spans: bool, notes: Notes) -> Document:
+    key = _text_key(task.data, usual)
+    text = task.data[key]
+    regions = task.regions(layer)
+    places = _places(text, [_marked(each.value) for each in regions], offsets, notes)
+    metadata = {name: value for name, value in task.data.items() if name != key}
+    tokens = _tokens(text, metadata.get("tokens"))
+    if tokens is not None:
+        del metadata["tokens"]
+    labels: list[str] = []
+    for each in task.results or ():
+        if each.type == "choices" and not each.of_region:
+            labels += [label_of(label) for label in take(each.value, "choices", list)]
+    # A project may be about labels of whole texts alone
+    spans = spans if task.spans is None else bool(task.spans)
+    annotated = task.results is not None and bool(regions or spans or not labels)
+    annotations = _annotations(regions, places, _region_values(task, notes), notes)
+    relations = _relations(task, {each.id for each in annotations}, notes)
+    return Document(
+        text, tuple(annotations) if annotated else None, tuple(relations), tuple(labels), tokens,
+        metadata=metadata, source=task.source,
+    )  # fmt: skip
+
+
+def _tokens(text: str, tokens: Any) -> tuple[Place, ...] | None:
+    places = token_places(text, tokens) if are_strings(tokens) else None
+    return None if places is None else tuple(places)
+
+
+def _region_values(task: _Task, notes: Notes) -> dict[str, dict[str, Any]]:
+    """What controls say about regions, by the id of the region and the name of the control."""
+    found: dict[str, dict[str, Any]] = {}
+    known = {each.id for each in task.results or () if each.type in _REGIONS and each.id}
+    for each in task.results or ():
+        key = "text" if each.type == "textarea" else each.type
+        if each.type in (*_REGIONS, "relation") or (each.type == "choices" and not each.of_region):
+            continue
+        if each.id in known and key in each.value:
+            value = each.value[key]
+            single = are_strings(value) and len(value) == 1
+            found.setdefault(each.id, {})[each.name] = value[0] if single else value
+        else:
+            notes[f"results of type {each.type} without a labelled place, left out"] += 1
+    return found
+
+
+def _annotations(
+    regions: Sequence[_Result], places: Sequence[Place], values: Mapping[str, Mapping[str, Any]], notes: Notes
+) -> list[Annotation]:
+    """An annotation for each label; the first one of a region has its id."""
+    annotations: list[Annotation] = []
+    used: set[str] = set()
+    several = len({each.name for each in regions}) > 1
+    for each, place in zip(regions, places, strict=True):
+        attributes = {**take(each.item, "meta", dict, {}), **values.get(each.id, {})}
+        if is_number(each.item.get("score")):
+            attributes["score"] = each.item["score"]
+        if several:
+            attributes["from_name"] = each.name
+        labels = take(each.value, each.type, list, [])
+        if not labels:
+            notes["regions without a label, left out"] += 1
+        for label in labels:
+            known = "" if each.id in used else each.id
+            used.add(each.id)
+            annotations.append(Annotation(label_of(label), (place,), known, attributes))
+    return annotations
+
+
+def _relations(task: _Task, known: set[str], notes: Notes) -> Iterator[Relation]:
+    regions = {each.id for each in task.results or () if each.of_region and each.id}
+    for each in task.results or ():
+        if each.type != "relation":
+            continue
+        ends = [take(each.item, key, str) for key in ("from_id", "to_id")]
+        if unknown := [end for end in ends if end not in regions]:
+            raise DataError(f"expected a relation of two results with an id, found the unknown id {unknown[0]!r}")
+        if not known.issuperset(ends):
+            notes["relations of results that are left out, left out"] += 1
+            continue
+        attributes = dict(take(each.item, "meta", dict, {}))
+        if each.item.get("direction") == "bi":
+            attributes["direction"] = "bi"
+        first, second = reversed(ends) if each.item.get("direction") == "left" else ends
+        for label in take(each.item, "labels", list, []) or [""]:
+            yield Relation(checked(label, str, "in 'labels'"), first, second, each.id, attributes)
+
+
+def write_label_studio(
+    target: Target, documents: Iterable[Document], *, encoding: str = "utf-8", model: str | None = None
+) -> None:
+    """Writes tasks with annotations, or with predictions of this model.
+
+    They are for a config with Labels ``label`` and Choices ``choice`` of a Text ``text``, and per region Choices (of
+    strings) or a Number for each attribute; other attributes become the region's ``meta``. Raises `DataError`, and
+    writes no file, for metadata that would be read as text or tokens, and for relations of unknown annotations.
+    """
+    write_objects(target, documents, partial(_task_of, model=model), array=True, encoding=encoding)
+
+
+def _task_of(document: Document, model: str | None) -> dict[str, Any]:
+    metadata = dict(reserve(document.metadata, ["text"], "metadata"))
+    task = {"id": metadata.pop("id")} if type(metadata.get("id")) is int else {}
+    task["data"] = {"text": document.text, **metadata, **_token_data(document)}
+    if document.annotations is None and not document.labels:
+        return task
+    check_relations(document)
+    result = _results(document)
+    if model is not None:
+        scores = [item["score"] for item in result if "score" in item]
+        score = {"score": fmean(scores)} if scores else {}
+        task["predictions"] = [{"model_version": model, **score, "result": result}]
+        return task
+    task["annotations"] = [{"result": result}]
+    if document.labels and not document.annotations:
+        task["meta"] = {"spans": document.annotations is not None}
+    return task
+
+
+def _token_data(document: Document) -> dict[str, Any]:
+    """The tokens, if the default tokenizer does not cut them from the text."""
+    kept = document.tokens is not None
+    if kept and document.tokens == tuple([(token.start, token.end) for token in tokenize(document.text)]):
+        kept = False
+    if "tokens" in document.metadata and (kept or _tokens(document.text, document.metadata["tokens"]) is not None):
+        reserve(document.metadata, ["tokens"], "metadata")
+    if not kept:
+        return {}
+    tokens = [document.text[start:end] for start, end in document.tokens or ()]
+    if _tokens(document.text, tokens) != document.tokens:
+        raise DataError("expected tokens that leave out white space alone, found others; Label Studio has no place")
+    return {"tokens": tokens}
+
+
+def _results(document: Document) -> list[dict[str, Any]]:
+    annotations = document.annotations or ()
+    names = [each.attributes.get("from_name") for each in annotations]
+    named = len(set(map(str, names))) > 1 and all(isinstance(name, str) for name in names)
+    results: list[dict[str, Any]] = []
+    for each, known, name in zip(annotations, unique_ids(annotations), names, strict=True):
+        place = {"start": each.start, "end": each.end, "text": document.text[each.start : each.end]}
+        control = {"id": known, "from_name": name if named else "label", "to_name": "text"}
+        attributes = {key: value for key, value in each.attributes.items() if not (named and key == "from_name")}
+        region: dict[str, Any] = {**control, "type": "labels", "value": {**place, "labels": [each.label]}}
+        if is_number(attributes.get("score")):
+            region["score"] = attributes.pop("score")
+        results.append(region)
+        for key, value in attributes.items():
+            if kind := _control(value):
+                content = [value] if isinstance(value, str) else value
+                control = {"id": known, "from_name": key, "to_name": "text", "type": kind}
+                results.append({**control, "value": {**place, kind: content}})
+            else:
+                region.setdefault("meta", {})[key] = value
+    if document.labels:
+        choices = {"choices": list(document.labels)}
+        results.append({"from_name": "choice", "to_name": "text", "type": "choices", "value": choices})
+    return [*results, *(_relation(each) for each in document.relations)]
+
+
+def _control(value: Any) -> str:
+    """The type of the control for such an attribute; empty if no control has such values."""
+    if isinstance(value, str) or (are_strings(value) and len(value) > 1):
+        return "choices"
+    return "number" if is_number(value) else ""
+
+
+def _relation(relation: Relation) -> dict[str, Any]:
+    item = {"type": "relation", "from_id": relation.source, "to_id": relation.target, "direction": "right"}
+    attributes = dict(relation.attributes)
+    if attributes.get("direction") == "bi":
+        item["direction"] = attributes.pop("direction")
+    if relation.id:
+        item["id"] = relation.id
+    labels = [relation.label] if relation.label else []
+    return {**item, "labels": labels, **({"meta": attributes} if attributes else {})}

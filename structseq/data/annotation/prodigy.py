@@ -1,0 +1,238 @@
+"""Prodigy: JSON lines as its recipes read them and ``db-out`` writes them.
+
+{"text": "to Taipei", "tokens": [{"text": "to", "start": 0, "end": 2, "id": 0, "ws": true}, ...],
+ "spans": [{"start": 3, "end": 9, "token_start": 1, "token_end": 1, "label": "city"}], "answer": "accept"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation
+from structseq.data.annotation.json_values import (
+    are_strings,
+    check_relations,
+    errors_at,
+    label_of,
+    objects,
+    reserve,
+    take,
+    unique_ids,
+    write_objects,
+)
+from structseq.data.annotation.limits import DocumentLimits
+from structseq.data.annotation.offsets import Marked, Offsets, character_places
+from structseq.data.record import read_records
+from structseq.data.textfile import Source, Target
+from structseq.errors import DataError
+
+LIMITS = DocumentLimits("Prodigy", attributes=True, relations=True, labels=True, tokens=True)
+
+_OF_SPANS = ("start", "end", "token_start", "token_end", "label", "text", "id")
+_OF_RELATIONS = ("head", "child", "head_span", "child_span", "label", "id")
+# Views whose spans are one question each, or only shown
+_NO_GOLD_SPANS = ("ner", "spans", "classification", "choice", "text", "html")
+
+
+def is_prodigy(values: Mapping[str, Any]) -> bool:
+    """Whether this is a record, by its keys."""
+    tokens = values.get("tokens")
+    marks = "answer" in values or "_input_hash" in values or "_task_hash" in values
+    return marks or (isinstance(tokens, list) and bool(tokens) and isinstance(tokens[0], dict))
+
+
+def read_prodigy(
+    source: Source, *, encoding: str = "utf-8", offsets: Offsets = "auto", notes: Notes | None = None
+) -> Iterator[Document]:
+    """Yields the records of a JSON-lines file; those that are not accepted are texts without annotations.
+
+    Raises `DataError` with file and line.
+    """
+    notes = Notes() if notes is None else notes
+    for record in read_records(source, encoding=encoding):
+        if record.values is not None:
+            with errors_at(record.source):
+                document = _document(record.values, record.source, offsets, notes)
+            yield document
+
+
+def _document(values: Mapping[str, Any], source: str, offsets: Offsets, notes: Notes) -> Document:
+    text = take(values, "text", str)
+    metadata = {key: value for key, value in values.items() if key not in ("text", "tokens", "spans", "relations")}
+    tokens, spans = objects(values, "tokens"), objects(values, "spans")
+    marked = [_token_mark(token) for token in tokens]
+    marked += [_mark(span, marked) for span in spans]
+    places = character_places(text, marked, offsets=offsets, usual="codepoint", notes=notes)
+    kept = _tokens(text, places[: len(tokens)], notes) if "tokens" in values else None
+    answer = take(metadata, "answer", str, "")
+    shown = metadata.get("_view_id") in _NO_GOLD_SPANS
+    if answer not in ("", "accept"):
+        notes[f"records with the answer {answer}, not read as gold"] += 1
+    elif shown and spans:
+        notes[f"records of the view {metadata['_view_id']}, whose spans are not read as gold"] += 1
+    decided = answer == "accept" and not {"label", "accept", "options"} & metadata.keys()
+    labels = _labels(metadata) if answer in ("", "accept") else ()
+    if answer in ("", "accept"):
+        metadata.pop("answer", None)
+    annotations: list[Annotation] | None = None
+    relations: list[Relation] = []
+    if answer in ("", "accept") and not shown and ("spans" in values or decided):
+        annotations = [_annotation(span, place) for span, place in zip(spans, places[len(tokens) :], strict=True)]
+        if arrows := objects(values, "relations"):
+            annotations = [replace(each, id=id) for each, id in zip(annotations, unique_ids(annotations), strict=True)]
+            relations = _relations(arrows, annotations, spans, notes)
+    return Document(
+        text, None if annotations is None else tuple(annotations), tuple(relations), labels, kept, metadata=metadata,
+        source=source,
+    )  # fmt: skip
+
+
+def _token_mark(token: Mapping[str, Any]) -> Marked:
+    return (take(token, "start", int), take(token, "end", int)), take(token, "text", str)
+
+
+def _mark(span: Mapping[str, Any], tokens: Sequence[Marked]) -> Marked:
+    copy = take(span, "text", str) if span.get("text") is not None else None
+    if "start" in span or "token_start" not in span:
+        return (take(span, "start", int), take(span, "end", int)), copy
+    first, last = take(span, "token_start", int), take(span, "token_end", int)
+    if not 0 <= first <= last < len(tokens):
+        known = f"0 <= token_start <= token_end < {len(tokens)}, the number of tokens"
+        raise DataError(f"expected {known}, found {first} and {last}")
+    return (tokens[first][0][0], tokens[last][0][1]), copy
+
+
+def _tokens(text: str, places: Sequence[Place], notes: Notes) -> tuple[Place, ...]:
+    """Without the tokens of white space that spaCy cuts."""
+    for one, other in pairwise(places):
+        if other[0] < one[1]:
+            raise DataError(f"expected tokens in order, found one at {other[0]} before the end of another at {one[1]}")
+    kept = [(start, end) for start, end in places if not text[start:end].isspace()]
+    if len(kept) < len(places):
+        notes["tokens of white space, left out"] += len(places) - len(kept)
+    return tuple(kept)
+
+
+def _labels(metadata: dict[str, Any]) -> tuple[str, ...]:
+    """The labels of the whole text, taken out of the metadata."""
+    accepted = metadata.get("accept")
+    if accepted and are_strings(accepted):
+        return tuple([label_of(each) for each in metadata.pop("accept")])
+    if accepted is None and isinstance(metadata.get("label"), str):
+        metadata.pop("accept", None)
+        return (label_of(metadata.pop("label")),)
+    return ()
+
+
+def _annotation(span: Mapping[str, Any], place: Place) -> Annotation:
+    attributes = {key: value for key, value in span.items() if key not in _OF_SPANS}
+    if attributes.get("type") == "span":  # as rel.manual marks every span
+        del attributes["type"]
+    return Annotation(label_of(span.get("label")), (place,), _id(span), attributes)
+
+
+def _id(values: Mapping[str, Any]) -> str:
+    return str(values["id"]) if type(values.get("id")) is int else take(values, "id", str, "")
+
+
+def _relations(
+    arrows: Sequence[Mapping[str, Any]],
+    annotations: Sequence[Annotation],
+    spans: Sequence[Mapping[str, Any]],
+    notes: Notes,
+) -> list[Relation]:
+    relations: list[Relation] = []
+    for arrow in arrows:
+        source, target = (_end(arrow, side, annotations, spans) for side in ("head", "child"))
+        if source is None or target is None:
+            notes["relations of tokens without an annotation, left out"] += 1
+            continue
+        attributes = {key: value for key, value in arrow.items() if key not in _OF_RELATIONS}
+        relations.append(Relation(take(arrow, "label", str, ""), source, target, _id(arrow), attributes))
+    return relations
+
+
+def _end(
+    arrow: Mapping[str, Any], side: str, annotations: Sequence[Annotation], spans: Sequence[Mapping[str, Any]]
+) -> str | None:
+    """The id of the annotation at one end: by its id, its place and label, or its token."""
+    wanted = take(arrow, f"{side}_span", dict, {})
+    if "id" in wanted:
+        return next((each.id for each in annotations if each.id == _id(wanted)), None)
+    token = None if wanted else take(arrow, side, int)
+    for each, span in zip(annotations, spans, strict=True):
+        if token is not None and not take(span, "token_start", int, -1) <= token <= take(span, "token_end", int, -1):
+            continue
+        if all(span.get(key) == wanted[key] for key in ("start", "end", "label") if wanted.get(key) is not None):
+            return each.id
+    return None
+
+
+def write_prodigy(
+    target: Target, documents: Iterable[Document], *, encoding: str = "utf-8", model: str | None = None
+) -> None:
+    """Writes accepted records, or tasks with the spans of this model and no answer.
+
+    Raises `DataError`, and writes no file, for metadata and attributes under the names of Prodigy's own keys.
+    """
+    write_objects(target, documents, partial(_record, model=model), array=False, encoding=encoding)
+
+
+def _record(document: Document, model: str | None) -> dict[str, Any]:
+    metadata = dict(reserve(document.metadata, ("text", "tokens", "spans", "relations"), "metadata"))
+    if model is not None:
+        metadata = {key: value for key, value in metadata.items() if key not in ("answer", "_task_hash")}
+    record: dict[str, Any] = {"text": document.text, **metadata}
+    gold = document.annotations is not None or bool(document.labels)
+    if gold and "answer" in metadata:
+        raise DataError(f"an annotated text with the answer {metadata['answer']!r}; leave out the answer")
+    if document.annotations is not None and model is None and metadata.get("_view_id") in _NO_GOLD_SPANS:
+        raise DataError(f"gold spans with the view {metadata['_view_id']}, which has none; leave out '_view_id'")
+    if "answer" not in metadata and not document.labels and _labels(dict(metadata)):
+        raise DataError("metadata under the key 'label' or 'accept', which would be a label of the text; rename it")
+    if document.labels:
+        single = len(document.labels) == 1 and not {"label", "accept", "options"} & metadata.keys()
+        reserve(metadata, ["accept"], "metadata")
+        record.update({"label": document.labels[0]} if single else {"accept": list(document.labels)})
+    if document.tokens is not None:
+        record["tokens"] = [
+            {"text": document.text[s:e], "start": s, "end": e, "id": number, "ws": document.text[e : e + 1].isspace()}
+            for number, (s, e) in enumerate(document.tokens)
+        ]
+    if document.annotations is not None:
+        record |= _spans(document, document.annotations, model)
+    return {**record, "answer": "accept"} if gold and model is None else record
+
+
+def _spans(document: Document, annotations: Sequence[Annotation], model: str | None) -> dict[str, Any]:
+    check_relations(document)
+    starts = {start: number for number, (start, _) in enumerate(document.tokens or ())}
+    ends = {end: number for number, (_, end) in enumerate(document.tokens or ())}
+    spans: list[dict[str, Any]] = []
+    plain: dict[str, dict[str, Any]] = {}  # without attributes, by id
+    for each in annotations:
+        span: dict[str, Any] = {"start": each.start, "end": each.end, "label": each.label}
+        if each.start in starts and each.end in ends:
+            span |= {"token_start": starts[each.start], "token_end": ends[each.end]}
+        if each.id:
+            span["id"] = each.id
+            plain.setdefault(each.id, span)
+        source = {} if model is None else {"source": model}
+        spans.append({**span, **source, **reserve(each.attributes, _OF_SPANS, "attributes of annotations")})
+    if not document.relations:
+        return {"spans": spans}
+    return {"spans": spans, "relations": [_arrow(each, plain) for each in document.relations]}
+
+
+def _arrow(relation: Relation, plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    head, child = plain[relation.source], plain[relation.target]
+    arrow: dict[str, Any] = {"head_span": head, "child_span": child, "label": relation.label}
+    if "token_end" in head and "token_end" in child:
+        arrow |= {"head": head["token_end"], "child": child["token_end"]}
+    if relation.id:
+        arrow["id"] = relation.id
+    return {**arrow, **reserve(relation.attributes, _OF_RELATIONS, "attributes of relations")}

@@ -1,0 +1,412 @@
+"""Tables: which columns hold tokens, tags, texts or spans, and examples made of their rows.
+
+A row is a token (a column names its sentence, or blank rows come between sentences), a sentence (lists of tokens and
+tags), or a text (and a list of spans).
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Literal, TypeVar
+
+from structseq.data.annotation.document import Notes
+from structseq.data.annotation.offsets import Offsets
+from structseq.data.annotation.policies import Fragments, Overlapping
+from structseq.data.annotation.to_examples import Split
+from structseq.data.charspans import Misaligned
+from structseq.data.columns import check_columns
+from structseq.data.example import Example
+from structseq.data.jsonl import TOKEN_KEYS, Keys, keys_of
+from structseq.data.record import Record, preview, reject_duplicate_keys
+from structseq.errors import ConfigError, DataError
+from structseq.spans import Scheme
+
+Column = int | str
+
+# The number of a row or line, and a value for each column; None if it is missing
+Row = tuple[int, Sequence[Any]]
+
+TOKENS = ("token", "tokens", "word", "words")
+TAGS = ("tag", "tags", "ner", "ner_tag", "ner_tags", "label", "labels")
+SENTENCES = (
+    *("sentence #", "sentence_id", "sentence id", "sent_id", "sentence_number", "sentence number", "sentence_idx"),
+    "sentence",
+)
+SPANS = ("spans", "entities")
+
+# Rows that show what the columns hold
+_SAMPLE = 100
+_LIST = re.compile(r"""\[\s*['"].*['"]\s*\]""", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Names rows in messages and sources: lines of a file, rows of a file, or rows of a frame (no ``file``)."""
+
+    file: str = ""
+    lines: bool = False
+    header: int | None = None  # its line
+
+    def source(self, number: int) -> str:
+        if self.lines:
+            return f"{self.file}:{number}"
+        return f"{self.file}:row {number}" if self.file else f"row {number}"
+
+    def error(self, message: str, number: int | None = None) -> DataError:
+        if self.lines or number is None:
+            return DataError(message, file=self.file or None, line=number)
+        return DataError(message, file=self.source(number))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableOptions:
+    """Columns, by name or number; the others as in `structseq.data.jsonl.read_jsonl`.
+
+    The columns of tokens (0), tags (-1), sentences, texts and spans (None) are found by their names. ``columns`` are
+    further inputs by name.
+    """
+
+    token_column: Column = 0
+    tag_column: Column | None = -1
+    sentence_column: Column | None = None
+    text_column: Column | None = None
+    span_column: Column | None = None
+    columns: Mapping[str, Column] | None = None
+    tags: bool = True
+    labels: Sequence[str] = ()
+    tokenizer: str = "words-1"
+    scheme: str | Scheme = "BIO"
+    misaligned: Misaligned = "error"
+    overlapping: Overlapping = "error"
+    fragments: Fragments = "error"
+    offsets: Offsets = "auto"
+    split: Split = "auto"
+    notes: Notes | None = None
+
+    def __post_init__(self) -> None:
+        self._keys()  # raises for unknown names
+        for name, column in check_columns(self.columns).items():
+            if isinstance(column, bool) or not isinstance(column, int | str):
+                raise ConfigError(f"expected a name or a number for the further input {name!r}, found {column!r}")
+
+    def keys(self, names: Sequence[str], roles: Roles) -> Keys:
+        """For rows that are sentences or texts."""
+        sentences = roles.rows == "sentences"
+        tokens, tags, spans = (None if at is None else names[at] for at in (roles.tokens, roles.tags, roles.spans))
+        return self._keys(
+            token_key=tokens if sentences else None,
+            tag_key=tags,
+            text_key="text" if roles.text is None else names[roles.text],
+            span_key=spans,
+            columns={name: names[at] for name, at in roles.further.items()},
+            tags=self.tags and self.tag_column is not None and not (sentences and roles.tags is None),
+            labels=self.labels,
+        )
+
+    def _keys(self, **options: Any) -> Keys:
+        return keys_of(
+            tokenizer=self.tokenizer, scheme=self.scheme, misaligned=self.misaligned, overlapping=self.overlapping,
+            fragments=self.fragments, offsets=self.offsets, split=self.split, notes=self.notes, **options,
+        )  # fmt: skip
+
+
+Reader = TypeVar("Reader", bound=Callable[..., Any])
+
+
+def with_table_options(reader: Reader) -> Reader:
+    """Puts the keywords of `TableOptions` into the signature, in the place of ``**options``."""
+    signature = inspect.signature(reader)
+    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    keywords = inspect.signature(TableOptions).parameters.values()
+    reader.__signature__ = signature.replace(parameters=[*own, *keywords])  # type: ignore[attr-defined]
+    return reader
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What the rows of a table are, and the places of its columns."""
+
+    rows: Literal["tokens", "sentences", "texts"]
+    further: Mapping[str, int]
+    tokens: int | None = None
+    tags: int | None = None
+    sentence: int | None = None
+    text: int | None = None
+    spans: int | None = None
+
+
+def read_table(names: Sequence[str], rows: Iterable[Row], origin: Origin, options: TableOptions) -> Iterator[Example]:
+    """The examples of a table; raises `DataError` that names the row."""
+    rows = iter(rows)
+    head: list[Row] = []
+    first: dict[int, Any] = {}  # of each column, the first value that is not missing
+    for row in rows:
+        head.append(row)
+        first |= {at: value for at, value in enumerate(row[1]) if value is not None and at not in first}
+        if len(first) == len(names) or len(head) == _SAMPLE:
+            break
+    try:
+        roles = _Finder(names, first, options).roles()
+    except DataError as error:
+        raise origin.error(error.message, origin.header) from None
+    rows = chain(head, rows)
+    if roles.rows == "tokens":
+        yield from _Tokens(names, roles, origin, options.labels).sentences(rows)
+    else:
+        yield from _records(names, rows, roles, origin, options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """Finds the roles of the columns."""
+
+    names: Sequence[str]
+    first: Mapping[int, Any]
+    options: TableOptions
+
+    def roles(self) -> Roles:
+        options = self.options
+        further = {
+            name: self._at(column, f"columns={{{name!r}: ...}}") for name, column in (options.columns or {}).items()
+        }
+        used = set(further.values())
+        tokens, text = self._tokens(used), self._text(used)
+        explicit = (options.token_column != 0, options.text_column is not None)
+        if tokens is not None and text is not None and explicit != (True, True) and any(explicit):
+            tokens, text = (tokens, None) if explicit[0] else (None, text)
+        lists = tokens is not None and isinstance(self.first.get(tokens), list)
+        if tokens is not None and text is not None and not lists:
+            raise self._error(
+                f"tokens or texts, found both, {self.names[tokens]!r} and {self.names[text]!r}; name one by "
+                "token_column=NAME or text_column=NAME"
+            )
+        if tokens is not None and not (text is not None and self._spans_instead(used)):
+            return self._token_roles(tokens, lists, further)
+        if text is None:
+            raise self._error(
+                "a column of tokens (token, word) or of texts (text), found none; name the column of the tokens by "
+                "token_column=NAME (--set data.token_column=NAME), or that of the texts by text_column=NAME"
+            )
+        spans = None if options.span_column is None else self._at(options.span_column, "span_column")
+        if spans is None and len(found := self._named(SPANS, {*used, text})) == 1:
+            spans = found[0]
+        return Roles("texts", further, tokens, text=text, spans=spans)
+
+    def _spans_instead(self, used: set[int]) -> bool:
+        """Whether there are spans of characters and no tags."""
+        options = self.options
+        if not options.tags or options.tag_column != -1 or options.token_column != 0:
+            return False
+        spans, tags = ([isinstance(self.first.get(at), list) for at in self._named(n, used)] for n in (SPANS, TAGS))
+        return any(spans) and not any(tags)
+
+    def _token_roles(self, tokens: int, lists: bool, further: Mapping[str, int]) -> Roles:
+        used = {tokens, *further.values()}
+        sentence = None
+        if not lists:
+            if self.options.sentence_column is not None:
+                sentence = self._at(self.options.sentence_column, "sentence_column")
+            elif found := self._named(SENTENCES, used):
+                sentence = min(found, key=lambda at: SENTENCES.index(_folded(self.names[at])))
+        used |= set() if sentence is None else {sentence}
+        tags = self._tags(used, len(self.first[tokens]) if lists else None)
+        if tags == tokens:
+            raise self._error(f"two columns for tokens and tags, found {self.names[tokens]!r} for both")
+        if not lists and _LIST.fullmatch(str(self.first.get(tokens, ""))):
+            raise DataError(
+                f"expected a token in each row of {self.names[tokens]!r}, found lists written as text, "
+                f"{str(self.first[tokens])[:60]!r}; write Parquet or JSON lines, which have lists"
+            )
+        return Roles("sentences" if lists else "tokens", further, tokens, tags, sentence)
+
+    def _tokens(self, used: set[int]) -> int | None:
+        if self.options.token_column != 0:
+            return self._at(self.options.token_column, "token_column")
+        found = self._named(TOKENS, used)
+        found = [at for at in found if isinstance(self.first.get(at), list)] or found
+        return self._only(found, "column of tokens", "token_column")
+
+    def _text(self, used: set[int]) -> int | None:
+        if self.options.text_column is not None:
+            return self._at(self.options.text_column, "text_column")
+        found = [at for at in self._named(("text",), used) if not isinstance(self.first.get(at), list)]
+        return self._only(found, "column of texts", "text_column")
+
+    def _tags(self, used: set[int], length: int | None) -> int | None:
+        """``length``: the number of tokens in a list."""
+        column, lists = self.options.tag_column, length is not None
+        if column is None or not self.options.tags:
+            return None
+        if column != -1:
+            return self._at(column, "tag_column")
+        found = [at for at in self._named(TAGS, used) if isinstance(self.first.get(at), list) == lists]
+        if found:
+            return self._only(found, "column of tags", "tag_column")
+        others = [at for at, name in enumerate(self.names) if name and at not in used]
+        if length is not None:  # a list of another length cannot be tags
+            if any(isinstance(self.first.get(at), list) for at in self._named(SPANS, used)):
+                raise self._error("tags for the tokens, or a text for the spans, found neither")
+            others = [at for at in others if _is_list_of(self.first.get(at), length)]
+        if others:
+            raise self._error(
+                "a column of tags (tag, ner_tags), found none; name it by tag_column=NAME (--set data.tag_column=NAME)"
+            )
+        return None
+
+    def _named(self, known: Sequence[str], used: set[int]) -> list[int]:
+        return [at for at, name in enumerate(self.names) if at not in used and _folded(name) in known]
+
+    def _only(self, found: Sequence[int], what: str, option: str) -> int | None:
+        if len(found) > 1:
+            named = " and ".join(repr(self.names[at]) for at in found)
+            advice = f"{option}=NAME" if option == "text_column" else f"{option}=NAME (--set data.{option}=NAME)"
+            raise self._error(f"one {what}, found {named}; name it by {advice}")
+        return found[0] if found else None
+
+    def _at(self, column: Column, option: str) -> int:
+        """The place of a column that was named."""
+        if isinstance(column, int):
+            if -len(self.names) <= column < len(self.names):
+                return column % len(self.names)
+        elif column in self.names:
+            return self.names.index(column)
+        elif len(same := [at for at, name in enumerate(self.names) if _folded(name) == _folded(column)]) == 1:
+            return same[0]
+        raise self._error(f"the column {column!r} ({option}), found none; correct the name")
+
+    def _error(self, expected: str) -> DataError:
+        listed = ", ".join(repr(name[:40]) for name in self.names[:20]) + ", ..." * (len(self.names) > 20)
+        return DataError(f"expected {expected}; the columns are {listed or 'none'}")
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _is_list_of(value: Any, length: int) -> bool:
+    return isinstance(value, list) and len(value) == length and all(type(item) in (str, int) for item in value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """Makes sentences of rows that are tokens."""
+
+    names: Sequence[str]
+    roles: Roles
+    origin: Origin
+    labels: Sequence[str]
+
+    def sentences(self, rows: Iterable[Row]) -> Iterator[Example]:
+        """A blank row, or another name of the sentence, starts a sentence; an empty name is that of the row before."""
+        group: list[Row] = []
+        at, current = self.roles.sentence, None
+        for number, values in rows:
+            blank = not any(value is not None and value != "" for value in values)
+            name = None if at is None else values[at]
+            changed = name is not None and name != "" and name != current
+            if group and (blank or changed):
+                yield self._example(group)
+                group = []
+            current = name if changed else current
+            if not blank:
+                group.append((number, values))
+        if group:
+            yield self._example(group)
+
+    def _example(self, group: Sequence[Row]) -> Example:
+        assert self.roles.tokens is not None
+        inputs = {"tokens": self._column(group, self.roles.tokens, "a token")}
+        for name, at in self.roles.further.items():
+            inputs[name] = self._column(group, at, "a string", may_be_empty=True)
+        targets = {}
+        if self.roles.tags is not None:
+            rows = [(number, self._with_name(number, values)) for number, values in group] if self.labels else group
+            targets["tags"] = self._column(rows, self.roles.tags, "a tag")
+        return Example(inputs, targets, self.origin.source(group[0][0]))
+
+    def _with_name(self, number: int, values: Sequence[Any]) -> Sequence[Any]:
+        """The row with the name of its tag instead of its number."""
+        assert self.roles.tags is not None
+        tag = values[self.roles.tags]
+        if isinstance(tag, str) and tag.isdecimal() and tag not in self.labels:
+            tag = int(tag)
+        if type(tag) is not int:
+            return values
+        if not 0 <= tag < len(self.labels):
+            raise self.origin.error(f"expected the number of a tag, 0 to {len(self.labels) - 1}, found {tag}", number)
+        return [*values[: self.roles.tags], self.labels[tag], *values[self.roles.tags + 1 :]]
+
+    def _column(self, group: Sequence[Row], at: int, what: str, *, may_be_empty: bool = False) -> tuple[str, ...]:
+        column = tuple([values[at] for _, values in group])
+        if set(map(type, column)) == {str} and (may_be_empty or "" not in column):
+            return column
+        for (number, _), value in zip(group, column, strict=True):
+            if not isinstance(value, str) or not (value or may_be_empty):
+                raise self.origin.error(f"expected {what} in the column {self.names[at]!r}, {_found(value)}", number)
+        return tuple(map(str, column))
+
+
+def _found(value: Any) -> str:
+    if value is None:
+        return (
+            "found a missing value; fill it (pandas reads words such as null and NA so, unless keep_default_na=False)"
+        )
+    if value == "":
+        return "found an empty field; fill it or remove the row"
+    number = type(value) is int
+    hint = "write it as a string" + ", or name the tags that are numbers by labels=[...]" * number
+    return f"found {preview(value)}; {hint}"
+
+
+def _records(
+    names: Sequence[str], rows: Iterable[Row], roles: Roles, origin: Origin, options: TableOptions
+) -> Iterator[Example]:
+    """Examples of rows that are sentences or texts."""
+    keys, what = options.keys(names, roles), "a text" if roles.rows == "texts" else "a list of tokens"
+    untagged = replace(keys, tag_key=None, span_key=None, cutting=replace(keys.cutting, tags=False))
+    main, answer = (roles.text, roles.spans) if roles.rows == "texts" else (roles.tokens, roles.tags)
+    assert main is not None
+    decoded = _json_columns(names, roles) if origin.lines else []
+    others = TOKEN_KEYS if roles.rows == "texts" and roles.tokens is None and not origin.lines else ()
+    for number, values in rows:
+        if origin.lines and not any(values):
+            continue
+        if values[main] is None:
+            missing = f"expected {what} in the column {names[main]!r}, found a missing value; fill or drop such rows"
+            raise origin.error(missing, number)
+        record = {name: value for name, value in zip(names, values, strict=True) if name and value is not None}
+        for name in others:
+            record.pop(name, None)
+        try:
+            record |= {names[at]: _decoded(values[at], names[at]) for at in decoded}
+            bare = answer is not None and record.get(names[answer]) is None
+            examples = (untagged if bare else keys).examples(Record("", record))
+        except DataError as error:
+            raise origin.error(error.message, number) from None
+        for example in examples:
+            yield replace(example, source=origin.source(number))
+
+
+def _json_columns(names: Sequence[str], roles: Roles) -> list[int]:
+    """The columns of a text file that hold spans."""
+    if roles.spans is not None:
+        return [roles.spans]
+    return [at for at, name in enumerate(names) if name in SPANS and at not in roles.further.values()]
+
+
+def _decoded(value: str, name: str) -> Any:
+    if not value.strip():
+        return None
+    try:
+        decoded = json.loads(value, object_pairs_hook=reject_duplicate_keys)
+        json.dumps(decoded, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as problem:
+        what = str(problem) if not isinstance(problem, UnicodeEncodeError) else "half a surrogate pair"
+        message = f'expected spans in the column {name!r} as JSON, such as [[0, 5, "label"]], found {value[:60]!r}'
+        raise DataError(f"{message} ({what}); correct it") from None
+    return decoded
