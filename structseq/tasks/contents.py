@@ -27,7 +27,7 @@ SHOWN = KEPT
 # The first sentences of a file are searched for repetitions, and others beside them
 COMPARED = 1_000_000
 # Tokens that are counted at once; words that are kept apart before they are merged
-_CHUNK, _RECENT = 1 << 15, 1 << 17
+_CHUNK, _RECENT = 1 << 12, 1 << 17
 # Unicode categories of invisible characters: controls, formats, private use, unassigned, spaces
 INVISIBLE = ("Cc", "Cf", "Co", "Cn", "Zs")
 
