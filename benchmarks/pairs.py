@@ -60,9 +60,9 @@ def compared(
         if name not in known:
             raise DataError(f"expected one of {', '.join(sorted(known))}, found {name!r}", file=folder)
     first, second = known[one], known[other]
-    part = "dev" if on_dev or "test" not in next(iter(first.values())).parts else "test"
+    part = "tuned_dev" if on_dev or "test" not in next(iter(first.values())).parts else "test"
     pair = paired_bootstrap(counts(first, part), counts(second, part))
-    means = (statistics.fmean(record.parts[part]["score"] for record in side.values()) for side in (first, second))
+    means = (statistics.fmean(record.part(part)["score"] for record in side.values()) for side in (first, second))
     shown = [f"{100 * mean:.2f}" for mean in means]
     low, high = pair.interval
     told = {"name": f"{one} against {other}", "part": part, "one": shown[0], "other": shown[1]}
@@ -70,7 +70,7 @@ def compared(
 
 
 def counts(side: Mapping[int, Record], part: str) -> dict[int, Counts]:
-    return {seed: np.array(record.parts[part]["counts"], np.int64).reshape(-1, 3) for seed, record in side.items()}
+    return {seed: np.array(record.part(part)["counts"], np.int64).reshape(-1, 3) for seed, record in side.items()}
 
 
 if __name__ == "__main__":

@@ -99,29 +99,50 @@ def test_wrong_options_are_one_sentence(command: Command, words: list[str], expe
         ("head.type=crff", "unknown head.type 'crff'; did you mean \"crf\"?"),
         ("encoder.type=gpt", "unknown encoder.type 'gpt'"),
         ("encoder.type=nowhere:Thing", "encoder.type nowhere:Thing: cannot be imported"),
-        ("data.scheme=BOI", "unknown tag scheme 'BOI': did you mean"),
+        ("data.scheme=BOI", "data.scheme: unknown tag scheme 'BOI': did you mean"),
+        ("head.scheme=BOI", "head.scheme: unknown tag scheme 'BOI': did you mean"),
+        ("head.costs.O=-1", "option head.costs.O: input should be greater than or equal to 0"),
+        ("data.encoding=utf-99", "unknown encoding 'utf-99'"),
+        ("encoder.attention=1", "encoder.attention_heads: expected a divisor of the width"),
         ("data.repair=guess", "option data.repair: input should be 'conlleval', 'drop' or 'refuse'"),
-        ("data.format=xml", "unknown format 'xml'"),
+        ("data.format=docx", "unknown format 'docx'"),
         ("data.tokenizer=word-1", "unknown tokenizer 'word-1'"),
         ("training.device=tpu", "training.device: expected auto, cpu or cuda"),
     ],
 )
-def test_wrong_settings_are_one_sentence(
-    command: Command, home: Path, tmp_path: Path, setting: str, expected_message: str
-) -> None:
+def test_wrong_settings_are_one_sentence(command: Command, tmp_path: Path, setting: str, expected_message: str) -> None:
+    """Before any data are read: the files are missing."""
+    heads = ["--set", "encoder.attention_heads=7"] if setting.startswith("encoder.attention=") else []
     done = command(
         "train",
-        home / "train.conll",
+        tmp_path / "missing.conll",
         "--output",
         tmp_path / "model",
         "--quiet",
         *tiny(but=setting.split("=")[0]),
+        *heads,
         "--set",
         setting,
     )
     assert done.status == 2
     assert done.sentence.startswith(f"error: {expected_message}")
     assert not (tmp_path / "model").exists()
+
+
+def test_a_missing_initial_model_is_told_before_data_are_read(command: Command, tmp_path: Path) -> None:
+    words = ("train", tmp_path / "missing.conll", "--output", tmp_path / "model", "--init-from", tmp_path / "none")
+    assert command(*words).sentence.startswith(f"error: {tmp_path / 'none'}")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_train_names_both_dev_scores_if_a_bias_changed_one(
+    command: Command, home: Path, tmp_path: Path, tuned: bool
+) -> None:
+    words = ("train", home / "train.conll", "--dev", home / "dev.conll", "--output", tmp_path / "model", *tiny(1))
+    done = command(*words, "--set", f"training.tune_decision={str(tuned).lower()}")
+    assert done.out.startswith("tuned dev (" if tuned else "dev (")
+    assert bool(re.search(r"dev [\d.]+; tuned dev [\d.]+, after the bias", done.err)) == tuned
 
 
 def test_a_setting_given_twice_is_refused(command: Command, home: Path, tmp_path: Path) -> None:
@@ -158,7 +179,7 @@ def test_train_tells_progress_on_one_stream_and_results_on_the_other(
     lines = [line for line in done.err.splitlines() if line.startswith("epoch ")]
     assert len(lines) == 2 and all("loss" in line and "dev" in line and "tokens/s" in line for line in lines)
     assert "32 sentences" in done.err and "tag scheme BIO, found from the data" in done.err
-    assert done.out.startswith(f"dev ({home / 'dev.conll'})") and "entity F1" in done.out
+    assert f"dev ({home / 'dev.conll'})" in done.out.splitlines()[0] and "entity F1" in done.out
     assert "epoch 1/2" not in done.out
     quiet = command(*words[:5], tmp_path / "quiet", *tiny(), "--quiet")
     assert (quiet.status, quiet.err, quiet.out) == (0, "", done.out)
@@ -450,7 +471,7 @@ def test_tag_answers_in_order_for_all_lengths(command: Command, home: Path, tmp_
 @pytest.mark.parametrize(
     ("words", "expected_message"),
     [
-        (["--format", "xml"], "unknown format 'xml'; there are auto, columns"),
+        (["--format", "docx"], "unknown format 'docx'; there are auto, columns"),
         (["FILE", "--text", "a"], "--text and the file"),
         (["FILE", "--confidence"], "--confidence: conll files cannot store probabilities"),
         (["FILE", "--set", "training.epochs=3"], "--set training: expected an option of the section data"),

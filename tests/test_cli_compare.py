@@ -98,8 +98,10 @@ def test_what_is_done_is_not_done_again_and_seeds_may_be_added(
     out = tmp_path / "out"
     first = command(*words_of(home, out, "--heads", "crf", *tiny(2)))
     assert first.status == 0
-    assert first.err.splitlines()[0] == "1 trials; 0 are finished already; up to 1 run at once"
-    assert re.fullmatch(r"1/1 lstm \+ crf, seed 0: dev [\d.]+, test [\d.]+ [\d.]+ s", first.err.splitlines()[1])
+    assert first.err.splitlines()[0] == "1 trial"
+    assert re.fullmatch(
+        r"1/1 lstm \+ crf, seed 0: dev [\d.]+(, tuned dev [\d.]+)?, test [\d.]+ [\d.]+ s", first.err.splitlines()[1]
+    )
     assert first.out.startswith("entity F1 in percent, the best on test first\n\nsystem ")
     model = out / "trials" / "lstm+crf-0" / "model.safetensors"
     before = model.stat().st_mtime_ns
@@ -107,10 +109,10 @@ def test_what_is_done_is_not_done_again_and_seeds_may_be_added(
     assert (again.status, again.out, again.err) == (
         0,
         first.out,
-        "1 trials; 1 are finished already; up to 1 run at once\n",
+        "1 trial; 1 is finished already\n",
     )
     more = command(*words_of(home, out, "--heads", "crf,softmax", "--seeds", "0,1", "--jobs", "3", *tiny(2)))
-    assert more.status == 0 and more.err.splitlines()[0] == "4 trials; 1 are finished already; up to 3 run at once"
+    assert more.status == 0 and more.err.splitlines()[0] == "4 trials; 1 is finished already; up to 3 run at once"
     assert model.stat().st_mtime_ns == before
     assert [system["seeds"] for system in comparison_in(out).systems] == [[0, 1], [0, 1]] and "±" in more.out
     quiet = command(*words_of(home, out, "--heads", "softmax", *tiny(2), "--quiet"))
@@ -120,7 +122,7 @@ def test_what_is_done_is_not_done_again_and_seeds_may_be_added(
 def test_without_a_test_set_dev_decides(command: Command, home: Path, tmp_path: Path, here: None) -> None:
     words = ["compare", home / "train.conll", "--dev", home / "dev.conll", "--output", tmp_path / "out", *tiny(1)]
     done = command(*words)
-    assert done.status == 0 and "the best on dev first" in done.out
+    assert done.status == 0 and re.search("the best on (tuned )?dev first", done.out)
     assert comparison_in(tmp_path / "out").corpus["test"] is None
 
 
@@ -204,13 +206,13 @@ def test_divergence_is_a_failure_with_its_sentence(command: Command, home: Path,
 def test_without_matplotlib_all_the_rest_is_done(
     command: Command, home: Path, tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(*given: object) -> None:
-        raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
-
-    monkeypatch.setattr("structseq.report.write_page", missing)
+    monkeypatch.setattr("structseq.cli.comparing.find_spec", lambda name: None if name == "matplotlib" else name)
     done = command(*words_of(home, tmp_path / "out", *tiny(1)))
     assert done.status == 0 and "lstm + crf" in done.out
-    assert "report.html is not written, because matplotlib is not installed; pip install" in done.err
+    first, second, *_, last = done.err.splitlines()
+    because = "because matplotlib is not installed; pip install matplotlib"
+    assert first.startswith(f"report.html will not be written, {because};") and second == "1 trial"
+    assert last == f"report.html is not written, {because}, and run the same command again"
     assert (tmp_path / "out" / "comparison.csv").exists() and not (tmp_path / "out" / "report.html").exists()
 
 
@@ -299,6 +301,16 @@ def test_where_nothing_was_learned_nothing_stays(
         (["--encoders", "lstm", "--set", "encoder.type=gru"], "--set encoder.type and --encoders both name encoders"),
         (["--set", "training.threads=2"], "training.threads: expected 1"),
         (["--set", "data.tokenizer=word-1"], "unknown tokenizer 'word-1'"),
+        (["--set", "data.encoding=utf-99"], "unknown encoding 'utf-99'"),
+        (["--set", "data.scheme=BIOX"], "data.scheme: unknown tag scheme 'BIOX'"),
+        (["--set", "training.device=cudaa"], "training.device: expected auto, cpu or cuda, found 'cudaa'"),
+        (["--heads", "crf,crf[scheme=BIOX]"], "lstm + crf[scheme=BIOX]: head.scheme: unknown tag scheme 'BIOX'"),
+        (["--heads", "crf[costs.O=-1]"], "lstm + crf[costs.O=-1]: option head.costs.O: input should be greater"),
+        (
+            ["--encoders", "attention[attention_heads=7]"],
+            "attention[attention_heads=7] + crf: encoder.attention_heads: ",
+        ),
+        (["--encoders", "clockwork[periods=[2,1]]"], "clockwork[periods=[2,1]] + crf: encoder.periods: "),
         (["--jobs", "0"], "invalid value for '--jobs'"),
         (["--config", "missing.toml"], "missing.toml: cannot be read"),
         (["--quiet", "--quiet"], "option --quiet is given twice; give it once"),
@@ -373,4 +385,5 @@ def test_on_a_terminal_a_bar_shows_what_is_running(
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert done.status == 0
     assert re.search(r"lstm\[width=6\] \+ crf, seed 0 +2/2 +[\d.]+ +[\d.]+", shown), "brackets are no markup"
+    assert re.search(r"running +epoch +dev +best dev", shown)
     assert "1/1 " in shown and "1/1  lstm[width=6] + crf, seed 0: dev " in shown

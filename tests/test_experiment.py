@@ -148,6 +148,12 @@ def test_options_that_fit_no_model_are_found_before_training() -> None:
         plan("lstm", "softmax[costs.O=2]").check(examples, BIO)
 
 
+def test_inputs_that_are_all_turned_off_are_found_before_training() -> None:
+    off = {"words": {"width": 0}, "characters": {"width": 0}, "affixes": {"shape": 0, "width": 0}}
+    with pytest.raises(ConfigError, match="found all turned off"):
+        plan("lstm", "crf", "0", {"inputs": off}).check(miniature.corpus().train, BIO)
+
+
 def test_every_system_is_tried_before_the_next_seed() -> None:
     planned = plan("lstm,elman", "crf,softmax", "3,1")
     assert len(planned) == 8
@@ -202,7 +208,7 @@ def test_a_trial_leaves_a_model_and_a_record(done: Trial) -> None:
     assert record.parameters == sum(p.numel() for p in stored.model.parameters())
     assert stored.model.options.encoder.width == 6 and stored.provenance["run"]["seed"] == 4
     for name, examples in (("dev", corpus.dev), ("test", corpus.test)):
-        part, gold = record.parts[name], [example.tags for example in examples]
+        part, gold = record.part("tuned_dev" if name == "dev" else name), [example.tags for example in examples]
         assert part["predicted"] == [list(tags) for tags in stored.model.predict(examples)]
         assert part["score"] == entity_f1(gold, part["predicted"], BIO)
         assert part["score"] == pytest.approx(stored.metrics[name]["criterion"])
@@ -232,11 +238,26 @@ def test_a_finished_trial_is_recorded_again_and_not_trained_again(done: Trial, t
 
 def test_a_record_of_another_format_is_not_read(done: Trial, tmp_path: Path) -> None:
     values = json.loads((done.path / "trial.json").read_text())
-    for change in ({"format": 2}, {"seed": ...}):
+    for change in ({"format": 3}, {"seed": ...}):
         kept = {name: value for name, value in {**values, **change}.items() if value is not ...}
         (tmp_path / "trial.json").write_text(json.dumps(kept))
         assert Record.read(tmp_path / "trial.json") is None
     assert Record.read(tmp_path / "missing.json") is None
+
+
+def test_a_record_that_calls_both_scores_dev_is_read(done: Trial, tmp_path: Path) -> None:
+    values = json.loads((done.path / "trial.json").read_text())
+    dev = next(part for name, part in values["parts"].items() if name != "test")
+    older = {**values, "format": 1, "parts": {"dev": {**dev, "score": 0.75}, "test": values["parts"]["test"]}}
+    for best, name in ((0.75, "dev"), (0.5, "tuned_dev")):
+        older["training"] = {**values["training"], "best_score": best}
+        (tmp_path / "trial.json").write_text(json.dumps(older))
+        record = Record.read(tmp_path / "trial.json")
+        assert record and list(record.parts) == [name, "test"] and record.part("tuned_dev")["score"] == 0.75
+        assert (
+            list(record.scores.items())[: 1 + (best < 0.75)]
+            == [("dev", best), ("tuned_dev", 0.75)][: 1 + (best < 0.75)]
+        )
 
 
 def test_a_stopped_trial_resumes_to_the_same_weights(
@@ -472,7 +493,8 @@ def made(system: str, seed: int, rate: float, done: Trial) -> Record:
     part = {"score": float(counts[:, 0].mean() / 3), "counts": counts.tolist(), "predicted": [["O"]] * 40}
     encoder, _, head = system.partition(" + ")
     parts = {"dev": part, "test": part}
-    return replace(done.record, system=system, encoder=encoder, head=head, seed=seed, parts=parts)
+    training = {**done.record.training, "best_score": part["score"]}
+    return replace(done.record, training=training, system=system, encoder=encoder, head=head, seed=seed, parts=parts)
 
 
 def test_no_winner_is_named_if_the_order_may_change(done: Trial) -> None:
@@ -496,7 +518,8 @@ def test_no_winner_is_named_if_the_order_may_change(done: Trial) -> None:
     nothing = compared({"lstm + crf": 0.0, "lstm + softmax": 0.0}, {})
     assert nothing.cautions == ["no system has learned the task: the highest score is 0.00"]
     narrow = as_text(sure, 80)
-    assert max(map(len, narrow.splitlines()[2:5])) <= 80 and "tokens/s" not in narrow and "p (Holm)" in narrow
+    assert max(map(len, narrow.splitlines()[2:5])) <= 80
+    assert "tokens/s" not in narrow.splitlines()[2] and "p (Holm)" in narrow
 
 
 def test_a_comparison_ranks_and_tests_against_the_best(done: Trial) -> None:
@@ -539,6 +562,40 @@ def test_without_a_test_set_dev_judges_and_one_seed_has_no_spread(done: Trial) -
     found = Comparison.of(plan(), records, corpus={**CORPUS, "test": None}, resamples=100)
     assert found.judged_on == "dev" and found.systems[0]["test"] is None and found.systems[0]["dev"]["sd"] is None
     assert "±" not in as_text(found) and "test" not in as_text(found).splitlines()[2]
+
+
+def test_both_dev_scores_are_named_where_a_bias_was_chosen(done: Trial) -> None:
+    untuned = made("lstm + crf", 0, 0.9, done)
+    tuned = made("lstm + softmax", 0, 0.8, done)
+    best = tuned.parts["dev"]["score"] - 0.1
+    training = {**tuned.training, "best_score": best}
+    tuned = replace(tuned, training=training, parts={"tuned_dev": tuned.parts["dev"], "test": tuned.parts["test"]})
+    planned = plan("lstm", "crf,softmax")
+    without = Comparison.of(planned, [untuned], corpus=CORPUS, resamples=100)
+    assert "tuned" not in as_text(without) and without.systems[0]["tuned_dev"] is None
+    found = Comparison.of(planned, [untuned, tuned], corpus=CORPUS, resamples=100)
+    first, second = found.systems
+    assert (second["dev"]["mean"], second["dev"]["interval"]) == (best, None)
+    assert second["tuned_dev"]["mean"] == pytest.approx(best + 0.1) and len(second["tuned_dev"]["interval"]) == 2
+    assert first["tuned_dev"]["mean"] == first["dev"]["mean"]
+    text = as_text(found)
+    assert text.splitlines()[2].split()[:5] == ["system", "dev", "tuned", "dev", "test"]
+    assert "tuned dev is the score after the bias for or against O was chosen on dev" in text
+    row = list(csv.DictReader(as_csv(found).splitlines()))[1]
+    assert float(row["dev_mean"]) == best and row["dev_low"] == "" and float(row["tuned_dev_low"]) <= best + 0.1
+    narrow = as_text(found, 70)
+    assert max(map(len, narrow.partition("signature")[0].splitlines())) <= 70
+    assert narrow.splitlines()[2].split()[:4] == ["system", "tuned", "dev", "test"]
+    assert "in comparison.csv: parameters, training s, tokens/s, dev" in narrow.replace("\n", " ")
+    on_dev = Comparison.of(planned, [untuned, tuned], corpus={**CORPUS, "test": None}, resamples=100)
+    assert on_dev.judged_on == "tuned_dev" and "the best on tuned dev first" in as_text(on_dev)
+
+
+def test_a_comparison_that_calls_both_scores_dev_is_read(done: Trial) -> None:
+    values = Comparison.of(plan(), [made("lstm + crf", 0, 0.9, done)], corpus=CORPUS, resamples=100).to_dict()
+    older = {**values, "systems": [{k: v for k, v in s.items() if k != "tuned_dev"} for s in values["systems"]]}
+    read, now = (Comparison.from_dict(each) for each in (older, values))
+    assert as_text(read) == as_text(now) and as_csv(read) == as_csv(now)
 
 
 def test_where_nothing_was_finished_there_is_no_best() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from structseq.report import write_page
 from structseq.report.drawing import inline_svg
 from structseq.report.excerpt import excerpt_of
-from structseq.report.figures import curves_figure, scores_figure, transitions_figure
+from structseq.report.figures import curves_figure, lines_of, scores_figure, shared_limits, transitions_figure
 from structseq.report.formatting import duration, interval, p_value, percent, visible
 from structseq.report.page import ranked, render_page
 from structseq.report.transitions import transition_table
@@ -222,6 +222,72 @@ def test_a_caution_takes_the_place_of_the_verdict() -> None:
     text = read(given).text
     assert "No winner: the last epoch was the best of x." in text and "significantly" not in text
     assert "has the best entity F1" not in text and "has the highest entity F1" in text
+
+
+def test_both_dev_scores_are_named_where_a_bias_was_chosen() -> None:
+    given = comparison(test=False)
+    for system in given["systems"]:
+        system["tuned_dev"], system["dev"] = system["dev"], {**system["dev"], "interval": None}
+    given["judged_on"] = "tuned_dev"
+    found = read(given)
+    assert "entity F1 on tuned dev" in found.text and "tuned dev is the score after the bias" in found.text
+    assert "The dev scores of epochs are without the bias" in found.text
+    heads = re.findall(r'<th scope="col" class="number">([\w ]+)</th>', render_page(given))
+    assert heads[:3] == ["dev", "tuned dev", "interval"]
+    assert "tuned" not in Reader(default_page()).text
+
+
+def test_on_a_phone_all_that_is_wide_scrolls_in_its_own_box() -> None:
+    text = render_page(comparison(encoders=2) | {"failed": [{"name": "x", "seed": 0, "reason": "y"}]})
+
+    class Boxes(Reader):
+        inside: list[bool]
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            scrolls = "scroll" in (dict(attrs).get("class") or "").split()
+            self.inside = [*getattr(self, "inside", []), scrolls] if tag not in self.VOID else self.inside
+            if tag == "table" or (tag == "svg" and dict(attrs).get("role") == "img"):
+                assert any(self.inside), (tag, attrs)
+            super().handle_starttag(tag, attrs)
+
+        def handle_endtag(self, tag: str) -> None:
+            self.inside.pop()
+            super().handle_endtag(tag)
+
+    boxes = [attributes for tag, attributes in Boxes(text).elements if "scroll" in (attributes.get("class") or "")]
+    assert all(box.get("tabindex") == "0" for box in boxes), "the keyboard scrolls it too"
+    style = re.sub(r"\s+", " ", text[text.index("<style>") : text.index("</style>")])
+    assert re.search(r"\.scroll \{ overflow-x: auto;[^}]*background: linear-gradient", style), "a shadow is the hint"
+    assert re.search(r"@media \(max-width: 40rem\) \{.*\.wide::before \{ content: \"scroll", style)
+    assert "h1, p, li, figcaption { overflow-wrap: anywhere; }" in style
+    # 390 pixels less the margins: names and intervals are seen without scrolling
+    figure = scores_figure(comparison(encoders=8)["systems"], on="test", score="entity F1")
+    assert 72 * figure.get_figwidth() * figure.axes[0].get_position().x1 <= 390 - 2 * 0.9 * 16
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.003, 0.3, 1.0])
+@pytest.mark.parametrize("mean", [0.0, 0.004, 0.5, 0.97, 1.0])
+def test_whiskers_and_seeds_lie_inside_their_axes(mean: float, spread: float) -> None:
+    interval = [max(0.0, mean - spread), min(1.0, mean + spread)]
+    one = {"mean": mean, "sd": None, "interval": interval, "each": [interval[0], mean, interval[1]]}
+    systems = [{"name": name, "test": one} for name in ("lstm + crf", "elman + crf")]
+    for axes in scores_figure(systems, on="test", score="entity F1").axes:
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        for line in axes.lines:
+            xs, ys = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
+            assert left <= xs.min() and xs.max() <= right and top < ys.min() and ys.max() < bottom
+        if axes is axes.figure.axes[0]:
+            assert left < 100 * interval[0] and 100 * interval[1] < right
+
+
+def test_the_best_epoch_of_every_system_is_in_the_curves() -> None:
+    systems = comparison(encoders=8)["systems"]
+    for record in (record for curve in systems[-1]["curves"] for record in curve["epochs"]):
+        record["dev"] /= 10
+    (low, high), _ = shared_limits(systems, "dev")
+    for system in systems:
+        for _, values, kept in lines_of(system, "dev"):
+            assert kept is not None and low < values[kept] < high
 
 
 def test_numbers_of_the_table() -> None:

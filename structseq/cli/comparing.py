@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +57,8 @@ def compare(
     from structseq.run import CorpusFiles
 
     notify: Notify = (lambda message: None) if quiet else remark
+    if missing := _missing_for_page():
+        notify(f"report.html will not be written, because {missing}; the same command then writes it without training")
     comparison = Experiment(
         CorpusFiles(train, dev, test), output, lambda trials, done: showing(trials, done, quiet=quiet), notify,
         encoders=encoders, heads=heads, seeds=seeds, jobs=jobs, config=config, settings=settings or [],
@@ -71,17 +74,19 @@ def compare(
 def _write_page(comparison: Comparison, output: Path, notify: Notify) -> None:
     if not comparison.systems:
         return
-    try:
-        from structseq.report import write_page
+    if missing := _missing_for_page():
+        notify(f"report.html is not written, because {missing}, and run the same command again")
+        return
+    from structseq.report import write_page
 
-        write_page(comparison.to_dict(), output / "report.html")
-    except ImportError as missing:
-        if (missing.name or "").split(".")[0] not in ("matplotlib", "jinja2"):
-            raise
-        notify(
-            f"report.html is not written, because {missing.name} is not installed; "
-            "pip install matplotlib jinja2, and run the same command again"
-        )
+    write_page(comparison.to_dict(), output / "report.html")
+
+
+def _missing_for_page() -> str:
+    """A clause with the command that installs what the page needs; empty if all is there."""
+    missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
+    verb = "is" if len(missing) == 1 else "are"
+    return f"{' and '.join(missing)} {verb} not installed; pip install {' '.join(missing)}" if missing else ""
 
 
 # -- progress ----------------------------------------------------------------------------------------------------------
@@ -107,7 +112,8 @@ def _lines(ended: WorkResult, done: int, trials: int) -> list[str]:
     if ended.status == "stopped":
         return [f"{name}: stopped in epoch {len(trial.epochs) + 1}"]
     record = trial.record
-    scores = ", ".join(f"{part} {100 * found['score']:.2f}" for part, found in record.parts.items()) if record else ""
+    found = record.scores if record else {}
+    scores = ", ".join(f"{part.replace('_', ' ')} {100 * score:.2f}" for part, score in found.items())
     seconds = f"{record.training['seconds']:.1f} s" if record else ""
     return [f"{done}/{trials}  {name}: {scores}  {seconds}", *ended.warnings]
 
@@ -126,7 +132,7 @@ def _live(trials: int, done: int) -> Iterator[tuple[OnTick, OnResult]]:
     console = Console(stderr=True)
 
     def tick(running: list[Trial]) -> None:
-        table = Table("running", "epoch", "dev", "best", box=None, pad_edge=False)
+        table = Table("running", "epoch", "dev", "best dev", box=None, pad_edge=False)
         for trial in running:
             table.add_row(*map(Text, _progress_of(trial)))
         live.update(Group(table, bar) if running else bar, refresh=True)

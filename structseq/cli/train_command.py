@@ -19,7 +19,7 @@ from structseq.cli.entrypoint import Quiet, Settings, Trusted, remark
 
 if TYPE_CHECKING:
     from structseq.config import Options
-    from structseq.run import Callback, CorpusFiles, Destination, InitialModel, RunFolder
+    from structseq.run import Callback, CorpusFiles, Destination, InitialModel, RunFolder, TrainingResult
     from structseq.run.corpus import Notify
     from structseq.training import Progress
 
@@ -60,12 +60,15 @@ def train(
     After an interruption, run the same command with --resume; the weights are the same as without interruption.
     """
     from structseq.config import Options, load_options, parse_settings
-    from structseq.data.tokenizer import tokenizer_of
-    from structseq.run import CorpusFiles, Destination, Identity, InitialModel, RunFolder, with_format
+    from structseq.files import current_folder
+    from structseq.run import CorpusFiles, Destination, Identity, InitialModel, RunFolder, check_options, with_format
+    from structseq.storage.configuration import read_configuration
 
     options = Options.of(load_options(config) if config else {}, parse_settings(settings or []))
+    check_options(options)
+    if init_from is not None:
+        read_configuration(current_folder(init_from, "config.json"))  # before the data, which may take long to read
     options, files = with_format(options, train), CorpusFiles(train, dev, test)
-    tokenizer_of(options.data.tokenizer)
     folder, command = RunFolder(output), shlex.join(["structseq", *context.obj])
     folder.check(resume=resume)
     identity = partial(Identity.of_run, options, seed, files, init=init_from)
@@ -102,9 +105,29 @@ def _train(
         prepared, options, seed=seed, destination=destination, start=start, names=files, show=show, notify=notify
     )
     sources = {"dev": files.dev or f"held out of {files.train}", "test": files.test}
-    texts = [f"{name} ({sources[name]})\n\n{report.text()}\n" for name, report in trained.reports.items()]
+    both = _dev_scores(trained)
+    titles = {"dev": "tuned dev"} if both else {}
+    texts = [
+        f"{titles.get(name, name)} ({sources[name]})\n\n{report.text()}\n" for name, report in trained.reports.items()
+    ]
     print(*texts, sep="\n", end="", flush=True)
+    if both:
+        notify(
+            f"dev {both[0]}; tuned dev {both[1]}, after the bias for or against O was chosen on dev: mostly too high"
+        )
     notify(f"{destination.folder.path}: the model is finished")
+
+
+def _dev_scores(trained: TrainingResult) -> tuple[str, str] | None:
+    """Dev of the best epoch, and after the bias for or against O was chosen; None if both are the same."""
+    from structseq.heads.base import Tunable
+
+    best, report = trained.outcome.best_score, trained.reports.get("dev")
+    tunable = isinstance(trained.model.head, Tunable) and trained.model.options.training.tune_decision
+    if not tunable or best is None or report is None:
+        return None
+    found = (f"{100 * best:.2f}", f"{100 * report.criterion:.2f}")
+    return None if found[0] == found[1] else found
 
 
 def _ignore(message: str) -> None:

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from structseq.config import Options, load_options, outside_classes, parse_settings
-from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, TrainingError
 from structseq.experiment.plan import Choice, Plan, Section, parse_choices, parse_seeds
 from structseq.experiment.pool import Pool, WorkResult
 from structseq.experiment.results import Comparison, as_csv
 from structseq.experiment.trial import Trial
 from structseq.files import LOCK, is_leftover, lock, remove_unfinished, write_file
-from structseq.run import CorpusFiles, Identity, PreparedCorpus, prepare_corpus, read_corpus
+from structseq.run import CorpusFiles, Identity, PreparedCorpus, check_options, prepare_corpus, read_corpus
 from structseq.run.corpus import Notify
 from structseq.run.identity import used_files
 from structseq.storage.entries import json_bytes
@@ -89,7 +88,7 @@ class Experiment:
         settings = parse_settings(self.settings)
         common = load_options(self.config) if self.config else {}
         options = Options.of(common, settings)
-        tokenizer_of(options.data.tokenizer)  # raises for an unknown name before a file is read
+        check_options(options, build=False)  # of the encoders to compare, `Plan` builds each
 
         def choices(text: str | None, section: Section, default: str) -> tuple[Choice, ...]:
             if text is not None and "type" in settings.get(section, {}):
@@ -105,7 +104,7 @@ class Experiment:
         todo = [trial for trial in trials if trial.record is None]
         self.finished_count, self.trial_count = len(trials) - len(todo), len(trials)
         jobs = min(self.jobs or cores(), max(1, len(todo)))
-        self.notify(f"{len(trials)} trials; {self.finished_count} are finished already; up to {jobs} run at once")
+        self.notify(_opening(len(trials), self.finished_count, jobs))
         if not todo:
             return
         with (
@@ -132,6 +131,12 @@ class Experiment:
                 examples = getattr(prepared.corpus, part)
                 corpus[part] = {"file": str(path), "sentences": len(examples), "tokens": sum(map(len, examples))}
         return Comparison.of(plan, records, corpus=corpus, failed=failed)
+
+
+def _opening(trials: int, finished: int, jobs: int) -> str:
+    already = f"; {finished} {'is' if finished == 1 else 'are'} finished already" if finished else ""
+    at_once = f"; up to {jobs} run at once" if jobs > 1 and trials > finished else ""
+    return f"{trials} trial{'s' * (trials != 1)}{already}{at_once}"
 
 
 def cores() -> int:

@@ -11,7 +11,10 @@ from typing import Any, Literal
 from structseq.config import Options, parse_settings, table_of
 from structseq.data.example import Example
 from structseq.errors import ConfigError, StructseqError
+from structseq.features.encoding import count_vocabularies
+from structseq.inputs import build_inputs, count_custom_vocabularies
 from structseq.model import build_encoder
+from structseq.run import check_options
 from structseq.section import resolve_class
 from structseq.spans import Scheme
 from structseq.tasks import task_of
@@ -97,7 +100,7 @@ class Plan:
             )
         for system in self.systems:
             try:
-                self.options(system)
+                check_options(self.options(system))
             except ConfigError as problem:
                 raise ConfigError(f"{system.name}: {problem}") from None
 
@@ -114,6 +117,11 @@ class Plan:
 
     def check(self, examples: Sequence[Example], scheme: Scheme) -> None:
         """Build each system for the tags of ``examples``; raises `ConfigError` for options that do not fit together."""
+        shared = Options.of(*self.layers)
+        if not shared.inputs.words.vectors:  # reading them takes long
+            vocabularies, widths, _ = count_vocabularies(shared.inputs, shared.data.columns, examples[:1])
+            vocabularies |= count_custom_vocabularies(shared.inputs, vocabularies)
+            build_inputs(shared.inputs, vocabularies, widths)
         for system in self.systems:
             options = self.options(system)
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import statistics
+import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +24,20 @@ from structseq.run.identity import versions
 SEED = 0
 # Columns of the text that a narrow terminal leaves out
 COSTS = ("parameters", "training s", "tokens/s")
+# What the two dev scores are
+DEV_SCORES = (
+    "dev is the score of the best epoch; tuned dev is the score after the bias for or against O was chosen on dev, "
+    "so it tends to be too high"
+)
 SIGNIFICANT = 0.05
 # Below this score no system has learned the task
 NOTHING_LEARNED = 0.05
 # Columns of the CSV: scores from 0 to 1, and their differences; seconds; tokens per second on one thread
 CSV_COLUMNS = (
     "system", "encoder", "head", "seeds", "finished",
-    "dev_mean", "dev_sd", "dev_low", "dev_high", "test_mean", "test_sd", "test_low", "test_high",
+    "dev_mean", "dev_sd", "dev_low", "dev_high",
+    "tuned_dev_mean", "tuned_dev_sd", "tuned_dev_low", "tuned_dev_high",
+    "test_mean", "test_sd", "test_low", "test_high",
     "parameters", "training_seconds", "training_tokens_per_second", "tagging_tokens_per_second",
     "difference", "difference_low", "difference_high", "p", "p_holm", "failed",
 )  # fmt: skip
@@ -44,11 +52,13 @@ class Comparison:
     corpus:
         scheme; and for train, dev and test (or None): file, sentences, tokens.
     judged_on, options:
-        The part on which systems are ranked; the nested options of all systems.
+        The part on which systems are ranked (test, tuned_dev or dev); the nested options of all systems.
     systems:
-        Best first: name, encoder, head, settings, parameters, seeds, dev and test (mean, sd, interval, each),
+        Best first: name, encoder, head, settings, parameters, seeds, dev, tuned_dev, test (mean, sd, interval, each),
         training_seconds, training_tokens_per_second, tagging_tokens_per_second, against_best (difference, interval, p,
-        p_holm), curves; and transitions and errors of the first seed.
+        p_holm), curves; and transitions and errors of the first seed. tuned_dev is the score after the bias for or
+        against O was chosen on dev; dev, then without interval, is that of the best epoch. If no bias changed any
+        score, tuned_dev is None.
     failed:
         Trials without a result: name, seed, reason.
     cautions:
@@ -87,13 +97,14 @@ class Comparison:
         resamples: int = RESAMPLES,
     ) -> Comparison:
         """Compare the finished trials of ``plan``."""
-        judged_on = "test" if corpus["test"] else "dev"
+        tuned = any("tuned_dev" in record.parts for record in records)
+        judged_on = "test" if corpus["test"] else "tuned_dev" if tuned else "dev"
         rows = []
         for system in plan.systems:
             by_seed = {record.seed: record for record in records if record.system == system.name}
             by_seed = {seed: by_seed[seed] for seed in plan.seeds if seed in by_seed}
             if by_seed:
-                rows.append((_system_values(system, by_seed, resamples), by_seed))
+                rows.append((_system_values(system, by_seed, resamples, tuned=tuned), by_seed))
         rows.sort(key=lambda row: -row[0][judged_on]["mean"])
         against_best = _against_best([by_seed for _, by_seed in rows], judged_on, resamples)
         systems = [{**row, "against_best": found} for (row, _), found in zip(rows, against_best, strict=True)]
@@ -116,7 +127,7 @@ class Comparison:
         )
 
 
-def _system_values(system: System, by_seed: Mapping[int, Record], resamples: int) -> dict[str, Any]:
+def _system_values(system: System, by_seed: Mapping[int, Record], resamples: int, *, tuned: bool) -> dict[str, Any]:
     """An item of `Comparison.systems`, without ``against_best``."""
     records = list(by_seed.values())
     first, training = records[0], [record.training for record in records]
@@ -128,7 +139,8 @@ def _system_values(system: System, by_seed: Mapping[int, Record], resamples: int
         "settings": system.settings,
         "parameters": first.parameters,
         "seeds": list(by_seed),
-        "dev": _part_scores(records, "dev", resamples),
+        "dev": _untuned_scores(records) if tuned else _part_scores(records, "dev", resamples),
+        "tuned_dev": _part_scores(records, "tuned_dev", resamples) if tuned else None,
         "test": _part_scores(records, "test", resamples) if "test" in first.parts else None,
         "training_seconds": statistics.fmean(run["seconds"] for run in training),
         "training_tokens_per_second": statistics.fmean(rates),
@@ -140,19 +152,23 @@ def _system_values(system: System, by_seed: Mapping[int, Record], resamples: int
 
 
 def _counts(record: Record, part: str) -> Counts:
-    return np.array(record.parts[part]["counts"], np.int64).reshape(-1, 3)
+    return np.array(record.part(part)["counts"], np.int64).reshape(-1, 3)
 
 
 def _part_scores(records: Sequence[Record], part: str, resamples: int) -> dict[str, Any]:
-    """``sd`` is None with one seed."""
-    each = [record.parts[part]["score"] for record in records]
     counts = [_counts(record, part) for record in records]
-    return {
-        "mean": statistics.fmean(each),
-        "sd": statistics.stdev(each) if len(each) > 1 else None,
-        "interval": list(mean_interval(counts, resamples=resamples, seed=SEED)),
-        "each": each,
-    }
+    interval = list(mean_interval(counts, resamples=resamples, seed=SEED))
+    return _spread([record.part(part)["score"] for record in records], interval)
+
+
+def _untuned_scores(records: Sequence[Record]) -> dict[str, Any]:
+    return _spread([record.scores["dev"] for record in records], None)
+
+
+def _spread(each: Sequence[float], interval: Sequence[float] | None) -> dict[str, Any]:
+    """``sd`` is None with one seed."""
+    sd = statistics.stdev(each) if len(each) > 1 else None
+    return {"mean": statistics.fmean(each), "sd": sd, "interval": interval, "each": each}
 
 
 def _against_best(ranked: Sequence[Mapping[int, Record]], part: str, resamples: int) -> list[dict[str, Any] | None]:
@@ -198,17 +214,25 @@ def _signature(scheme: str, resamples: int, *, plain: bool) -> str:
 def as_text(comparison: Comparison, width: int | None = None) -> str:
     """The table in percent, cautions, failed trials and the signature, for a terminal of ``width`` characters.
 
-    If the table is wider, speeds and sizes are left out; comparison.csv has them.
+    If the table is wider, speeds and sizes are left out, then dev beside tuned dev; comparison.csv has them.
     """
-    blocks = [f"{comparison.score} in percent, the best on {comparison.judged_on} first"]
-    if comparison.systems:
-        rows = _rows(comparison)
-        if width and max(map(len, columns(rows).splitlines())) > width:
-            rows = [[cell for cell, name in zip(row, rows[0], strict=True) if name not in COSTS] for row in rows]
-        blocks.append(columns(rows))
-    blocks += [f"no winner: {caution}" for caution in comparison.cautions]
-    blocks += [f"failed: {trial['name']}, seed {trial['seed']}: {trial['reason']}" for trial in comparison.failed]
+    blocks = [f"{comparison.score} in percent, the best on {_title(comparison.judged_on)} first"]
+    rows, notes = _rows(comparison), [f"no winner: {caution}" for caution in comparison.cautions]
+    tuned, left_out = "tuned dev" in rows[0], list[str]()
+    for names in (COSTS, ("dev",) if tuned else ()):
+        if names and width and max(map(len, columns(rows).splitlines())) > width:
+            rows = [[cell for cell, name in zip(row, rows[0], strict=True) if name not in names] for row in rows]
+            left_out += names
+    blocks += [columns(rows)] if comparison.systems else []
+    notes = [DEV_SCORES, *notes] if tuned else notes
+    notes = [f"too wide for this terminal, and in comparison.csv: {', '.join(left_out)}", *notes] if left_out else notes
+    notes += [f"failed: {trial['name']}, seed {trial['seed']}: {trial['reason']}" for trial in comparison.failed]
+    blocks += [textwrap.fill(note, width, break_long_words=False) if width else note for note in notes]
     return "\n\n".join([*blocks, f"signature: {comparison.signature}"])
+
+
+def _title(part: str) -> str:
+    return part.replace("_", " ")
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -229,10 +253,10 @@ def as_csv(comparison: Comparison) -> str:
 def _csv_row(system: Mapping[str, Any]) -> dict[str, Any]:
     row = {name: system[name] for name in CSV_COLUMNS if name in system}
     row |= {"system": system["name"], "seeds": " ".join(map(str, system["seeds"])), "finished": len(system["seeds"])}
-    for part in ("dev", "test"):
-        if system[part]:
-            low, high = system[part]["interval"]
-            values = {"mean": system[part]["mean"], "sd": system[part]["sd"], "low": low, "high": high}
+    for part in ("dev", "tuned_dev", "test"):
+        if scores := system.get(part):
+            low, high = scores["interval"] or (None, None)
+            values = {"mean": scores["mean"], "sd": scores["sd"], "low": low, "high": high}
             row |= {f"{part}_{name}": value for name, value in values.items()}
     if against := system["against_best"]:
         low, high = against["interval"]
@@ -243,8 +267,8 @@ def _csv_row(system: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rows(comparison: Comparison) -> list[list[str]]:
     judged_on = comparison.judged_on
-    parts = ["dev", "test"] if judged_on == "test" else ["dev"]
-    headings = ["system", *parts, f"{LEVEL}% of {judged_on}"]
+    parts = [part for part in ("dev", "tuned_dev", "test") if any(system.get(part) for system in comparison.systems)]
+    headings = ["system", *map(_title, parts), f"{LEVEL}% of {_title(judged_on)}"]
     rows = [[*headings, *COSTS, "difference", "p (Holm)"]]
     for system in comparison.systems:
         name, seeds, against = system["name"], len(system["seeds"]), system["against_best"]

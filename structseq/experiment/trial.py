@@ -32,7 +32,7 @@ from structseq.storage import load_model
 from structseq.storage.entries import json_bytes
 from structseq.tasks.tagging_tasks import TaggingTask
 
-FORMAT = 1
+FORMAT = 2
 # Tagging speed: maximum number of tokens, minimum number of passes and of seconds
 MEASURED, PASSES, SECONDS = 10_000, 3, 0.5
 # Number of errors that a record keeps
@@ -44,7 +44,8 @@ class Record:
     """Results of a finished trial, stored as ``trial.json``.
 
     ``training`` is the run's `Outcome`. ``curve`` has seed, best_epoch and epochs (epoch, loss, dev, seconds).
-    ``parts``: for dev and test (if given) score, counts (`sentence_counts`) and predicted tags of each sentence.
+    ``parts``: for dev and test (if given) score, counts (`sentence_counts`) and predicted tags of each sentence. Dev is
+    called tuned_dev if the bias for or against O, chosen on dev after training, changed its score.
     """
 
     system: str
@@ -68,10 +69,22 @@ class Record:
         """Read a record; None if the file is missing or unreadable."""
         try:
             values = json.loads(path.read_bytes())
+            if values["format"] == 1:  # it calls both scores dev
+                best, parts = values["training"]["best_score"], dict(values["parts"])
+                values |= {"format": FORMAT, "parts": {**_named_dev(parts.pop("dev"), best), **parts}}
             record = Record(**{name: values[name] for name in Record.__dataclass_fields__})
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return record if record.format == FORMAT else None
+
+    def part(self, name: str) -> Mapping[str, Any]:
+        """A value of ``parts``; "tuned_dev" is dev where no bias changed the score."""
+        return self.parts["dev" if name == "tuned_dev" and name not in self.parts else name]
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Scores from 0 to 1: dev of the best epoch, tuned_dev if it differs, test if given."""
+        return {"dev": self.training["best_score"]} | {name: part["score"] for name, part in self.parts.items()}
 
     def write(self, path: Path) -> None:
         write_file(path, json_bytes(asdict(self), indent=None))
@@ -141,7 +154,8 @@ class Trial:
             training=outcome.to_dict(),
             tagging_tokens_per_second=tagging_speed(tagger, judged),
             curve={"seed": self.seed, "best_epoch": outcome.best_epoch, "epochs": epochs},
-            parts={"dev": _scored(model, corpus.dev)} | ({"test": _scored(model, corpus.test)} if corpus.test else {}),
+            parts=_named_dev(_scored(model, corpus.dev), outcome.best_score)
+            | ({"test": _scored(model, corpus.test)} if corpus.test else {}),
             transitions=learned_transitions(model),
             errors=confident_errors(tagger, judged),
             versions=versions(),
@@ -172,6 +186,11 @@ def _scored(model: Model, examples: Sequence[Example]) -> dict[str, Any]:
     assert isinstance(model.task, TaggingTask)  # `parse_choices` rejects other tasks
     score, counts = model.task.criterion(gold, predicted), model.task.counts(gold, predicted).tolist()
     return {"score": score, "counts": counts, "predicted": list(map(list, predicted))}
+
+
+def _named_dev(part: Mapping[str, Any], best_score: float | None) -> dict[str, Mapping[str, Any]]:
+    """The finished model's dev under its name in `Record.parts`; ``best_score`` is that without a bias."""
+    return {"dev" if part["score"] == best_score else "tuned_dev": part}
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from structseq.data.vocabulary import Axis
 from structseq.errors import ConfigError
 from structseq.heads.base import Head, Tunable
 from structseq.heads.classifying import Pooling, PoolingName
-from structseq.heads.tagging import COSTS, SCHEME, CrfHead
+from structseq.heads.tagging import COSTS, SCHEME, Cost, CrfHead
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
 from structseq.structures import objectives
@@ -34,7 +34,7 @@ class JointHead(Tunable, Head):
     class Options(HeadOptions):
         scheme: str = SCHEME
         pooling: PoolingName = Field("attention", description="how a sequence becomes one vector")
-        costs: dict[str, float] = COSTS
+        costs: dict[str, Cost] = COSTS
 
     task = "joint"
 

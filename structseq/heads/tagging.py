@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -31,6 +31,7 @@ PROJECTION: Any = Field(
     "linear", description="layer from states to scores; none: the states are the scores of the tags"
 )
 COSTS: Any = Field({}, description="cost of a mistake, by gold type, tag or O; 1 for all others")
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 # Candidates for the bias against O in nats, mostly positive: models miss more entities than they invent.
 OUTSIDE_BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
@@ -144,7 +145,7 @@ class CrfHead(ChainHead):
     """Linear-chain CRF, trained by maximum likelihood; with ``costs``, by softmax-margin."""
 
     class Options(TaggingHead.Options):
-        costs: dict[str, float] = COSTS
+        costs: dict[str, Cost] = COSTS
 
     def __init__(
         self, in_width: int, tags: TagSet, *, projection: str = "linear", costs: Mapping[str, float] | None = None

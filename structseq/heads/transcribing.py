@@ -15,7 +15,7 @@ from structseq.data.example import Example
 from structseq.data.vocabulary import Axis, axis_names
 from structseq.errors import ConfigError
 from structseq.heads.base import Head, HeldOut, SequenceHead, full_precision
-from structseq.heads.tagging import COSTS, PROJECTION, CrfHead, TaggingHead
+from structseq.heads.tagging import COSTS, PROJECTION, Cost, CrfHead, TaggingHead
 from structseq.heads.tempered import HmmHead
 from structseq.padded import Padded
 from structseq.section import Count
@@ -103,7 +103,7 @@ class TrimHead(FrameHead, CrfHead):
     """
 
     class Options(FrameHead.Options):
-        costs: dict[str, float] = COSTS
+        costs: dict[str, Cost] = COSTS
 
     def prepare(self, examples: Sequence[Example]) -> None:
         """Raises `ConfigError` if a frame tag does not occur in any target."""

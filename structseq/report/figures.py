@@ -35,30 +35,30 @@ def colours_of(systems: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def scores_figure(systems: Sequence[Mapping[str, Any]], *, on: str, score: str) -> Figure:
-    """Bars of the means from 0; beside them, enlarged, each seed's score, the mean and its interval.
+    """Enlarged, each seed's score, the mean and its interval; beside them, where a phone scrolls, bars from 0.
 
-    ``on`` is "dev" or "test"; ``score`` names the axis.
+    ``on`` is "dev", "tuned_dev" or "test"; ``score`` names the axis.
     """
     names = [_lines(visible(system["name"], longest=60)) for system in systems]
     left = (max(display_width(line) for lines in names for line in lines) * LETTER * 8.5 + 14) * POINT
     row, bottom, top = 0.36, 0.5, 0.28
     height = row * len(systems) + bottom + top
-    width = left + 1.35 + 0.3 + 3.2 + 0.15
+    width = left + 3.0 + 0.3 + 1.35 + 0.15
     with house_style():
         figure = Figure(figsize=(width, height))
-        full = figure.add_axes((left / width, bottom / height, 1.35 / width, row * len(systems) / height))
-        enlarged = figure.add_axes((1 - 3.35 / width, bottom / height, 3.2 / width, row * len(systems) / height))
+        enlarged = figure.add_axes((left / width, bottom / height, 3.0 / width, row * len(systems) / height))
+        full = figure.add_axes((1 - 1.5 / width, bottom / height, 1.35 / width, row * len(systems) / height))
         _bars(full, systems, on)
         _points(enlarged, systems, on)
         for place, lines in enumerate(names):
-            _draw_name(full, place, lines)
+            _draw_name(enlarged, place, lines)
         for axes, title in ((full, "from 0"), (enlarged, "enlarged")):
             axes.set_ylim(len(systems) - 0.5, -0.5)
             axes.set_title(title, loc="left", color=MUTED, fontsize=_SMALL)
             axes.set_axisbelow(True)
             axes.grid(axis="x")
             axes.set_yticks([])
-        enlarged.set_xlabel(f"{score} on {on}, %")
+        enlarged.set_xlabel(f"{score} on {on.replace('_', ' ')}, %")
         enlarged.spines["left"].set_visible(False)
     return figure
 
@@ -157,13 +157,14 @@ def lines_of(system: Mapping[str, Any], value: str) -> list[tuple[list[int], lis
 
 
 def shared_limits(systems: Sequence[Mapping[str, Any]], value: str) -> tuple[tuple[float, float], int]:
-    """A vertical range for all curves, without the lowest values; and the last epoch."""
+    """A vertical range for all curves, with every best epoch and without the lowest values; and the last epoch."""
     lines = [line for system in systems for line in lines_of(system, value)]
     values = np.array([one for _, values, _ in lines for one in values])
     values = values[np.isfinite(values)]
     if not len(values):
         return (0.0, 100.0), 1
-    low, high = float(np.quantile(values, 0.15)), float(values.max())
+    bests = [own[kept] for _, own, kept in lines if kept is not None and np.isfinite(own[kept])]
+    low, high = min([float(np.quantile(values, 0.15)), *bests]), float(values.max())
     margin = max(0.06 * (high - low), 0.5)
     return (max(0.0, low - margin), high + margin), max(epochs[-1] for epochs, _, _ in lines)
 
@@ -276,6 +277,7 @@ def _draw_name(axes: Axes, place: int, lines: Sequence[str]) -> None:
         axes.annotate(
             line,
             (0, place),
+            xycoords=("axes fraction", "data"),
             xytext=(-5, 10 * ((len(lines) - 1) / 2 - row)),
             textcoords="offset points",
             ha="right",

@@ -60,6 +60,7 @@ def render_page(comparison: Mapping[str, Any]) -> str:
         comparison=comparison,
         systems=systems,
         judged_on=comparison["judged_on"],
+        tuned=any(system.get("tuned_dev") for system in systems),
         style=Markup(style),
         script=Markup(script),
         script_digest=digest,
@@ -131,7 +132,7 @@ def _scores(comparison: Mapping[str, Any], systems: Sequence[Mapping[str, Any]])
         f"{system['name']} {formatting.percent(system[on]['mean'])} ({formatting.interval(system[on]['interval'])})"
         for system in scored
     )
-    alt = f"Bars: {comparison['score']} on {on} in percent, mean and 95 % interval. {values}."
+    alt = f"Bars: {comparison['score']} on {on.replace('_', ' ')} in percent, mean and 95 % interval. {values}."
     return _svg(scores_figure(scored, on=on, score=comparison["score"]), "scores", alt)
 
 

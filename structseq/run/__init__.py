@@ -5,6 +5,7 @@ from __future__ import annotations
 from structseq.run.corpus import (
     CorpusFiles,
     PreparedCorpus,
+    check_options,
     hold_out,
     prepare_corpus,
     read_corpus,
@@ -36,6 +37,7 @@ __all__ = [
     "PreparedCorpus",
     "RunFolder",
     "TrainingResult",
+    "check_options",
     "fit",
     "hold_out",
     "prepare_corpus",

@@ -14,13 +14,15 @@ from structseq.data.example import Example, modality_of
 from structseq.data.options import DataOptions
 from structseq.data.pairs import with_symbol_tokens
 from structseq.data.reading import Corpus, effective_format
+from structseq.data.textfile import decoder_of
 from structseq.data.tokenizer import tokenizer_of
-from structseq.errors import DataError
-from structseq.model import Model
+from structseq.errors import ConfigError, DataError
+from structseq.model import Model, build_encoder
 from structseq.section import resolve_class
-from structseq.spans import Scheme
+from structseq.spans import Scheme, scheme_of
 from structseq.tasks import Task, task_of
 from structseq.tasks.base import REPAIR_OPTION
+from structseq.training import choose_device
 
 Notify = Callable[[str], None]
 # Maximum number of names or places in a message
@@ -51,6 +53,26 @@ class PreparedCorpus:
 
 def task_of_options(options: Options) -> type[Task]:
     return task_of(resolve_class(table_of("head"), options.head.type, "head.type"))
+
+
+def check_options(options: Options, *, build: bool = True) -> None:
+    """Raise `ConfigError` for options that are wrong with any data; reads no file. ``build``: try the encoder too."""
+    tokenizer_of(options.data.tokenizer)
+    decoder_of(options.data.encoding)
+    for section, name in (("data", options.data.scheme), ("head", getattr(options.head, "scheme", "auto"))):
+        try:
+            _ = name == "auto" or scheme_of(name)
+        except ConfigError as problem:
+            raise ConfigError(f"{section}.scheme: {problem}") from None
+    task_of_options(options).check_options(options)
+    choose_device(options.training.device)
+    try:
+        _ = build and build_encoder(options.encoder.model_copy(update={"layers": 1}), 1, tags=1)
+    except ConfigError:
+        raise
+    except (RuntimeError, OverflowError, TypeError, ValueError) as problem:
+        reason = str(problem).partition("\n")[0] or type(problem).__name__
+        raise ConfigError(f"the encoder cannot be built with these options: {reason}") from None
 
 
 def with_format(options: Options, train: str | Path) -> Options:
