@@ -1,4 +1,4 @@
-"""convert loses nothing without a word: what OUT would lack is refused by name, or left out and counted with --lossy."""
+"""convert loses nothing without a word: it refuses what OUT would lack, or leaves it out and counts it with --lossy."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def _rewritten(
     if name == "jsonl":
         return tagged_records(tagger, source, options, confidence=with_confidence), data.encoding
     if FORMATS[name].verbatim is None:
-        known = ", ".join([each for each, row in FORMATS.items() if row.verbatim] + ["text"])
+        known = ", ".join([each for each, row in FORMATS.items() if row.verbatim or row.documents] + ["text"])
         raise DataError(
             f"this model tags sentences, found a file of the {name} format; use one of {known}",
             file=name_of(source) or None,
