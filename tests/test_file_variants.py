@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,17 @@ def test_plain_tags_for_a_model_of_spans_are_refused(command: Command, home: Pat
     file = write(tmp_path / "a.conll", f"fly\tO\nRome\t{tag}\n")
     done = command("evaluate", home / "model", file)
     assert done.status == 2 and f"a.conll:2: expected tags in BIO, as in the model's files, found {tag!r}" in done.err
+
+
+@pytest.mark.parametrize(("old", "new"), [("B-from", "b-from"), ("B-", "B_"), ("-", "."), ("\tB-to", "\tNN")])
+@pytest.mark.parametrize("part", ["--dev", "--test"])
+def test_another_spelling_beside_training_is_refused(
+    command: Command, home: Path, tmp_path: Path, old: str, new: str, part: str
+) -> None:
+    file = write(tmp_path / "other.conll", columns(ROWS).replace(old, new))
+    done = command("train", home / "train.conll", part, file, "--output", tmp_path / "model", *tiny(1))
+    assert done.status == 2 and f"error: {file}:" in done.err and not (tmp_path / "model").exists()
+    assert re.search("the model's files are in BIO|expected tags in BIO, as in the model's files, found", done.err)
 
 
 # -- B: a column that cannot be what it is taken for -------------------------------------------------------------------

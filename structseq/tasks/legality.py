@@ -10,7 +10,7 @@ from structseq.data.example import Example
 from structseq.data.options import DataOptions
 from structseq.data.reading import file_and_line, files_and_lines
 from structseq.errors import DataError
-from structseq.spans import REPAIR_POLICIES, Scheme, TagError, Violation, convert, repair, scheme_of
+from structseq.spans import REPAIR_POLICIES, Scheme, TagError, Violation, convert, remark_on_plain, repair, scheme_of
 from structseq.spans.detection import count_illegal, detect_beside, detect_in
 from structseq.spans.summary import TagSummary
 from structseq.tasks.base import REPAIR_OPTION
@@ -39,6 +39,9 @@ class GoldTags:
         if not all(other.summary.covered_by(scheme) for other in others):
             with suppress(TagError):
                 wider = detect_in(sum((other.summary for other in others), self.summary))
+                # With other tags the spans of this file would become plain.
+                if wider.plain and self.summary.entities:
+                    return scheme
                 if count_illegal(self.summary, wider) <= count_illegal(self.summary, scheme):
                     return wider
         return scheme
@@ -97,9 +100,9 @@ class GoldTags:
         example = self.examples[number]
         file, line = file_and_line(example, position, data)
         expected = f"expected tags in {known}, as in the model's files, found {example.tags[position]!r}"
-        advice = (
-            "name the column or field of the tags" if own.plain else "set data.scheme=plain if these tags are plain"
-        )
+        advice = "set data.scheme=plain if these tags are plain"
+        if own.plain:
+            advice = remark_on_plain(self.summary.counts) or "name the column or field of the tags"
         return DataError(f"{expected} and tags in {own}; {advice}", file=file, line=line)
 
 
