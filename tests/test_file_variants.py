@@ -326,6 +326,24 @@ def test_illegal_tags_are_read_as_conlleval_reads_them(
     assert command("convert", file, out, "--to", "BIO", "--repair", "refuse").status == 2
 
 
+LETTERS = {
+    "words in BMES": ("a\tB\nb\tM\nc\tE\nd\tS\n\n" * 45 + "e\tM\nf\tE\n", "BMES", 1),
+    "words in BIES": ("a\tB\nb\tI\nc\tE\nd\tS\n\n" * 5 + "e\tB\nf\tO\n", "BIOES", 1),
+    "one type in BIO": ("a\tB\nb\tI\nc\tO\n\n" * 5 + "e\tO\nf\tI\n", "BIO", 1),
+    "a small file in BIOES": ("a\tB-x\nb\tE-x\n\nc\tS-x\n\nd\tB-x\ne\tO\n", "BIOES", 1),
+    "a small file in BILOU": ("a\tB-x\nb\tL-x\n\nc\tU-x\nd\tU-x\ne\tO\n\nf\tB-x\ng\tO\nh\tL-x\n", "BILOU", 2),
+}
+
+
+@pytest.mark.parametrize(("content", "scheme", "count"), LETTERS.values(), ids=LETTERS)
+def test_an_illegal_tag_does_not_hide_the_scheme(
+    command: Command, tmp_path: Path, content: str, scheme: str, count: int
+) -> None:
+    done = command("check", write(tmp_path / "a.conll", content))
+    assert done.status == 0 and f"{scheme}, found from the data" in done.out
+    assert f"{count}; training reads them as conlleval does" in done.out
+
+
 def test_entities_of_illegal_tags_are_dropped_on_demand(command: Command, tmp_path: Path) -> None:
     file, out = write(tmp_path / "a.conll", bmes("M-x", "E-x")), tmp_path / "out.conll"
     assert "their entities are dropped" in command("convert", file, out, "--to", "BIO", "--repair", "drop").err

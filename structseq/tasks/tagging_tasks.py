@@ -53,7 +53,7 @@ class TaggingTask(Task):
     def check_corpus(
         cls, train: Sequence[Example], others: Sequence[Example], data: DataOptions, *, repair_option: str
     ) -> CheckedCorpus:
-        scheme = find_scheme(train, data, others)
+        scheme = find_scheme(train, data, others, option=repair_option.replace("repair", "scheme"))
         kept, remarks = legal_gold(train, scheme, data, option=repair_option)
         remarks = (*remarks, *remarks_on(Counter(chain.from_iterable(each.tags for each in train)), scheme=data.scheme))
         how = "named" if data.scheme != "auto" else "found from the data"
