@@ -242,6 +242,71 @@ def test_another_spelling_is_remarked(command: Command, tmp_path: Path, spelling
     assert "the tags look like BIO in another spelling" in command("check", write(tmp_path / name, content)).out
 
 
+TRAINED = {
+    "lemmas last": (
+        "Rome B-to Rome\nfly O fly\n\nOslo B-to Oslo\ngo O go\n",
+        "column 1 has tags of spans such as B-to",
+    ),
+    "confidence last": ("Rome B-to 0.98\nfly O 1.0\n\nOslo B-to 0.7\n", "column 1 has tags of spans such as B-to"),
+    "entities without letters": (
+        "fly O\nto O\nNew to\nYork to\nnow O\n\nfly O\nto O\nRome to\nnow O\n",
+        "tags such as to beside O look like entities without a scheme",
+    ),
+    "en dashes": ("Rome B–to\nfly O\n\nNew B–to\nYork I–to\n", "the tags look like BIO in another spelling"),
+    "a header in German": ("Wort\tEtikett\nRom\tNE\nist\tVA\n\nWort\tEtikett\nKiel\tNE\nda\tAD\n", "may be a header"),
+    "NONE": ("Rome NONE\nfly NONE\n\nfly NONE\n", "every tag is 'NONE', so there is nothing to learn"),
+    "nan": ("Rome nan\nfly nan\n\nfly nan\n", "every tag is 'nan', so there is nothing to learn"),
+    "no end of a sentence": ("fly\tVB\nto\tTO\n" * 150, "the whole file is one sentence of 300 tokens; write a blank"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), TRAINED.values(), ids=TRAINED)
+def test_training_and_check_remark_on_the_same(command: Command, tmp_path: Path, content: str, said: str) -> None:
+    file = write(tmp_path / "a.conll", content)
+    checked = command("check", file)
+    assert checked.status == 0 and said in checked.out
+    trained = command("train", file, "--dev", file, "--output", tmp_path / "model", *tiny(1))
+    assert f"{file}: " in trained.err and trained.err.count(said) <= 2 and said in trained.err
+
+
+def test_a_table_without_sentences_names_the_option(command: Command, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", "word,tag\n" + "fly,O\nRome,B-to\n" * 150)
+    assert "one sentence of 300 tokens; name the column" in (said := command("check", file).out)
+    assert "data.sentence_column" in said
+
+
+PLAIN = {
+    "punctuation to restore": "fly O\nto O\nRome COMMA\ngo O\nnow PERIOD\n",
+    "parts of speech": "Rom NE\nist VA\n\nKiel NE\nda AD\n",
+    "two word classes": "Rom n\nKiel n\nist v\n\nda O\n",
+    "tags of one shape": "fly Verb\nto Prep\nRome Noun\nOslo Noun\n",
+}
+
+
+@pytest.mark.parametrize("content", PLAIN.values(), ids=PLAIN)
+def test_no_remark_on_plain_tags(command: Command, tmp_path: Path, content: str) -> None:
+    assert "\n  remark " not in command("check", write(tmp_path / "a.conll", content)).out
+
+
+def test_no_remark_that_contradicts_a_refusal(command: Command, tmp_path: Path) -> None:
+    content = columns(ROWS).replace("B-to", "B_to", 2)
+    done = command("check", write(tmp_path / "a.conll", content))
+    assert "training would refuse" in done.err and "mix schemes" in done.err and "plain tags" not in done.out
+
+
+@pytest.mark.parametrize("part", ["--dev", "--test"])
+def test_no_entity_beside_training_is_remarked(command: Command, home: Path, tmp_path: Path, part: str) -> None:
+    file = write(tmp_path / "other.conll", "fly\tO\nhome\tO\n")
+    done = command("train", home / "train.conll", part, file, "--output", tmp_path / "model", *tiny(1))
+    assert f"{file}: every tag is 'O', so there is nothing to learn or to score" in done.err
+
+
+def test_no_entity_to_score_is_remarked(command: Command, home: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "other.conll", "fly\tO\nhome\tO\n")
+    done = command("evaluate", home / "model", file)
+    assert f"{file}: every tag is 'O', so there is nothing to learn or to score" in done.err
+
+
 def test_words_for_the_letters_are_remarked(command: Command, tmp_path: Path) -> None:
     content = columns(ROWS).replace("B-", "BEGIN-").replace("I-", "INSIDE-").replace("\tO\n", "\tOUTSIDE\n")
     assert "such as 'BEGIN-from' for B-from" in command("check", write(tmp_path / "a.conll", content)).out

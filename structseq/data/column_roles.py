@@ -123,6 +123,20 @@ def span_columns(columns: Sequence[Sequence[str]], tag: int, others: Sequence[in
     return [number for number in others if are_span_tags(columns[number])]
 
 
+def is_header(sentences: Sequence[Sentence], tag_at: int) -> bool:
+    """Whether the first row may name the columns: its fields occur in no other row, and its tag looks unlike others."""
+    first, rows = sentences[0][0], [row for sentence in sentences for row in sentence]
+    others = [row for row in rows if row != first]
+    name, tags = first[tag_at], {row[tag_at] for row in others}
+    if len(tags) < 2 or not (name.isalpha() and len(name) > 2) or any({*first} & {*row} for row in others):
+        return False
+    return _shape(name) not in map(_shape, tags)
+
+
+def _shape(word: str) -> str:
+    return re.sub(r"[a-z]+", "a", re.sub(r"[A-Z]+", "A", word))
+
+
 def _shown(values: Sequence[str]) -> str:
     """A value, if possible a tag with a type."""
     return repr(next((value for value in values if "-" in value), values[0])[:40])

@@ -16,7 +16,7 @@ from typing import Any
 from structseq.data.annotation.document import Notes
 from structseq.data.comments import is_boundary, is_plain_comment
 from structseq.data.example import Example, VerbatimBlock
-from structseq.data.formats import detect_format, read, read_verbatim
+from structseq.data.formats import detect_format, read, read_verbatim, resolve_format
 from structseq.data.options import DataOptions
 from structseq.data.record import read_records
 from structseq.data.textfile import Source, is_path, name_of, peek, text_lines
@@ -106,6 +106,11 @@ def _record(file: str, line: int | None) -> Mapping[str, Any]:
         if Path(file).is_file():  # a pipe cannot be read again
             return next((found.values or {} for found in read_records(file) if found.line == line), {})
     return {}
+
+
+def file_format(file: str | Path, data: DataOptions) -> str:
+    """The format in the options, or the detected one."""
+    return detect_format(file) if data.format == "auto" else resolve_format(data.format)
 
 
 def effective_format(file: str | Path, data: DataOptions) -> str:

@@ -157,14 +157,16 @@ def _mixture(found: Sequence[Found], schemes: Sequence[str] = ()) -> TagError:
 _OUTSIDE = frozenset(("o", "0", "_", "-", "out", "outside", "other", "none"))
 _WORDS = {"begin": "B", "inside": "I", "middle": "M", "end": "E", "last": "L", "single": "S", "unit": "U"}
 _SPELLINGS = (
-    re.compile(r"(?P<letter>[A-Za-z]+)[-_:./|](?P<label>.+)"),
-    re.compile(r"(?P<label>.+)[-_:./|](?P<letter>[A-Za-z]+)"),
+    re.compile(r"(?P<letter>[A-Za-z]+)[-_:./|\u2010-\u2015\u2212](?P<label>.+)"),
+    re.compile(r"(?P<label>.+)[-_:./|\u2010-\u2015\u2212](?P<letter>[A-Za-z]+)"),
 )
 _BRACKETS = re.compile(r"(?:\([\w-]+)*\*\)*")
 
 
-def remark_on_plain(counts: Mapping[str, int]) -> str:
+def remark_on_plain(counts: Mapping[str, int], repeated: int = 0) -> str:
     """Why plain tags may be meant as tags of spans, from their counts; empty if nothing says so.
+
+    ``repeated`` is how often a tag other than O follows itself.
 
     >>> remark_on_plain({"b-per": 2, "o": 5})
     "the tags look like BIO in another spelling, such as 'b-per' for B-per"
@@ -186,6 +188,13 @@ def remark_on_plain(counts: Mapping[str, int]) -> str:
     if any(tag[0] == "B" for tag in typed):
         found = f"{foreign[0][:40]!r} ({counts[foreign[0]]:,} of {sum(counts.values()):,} tags)"
         return f"tags such as {typed[0][:40]} look like tags of spans, but {found} does not"
+    others = [tag for tag in counts if tag != "O"]
+    if (
+        not typed
+        and 20 * repeated > sum(counts[tag] for tag in others)
+        and counts["O"] > max(map(counts.__getitem__, others))
+    ):
+        return f"tags such as {max(others, key=counts.__getitem__)[:40]} beside O look like entities without a scheme"
     return ""
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from structseq.data.example import Example
 from structseq.data.options import DataOptions
 from structseq.data.reading import file_and_line, files_and_lines
+from structseq.data.remarks import remarks_on_nothing
 from structseq.errors import DataError
 from structseq.spans import REPAIR_POLICIES, Scheme, TagError, Violation, convert, remark_on_plain, repair, scheme_of
 from structseq.spans.detection import count_illegal, detect_beside, detect_in
@@ -115,8 +116,8 @@ def find_scheme(
     """The scheme of training files: the one in the options, or the one detected from the tags.
 
     If ``others`` (dev and test) have tags outside it, and a scheme detected from all fits ``examples`` as well, it is
-    that one: IOB1 without adjacent entities looks like IO. ``option`` has ``{}`` for a scheme's name. Raises `DataError`, with file and line, for mixed schemes
-    and for tags outside the scheme.
+    that one: IOB1 without adjacent entities looks like IO. ``option`` has ``{}`` for a scheme's name. Raises
+    `DataError`, with file and line, for mixed schemes and for tags outside the scheme.
     """
     return GoldTags.of(examples).find_scheme(
         data, [GoldTags.of(others)] if data.scheme == "auto" else (), option=option
@@ -130,8 +131,10 @@ def gold_in(
 
     Raises `DataError`, with file and line, if the file's scheme contradicts ``scheme`` or its illegal tags are refused.
     """
-    own = scheme_beside(examples, scheme, data)
+    tags = GoldTags.of(examples)
+    own = tags.scheme_beside(scheme, data)
     gold, remarks = legal_gold(examples, own, data, option=option, scored=True)
+    remarks = (*remarks, *remarks_on_nothing(tags.summary.counts))
     if own == scheme:
         return gold, remarks
     gold = [_rewritten(example, own, scheme) for example in gold]
