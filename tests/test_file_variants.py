@@ -148,6 +148,43 @@ REFUSED_COLUMNS: dict[str, tuple[str, dict[str, Any], str]] = {
         {},
         "found the numbers of the rows; name the column of the tokens, such as --set data.token_column=1 ('Rom')",
     ),
+    "CoNLL-U Plus without entities": (
+        "# global.columns = ID FORM UPOS MISC\n1\tRom\tNE\t_\n2\tist\tVA\tSpaceAfter=No\n",
+        {},
+        "found 'MISC'; name the column of the tags: --set data.tag_column=2 ('NE')",
+    ),
+    "heads": (
+        "ID FORM UPOS HEAD\n1 Rom NE 2\n2 ist VA 0\n",
+        {},
+        "name the column of the tags: --set data.tag_column=2",
+    ),
+    "lemmas by name": ("word lemma\nRom Rom\nist sein\n", {}, "found 'lemma'; name the column of the tags"),
+    "numbers and points": (
+        "1. Rom B-loc\n2. ist O\n\n1. Kiel B-loc\n",
+        {},
+        "found values that count, such as '1.'",
+    ),
+    "sentence and row": (
+        "1-1\tRom\tB-loc\n1-2\tist\tO\n\n2-1\tda\tO\n",
+        {},
+        "such as '1-1'; name the column",
+    ),
+    "tens": ("10 Rom B-loc\n20 ist O\n30 da O\n\n10 Kiel B-loc\n", {}, "token_column=1 ('Rom')"),
+    "names of rows": ("s1_t1\tRom\tB-loc\ns1_t2\tist\tO\n\ns2_t1\tda\tO\n", {}, "token_column=1 ('Rom')"),
+    "offsets": ("0 3 Rom B-loc\n4 7 ist O\n\n0 2 da O\n", {}, "such as --set data.token_column=2 ('Rom')"),
+    "offsets through the file": ("0 3 Rom B-loc\n4 7 ist O\n\n8 10 da O\n", {}, "--set data.token_column=2 ('Rom')"),
+    "names of sentences": (
+        "s1 Rom B-loc\ns1 ist O\n\ns2 da O\ns2 Kiel B-loc\n",
+        {},
+        "--set data.token_column=1 ('Rom')",
+    ),
+    "numbers beside words alone": ("1.\tRom\n2.\tist\n3.\tschön\n\n1.\tda\n", {}, "token_column=1 ('Rom')"),
+    "tokens and tags in one": (
+        "Rom/B-loc ist/O\nKiel/B-loc da/O\n",
+        {},
+        "found 'Rom/B-loc'; write one token",
+    ),
+    "parts of speech in one": ("Rom/NE ist/VA\nKiel/NE da/AD\n", {}, "found 'Rom/NE'; write one token and its tag"),
     "commas": ("Rom,B-loc\nist,O\n", {}, "commas are not separators: write tabs instead"),
 }
 
@@ -157,6 +194,25 @@ def test_refused_columns(tmp_path: Path, content: str, options: dict[str, Any], 
     with pytest.raises(DataError, match=r"a\.tsv:\d: ") as caught:
         pairs(write(tmp_path / "a.tsv", content), **options)
     assert said in caught.value.message
+
+
+KEPT_COLUMNS = {
+    "years in a row": "1999 CD\n2000 CD\n2001 CD\n",
+    "numbers only, three columns": "3 CD O\n5 CD O\n9 CD B-n\n",
+    "a number of many digits": f"{'9' * 5000} x O\n{'9' * 5000} y O\n",
+    "numbers in Chinese": "1 m O\n2 m O\n10 m B-n\n",
+    "slashes": "and/or CC\n1/2 CD\nkm/h NN\n",
+    "dates": "2020-01-01 CD\n2020-01-02 CD\n",
+    "a lemma without a header": "fly fly\nflies fly\nto to\n",
+    "spans in MISC": "form upos misc\nRom NE B-loc\nist VA O\n",
+    "parts of speech, by name": "form lemma upos\nRom Rom NE\nist sein VA\n",
+}
+
+
+@pytest.mark.parametrize("content", KEPT_COLUMNS.values(), ids=KEPT_COLUMNS)
+def test_columns_that_may_be_meant(tmp_path: Path, content: str) -> None:
+    rows = [line.split() for line in content.splitlines() if line and not line.startswith("form")]
+    assert pairs(write(tmp_path / "a.conll", content)) == [(row[0], row[-1]) for row in rows]
 
 
 # -- C: lines that begin with a number sign ----------------------------------------------------------------------------
