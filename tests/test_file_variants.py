@@ -287,6 +287,13 @@ def test_no_entity_is_remarked(command: Command, tmp_path: Path, name: str, cont
     assert "every tag is 'O', so there is nothing to learn" in command("check", write(tmp_path / name, content)).out
 
 
+def test_the_first_record_without_spans_is_named(command: Command, tmp_path: Path) -> None:
+    records = [{"text": "to Rome", "label": [[3, 7, "to"]]}, {"text": "to Oslo"}, {"text": "to Lima"}]
+    file = write(tmp_path / "a.jsonl", records)
+    done = command("check", file)
+    assert done.status == 1 and done.sentence.endswith(f"has 2 sentences without tags, the first at {file}:2")
+
+
 # -- E: tags of spans in another spelling ------------------------------------------------------------------------------
 
 

@@ -91,19 +91,25 @@ def _check_tags(found: FileInspection, data: DataOptions, known: Scheme | None) 
         found.add("labels", f"{len(labels)}, under {data.label!r}; train with head.type=classify")
         return
     if missing.count and data.label != "label":  # the user named the key
-        what = f"{missing.count:,} sentences without a label under {data.label!r}, the first at"
+        sentences = _count(missing.count, "sentence", "sentences")
+        what = f"{sentences} without a label under {data.label!r}, the first at"
         found.refused.append(f"{found.path} has {what} {missing.first[0].source}")
     if labels:
-        lacking = f"; {missing.count:,} sentences have none, which that head would refuse" if missing.count else ""
+        lacks = _count(missing.count, "sentence has", "sentences have")
+        lacking = f"; {lacks} none, which that head would refuse" if missing.count else ""
         found.add("labels", f"{len(labels)}, under {data.label!r}, for head.type=joint{lacking}")
         found.add_places([example.source for example in missing.first], missing.count)
-    if contents.tagged < len(contents):
+    if untagged := contents.untagged.count:
         reason = ""
         try:
-            with_labels(missing.first, data.label)
+            if not contents.tagged:
+                with_labels(missing.first, data.label)
         except DataError as problem:
             reason = f", and labels are missing: {problem}"
-        found.refused.append(f"{found.path} has sentences without tags{reason}")
+        sentences = _count(untagged, "sentence", "sentences")
+        found.refused.append(
+            f"{found.path} has {sentences} without tags, the first at {contents.untagged.first[0]}{reason}"
+        )
     else:
         _check_scheme(found, data, known)
 
@@ -153,12 +159,14 @@ def _check_recordings(found: FileInspection) -> None:
     found.add("recordings", f"{len(contents):,}, {steps}")
     found.add("with segments", f"{contents.tagged:,}")
     if without.count:
-        what = f"{without.count:,} recordings without a text, the first at {without.first[0]}"
+        recordings = _count(without.count, "recording", "recordings")
+        what = f"{recordings} without a text, the first at {without.first[0]}"
         found.refused.append(f"{found.path} has {what}")
         return
     _check_targets(found)
     if short := contents.too_short.count:
-        found.add("too short", f"{short:,} have fewer steps than symbols; training with CTC skips them")
+        have = _count(short, "has", "have")
+        found.add("too short", f"{have} fewer steps than symbols; training with CTC skips such recordings")
         found.add_places(contents.too_short.first, short)
 
 
@@ -177,10 +185,10 @@ def _check_repetitions(found: FileInspection) -> None:
     repeated, contrary = found.contents.sentences.repetitions()
     some = f", among the first {COMPARED:,}" if len(found.contents) > COMPARED else ""
     if repeated or some:
-        found.add("repetitions", f"{repeated:,} sentences repeat an earlier one{some}")
+        found.add("repetitions", f"{_count(repeated, 'sentence repeats', 'sentences repeat')} an earlier one{some}")
     if contrary.count:
-        count = f"{contrary.count:,} sentences occur more than once with different answers"
-        found.add("contradictions", f"{count}{some}")
+        count = _count(contrary.count, "sentence occurs", "sentences occur")
+        found.add("contradictions", f"{count} more than once with different answers{some}")
         found.add_places([" and ".join(dict.fromkeys(sources)) for sources in contrary.first], contrary.count)
 
 
