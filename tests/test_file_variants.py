@@ -498,8 +498,18 @@ KINDS = {
     "a log": ("2020-01-01 fly to Rome\n2020-01-02 fly to Oslo\n", None),
     "paragraphs of one line": ("Fly to Rome now\n\nFly to Oslo now\n\nFly to Lima now\n", None),
     "numbers, tabs, texts": ("1\tFly to Rome\n2\tFly to Oslo\n", None),
+    "a title": ("# Title\n\nFly to Rome\nFly to Oslo\n", None),
+    "a heading and a line": ("# x\nfly to Rome\n", None),
+    "a poem": ("Red is rose\nBlue is sea\n\nSweet is sugar\nSo is tea\n", None),
+    "sentences of two words": ("Rome is.\nI fly.\n\nHe is.\n", None),
+    "keys and values": ("Name: Anna\nCity: Rome\n\nName: Bob\nCity: Oslo\n", None),
     "one word a line": ("fly\nto\nRome\n", "columns"),
     "rows": ("fly VB O\nto TO O\n\nRome NNP B-to\n", "columns"),
+    "rows with lemmas": ("# x\nfly VB fly\nto TO to\n. . .\n\nRome NNP rome\n", "columns"),
+    "rows of span tags": ("fly O\n. O\n\nRome B-to\nnow O\n", "columns"),
+    "rows of GENIA": ("IL-2 B-DNA\ngene I-DNA\n\nIL-2 B-protein\n, O\n", "columns"),
+    "rows without tags": ("fly _\nto _\n\nRome _\nnow _\n", "columns"),
+    "word classes of Chinese": ("台北 ns\n很 d\n好 a\n\n" * 4, "columns"),
 }
 
 
