@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -196,8 +196,11 @@ def outside_classes(table: Mapping[str, Any]) -> dict[str, str]:
     return {name: kind for name, kind in kinds.items() if isinstance(kind, str) and ":" in kind}
 
 
-def load_options(path: str | Path) -> dict[str, Any]:
-    """Read a nested table from a TOML or .json file; raises `ConfigError`."""
+def load_options(path: str | Path, *, trusted: Collection[str] = ()) -> dict[str, Any]:
+    """Read a nested table from a TOML or .json file; raises `ConfigError`.
+
+    ``trusted`` are the classes outside this package that it may name, as ``"package.module:Class"``.
+    """
     path = Path(path)
     try:
         content = path.read_text(encoding="utf-8")
@@ -211,6 +214,12 @@ def load_options(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: expected TOML (or JSON in a .json file), found an error: {problem}") from None
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: expected a table of options, found {type(table).__name__}")
+    for name, kind in outside_classes(table).items():
+        if kind not in trusted:
+            raise ConfigError(
+                f"{path}: {name} is {kind!r}, a class outside structseq, whose code the import would execute; "
+                f"if you trust it, add --trust {kind}, or from Python trusted=[{kind!r}]"
+            )
     return table
 
 

@@ -8,11 +8,17 @@ from typing import Any
 
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ModelFileError
-from structseq.files import NEW, current_folder, is_leftover, new_folder, write_file
+from structseq.files import NEW, OLD, current_folder, is_leftover, new_folder, write_file
 from structseq.model import Model
 from structseq.storage.configuration import FORMAT_VERSION, MODEL_TYPE, WEIGHTS
 from structseq.storage.entries import checksum, entity_lines, json_bytes, read_object, tensor_bytes, vocabulary_text
 from structseq.storage.model_card import model_card
+
+# The entries of a model folder, and those that a killed save leaves
+_OWN = (
+    "config.json", "options.json", WEIGHTS, "vocabulary", "entities.jsonl", "metrics.json", "provenance.json",
+    "README.md", NEW, OLD, f"{OLD}.part",
+)  # fmt: skip
 
 
 def save_model(
@@ -59,9 +65,10 @@ def check_destination(folder: str | Path) -> None:
     folder = current_folder(Path(folder).resolve(), "config.json")
     if folder.exists() and not folder.is_dir():
         raise ModelFileError(f"{folder}: expected a folder for the model, found a file; choose another name")
-    if not folder.exists() or is_model_folder(folder) or (folder / NEW).exists():  # `NEW`: a save was killed here
+    if not folder.exists() or is_model_folder(folder):
         return
-    foreign = sorted(entry.name for entry in folder.iterdir() if not is_leftover(entry))
+    killed = _OWN if (folder / NEW).exists() else ()  # a save was killed here
+    foreign = sorted(entry.name for entry in folder.iterdir() if not is_leftover(entry) and entry.name not in killed)
     if foreign:
         raise ModelFileError(
             f"{folder}: expected a structseq model, an empty folder or no folder, found {foreign[0]!r}; "
