@@ -18,7 +18,12 @@ from structseq.errors import ModelFileError, TrainingError
 LOCK, NEW, OLD = ".lock", ".new", ".previous"
 # Folders that are written within model, run and comparison folders
 _OWN_FOLDERS = ("run", "vocabulary", "trials", NEW, OLD, f"{OLD}.part")
-_PART = re.compile(r"\..{1,40}\.[0-9a-f]{8}\.part", re.DOTALL)
+# Files that are written there one by one; what a kill leaves of them may be removed
+_OWN_FILES = (
+    "run.json", "checkpoint.safetensors", "log.jsonl", "trial.json", "experiment.json", "comparison.json",
+    "comparison.csv", "report.html",
+)  # fmt: skip
+_PART = re.compile(rf"\.(?:{'|'.join(map(re.escape, _OWN_FILES))})\.[0-9a-f]{{8}}\.part")
 
 
 def refuse_links(folder: Path) -> None:
@@ -36,6 +41,8 @@ def refuse_links(folder: Path) -> None:
                         raise ModelFileError(f"{entry.path}: is a link; replace it by the file or folder itself")
                     if entry.is_dir(follow_symlinks=False):
                         folders += [Path(entry.path)] * (entry.name in _OWN_FOLDERS or here.name == "trials")
+                    elif entry.name in (NEW, OLD, f"{OLD}.part"):
+                        raise ModelFileError(f"{entry.path}: is not a folder; rename or remove it")
                     elif not entry.is_file(follow_symlinks=False):
                         raise ModelFileError(f"{entry.path}: is neither a file nor a folder; remove it")
         except (FileNotFoundError, NotADirectoryError):
@@ -85,12 +92,12 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether ``path`` has the name of a lock or an unfinished file."""
+    """Whether ``path`` has the name of a lock or an unfinished file of a run or a comparison."""
     return path.name in (LOCK, f"{NEW}{LOCK}") or _PART.fullmatch(path.name) is not None
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove unfinished files from ``folder``; the caller must hold its lock."""
+    """Remove unfinished files of a run or a comparison from ``folder``; the caller must hold its lock."""
     for path in folder.iterdir():
         if _PART.fullmatch(path.name) and stat.S_ISREG(path.lstat().st_mode):
             path.unlink()

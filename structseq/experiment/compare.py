@@ -36,9 +36,9 @@ Show = Callable[[int, int], AbstractContextManager[tuple[OnTick | None, OnResult
 class Experiment:
     """A comparison to run.
 
-    ``encoders``, ``heads`` and ``seeds`` have the syntax of the options --encoders, --heads and --seeds; ``config`` (with
-    ``trusted`` as in `load_options`) and ``settings`` (``key=value``) apply to all trials. ``jobs`` trials run at once,
-    by default one per core. Systems are ranked on test if given, else on dev.
+    ``encoders``, ``heads`` and ``seeds`` have the syntax of the options --encoders, --heads and --seeds; ``config``
+    (with ``trusted`` as in `load_options`) and ``settings`` (``key=value``) apply to all trials. ``jobs`` trials run at
+    once, by default one per core. Systems are ranked on test if given, else on dev.
     """
 
     files: CorpusFiles
