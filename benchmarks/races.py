@@ -39,7 +39,7 @@ SETTINGS = (
 )  # fmt: skip
 TEXT = "from Taipei to Rome"
 LEFT = (".lock", ".new", ".new.lock", ".previous", "run")  # names of unfinished work
-SECONDS = 60.0  # after so long a command hangs
+SECONDS = 300.0  # after so long a command hangs
 
 
 @dataclass

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import miniature
 import pytest
-from commandline import InProcess, call, columns, sentences, tiny, write_corpus
+from commandline import call, columns, sentences, tiny, write_corpus
 
+from structseq.data.reading import Corpus
 from structseq.errors import TrainingError
 from structseq.experiment import ExperimentFolder
-from structseq.run import Identity, RunFolder
+from structseq.run import Destination, Identity, PreparedCorpus, RunFolder, train_and_save
 from structseq.run import training_run as running
-
-SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "races.py"
+from structseq.spans import scheme_of
+from structseq.storage import load_model
 
 
 def finish(folder: RunFolder, seed: int) -> None:
@@ -90,20 +92,43 @@ def test_a_model_that_was_saved_during_training_is_kept(
     assert both[0] == both[1]
 
 
-def test_a_second_comparison_that_waited_for_its_data_is_checked_again(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parts = write_corpus(tmp_path)
-    words = ["compare", parts["train"], "--dev", parts["dev"], *tiny(1), "--quiet", "--output", tmp_path / "out"]
-    monkeypatch.setattr("structseq.experiment.compare.Pool", InProcess)
-    monkeypatch.setattr(ExperimentFolder, "trials", lambda *given: (tmp_path / "out" / "x").touch() or [])
-    assert call(capsys, *words).status == 0
-    assert "cannot resume" in call(capsys, *words, "--set", "training.clip=0.5").sentence
+def test_a_comparison_that_began_meanwhile_is_checked(tmp_path: Path) -> None:
+    first, second = (ExperimentFolder(tmp_path / "out") for _ in range(2))
+    second.check()
+    with first.opened(Identity({}, 0)):
+        (tmp_path / "out" / "trials" / "lstm+crf-0").mkdir()
+    with pytest.raises(TrainingError, match="cannot resume this comparison"), second.opened(Identity({"a": 1}, 0)):
+        raise AssertionError
 
 
-def test_pairs_started_at_random_offsets(tmp_path: Path) -> None:
-    words = ["--pairs", "2", "--seed", "1", "--in-process", "--json", str(tmp_path / "rows")]
-    done = subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in (tmp_path / "rows").read_text().splitlines()]
-    assert len(rows) == 8 and not [row for row in rows if row["wrong"]], done.stdout
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_runs_started_at_random_offsets(tmp_path: Path, resume: bool) -> None:
+    """Threads stand for processes, as the lock is one of open files; benchmarks/races.py does this with processes."""
+    corpus = Corpus(miniature.sentences(8), miniature.sentences(4, 1))
+    prepared, options = PreparedCorpus(corpus, scheme_of("BIO")), miniature.options({"training": {"epochs": 1}})
+    chance = random.Random(0)
+
+    def train(number: int, seed: int, delays: tuple[float, float]) -> str:
+        folder = RunFolder(tmp_path / f"{number}")
+        destination = Destination(folder, lambda: Identity({}, seed), resume=resume)
+        try:
+            time.sleep(delays[0])
+            folder.check(resume=resume)
+            time.sleep(delays[1])  # while the data are read
+            train_and_save(prepared, options, seed=seed, destination=destination)
+        except TrainingError as problem:
+            return str(problem)
+        return ""
+
+    refusals = set()
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(8):
+            seeds = (0, 1)
+            runs = [pool.submit(train, number, n, (chance.uniform(0, 0.1), chance.uniform(0, 0.2))) for n in seeds]
+            said = [run.result() for run in runs]
+            (winner,) = (n for n in seeds if not said[n])
+            model = load_model(tmp_path / f"{number}")
+            assert model.provenance["run"]["seed"] == winner
+            assert not {"run", ".lock", ".new.lock"} & {path.name for path in (tmp_path / f"{number}").iterdir()}
+            refusals |= set("".join(said).replace(str(tmp_path / f"{number}"), "X").split("; "))
+    assert refusals & {"X: holds a finished model", "X: another process is training into this folder"}
