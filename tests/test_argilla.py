@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from annotated_documents import documents, read_back, written
+from documents import read_back, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structseq.data.annotation.argilla import LIMITS, is_argilla, read_argilla, write_argilla
+from structseq.data.annotation.argilla import is_argilla, read_argilla, write_argilla
 from structseq.data.annotation.document import Annotation, Document, Notes
 from structseq.errors import DataError
 
@@ -141,22 +141,6 @@ def test_predictions_are_suggestions() -> None:
     }
 
 
-@settings(max_examples=60)
-@given(st.lists(documents(LIMITS, ["id", "vectors"]), max_size=3))
-def test_round_trip(given: list[Document]) -> None:
-    notes = Notes()
-    plain = [without_ids(each) for each in given]
-    assert read(write(given), notes=notes) == plain
-    assert all("left out" not in note for note in notes)
-
-
-def without_ids(document: Document) -> Document:
-    """Without ids of annotations, which only relations use."""
-    found = [Annotation(each.label, each.parts) for each in document.annotations or ()]
-    annotations = None if document.annotations is None else tuple(found)
-    return Document(document.text, annotations, labels=document.labels, metadata=document.metadata)
-
-
 @pytest.mark.parametrize("metadata", [{"id": 5}, {"id": "a", "vectors": {"v": [1.0]}}, {"vectors": 3}, {"id": None}])
 def test_names_and_vectors_are_kept(metadata: dict[str, Any]) -> None:
     document = Document("a", metadata=metadata)
@@ -171,12 +155,12 @@ def test_what_cannot_be_written_leaves_no_file(document: Document, tmp_path: Pat
 
 
 MALFORMED = {
-    "empty": ("", "bad JSON"),
-    "cut off": ('[{"fields": {', "the file ends; it may be cut off"),
-    "a value": ('"a"', "expected a JSON array or object"),
+    "empty": ("", "an empty file"),
+    "cut off": ('[{"fields": {', "found bad JSON"),
+    "a value": ('"a"', "expected one JSON object on this line, found a single value"),
     "repeated key": ('[{"fields": {}, "fields": {}}]', "twice"),
     "half surrogate": (r'[{"fields": {"text": "\ud83d"}}]', "surrogate"),
-    "no object": ([3], "expected a JSON object"),
+    "no object": ("[3]", "found a list"),
     "no text": ([{"id": "1"}], "expected a string under 'text'"),
     "fields": (record(fields="a"), "expected an object under 'fields'"),
     "no string": (record(fields={"text": 3}), "found no string"),
@@ -209,7 +193,7 @@ def test_malformed_files(name: str, tmp_path: Path) -> None:
     assert str(caught.value).startswith(str(path) if isinstance(content, str) else f"{path}:record 2: ")
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.data())
 def test_damaged_files_raise_nothing_but_data_errors(data: st.DataObject) -> None:
     whole = write([Document("to Taipei", (CITY,), labels=("x", "y"), metadata={"id": 1})])

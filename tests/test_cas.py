@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structseq.data.annotation import cas, cas_files
+from structseq.data.annotation import cas_files
 from structseq.data.annotation.cas import LIMITS, read_cas, write_cas
 from structseq.data.annotation.cas_files import is_cas
 from structseq.data.annotation.document import Annotation, Document, Notes, Relation
@@ -331,9 +331,9 @@ def test_without_cassis(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ImportError(f"No module named {name!r}")
 
     content = zipped({"a.xmi": xmi(), "TypeSystem.xml": TYPES})
-    monkeypatch.setattr(cas.importlib, "import_module", missing)
+    monkeypatch.setattr("importlib.import_module", missing)
     for action in (lambda: list(read_cas(content)), lambda: write_cas(io.BytesIO(), [Document("a", ())])):
-        with pytest.raises(ConfigError, match=r"needs dkpro-cassis, which cannot be .*; pip install dkpro-cassis"):
+        with pytest.raises(ConfigError, match=r"need dkpro-cassis, which cannot be .*; pip install dkpro-cassis"):
             action()
 
 

@@ -71,16 +71,15 @@ def _convert_documents(
     reader, writer = FORMATS[data.format].documents, FORMATS[into].documents
     assert reader is not None
     options = reader_options(data, notes=notes)
-    tokenizer = tokenizer_of(data.tokenizer)
     documents: Iterable[Document] = reader.documents(source, **options)
-    limits = writer.limits if writer else EXAMPLE_LIMITS
-    fit = partial(limits.fit, tokenizer=tokenizer, fragments=data.fragments, lossy=lossy, notes=notes)
+    fit: dict[str, Any] = {"fragments": data.fragments, "lossy": lossy, "notes": notes}
     if writer:
-        writer.save(target, fit(documents), encoding=data.encoding)
+        writer.save(target, documents, tokenizer=data.tokenizer, encoding=data.encoding, **fit)
         return
     policies = {name: options[name] for name in ("tokenizer", "misaligned", "overlapping", "fragments", "split")}
     cutting = cutting_of(**policies, scheme=scheme, lines=reader.limits.lines, notes=notes)
-    examples = cutting.examples(fit(annotated(documents, name_of(source), notes)))
+    gold = annotated(documents, name_of(source), notes)
+    examples = cutting.examples(EXAMPLE_LIMITS.fit(gold, tokenizer_of(data.tokenizer), **fit))
     write(target, _without_long_texts(examples, into), into, encoding=data.encoding, field=data.field)
 
 

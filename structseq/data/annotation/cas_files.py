@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from xml.parsers import expat
 
-from structseq.data.textfile import Source, Target, atomic_write, is_path, name_of, open_binary
+from structseq.data.annotation.document_folders import members, read_bytes, single, write_bytes, write_folder
+from structseq.data.textfile import Source, Target, is_path, name_of
 from structseq.errors import DataError
 
 MAX_MEMBER = 200_000_000  # bytes of a file in a zip
@@ -40,13 +41,10 @@ def read_files(source: Source) -> Iterator[CasFile]:
     Raises `DataError` if a file is missing, damaged, too large or has a document type declaration.
     """
     if is_path(source) and Path(source).is_dir():  # type: ignore[arg-type]
-        paths = sorted(path for path in Path(source).iterdir() if path.suffix == ".xmi")  # type: ignore[arg-type]
-        if not paths:
-            raise DataError("expected a folder with .xmi files, found none in it", file=name_of(source))
-        for path in paths:
+        for path in members(Path(source), ".xmi"):  # type: ignore[arg-type]
             yield from read_files(path)
         return
-    name, data = name_of(source), _bytes(source)
+    name, data = name_of(source), read_bytes(source)
     if data.startswith(_ZIP):
         yield from _zipped(data, name)
     else:
@@ -58,19 +56,11 @@ def read_files(source: Source) -> Iterator[CasFile]:
         yield CasFile(name, data, types)
 
 
-def _bytes(source: Source) -> bytes:
-    try:
-        with open_binary(source) as stream:
-            return stream.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot be read ({error})", file=name_of(source)) from None
-
-
 def _types_beside(path: Path) -> bytes | None:
     for name in (f"{path.stem}.{TYPES}", TYPES, TYPES.lower()):
         beside = path.with_name(name)
         if beside.is_file():
-            data = _bytes(beside)
+            data = read_bytes(beside)
             check_xml(data, str(beside))
             return data
     return None
@@ -137,40 +127,16 @@ def check_xml(data: bytes, name: str, *, root: str = "") -> None:
 
 def write_files(target: Target, xmis: Sequence[bytes], types: bytes) -> None:
     """Writes one ``.xmi`` with its type system beside it; or all to a zip (also on a stream) or a new folder."""
-    if not xmis:
-        raise DataError("expected texts to write, found none", file=name_of(target))
     numbered = {f"{number:04}.xmi": xmi for number, xmi in enumerate(xmis, 1)}
-    if not is_path(target):
-        target.write(_zip(numbered, types))  # type: ignore[union-attr]
-        return
-    path = Path(target)  # type: ignore[arg-type]
-    if path.suffix == ".zip":
-        _write(path, _zip(numbered, types))
+    path = Path(name_of(target))
+    if not is_path(target) or path.suffix == ".zip":
+        write_bytes(target, _zip(numbered, types))
     elif path.suffix == ".xmi":
-        if len(xmis) > 1:
-            message = f"an .xmi file holds one text, found {len(xmis)}; name a folder or a .zip"
-            raise DataError(message, file=os.fspath(path))
-        _write(path.with_name(f"{path.stem}.{TYPES}"), types)
-        _write(path, xmis[0])
+        xmi = single(xmis, os.fspath(path))
+        write_bytes(path.with_name(f"{path.stem}.{TYPES}"), types)
+        write_bytes(path, xmi)
     else:
-        _write_folder(path, numbered, types)
-
-
-def _write_folder(path: Path, files: dict[str, bytes], types: bytes) -> None:
-    try:
-        path.mkdir(exist_ok=True)
-        full = any(path.iterdir())
-    except OSError as error:
-        raise DataError(f"cannot be made a folder ({error.strerror or error})", file=os.fspath(path)) from None
-    if full:
-        raise DataError("expected a new or empty folder, found one with files; name another", file=os.fspath(path))
-    for name, data in {TYPES: types, **files}.items():
-        _write(path / name, data)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with atomic_write(path) as stream:
-        stream.write(data)
+        write_folder(path, {TYPES: types, **numbered})
 
 
 def _zip(files: dict[str, bytes], types: bytes) -> bytes:

@@ -5,29 +5,40 @@ The bytes are read without spaCy's own reader, which trusts a file's offsets. Th
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from structseq.data.annotation.document import Annotation, Document, Notes, Place
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, errors_at
+from structseq.data.annotation.document_folders import read_bytes, write_bytes
 from structseq.data.annotation.limits import DocumentLimits
-from structseq.data.annotation.to_examples import placed
-from structseq.data.textfile import Source, Target, atomic_write, is_path, name_of, open_binary
+from structseq.data.libraries import library
+from structseq.data.textfile import Source, Target, name_of
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
 
-LIMITS = DocumentLimits("spaCy's DocBin", attributes=True, labels=True, tokens=True, sentences=True)
+
+def _is_plain(name: str, value: Any) -> bool:
+    """Whether JSON and msgpack hold the value."""
+    try:
+        json.dumps(value)
+        _library("srsly").msgpack_dumps(value)
+    except (OverflowError, TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+LIMITS = DocumentLimits(
+    "spaCy's DocBin", attribute=_is_plain, labels=True, tokens=True, sentences=True, metadata=_is_plain
+)
 
 SPANS_KEY = "sc"  # as in spaCy's span categorizer
 MAX_SIZE = 1 << 31  # bytes of a file's content, so that a small file cannot fill the memory
@@ -44,11 +55,6 @@ class _TokenSpan(NamedTuple):
     last: int  # behind the last token
     label: str
     attributes: Mapping[str, Any]
-
-
-def is_docbin(source: Source) -> bool:
-    """By the name."""
-    return Path(name_of(source)).suffix == ".spacy"
 
 
 def read_docbin(source: Source, *, layer: str = "", notes: Notes | None = None) -> Iterator[Document]:
@@ -75,44 +81,31 @@ def read_docbin(source: Source, *, layer: str = "", notes: Notes | None = None) 
 
 @contextmanager
 def _blaming(place: str) -> Iterator[None]:
-    try:
-        yield
-    except ConfigError:
-        raise
-    except DataError as error:
-        raise DataError(error.message, file=place) from None
-    except _MALFORMED as error:
-        advice = "it is damaged: write it again with DocBin.to_disk"
-        raise DataError(f"expected a file of spaCy's DocBin, found {error!r:.120}; {advice}", file=place) from None
+    with errors_at(place):
+        try:
+            yield
+        except (ConfigError, DataError):
+            raise
+        except _MALFORMED as error:
+            advice = "it is damaged: write it again with DocBin.to_disk"
+            raise DataError(f"expected a file of spaCy's DocBin, found {error!r:.120}; {advice}") from None
 
 
 def _library(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except (ImportError, OSError) as error:
-        raise ConfigError(f".spacy files need spaCy, which cannot be imported ({error}); pip install spacy") from None
+    return library(name, ".spacy files", "spacy")
 
 
 def _message(source: Source) -> dict[str, Any]:
-    try:
-        with open_binary(source) as stream:
-            data = stream.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot be read ({error})") from None
     inflater = zlib.decompressobj()
     try:
-        content = inflater.decompress(data, MAX_SIZE)
+        content = inflater.decompress(read_bytes(source), MAX_SIZE)
     except zlib.error as error:
         found = f"bytes that are not zlib ({error}); name a file that DocBin.to_disk wrote"
         raise DataError(f"expected a file of spaCy's DocBin, found {found}") from None
     if not inflater.eof:
-        if len(content) >= MAX_SIZE:
-            raise DataError(f"expected at most {MAX_SIZE:,} bytes of content, found more; split the file")
-        raise DataError("expected a whole file of spaCy's DocBin, found one that is cut short; copy it again")
-    message = _unpack(content)
-    if not isinstance(message, dict):
-        raise DataError(f"expected a map of spaCy's DocBin, found {type(message).__name__}; write the file again")
-    return message
+        found = "more; split the file" if len(content) >= MAX_SIZE else "one that is cut short; copy it again"
+        raise DataError(f"expected a whole file of spaCy's DocBin of at most {MAX_SIZE:,} bytes, found {found}")
+    return dict(_unpack(content))
 
 
 def _unpack(data: bytes, *, lists: bool = True) -> Any:
@@ -326,24 +319,20 @@ def write_docbin(target: Target, documents: Iterable[Document]) -> None:
     Annotations are entities, or, if some overlap, the span group ``sc``. Metadata and further attributes are user data.
     Raises `DataError`, and writes no file, if an annotation or a sentence cuts a token or tokens leave out text.
     """
-    library, vocab = _library("spacy.tokens"), _library("spacy.vocab").Vocab()
+    spacy, vocab = _library("spacy.tokens"), _library("spacy.vocab").Vocab()
     documents = list(documents)
     grouped = any(map(_overlap, documents))
-    content = library.DocBin(store_user_data=True)
+    content = spacy.DocBin(store_user_data=True)
     for document in documents:
-        try:
-            content.add(_doc(document, library, vocab, grouped))
-        except DataError as error:
-            raise placed(error, document) from None
-        except (OverflowError, TypeError, ValueError, RecursionError) as error:
-            message = f"{LIMITS.format} cannot hold a value of this text ({error!r:.120}); correct it or leave it out"
-            raise placed(DataError(message), document) from None
-    data = content.to_bytes()
-    if is_path(target):
-        with atomic_write(os.fspath(target)) as stream:  # type: ignore[arg-type]
-            stream.write(data)
-    else:
-        target.write(data)  # type: ignore[union-attr]
+        with errors_at(document.source):
+            try:
+                content.add(_doc(document, spacy, vocab, grouped))
+            except UnicodeEncodeError as error:
+                bad = error.object[error.start]
+                raise DataError(
+                    f"{LIMITS.format} cannot hold half a surrogate pair, found {bad!a}; correct it"
+                ) from None
+    write_bytes(target, content.to_bytes())
 
 
 def _overlap(document: Document) -> bool:
@@ -351,17 +340,17 @@ def _overlap(document: Document) -> bool:
     return any(other[0] < one[1] for one, other in pairwise(places))
 
 
-def _doc(document: Document, library: Any, vocab: Any, grouped: bool) -> Any:
+def _doc(document: Document, spacy: Any, vocab: Any, grouped: bool) -> Any:
     text = document.text
     tokens = document.tokens
     if tokens is None:
         tokens = tuple([(token.start, token.end) for token in tokenizer_of("words-1")(text)])
     places, spaces = _with_blanks(text, tokens)
     words = [text[start:end] for start, end in places]
-    doc = library.Doc(vocab, words=words, spaces=spaces, sent_starts=_sentence_starts(document, tokens, places))
+    doc = spacy.Doc(vocab, words=words, spaces=spaces, sent_starts=_sentence_starts(document, tokens, places))
     if document.annotations is not None:
         starts, ends = {s: n for n, (s, _) in enumerate(places)}, {e: n + 1 for n, (_, e) in enumerate(places)}
-        spans = [_spacy_span(each, text, doc, library, starts, ends) for each in document.annotations]
+        spans = [_spacy_span(each, text, doc, spacy, starts, ends) for each in document.annotations]
         if grouped:
             doc.spans[SPANS_KEY] = spans
         else:
@@ -418,13 +407,13 @@ def _sentence_starts(document: Document, tokens: Sequence[Place], places: Sequen
 
 
 def _spacy_span(
-    each: Annotation, text: str, doc: Any, library: Any, starts: Mapping[int, int], ends: Mapping[int, int]
+    each: Annotation, text: str, doc: Any, spacy: Any, starts: Mapping[int, int], ends: Mapping[int, int]
 ) -> Any:
     if each.start not in starts or each.end not in ends or not each.label:
         shown = f"{each.label} {each.start}:{each.end} {text[each.start : each.end]!r:.60}"
         raise DataError(f"{LIMITS.format} holds spans of whole tokens with a label, found {shown}; correct the span")
     ids = {name: value for name, value in each.attributes.items() if _is_id(name, value)}
-    return library.Span(
+    return spacy.Span(
         doc, starts[each.start], ends[each.end], label=each.label, kb_id=ids.get("kb_id", ""),
         span_id=ids.get("ent_id", ""),
     )  # fmt: skip
@@ -442,6 +431,6 @@ def _extensions(annotations: Sequence[Annotation]) -> dict[tuple[str, str, int, 
         if found.setdefault((each.start, each.end), values) != values:
             raise DataError(
                 f"{LIMITS.format} cannot hold different attributes of two annotations at {each.start} to {each.end}; "
-                "leave them out with --lossy"
+                "make them alike"
             )
     return {(_EXTENSION, name, *at): value for at, values in found.items() for name, value in values.items()}

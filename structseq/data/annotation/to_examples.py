@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, get_args
 
-from structseq.data.annotation.document import Document, Notes, Place
+from structseq.data.annotation.document import Document, Notes, Place, errors_at
 from structseq.data.annotation.policies import Fragments, Overlapping, flat_spans, shown
 from structseq.data.charspans import CharSpan, Misaligned, align
 from structseq.data.example import Example
@@ -56,10 +56,8 @@ class Cutting:
 
     def sentences(self, document: Document) -> Iterator[Sentence]:
         """The sentences of one document; raises as `examples`."""
-        try:
+        with errors_at(document.source):
             yield from self._sentences(document)
-        except DataError as error:
-            raise placed(error, document) from None
 
     def _sentences(self, document: Document) -> Iterator[Sentence]:
         spans: list[CharSpan] | None = None
@@ -168,10 +166,3 @@ def _strings(document: Document) -> dict[str, str]:
     if len(document.labels) == 1:
         found["label"] = document.labels[0]
     return found
-
-
-def placed(error: DataError, document: Document) -> DataError:
-    """The error with the document's file and line."""
-    file, _, number = document.source.rpartition(":")
-    line = int(number) if number.isdigit() else None
-    return DataError(error.message, file=(file if line else document.source) or None, line=line)

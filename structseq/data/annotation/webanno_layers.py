@@ -40,15 +40,10 @@ class Layer:
         return self.type.rpartition(".")[2]
 
     @property
-    def base(self) -> str:
-        """The type that a relation relates."""
-        return self.columns[-1].removeprefix("BT_") if self.kind == "T_RL" else ""
-
-    @property
     def own(self) -> list[int]:
-        """The columns with values of an annotation itself: not of its slots, nor a relation's end."""
+        """The columns with values of an annotation itself, without the targets of its slots."""
         slots = [at + 1 for at, name in enumerate(self.columns) if name.startswith("ROLE_")]
-        return [at for at, name in enumerate(self.columns) if at not in slots and not name.startswith("BT_")]
+        return [at for at in range(len(self.columns)) if at not in slots]
 
     @property
     def features(self) -> list[str]:
@@ -66,11 +61,10 @@ def layer_of(line: str, first: int) -> Layer | None:
     kind, _, rest = line.rstrip()[1:].partition("=")
     name, *columns = rest.split("|")
     columns = [column for column in columns if column]
-    related = kind == "T_RL" and (not columns or not columns[-1].startswith("BT_"))
     slots = any(column.startswith("ROLE_") for column in columns[-1:])
     layer = Layer(kind, name, tuple(columns) or ("",), first)
     repeated = len(set(layer.features)) < len(layer.features)
-    return None if kind not in ("T_SP", "T_CH", "T_RL") or not name or related or slots or repeated else layer
+    return None if kind not in ("T_SP", "T_CH", "T_RL") or not name or slots or repeated else layer
 
 
 def merged(layers: Iterable[Layer]) -> list[Layer]:
@@ -91,18 +85,15 @@ def chosen_layer(layers: Sequence[Layer], wanted: str, file: str) -> Chosen | No
     spans = [layer for layer in layers if layer.kind == "T_SP"]
     if not spans:
         return None
+    named = [layer for layer in spans if layer.type == wanted] or [layer for layer in spans if layer.short == wanted]
     if not wanted:
-        found = spans if len(spans) == 1 else [layer for layer in spans if layer.type.endswith("NamedEntity")]
-        choices = [Chosen(layer.type, layer.label) for layer in found]
-    else:
-        choices = [Chosen(layer.type, layer.label) for layer in spans if layer.type == wanted]
-        choices = choices or [Chosen(layer.type, layer.label) for layer in spans if layer.short == wanted]
-        name, _, feature = wanted.rpartition(".")
-        choices = choices or [
-            Chosen(layer.type, feature)
-            for layer in spans
-            if name in (layer.type, layer.short) and feature in layer.features
-        ]
+        named = spans if len(spans) == 1 else [layer for layer in spans if layer.type.endswith("NamedEntity")]
+    name, _, feature = wanted.rpartition(".")
+    choices = [Chosen(layer.type, layer.label) for layer in named] or [
+        Chosen(layer.type, feature)
+        for layer in spans
+        if name in (layer.type, layer.short) and feature in layer.features
+    ]
     if len(choices) == 1:
         return choices[0]
     listed = ", ".join("|".join([layer.type, *layer.features]) for layer in spans)

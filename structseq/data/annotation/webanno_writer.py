@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from structseq.data.annotation.document import Annotation, Document, Place
-from structseq.data.annotation.document_folders import is_folder, make_folder, numbered_names, write_files
+from structseq.data.annotation.document import Annotation, Document, Place, errors_at
+from structseq.data.annotation.document_folders import encoded, is_folder, numbered_names, single, write_folder
 from structseq.data.annotation.offsets import utf16_places
-from structseq.data.annotation.to_examples import placed, sentence_places
+from structseq.data.annotation.to_examples import sentence_places
 from structseq.data.textfile import Target, name_of, open_writer
 from structseq.data.tokenizer import words
 from structseq.errors import DataError
@@ -33,24 +33,18 @@ def write_webanno(target: Target, documents: Iterable[Document], *, encoding: st
     """
     found = list(documents)
     if is_folder(target):
-        names = numbered_names(found)
-        texts = [_rendered(document) for document in found]
-        folder = make_folder(target)
-        write_files({folder / f"{name}.tsv": text for name, text in zip(names, texts, strict=True)}, encoding)
+        names = [f"{name}.tsv" for name in numbered_names(found)]
+        files = {name: encoded(_rendered(each), encoding, name) for name, each in zip(names, found, strict=True)}
+        write_folder(target, files)  # type: ignore[arg-type]
         return
-    if len(found) != 1:
-        message = f"expected one document for one file, found {len(found)}; name a folder (a path that ends in /)"
-        raise DataError(message, file=name_of(target))
-    text = _rendered(found[0])
+    text = _rendered(single(found, name_of(target)))
     with open_writer(target, encoding=encoding) as file:
         file.write(text)
 
 
 def _rendered(document: Document) -> str:
-    try:
+    with errors_at(document.source):
         return _HEADER + "".join(_lines(document))
-    except DataError as error:
-        raise placed(error, document) from None
 
 
 def _lines(document: Document) -> Iterator[str]:
@@ -93,10 +87,6 @@ def _units(text: str, annotations: Sequence[Annotation], tokens: Sequence[Place]
     starts, ends = [start for start, _ in tokens], [end for _, end in tokens]
     for number, annotation in enumerate(annotations):
         start, end = annotation.start, annotation.end
-        if not annotation.label or "\r" in annotation.label:
-            raise _beyond("a label that is empty or has a carriage return", annotation.label)
-        if len(annotation.parts) > 1:
-            raise _beyond("an annotation in parts", text[start:end])
         first, last = bisect_right(starts, start) - 1, bisect_left(ends, end)
         if first < 0 or ends[first] <= start or last == len(tokens) or starts[last] >= end:
             raise _beyond("an annotation that starts or ends outside of tokens", text[start:end])
