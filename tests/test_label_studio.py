@@ -42,7 +42,7 @@ def test_an_export_is_read_with_its_metadata_and_the_record_as_source() -> None:
     exported["data"]["source"] = "news"
     document = Document("to Taipei", (CITY,), metadata={"id": 1, "source": "news"})
     assert read_tasks(exported) == [document]
-    assert read(json.dumps(exported, indent=2)) == [document]  # one task
+    assert read(json.dumps([exported], indent=2)) == [document]
     assert read("\ufeff" + json.dumps(exported) + "\n\n" + json.dumps(exported)) == [document] * 2  # JSON lines
 
 
