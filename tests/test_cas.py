@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structseq.data.annotation import cas_files
 from structseq.data.annotation.cas import LIMITS, read_cas, write_cas
 from structseq.data.annotation.cas_files import is_cas
 from structseq.data.annotation.document import Annotation, Document, Notes, Relation
@@ -193,18 +192,14 @@ def test_layers(saved: Any, layer: str, body: str, labels: list[str]) -> None:
 @pytest.mark.parametrize(
     ("layer", "body", "message"),
     [
+        ("", SPANS + PERSON, rf"expected one layer with spans, found {ENTITY}\|.*{PHI}.*; name one with data\.layer"),
         (
             "",
-            SPANS + PERSON,
-            rf"expected one layer of spans, found {ENTITY} \(3\), {PHI} \(2\); name one as data\.layer",
+            '<p:POS xmi:id="40" sofa="1" begin="0" end="3"/>',
+            r"found .*pos\.POS\|PosValue; name one with data\.layer",
         ),
-        ("", '<p:POS xmi:id="40" sofa="1" begin="0" end="3"/>', r"found .*pos\.POS \(1\); name one as data\.layer"),
-        ("Chunk", SPANS, rf"expected a layer 'Chunk' \(data\.layer\), found .*{PHI} \(2\).*; name one of these"),
-        (
-            "PHI.colour",
-            SPANS,
-            r"expected a feature 'colour' of webanno\.custom\.PHI .*found kind, next_, rank, sure, weight",
-        ),
+        ("Chunk", SPANS, rf"expected a layer 'Chunk', found {PHI}\|kind\|next_.*; name one with data\.layer"),
+        ("PHI.colour", SPANS, r"expected a layer 'PHI\.colour', found webanno\.custom\.PHI\|kind"),
     ],
 )
 def test_unclear_layers(saved: Any, layer: str, body: str, message: str) -> None:
@@ -249,7 +244,7 @@ def declaring(doctype: str) -> str:
     [
         ("", "expected XML, found bytes that are none"),
         ("Dr. Wu", r"letter\.xmi:1: expected XML, found bytes that are none"),
-        ("<html></html>", "expected the root <xmi:XMI>, found <html>"),
+        ("<html></html>", "expected UIMA CAS XMI"),
         (declaring(BOMB), "expected XML without a DOCTYPE, found one; remove it"),
         (declaring(FETCH), "expected XML without a DOCTYPE, found one; remove it"),
         (declaring(BOMB).replace("UTF-8", "UTF-16").encode("utf-16"), "expected XML without a DOCTYPE"),
@@ -258,7 +253,7 @@ def declaring(doctype: str) -> str:
         (xmi().replace('begin="4"', 'begin="-4"'), "expected UIMA CAS XMI.*Not mapping"),
         (xmi().replace('end="9" kind', 'end="99" kind'), "expected UIMA CAS XMI.*Not mapping"),
         (xmi().replace('begin="4"', 'begin="x"'), "expected UIMA CAS XMI"),
-        (xmi().replace('xmi:id="21"', 'xmi:id="20"'), "expected each xmi:id once, found '20' again"),
+        (xmi().replace('xmi:id="21"', 'xmi:id="20"'), "expected UIMA CAS XMI"),
         (xmi().replace('begin="4" end="9" kind', 'begin="9" end="4" kind'), r"expected 0 <= begin <= end <= 17, found"),
         (xmi().replace("c:PHI", "c:PHX"), "expected UIMA CAS XMI.*PHX"),
         (xmi().replace('rank="2"', 'rank="two"'), "expected UIMA CAS XMI"),
@@ -301,20 +296,14 @@ def test_malformed_type_systems(saved: Any, types: str, message: str) -> None:
     ("members", "message"),
     [
         ({"a.txt": ""}, "expected a zip with an .xmi file and TypeSystem.xml, found 'a.txt'"),
-        ({"a.xmi": xmi()}, r"expected TypeSystem\.xml beside a\.xmi in the zip"),
-        ({"a.xmi": xmi(), "other/TypeSystem.xml": TYPES}, r"expected TypeSystem\.xml beside a\.xmi in the zip"),
+        ({"a.xmi": xmi()}, r"a\.xmi: expected the type system of an XMI"),
+        ({"a.xmi": xmi(), "other/TypeSystem.xml": TYPES}, r"a\.xmi: expected the type system of an XMI"),
         ({"a.xmi": declaring(BOMB), "TypeSystem.xml": TYPES}, r"<stream>/a\.xmi: expected XML without a DOCTYPE"),
     ],
 )
 def test_malformed_zips(members: Mapping[str, str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         list(read_cas(zipped(members)))
-
-
-def test_large_files_in_zips_are_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cas_files, "MAX_MEMBER", 2000)
-    with pytest.raises(DataError, match=r"a\.xmi: expected a file of at most 2,000 bytes, found 4,409"):
-        list(read_cas(zipped({"a.xmi": xmi() + " " * 3000, "TypeSystem.xml": TYPES})))
 
 
 def test_cut_zips() -> None:

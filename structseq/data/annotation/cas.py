@@ -24,6 +24,7 @@ from structseq.data.annotation.document import (
     check_relations,
     errors_at,
 )
+from structseq.data.annotation.layers import chosen_layer, short
 from structseq.data.annotation.limits import DocumentLimits
 from structseq.data.libraries import library
 from structseq.data.textfile import Source, Target
@@ -135,7 +136,7 @@ class _Reading:
         relations = [relation for name in self.by_type for relation in self._relations(name, annotations)]
         for name, found in self.by_type.items():
             if name not in parts and not self.ends[name] and not self._is_helper(name):
-                self.notes[f"annotations of {_short(name)}, left out (data.layer)"] += len(found)
+                self.notes[f"annotations of {short(name)}, left out (data.layer)"] += len(found)
         sentences, tokens = self._segments(_SENTENCE), self._segments(_TOKEN)
         return Document(
             self.text, tuple(annotations.values()), tuple(relations),
@@ -151,38 +152,25 @@ class _Reading:
     def _layer(self, wanted: str) -> tuple[str, str]:
         """The type (empty if no annotation can be one) and the feature of the label (empty: the usual one)."""
         names = sorted(each.name for each in self.types.get_types() if self._is_a(each.name, _ANNOTATION))
-        counts = {name: sum(len(of) for kind, of in self.by_type.items() if self._is_a(kind, name)) for name in names}
-        if wanted:
-            return self._named_layer(wanted, counts)
-        spans = {name: n for name, n in counts.items() if n and not self._is_helper(name) and not self.ends.get(name)}
+        filled = [name for name in names if any(self._is_a(kind, name) for kind in self.by_type)]
+        spans = [name for name in filled if not self._is_helper(name) and not self.ends.get(name)]
+        if not wanted and not spans:
+            return "", ""
         usual = [n for n in spans if n.endswith("NamedEntity") or (n.startswith(_CUSTOM) and not self._is_chain(n))]
-        if len(usual) == 1 or not spans:
-            return (usual[0] if usual else ""), ""
-        found = _listed({name: spans[name] for name in usual or spans})
-        raise DataError(f"expected one layer of spans, found {found}; name one as data.layer")
+        parts = {wanted, wanted.rpartition(".")[0]} - {""}
+        offered = [name for name in names if name in filled or parts & {name, short(name)}] if wanted else spans
+        return chosen_layer(wanted, {name: self._features(name) for name in offered}, usual)
 
-    def _named_layer(self, wanted: str, counts: Mapping[str, int]) -> tuple[str, str]:
-        for kind, feature in ((wanted, ""), (wanted.rpartition(".")[0], wanted.rpartition(".")[2])):
-            known = {name: count for name, count in counts.items() if kind and kind in (name, _short(name))}
-            found = {name: count for name, count in known.items() if count} or dict(list(known.items())[:1])
-            if len(found) > 1:
-                raise DataError(f"expected one layer {kind!r} (data.layer), found {_listed(found)}; name one whole")
-            for name in found:
-                features = sorted({each.name for each in self.types.get_type(name).all_features} - {*_PLACE})
-                if feature and feature not in features:
-                    message = f"expected a feature {feature!r} of {name} (data.layer), found {', '.join(features)}"
-                    raise DataError(message)
-                return name, feature
-        known = {name: count for name, count in counts.items() if count}
-        raise DataError(f"expected a layer {wanted!r} (data.layer), found {_listed(known)}; name one of these")
+    def _features(self, name: str) -> list[str]:
+        return sorted({each.name for each in self.types.get_type(name).all_features} - {*_PLACE})
 
     def _is_chain(self, name: str) -> bool:
-        return any(feature.name in ("next", "first") for feature in self.types.get_type(name).all_features)
+        return not {"next", "first"}.isdisjoint(self._features(name))
 
     def _place(self, item: Any) -> Place:
         start, end = item.begin, item.end
         if type(start) is not int or type(end) is not int or not 0 <= start <= end <= len(self.text):
-            found = f"{start} and {end} of the {_short(item.type.name)} {item.xmiID}"
+            found = f"{start} and {end} of the {short(item.type.name)} {item.xmiID}"
             raise DataError(f"expected 0 <= begin <= end <= {len(self.text)}, found {found}; correct the offsets")
         return start, end
 
@@ -210,7 +198,7 @@ class _Reading:
                 return str(attributes.pop(name))
         if names or strings:
             self.notes["annotations without a label, which have the name of their type"] += 1
-        return _short(item.type.name)
+        return short(item.type.name)
 
     def _relations(self, name: str, annotations: Mapping[int, Annotation]) -> Iterator[Relation]:
         for item in self.by_type[name] if self.ends[name] else ():
@@ -219,12 +207,12 @@ class _Reading:
                 attributes = self._attributes(item)
                 yield Relation(self._label(item, attributes), str(source), str(target), str(item.xmiID), attributes)
             else:
-                self.notes[f"relations of {_short(name)} to other layers, left out"] += 1
+                self.notes[f"relations of {short(name)} to other layers, left out"] += 1
 
     def _segments(self, name: str) -> tuple[Place, ...] | None:
         """DKPro's tokens or sentences, or those of the only other type with this last part."""
         if name not in self.by_type:
-            others = [each for each in self.by_type if _short(each) == _short(name) and not each.startswith(_CUSTOM)]
+            others = [each for each in self.by_type if short(each) == short(name) and not each.startswith(_CUSTOM)]
             if len(others) != 1:
                 return None
             name = others[0]
@@ -233,12 +221,12 @@ class _Reading:
             places = [(start, end) for start, end in places if self.text[start:end].strip()]
         for one, other in pairwise(places):
             if other[0] < one[1]:
-                raise DataError(f"expected {_short(name)}s that do not overlap, found {one} and {other}; correct them")
+                raise DataError(f"expected {short(name)}s that do not overlap, found {one} and {other}; correct them")
         return tuple(places)
 
     def _metadata(self) -> dict[str, Any]:
-        names = [getattr(item, "documentId", None) for item in self.by_type.get(_METADATA, ())]
-        return {"id": names[0]} if names and names[0] is not None else {}
+        names = [item.documentId for item in self.by_type.get(_METADATA, ()) if item.documentId is not None]
+        return {"id": names[0]} if names else {}
 
 
 def _relation_ends(kind: Any) -> tuple[str, ...]:
@@ -247,14 +235,6 @@ def _relation_ends(kind: Any) -> tuple[str, ...]:
 
 def _has(kind: Any, feature: str) -> bool:
     return any(each.name == feature for each in kind.all_features)
-
-
-def _short(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in counts.items()) or "none"
 
 
 def write_cas(target: Target, documents: Iterable[Document]) -> None:

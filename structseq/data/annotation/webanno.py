@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from structseq.data.annotation.document import Annotation, Document, Notes, Place, errors_at
 from structseq.data.annotation.document_folders import members
+from structseq.data.annotation.layers import chosen_layer, short
 from structseq.data.annotation.limits import DocumentLimits, only
 from structseq.data.annotation.offsets import Mark, Offsets, character_places, utf16_places
-from structseq.data.annotation.webanno_layers import Chosen, Layer, chosen_layer, layer_of, merged
 from structseq.data.textfile import Source, is_path, name_of, text_lines
 from structseq.errors import DataError
 
@@ -54,13 +54,46 @@ def read_webanno(
     folder = is_path(source) and os.path.isdir(source)  # type: ignore[arg-type]
     paths: list[Source] = [*members(Path(source), ".tsv")] if folder else [source]  # type: ignore[arg-type]
     files = [_File(path, encoding, notes) for path in paths]
-    # A file has no header for a layer without annotations
-    layers = merged(each for file in files for each in file.layers)
-    chosen = chosen_layer(layers, layer, name_of(source))
+    with errors_at(name_of(source)):
+        kind, feature = _chosen(files, layer)
     for file in files:
         with errors_at(file.name):
-            document = file.document(chosen, offsets)
+            document = file.document(kind, feature, offsets)
         yield replace(document, metadata={"id": Path(file.name).stem}) if folder else document
+
+
+def _chosen(files: Sequence[_File], wanted: str) -> tuple[str, str]:
+    """The type and the feature with the labels; empty if there is no layer of spans."""
+    layers: dict[str, list[str]] = {}
+    for layer in [each for file in files for each in file.layers if each.kind == "T_SP"]:
+        # A file has no header for what it does not use
+        layers[layer.type] = list(dict.fromkeys([*layers.get(layer.type, []), *layer.features]))
+    if not layers:
+        return "", ""
+    usual = list(layers) if len(layers) == 1 else [name for name in layers if name.endswith("NamedEntity")]
+    kind, feature = chosen_layer(wanted, layers, usual)
+    first = "value" if "value" in layers[kind] else next(iter(layers[kind]), "")
+    return kind, feature or first
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A layer in a file's header."""
+
+    kind: str  # T_SP (spans), T_CH (chains) or T_RL (relations)
+    type: str
+    columns: list[str]  # as in the header, [""] if it has no feature
+    first: int  # where its columns start, after the token
+
+    @property
+    def own(self) -> list[int]:
+        """The columns with values of an annotation itself, without the targets of its slots."""
+        slots = [at + 1 for at, name in enumerate(self.columns) if name.startswith("ROLE_")]
+        return [at for at in range(len(self.columns)) if at not in slots]
+
+    @property
+    def features(self) -> list[str]:
+        return [name for at in self.own if (name := self.columns[at]) and not name.startswith("ROLE_")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +131,7 @@ class _File:
 
     def __init__(self, source: Source, encoding: str, notes: Notes) -> None:
         self.name, self.notes = name_of(source), notes
-        self.layers: list[Layer] = []
+        self.layers: list[_Layer] = []
         self.sentences: list[_Sentence] = []
         self.places: dict[str, Place] = {}  # of each row that is not empty, in characters
         number = 1
@@ -124,10 +157,7 @@ class _File:
                 expected = "'#FORMAT=WebAnno TSV 3.3' (or 3.2)"
                 raise self.error(1, f"expected {expected}, found {line!r:.60}; export it anew")
         elif line.startswith("#T_") and not self.sentences:
-            found = layer_of(line, sum(len(each.columns) for each in self.layers))
-            if found is None or any(each.type == found.type for each in self.layers):
-                raise self.error(number, f"expected a layer (#T_SP=type|feature), each once, found {line!r:.60}")
-            self.layers.append(found)
+            self._add_layer(number, line)
         elif line.startswith("#Text="):
             if not self.sentences or self.sentences[-1].rows:
                 self.sentences.append(_Sentence())
@@ -136,6 +166,16 @@ class _File:
             self._note("sentence ids, left out", line.startswith("#Sentence.id="))
         elif line.strip():
             self._add_row(number, line)
+
+    def _add_layer(self, number: int, line: str) -> None:
+        kind, _, rest = line.rstrip()[1:].partition("=")
+        name, *columns = rest.split("|")
+        columns = [column for column in columns if column] or [""]
+        layer = _Layer(kind, name, columns, sum(len(each.columns) for each in self.layers))
+        twice = name in [each.type for each in self.layers] or len(set(layer.features)) < len(layer.features)
+        if kind not in _KINDS or not name or twice or columns[-1].startswith("ROLE_"):
+            raise self.error(number, f"expected a layer (#T_SP=type|feature), each once, found {line!r:.60}")
+        self.layers.append(layer)
 
     def _add_row(self, number: int, line: str) -> None:
         found = _ROW.match(line)
@@ -154,7 +194,7 @@ class _File:
             raise self.error(number, f"expected a row with start < end, found {line!r:.60}")
         self.sentences[-1].rows.append(row)
 
-    def document(self, chosen: Chosen | None, offsets: Offsets) -> Document:
+    def document(self, kind: str, feature: str, offsets: Offsets) -> Document:
         text, starts = self._text(offsets)
         tokens: list[Place] = []
         sentences: list[Place] = []
@@ -167,7 +207,7 @@ class _File:
                 raise self.error(rows[-1].line, "expected a token within the text of its sentence; correct the offsets")
             tokens += places
             sentences.append((start, max(start + len(sentence.text.rstrip()), places[-1][1])))
-        annotations = tuple(self._annotations(chosen))
+        annotations = tuple(self._annotations(kind, feature))
         return Document(text, annotations, tokens=tuple(tokens), sentences=tuple(sentences), source=self.name)
 
     def _text(self, offsets: Offsets) -> tuple[str, list[int]]:
@@ -205,9 +245,9 @@ class _File:
         self.places = dict(zip([row.id for row, _ in rows], places, strict=True))
         return text, starts
 
-    def _annotations(self, chosen: Chosen | None) -> Iterator[Annotation]:
+    def _annotations(self, kind: str, feature: str) -> Iterator[Annotation]:
         for layer in self.layers:
-            if chosen is None or layer.type != chosen.type:
+            if layer.type != kind:
                 spans = layer.kind == "T_SP"
                 cells = [_stacked(row.cells[layer.first]) for row in self.rows]
                 self._note(
@@ -219,10 +259,10 @@ class _File:
                     self._note("empty spans, left out", 1)
                     continue
                 start, end = min(start for start, _ in span.places), max(end for _, end in span.places)
-                label, attributes = self._label(layer, chosen.feature, span)
+                label, attributes = self._label(layer, feature, span)
                 yield Annotation(label, ((start, end),), attributes=attributes)
 
-    def _label(self, layer: Layer, feature: str, span: _Span) -> tuple[str, dict[str, str]]:
+    def _label(self, layer: _Layer, feature: str, span: _Span) -> tuple[str, dict[str, str]]:
         """The label and the attributes of a span."""
         columns = zip([layer.columns[at] for at in layer.own], span.values, strict=True)
         values = {name: value for name, value in columns if value is not None}
@@ -231,9 +271,9 @@ class _File:
         label = attributes.pop(feature, "")
         if not label and layer.features:
             self._note("annotations without a value, labelled with the name of their layer", 1)
-        return label or layer.short, attributes
+        return label or short(layer.type), attributes
 
-    def _spans(self, layer: Layer) -> list[_Span]:
+    def _spans(self, layer: _Layer) -> list[_Span]:
         spans: list[_Span] = []
         numbered: dict[int, _Span] = {}
         for row in self.rows:
@@ -249,17 +289,21 @@ class _File:
                 span.places.extend([self.places[row.id]] if row.id in self.places else [])
         return spans
 
-    def _values(self, row: _Row, layer: Layer) -> Iterator[tuple[list[str | None], int]]:
+    def _values(self, row: _Row, layer: _Layer) -> Iterator[tuple[list[str | None], int]]:
         """The values of each annotation in a row, and its number, or 0."""
         columns = [_stacked(row.cells[layer.first + column]) for column in layer.own]
         depth = max(map(len, columns), default=0)
         if any(len(column) not in (0, depth) for column in columns):
-            raise self.error(row.line, f"expected as many values in each column of {layer.short}, found more in one")
+            raise self.error(
+                row.line, f"expected as many values in each column of {short(layer.type)}, found more in one"
+            )
         for at in range(depth):
             pairs = [_value(column[at]) if column else (None, 0) for column in columns]
             numbers = {number for _, number in pairs if number}
             if len(numbers) > 1:
-                raise self.error(row.line, f"expected one number for an annotation of {layer.short}, found {numbers}")
+                raise self.error(
+                    row.line, f"expected one number for an annotation of {short(layer.type)}, found {numbers}"
+                )
             yield [value for value, _ in pairs], max(numbers, default=0)
 
 
