@@ -98,24 +98,6 @@ def test_the_records_of_the_server() -> None:
     assert (found.annotations, found.labels) == ((CITY,), ("x",))
 
 
-def test_version_1() -> None:
-    usual = {"text": "to Taipei", "tokens": ["to", "Taipei"], "prediction": None, "id": 3, "metadata": {"a": 1}}
-    records = [
-        {**usual, "annotation": [["city", 3, 9]], "status": "Validated"},
-        {**usual, "annotation": [SPAN]},
-        {**usual, "annotation": [], "status": "Validated"},
-        {**usual, "annotation": None, "prediction": [["city", 3, 9, 0.5]]},
-        {**usual, "annotation": [["city", 3, 9]], "status": "Discarded"},
-        {"inputs": {"text": "to Taipei"}, "annotation": "travel", "prediction": None},
-    ]
-    assert all(map(is_argilla, records))
-    found = read_records(*records)
-    assert [each.annotations for each in found] == [(CITY,), (CITY,), (), None, None, None]
-    assert found[0].tokens == ((0, 2), (3, 9))
-    assert found[0].metadata == {"a": 1, "id": 3}
-    assert found[5].labels == ("travel",)
-
-
 def test_the_text_is_the_field_text_or_the_only_string() -> None:
     (found,) = read_records(record(answer(SPAN), fields={"prompt": "to Taipei", "chat": []}))
     assert (found.text, found.metadata) == ("to Taipei", {"chat": [], "id": "1"})
@@ -161,7 +143,7 @@ MALFORMED = {
     "repeated key": ('[{"fields": {}, "fields": {}}]', "twice"),
     "half surrogate": (r'[{"fields": {"text": "\ud83d"}}]', "surrogate"),
     "no object": ("[3]", "found a list"),
-    "no text": ([{"id": "1"}], "expected a string under 'text'"),
+    "no text": ([{"id": "1"}], "expected an object under 'fields'"),
     "fields": (record(fields="a"), "expected an object under 'fields'"),
     "no string": (record(fields={"text": 3}), "found no string"),
     "metadata": (record(metadata=[]), "expected an object under 'metadata'"),
@@ -177,7 +159,6 @@ MALFORMED = {
     "backwards": (record(answer({**SPAN, "end": 3})), "expected 0 <= start < end <= 9"),
     "label": (record(answer({"start": 0, "end": 1})), "expected the name of a label"),
     "no span": (record(answer(SPAN, 3)), "expected an object with start, end and label"),
-    "short span": ({"text": "a", "annotation": [["x", 0]]}, "expected a span"),
     "empty label": (record({"value": ""}), "expected the name of a label"),
 }
 

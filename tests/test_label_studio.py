@@ -239,7 +239,6 @@ def test_tokens_are_kept_unless_the_tokenizer_cuts_them() -> None:
     "document",
     [
         Document("a b", tokens=((0, 1),)),
-        Document("a", (), (Relation("r", "x", "y"),)),
         Document("a", metadata={"x": {1, 2}}),
         Document("a\ud800"),
     ],
@@ -279,7 +278,6 @@ MALFORMED = {
     "labels": ([task(region(value={"start": 0, "end": 1, "labels": "x"}))], "expected a list under 'labels'"),
     "meta": ([task(region(meta=3))], "expected an object under 'meta'"),
     "id": ([task(region(id=[]))], "expected a string under 'id'"),
-    "unknown id": ([task(region(), {"type": "relation", "from_id": "a", "to_id": "z"})], "unknown id 'z'"),
     "no id": ([task(region(), {"type": "relation", "from_id": "a"})], "expected a string under 'to_id'"),
     "two texts": ([task(region(), region(to_name="other"))], "those of other, text"),
 }

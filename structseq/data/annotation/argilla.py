@@ -1,4 +1,4 @@
-"""Argilla: records in JSON as ``to_json`` of version 2 writes them, of its server, and of version 1.
+"""Argilla: records in JSON as ``to_json`` of version 2 writes them and of its server.
 
 [{"id": "1", "fields": {"text": "to Taipei"}, "metadata": {},
   "responses": {"span": [{"value": [{"start": 3, "end": 9, "label": "city"}], "status": "submitted"}]},
@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 from structseq.data.annotation.document import Annotation, Document, Notes, errors_at
-from structseq.data.annotation.from_examples import token_places
 from structseq.data.annotation.json_values import (
     are_strings,
     checked,
@@ -26,7 +25,6 @@ from structseq.data.annotation.json_values import (
 )
 from structseq.data.annotation.limits import DocumentLimits
 from structseq.data.annotation.offsets import Mark, Offsets, character_places
-from structseq.data.record import preview
 from structseq.data.textfile import Source, Target
 from structseq.errors import DataError
 
@@ -41,18 +39,12 @@ _Answers = dict[str, list[dict[str, Any]]]
 
 def is_argilla(values: Mapping[str, Any]) -> bool:
     """Whether this is a record, by its keys."""
-    if isinstance(values.get("fields"), dict):
-        return not {"responses", "suggestions", "vectors", "_server_id"}.isdisjoint(values)
-    return {"annotation", "prediction"} <= values.keys() and not {"text", "inputs"}.isdisjoint(values)
+    own = {"responses", "suggestions", "vectors", "_server_id"} & values.keys()
+    return isinstance(values.get("fields"), dict) and bool(own)
 
 
 def read_argilla(
-    source: Source,
-    *,
-    encoding: str = "utf-8",
-    offsets: Offsets = "auto",
-    layer: str = "",
-    notes: Notes | None = None,
+    source: Source, *, encoding: str = "utf-8", offsets: Offsets = "auto", layer: str = "", notes: Notes | None = None
 ) -> Iterator[Document]:
     """Yields the records with the submitted responses; suggestions are not read.
 
@@ -66,7 +58,7 @@ def read_argilla(
 
 
 def _document(where: str, values: Mapping[str, Any], layer: str, offsets: Offsets, notes: Notes) -> Document:
-    fields = _fields(values)
+    fields = take(values, "fields", dict)
     key = text_key_of(fields, "the fields")
     given = _given(values, notes)
     annotations = _annotations(fields[key], given, layer, offsets, notes)
@@ -75,26 +67,17 @@ def _document(where: str, values: Mapping[str, Any], layer: str, offsets: Offset
         metadata["id"] = values["id"]
     if values.get("vectors"):
         metadata["vectors"] = values["vectors"]
-    tokens = token_places(fields[key], values["tokens"]) if are_strings(values.get("tokens")) else None
     labels = _labels(given, notes)
-    return Document(fields[key], annotations, labels=labels, tokens=tokens, metadata=metadata, source=where)
-
-
-def _fields(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "fields" in values:
-        return take(values, "fields", dict)
-    if isinstance(values.get("inputs"), dict):
-        return take(values, "inputs", dict)
-    return {"text": take(values, "text", str)}
+    return Document(fields[key], annotations, labels=labels, metadata=metadata, source=where)
 
 
 def _given(values: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
     """The submitted answer to each question; None if there is none."""
-    answers = _answers(values) if "fields" in values else _answers_of_version_1(values)
+    answers = _answers(values)
     if values.get("status") == "pending" and any("status" not in each for some in answers.values() for each in some):
         notes["records that are not completed, whose responses are taken as submitted"] += 1
     given = {question: _agreed(each, notes) for question, each in answers.items()}
-    if all(value is None for value in given.values()) and (values.get("suggestions") or values.get("prediction")):
+    if all(value is None for value in given.values()) and values.get("suggestions"):
         notes["records with suggestions alone, not read as gold"] += 1
     return given
 
@@ -125,14 +108,6 @@ def _answers(values: Mapping[str, Any]) -> _Answers:
     return {question: objects(responses, question) for question in responses}
 
 
-def _answers_of_version_1(values: Mapping[str, Any]) -> _Answers:
-    value = values.get("annotation")
-    if value is None:
-        return {}
-    status = "discarded" if values.get("status") == "Discarded" else "submitted"
-    return {"annotation": [{"value": value, "status": status}]}
-
-
 def _agreed(answers: Sequence[Mapping[str, Any]], notes: Notes) -> Any:
     """The first submitted answer; None if there is none."""
     kept = [each["value"] for each in answers if (each.get("status") or "submitted") == "submitted" and "value" in each]
@@ -153,15 +128,10 @@ def _are_spans(value: Any) -> bool:
     """Whether these are spans, or so like them that an error should tell what is wrong."""
     if not isinstance(value, list):
         return False
-    spans = [isinstance(each, list) or (isinstance(each, dict) and {"start", "end"} & each.keys()) for each in value]
-    return not value or any(spans)
+    return not value or any(isinstance(each, dict) and {"start", "end"} & each.keys() for each in value)
 
 
 def _mark(item: Any) -> Mark:
-    if isinstance(item, list):  # version 1: label, start, end, perhaps a score
-        if len(item) < 3:
-            raise DataError(f'expected a span ["label", start, end], found {preview(item)}')
-        item = dict(zip(("label", "start", "end"), item, strict=False))
     span = checked(item, dict, "with start, end and label")
     return Mark((take(span, "start", int), take(span, "end", int)), label=label_of(span.get("label")))
 

@@ -19,15 +19,7 @@ from structseq.data.annotation.document import (
     check_relations,
     errors_at,
 )
-from structseq.data.annotation.document_folders import (
-    encoded,
-    is_folder,
-    members,
-    numbered_names,
-    single,
-    write_bytes,
-    write_folder,
-)
+from structseq.data.annotation.document_folders import is_folder, members, write_texts
 from structseq.data.annotation.limits import DocumentLimits
 from structseq.data.annotation.offsets import Mark, Offsets, character_places
 from structseq.data.textfile import Source, Target, is_path, name_of, read_lines, text_lines
@@ -193,7 +185,7 @@ class _Lines:
 
 def _places(text: str, lines: list[re.Match[str]], offsets: Offsets, notes: Notes) -> list[tuple[Place, ...]]:
     """The parts of each annotation; brat keeps one copy of them all, with blanks between."""
-    spans = [sorted(_numbers(line["places"])) for line in lines]
+    spans = [_numbers(line["places"]) for line in lines]
     marks = [
         Mark(part, line["copy"] if len(parts) == 1 else None, line["label"])
         for line, parts in zip(lines, spans, strict=True)
@@ -203,10 +195,10 @@ def _places(text: str, lines: list[re.Match[str]], offsets: Offsets, notes: Note
     places = [[next(found) for _ in parts] for parts in spans]
     for line, parts in zip(lines, places, strict=True):
         copy = " ".join(text[start:end] for start, end in parts)
-        if any(other[0] < one[1] for one, other in pairwise(parts)) or copy.split() != line["copy"].split():
+        if any(other[0] < one[1] for one, other in pairwise(sorted(parts))) or copy.split() != line["copy"].split():
             expected = f"{line['copy']!r:.60}, parts without overlap, at {line['places']} ({line['label']:.60})"
             raise DataError(f"expected {expected}, found {copy!r:.60}; correct the offsets")
-    return [_joined(text, parts) for parts in places]
+    return [_joined(text, sorted(parts)) for parts in places]
 
 
 def _numbers(places: str) -> list[Place]:
@@ -231,29 +223,20 @@ def write_brat(target: Target, documents: Iterable[Document], *, encoding: str =
 
     An annotation over line ends gets a part for each line. Raises `DataError` for what brat's lines cannot hold.
     """
-    path, found = _path(target), list(documents)
-    if is_folder(target):
-        pairs = [_files(document, name, encoding) for document, name in zip(found, numbered_names(found), strict=True)]
-        write_folder(path, {name: content for pair in pairs for name, content in pair.items()})
-        return
-    if path.suffix != ".ann":
+    path = _path(target)
+    if not is_folder(target) and path.suffix != ".ann":
         raise DataError("expected a path that ends in .ann, or a folder (a path that ends in /)", file=path)
-    for name, content in _files(single(found, os.fspath(path)), path.stem, encoding).items():
-        write_bytes(path.with_name(name), content)
+    write_texts(target, documents, ".ann", _rendered, encoding)
 
 
-def _files(document: Document, name: str, encoding: str) -> dict[str, bytes]:
-    with errors_at(document.source):
-        lines = "".join([f"{line}\n" for line in _Writer(document).lines()])
-    texts = {f"{name}.txt": document.text, f"{name}.ann": lines}
-    return {each: encoded(text, encoding, each) for each, text in texts.items()}
+def _rendered(document: Document) -> dict[str, str]:
+    return {".txt": document.text, ".ann": "".join([f"{line}\n" for line in _Writer(document).lines()])}
 
 
 class _Writer:
     """The lines of a document."""
 
     def __init__(self, document: Document) -> None:
-        check_relations(document)
         self.document = document
         self.raw: list[str] = list(document.metadata.get("brat", []))
         self.taken = {line.partition("\t")[0] for line in self.raw}

@@ -15,15 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from structseq.data.annotation.cas_files import CasFile, read_files, write_files
-from structseq.data.annotation.document import (
-    Annotation,
-    Document,
-    Notes,
-    Place,
-    Relation,
-    check_relations,
-    errors_at,
-)
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, errors_at
 from structseq.data.annotation.layers import chosen_layer, short
 from structseq.data.annotation.limits import DocumentLimits
 from structseq.data.libraries import library
@@ -246,7 +238,6 @@ def write_cas(target: Target, documents: Iterable[Document]) -> None:
     documents = list(documents)
     for document in documents:
         with errors_at(document.source):
-            check_relations(document)
             if bad := _NOT_XML.search(document.text):
                 raise DataError(f"{LIMITS.format} cannot hold the character {bad[0]!a} of the text; remove it")
     types = _type_system(documents)

@@ -10,6 +10,7 @@ from typing import Any
 
 from structseq.data.annotation.document import Annotation, Document, Notes, Place, errors_at
 from structseq.data.annotation.document_folders import read_bytes, write_bytes
+from structseq.data.annotation.from_examples import token_places
 from structseq.data.annotation.limits import DocumentLimits
 from structseq.data.libraries import library
 from structseq.data.textfile import Source, Target, name_of
@@ -158,19 +159,16 @@ def write_docbin(target: Target, documents: Iterable[Document]) -> None:
     Annotations are entities, or, if some overlap, the span group ``sc``. Metadata and further attributes are user data.
     Raises `DataError`, and writes no file, if an annotation or a sentence cuts a token or tokens leave out text.
     """
-    spacy, vocab = _library("spacy.tokens"), _library("spacy.vocab").Vocab()
-    documents = list(documents)
+    documents, vocab = list(documents), _library("spacy.vocab").Vocab()
     grouped = any(map(_overlap, documents))
-    content = spacy.DocBin(store_user_data=True)
+    content = _library("spacy.tokens").DocBin(store_user_data=True)
     for document in documents:
         with errors_at(document.source):
             try:
-                content.add(_doc(document, spacy, vocab, grouped))
+                content.add(_doc(document, vocab, grouped))
             except UnicodeEncodeError as error:
                 bad = error.object[error.start]
-                raise DataError(
-                    f"{LIMITS.format} cannot hold half a surrogate pair, found {bad!a}; correct it"
-                ) from None
+                raise _beyond(f"half a surrogate pair, found {bad!a}") from None
     write_bytes(target, content.to_bytes())
 
 
@@ -179,83 +177,58 @@ def _overlap(document: Document) -> bool:
     return any(other[0] < one[1] for one, other in pairwise(places))
 
 
-def _doc(document: Document, spacy: Any, vocab: Any, grouped: bool) -> Any:
-    text = document.text
-    tokens = document.tokens
-    if tokens is None:
-        tokens = tuple([(token.start, token.end) for token in tokenizer_of("words-1")(text)])
-    places, spaces = _with_blanks(text, tokens)
-    words = [text[start:end] for start, end in places]
-    doc = spacy.Doc(vocab, words=words, spaces=spaces, sent_starts=_sentence_starts(document, tokens, places))
-    if document.annotations is not None:
-        starts, ends = {s: n for n, (s, _) in enumerate(places)}, {e: n + 1 for n, (_, e) in enumerate(places)}
-        spans = [_spacy_span(each, text, doc, spacy, starts, ends) for each in document.annotations]
-        if grouped:
-            doc.spans[SPANS_KEY] = spans
-        else:
-            doc.set_ents(spans, default="outside")
+def _beyond(what: str) -> DataError:
+    return DataError(f"{LIMITS.format} cannot hold {what}; correct it")
+
+
+def _doc(document: Document, vocab: Any, grouped: bool) -> Any:
+    annotations = document.annotations or ()
+    doc = _with_tokens(document, vocab)
+    spans = [_span(each, document.text, doc) for each in annotations]
+    if grouped and document.annotations is not None:
+        doc.spans[SPANS_KEY] = spans
+    elif document.annotations is not None:
+        doc.set_ents(spans, default="outside")
     doc.cats = dict.fromkeys(document.labels, 1.0)
     if len(doc.cats) < len(document.labels):
-        raise DataError(f"{LIMITS.format} cannot hold the same label of a text twice; keep one of them")
+        raise _beyond("the same label of a text twice")
     doc.user_data.update(document.metadata)
-    doc.user_data.update(_extensions(document.annotations or ()))
+    doc.user_data.update(_extensions(annotations))
     return doc
 
 
-def _with_blanks(text: str, tokens: Sequence[Place]) -> tuple[list[Place], list[bool]]:
-    """All tokens with those of white space, and whether a space that is no token follows each."""
-    places: list[Place] = []
-    spaces: list[bool] = []
-    at = 0
-    for start, end in [*tokens, (len(text), len(text))]:
-        if start < at or text[at:start].strip() or (start < len(text) and not text[start:end].strip()):
-            found = f"{start} to {end} after {at}"
-            raise DataError(
-                f"{LIMITS.format} holds tokens in order with white space between, found {found}; correct them"
-            )
-        if places and text[at:start].startswith(" "):
-            spaces[-1] = True
-            at += 1
-        for place in ((at, start), (start, end)):
-            if place[0] < place[1]:
-                places.append(place)
-                spaces.append(False)
-        at = end
-    return places, spaces
+def _with_tokens(document: Document, vocab: Any) -> Any:
+    """A spaCy document with the tokens, those of white space, and the sentences."""
+    text, tokens = document.text, document.tokens
+    if tokens is None:
+        tokens = tuple([(token.start, token.end) for token in tokenizer_of("words-1")(text)])
+    words = [text[start:end] for start, end in tokens]
+    if token_places(text, words) != tokens or any(map(str.isspace, words)):
+        raise _beyond("tokens that leave out text, are white space or are not in order")
+    words, spaces = _library("spacy.util").get_words_and_spaces(words, text)
+    doc = _library("spacy.tokens").Doc(vocab, words=words, spaces=spaces)
+    if document.sentences and len(doc) > 1:
+        pieces = [text[start:end] for start, end in document.sentences]
+        starts = [
+            start + len(piece) - len(piece.lstrip())
+            for (start, _), piece in zip(document.sentences, pieces, strict=True)
+        ]
+        inner = set(starts[1:])
+        for token in doc:
+            # White space before the first sentence is part of it
+            token.is_sent_start = token.i == 0 or token.idx in inner
+        if _sentences(doc) != tuple([(at, at + len(piece.strip())) for at, piece in zip(starts, pieces, strict=True)]):
+            raise _beyond("sentences that have no tokens, leave out tokens or cut one")
+    return doc
 
 
-def _sentence_starts(document: Document, tokens: Sequence[Place], places: Sequence[Place]) -> list[bool] | None:
-    """For each place; raises `DataError` if the sentences do not divide the tokens, white space aside."""
-    if document.sentences is None or not tokens:
-        return None
-    text = document.text
-    stripped = []
-    for start, end in document.sentences:
-        lead = len(text[start:end]) - len(text[start:end].lstrip())
-        stripped.append((start + lead, start + len(text[start:end].rstrip())))
-    begins = {start for start, _ in stripped}
-    runs: list[Place] = []
-    for start, end in tokens:
-        if start in begins or not runs:
-            runs.append((start, end))
-        runs[-1] = (runs[-1][0], end)
-    if runs != stripped:
-        raise DataError(f"{LIMITS.format} holds sentences that each have tokens and leave out none; correct them")
-    begins.discard(stripped[0][0])  # white space before it is part of the first sentence
-    return [number == 0 or start in begins for number, (start, _) in enumerate(places)]
-
-
-def _spacy_span(
-    each: Annotation, text: str, doc: Any, spacy: Any, starts: Mapping[int, int], ends: Mapping[int, int]
-) -> Any:
-    if each.start not in starts or each.end not in ends or not each.label:
-        shown = f"{each.label} {each.start}:{each.end} {text[each.start : each.end]!r:.60}"
-        raise DataError(f"{LIMITS.format} holds spans of whole tokens with a label, found {shown}; correct the span")
+def _span(each: Annotation, text: str, doc: Any) -> Any:
     ids = {name: value for name, value in each.attributes.items() if _is_id(name, value)}
-    return spacy.Span(
-        doc, starts[each.start], ends[each.end], label=each.label, kb_id=ids.get("kb_id", ""),
-        span_id=ids.get("ent_id", ""),
-    )  # fmt: skip
+    span = doc.char_span(each.start, each.end, each.label, kb_id=ids.get("kb_id", ""), span_id=ids.get("ent_id", ""))
+    if span is None:
+        shown = f"{each.label} {each.start}:{each.end} {text[each.start : each.end]!r:.60}"
+        raise _beyond(f"spans that cut a token, found {shown}")
+    return span
 
 
 def _is_id(name: str, value: Any) -> bool:
@@ -268,8 +241,5 @@ def _extensions(annotations: Sequence[Annotation]) -> dict[tuple[str, str, int, 
     for each in annotations:
         values = {name: value for name, value in each.attributes.items() if not _is_id(name, value)}
         if found.setdefault((each.start, each.end), values) != values:
-            raise DataError(
-                f"{LIMITS.format} cannot hold different attributes of two annotations at {each.start} to {each.end}; "
-                "make them alike"
-            )
+            raise _beyond(f"different attributes of two annotations at {each.start} to {each.end}")
     return {(_EXTENSION, name, *at): value for at, values in found.items() for name, value in values.items()}

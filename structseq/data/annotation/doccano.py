@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from structseq.data.annotation.document import Annotation, Document, Notes, Relation, check_relations, errors_at
+from structseq.data.annotation.document import Annotation, Document, Notes, Relation, errors_at
 from structseq.data.annotation.from_examples import documents_of
 from structseq.data.annotation.json_records import OF_RELATIONS, OF_SPANS, document_of
 from structseq.data.annotation.json_values import token_strings, write_objects
@@ -62,7 +62,6 @@ def _write(
     target: Target, documents: Iterable[Document], encoding: str, layout: Callable[[Document], Mapping[str, Any]]
 ) -> None:
     def record(document: Document) -> dict[str, Any]:
-        check_relations(document)
         tokens = token_strings(document)
         known = {"text": document.text, **({} if tokens is None else {"tokens": tokens}), **layout(document)}
         return {**known, **document.metadata}

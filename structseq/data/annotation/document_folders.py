@@ -6,7 +6,7 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
@@ -68,9 +68,9 @@ def numbered_names(documents: Sequence[Document]) -> list[str]:
     return [name or next(free) for name in names]
 
 
-def write_folder(target: str | os.PathLike[str], files: Mapping[str, bytes]) -> None:
+def write_folder(target: Target, files: Mapping[str, bytes]) -> None:
     """Writes files to a new or empty folder; raises `DataError` for another one."""
-    folder = Path(target)
+    folder = Path(name_of(target))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         full = any(folder.iterdir())
@@ -97,8 +97,36 @@ def write_bytes(target: Target, content: bytes) -> None:
         stream.write(content)
 
 
-def encoded(text: str, encoding: str, name: str) -> bytes:
-    """The bytes of a text; raises `DataError` with the name if the encoding lacks a character."""
+def write_texts(
+    target: Target,
+    documents: Iterable[Document],
+    suffix: str,
+    render: Callable[[Document], Mapping[str, str]],
+    encoding: str,
+) -> None:
+    """Writes ``render(document)``, contents by suffix, for each document to a folder, or for one beside the target.
+
+    Files in a folder have the ids of documents as names. ``suffix`` is that of the target. Raises `DataError`, and
+    writes no file, if the encoding lacks a character.
+    """
+    found = list(documents)
+    names = numbered_names(found) if is_folder(target) else [name_of(target)]
+    if not is_folder(target):
+        single(found, name_of(target))
+    contents = []
+    for document in found:
+        with errors_at(document.source):
+            contents.append(render(document))
+    texts = {(name, end): text for name, each in zip(names, contents, strict=True) for end, text in each.items()}
+    files = {key: _encoded(text, encoding, "".join(key)) for key, text in texts.items()}
+    if is_folder(target):
+        write_folder(target, {name + end: content for (name, end), content in files.items()})
+        return
+    for (name, end), content in files.items():
+        write_bytes(target if end == suffix else Path(name).with_suffix(end), content)
+
+
+def _encoded(text: str, encoding: str, name: str) -> bytes:
     buffer = io.BytesIO()
     buffer.name = name
     with open_writer(buffer, encoding=encoding) as file:

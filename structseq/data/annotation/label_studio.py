@@ -14,7 +14,7 @@ from functools import partial
 from statistics import fmean
 from typing import Any
 
-from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, check_relations, errors_at
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, errors_at
 from structseq.data.annotation.from_examples import token_places
 from structseq.data.annotation.json_values import (
     are_strings,
@@ -87,12 +87,7 @@ class _Task:
 
 
 def read_label_studio(
-    source: Source,
-    *,
-    encoding: str = "utf-8",
-    offsets: Offsets = "auto",
-    layer: str = "",
-    notes: Notes | None = None,
+    source: Source, *, encoding: str = "utf-8", offsets: Offsets = "auto", layer: str = "", notes: Notes | None = None
 ) -> Iterator[Document]:
     """Yields the tasks of a JSON or JSON-MIN export, with the ground truth or else the newest annotation.
 
@@ -196,12 +191,9 @@ def _fit(text: str, marks: Sequence[Mark], offsets: Offsets) -> bool:
 def _places(text: str, marks: Sequence[Mark], offsets: Offsets, notes: Notes) -> list[Place]:
     joined = " ".join(text.split())
     # Label Studio writes a line end in a copy as a backslash and an n
-    read = [
-        mark._replace(copy=mark.copy.replace("\\n", "\n"))
-        if mark.copy and "\\n" in mark.copy and " ".join(mark.copy.split()) not in joined
-        else mark
-        for mark in marks
-    ]
+    copies = [mark.copy or "" for mark in marks]
+    copies = [each if " ".join(each.split()) in joined else each.replace("\\n", "\n") for each in copies]
+    read = [mark._replace(copy=copy or None) for mark, copy in zip(marks, copies, strict=True)]
     # Versions before 1.4 count UTF-16 units
     return character_places(text, read, offsets=offsets, usual="codepoint", notes=notes)
 
@@ -271,13 +263,10 @@ def _annotations(
 
 
 def _relations(task: _Task, known: set[str], notes: Notes) -> Iterator[Relation]:
-    regions = {each.id for each in task.results or () if each.of_region and each.id}
     for each in task.results or ():
         if each.type != "relation":
             continue
         ends = [take(each.item, key, str) for key in ("from_id", "to_id")]
-        if unknown := [end for end in ends if end not in regions]:
-            raise DataError(f"expected a relation of two results with an id, found the unknown id {unknown[0]!r}")
         if not known.issuperset(ends):
             notes["relations of results that are left out, left out"] += 1
             continue
@@ -307,7 +296,6 @@ def _task_of(document: Document, model: str | None) -> dict[str, Any]:
     task["data"] = {"text": document.text, **metadata, **({} if tokens is None else {"tokens": tokens})}
     if document.annotations is None and not document.labels:
         return task
-    check_relations(document)
     result = _results(document)
     if model is not None:
         scores = [item["score"] for item in result if "score" in item]
@@ -322,24 +310,21 @@ def _task_of(document: Document, model: str | None) -> dict[str, Any]:
 
 def _results(document: Document) -> list[dict[str, Any]]:
     annotations = document.annotations or ()
-    names = [each.attributes.get("from_name") for each in annotations]
-    named = len(set(map(str, names))) > 1 and all(isinstance(name, str) for name in names)
     results: list[dict[str, Any]] = []
-    for each, known, name in zip(annotations, unique_ids(annotations), names, strict=True):
+    for each, known in zip(annotations, unique_ids(annotations), strict=True):
         place = {"start": each.start, "end": each.end, "text": document.text[each.start : each.end]}
-        control = {"id": known, "from_name": name if named else "label", "to_name": "text"}
-        attributes = {key: value for key, value in each.attributes.items() if not (named and key == "from_name")}
-        region: dict[str, Any] = {**control, "type": "labels", "value": {**place, "labels": [each.label]}}
+        value = {**place, "labels": [each.label]}
+        region = {"id": known, "from_name": "label", "to_name": "text", "type": "labels", "value": value}
+        attributes = dict(each.attributes)
         if is_number(attributes.get("score")):
             region["score"] = attributes.pop("score")
         results.append(region)
-        for key, value in attributes.items():
-            if kind := _control(value):
-                content = [value] if isinstance(value, str) else value
-                control = {"id": known, "from_name": key, "to_name": "text", "type": kind}
-                results.append({**control, "value": {**place, kind: content}})
-            else:
-                region.setdefault("meta", {})[key] = value
+        if meta := {key: content for key, content in attributes.items() if not _control(content)}:
+            region["meta"] = meta
+        for key, content in attributes.items():
+            if kind := _control(content):
+                value = {**place, kind: [content] if isinstance(content, str) else content}
+                results.append({"id": known, "from_name": key, "to_name": "text", "type": kind, "value": value})
     if document.labels:
         choices = {"choices": list(document.labels)}
         results.append({"from_name": "choice", "to_name": "text", "type": "choices", "value": choices})

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, errors_at
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, check_relations, errors_at
 from structseq.data.annotation.policies import Fragments, flat_spans, without_gaps
 from structseq.data.annotation.to_examples import sentence_places
 from structseq.data.tokenizer import Tokenizer
@@ -78,6 +78,7 @@ class DocumentLimits:
                         raise DataError(f"{self.format} cannot hold {part}{such}; leave it out with --lossy")
                     notes[part + f" that {self.format} cannot hold" * bool(names) + ", left out"] += len(names) or 1
                     document = without
+                check_relations(document)
             yield document
 
     def _beyond(self, document: Document, tokenizer: Tokenizer) -> Iterator[tuple[str, list[str], Document]]:

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, check_relations, errors_at
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, errors_at
 from structseq.data.annotation.json_values import (
     are_strings,
     id_of,
@@ -67,8 +67,7 @@ def _document(where: str, values: Mapping[str, Any], offsets: Offsets, notes: No
     text = take(values, "text", str)
     metadata = {key: value for key, value in values.items() if key not in _OF_RECORDS}
     tokens, spans = objects(values, "tokens"), objects(values, "spans")
-    marks = [_token_mark(token) for token in tokens]
-    marks += [_span_mark(span, marks) for span in spans]
+    marks = [*map(_token_mark, tokens), *map(_span_mark, spans)]
     places = character_places(text, marks, offsets=offsets, usual="codepoint", notes=notes)
     kept = _tokens(text, places[: len(tokens)], notes) if "tokens" in values else None
     answer = take(values, "answer", str, "")
@@ -104,16 +103,9 @@ def _token_mark(token: Mapping[str, Any]) -> Mark:
     return Mark((take(token, "start", int), take(token, "end", int)), take(token, "text", str))
 
 
-def _span_mark(span: Mapping[str, Any], tokens: Sequence[Mark]) -> Mark:
-    copy = take(span, "text", str, "") or None
+def _span_mark(span: Mapping[str, Any]) -> Mark:
     label = span["label"] if isinstance(span.get("label"), str) else ""
-    if "start" in span or "token_start" not in span:
-        return Mark((take(span, "start", int), take(span, "end", int)), copy, label)
-    first, last = take(span, "token_start", int), take(span, "token_end", int)
-    if not 0 <= first <= last < len(tokens):
-        known = f"0 <= token_start <= token_end < {len(tokens)}, the number of tokens"
-        raise DataError(f"expected {known}, found {first} and {last}")
-    return Mark((tokens[first].place[0], tokens[last].place[1]), copy, label)
+    return Mark((take(span, "start", int), take(span, "end", int)), take(span, "text", str, "") or None, label)
 
 
 def _tokens(text: str, places: Sequence[Place], notes: Notes) -> tuple[Place, ...]:
@@ -165,17 +157,11 @@ def _relations(
 def _end(
     arrow: Mapping[str, Any], side: str, annotations: Sequence[Annotation], spans: Sequence[Mapping[str, Any]]
 ) -> str | None:
-    """The id of the annotation at one end: by its id, its place and label, or its token."""
-    wanted = take(arrow, f"{side}_span", dict, {})
-    if "id" in wanted:
-        return next((each.id for each in annotations if each.id == id_of(wanted)), None)
-    token = None if wanted else take(arrow, side, int)
-    for each, span in zip(annotations, spans, strict=True):
-        if token is not None and not take(span, "token_start", int, -1) <= token <= take(span, "token_end", int, -1):
-            continue
-        if all(span.get(key) == wanted[key] for key in ("start", "end", "label") if wanted.get(key) is not None):
-            return each.id
-    return None
+    """The id of the annotation at one end, by its id or its place and label."""
+    wanted = take(arrow, f"{side}_span", dict)
+    keys = ("id",) if "id" in wanted else ("start", "end", "label")
+    pairs = zip(annotations, spans, strict=True)
+    return next((each.id for each, span in pairs if all(span.get(key) == wanted.get(key) for key in keys)), None)
 
 
 def write_prodigy(
@@ -221,7 +207,6 @@ def _check_metadata(document: Document, metadata: Mapping[str, Any], gold: bool,
 
 
 def _spans(document: Document, annotations: Sequence[Annotation], model: str | None) -> dict[str, Any]:
-    check_relations(document)
     starts = {start: number for number, (start, _) in enumerate(document.tokens or ())}
     ends = {end: number for number, (_, end) in enumerate(document.tokens or ())}
     spans: list[dict[str, Any]] = []

@@ -38,12 +38,7 @@ def is_webanno(first: bytes) -> bool:
 
 
 def read_webanno(
-    source: Source,
-    *,
-    encoding: str = "utf-8",
-    offsets: Offsets = "auto",
-    layer: str = "",
-    notes: Notes | None = None,
+    source: Source, *, encoding: str = "utf-8", offsets: Offsets = "auto", layer: str = "", notes: Notes | None = None
 ) -> Iterator[Document]:
     """The document of a file, or those of a folder's ``.tsv`` files, by name, with the name as ``metadata["id"]``.
 

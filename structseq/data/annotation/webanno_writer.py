@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from structseq.data.annotation.document import Annotation, Document, Place, errors_at
-from structseq.data.annotation.document_folders import encoded, is_folder, numbered_names, single, write_folder
+from structseq.data.annotation.document import Annotation, Document, Place
+from structseq.data.annotation.document_folders import write_texts
 from structseq.data.annotation.offsets import utf16_places
 from structseq.data.annotation.to_examples import sentence_places
-from structseq.data.textfile import Target, name_of, open_writer
+from structseq.data.textfile import Target
 from structseq.data.tokenizer import words
 from structseq.errors import DataError
 
@@ -31,20 +31,11 @@ def write_webanno(target: Target, documents: Iterable[Document], *, encoding: st
     A document without sentences is cut at lines, one without tokens by ``words-1``; white space between sentences that
     the format does not have goes to the end of a sentence. Raises `DataError` for what the format cannot hold.
     """
-    found = list(documents)
-    if is_folder(target):
-        names = [f"{name}.tsv" for name in numbered_names(found)]
-        files = {name: encoded(_rendered(each), encoding, name) for name, each in zip(names, found, strict=True)}
-        write_folder(target, files)  # type: ignore[arg-type]
-        return
-    text = _rendered(single(found, name_of(target)))
-    with open_writer(target, encoding=encoding) as file:
-        file.write(text)
+    write_texts(target, documents, ".tsv", _rendered, encoding)
 
 
-def _rendered(document: Document) -> str:
-    with errors_at(document.source):
-        return _HEADER + "".join(_lines(document))
+def _rendered(document: Document) -> dict[str, str]:
+    return {".tsv": _HEADER + "".join(_lines(document))}
 
 
 def _lines(document: Document) -> Iterator[str]:
