@@ -281,16 +281,16 @@ def test_sub_tokens_and_stacks_are_written_as_inception_does() -> None:
     text = "This is 😊\na test\\ ."
     written = write(Document(text, annotations, sentences=((0, 19),)))
     assert written == (
-        f"#FORMAT=WebAnno TSV 3.3\n#T_SP={NE}|identifier|value\n\n\n"
+        f"#FORMAT=WebAnno TSV 3.3\n#T_SP={NE}|value\n\n\n"
         "#Text=This is 😊\n#Text=a test\\\\ .\n"
-        "1-1\t0-4\tThis\t*[1]|*[2]\tA\\|\\*[1]|B\\_\\\\\\[1\\][2]\t\n"
-        "1-2\t5-7\tis\t_\t_\t\n"
-        "1-2.1\t5-6\ti\t*\tC\\->\\;\t\n"
-        "1-3\t8-10\t😊\t*[3]\tD\\t\\n[3]\t\n"
-        "1-4\t11-12\ta\t*[3]\tD\\t\\n[3]\t\n"
-        "1-5\t13-17\ttest\t*[3]\tD\\t\\n[3]\t\n"
-        "1-6\t17-18\t\\\t_\t_\t\n"
-        "1-7\t19-20\t.\t_\t_\t\n"
+        "1-1\t0-4\tThis\tA\\|\\*[1]|B\\_\\\\\\[1\\][2]\t\n"
+        "1-2\t5-7\tis\t_\t\n"
+        "1-2.1\t5-6\ti\tC\\->\\;\t\n"
+        "1-3\t8-10\t😊\tD\\t\\n[3]\t\n"
+        "1-4\t11-12\ta\tD\\t\\n[3]\t\n"
+        "1-5\t13-17\ttest\tD\\t\\n[3]\t\n"
+        "1-6\t17-18\t\\\t_\t\n"
+        "1-7\t19-20\t.\t_\t\n"
     )
 
 
@@ -322,10 +322,10 @@ REFUSED = [
     (Document("ab cd", (), sentences=((0, 2),)), "text between sentences, found 'cd'"),
     (Document("ab cd", (), sentences=((3, 5),)), "text before the first token but spaces"),
     (Document("ab  cd", (), sentences=((0, 2), (2, 4), (4, 6))), "a sentence without tokens"),
-    (Document("ab cd", (), sentences=((0, 5),), tokens=((3, 5),)), "a sentence that its tokens do not start"),
+    (Document("ab cd", (), sentences=((0, 5),), tokens=((3, 5),)), "that its tokens do not start"),
     (
         Document("ab cd", (), sentences=((0, 2), (3, 5)), tokens=((0, 5),)),
-        "a sentence that its tokens do not start, or leave",
+        "that its tokens do not start, or leave",
     ),
     (Document("ab cd", (), sentences=((0, 3), (3, 5)), tokens=((0, 5), (3, 5))), "expected tokens in order"),
     (Document("ab", (), sentences=((0, 1), (0, 2))), "expected sentences in order"),

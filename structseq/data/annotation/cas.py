@@ -202,15 +202,11 @@ class _Reading:
                 self.notes[f"relations of {short(name)} to other layers, left out"] += 1
 
     def _segments(self, name: str) -> tuple[Place, ...] | None:
-        """DKPro's tokens or sentences, or those of the only other type with this last part."""
+        """DKPro's tokens or sentences, without those of white space."""
         if name not in self.by_type:
-            others = [each for each in self.by_type if short(each) == short(name) and not each.startswith(_CUSTOM)]
-            if len(others) != 1:
-                return None
-            name = others[0]
+            return None
         places = sorted(self._place(item) for item in self.by_type[name])
-        if name.endswith("Token"):
-            places = [(start, end) for start, end in places if self.text[start:end].strip()]
+        places = [(start, end) for start, end in places if self.text[start:end].strip()]
         for one, other in pairwise(places):
             if other[0] < one[1]:
                 raise DataError(f"expected {short(name)}s that do not overlap, found {one} and {other}; correct them")

@@ -16,7 +16,7 @@ from structseq.data.textfile import Target
 from structseq.data.tokenizer import words
 from structseq.errors import DataError
 
-_HEADER = "#FORMAT=WebAnno TSV 3.3\n#T_SP=de.tudarmstadt.ukp.dkpro.core.api.ner.type.NamedEntity|identifier|value\n\n"
+_HEADER = "#FORMAT=WebAnno TSV 3.3\n#T_SP=de.tudarmstadt.ukp.dkpro.core.api.ner.type.NamedEntity|value\n\n"
 _VALUE = re.compile(r"->|[\\\[\]|_;\t\n*]")
 # Control characters get a backslash, as INCEpTION writes them; a vertical tab does not
 _TEXT = re.compile(r"[\x00-\x0a\x0c-\x1f\\]")
@@ -52,24 +52,17 @@ def _lines(document: Document) -> Iterator[str]:
             for part, place in enumerate(sorted(unit, key=lambda place: (place != token, place[0], -place[1]))):
                 name = f"{number}-{column}.{part}" if part else f"{number}-{column}"
                 (begin, close), (first, last) = place, bounds[place]
-                cells = [[values[each][at] for each in unit[place]] for at in (0, 1)]
-                shown = "\t".join("|".join(cell) or "_" for cell in cells)
-                yield f"{name}\t{first}-{last}\t{text[begin:close]}\t{shown}\t\n"
+                cell = "|".join([values[each] for each in unit[place]]) or "_"
+                yield f"{name}\t{first}-{last}\t{text[begin:close]}\t{cell}\t\n"
 
 
-def _values(annotations: Sequence[Annotation], units: Sequence[Mapping[Place, Sequence[int]]]) -> list[tuple[str, str]]:
-    """The cells of each annotation, with a number if it has several rows, or shares one."""
+def _values(annotations: Sequence[Annotation], units: Sequence[Mapping[Place, Sequence[int]]]) -> list[str]:
+    """The label of each annotation, with a number if it has several rows, or shares one."""
     cells = [cell for unit in units for cell in unit.values()]
-    rows = Counter(each for cell in cells for each in cell)
-    shared = {each for cell in cells if len(cell) > 1 for each in cell}
-    found: list[tuple[str, str]] = []
-    count = 0
-    for at, annotation in enumerate(annotations):
-        numbered = rows[at] > 1 or at in shared
-        count += numbered
-        number = f"[{count}]" if numbered else ""
-        found.append((f"*{number}", f"{_escaped(_VALUE, annotation.label)}{number}"))
-    return found
+    rows = Counter([each for cell in cells for each in cell])
+    numbered = {each for cell in cells for each in cell if rows[each] > 1 or len(cell) > 1}
+    numbers = {each: f"[{number}]" for number, each in enumerate(sorted(numbered), 1)}
+    return [_escaped(_VALUE, each.label) + numbers.get(at, "") for at, each in enumerate(annotations)]
 
 
 def _units(text: str, annotations: Sequence[Annotation], tokens: Sequence[Place]) -> list[dict[Place, list[int]]]:
@@ -89,43 +82,39 @@ def _units(text: str, annotations: Sequence[Annotation], tokens: Sequence[Place]
 
 def _sentences(document: Document) -> list[tuple[Place, list[Place]]]:
     """The sentences from their first token on, with their tokens; they have the text up to the next but a line end."""
-    text = document.text
-    found = list(zip(*_tokens(document), strict=True))
-    if not found:
+    text, sentences = document.text, sentence_places(document)
+    tokens = _tokens(document, sentences)
+    if not tokens:
         raise _beyond("a text without tokens", text)
-    starts = [inside[0][0] for _, inside in found]
+    starts = [*[inside[0][0] for inside in tokens], len(text)]
     if text[: starts[0]].strip(" "):
         raise _beyond("text before the first token but spaces", text[: starts[0]])
-    ends = []
-    for ((_, end), _), start in zip(found, [*starts[1:], len(text)], strict=True):
-        gap = text[end:start]
+    found: list[tuple[Place, list[Place]]] = []
+    for (_, end), inside, start, following in zip(sentences, tokens, starts[:-1], starts[1:], strict=True):
+        gap = text[end:following]
         if gap.strip():
             raise _beyond("text between sentences", gap.strip())
-        held = _HELD.search(gap) if start < len(text) else None
-        ends.append(end + (held.start() if held and held[0] else len(gap)))
-    return [(place, inside) for place, (_, inside) in zip(zip(starts, ends, strict=True), found, strict=True)]
+        held = _HELD.search(gap) if following < len(text) else None
+        found.append(((start, end + (held.start() if held and held[0] else len(gap))), inside))
+    return found
 
 
-def _tokens(document: Document) -> tuple[list[Place], list[list[Place]]]:
-    """The sentences, and the tokens of each."""
-    text, sentences = document.text, sentence_places(document)
-    if document.tokens is None:
-        tokens = [[(at + token.start, at + token.end) for token in words(text[at:end])] for at, end in sentences]
-    else:
-        starts = [start for start, _ in document.tokens]
-        bounds = [(bisect_left(starts, at), bisect_left(starts, end)) for at, end in sentences]
-        tokens = [list(document.tokens[first:last]) for first, last in bounds]
-        if sum(map(len, tokens)) < len(starts) or any(one[1] > two[0] for one, two in pairwise(document.tokens)):
-            raise DataError("expected tokens in order, without overlap, within sentences, found others; correct them")
-    for (start, end), inside in zip(sentences, tokens, strict=True):
-        if not inside:
-            raise _beyond("a sentence without tokens", text[start:end])
-        if text[start : inside[0][0]].strip() or inside[-1][1] > end:
-            raise _beyond("a sentence that its tokens do not start, or leave", text[start:end])
-        for first, last in inside:
-            if first >= last or any(c in "\t\n\r" for c in text[first:last]):
-                raise _beyond("a token that is empty or has a tab or a line end", text[first:last])
-    return sentences, tokens
+def _tokens(document: Document, sentences: Sequence[Place]) -> list[list[Place]]:
+    """The tokens of each sentence."""
+    text, tokens = document.text, document.tokens
+    if tokens is None:
+        tokens = tuple([(at + each.start, at + each.end) for at, end in sentences for each in words(text[at:end])])
+    starts = [start for start, _ in tokens]
+    found = [list(tokens[bisect_left(starts, at) : bisect_left(starts, end)]) for at, end in sentences]
+    if sum(map(len, found)) < len(tokens) or any(one[1] > two[0] for one, two in pairwise(tokens)):
+        raise DataError("expected tokens in order, without overlap, within sentences, found others; correct them")
+    for (start, end), inside in zip(sentences, found, strict=True):
+        if not inside or text[start : inside[0][0]].strip() or inside[-1][1] > end:
+            raise _beyond("a sentence without tokens, or that its tokens do not start, or leave", text[start:end])
+    for start, end in tokens:
+        if start >= end or any(c in "\t\n\r" for c in text[start:end]):
+            raise _beyond("a token that is empty or has a tab or a line end", text[start:end])
+    return found
 
 
 def _escaped(pattern: re.Pattern[str], text: str) -> str:
