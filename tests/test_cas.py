@@ -267,7 +267,7 @@ def declaring(doctype: str) -> str:
         (xmi().replace('kind="NAME"', 'kind="&#1;"'), "expected XML"),
         (xmi().replace("</xmi:XMI>", "<c:PHI><a><b><d/></b></a></c:PHI></xmi:XMI>"), "expected UIMA CAS XMI"),
         (xmi(sofa=""), "expected"),
-        (xmi().replace('begin="4" end="6"', 'begin="0" end="6"'), "expected Tokens that do not overlap"),
+        (xmi().replace('begin="4" end="6"', 'begin="0" end="6"'), "expected Tokens in order and without overlap"),
         (b"PK\x03\x04" + bytes(40), "the zip is damaged"),
     ],
 )  # fmt: skip

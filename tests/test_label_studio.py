@@ -279,7 +279,6 @@ MALFORMED = {
     "meta": ([task(region(meta=3))], "expected an object under 'meta'"),
     "id": ([task(region(id=[]))], "expected a string under 'id'"),
     "no id": ([task(region(), {"type": "relation", "from_id": "a"})], "expected a string under 'to_id'"),
-    "two texts": ([task(region(), region(to_name="other"))], "those of other, text"),
 }
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from structseq.data.annotation.document import Annotation, Document, Notes, Relation
 from structseq.data.annotation.prodigy import is_prodigy, read_prodigy, write_prodigy
+from structseq.data.annotation.table import DOCUMENT_FORMATS
 from structseq.errors import DataError
 
 read = partial(read_back, read_prodigy)
@@ -93,7 +94,7 @@ def test_tokens_of_white_space_are_left_out() -> None:
     spans = [{"start": 2, "end": 3, "label": "x"}]
     (found,) = read_records({"text": "a\nb", "tokens": tokens, "spans": spans}, notes=notes)
     assert (found.tokens, found.annotations[0].parts) == (((0, 1), (2, 3)), ((2, 3),))
-    assert notes == {"tokens of white space, left out": 1}
+    assert not notes
 
 
 def test_relations() -> None:
@@ -136,18 +137,14 @@ def test_predictions_have_no_answer() -> None:
 @pytest.mark.parametrize(
     "document",
     [
-        Document("a", metadata={"label": "x"}),
-        Document("a", metadata={"accept": ["x"]}),
-        Document("a", (), metadata={"answer": "reject"}),
-        Document("a", (), metadata={"_view_id": "ner"}),
-        Document("a", labels=("x",), metadata={"accept": ["y"]}),
         Document("a", metadata={"x": object()}),
         Document("a\udfff"),
+        *[Document("a", (), metadata=each) for each in ({"label": "x"}, {"answer": "reject"}, {"_view_id": "ner"})],
     ],
 )
 def test_what_cannot_be_written_leaves_no_file(document: Document, tmp_path: Path) -> None:
     with pytest.raises(DataError):
-        write_prodigy(tmp_path / "tasks.jsonl", [Document("fine"), document])
+        DOCUMENT_FORMATS["prodigy"].save(tmp_path / "tasks.jsonl", [Document("fine"), document])
     assert not list(tmp_path.iterdir())
 
 

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from structseq.data.annotation.json_values import (
     read_objects,
     take,
     text_key_of,
+    unordered,
     write_objects,
 )
 from structseq.data.annotation.limits import DocumentLimits
@@ -113,15 +113,9 @@ def _agreed(answers: Sequence[Mapping[str, Any]], notes: Notes) -> Any:
     kept = [each["value"] for each in answers if (each.get("status") or "submitted") == "submitted" and "value" in each]
     if len(kept) < len(answers):
         notes["responses that are not submitted, left out"] += len(answers) - len(kept)
-    if len({_content(value) for value in kept}) > 1:
+    if len({unordered(value if isinstance(value, list) else [value]) for value in kept}) > 1:
         notes["questions with different responses, of which the first is used"] += 1
     return kept[0] if kept else None
-
-
-def _content(value: Any) -> str:
-    if isinstance(value, list):
-        return json.dumps(sorted(json.dumps(each, sort_keys=True) for each in value))
-    return json.dumps(value, sort_keys=True)
 
 
 def _are_spans(value: Any) -> bool:

@@ -22,6 +22,7 @@ from structseq.data.annotation.document import (
 from structseq.data.annotation.document_folders import is_folder, members, write_texts
 from structseq.data.annotation.limits import DocumentLimits
 from structseq.data.annotation.offsets import Mark, Offsets, character_places
+from structseq.data.annotation.policies import joined_parts
 from structseq.data.textfile import Source, Target, is_path, name_of, read_lines, text_lines
 from structseq.errors import DataError
 
@@ -78,8 +79,8 @@ def read_brat(
 ) -> Iterator[Document]:
     """The document of ``x.ann`` and ``x.txt``, or those of a folder, by name, with the name as ``metadata["id"]``.
 
-    Events, equivalences and other lines that a document does not have are the metadata ``brat``. Parts with only a
-    line end between them are one. Raises `DataError` with file and line.
+    Events, equivalences and other lines that a document does not have are the metadata ``brat``. Parts with only
+    white space between them are one. Raises `DataError` with file and line.
     """
     notes = Notes() if notes is None else notes
     path = _path(source)
@@ -198,24 +199,12 @@ def _places(text: str, lines: list[re.Match[str]], offsets: Offsets, notes: Note
         if any(other[0] < one[1] for one, other in pairwise(sorted(parts))) or copy.split() != line["copy"].split():
             expected = f"{line['copy']!r:.60}, parts without overlap, at {line['places']} ({line['label']:.60})"
             raise DataError(f"expected {expected}, found {copy!r:.60}; correct the offsets")
-    return [_joined(text, sorted(parts)) for parts in places]
+    return [joined_parts(text, sorted(parts)) for parts in places]
 
 
 def _numbers(places: str) -> list[Place]:
     pairs = [place.split(" ") for place in places.split(";")]
     return [(int(start), int(end)) for start, end in pairs]
-
-
-def _joined(text: str, parts: list[Place]) -> tuple[Place, ...]:
-    """The parts, joined where a line end and nothing but white space is between them."""
-    joined = parts[:1]
-    for start, end in parts[1:]:
-        gap = text[joined[-1][1] : start]
-        if not gap.strip() and any(c in _ENDS for c in gap):
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((start, end))
-    return tuple(joined)
 
 
 def write_brat(target: Target, documents: Iterable[Document], *, encoding: str = "utf-8") -> None:

@@ -11,13 +11,13 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
-from itertools import pairwise
 from typing import Any
 
 from structseq.data.annotation.cas_files import CasFile, read_files, write_files
 from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, errors_at
 from structseq.data.annotation.layers import chosen_layer, short
 from structseq.data.annotation.limits import DocumentLimits
+from structseq.data.annotation.offsets import token_order
 from structseq.data.libraries import library
 from structseq.data.textfile import Source, Target
 from structseq.errors import DataError
@@ -202,15 +202,10 @@ class _Reading:
                 self.notes[f"relations of {short(name)} to other layers, left out"] += 1
 
     def _segments(self, name: str) -> tuple[Place, ...] | None:
-        """DKPro's tokens or sentences, without those of white space."""
+        """DKPro's tokens or sentences."""
         if name not in self.by_type:
             return None
-        places = sorted(self._place(item) for item in self.by_type[name])
-        places = [(start, end) for start, end in places if self.text[start:end].strip()]
-        for one, other in pairwise(places):
-            if other[0] < one[1]:
-                raise DataError(f"expected {short(name)}s that do not overlap, found {one} and {other}; correct them")
-        return tuple(places)
+        return token_order(self.text, sorted(self._place(item) for item in self.by_type[name]), f"{short(name)}s")
 
     def _metadata(self) -> dict[str, Any]:
         names = [item.documentId for item in self.by_type.get(_METADATA, ()) if item.documentId is not None]
@@ -271,9 +266,8 @@ def _ranges(attributes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _range(name: str, values: Sequence[Any]) -> str:
     kinds = {type(value) for value in values}
-    exact = kinds != {int, float} or all(abs(value) <= 1 << 53 for value in values)
     for kind, types in ((_BOOLEAN, {bool}), (_STRING, {str}), (_LONG, {int}), (_DOUBLE, {int, float})):
-        if kinds <= types and exact:
+        if kinds <= types:
             return kind
     found = ", ".join(sorted({f"{value!r:.40}" for value in values})[:3])
     expected = "all strings, all numbers or all booleans"

@@ -22,7 +22,7 @@ JSON_LIMITS = DocumentLimits(
     "a JSON line", fragments=True, attribute=all_but(*OF_SPANS, *OF_RELATIONS), relations=True, labels=True,
     tokens=True, metadata=all_but(*_RESERVED),
 )  # fmt: skip
-DOCCANO_LIMITS = DocumentLimits("doccano", relations=True, labels=True, tokens=True, metadata=all_but(*_RESERVED))
+LIMITS = DocumentLimits("doccano", relations=True, labels=True, tokens=True, metadata=all_but(*_RESERVED))
 
 
 def read_json_documents(

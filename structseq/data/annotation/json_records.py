@@ -94,24 +94,23 @@ def _check_other_keys(values: Mapping[str, Any]) -> None:
     for key, items in values.items():
         if key in SPAN_KEYS or not isinstance(items, list) or not _are_spans(items):
             continue
-        parts = [_parts(item) for item in items]
-        if all(type(start) is int and type(end) is int for start, end, _ in parts):
-            numbered = any(type(label) is int for *_, label in parts)
+        spans = [_span(item) for item in items]
+        if all(type(_first(each, keys)) is int for each in spans for keys in (_STARTS, _ENDS)):
+            numbered = any(type(each.get("label")) is int for each in spans)
             names = ", and write the names of the labels instead of their numbers" if numbered else ""
             usual = ", ".join(map(repr, SPAN_KEYS))
             raise DataError(f"expected spans under one of the keys {usual}, found them under {key!r}; rename it{names}")
 
 
 def _annotations(text: str, items: list[Any], offsets: Offsets, notes: Notes | None) -> tuple[Annotation, ...]:
-    raw = [_raw_parts(item) for item in items]
+    spans = [_span(item) for item in items]
+    raw = [_marks(span, item) for span, item in zip(spans, items, strict=True)]
     marks = [mark for marks in raw for mark in marks]
     places = iter(character_places(text, marks, offsets=offsets, usual="codepoint", notes=notes))
     found = []
-    for item, own in zip(items, raw, strict=True):
-        values: Mapping[str, Any] = item if isinstance(item, dict) else {}
-        attributes = {name: value for name, value in values.items() if name not in OF_SPANS}
-        parts = tuple([next(places) for _ in own])
-        found.append(Annotation(own[0].label, parts, _id(values), attributes))
+    for span, own in zip(spans, raw, strict=True):
+        attributes = {name: value for name, value in span.items() if name not in OF_SPANS}
+        found.append(Annotation(own[0].label, tuple([next(places) for _ in own]), _id(span), attributes))
     return tuple(found)
 
 
@@ -119,37 +118,36 @@ def _id(values: Mapping[str, Any]) -> str:
     return "" if values.get("id") is None else str(values["id"])
 
 
-def _raw_parts(item: Any) -> list[Mark]:
-    start, end, label = _parts(item)
+def _span(item: Any) -> Mapping[str, Any]:
+    """The span as an object, empty for what is none; raises `DataError` for the keys of older versions."""
+    if isinstance(item, list) and len(item) == 3:
+        return dict(zip(("start", "end", "label"), item, strict=True))
+    if not isinstance(item, dict):
+        return {}
+    if "start_char" in item or "end_char" in item:
+        raise DataError(
+            "expected characters under 'start' and 'end', found a span that has them under 'start_char' and "
+            "'end_char'; rename 'start' to 'start_token', 'end' to 'end_token', then 'start_char' to 'start' and "
+            "'end_char' to 'end'"
+        )
+    return item
+
+
+def _marks(span: Mapping[str, Any], item: Any) -> list[Mark]:
+    """The parts of a span as they are in the record."""
+    start, end, label = _first(span, _STARTS), _first(span, _ENDS), span.get("label")
     whole = type(start) is int and type(end) is int
     if not whole or not isinstance(label, str) or not label:
         hint = "; write the name of the label instead of its number" if whole and type(label) is int else ""
-        raise DataError(
-            f'expected a span [start, end, "label"] or an object with these keys, found {preview(item)}{hint}'
-        )
-    copy = item.get("text") if isinstance(item, dict) else None
-    parts = item.get("fragments") if isinstance(item, dict) else None
+        expected = 'a span [start, end, "label"] or an object with these keys'
+        raise DataError(f"expected {expected}, found {preview(item)}{hint}")
+    parts, copy = span.get("fragments"), span.get("text")
     if parts is None:
         return [Mark((start, end), copy if isinstance(copy, str) else None, label)]
     pairs = isinstance(parts, list) and all(isinstance(p, list) and [type(n) for n in p] == [int, int] for p in parts)
     if not pairs or not parts or any(one[1] > other[0] for one, other in pairwise(parts)):
         raise DataError(f"expected fragments [[start, end], ...] in order, found {preview(parts)}")
     return [Mark((one, other), None, label) for one, other in parts]
-
-
-def _parts(item: Any) -> tuple[Any, Any, Any]:
-    """Start, end and label of a span; None for what is missing. Raises `DataError` for the keys of older versions."""
-    if isinstance(item, list) and len(item) == 3:
-        return item[0], item[1], item[2]
-    if isinstance(item, dict):
-        if "start_char" in item or "end_char" in item:
-            raise DataError(
-                "expected characters under 'start' and 'end', found a span that has them under 'start_char' and "
-                "'end_char'; rename 'start' to 'start_token', 'end' to 'end_token', then 'start_char' to 'start' and "
-                "'end_char' to 'end'"
-            )
-        return _first(item, _STARTS), _first(item, _ENDS), item.get("label")
-    return None, None, None
 
 
 def _first(item: Mapping[str, Any], keys: tuple[str, ...]) -> Any:

@@ -140,3 +140,8 @@ def token_strings(document: Document) -> list[str] | None:
     if token_places(document.text, tokens) != document.tokens:
         raise DataError(f"expected tokens that leave out white space alone, found {preview(tokens)}; correct them")
     return tokens
+
+
+def unordered(values: Iterable[Any]) -> tuple[str, ...]:
+    """The values as text, equal for the same values in another order."""
+    return tuple(sorted([json.dumps(value, sort_keys=True) for value in values]))

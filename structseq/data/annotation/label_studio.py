@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +27,7 @@ from structseq.data.annotation.json_values import (
     text_key_of,
     token_strings,
     unique_ids,
+    unordered,
     write_objects,
 )
 from structseq.data.annotation.limits import DocumentLimits, all_but, everything
@@ -55,7 +55,6 @@ class _Result:
 
     type: str
     name: str  # of the control that made it
-    shown: str  # the name of the object with the text
     id: str
     value: Mapping[str, Any]
     item: Mapping[str, Any]
@@ -79,11 +78,7 @@ class _Task:
     spans: bool | None = None  # whether it was annotated with spans too, if it says so
 
     def regions(self, layer: str) -> list[_Result]:
-        found = [each for each in self.results or () if each.type in _REGIONS and layer in ("", each.name)]
-        if len(shown := {each.shown for each in found}) > 1:
-            names = ", ".join(sorted(shown))
-            raise DataError(f"expected labels of one text, found those of {names} (to_name); name one control as layer")
-        return found
+        return [each for each in self.results or () if each.type in _REGIONS and layer in ("", each.name)]
 
 
 def read_label_studio(
@@ -132,7 +127,7 @@ def _minimal_task(where: str, values: Mapping[str, Any]) -> _Task:
     for name, value in values.items():
         for kind in (*_REGIONS, "choices"):
             if isinstance(value, list) and value and all(isinstance(each, dict) and kind in each for each in value):
-                results += [_Result(kind, name, "", "", each, {}) for each in value]
+                results += [_Result(kind, name, "", each, {}) for each in value]
                 data.pop(name, None)
     # The converter of Label Studio's SDK writes annotations without an id
     return _Task(where, data, None if values["annotation_id"] is None and not results else results)
@@ -150,9 +145,8 @@ def _chosen(annotations: Sequence[Mapping[str, Any]], notes: Notes) -> Mapping[s
     return max(enumerate(kept), key=lambda pair: (_time(pair[1]), pair[0]))[1]
 
 
-def _content(annotation: Mapping[str, Any]) -> list[str]:
-    contents = [[item.get("type"), item.get("value")] for item in objects(annotation, "result")]
-    return sorted(json.dumps(content, sort_keys=True) for content in contents)
+def _content(annotation: Mapping[str, Any]) -> tuple[str, ...]:
+    return unordered([item.get("type"), item.get("value")] for item in objects(annotation, "result"))
 
 
 def _time(annotation: Mapping[str, Any]) -> str:
@@ -163,7 +157,7 @@ def _result(item: Mapping[str, Any]) -> _Result:
     kind = take(item, "type", str)
     value = take(item, "value", dict, {} if kind == "relation" else None)
     name = take(item, "from_name", str, "" if kind == "relation" else None)
-    return _Result(kind, name, take(item, "to_name", str, ""), id_of(item), value, item)
+    return _Result(kind, name, id_of(item), value, item)
 
 
 def _usual_key(tasks: Sequence[_Task], layer: str, offsets: Offsets) -> str:

@@ -33,11 +33,6 @@ def all_but(*names: str) -> Holds:
     return lambda name, value: name not in names
 
 
-def only(*names: str) -> Holds:
-    """Any value under these names."""
-    return lambda name, value: name in names
-
-
 @dataclass(frozen=True, slots=True)
 class DocumentLimits:
     """What a format stores beside texts and annotations without gaps."""

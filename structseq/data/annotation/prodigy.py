@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, errors_at
@@ -24,22 +23,26 @@ from structseq.data.annotation.json_values import (
     write_objects,
 )
 from structseq.data.annotation.limits import DocumentLimits, all_but
-from structseq.data.annotation.offsets import Mark, Offsets, character_places
+from structseq.data.annotation.offsets import Mark, Offsets, character_places, token_order
 from structseq.data.textfile import Source, Target
-from structseq.errors import DataError
 
-_OF_RECORDS = ("text", "tokens", "spans", "relations")
+_OF_RECORDS = ("text", "tokens", "spans", "relations", "answer", "label", "accept")
 _OF_SPANS = ("start", "end", "token_start", "token_end", "label", "text", "id")
 _OF_RELATIONS = ("head", "child", "head_span", "child_span", "label", "id")
-
-LIMITS = DocumentLimits(
-    "Prodigy", attribute=all_but(*_OF_SPANS, *_OF_RELATIONS), relations=True, labels=True, tokens=True,
-    metadata=all_but(*_OF_RECORDS),
-)  # fmt: skip
 
 _GOLD = ("", "accept")  # answers
 # Views whose spans are one question each, or only shown
 _NO_GOLD_SPANS = ("ner", "spans", "classification", "choice", "text", "html")
+
+
+def _is_metadata(name: str, value: Any) -> bool:
+    return name not in _OF_RECORDS and not (name == "_view_id" and value in _NO_GOLD_SPANS)
+
+
+LIMITS = DocumentLimits(
+    "Prodigy", attribute=all_but(*_OF_SPANS, *_OF_RELATIONS), relations=True, labels=True, tokens=True,
+    metadata=_is_metadata,
+)  # fmt: skip
 
 
 def is_prodigy(values: Mapping[str, Any]) -> bool:
@@ -69,13 +72,10 @@ def _document(where: str, values: Mapping[str, Any], offsets: Offsets, notes: No
     tokens, spans = objects(values, "tokens"), objects(values, "spans")
     marks = [*map(_token_mark, tokens), *map(_span_mark, spans)]
     places = character_places(text, marks, offsets=offsets, usual="codepoint", notes=notes)
-    kept = _tokens(text, places[: len(tokens)], notes) if "tokens" in values else None
+    kept = token_order(text, places[: len(tokens)]) if "tokens" in values else None
     answer = take(values, "answer", str, "")
     has_spans = _has_spans(values, answer, notes)
-    labels: tuple[str, ...] = ()
-    if answer in _GOLD:
-        labels = _labels(metadata)
-        metadata.pop("answer", None)
+    labels = _labels(values) if answer in _GOLD else ()
     if not has_spans:
         return Document(text, labels=labels, tokens=kept, metadata=metadata, source=where)
     annotations = [_annotation(span, place) for span, place in zip(spans, places[len(tokens) :], strict=True)]
@@ -108,26 +108,11 @@ def _span_mark(span: Mapping[str, Any]) -> Mark:
     return Mark((take(span, "start", int), take(span, "end", int)), take(span, "text", str, "") or None, label)
 
 
-def _tokens(text: str, places: Sequence[Place], notes: Notes) -> tuple[Place, ...]:
-    """Without the tokens of white space that spaCy cuts."""
-    for one, other in pairwise(places):
-        if other[0] < one[1]:
-            raise DataError(f"expected tokens in order, found one at {other[0]} before the end of another at {one[1]}")
-    kept = [(start, end) for start, end in places if not text[start:end].isspace()]
-    if len(kept) < len(places):
-        notes["tokens of white space, left out"] += len(places) - len(kept)
-    return tuple(kept)
-
-
-def _labels(metadata: dict[str, Any]) -> tuple[str, ...]:
-    """The labels of the whole text, taken out of the metadata."""
-    accepted = metadata.get("accept")
+def _labels(values: Mapping[str, Any]) -> tuple[str, ...]:
+    accepted, label = values.get("accept"), values.get("label")
     if accepted and are_strings(accepted):
-        return tuple([label_of(each) for each in metadata.pop("accept")])
-    if accepted is None and isinstance(metadata.get("label"), str):
-        metadata.pop("accept", None)
-        return (label_of(metadata.pop("label")),)
-    return ()
+        return tuple([label_of(each) for each in accepted])
+    return (label_of(label),) if accepted is None and isinstance(label, str) else ()
 
 
 def _annotation(span: Mapping[str, Any], place: Place) -> Annotation:
@@ -169,7 +154,7 @@ def write_prodigy(
 ) -> None:
     """Writes accepted records, or tasks with the spans of this model and no answer.
 
-    Raises `DataError`, and writes no file, for metadata that would change which annotations are gold.
+    Raises `DataError`, and writes no file, if a value is not JSON.
     """
     write_objects(target, documents, partial(_record, model=model), encoding=encoding)
 
@@ -177,12 +162,11 @@ def write_prodigy(
 def _record(document: Document, model: str | None) -> dict[str, Any]:
     metadata = dict(document.metadata)
     if model is not None:
-        metadata = {key: value for key, value in metadata.items() if key not in ("answer", "_task_hash")}
+        metadata.pop("_task_hash", None)
     gold = document.annotations is not None or bool(document.labels)
-    _check_metadata(document, metadata, gold, model)
     record: dict[str, Any] = {"text": document.text, **metadata}
     if document.labels:
-        single = len(document.labels) == 1 and not {"label", "accept", "options"} & metadata.keys()
+        single = len(document.labels) == 1 and "options" not in metadata
         record.update({"label": document.labels[0]} if single else {"accept": list(document.labels)})
     if document.tokens is not None:
         record["tokens"] = [
@@ -192,18 +176,6 @@ def _record(document: Document, model: str | None) -> dict[str, Any]:
     if document.annotations is not None:
         record |= _spans(document, document.annotations, model)
     return {**record, "answer": "accept"} if gold and model is None else record
-
-
-def _check_metadata(document: Document, metadata: Mapping[str, Any], gold: bool, model: str | None) -> None:
-    """Raises `DataError` for metadata that a reader would take for an answer, a view or a label."""
-    labelled = "answer" not in metadata and not document.labels and bool(_labels(dict(metadata)))
-    shown = document.annotations is not None and model is None and metadata.get("_view_id") in _NO_GOLD_SPANS
-    clashes = {"answer": gold, "_view_id": shown, "accept": labelled or document.labels, "label": labelled}
-    for key, clash in clashes.items():
-        if clash and key in metadata:
-            raise DataError(
-                f"Prodigy cannot hold the metadata {key!r}, which has a meaning of its own there; rename it"
-            )
 
 
 def _spans(document: Document, annotations: Sequence[Annotation], model: str | None) -> dict[str, Any]:

@@ -7,14 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from structseq.data.annotation import argilla, brat, cas, docbin, label_studio, prodigy, webanno
-from structseq.data.annotation.doccano import (
-    DOCCANO_LIMITS,
-    JSON_LIMITS,
-    read_json_documents,
-    write_doccano,
-    write_json_documents,
-)
+from structseq.data.annotation import argilla, brat, cas, docbin, doccano, label_studio, prodigy, webanno
 from structseq.data.annotation.document import Document, Notes, errors_at
 from structseq.data.annotation.document_folders import is_folder
 from structseq.data.annotation.from_examples import documents_of
@@ -174,8 +167,8 @@ def annotated(documents: Iterable[Document], name: str, notes: Notes) -> Iterato
 
 
 DOCUMENT_FORMATS: Mapping[str, DocumentFormat] = {
-    "jsonl": DocumentFormat(read_json_documents, write_json_documents, JSON_LIMITS),
-    "doccano": DocumentFormat(read_json_documents, write_doccano, DOCCANO_LIMITS),
+    "jsonl": DocumentFormat(doccano.read_json_documents, doccano.write_json_documents, doccano.JSON_LIMITS),
+    "doccano": DocumentFormat(doccano.read_json_documents, doccano.write_doccano, doccano.LIMITS),
     "label-studio": DocumentFormat(
         label_studio.read_label_studio, label_studio.write_label_studio, label_studio.LIMITS,
         wrote=label_studio.is_label_studio,

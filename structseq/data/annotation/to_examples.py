@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, get_args
 
 from structseq.data.annotation.document import Document, Notes, Place, errors_at
@@ -141,12 +142,8 @@ def sentence_places(document: Document, spans: Sequence[CharSpan] = (), *, lines
 
 def _inside(spans: Sequence[CharSpan], start: int, end: int) -> list[CharSpan]:
     """The spans that start in a place, with offsets in it."""
-    first, last = (bisect_left(spans, at, key=_start_of) for at in (start, end))
+    first, last = (bisect_left(spans, at, key=attrgetter("start")) for at in (start, end))
     return [CharSpan(span.start - start, span.end - start, span.label) for span in spans[first:last]]
-
-
-def _start_of(span: CharSpan) -> int:
-    return span.start
 
 
 def _check_covered(text: str, places: Sequence[Place], spans: Sequence[CharSpan]) -> None:

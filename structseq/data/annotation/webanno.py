@@ -14,14 +14,14 @@ from typing import NamedTuple
 from structseq.data.annotation.document import Annotation, Document, Notes, Place, errors_at
 from structseq.data.annotation.document_folders import members
 from structseq.data.annotation.layers import chosen_layer, short
-from structseq.data.annotation.limits import DocumentLimits, only
+from structseq.data.annotation.limits import DocumentLimits
 from structseq.data.annotation.offsets import Mark, Offsets, character_places, utf16_places
 from structseq.data.textfile import Source, is_path, name_of, text_lines
 from structseq.errors import DataError
 
 LIMITS = DocumentLimits(
     "WebAnno TSV", label=lambda label: "\r" not in label, tokens=True, sentences=True, unannotated=False,
-    metadata=only("id"),
+    metadata=lambda name, value: name == "id",
 )  # fmt: skip
 
 _FORMAT = re.compile(r"#FORMAT=WebAnno TSV 3\.[23]\s*")
