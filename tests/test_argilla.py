@@ -174,7 +174,7 @@ def test_malformed_files(name: str, tmp_path: Path) -> None:
     assert str(caught.value).startswith(str(path) if isinstance(content, str) else f"{path}:record 2: ")
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.data())
 def test_damaged_files_raise_nothing_but_data_errors(data: st.DataObject) -> None:
     whole = write([Document("to Taipei", (CITY,), labels=("x", "y"), metadata={"id": 1})])

@@ -278,7 +278,7 @@ def documents(draw: st.DrawFn) -> Document:
 
 
 @given(document=documents())
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, document: Document) -> None:
     path = tmp_path_factory.getbasetemp() / "round.ann"
     write_brat(path, [document])

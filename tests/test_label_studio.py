@@ -293,7 +293,7 @@ def test_malformed_files(name: str, tmp_path: Path) -> None:
     assert str(caught.value).startswith(where)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.data())
 def test_damaged_exports_raise_nothing_but_data_errors(data: st.DataObject) -> None:
     whole = write([Document("to Taipei", (CITY,), (Relation("r", "a", "a"),), ("x",))])

@@ -190,7 +190,7 @@ def test_malformed_files(name: str, tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"{path}:2: " if isinstance(content, dict) else str(path))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.data())
 def test_damaged_files_raise_nothing_but_data_errors(data: st.DataObject) -> None:
     arrow = {"head": 1, "child": 1, "head_span": CITY, "child_span": CITY, "label": "x"}
