@@ -163,7 +163,7 @@ MALFORMED = {
     "answer": (record(answer=True), "expected a string under 'answer'"),
     "tokens": (record(tokens=["to"]), "expected an object in 'tokens'"),
     "token": (with_token(text="Tainan"), "expected 'Tainan' at 3 to 9"),
-    "token text": (with_token(text=None), "expected a string under 'text'"),
+    "token text": (with_token(text=3), "expected a string under 'text'"),
     "token start": (with_token(start=-1), "expected 0 <= start < end <= 9"),
     "token order": (with_token(text="o Taipei", start=1), "expected tokens in order"),
     "spans": (record(spans={}), "expected a list under 'spans'"),

@@ -33,9 +33,6 @@ LIMITS = DocumentLimits("Argilla", labels=True)
 # Stands for the user; Argilla puts its own user in the place of unknown ones
 _USER = "00000000-0000-0000-0000-000000000000"
 
-# The answers of all users, by question, each with "value" and "status"
-_Answers = dict[str, list[dict[str, Any]]]
-
 
 def is_argilla(values: Mapping[str, Any]) -> bool:
     """Whether this is a record, by its keys."""
@@ -95,10 +92,10 @@ def _annotations(
     return tuple([Annotation(mark.label, (place,)) for mark, place in zip(marks, places, strict=True)])
 
 
-def _answers(values: Mapping[str, Any]) -> _Answers:
+def _answers(values: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Version 2 has a list of answers for each question; the server has a list of users with all their answers."""
     if isinstance(values.get("responses"), list):
-        answers: _Answers = {}
+        answers: dict[str, list[dict[str, Any]]] = {}
         for user in objects(values, "responses"):
             for question in take(user, "values", dict, {}):
                 answer = take(user["values"], question, dict)

@@ -10,15 +10,7 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
-from structseq.data.annotation.document import (
-    Annotation,
-    Document,
-    Notes,
-    Place,
-    Relation,
-    check_relations,
-    errors_at,
-)
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, check_relations, errors_at
 from structseq.data.annotation.document_folders import is_folder, members, write_texts
 from structseq.data.annotation.limits import DocumentLimits
 from structseq.data.annotation.offsets import Mark, Offsets, character_places
@@ -186,7 +178,8 @@ class _Lines:
 
 def _places(text: str, lines: list[re.Match[str]], offsets: Offsets, notes: Notes) -> list[tuple[Place, ...]]:
     """The parts of each annotation; brat keeps one copy of them all, with blanks between."""
-    spans = [_numbers(line["places"]) for line in lines]
+    pairs = [re.findall(r"(\d+) (\d+)", line["places"]) for line in lines]
+    spans = [[(int(start), int(end)) for start, end in each] for each in pairs]
     marks = [
         Mark(part, line["copy"] if len(parts) == 1 else None, line["label"])
         for line, parts in zip(lines, spans, strict=True)
@@ -200,11 +193,6 @@ def _places(text: str, lines: list[re.Match[str]], offsets: Offsets, notes: Note
             expected = f"{line['copy']!r:.60}, parts without overlap, at {line['places']} ({line['label']:.60})"
             raise DataError(f"expected {expected}, found {copy!r:.60}; correct the offsets")
     return [joined_parts(text, sorted(parts)) for parts in places]
-
-
-def _numbers(places: str) -> list[Place]:
-    pairs = [place.split(" ") for place in places.split(";")]
-    return [(int(start), int(end)) for start, end in pairs]
 
 
 def write_brat(target: Target, documents: Iterable[Document], *, encoding: str = "utf-8") -> None:

@@ -148,16 +148,17 @@ class _Reading:
         spans = [name for name in filled if not self._is_helper(name) and not self.ends.get(name)]
         if not wanted and not spans:
             return "", ""
-        usual = [n for n in spans if n.endswith("NamedEntity") or (n.startswith(_CUSTOM) and not self._is_chain(n))]
+        usual = [
+            n
+            for n in spans
+            if n.endswith("NamedEntity") or (n.startswith(_CUSTOM) and not {"next", "first"} & {*self._features(n)})
+        ]
         parts = {wanted, wanted.rpartition(".")[0]} - {""}
         offered = [name for name in names if name in filled or parts & {name, short(name)}] if wanted else spans
         return chosen_layer(wanted, {name: self._features(name) for name in offered}, usual)
 
     def _features(self, name: str) -> list[str]:
         return sorted({each.name for each in self.types.get_type(name).all_features} - {*_PLACE})
-
-    def _is_chain(self, name: str) -> bool:
-        return not {"next", "first"}.isdisjoint(self._features(name))
 
     def _place(self, item: Any) -> Place:
         start, end = item.begin, item.end

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
@@ -30,13 +31,13 @@ from structseq.data.annotation.json_values import (
     unordered,
     write_objects,
 )
-from structseq.data.annotation.limits import DocumentLimits, all_but, everything
+from structseq.data.annotation.limits import EVERYTHING, DocumentLimits, all_but
 from structseq.data.annotation.offsets import Mark, Offsets, character_places
 from structseq.data.textfile import Source, Target, name_of
 from structseq.errors import DataError
 
 LIMITS = DocumentLimits(
-    "Label Studio", attribute=everything, relations=True, labels=True, tokens=True, metadata=all_but("text", "tokens")
+    "Label Studio", attribute=EVERYTHING, relations=True, labels=True, tokens=True, metadata=all_but("text", "tokens")
 )
 
 # Types of results that are labelled places; the labels are under the same key
@@ -142,15 +143,12 @@ def _chosen(annotations: Sequence[Mapping[str, Any]], notes: Notes) -> Mapping[s
         notes["tasks with several annotations, of which the newest is used"] += 1
     if not kept:
         return None
-    return max(enumerate(kept), key=lambda pair: (_time(pair[1]), pair[0]))[1]
+    times = [str(each.get("updated_at") or each.get("created_at") or "") for each in kept]
+    return kept[max(range(len(kept)), key=lambda at: (times[at], at))]
 
 
 def _content(annotation: Mapping[str, Any]) -> tuple[str, ...]:
     return unordered([item.get("type"), item.get("value")] for item in objects(annotation, "result"))
-
-
-def _time(annotation: Mapping[str, Any]) -> str:
-    return str(annotation.get("updated_at") or annotation.get("created_at") or "")
 
 
 def _result(item: Mapping[str, Any]) -> _Result:
@@ -168,18 +166,14 @@ def _usual_key(tasks: Sequence[_Task], layer: str, offsets: Offsets) -> str:
         with errors_at(task.source):
             marks = [each.mark() for each in task.regions(layer)]
         strings = {key: value for key, value in task.data.items() if isinstance(value, str)}
-        fitting = [key for key, text in strings.items() if _fit(text, marks, offsets)]
+        fitting: list[str] = []
+        for key, text in strings.items():
+            with suppress(DataError):
+                _places(text, marks, offsets, Notes())
+                fitting.append(key)
         if len(fitting) == 1 and any(mark.copy is not None for mark in marks):
             return fitting[0]
     return ""
-
-
-def _fit(text: str, marks: Sequence[Mark], offsets: Offsets) -> bool:
-    try:
-        _places(text, marks, offsets, Notes())
-    except DataError:
-        return False
-    return True
 
 
 def _places(text: str, marks: Sequence[Mark], offsets: Offsets, notes: Notes) -> list[Place]:

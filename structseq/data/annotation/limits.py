@@ -20,10 +20,6 @@ def any_label(label: str) -> bool:
     return True
 
 
-def everything(name: str, value: Any) -> bool:
-    return True
-
-
 def nothing(name: str, value: Any) -> bool:
     return False
 
@@ -31,6 +27,9 @@ def nothing(name: str, value: Any) -> bool:
 def all_but(*names: str) -> Holds:
     """Any value under another name."""
     return lambda name, value: name not in names
+
+
+EVERYTHING = all_but()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class DocumentLimits:
     sentences: bool = False
     lines: bool = False  # sentences if each is a line
     unannotated: bool = True  # texts that nobody has annotated, apart from texts without entities
-    metadata: Holds = everything
+    metadata: Holds = EVERYTHING
 
     def fit(
         self,

@@ -70,7 +70,7 @@ def _document(where: str, values: Mapping[str, Any], offsets: Offsets, notes: No
     text = take(values, "text", str)
     metadata = {key: value for key, value in values.items() if key not in _OF_RECORDS}
     tokens, spans = objects(values, "tokens"), objects(values, "spans")
-    marks = [*map(_token_mark, tokens), *map(_span_mark, spans)]
+    marks = [_mark(each) for each in (*tokens, *spans)]
     places = character_places(text, marks, offsets=offsets, usual="codepoint", notes=notes)
     kept = token_order(text, places[: len(tokens)]) if "tokens" in values else None
     answer = take(values, "answer", str, "")
@@ -99,13 +99,10 @@ def _has_spans(values: Mapping[str, Any], answer: str, notes: Notes) -> bool:
     return "spans" in values or (answer == "accept" and not {"label", "accept", "options"} & values.keys())
 
 
-def _token_mark(token: Mapping[str, Any]) -> Mark:
-    return Mark((take(token, "start", int), take(token, "end", int)), take(token, "text", str))
-
-
-def _span_mark(span: Mapping[str, Any]) -> Mark:
-    label = span["label"] if isinstance(span.get("label"), str) else ""
-    return Mark((take(span, "start", int), take(span, "end", int)), take(span, "text", str, "") or None, label)
+def _mark(values: Mapping[str, Any]) -> Mark:
+    """Of a token or a span."""
+    label = values["label"] if isinstance(values.get("label"), str) else ""
+    return Mark((take(values, "start", int), take(values, "end", int)), take(values, "text", str, "") or None, label)
 
 
 def _labels(values: Mapping[str, Any]) -> tuple[str, ...]:
