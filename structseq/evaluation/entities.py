@@ -185,7 +185,7 @@ def _unseen_tags(matching: Matching, known: Collection[str] | None) -> dict[str,
 def _signature(scheme: Scheme, resamples: int, seed: int) -> str:
     library = "scikit-learn" if scheme.plain else "seqeval"
     score = ["accuracy"] if scheme.plain else ["entity-F1", "rule:conlleval"]
-    interval = f"bootstrap,{LEVEL}%,percentile,sentences,n={resamples},seed={seed}" if resamples else "none"
+    interval = f"bootstrap,{LEVEL}%,logit-t,sentences,n={resamples},seed={seed}" if resamples else "none"
     parts = [*score, f"scheme:{scheme.name}", "average:micro", "0/0:0", f"interval:{interval}"]
     for package in (library, "structseq"):
         try:

@@ -12,7 +12,7 @@ from structseq.errors import DataError
 from structseq.evaluation.entities import evaluate
 from structseq.evaluation.matching import TagRows
 from structseq.evaluation.report import Report, interval_text, percent, ratio
-from structseq.evaluation.significance import Interval, percentiles, resample
+from structseq.evaluation.significance import Interval, resample, share_interval
 from structseq.spans.schemes import PLAIN, Scheme
 
 
@@ -21,7 +21,7 @@ class JointReport:
     """The result of `evaluate_jointly`.
 
     ``frame`` is the frame accuracy, the share of sentences whose label and tags are all right, 0 to 1; ``interval`` is
-    its 95 % bootstrap interval (None without resamples). ``label`` scores labels as plain tags, one for each sentence.
+    its 95 % interval (None without resamples). ``label`` scores labels as plain tags, one for each sentence.
     """
 
     tags: Report
@@ -80,7 +80,8 @@ def evaluate_jointly(
     right = np.array([tuple(one) == tuple(other) for one, other in zip(gold, predicted, strict=True)], np.int64)
     interval = None
     if bootstrap and len(right):
-        interval = percentiles(resample(right[:, None], bootstrap, seed)[:, 0] / len(right))
+        drawn = resample(right[:, None], bootstrap, seed)[:, 0] / len(right)
+        interval = share_interval(float(right.mean()), drawn, len(right))
     texts = None if tokens is None else [(" ".join(row),) for row in tokens]
     return JointReport(
         evaluate(*tags, scheme=scheme, tokens=tokens, known_entities=known_entities, known_tags=known_tags, **common),

@@ -50,7 +50,7 @@ class Report:
     table, strict:
         Scores by conlleval's rule and by the strict rule.
     intervals:
-        95 % bootstrap intervals (low, high) of micro precision, recall and f1, or of accuracy; empty without resamples.
+        95 % intervals (low, high) of micro precision, recall and f1, or of accuracy; empty without resamples.
     seen, unseen:
         Scores of the units whose text and type occur in training, and of the others; None if training is unknown.
     confusion, errors:
