@@ -306,6 +306,11 @@ class Scheme:
         joins = tables_of(self.family).joins[letters[:, None], letters, same]
         return Edges(inside, inside & ~joins, inside & joins, inside[:, None] & ~joins, inside)
 
+    def joins(self, labels: Sequence[str]) -> Mask:
+        """Which two of K adjacent tags are in one entity, (K, K) [from, to]: ``continues`` of all types."""
+        letters, same = self._letters_and_same_type(labels)
+        return tables_of(self.family).joins[letters[:, None], letters, same] & (letters != 0)
+
     def _letters_and_same_type(self, labels: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """(K,) indices in `LETTERS`, and (K, K) 1 where two tags are of one type."""
         parts = self._parts(labels)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from structseq.data.annotation.document import Annotation, Document
 from structseq.data.annotation.to_examples import placed
 from structseq.data.record import preview, read_records, reject_duplicate_keys
-from structseq.data.textfile import BOM, Source, Target, name_of, open_writer, read_lines
+from structseq.data.textfile import BOM, LONGEST_DOCUMENT, Source, Target, name_of, open_writer, read_lines
 from structseq.errors import DataError
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ def read_objects(source: Source, *, encoding: str = "utf-8") -> Iterator[tuple[s
     Raises `DataError` with the place if the file is none of these, repeats a key or has half a surrogate pair.
     """
     name = name_of(source)
-    text = "".join(read_lines(source, encoding=encoding)).removeprefix(BOM)
+    text = "".join(read_lines(source, encoding=encoding, longest=LONGEST_DOCUMENT)).removeprefix(BOM)
     values, number = None, None
     try:
         values = json.loads(text, object_pairs_hook=reject_duplicate_keys)
