@@ -1,11 +1,8 @@
-"""Model folders as a stranger could make them; as a script, what it costs to load each."""
+"""Model folders as a stranger could make them."""
 
 from __future__ import annotations
 
 import json
-import resource
-import sys
-import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -15,8 +12,7 @@ import miniature
 import safetensors.torch
 import torch
 
-from structseq.errors import ModelFileError
-from structseq.storage import load_model, model_files
+from structseq.storage import model_files
 from structseq.storage.entries import checksum
 
 Change = Callable[[Path], None]
@@ -133,9 +129,7 @@ SIZES: dict[str, tuple[Change, dict[str, str], str]] = {
     ),
     "features": (
         both(
-            options(
-                inputs={"features": {f"f{n}": {"type": "affixes", "shape": 1, "width": 0} for n in range(20_000)}}
-            ),
+            options(inputs={"features": {f"f{n}": {"type": "words", "width": 1} for n in range(20_000)}}),
             words(MANY),
         ),
         {},
@@ -148,25 +142,3 @@ SIZES: dict[str, tuple[Change, dict[str, str], str]] = {
     "tags of segments": (tags(40_000), {"head": "segments"}, "40,001 tags"),
     "a file for many vocabularies": (every_vocabulary_in_one_file, {}, "words.txt"),
 }
-
-
-def peak() -> float:
-    """The most memory that this process has had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1024 * 1.048576
-
-
-def main(folders: list[str]) -> None:
-    for folder in folders:
-        base, start = peak(), time.perf_counter()
-        try:
-            load_model(folder)
-            said = "loaded"
-        except ModelFileError as problem:
-            said = str(problem)
-        except BaseException as problem:
-            said = f"{type(problem).__name__}: {problem}"[:300]
-        print(json.dumps([said, time.perf_counter() - start, peak() - base]), flush=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -43,7 +43,9 @@ def rows(tmp_path: Path) -> Path:
 # -- encodings --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoding", ["undefined", "rot13", "hex", "utf-8\0", "a\0b", "", "no such", "\ud800", "x" * 10**5])
+@pytest.mark.parametrize(
+    "encoding", ["undefined", "rot13", "hex", "utf-8\0", "a\0b", "", "no such", "\ud800", "x" * 10**5]
+)
 @pytest.mark.parametrize("command", ["tag", "check", "evaluate"])
 def test_what_is_no_encoding(
     encoding: str, command: str, model: Path, rows: Path, capsys: pytest.CaptureFixture[str]
@@ -80,7 +82,7 @@ def test_a_further_column_may_be_named_by_the_header() -> None:
 def test_a_further_column_that_is_a_word(
     command: str, model: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = {"tag": [model, rows], "check": [rows], "train": ["--train", rows, "--output", tmp_path / "out"]}[command]
+    words = {"tag": [model, rows], "check": [rows], "train": [rows, "--output", tmp_path / "out"]}[command]
     done = call(capsys, command, *words, "--set", "data.columns.pos=upos")
     assert done.status == 2 and re.search("data.columns|expected a column 'upos'|model was trained", done.sentence)
 
@@ -130,21 +132,23 @@ def test_a_compressed_line_without_an_end_of_vectors(tmp_path: Path, monkeypatch
         read_vectors(tmp_path / "vectors.gz")
 
 
-@pytest.mark.parametrize("header", ["² 3", "3 ²", "9" * 5000 + " 3", "3 " + "9" * 5000, "٣ ٣", "3 " + "9" * 18])
-def test_a_header_of_odd_numbers(header: str, tmp_path: Path) -> None:
-    (tmp_path / "vectors.txt").write_text(f"{header}\nword 1 2 3\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"vectors\.txt:\d: expected") as caught:
-        read_vectors(tmp_path / "vectors.txt")
-    assert len(str(caught.value)) < 400
+ODD_VECTORS = [
+    *(
+        f"{header}\nword 1 2 3\n"
+        for header in ("² 3", "3 ²", "9" * 5000 + " 3", "3 " + "9" * 5000, "٣ ٣", "3 " + "9" * 18)
+    ),
+    *(f"word {number} 2\n" for number in ("1\0", "1_0", "١", "0x1", "9" * 5000, "nan", "\ud800")),
+]
 
 
-@pytest.mark.parametrize("content", ["word 1\0 2\n", "word 1_0 2\n", "word ١ 2\n", "word 0x1 2\n", "word " + "9" * 5000 + " 2\n"])
+@pytest.mark.parametrize("content", ODD_VECTORS, ids=range(len(ODD_VECTORS)))
 def test_odd_numbers_of_vectors(content: str, tmp_path: Path) -> None:
-    (tmp_path / "vectors.txt").write_text(content, encoding="utf-8")
+    """A header that is none is a word."""
+    (tmp_path / "vectors.txt").write_text(content, encoding="utf-8", errors="surrogatepass")
     try:
         _, table = read_vectors(tmp_path / "vectors.txt")
     except DataError as problem:
-        assert len(str(problem)) < 400
+        assert f"{tmp_path / 'vectors.txt'}:" in str(problem) and len(str(problem)) < 400
     else:
         assert np.isfinite(table).all()
 
@@ -222,10 +226,24 @@ def child(streams, words, errors):
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         closed = streams.get(str(number), "") is None
         setattr(sys, name, None if closed else os.fdopen(number, mode, closefd=False))
+        if not closed:
+            getattr(sys, name).buffer.raw.name = f"<{name}>"
         setattr(sys, f"__{name}__", getattr(sys, name))
-    sys.exit(cli.main(words))
+    status = cli.main(words)
+    for stream in filter(None, (sys.__stdout__, sys.__stderr__)):  # as Python does at its end, which takes seconds here
+        try:
+            stream.closed or stream.flush()
+        except OSError:
+            status = 120
+    os._exit(status)
 
-for n, (streams, words) in enumerate(json.loads(sys.argv[1])):
+sys.stdout.reconfigure(line_buffering=True)
+work = json.loads(sys.argv[1])
+for words in (work[0][1], work[2][1]):  # loads the kernels
+    before, sys.stdout = sys.stdout, open(os.devnull, "w")
+    assert cli.main(words) == 0
+    sys.stdout = before
+for n, (streams, words) in enumerate(work):
     if not (pid := os.fork()):
         child(streams, words, f"{sys.argv[2]}/{n}.err")
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)

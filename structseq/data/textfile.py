@@ -152,9 +152,7 @@ def header_names(line: str, known: Collection[str]) -> tuple[str, ...]:
     return tuple([field.lower() if field.lower() in known else field for field in fields])
 
 
-def read_lines(
-    source: Source, *, encoding: str = "utf-8", longest: int | None = None
-) -> Generator[str, None, None]:
+def read_lines(source: Source, *, encoding: str = "utf-8", longest: int | None = None) -> Generator[str, None, None]:
     r"""Yields each line with its ending, ``\n`` or ``\r\n``; a byte order mark stays in line 1.
 
     Raises `DataError` with file and line if bytes do not fit the encoding, or a line has more than ``longest`` bytes

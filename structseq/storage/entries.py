@@ -158,6 +158,7 @@ def _unescape(found: re.Match[str]) -> str:
 
 # -- tensors -----------------------------------------------------------------------------------------------------------
 
+
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
     """``tensors`` as the bytes of a safetensors file."""
     # Cloned: safetensors refuses tensors that share memory.

@@ -71,7 +71,9 @@ def load_model(folder: str | Path, *, trusted: Collection[str] = ()) -> StoredMo
     content = read_entry(folder / WEIGHTS)
     tensors = tensors_of(content, folder / WEIGHTS)
     _check_sum(folder / WEIGHTS, content, config.weights.sha256)
-    size = len(content) + sum((folder / "vocabulary" / each.file).stat().st_size for each in config.vocabularies.values())
+    size = len(content) + sum(
+        (folder / "vocabulary" / each.file).stat().st_size for each in config.vocabularies.values()
+    )
     check_bounds(options, vocabularies, tags, tensors, size, folder / "options.json")
     model = _assemble(options, vocabularies, tags, config.widths, tensors, folder)
     check_numbers(model, folder / WEIGHTS)
