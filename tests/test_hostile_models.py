@@ -73,7 +73,7 @@ def test_what_is_healthy_is_loaded(head: str, encoder: str, tmp_path: Path) -> N
 
 def test_the_bound_holds_for_many_short_words(tmp_path: Path) -> None:
     """The least file for a word: two letters, one of which is not ASCII, and characters alone."""
-    assert 8 * (2 + 40) * 200_000 < SPARE + TIMES * 200_000 * len("éx\t1\n".encode())
+    assert SPARE + TIMES * 200_000 * len("éx\t1\n".encode()) > 8 * (2 + 40) * 200_000
 
 
 def test_joined_tags_of_all_types() -> None:
@@ -112,7 +112,7 @@ def test_weights_that_are_no_numbers_are_not_saved(value: float, tmp_path: Path)
     model = miniature.model()
     with torch.no_grad():
         model.get_parameter(NAME)[0, 0] = value
-    with pytest.raises(ModelFileError, match="expected finite numbers in .* found 1 of .*NaN or infinite"):
+    with pytest.raises(ModelFileError, match=r"expected finite numbers in .* found 1 of .*NaN or infinite"):
         save_model(tmp_path / "model", model, tokenizer="words-1")
     assert not (tmp_path / "model").exists()
 
@@ -262,7 +262,7 @@ def said(change: Callable[[dict[str, Any]], Any], name: str = "config.json") -> 
 
 
 LONG = SPAM * 8000
-MESSAGES: dict[str, Callable[[Path], None]] = {
+MESSAGES: dict[str, Callable[[Path], object]] = {
     "a key of config": said(lambda found: found.update({LONG: 1})),
     "a type": said(lambda found: found.update(model_type=LONG)),
     "a version": said(lambda found: found.update(format_version=LONG)),
@@ -283,12 +283,12 @@ MESSAGES: dict[str, Callable[[Path], None]] = {
     "costs": said(lambda found: found["head"].update(costs={LONG: 1.0}), "options.json"),
     "a tensor": hostile.weights(lambda tensors: tensors.update({LONG: torch.zeros(1)})),
     "a shape": hostile.weights(lambda tensors: tensors.update({NAME: torch.zeros([1] * 5000)})),
-    "no JSON": lambda folder: (folder / "metrics.json").write_text(LONG, encoding="utf-8") and None,
-    "a word": lambda folder: (folder / "vocabulary/words.txt").write_text(LONG, encoding="utf-8") and None,
-    "an entity": lambda folder: (folder / "entities.jsonl").write_text(json.dumps([LONG]), encoding="utf-8") and None,
-    "brackets": lambda folder: (folder / "provenance.json").write_text('{"a":' * 300 + "1" + "}" * 300) and None,
-    "very many brackets": lambda folder: (folder / "provenance.json").write_text("[" * 100_000) and None,
-    "a number": lambda folder: (folder / "provenance.json").write_text("7") and None,
+    "no JSON": lambda folder: (folder / "metrics.json").write_text(LONG, encoding="utf-8"),
+    "a word": lambda folder: (folder / "vocabulary/words.txt").write_text(LONG, encoding="utf-8"),
+    "an entity": lambda folder: (folder / "entities.jsonl").write_text(json.dumps([LONG]), encoding="utf-8"),
+    "brackets": lambda folder: (folder / "provenance.json").write_text('{"a":' * 300 + "1" + "}" * 300),
+    "very many brackets": lambda folder: (folder / "provenance.json").write_text("[" * 100_000),
+    "a number": lambda folder: (folder / "provenance.json").write_text("7"),
 }
 
 
@@ -302,8 +302,8 @@ def test_messages_are_short_and_printable(name: str, folder: Path) -> None:
 
 
 def test_a_folder_of_foreign_provenance_is_saved_again(folder: Path, tmp_path: Path) -> None:
-    for provenance in ({"run": 7}, {"run": {"data": 7, "versions": 7}}, {"run": {"data": {"dev": 7}}, "finished": 7}):
-        save_model(tmp_path / "again", load_model(folder).model, tokenizer="words-1", provenance=provenance)
+    for other in ({"run": 7}, {"run": {"data": 7, "versions": 7}}, {"run": {"data": {"dev": 7}}, "finished": 7}):
+        save_model(tmp_path / "again", load_model(folder).model, tokenizer="words-1", provenance=other)
     data = {"test": {"path": SPAM, "sha256": SPAM}}
     provenance = {"run": {"data": data, "versions": {SPAM: SPAM}, "seed": SPAM}, "finished": SPAM}
     metrics = {"test": {"criterion": 1.0, "signature": SPAM, "tokens": 5}, SPAM: {SPAM: 1}}

@@ -1,4 +1,4 @@
-"""What a user or a file can get wrong is one sentence on standard error, never a traceback or raw control characters."""
+"""What can be wrong with input ends in one sentence, without a traceback or raw control characters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from structseq.cli.entrypoint import remark
 from structseq.data.columns import read_columns
 from structseq.data.formats import read
 from structseq.data.textfile import LONGEST_LINE, atomic_write, one_line, read_lines, shown
-from structseq.errors import ConfigError, DataError
+from structseq.errors import DataError
 from structseq.features.vectors import read_vectors
 
 SPAM = "\x1b]0;title\x07\x1b[31m\x9b2J\u202e"
@@ -82,7 +82,9 @@ def test_a_further_column_may_be_named_by_the_header() -> None:
 def test_a_further_column_that_is_a_word(
     command: str, model: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = {"tag": [model, rows], "check": [rows], "train": [rows, "--output", tmp_path / "out"]}[command]
+    words: list[object] = {"tag": [model, rows], "check": [rows], "train": [rows, "--output", tmp_path / "out"]}[
+        command
+    ]
     done = call(capsys, command, *words, "--set", "data.columns.pos=upos")
     assert done.status == 2 and re.search("data.columns|expected a column 'upos'|model was trained", done.sentence)
 

@@ -219,11 +219,11 @@ def read_columns(
     """Yields the sentences of a column file: a path or a binary stream, plain or gzip.
 
     Columns count from 0, or from -1 backwards; ``tag_column=None`` or ``tags=False`` reads no tags. ``columns`` are
-    further inputs by name: ``{"pos": 1}``, or ``{"pos": "upos"}`` by a header. With ``separator="tab"`` spaces belong to the fields; with ``"space"`` runs
-    of spaces and tabs separate. ``comments`` says whether lines that begin with ``#`` are comments: ``always``,
-    ``never``, or ``auto`` to judge each by the rows (`structseq.data.comments`). Raises `DataError` with file and line
-    if rows differ in width, a column does not exist, a token or tag is empty, bytes do not fit the encoding, or the
-    file has no rows.
+    further inputs by name: ``{"pos": 1}``, or ``{"pos": "upos"}`` by a header. With ``separator="tab"`` spaces belong
+    to the fields; with ``"space"`` runs of spaces and tabs separate. ``comments`` says whether lines that begin with
+    ``#`` are comments: ``always``, ``never``, or ``auto`` to judge each by the rows (`structseq.data.comments`). Raises
+    `DataError` with file and line if rows differ in width, a column does not exist, a token or tag is empty, bytes do
+    not fit the encoding, or the file has no rows.
     """
     further, tag_column = check_columns(columns), tag_column if tags else None
     blocks = read_blocks(source, encoding=encoding, separator=separator, comments=comments)

@@ -98,13 +98,15 @@ def _version(content: Table, path: Path) -> int:
     kind, version = content.get("model_type"), content.get("format_version")
     if kind != MODEL_TYPE:
         raise ModelFileError(
-            f'{path}: expected "model_type": "{MODEL_TYPE}", found {shown(repr(kind))}; this is another program\'s model'
+            f'{path}: expected "model_type": "{MODEL_TYPE}", found {shown(repr(kind))}; '
+            "this is another program's model"
         )
     if not isinstance(version, int) or isinstance(version, bool) or version < min(MIGRATIONS):
         raise damaged(path, "a format_version", shown(repr(version)))
     if version > FORMAT_VERSION:
         raise ModelFileError(
-            f"{path}: expected format_version {FORMAT_VERSION} or older, found {shown(str(version))}; install a newer structseq"
+            f"{path}: expected format_version {FORMAT_VERSION} or older, found {shown(str(version))}; "
+            "install a newer structseq"
         )
     return version
 
