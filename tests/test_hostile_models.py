@@ -82,19 +82,6 @@ def test_joined_tags_of_all_types() -> None:
     assert torch.equal(joins, torch.as_tensor(sum(edges.continues for edges in tags.edges()) > 0))
 
 
-@pytest.mark.parametrize("beam", [1001, 10**9])
-def test_a_beam_has_a_bound(beam: int, tmp_path: Path) -> None:
-    folder = hostile.healthy(tmp_path / "model")
-    hostile.options(head={"type": "ctc", "beam": beam})(folder)
-    hostile.edit(
-        folder,
-        "options.json",
-        lambda found: [found["head"].pop(key, None) for key in ("scheme", "projection", "costs")],
-    )
-    with pytest.raises(ModelFileError, match=r"head\.beam: expected at most 1,000"):
-        load_model(folder)
-
-
 # -- numbers ----------------------------------------------------------------------------------------------------------
 
 NAME = "head.emission.weight"

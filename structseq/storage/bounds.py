@@ -24,8 +24,8 @@ from structseq.storage.entries import is_finite
 
 # Bytes of the tables of words and tags: at most SPARE + TIMES * the size of the folder's weights and vocabularies
 SPARE, TIMES = 32 << 20, 32
-# Most layers, width of a beam, and symbols of an answer
-LAYERS, BEAM, SYMBOLS = 500, 1000, 1_000_000
+# Most layers, and symbols of an answer
+LAYERS, SYMBOLS = 500, 1_000_000
 
 
 def check_bounds(
@@ -49,9 +49,6 @@ def check_bounds(
     count, needed = len(tags.labels), _square(options, tags) * len(tags.labels) ** 2
     if needed > allowed:
         raise _too_much(place, "the tables of its tags", f"{count:,} tags", needed, allowed)
-    beam = getattr(options.head, "beam", None) or 1
-    if beam > BEAM:
-        raise ModelFileError(f"{place}: head.beam: expected at most {BEAM:,}, found {beam:,}; lower it")
 
 
 def _too_much(place: Path, what: str, found: str, needed: int, allowed: int) -> ModelFileError:
