@@ -278,9 +278,9 @@ class _Trainer:
             expected |= moments if moments.keys() & state.tensors.keys() else {}
         for name, value in expected.items():
             found = state.tensors.get(name)
-            if found is None or found.shape != value.shape:
-                what = "nothing" if found is None else f"shape {tuple(found.shape)}"
-                wanted = f"expected {name} of shape {tuple(value.shape)}, found {what}"
+            if found is None or found.shape != value.shape or found.dtype != value.dtype:
+                what = "nothing" if found is None else f"{tuple(found.shape)} of {found.dtype}"
+                wanted = f"expected {name} of shape {tuple(value.shape)} of {value.dtype}, found {what}"
                 raise TrainingError(f"the checkpoint belongs to another model or is damaged: {wanted}")
         groups = ("weights.", "best.", "average.")
         extra = [name for name in state.tensors if name.startswith(groups) and name not in expected]

@@ -140,7 +140,7 @@ def forms_of(tags: TagSet) -> TagPatterns:
         if min(first, last) >= 0:
             longer[first, last] = form
     opens, closes = (np.where(table[:, SINGLE] >= 0, table[:, SINGLE], table[:, side]) for side in (FIRST, LAST))
-    joins = np.logical_or.reduce([np.zeros((count, count), np.bool_), *(p.continues for p in tags.edges())])
+    joins = np.zeros((count, count), np.bool_) if not tags.types else tags.model_scheme.joins(tags.labels)
     legal = tags.model_scheme.legal(tags.labels)
     transitions = (legal.transitions & ~joins)[np.ix_(closes, opens)]
     parts = (table, types, legal.start[opens], transitions, legal.end[closes], single, longer, joins)
