@@ -148,11 +148,14 @@ def needed_letters(family: str, seen: set[str], *, without_o: bool) -> set[str]:
 
 
 class TagError(DataError):
-    """Tags that no scheme, or not this one, allows; ``places`` are their (sequence, position), both from 0."""
+    """Tags that no scheme, or not this one, allows.
 
-    def __init__(self, message: str, places: Sequence[tuple[int, int]] = ()) -> None:
+    ``places`` are their (sequence, position), both from 0; ``schemes`` are those that can be named to read them.
+    """
+
+    def __init__(self, message: str, places: Sequence[tuple[int, int]] = (), schemes: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.places = tuple(places)
+        self.places, self.schemes = tuple(places), tuple(schemes)
 
 
 @dataclass(frozen=True, slots=True)

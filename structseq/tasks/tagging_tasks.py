@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from structseq.config import Options
 from structseq.data.example import FRAMES, Example
 from structseq.data.options import DataOptions
 from structseq.data.reading import tagger_format
-from structseq.data.remarks import remarks_on
+from structseq.data.remarks import HashedRows, remarks_on_file
 from structseq.data.textfile import Source
 from structseq.data.vocabulary import Vocabulary
 from structseq.evaluation import entities_of, entity_f1, evaluate, evaluate_jointly
@@ -30,7 +30,7 @@ from structseq.tasks.base import (
     TrainedModel,
     names_as_code,
 )
-from structseq.tasks.legality import find_scheme, gold_in, legal_gold
+from structseq.tasks.legality import GoldTags, gold_in, legal_gold
 
 
 class TaggingTask(Task):
@@ -53,9 +53,12 @@ class TaggingTask(Task):
     def check_corpus(
         cls, train: Sequence[Example], others: Sequence[Example], data: DataOptions, *, repair_option: str
     ) -> CheckedCorpus:
-        scheme = find_scheme(train, data, others)
+        gold, beside = GoldTags.of(train), [GoldTags.of(others)] if data.scheme == "auto" else ()
+        scheme = gold.find_scheme(data, beside, option=repair_option.replace("repair", "scheme"))
         kept, remarks = legal_gold(train, scheme, data, option=repair_option)
-        remarks = (*remarks, *remarks_on(Counter(chain.from_iterable(each.tags for each in train)), scheme=data.scheme))
+        lengths, file = Counter(map(len, train)), train[0].source.rpartition(":")[0]
+        path = Path(file) if Path(file).is_file() else None  # a pipe cannot be read again
+        remarks = (*remarks, *remarks_on_file(path, data, gold.summary, scheme, lengths, HashedRows.of(train)))
         how = "named" if data.scheme != "auto" else "found from the data"
         return CheckedCorpus(kept, scheme, f"tag scheme {scheme}, {how}", remarks)
 
