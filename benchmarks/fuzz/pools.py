@@ -38,7 +38,7 @@ _WEBANNO = f"""#FORMAT=WebAnno TSV 3.3
 1-6\t25-26\t.\t_\t_\t_\t_\t_\t
 """
 _BRAT = (
-    "T1\tPER 0 2;3 5\tMs Ha\nT2\tORG 6 9\t台北 \nR1\tKnows Arg1:T1 Arg2:T2\nE1\tPER:T1 a:T2\nA1\tNeg T1\n"
+    "T1\tPER 0 2;3 5\tMs Ha\nT2\tORG 8 10\t台北\nR1\tKnows Arg1:T1 Arg2:T2\nE1\tPER:T1 a:T2\nA1\tNeg T1\n"
     "#1\tAnnotatorNotes T1\tsure\n*\tEquiv T1 T2\nN1\tReference T1 W:1\tx\n"
 )
 _LABEL_STUDIO = (
@@ -91,6 +91,8 @@ def _entry(name: str, folder: Path, chance: random.Random) -> Entry:
         return _lines(name, drawn), None
     several = name in ("threefile", "brat")
     target = folder / ("files" if several else f"file{next(iter(FORMATS[name].extensions), '')}")
+    if name == "brat":
+        target.mkdir()
     if FORMATS[name].documents and chance.random() < 0.3:
         write_documents(target, [_document(chance)], name, lossy=True)
         return _content(target), None
@@ -99,18 +101,19 @@ def _entry(name: str, folder: Path, chance: random.Random) -> Entry:
 
 
 def _content(target: Path) -> dict[str, bytes]:
-    if target.is_dir():
-        return {path.name: path.read_bytes() for path in sorted(target.iterdir())}
-    return {target.name: target.read_bytes()}
+    """The files, among them those that a writer puts beside its target."""
+    folder = target if target.is_dir() else target.parent
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def _document(chance: random.Random) -> Document:
-    tokens, _ = texts.sentence(chance)
-    text = " ".join(tokens)
-    places = sorted(chance.sample(range(len(text) + 1), min(4, len(text) + 1)))
-    spans = [Annotation("city", ((places[0], places[1]),), "1"), Annotation("day", ((places[-2], places[-1]),), "2")]
-    kept = tuple(span for span in spans if span.start < span.end)
-    return Document(text, kept, labels=("book",), metadata={"id": "a"})
+    """A text with one or two annotations of whole tokens."""
+    tokens = [token for token in texts.sentence(chance, odd=0)[0] if token.isalpha()] or ["Taipei"]
+    text, first = " ".join(tokens), len(tokens[0])
+    spans = [Annotation("city", ((0, first),), "1")]
+    if len(tokens) > 1:
+        spans.append(Annotation("day", ((first + 1, len(text)),), "2", {"sure": "yes"}))
+    return Document(text, tuple(spans), labels=("book",), metadata={"id": "a"})
 
 
 def _lines(name: str, drawn: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]) -> dict[str, bytes]:
