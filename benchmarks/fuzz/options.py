@@ -5,7 +5,6 @@ Nothing but an error of structseq may be raised. An option `--case N` runs one c
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 import sys
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from driver import Draw, Fuzzer
 from mutation import EXTREMES, changed, mutated
 
@@ -60,8 +60,8 @@ class Parsing:
             options = Options.of(below, parse_settings(self.settings))
             again = json.loads(json.dumps(options.to_dict(), allow_nan=False))
             assert Options.of(again) == options, "the options are not those that are saved"
-            with contextlib.suppress(MemoryError):  # a width that no machine holds
-                check_options(options, build=options.encoder.width < 3000)
+            small = options.encoder.width <= 256 and options.encoder.attention <= 4
+            check_options(options, build=small)
         except StructseqError as problem:
             str(problem)
             return "refused"
@@ -69,6 +69,7 @@ class Parsing:
 
 
 def start(folder: Path) -> Draw:
+    torch.set_num_threads(1)  # a process with threads cannot be forked
     known = option_list()
     whole = Options().to_dict()
     return partial(_draw, [*known, *known, *_NAMES], whole, folder)
