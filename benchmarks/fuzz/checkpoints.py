@@ -14,6 +14,7 @@ import shutil
 import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 import torch
 from driver import Draw, Fault, Fuzzer
-from models import TINY
+from models import TINY, compile_kernels
 from mutation import changed, json_text, mutated
 
 from structseq.config import Options
@@ -58,8 +59,6 @@ class _Training:
         def watch(progress: Any, record: Any) -> None:
             if stop_after is not None and progress.update >= stop_after:
                 raise _Stopped
-
-        from contextlib import nullcontext
 
         train_and_save(self.prepared, self.options, seed=0, destination=destination, show=lambda: nullcontext(watch))
         return (self.place / "model.safetensors").read_bytes()
@@ -105,6 +104,7 @@ def _write(place: Path, files: Mapping[str, bytes]) -> None:
 
 def start(folder: Path) -> Draw:
     torch.set_num_threads(1)  # a process with threads cannot be forked
+    compile_kernels()
     data = folder / "train.conll"
     rows = ["to O\nTaipei B-city\non O\nMay B-day\n2nd I-day\n", "from O\nRome B-city\n"]
     data.write_text("\n".join(rows * (SENTENCES // 2)), encoding="utf-8")

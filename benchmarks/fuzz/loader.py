@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from driver import Draw, Fault, Fuzzer
-from models import Files, folders
+from models import Files, compile_kernels, folders
 from mutation import EXTREMES, changed, json_text, mutated
 
 from structseq.data.example import Example
@@ -105,6 +105,7 @@ def _finite(value: Any) -> bool:
 
 def start(folder: Path) -> Draw:
     torch.set_num_threads(1)  # a process with threads cannot be forked
+    compile_kernels()
     known = dict(folders())
     for kind, files in known.items():  # compiles what answering needs
         outcome = Loading(kind, files, folder / "model", (), files).run()

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
+
 from structseq.config import Options
 from structseq.data.example import Example
 from structseq.errors import StructseqError
 from structseq.model import Model
 from structseq.spans import scheme_of
 from structseq.storage import model_files
+from structseq.structures.chain import LinearChain
 
 Files = dict[str, bytes]
 
@@ -73,3 +76,17 @@ def _frames() -> list[Example]:
     frames = [[0.5, 0.1, -0.3], [0.2, 0.0, 0.9], [0.1, 0.1, 0.1], [0.0, 1.0, 0.0]]
     tagged = Example.of_frames(frames, ["a", "a", "b", "b"])
     return [Example(tagged.inputs, {**tagged.targets, "target": ("a", "b")})] * 2
+
+
+def compile_kernels() -> None:
+    """Compiles those for scores that no linear scale holds, which only damaged weights have; it takes seconds."""
+    for number in (1e4, 1e30, float("nan")):
+        parts = [torch.tensor(shape).mul(number).requires_grad_() for shape in _PARTS]
+        chain = LinearChain(*parts, torch.tensor([3, 1]))
+        path = chain.best().path
+        (chain.log_prob(path) + chain.score(path) + chain.log_partition()).sum().backward()
+        chain.edge_marginals()
+
+
+# Scores, transitions, start and end of two sentences
+_PARTS = ([[[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0]]] * 2, [[-1.0, 1.0], [1.0, -1.0]], [1.0, -1.0], [-1.0, 1.0])
