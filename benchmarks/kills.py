@@ -164,7 +164,9 @@ def _checkpoints(out: Path) -> object:
 
 
 def _finals(out: Path) -> object:
-    return [entry for folder in _folders(out, "") for entry in folder if not entry[0].startswith((".lock", "log", "run"))]
+    return [
+        entry for folder in _folders(out, "") for entry in folder if not entry[0].startswith((".lock", "log", "run"))
+    ]
 
 
 def _folders(out: Path, inside: str) -> list[list[tuple[str, int]]]:

@@ -60,7 +60,9 @@ class Loading:
             if not all(map(_are_numbers, *zip(*predictor.model.state_dict().items(), strict=True))):
                 raise Fault("weights that are not finite were loaded")
             preprocessor = predictor.preprocessor
-            example = preprocessor.text("to Taipei on May 2nd", "text") if _takes_text(predictor) else _frames(predictor)
+            example = (
+                preprocessor.text("to Taipei on May 2nd", "text") if _takes_text(predictor) else _frames(predictor)
+            )
             (answer,) = predictor.answer([example], OutputOptions())
         except StructseqError as problem:
             str(problem)

@@ -12,7 +12,16 @@ from typing import Any
 WORDS = (
     *(b"\t", b" ", b"\n", b"\r", b"\r\n", b"\n\n", b"\0", b"\x1f\x8b", b"\x1f\x8b\x08\0\0\0\0\0\0\xff", b"PAR1"),
     *(b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\xed\xa0\x80", b"\xc3", b"\xf0\x9f\x98\x8a", b"\xc2\xa0", b"\x85"),
-    *(b"#", b"# ", b"# a = b\n", b"# newdoc\n", b"-DOCSTART- O\n\n", b"#FORMAT=WebAnno TSV 3.3\n", b"#Text=", b"#T_SP="),
+    *(
+        b"#",
+        b"# ",
+        b"# a = b\n",
+        b"# newdoc\n",
+        b"-DOCSTART- O\n\n",
+        b"#FORMAT=WebAnno TSV 3.3\n",
+        b"#Text=",
+        b"#T_SP=",
+    ),
     *(b'"', b'""', b"'", b",", b";", b"|", b"\\", b"_", b"*", b"[", b"]", b"{", b"}", b"[[[[", b"{}", b"[]", b"null"),
     *(b"NaN", b"Infinity", b"-1", b"0", b"1e999", b"99999999", b"9999999999999999999999", b"\xe2\x80\xa8", b"\xcc\x81"),
     *(b"O", b"B-", b"I-", b"B-PER", b"-", b"1-2\t_\n", b"1.1\t_\n", b"\\ud800", b"\\u0000", b'"text":', b'"spans":'),

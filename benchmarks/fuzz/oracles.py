@@ -132,7 +132,7 @@ def _csv_records(text: str, separator: str) -> Iterator[list[str]]:
     at = 0
     while at < len(text) or record:
         found = pattern.match(text, at)
-        if found is None or found.end() == at and not record:
+        if found is None or (found.end() == at and not record):
             yield ["not", "a", "record", "of", "three"]
             return
         record.append(found[2] if found[1] is None else found[1].replace('""', '"'))

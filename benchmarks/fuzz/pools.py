@@ -11,10 +11,10 @@ from pathlib import Path
 
 import texts
 
+from structseq.data.annotation.document import Annotation, Document
 from structseq.data.example import Example
 from structseq.data.formats import FORMATS, write, write_documents
 from structseq.errors import StructseqError
-from structseq.data.annotation.document import Annotation, Document
 
 FILES = 24  # of each format
 
@@ -127,6 +127,8 @@ def _lines(name: str, drawn: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]) 
 def _recording(chance: random.Random) -> dict[str, bytes]:
     """A list of one recording, and the recording: 0.1 s of noise."""
     samples = struct.pack("<800h", *[chance.randrange(-3000, 3000) for _ in range(800)])
-    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + 1600, b"WAVE", b"fmt ", 16, 1, 1, 8000, 16000, 2, 16, b"data", 1600)
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + 1600, b"WAVE", b"fmt ", 16, 1, 1, 8000, 16000, 2, 16, b"data", 1600
+    )
     listed = b'{"audio": "a.wav", "text": "7 3", "segments": [[0.01, 0.04, "7"], [0.05, 0.09, "3"]]}\n'
     return {"a.jsonl": listed, "a.wav": head + samples}

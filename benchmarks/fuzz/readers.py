@@ -31,14 +31,27 @@ from structseq.data.formats import FORMATS, read, read_documents, read_verbatim
 from structseq.errors import StructseqError
 
 # How often each format is drawn; reading one of the last four takes many times longer
-WEIGHTS = {name: 10.0 for name in FORMATS} | {"xmi": 0.4, "spacy": 0.4, "parquet": 1.0, "audio": 0.6}
+WEIGHTS = dict.fromkeys(FORMATS, 10.0) | {"xmi": 0.4, "spacy": 0.4, "parquet": 1.0, "audio": 0.6}
 
 JSON = ("jsonl", "doccano", "label-studio", "prodigy", "argilla", "audio")
 
 _COLUMNS = (0, 1, 2, 5, -1, -2, -6, 10**20, "token", "tag", "word", "", "1", "ner_tags")
 _ENCODINGS = (
     *("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252", "gb18030", "shift_jis", "utf-7"),
-    *("ascii", "euc-kr", "cp037", "idna", "punycode", "rot13", "hex", "undefined", "raw_unicode_escape", "", "\0", "x y"),
+    *(
+        "ascii",
+        "euc-kr",
+        "cp037",
+        "idna",
+        "punycode",
+        "rot13",
+        "hex",
+        "undefined",
+        "raw_unicode_escape",
+        "",
+        "\0",
+        "x y",
+    ),
 )
 # Values that an option may have, wrong ones among them
 OPTIONS: Mapping[str, tuple[Any, ...]] = {
@@ -136,7 +149,9 @@ class Reading:
     def _compare(self, found: list[Example], expected: list[tuple[Any, ...]], what: str) -> None:
         own = [(tuple(each.inputs.get("tokens", ())), tuple(each.targets.get("tags", ()))) for each in found]
         if own != expected:
-            pair = next((pair for pair in zip(own, expected, strict=False) if pair[0] != pair[1]), (len(own), len(expected)))
+            pair = next(
+                (pair for pair in zip(own, expected, strict=False) if pair[0] != pair[1]), (len(own), len(expected))
+            )
             raise Fault(f"other tokens or tags than {what}: {pair!r:.600}")
 
 
@@ -179,7 +194,9 @@ def _written_here(kind: str, format: str, chance: random.Random) -> Reading:
         data = mutated(data, chance, other.encode())
     if chance.random() < 0.03:
         data = gzip.compress(data, mtime=0)
-    return Reading(kind, {f"case.{kind}": data}, options, kind if options else format, "examples", None, oracle=format == kind)
+    return Reading(
+        kind, {f"case.{kind}": data}, options, kind if options else format, "examples", None, oracle=format == kind
+    )
 
 
 def _place(files: Mapping[str, bytes], place: Path, chance: random.Random) -> Path | None:
@@ -227,7 +244,9 @@ def _damaged_json(data: bytes, chance: random.Random) -> bytes:
 def _large(data: bytes, chance: random.Random) -> bytes:
     """A file that is long in one direction."""
     size = chance.choice((100_000, 3_000_000))
-    made = chance.choice((b"[" * size, b'{"a":' * size, b"a" * size, b"\n" * size, b"a\tO\n" * (size // 4), b"\t" * size))
+    made = chance.choice(
+        (b"[" * size, b'{"a":' * size, b"a" * size, b"\n" * size, b"a\tO\n" * (size // 4), b"\t" * size)
+    )
     if chance.random() < 0.3:
         return gzip.compress(bytes(100_000_000), 1, mtime=0)
     return data + made if chance.random() < 0.5 else made
