@@ -149,7 +149,7 @@ def _threads(tagger: Tagger, size: int, warm: Callable[[], None]) -> list[str]:
 def _processes(method: str, tagger: Tagger, size: int, warm: Callable[[], None]) -> list[str]:
     serial = digest(tagger, size)
     warm()
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     queue = context.SimpleQueue()
     workers = [context.Process(target=_send, args=(tagger, size, queue)) for _ in range(PROCESSES)]
     for worker in workers:

@@ -81,8 +81,8 @@ def _frames() -> list[Example]:
 def compile_kernels() -> None:
     """Compiles those for scores that no linear scale holds, which only damaged weights have; it takes seconds."""
     for number in (1e4, 1e30, float("nan")):
-        parts = [torch.tensor(shape).mul(number).requires_grad_() for shape in _PARTS]
-        chain = LinearChain(*parts, torch.tensor([3, 1]))
+        scores, moves, start, end = (torch.tensor(values).mul(number).requires_grad_() for values in _PARTS)
+        chain = LinearChain(scores, moves, start, end, torch.tensor([3, 1]))
         path = chain.best().path
         (chain.log_prob(path) + chain.score(path) + chain.log_partition()).sum().backward()
         chain.edge_marginals()

@@ -102,7 +102,7 @@ class Reading:
 
     def run(self) -> str:
         try:
-            found = list(_READERS[self.way](self._source(), self.format, **self.options))
+            found: list[Any] = list(_READERS[self.way](self._source(), self.format, **self.options))
         except StructseqError as problem:
             str(problem)
             return "refused, well-formed" if self.expected is not None else "refused"
