@@ -14,9 +14,9 @@ from structseq.data.example import Example
 from structseq.data.vocabulary import Axis
 from structseq.errors import ConfigError
 from structseq.heads.base import Tunable
-from structseq.heads.calibration import TemperedHead
 from structseq.heads.classifying import Pooling, PoolingName
 from structseq.heads.tagging import COSTS, SCHEME, Cost, CrfHead
+from structseq.heads.temperature import TemperedHead
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
 from structseq.structures import objectives

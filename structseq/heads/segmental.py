@@ -15,8 +15,8 @@ from structseq.data.example import Example
 from structseq.data.vocabulary import Axis
 from structseq.errors import ConfigError
 from structseq.heads.base import Tunable, full_precision
-from structseq.heads.calibration import TemperedHead
 from structseq.heads.tagging import OUTSIDE_BIASES
+from structseq.heads.temperature import TemperedHead
 from structseq.padded import Padded
 from structseq.section import Count
 from structseq.spans import Span, TagSet

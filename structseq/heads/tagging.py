@@ -16,7 +16,7 @@ from structseq.data.example import Example
 from structseq.data.vocabulary import Axis
 from structseq.errors import ConfigError
 from structseq.heads.base import Tunable, full_precision
-from structseq.heads.calibration import TemperedHead
+from structseq.heads.temperature import TemperedHead
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
 from structseq.structures import objectives
