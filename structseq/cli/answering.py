@@ -40,8 +40,10 @@ Confidence = Annotated[
     bool | None,
     Option("--confidence/--no-confidence", help="Write exact probabilities; the default, except for conll."),
 ]
+# A string, because a path loses the slash that says folder
 Output = Annotated[
-    Path | None, Option("--output", "-o", metavar="OUT", help="File to write; by default standard output.")
+    str | None,
+    Option("--output", "-o", metavar="OUT", help="File to write, or a folder (OUT/); by default standard output."),
 ]
 
 
@@ -146,7 +148,7 @@ def _tag_documents(
     format: DocumentFormat,
     data: DataOptions,
     confidence: bool | None,
-    output: Path | None,
+    output: str | None,
     model: str,
 ) -> None:
     """Write documents with predicted annotations, as their tool expects predictions."""
@@ -164,6 +166,8 @@ def _tag_documents(
         message = f"{format.limits.format} holds spans, but this model has plain tags; convert the file to JSON lines"
         raise DataError(message, file=name_of(source) or None)
     _warn_of_scores(tagger, confidence)
+    if output is None and format.grouped and format.extensions != (".spacy",):
+        raise ConfigError(f"{format.limits.format} keeps documents in files of their own; name them with --output")
     if confidence and not format.holds_scores:
         raise ConfigError(f"--confidence: {format.limits.format} cannot hold probabilities; use --format jsonl or text")
     notes = Notes()
@@ -206,7 +210,7 @@ def _rewritten(
     if name == "jsonl":
         return tagged_records(tagger, source, options, confidence=with_confidence), data.encoding
     if FORMATS[name].verbatim is None:
-        known = ", ".join([each for each, row in FORMATS.items() if row.verbatim] + ["text"])
+        known = ", ".join([each for each, row in FORMATS.items() if row.verbatim or row.documents] + ["text"])
         raise DataError(
             f"this model tags sentences, found a file of the {name} format; use one of {known}",
             file=name_of(source) or None,

@@ -21,7 +21,6 @@ def check(
 
     Exit status 1: training would refuse a file.
     """
-    from structseq.data.example import modality_of
     from structseq.errors import DataError
     from structseq.tasks.inspection import FileInspection, compare_files, heading, inspect_file, type_table
 
@@ -37,7 +36,7 @@ def check(
         print(f"{path}", *checked[-1].lines, sep="\n", end="\n\n")
     for part in checked[1:]:
         try:
-            modality_of(checked[0].examples).check(part.examples)
+            checked[0].contents.modality.check(part.contents.samples.values())
         except DataError as problem:
             part.refused.append(f"{part.path} and {checked[0].path} have different kinds of sequences: {problem}")
     if len(checked) > 1:

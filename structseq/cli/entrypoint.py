@@ -234,11 +234,11 @@ def answering_options(settings: Sequence[str], model: Model) -> DataOptions:
     return data
 
 
-def check_output_is_not_input(file: str, output: Path | None) -> None:
+def check_output_is_not_input(file: str, output: Path | str | None) -> None:
     """Raise `ConfigError` if the output would replace the input."""
     if output is None or file == "-":
         return
     for each in (Path(file), *(Path(file).iterdir() if Path(file).is_dir() else ())):  # or a folder of three files
         with suppress(OSError):
-            if output.samefile(each):
+            if Path(output).samefile(each):
                 raise ConfigError(f"--output {output}: this is the input file; choose another one")

@@ -200,7 +200,7 @@ def _word(line: str, expected: int, name: str, number: int) -> list[str] | None:
 
 def _as_columns(row: Sequence[str]) -> str:
     """How to read a file with another number of columns."""
-    fields = row if len(row) > 1 else row[0].split()
+    fields = row if len(row) > 1 else row[0].split() or row
     token = "--set data.token_column=1, " if fields[0].isdecimal() else ""
     return (
         f"read it with --set data.format=columns, {token}and the column of the tags, such as "

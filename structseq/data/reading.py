@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -15,7 +15,7 @@ from typing import Any
 
 from structseq.data.annotation.document import Notes
 from structseq.data.comments import is_boundary, is_plain_comment
-from structseq.data.example import Example
+from structseq.data.example import Example, VerbatimBlock
 from structseq.data.formats import detect_format, read, read_verbatim
 from structseq.data.options import DataOptions
 from structseq.data.record import read_records
@@ -49,17 +49,31 @@ def reader_options(data: DataOptions, *, tags: bool = True, notes: Notes | None 
     # Only records with spans use the scheme, to write them as tags.
     scheme = "BIO" if data.scheme == "auto" else data.scheme
     columns = {name: options[name] or None for name in ("sentence_column", "text_column", "span_column")}
-    return {**options, **columns, "audio": data.audio, "scheme": scheme, "tags": tags, "notes": notes}
+    keys = {
+        "token_key": data.token_column if isinstance(data.token_column, str) else None,
+        "tag_key": data.tag_column if isinstance(data.tag_column, str) else None,
+        "text_key": data.text_column or "text",
+        "span_key": data.span_column or None,
+    }
+    return {**options, **columns, **keys, "audio": data.audio, "scheme": scheme, "tags": tags, "notes": notes}
 
 
 def read_examples(
     path: str | Path, data: DataOptions, *, tags: bool = True, notes: Notes | None = None
 ) -> list[Example]:
     """All examples of a file; raises `DataError` if it cannot be read or is empty."""
-    examples = list(read(path, data.format, **reader_options(data, tags=tags, notes=notes)))
-    if not examples:
+    return list(stream_examples(path, data, tags=tags, notes=notes))
+
+
+def stream_examples(
+    path: str | Path, data: DataOptions, *, tags: bool = True, notes: Notes | None = None
+) -> Iterator[Example]:
+    """As `read_examples`, one at a time."""
+    example = None
+    for example in read(path, data.format, **reader_options(data, tags=tags, notes=notes)):
+        yield example
+    if example is None:
         raise DataError("expected sentences, found none", file=path)
-    return examples
 
 
 def with_labels(examples: Iterable[Example], key: str) -> list[Example]:
@@ -198,11 +212,34 @@ def _texts_or_rows(file: str | Path, labelled: str = "") -> DataError:
 
 def file_and_line(example: Example, position: int, data: DataOptions) -> tuple[str, int | None]:
     """File and line of a token; reads the file again, because comments may come between rows."""
-    file, colon, first = example.source.rpartition(":")
-    if not colon or not first.isdigit():
-        return example.source or "the data", None
+    return files_and_lines([(example, position)], data)[0]
+
+
+def files_and_lines(places: Sequence[tuple[Example, int]], data: DataOptions) -> list[tuple[str, int | None]]:
+    """As `file_and_line`; reads each file once, as far as the last of its places."""
+    sources = {example.source: example.source.rpartition(":") for example, _ in places}
+    numbered = {source: file for source, (file, colon, first) in sources.items() if colon and first.isdigit()}
+    blocks: dict[str, VerbatimBlock] = {}
+    for file in dict.fromkeys(numbered.values()):
+        blocks |= _blocks_at(file, {source for source in numbered if numbered[source] == file}, data)
+    found: list[tuple[str, int | None]] = []
+    for example, position in places:
+        file, _, first = sources[example.source]
+        if example.source not in numbered:
+            found.append((example.source or "the data", None))
+        elif example.source in blocks:
+            found.append((file, blocks[example.source].line_of(position)))
+        else:
+            found.append((file, int(first)))
+    return found
+
+
+def _blocks_at(file: str, sources: set[str], data: DataOptions) -> dict[str, VerbatimBlock]:
+    blocks: dict[str, VerbatimBlock] = {}
     with suppress(DataError, ConfigError):  # raised for formats with one sentence per line: its line is right
         for block in read_verbatim(file, data.format, **reader_options(data, tags=False)):
-            if block.example is not None and block.example.source == example.source:
-                return file, block.line_of(position)
-    return file, int(first)
+            if block.example is not None and block.example.source in sources:
+                blocks[block.example.source] = block
+                if len(blocks) == len(sources):
+                    break
+    return blocks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from statistics import median
+from dataclasses import dataclass, field
 
 from structseq.data.example import Example
 from structseq.spans import remark_on_plain
@@ -15,19 +15,22 @@ LONG, LONG_ALONE = 500, 200
 _NOTHING = frozenset(("O", "o", "0", "_", "-"))
 
 
-def remarks_on(examples: Sequence[Example], *, scheme: str, rows: bool) -> Iterator[str]:
-    """Remarks on a file's gold tags; ``rows``: a blank line ends a sentence in its format."""
-    lengths = [len(example) for example in examples]
-    if rows and lengths and median(lengths) > (LONG if len(lengths) > 1 else LONG_ALONE):
-        many = f"{len(lengths):,} sentences with a median of" if len(lengths) > 1 else "one sentence of"
-        yield f"the whole file is {many} {median(lengths):,.0f} tokens; write a blank line after each sentence"
-    if rows and (hashed := _hashed(examples)):
-        begin = "sentences begin" if len(hashed) > 1 else "sentence begins"
-        yield (
-            f"{len(hashed):,} {begin} with the token '#' and a tag that no other token has, such as "
-            f"{hashed[0].tags[0][:40]!r} in {hashed[0].source}; if such lines are comments, use data.comments=always"
-        )
-    counts = Counter(tag for example in examples for tag in example.targets.get("tags", ()))
+def middle(counts: Counter[int]) -> float:
+    """The median of counted numbers."""
+    ordered, total = sorted(counts.items()), counts.total()
+    return (_at_rank(ordered, (total - 1) // 2) + _at_rank(ordered, total // 2)) / 2
+
+
+def _at_rank(ordered: Sequence[tuple[int, int]], rank: int) -> int:
+    for value, count in ordered:
+        rank -= count
+        if rank < 0:
+            return value
+    raise ValueError("the rank is beyond the numbers")
+
+
+def remarks_on(counts: Counter[str], *, scheme: str) -> Iterator[str]:
+    """Remarks on a file's gold tags, from their counts."""
     if len(counts) == 1 and (tag := next(iter(counts))) in _NOTHING:
         yield (
             f"every tag is {tag!r}, so there is nothing to learn or to score; if the tags are elsewhere, name them by "
@@ -37,12 +40,32 @@ def remarks_on(examples: Sequence[Example], *, scheme: str, rows: bool) -> Itera
         yield f"{why}; they are read as plain tags, so accuracy is reported and no F1 of entities; write tags as B-PER"
 
 
-def _hashed(examples: Sequence[Example]) -> list[Example]:
-    """The sentences whose first row may be a comment that was read as a row."""
-    hashed = [example for example in examples if example.tokens[:1] == ("#",) and "tags" in example.targets]
-    if not hashed:
-        return []
-    known = {
-        tag for example in examples for token, tag in zip(example.tokens, example.tags, strict=True) if token != "#"
-    }
-    return [example for example in hashed if example.tags[0] not in known]
+def remarks_on_rows(lengths: Counter[int], hashed: HashedRows, counts: Counter[str]) -> Iterator[str]:
+    """Remarks on a file where a blank line ends a sentence, from the lengths of sentences and the counts of tags."""
+    many = lengths.total()
+    if middle(lengths) > (LONG if many > 1 else LONG_ALONE):
+        sentences = f"{many:,} sentences with a median of" if many > 1 else "one sentence of"
+        yield f"the whole file is {sentences} {middle(lengths):,.0f} tokens; write a blank line after each sentence"
+    if unknown := [tag for tag in hashed.counts if counts[tag] == hashed.anywhere[tag]]:
+        count = sum(hashed.counts[tag] for tag in unknown)
+        begin = "sentences begin" if count > 1 else "sentence begins"
+        yield (
+            f"{count:,} {begin} with the token '#' and a tag that no other token has, such as {unknown[0][:40]!r} in "
+            f"{hashed.sources[unknown[0]]}; if such lines are comments, use data.comments=always"
+        )
+
+
+@dataclass
+class HashedRows:
+    """Tags of the token ``#``: of rows that may be comments."""
+
+    anywhere: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)  # of sentences that begin with it
+    sources: dict[str, str] = field(default_factory=dict)  # the first of these
+
+    def add(self, example: Example) -> None:
+        tags = example.targets.get("tags", ())
+        self.anywhere.update(tag for token, tag in zip(example.tokens, tags, strict=False) if token == "#")
+        if tags and example.tokens[0] == "#":
+            self.counts[tags[0]] += 1
+            self.sources.setdefault(tags[0], example.source)

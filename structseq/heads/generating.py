@@ -21,7 +21,7 @@ from structseq.data.vocabulary import Axis, axis_names
 from structseq.errors import ConfigError
 from structseq.heads.base import SequenceHead, full_precision
 from structseq.padded import Padded
-from structseq.section import Count
+from structseq.section import Count, Whole
 from structseq.spans.tagset import TagSet
 from structseq.structures.base import Distribution
 from structseq.structures.steps import END, State, Steps
@@ -168,7 +168,7 @@ class GenerateHead(SequenceHead):
         decoder: Count = Field(128, description="width of the decoder's state")
         embedding: Count = Field(32, description="width of a symbol's vector")
         dropout: float = Field(0.1, ge=0, lt=1, description="dropout in the decoder")
-        beam: Count = Field(1, description="width of the beam search; 1: the best symbol at each step")
+        beam: Whole = Field(1, ge=1, le=10_000, description="width of the beam search; 1: the best symbol at each step")
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from structseq.heads.base import Head, SequenceHead, full_precision
 from structseq.heads.tagging import COSTS, PROJECTION, Cost, CrfHead, TaggingHead
 from structseq.heads.tempered import HmmHead
 from structseq.padded import Padded
-from structseq.section import Count
+from structseq.section import Whole
 from structseq.spans.tagset import TagSet
 from structseq.structures.alignment import Ctc, merge_repeats
 from structseq.structures.base import Distribution
@@ -32,7 +32,9 @@ class CtcHead(SequenceHead):
     the likelihood of the answer summed over its alignments."""
 
     class Options(HeadOptions):
-        beam: Count | None = Field(None, description="width of the prefix beam search; 1 or not given: the best path")
+        beam: Whole | None = Field(
+            None, ge=1, le=10_000, description="width of the prefix beam search; 1 or not given: the best path"
+        )
 
     task = "transcription"
 

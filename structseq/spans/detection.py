@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, islice
 
 from structseq.spans.schemes import PLAIN, SCHEMES, Scheme, TagError, split_tag
+from structseq.spans.summary import FOREIGN, LETTERS, Place, TagSummary
 
 # A corpus follows a scheme if at most one of this many entities is illegal in it
 TOLERANCE = 5
@@ -33,15 +32,19 @@ def detect(sequences: Iterable[Sequence[str]], *, spans: bool = False) -> Scheme
     >>> detect([["B-x", "L-x", "O"], ["U-y"]]).name, detect([["DT", "NN-HL"]]).name
     ('BILOU', 'plain')
     """
-    corpus = list(sequences)
-    counts = Counter(tag for tags in corpus for tag in tags)
+    return detect_in(TagSummary.of(sequences), spans=spans)
+
+
+def detect_in(corpus: TagSummary, *, spans: bool = False) -> Scheme:
+    """As `detect`, from a corpus's summary."""
+    counts = corpus.counts
     letters = {tag: split_tag(tag)[0] for tag in counts}
-    foreign = {tag for tag, letter in letters.items() if letter not in _LETTERS}
+    foreign = {tag for tag, letter in letters.items() if letter not in LETTERS}
     typed = [tag for tag in counts if "-" in tag and tag not in foreign]
     if foreign:
         if len(foreign) < len(typed) and 2 * sum(counts[tag] for tag in foreign) < counts.total():
-            first = _first_tag(corpus, {letters[tag] for tag in foreign}, "is not a span tag")
-            found = [*first, *_first_tag(corpus, _LETTERS - {"O"}, "is a span tag")]
+            first = _first_tag(corpus, {FOREIGN}, "is not a span tag")
+            found = [*first, *_first_tag(corpus, LETTERS - {"O"}, "is a span tag")]
             raise _mixture(found, ", or name the scheme plain")
         return PLAIN
     used = set(letters.values()) - {"O"}
@@ -51,34 +54,32 @@ def detect(sequences: Iterable[Sequence[str]], *, spans: bool = False) -> Scheme
     return _best(corpus, _candidates(used), used)
 
 
-def detect_beside(sequences: Iterable[Sequence[str]], known: Scheme) -> Scheme:
+def detect_beside(corpus: TagSummary, known: Scheme) -> Scheme:
     """The scheme of a corpus that goes with data in ``known``.
 
     It is ``known`` if no other scheme fits better, because a corpus without adjacent entities fits several schemes.
     Raises `TagError` as `detect`, if ``known`` does not have all the tags.
     """
-    corpus = list(sequences)
-    covered = all(map(known.covers, corpus))
+    covered = corpus.covered_by(known)
     if covered and not known.plain and not count_illegal(corpus, known):
         return known
     try:
-        found = detect(corpus, spans=not known.plain)
+        found = detect_in(corpus, spans=not known.plain)
     except TagError:
         if covered:
             return known
         raise
     if known.plain:
-        types = found.types(chain.from_iterable(corpus))
+        types = found.types(corpus.counts)
         return found if types and "" not in types else known
     return known if covered and count_illegal(corpus, known) <= count_illegal(corpus, found) else found
 
 
-def count_illegal(corpus: Iterable[Sequence[str]], scheme: Scheme) -> int:
+def count_illegal(corpus: TagSummary, scheme: Scheme) -> int:
     """The number of entities that are illegal in ``scheme``; raises `TagError` for a tag of another scheme."""
-    return sum(len(scheme.decode(tags)) - len(scheme.decode_strict(tags)) for tags in corpus)
+    return corpus.illegal(scheme)[0]
 
 
-_LETTERS = frozenset("OBIESMLU")
 # Letters of different spellings: a corpus has letters from one side of each pair only
 _CONFLICTING = (("M", "ILU"), ("LU", "ES"))
 
@@ -98,43 +99,40 @@ def _candidates(used: set[str]) -> list[Scheme]:
     return [SCHEMES[name] for name in names]
 
 
-def _detect_untyped(corpus: Sequence[Sequence[str]], used: set[str]) -> Scheme:
+def _detect_untyped(corpus: TagSummary, used: set[str]) -> Scheme:
     if not used & set("BIM") or any(used & set(one) and used & set(other) for one, other in _CONFLICTING):
         return PLAIN
-    legal = (scheme for scheme in _candidates(used) if not any(map(scheme.violations, corpus)))
+    legal = (scheme for scheme in _candidates(used) if not count_illegal(corpus, scheme))
     return next(legal, PLAIN)
 
 
-def _best(corpus: Sequence[Sequence[str]], candidates: Sequence[Scheme], used: set[str]) -> Scheme:
+def _best(corpus: TagSummary, candidates: Sequence[Scheme], used: set[str]) -> Scheme:
     """The candidate that most entities follow; raises `TagError` if too few do."""
-    entities = sum(len(candidates[0].decode(tags)) for tags in corpus)
+    entities = corpus.entities.total()
     illegal = [count_illegal(corpus, scheme) for scheme in candidates]
     fewest = min(illegal)
     if fewest * TOLERANCE <= entities:
         return candidates[illegal.index(fewest)]
-    found = [
-        next((((n, each.position), each.message) for n, tags in enumerate(corpus) for each in scheme.violations(tags)))
-        for scheme in candidates
-    ]
+    violations = [next(corpus.violations(scheme)) for scheme in candidates]
+    found = [((number, each.position), each.message) for number, each in violations]
     if len(found) == 1:
-        place, _ = found[0]
-        letter = split_tag(corpus[place[0]][place[1]])[0]
+        number, position = found[0][0]
+        letter = split_tag(corpus.shown[number][position])[0]
         deciding = ({"S"} if "S" in used else set("BE")) if candidates[0].name == "BIOES" else set("MLU")
         found += _first_tag(corpus, (deciding & used) - {letter}, f"makes it {candidates[0].name}")
     raise _mixture(found, f", or name the scheme {' or '.join(scheme.name for scheme in candidates)}")
 
 
-Found = tuple[tuple[int, int], str]
+Found = tuple[Place, str]
 
 
-def _first_tag(corpus: Sequence[Sequence[str]], letters: Iterable[str], why: str) -> list[Found]:
+def _first_tag(corpus: TagSummary, letters: Iterable[str], why: str) -> list[Found]:
     """The first tag with one of ``letters``, or an empty list."""
-    wanted = set(letters)
-    places = ((n, i) for n, tags in enumerate(corpus) for i, tag in enumerate(tags) if split_tag(tag)[0] in wanted)
-    return [((n, i), f"{corpus[n][i]} {why}") for n, i in islice(places, 1)]
+    place = corpus.first_of(letters)
+    return [] if place is None else [(place, f"{corpus.shown[place[0]][place[1]]} {why}")]
 
 
-def _check_spelling(corpus: Sequence[Sequence[str]], used: set[str]) -> None:
+def _check_spelling(corpus: TagSummary, used: set[str]) -> None:
     for one, other in _CONFLICTING:
         if used & set(one) and used & set(other):
             name = "BMES" if one == "M" else "BILOU"
@@ -163,7 +161,7 @@ def remark_on_plain(counts: Mapping[str, int]) -> str:
     >>> remark_on_plain({"b-per": 2, "o": 5})
     "the tags look like BIO in another spelling, such as 'b-per' for B-per"
     """
-    foreign = [tag for tag in counts if split_tag(tag)[0] not in _LETTERS]
+    foreign = [tag for tag in counts if split_tag(tag)[0] not in LETTERS]
     if not foreign:
         return ""
     for spelling in _SPELLINGS:
@@ -189,4 +187,4 @@ def _respelled(tag: str, spelling: re.Pattern[str]) -> str:
         return "O"
     match = spelling.fullmatch(tag)
     letter = "" if match is None else _WORDS.get(match["letter"].lower(), match["letter"].upper())
-    return f"{letter}-{match['label']}" if match is not None and letter in _LETTERS - {"O"} else ""
+    return f"{letter}-{match['label']}" if match is not None and letter in LETTERS - {"O"} else ""

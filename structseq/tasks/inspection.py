@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from statistics import median
 
 from structseq.data.annotation.document import Notes, lines_of
 from structseq.data.column_roles import span_columns
 from structseq.data.columns import Block, place_columns, read_blocks
-from structseq.data.example import FRAMES, Example, modality_of
+from structseq.data.example import FRAMES
 from structseq.data.formats import detect_format, resolve_format
 from structseq.data.options import DataOptions
-from structseq.data.reading import file_and_line, read_examples, with_labels
-from structseq.data.remarks import remarks_on
+from structseq.data.reading import files_and_lines, with_labels
+from structseq.data.remarks import middle, remarks_on, remarks_on_rows
 from structseq.data.textfile import one_line
 from structseq.errors import DataError
 from structseq.spans import Scheme
-from structseq.tasks.legality import find_scheme, gold_in, illegal_in, illegal_place, repair_advice, scheme_beside
+from structseq.tasks.contents import COMPARED, SHOWN, Contents, odd_characters
+from structseq.tasks.legality import illegal_errors, repair_advice
 
-# Maximum places shown of each finding; maximum rows of the table of types; a type with fewer occurrences is rare
-SHOWN, ROWS, RARE = 5, 60, 10
+# Maximum rows of the table of types; a type with fewer occurrences is rare
+ROWS, RARE = 60, 10
 # Number of sentences from which columns are described
 FIRST = 200
-# Unicode categories of invisible characters: controls, formats, private use, unassigned, spaces
-INVISIBLE = ("Cc", "Cf", "Co", "Cn", "Zs")
 
 # What training does with illegal tags, by data.repair
 READINGS = {
@@ -43,7 +40,7 @@ class FileInspection:
     """One file: lines to print, reasons to refuse it, counts of types or symbols."""
 
     path: Path
-    examples: list[Example]
+    contents: Contents
     scheme: Scheme | None = None
     lines: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -62,53 +59,59 @@ class FileInspection:
 def inspect_file(path: Path, data: DataOptions, train: FileInspection | None = None) -> FileInspection:
     """Inspect a training file, or one beside the training file ``train``; raises `DataError` if it cannot be read."""
     notes = Notes()
-    found = FileInspection(path, read_examples(path, data, notes=notes))
-    examples, lengths = found.examples, [len(example) for example in found.examples]
+    contents = Contents.read(path, data, notes, train.contents if train else None)
+    found, format = FileInspection(path, contents), file_format(path, data)
     found.add("format", described_format(path, data))
-    if modality_of(examples) is FRAMES:
-        _check_recordings(found, lengths)
+    if contents.modality is FRAMES:
+        _check_recordings(found)
         return found
     for line in lines_of(notes):
         found.add("remark", line)
-    documents = sum(example.starts_document for example in examples)
-    count = f"{len(examples):,}" + (f" in {documents:,} documents" if documents else "")
-    found.add("sentences", f"{count}, of {min(lengths)} to {max(lengths)} tokens, median {median(lengths):g}")
-    words = Counter(token for example in examples for token in example.tokens)
-    found.add("tokens", f"{words.total():,}, {len(words):,} of them different")
+    count = f"{len(contents):,}" + (f" in {contents.documents:,} documents" if contents.documents else "")
+    found.add("sentences", f"{count}, {_lengths(contents.lengths, 'tokens')}")
+    found.add("tokens", f"{contents.tokens:,}, {len(contents.words):,} of them different")
     _check_tags(found, data, train.scheme if train else None)
-    for remark in remarks_on(examples, scheme=data.scheme, rows=file_format(path, data) in ("columns", "conllu")):
+    tags = contents.gold.summary.counts
+    rows = format in ("columns", "conllu")
+    for remark in remarks_on_rows(contents.lengths, contents.hashed, tags) if rows else ():
         found.add("remark", remark)
-    if found.scheme is not None and found.scheme.plain and file_format(path, data) == "columns":
+    for remark in remarks_on(tags, scheme=data.scheme):
+        found.add("remark", remark)
+    if found.scheme is not None and found.scheme.plain and format == "columns":
         _check_other_columns(found, data)
-    if empty := [example.source for example in examples if not len(example)]:
-        found.add("empty sentences", f"{len(empty):,}; training skips them")
-        found.add_places(empty)
-    _check_tokens(found, words, data)
+    if contents.empty.count:
+        found.add("empty sentences", f"{contents.empty.count:,}; training skips them")
+        found.add_places(contents.empty.first, contents.empty.count)
+    _check_tokens(found, data)
     _check_repetitions(found)
     return found
 
 
+def _lengths(lengths: Counter[int], units: str) -> str:
+    return f"of {min(lengths)} to {max(lengths)} {units}, median {middle(lengths):g}"
+
+
 def _check_tags(found: FileInspection, data: DataOptions, known: Scheme | None) -> None:
-    if all("target" in example.targets for example in found.examples):
+    contents = found.contents
+    if not contents.without_target.count:
         _check_targets(found)
         return
-    labels = [example.metadata.get(data.label) for example in found.examples]
-    if all(labels) and not any("tags" in example.targets for example in found.examples):
-        found.counts = Counter(label for label in labels if label)
-        found.add("labels", f"{len(found.counts)}, under {data.label!r}; train with head.type=classify")
+    labels, missing = contents.labels, contents.unlabelled
+    if not missing.count and not contents.tagged:
+        found.counts = labels
+        found.add("labels", f"{len(labels)}, under {data.label!r}; train with head.type=classify")
         return
-    missing = [example.source for example, label in zip(found.examples, labels, strict=True) if not label]
-    if missing and data.label != "label":  # the user named the key
-        what = f"{len(missing):,} sentences without a label under {data.label!r}, the first at {missing[0]}"
-        found.refused.append(f"{found.path} has {what}")
-    if any(labels):
-        lacking = f"; {len(missing):,} sentences have none, which that head would refuse" if missing else ""
-        found.add("labels", f"{len({*labels} - {None, ''})}, under {data.label!r}, for head.type=joint{lacking}")
-        found.add_places(missing)
-    if any("tags" not in example.targets for example in found.examples):
+    if missing.count and data.label != "label":  # the user named the key
+        what = f"{missing.count:,} sentences without a label under {data.label!r}, the first at"
+        found.refused.append(f"{found.path} has {what} {missing.first[0].source}")
+    if labels:
+        lacking = f"; {missing.count:,} sentences have none, which that head would refuse" if missing.count else ""
+        found.add("labels", f"{len(labels)}, under {data.label!r}, for head.type=joint{lacking}")
+        found.add_places([example.source for example in missing.first], missing.count)
+    if contents.tagged < len(contents):
         reason = ""
         try:
-            with_labels(found.examples, data.label)
+            with_labels(missing.first, data.label)
         except DataError as problem:
             reason = f", and labels are missing: {problem}"
         found.refused.append(f"{found.path} has sentences without tags{reason}")
@@ -117,8 +120,9 @@ def _check_tags(found: FileInspection, data: DataOptions, known: Scheme | None) 
 
 
 def _check_scheme(found: FileInspection, data: DataOptions, known: Scheme | None) -> None:
+    gold = found.contents.gold
     try:
-        scheme = scheme_beside(found.examples, known, data) if known else find_scheme(found.examples, data)
+        scheme = gold.scheme_beside(known, data) if known else gold.find_scheme(data)
         found.scheme = scheme
     except DataError as problem:
         found.add("scheme", f"not one beside {known}" if known else "mixed")
@@ -126,110 +130,89 @@ def _check_scheme(found: FileInspection, data: DataOptions, known: Scheme | None
         found.refused.append(str(problem))
         return
     found.add("scheme", f"{scheme}, {'found from the data' if data.scheme == 'auto' else 'as named'}")
-    if scheme.plain:
-        found.counts = Counter(tag for example in found.examples for tag in example.tags)
-    else:
-        found.counts = Counter(span.label for example in found.examples for span in scheme.decode(example.tags))
-    tags = {tag for example in found.examples for tag in example.tags}
+    found.counts = gold.summary.counts if scheme.plain else gold.summary.entities
     entities, types = _count(found.counts.total(), "entity", "entities"), _count(len(found.counts), "type", "types")
     kinds = "" if scheme.plain else f"; {entities} of {types}"
-    found.add("tags", f"{len(tags)}{kinds}")
-    illegal = list(illegal_in(found.examples, scheme))
+    found.add("tags", f"{len(gold.summary.counts)}{kinds}")
     if not scheme.plain:
-        how = f"{len(illegal):,}; training {READINGS[data.repair]} (data.repair={data.repair})"
-        found.add("illegal tags", how if illegal else "none")
-    places = [illegal_place(example, violation, data) for example, violation in illegal[:SHOWN]]
-    found.add_places(places, len(illegal))
+        _check_legality(found, scheme, data)
+
+
+def _check_legality(found: FileInspection, scheme: Scheme, data: DataOptions) -> None:
+    gold = found.contents.gold
+    _, illegal = gold.summary.illegal(scheme)
+    how = f"{illegal:,}; training {READINGS[data.repair]} (data.repair={data.repair})"
+    found.add("illegal tags", how if illegal else "none")
+    places = list(map(str, illegal_errors(gold.illegal(scheme), data)))
+    found.add_places(places, illegal)
     if illegal and data.repair == "refuse":
-        found.refused.append(f"{places[0]}; {repair_advice(len(illegal))}")
+        found.refused.append(f"{places[0]}; {repair_advice(illegal)}")
 
 
 def _check_targets(found: FileInspection) -> None:
-    lengths = [len(example.target) for example in found.examples]
-    found.counts = Counter(symbol for example in found.examples for symbol in example.target)
-    length = f"of {min(lengths)} to {max(lengths)} symbols, median {median(lengths):g}"
-    head = "ctc" if modality_of(found.examples) is FRAMES else "generate"
-    found.add("answers", f"{length}; {len(found.counts)} different; train with head.type={head}")
+    contents = found.contents
+    found.counts = contents.symbols
+    head = "ctc" if contents.modality is FRAMES else "generate"
+    different = f"{len(found.counts)} different; train with head.type={head}"
+    found.add("answers", f"{_lengths(contents.target_lengths, 'symbols')}; {different}")
 
 
-def _check_recordings(found: FileInspection, lengths: Sequence[int]) -> None:
-    examples = found.examples
-    steps = f"of {min(lengths)} to {max(lengths)} steps, median {median(lengths):g}; {sum(lengths):,} steps"
-    found.add("recordings", f"{len(examples):,}, {steps} of {examples[0].frames.shape[1]} numbers")
-    found.add("with segments", f"{sum('tags' in example.targets for example in examples):,}")
-    without = [example.source for example in examples if "target" not in example.targets]
-    if without:
-        found.refused.append(f"{found.path} has {len(without):,} recordings without a text, the first at {without[0]}")
+def _check_recordings(found: FileInspection) -> None:
+    contents, without = found.contents, found.contents.without_target
+    numbers = contents.samples[FRAMES].frames.shape[1]
+    steps = f"{_lengths(contents.lengths, 'steps')}; {contents.tokens:,} steps of {numbers} numbers"
+    found.add("recordings", f"{len(contents):,}, {steps}")
+    found.add("with segments", f"{contents.tagged:,}")
+    if without.count:
+        what = f"{without.count:,} recordings without a text, the first at {without.first[0]}"
+        found.refused.append(f"{found.path} has {what}")
         return
     _check_targets(found)
-    if short := [example.source for example in examples if len(example) < len(example.target)]:
-        found.add("too short", f"{len(short):,} have fewer steps than symbols; training with CTC skips them")
-        found.add_places(short)
+    if short := contents.too_short.count:
+        found.add("too short", f"{short:,} have fewer steps than symbols; training with CTC skips them")
+        found.add_places(contents.too_short.first, short)
 
 
-def _place(example: Example, position: int, data: DataOptions) -> str:
-    return ":".join(str(part) for part in file_and_line(example, position, data) if part is not None)
-
-
-def _check_tokens(found: FileInspection, words: Counter[str], data: DataOptions) -> None:
-    if not (odd := {word: names for word in words if (names := odd_characters(word))}):
+def _check_tokens(found: FileInspection, data: DataOptions) -> None:
+    if not (odd := found.contents.odd).count:
         return
-    places = [(example, n) for example in found.examples for n, token in enumerate(example.tokens) if token in odd]
-    found.add("odd tokens", f"{len(places):,} contain white space or invisible characters; they are kept unchanged")
-    shown = [(_place(example, n, data), example.tokens[n]) for example, n in places[:SHOWN]]
-    found.add_places([f"{place}: {token!a} contains {odd[token]}" for place, token in shown], len(places))
-
-
-def odd_characters(token: str) -> str:
-    r"""Unicode names of the invisible and replacement characters in a token.
-
-    >>> odd_characters("a\u00a0b"), odd_characters("a-b")
-    ('NO-BREAK SPACE', '')
-    """
-    if token.isprintable() and "\ufffd" not in token:
-        return ""
-    odd = [c for c in token if c.isspace() or c == "\ufffd" or unicodedata.category(c) in INVISIBLE]
-    return ", ".join(dict.fromkeys(unicodedata.name(c, f"U+{ord(c):04X}") for c in odd))
+    found.add("odd tokens", f"{odd.count:,} contain white space or invisible characters; they are kept unchanged")
+    places = []
+    for (file, line), (example, position) in zip(files_and_lines(odd.first, data), odd.first, strict=True):
+        token, place = example.tokens[position], file if line is None else f"{file}:{line}"
+        places.append(f"{place}: {token!a} contains {odd_characters(token)}")
+    found.add_places(places, odd.count)
 
 
 def _check_repetitions(found: FileInspection) -> None:
-    tagged: dict[tuple[str, ...], list[Example]] = {}
-    for example in found.examples:
-        if len(example):
-            tagged.setdefault(example.tokens, []).append(example)
-    twice = [group for group in tagged.values() if len(group) > 1]
-    if twice:
-        repeated = sum(len(group) - 1 for group in twice)
-        found.add("repetitions", f"{repeated:,} sentences repeat an earlier one")
-    answers = [{each.targets.get("tags", each.targets.get("target")) for each in group} for group in twice]
-    contrary = [group for group, different in zip(twice, answers, strict=True) if len(different) > 1]
-    if contrary:
-        found.add("contradictions", f"{len(contrary):,} sentences occur more than once with different answers")
-        found.add_places([" and ".join(dict.fromkeys(example.source for example in group[:3])) for group in contrary])
+    repeated, contrary = found.contents.sentences.repetitions()
+    some = f", among the first {COMPARED:,}" if len(found.contents) > COMPARED else ""
+    if repeated or some:
+        found.add("repetitions", f"{repeated:,} sentences repeat an earlier one{some}")
+    if contrary.count:
+        count = f"{contrary.count:,} sentences occur more than once with different answers"
+        found.add("contradictions", f"{count}{some}")
+        found.add_places([" and ".join(dict.fromkeys(sources)) for sources in contrary.first], contrary.count)
 
 
 def compare_files(checked: Sequence[FileInspection], data: DataOptions) -> Iterator[str]:
-    """Lines that compare the files; the first is the training data."""
+    """Lines that compare the files; the first is the training data, and the others were inspected beside it."""
     train = checked[0]
     schemes = {part.scheme.name for part in checked if part.scheme}
     if len(schemes) > 1 and data.scheme == "auto":
         named = ", ".join(f"{part.path} {part.scheme}" for part in checked if part.scheme)
         yield f"  schemes differ: {one_line(named)}; each file is read by its own, and scored in that of training"
-    if any(modality_of(part.examples) is FRAMES for part in checked):
+    if any(part.contents.modality is FRAMES for part in checked):
         return
-    known = {example.tokens for example in train.examples}
-    words = {token for example in train.examples for token in example.tokens}
+    some = f"the first {COMPARED:,} of " if len(train.contents) > COMPARED else ""
     for part in checked[1:]:
-        shared = sum(example.tokens in known for example in part.examples)
-        tokens = [token for example in part.examples for token in example.tokens]
-        unknown = sum(token not in words for token in tokens)
+        contents = part.contents
         yield (
-            f"  {one_line(str(part.path))}: {shared:,} of {len(part.examples):,} sentences also occur in "
-            f"{one_line(str(train.path))}; {unknown:,} of {len(tokens):,} tokens "
-            f"({100 * unknown / max(len(tokens), 1):.1f}%) do not occur there"
+            f"  {one_line(str(part.path))}: {contents.shared:,} of {len(contents):,} sentences also occur in "
+            f"{some}{one_line(str(train.path))}; {contents.unknown:,} of {contents.tokens:,} tokens "
+            f"({100 * contents.unknown / max(contents.tokens, 1):.1f}%) do not occur there"
         )
-    pairs = zip(checked, _as_scored(checked, data), strict=True)
-    tags = {part.path: {tag for each in rows for tag in each.targets.get("tags", ())} for part, rows in pairs}
+    tags = {part.path: own for part, own in zip(checked, _as_scored(checked, data), strict=True)}
     for path, own in tags.items():
         if alone := own.difference(*(others for other, others in tags.items() if other != path)):
             yield f"  tags only in {one_line(str(path))}: {one_line(', '.join(sorted(alone)))}"
@@ -239,19 +222,20 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def _as_scored(checked: Sequence[FileInspection], data: DataOptions) -> Iterator[Sequence[Example]]:
-    """The examples of each file, their tags in the scheme of training; a file that has none is refused."""
-    train, others = checked[0], [part for part in checked[1:] if part.scheme]
-    yield train.examples
+def _as_scored(checked: Sequence[FileInspection], data: DataOptions) -> Iterator[set[str]]:
+    """The tags of each file in the scheme of training; a file that cannot be written in it is refused."""
+    train, others = checked[0], [part.contents.gold for part in checked[1:] if part.scheme]
+    yield set(train.contents.gold.summary.counts)
+    scheme = train.contents.gold.find_scheme(data, others) if train.scheme and others else None
     for part in checked[1:]:
-        examples: Sequence[Example] = part.examples
-        if train.scheme and part in others:
-            scheme = find_scheme(train.examples, data, [each for other in others for each in other.examples])
+        gold = part.contents.gold
+        tags = set(gold.summary.counts)
+        if scheme is not None and part.scheme:
             try:
-                examples, _ = gold_in(part.examples, scheme, data)
+                tags = gold.scored_tags(gold.scheme_beside(scheme, data), scheme, data)
             except DataError as problem:
                 part.refused = part.refused or [str(problem)]
-        yield examples
+        yield tags
 
 
 def type_table(checked: Sequence[FileInspection]) -> Iterator[str]:
@@ -275,7 +259,8 @@ def heading(checked: Sequence[FileInspection]) -> str:
         return "types"
     if any(part.scheme for part in checked):
         return "tags"
-    targets = any("target" in example.targets for part in checked for example in part.examples[:1])
+    samples = [next(iter(part.contents.samples.values())) for part in checked]
+    targets = any("target" in example.targets for example in samples)
     return "symbols" if targets else "labels"
 
 

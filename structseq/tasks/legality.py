@@ -2,17 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from structseq.data.example import Example
 from structseq.data.options import DataOptions
-from structseq.data.reading import file_and_line
+from structseq.data.reading import file_and_line, files_and_lines
 from structseq.errors import DataError
-from structseq.spans import REPAIR_POLICIES, Scheme, TagError, Violation, convert, detect, repair, scheme_of
-from structseq.spans.detection import count_illegal, detect_beside
+from structseq.spans import REPAIR_POLICIES, Scheme, TagError, Violation, convert, repair, scheme_of
+from structseq.spans.detection import count_illegal, detect_beside, detect_in
+from structseq.spans.summary import TagSummary
 from structseq.tasks.base import REPAIR_OPTION
+
+
+@dataclass(frozen=True, slots=True)
+class GoldTags:
+    """The tags of a file, and by number the examples that their summary shows."""
+
+    summary: TagSummary
+    examples: dict[int, Example]
+
+    @staticmethod
+    def of(examples: Sequence[Example]) -> GoldTags:
+        summary = TagSummary.of(example.tags for example in examples)
+        return GoldTags(summary, {number: examples[number] for number in summary.shown})
+
+    def find_scheme(self, data: DataOptions, others: Sequence[GoldTags] = ()) -> Scheme:
+        """As `find_scheme`."""
+        if data.scheme != "auto":
+            return self.check_scheme(scheme_of(data.scheme), data)
+        try:
+            scheme = detect_in(self.summary)
+        except TagError as problem:
+            raise with_place(problem, self.examples, data) from None
+        if not all(other.summary.covered_by(scheme) for other in others):
+            with suppress(TagError):
+                wider = detect_in(sum((other.summary for other in others), self.summary))
+                if count_illegal(self.summary, wider) <= count_illegal(self.summary, scheme):
+                    return wider
+        return scheme
+
+    def scheme_beside(self, known: Scheme, data: DataOptions) -> Scheme:
+        """As `scheme_beside`."""
+        named = known if data.scheme == "auto" else scheme_of(data.scheme)
+        if named != known:
+            own = self.check_scheme(named, data)
+        elif data.scheme != "auto" and known.plain:  # the user knows that tags such as B-x are no spans
+            return known
+        else:
+            own = self._detect_beside(known, data)
+        if own.plain != known.plain and self.summary.counts:
+            raise self._contradiction(own, known, data)
+        return own
+
+    def check_scheme(self, scheme: Scheme, data: DataOptions) -> Scheme:
+        """``scheme``; raises `DataError`, with file and line, for the first tag outside it."""
+        try:
+            self.summary.check(scheme)
+        except TagError as problem:
+            raise with_place(problem, self.examples, data) from None
+        return scheme
+
+    def scored_tags(self, own: Scheme, scheme: Scheme, data: DataOptions) -> set[str]:
+        """The tags of the gold that `gold_in` makes; raises as it does."""
+        if own.plain:
+            return set(self.summary.counts)
+        if data.repair == "refuse" and (illegal := self.illegal(own)):
+            raise illegal_errors(illegal[:1], data)[0]
+        try:
+            return self.summary.rewritten(scheme)
+        except DataError:
+            example = self.examples[self.summary.touching() or 0]
+            _rewritten(with_tags(example, repair(example.tags, own, "conlleval")), own, scheme)
+            raise
+
+    def illegal(self, scheme: Scheme) -> list[tuple[Example, Violation]]:
+        """The first illegal tags with their sentences."""
+        return [(self.examples[number], violation) for number, violation in self.summary.violations(scheme)]
+
+    def _detect_beside(self, known: Scheme, data: DataOptions) -> Scheme:
+        try:
+            return detect_beside(self.summary, known)
+        except TagError as problem:
+            placed = with_place(problem, self.examples, data)
+            message = f"{placed.message.rpartition('; correct')[0]}; the model's files are in {known}; correct the tags"
+            raise DataError(message, file=placed.file, line=placed.line) from None
+
+    def _contradiction(self, own: Scheme, known: Scheme, data: DataOptions) -> DataError:
+        """Plain tags in one of ``own`` and ``known``, spans in the other; with the first tag that shows it."""
+        spans = known if own.plain else own
+        telling = [letter for letter in self.summary.first if (letter in spans.letters) != own.plain]
+        number, position = self.summary.first_of(set(telling) - {"O"}) or min(self.summary.first.values())
+        example = self.examples[number]
+        file, line = file_and_line(example, position, data)
+        expected = f"expected tags in {known}, as in the model's files, found {example.tags[position]!r}"
+        advice = (
+            "name the column or field of the tags" if own.plain else "set data.scheme=plain if these tags are plain"
+        )
+        return DataError(f"{expected} and tags in {own}; {advice}", file=file, line=line)
 
 
 def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence[Example] = ()) -> Scheme:
@@ -22,21 +110,7 @@ def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence
     that one: IOB1 without adjacent entities looks like IO. Raises `DataError`, with file and line, for mixed schemes
     and for tags outside the scheme.
     """
-    if data.scheme != "auto":
-        scheme = scheme_of(data.scheme)
-        check_scheme(examples, scheme, data)
-        return scheme
-    train = [example.tags for example in examples]
-    try:
-        scheme = detect(train)
-    except TagError as problem:
-        raise with_place(problem, examples, data) from None
-    if not all(map(scheme.covers, (example.tags for example in others))):
-        with suppress(TagError):
-            wider = detect([*train, *(example.tags for example in others)])
-            if count_illegal(train, wider) <= count_illegal(train, scheme):
-                return wider
-    return scheme
+    return GoldTags.of(examples).find_scheme(data, [GoldTags.of(others)] if data.scheme == "auto" else ())
 
 
 def gold_in(
@@ -50,12 +124,7 @@ def gold_in(
     gold, remarks = legal_gold(examples, own, data, option=option, scored=True)
     if own == scheme:
         return gold, remarks
-    try:
-        gold = [_rewritten(example, own, scheme) for example in gold]
-    except DataError as problem:
-        advice = "train with data.scheme=IOB1 to keep them apart"
-        message = f"{problem.message}; this file is in {own} and the model's files are in {scheme}: {advice}"
-        raise DataError(message, file=problem.file) from None
+    gold = [_rewritten(example, own, scheme) for example in gold]
     return gold, (f"the tags are in {own}; they are scored in {scheme}, the scheme of the model's files", *remarks)
 
 
@@ -63,7 +132,9 @@ def _rewritten(example: Example, own: Scheme, scheme: Scheme) -> Example:
     try:
         return with_tags(example, convert(example.tags, own, scheme))
     except DataError as problem:
-        raise DataError(problem.message.partition(";")[0], file=example.source or None) from None
+        advice = "train with data.scheme=IOB1 to keep them apart"
+        message = f"{problem.message.partition(';')[0]}; this file is in {own} and the model's files are in {scheme}"
+        raise DataError(f"{message}: {advice}", file=example.source or None) from None
 
 
 def scheme_beside(examples: Sequence[Example], known: Scheme, data: DataOptions) -> Scheme:
@@ -71,46 +142,10 @@ def scheme_beside(examples: Sequence[Example], known: Scheme, data: DataOptions)
 
     Raises `DataError`, with file and line, for tags that contradict ``known``: plain beside spans, or mixed schemes.
     """
-    named = known if data.scheme == "auto" else scheme_of(data.scheme)
-    if named != known:
-        check_scheme(examples, named, data)
-        own = named
-    elif data.scheme != "auto" and known.plain:  # the user knows that tags such as B-x are no spans
-        return known
-    else:
-        try:
-            own = detect_beside([example.tags for example in examples], known)
-        except TagError as problem:
-            placed = with_place(problem, examples, data)
-            message = f"{placed.message.rpartition('; correct')[0]}; the model's files are in {known}; correct the tags"
-            raise DataError(message, file=placed.file, line=placed.line) from None
-    if own.plain != known.plain:
-        raise _contradiction(examples, own, known, data)
-    return own
+    return GoldTags.of(examples).scheme_beside(known, data)
 
 
-def _contradiction(examples: Sequence[Example], own: Scheme, known: Scheme, data: DataOptions) -> DataError:
-    """Plain tags in one of ``own`` and ``known``, spans in the other; with the first tag that shows it."""
-    spans = known if own.plain else own
-    places = ((example, n, tag) for example in examples for n, tag in enumerate(example.tags))
-    telling = ((example, n, tag) for example, n, tag in places if tag != "O" and spans.covers([tag]) != own.plain)
-    example, position, tag = next(telling, (examples[0], 0, examples[0].tags[0]))
-    file, line = file_and_line(example, position, data)
-    expected = f"expected tags in {known}, as in the model's files, found {tag!r} and tags in {own}"
-    advice = "name the column or field of the tags" if own.plain else "set data.scheme=plain if these tags are plain"
-    return DataError(f"{expected}; {advice}", file=file, line=line)
-
-
-def check_scheme(examples: Sequence[Example], scheme: Scheme, data: DataOptions) -> None:
-    """Raise `DataError`, with file and line, for the first tag outside the scheme."""
-    for example in examples:
-        try:
-            scheme.decode(example.tags)
-        except TagError as problem:
-            raise with_place(problem, [example], data) from None
-
-
-def with_place(problem: TagError, examples: Sequence[Example], data: DataOptions) -> DataError:
+def with_place(problem: TagError, examples: Sequence[Example] | Mapping[int, Example], data: DataOptions) -> DataError:
     """``problem`` with file and line instead of numbers."""
     if not problem.places:
         return problem
@@ -138,13 +173,11 @@ def legal_gold(
     illegal = list(illegal_in(examples, scheme))
     if not illegal:
         return list(examples), ()
-    example, first = illegal[0]
     if data.repair == "refuse":
-        file, line = _place(example, first, data)
-        raise DataError(f"{first.message}; {repair_advice(len(illegal), option)}", file=file, line=line)
+        raise illegal_errors(illegal[:1], data, f"; {repair_advice(len(illegal), option)}")[0]
     policy = "conlleval" if scored else data.repair
     done = "read as conlleval reads them" if policy == "conlleval" else "their entities are dropped"
-    remark = f"illegal tags: {len(illegal):,}, {done}; the first is at {illegal_place(example, first, data)}"
+    remark = f"illegal tags: {len(illegal):,}, {done}; the first is at {illegal_errors(illegal[:1], data)[0]}"
     return [with_tags(each, repair(each.tags, scheme, policy)) for each in examples], (remark,)
 
 
@@ -152,15 +185,16 @@ def with_tags(example: Example, tags: tuple[str, ...]) -> Example:
     return example if tags == example.tags else replace(example, targets={**example.targets, "tags": tags})
 
 
-def illegal_place(example: Example, violation: Violation, data: DataOptions) -> str:
-    """File and line of an illegal tag, and why it is illegal."""
-    file, line = _place(example, violation, data)
-    return str(DataError(violation.message, file=file, line=line))
-
-
-def _place(example: Example, violation: Violation, data: DataOptions) -> tuple[str, int | None]:
-    file, line = file_and_line(example, violation.position, data)
-    return (file, line) if line is not None else (f"{file}, token {violation.position + 1}", None)
+def illegal_errors(
+    illegal: Sequence[tuple[Example, Violation]], data: DataOptions, advice: str = ""
+) -> list[DataError]:
+    """File and line of each illegal tag, and why it is illegal."""
+    places = files_and_lines([(example, violation.position) for example, violation in illegal], data)
+    errors = []
+    for (file, line), (_, violation) in zip(places, illegal, strict=True):
+        where = file if line is not None else f"{file}, token {violation.position + 1}"
+        errors.append(DataError(f"{violation.message}{advice}", file=where, line=line))
+    return errors
 
 
 def repair_advice(illegal: int, option: str = REPAIR_OPTION) -> str:

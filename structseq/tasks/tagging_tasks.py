@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -54,7 +55,7 @@ class TaggingTask(Task):
     ) -> CheckedCorpus:
         scheme = find_scheme(train, data, others)
         kept, remarks = legal_gold(train, scheme, data, option=repair_option)
-        remarks = (*remarks, *remarks_on(train, scheme=data.scheme, rows=False))
+        remarks = (*remarks, *remarks_on(Counter(chain.from_iterable(each.tags for each in train)), scheme=data.scheme))
         how = "named" if data.scheme != "auto" else "found from the data"
         return CheckedCorpus(kept, scheme, f"tag scheme {scheme}, {how}", remarks)
 
