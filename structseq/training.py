@@ -106,7 +106,7 @@ class _Trainer:
         self.model.eval()
         if self.dev:
             with self.model.on_threads(self.threads):
-                if self.options.calibrate:  # first, because the bias is in calibrated nats
+                if self.options.calibrate:  # first, because some biases are in calibrated nats
                     self.model.calibrate(self.dev)
                 if self.options.tune_decision:
                     self.model.tune(self.dev)

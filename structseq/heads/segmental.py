@@ -15,7 +15,6 @@ from structseq.data.example import Example
 from structseq.data.vocabulary import Axis
 from structseq.errors import ConfigError
 from structseq.heads.base import Tunable, full_precision
-from structseq.heads.tagging import OUTSIDE_BIASES
 from structseq.heads.temperature import TemperedHead
 from structseq.padded import Padded
 from structseq.section import Count
@@ -115,7 +114,7 @@ class SegmentsHead(Tunable, TemperedHead):
         return distribution.best().path
 
     def bias_candidates(self) -> Sequence[float]:
-        return OUTSIDE_BIASES if "O" in self.names and not self.tags.model_scheme.plain else ()
+        return self.outside_biases() if "O" in self.names and not self.tags.model_scheme.plain else ()
 
     def set_bias(self, bias: float) -> None:
         self.get_buffer("outside_bias").fill_(bias)

@@ -34,9 +34,6 @@ PROJECTION: Any = Field(
 COSTS: Any = Field({}, description="cost of a mistake, by gold type, tag or O; 1 for all others")
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-# Candidates for the bias against O in nats, mostly positive: models miss more entities than they invent.
-OUTSIDE_BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-
 
 class TaggingHead(Tunable, TemperedHead):
     """A linear layer to K emission scores, and a linear chain with the scheme's legal transitions.
@@ -83,7 +80,7 @@ class TaggingHead(Tunable, TemperedHead):
         return chain.with_scores(chain.scores - bias * self.get_buffer("outside").to(chain.scores.dtype))
 
     def bias_candidates(self) -> Sequence[float]:
-        return OUTSIDE_BIASES if bool(self.get_buffer("outside").any()) else ()
+        return self.outside_biases() if bool(self.get_buffer("outside").any()) else ()
 
     def set_bias(self, bias: float) -> None:
         self.get_buffer("outside_bias").fill_(bias)

@@ -17,6 +17,9 @@ from structseq.padded import Padded
 # Bounds of the temperature
 COLDEST, HOTTEST = 1e-3, 1e3
 
+# Candidates for the bias against O in nats, mostly positive: models miss more entities than they invent
+OUTSIDE_BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+
 # A distribution, its padded targets, and the rows that count
 Batch = tuple[Any, Tensor, Tensor]
 
@@ -47,6 +50,12 @@ class TemperedHead(Head):
             distribution = distribution.tempered(temperature)
         distribution.calibrated = temperature > 0
         return distribution
+
+    def outside_biases(self) -> list[float]:
+        """Candidates for the bias against O, such that a temperature changes no answer: nats of the scores as trained,
+        calibrated ones if those are no log-probabilities."""
+        temperature = float(self.get_buffer(self.temperature_buffer)) if self.learns_log_probs else 1.0
+        return (torch.tensor(OUTSIDE_BIASES) / temperature).tolist()
 
     def calibrate(self, held_out: HeldOut) -> None:
         temperature = self.get_buffer(self.temperature_buffer)

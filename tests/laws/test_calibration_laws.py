@@ -67,14 +67,18 @@ def test_calibration_changes_no_answer_and_no_loss(name: str, sharp: Model) -> N
     head, kept = sharp.head, usable_rows(name)
     target = head.pad([head.target(row) for row in kept])
 
-    def outcome() -> tuple[Any, Tensor]:
-        return list(sharp.predict(rows_for(name))), sharp.eval().loss(sharp.inputs.encode(kept), target).detach()
-
-    temperature_of(head).fill_(1.0)
-    answers, loss = outcome()
-    for temperature in (0.3, 0.9, 4.0):
+    def outcome(temperature: float) -> tuple[Any, Tensor]:
+        """Answers without a bias against O and, if scores are log-probabilities, with each; and losses."""
         temperature_of(head).fill_(temperature)
-        again, same_loss = outcome()
+        answers = []
+        for bias in (0.0, *(head.bias_candidates() if head.learns_log_probs else ())):
+            head.set_bias(bias)
+            answers.append(list(sharp.predict(rows_for(name))))
+        return answers, sharp.loss(sharp.inputs.encode(kept), target).detach()
+
+    answers, loss = outcome(1.0)
+    for temperature in (0.3, 0.9, 4.0):
+        again, same_loss = outcome(temperature)
         assert again == answers and torch.equal(loss, same_loss)
 
 
