@@ -106,7 +106,8 @@ class _Trainer:
         self.model.eval()
         if self.dev:
             with self.model.on_threads(self.threads):
-                self.model.calibrate(self.dev)  # first, because the bias is in calibrated nats
+                if self.options.calibrate:  # first, because some biases are in calibrated nats
+                    self.model.calibrate(self.dev)
                 if self.options.tune_decision:
                     self.model.tune(self.dev)
         if not self.numbers["update"]:

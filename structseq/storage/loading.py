@@ -160,13 +160,20 @@ def _assemble(
     except (StructseqError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, MemoryError) as problem:
         reason = shown(str(problem).partition("\n")[0], 300)
         raise ModelFileError(f"{place}: no model can be built from these options ({reason})") from None
-    _check_tensors(model.state_dict(), tensors, folder / WEIGHTS)
+    expected = model.state_dict()
+    tensors = {**_older_temperature(expected), **tensors}
+    _check_tensors(expected, tensors, folder / WEIGHTS)
     model.load_state_dict(dict(tensors), strict=True, assign=True)
     for name, buffer in list(model.named_buffers()):
         if buffer.is_meta:  # not saved; made by torch.zeros
             owner, _, attribute = name.rpartition(".")
             setattr(model.get_submodule(owner), attribute, torch.zeros(buffer.shape, dtype=buffer.dtype))
     return model.eval()
+
+
+def _older_temperature(expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """1 for the temperature, which heads trained by likelihood did not have in earlier versions."""
+    return {name: torch.ones(()) for name in expected if name.rpartition(".")[2] == "temperature"}
 
 
 def _check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:

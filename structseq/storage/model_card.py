@@ -83,7 +83,17 @@ def _scores(part: str, file: str | None, values: Mapping[str, Any], *, types: bo
     title = f"On {part}" + (f", {code(file)}" if file else "") + (f": {', '.join(counts)}." if counts else ".") + chosen
     rows = list(_entity_rows(values, MOST_TYPES if types else 0)) if values.get("table") else list(_plain_rows(values))
     signature = [f"Computed as `{values['signature']}`."] if types and values.get("signature") else []
-    return "\n\n".join([title, "\n".join(rows), *signature])
+    return "\n\n".join([title, "\n".join(rows), *_confidence(values), *signature])
+
+
+def _confidence(values: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each part of a report that has confidences."""
+    for name, part in (("", values), *values.items()):
+        found = part.get("confidence") if isinstance(part, Mapping) else None
+        if isinstance(found, Mapping) and found.get("count"):
+            mean, right, ece = (f"{100 * found[each]:.2f} %" for each in ("confidence", "right", "ece"))
+            what = f"Confidence of the {name}" if name else "Confidence"
+            yield f"{what}: mean {mean}, right {right}, expected calibration error {ece} (10 bins of equal width)."
 
 
 def _entity_rows(values: Mapping[str, Any], most: int) -> Iterator[str]:
@@ -101,7 +111,11 @@ def _entity_rows(values: Mapping[str, Any], most: int) -> Iterator[str]:
 
 def _plain_rows(values: Mapping[str, Any]) -> Iterator[str]:
     """Single numbers, the outermost first."""
-    numbers = [(name, value) for name, value in flatten(values) if isinstance(value, int | float)]
+    numbers = [
+        (name, value)
+        for name, value in flatten(values)
+        if isinstance(value, int | float) and "confidence" not in name.split(".")
+    ]
     numbers.sort(key=lambda item: item[0].count("."))
     yield "| score | value |"
     yield "|---|---|"
