@@ -19,7 +19,7 @@ from commandline import Done, call, columns, sentences, tiny, write_corpus
 from structseq import Tagger, cli
 from structseq.data.formats import read
 from structseq.data.options import DataOptions
-from structseq.data.reading import tagger_format
+from structseq.data.reading import read_examples, tagger_format
 from structseq.errors import DataError
 from structseq.spans import scheme_of
 
@@ -663,5 +663,24 @@ def test_what_a_format_cannot_hold_is_named(command: Command, tmp_path: Path, en
     content = [{key: value for key, value in content[0].items() if key != "Comments"}]
     file, out = write(tmp_path / name, content), tmp_path / f"out{end}"
     done = command("convert", file, out, *(["--format", "webanno"] if end == ".tsv" else []))
-    assert done.status == 2 and f"cannot hold {option}; leave it out with --lossy" in done.sentence
+    assert done.status == 2 and f"cannot hold {option} such as" in done.sentence and "--lossy" in done.sentence
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("record", "settings"),
+    [
+        ({"tokens": ["to", "Rome"], "labels": ["O", "B-to"]}, {}),
+        ({"words": ["to", "Rome"], "entity_tags": ["O", "B-to"]}, {"tag_column": "entity_tags"}),
+        ({"form": ["to", "Rome"], "ner": ["O", "B-to"]}, {"token_column": "form", "tag_column": "ner"}),
+        ({"content": "to Rome", "marks": [[3, 7, "to"]]}, {"text_column": "content", "span_column": "marks"}),
+    ],
+)
+def test_keys_of_json_lines_are_named_as_columns_are(
+    record: dict[str, Any], settings: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(record) + "\n")
+    data = DataOptions(**settings)
+    (example,) = read_examples(path, data)
+    assert (example.tokens, example.tags) == (("to", "Rome"), ("O", "B-to"))

@@ -40,8 +40,10 @@ Confidence = Annotated[
     bool | None,
     Option("--confidence/--no-confidence", help="Write exact probabilities; the default, except for conll."),
 ]
+# A string, because a path loses the slash that says folder
 Output = Annotated[
-    Path | None, Option("--output", "-o", metavar="OUT", help="File to write; by default standard output.")
+    str | None,
+    Option("--output", "-o", metavar="OUT", help="File to write, or a folder (OUT/); by default standard output."),
 ]
 
 
@@ -146,17 +148,14 @@ def _tag_documents(
     format: DocumentFormat,
     data: DataOptions,
     confidence: bool | None,
-    output: Path | None,
+    output: str | None,
     model: str,
 ) -> None:
     """Write documents with predicted annotations, as their tool expects predictions."""
-    from dataclasses import replace
-
     from structseq.data.annotation.document import Notes, lines_of
     from structseq.data.annotation.to_examples import cutting_of
     from structseq.data.reading import reader_options
     from structseq.data.textfile import name_of
-    from structseq.data.tokenizer import tokenizer_of
     from structseq.errors import ConfigError, DataError
     from structseq.inference.rewriting import tagged_documents
 
@@ -164,6 +163,8 @@ def _tag_documents(
         message = f"{format.limits.format} holds spans, but this model has plain tags; convert the file to JSON lines"
         raise DataError(message, file=name_of(source) or None)
     _warn_of_scores(tagger, confidence)
+    if output is None and format.grouped and format.extensions != (".spacy",):
+        raise ConfigError(f"{format.limits.format} keeps documents in files of their own; name them with --output")
     if confidence and not format.holds_scores:
         raise ConfigError(f"--confidence: {format.limits.format} cannot hold probabilities; use --format jsonl or text")
     notes = Notes()
@@ -174,9 +175,10 @@ def _tag_documents(
     documents = format.documents(source, **options)
     scores = format.holds_scores and confidence is not False and tagger.calibrated
     tagged = tagged_documents(tagger, documents, cutting, scores=scores)
-    limits = replace(format.limits, attributes=format.limits.attributes or format.holds_scores)
-    fitting = limits.fit(tagged, tokenizer_of(data.tokenizer), notes=notes, lossy=True)
-    format.save(output or sys.stdout.buffer, fitting, encoding=data.encoding, model=model)
+    target = output or sys.stdout.buffer
+    format.save(
+        target, tagged, tokenizer=data.tokenizer, lossy=True, notes=notes, encoding=data.encoding, model=model
+    )  # fmt: skip
     for line in lines_of(notes):
         remark(f"{name_of(source)}: {line}")
 
@@ -206,7 +208,7 @@ def _rewritten(
     if name == "jsonl":
         return tagged_records(tagger, source, options, confidence=with_confidence), data.encoding
     if FORMATS[name].verbatim is None:
-        known = ", ".join([each for each, row in FORMATS.items() if row.verbatim] + ["text"])
+        known = ", ".join([each for each, row in FORMATS.items() if row.verbatim or row.documents] + ["text"])
         raise DataError(
             f"this model tags sentences, found a file of the {name} format; use one of {known}",
             file=name_of(source) or None,
@@ -258,7 +260,9 @@ def embed(
     if output is not None and output.suffix.lower() == ".npy":
         vectors = embedder.embed(examples)
         with atomic_write(output) as stream:
-            np.save(stream, vectors)
+            # `numpy.save` loses the reason if it cannot write
+            np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(vectors))
+            stream.write(np.ascontiguousarray(vectors).data)
         remark(f"{output}: {len(vectors)} vectors of width {embedder.width}")
         return
     with open_writer(output or sys.stdout.buffer) as out:

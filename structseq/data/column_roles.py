@@ -17,6 +17,7 @@ from structseq.data.column_evidence import (
     is_token_with_tag,
     never_fall,
 )
+from structseq.data.textfile import shown
 from structseq.errors import ConfigError
 
 Sentence = Sequence[Sequence[str]]
@@ -33,8 +34,8 @@ def by_names(names: Sequence[str], token: int | str, tag: int | str | None) -> t
 
     Raises `ConfigError` for a name that the header does not have.
     """
-    token = _number_of(names, token) if isinstance(token, str) else token
-    tag = _number_of(names, tag) if isinstance(tag, str) else tag
+    token = number_of(names, token) if isinstance(token, str) else token
+    tag = number_of(names, tag) if isinstance(tag, str) else tag
     tokens = [at for at, name in enumerate(names) if is_token_name(name)]
     if token == 0 and tokens:
         token = tokens[0]
@@ -44,12 +45,13 @@ def by_names(names: Sequence[str], token: int | str, tag: int | str | None) -> t
     return token, tag
 
 
-def _number_of(names: Sequence[str], column: str) -> int:
+def number_of(names: Sequence[str], column: str) -> int:
+    """The number of a column of the header; raises `ConfigError`."""
     found = [at for at, name in enumerate(names) if name.strip().lower() == column.lower()]
     if len(found) == 1:
         return found[0]
-    header = f"a header with {', '.join(names)}" if names else "no header"
-    raise ConfigError(f"expected a column {column!r}, found {header}; name it, or give its number, from 0")
+    header = f"a header with {shown(', '.join(names))}" if names else "no header"
+    raise ConfigError(f"expected a column {shown(column)!r}, found {header}; name it, or give its number, from 0")
 
 
 def objection(sentences: Sequence[Sentence], names: Sequence[str], token: int, tag: int | None) -> str:
@@ -137,10 +139,10 @@ def _other_tags(columns: Sequence[Sequence[str]], names: Sequence[str], tag: int
         meant = span_columns(columns, tag, others) if empty else []
     if not meant and not never:
         return ""
-    shown = ", ".join(f"{_tag_option(number)} ({_shown(columns[number])})" for number in meant[:5])
+    options = ", ".join(f"{_tag_option(number)} ({_shown(columns[number])})" for number in meant[:5])
     return (
         f"expected tags in column {tag}, the last one, found {what}; name the column of the tags"
-        f"{': ' if shown else ''}{shown}"
+        f"{': ' if options else ''}{options}"
     )
 
 

@@ -16,7 +16,8 @@ from functools import partial
 from typing import Any
 
 from structseq.data.annotation.document import Document, Notes
-from structseq.data.annotation.json_records import SPAN_KEYS, document_of, list_key, listed, span_key_of
+from structseq.data.annotation.json_records import SPAN_KEYS, document_of, list_key, span_key_of
+from structseq.data.annotation.json_values import listed
 from structseq.data.annotation.offsets import Offsets
 from structseq.data.annotation.policies import Fragments, Overlapping
 from structseq.data.annotation.to_examples import Cutting, Split, cutting_of
@@ -79,10 +80,12 @@ class Keys:
         return isinstance(spans, list) and all(isinstance(span, list | dict) for span in spans)
 
     def tag_key_of(self, values: Mapping[str, Any]) -> str | None:
-        """Of several usual keys, the one with a string for each token."""
+        """Of several usual keys, the one with a string for each token; ``labels`` only if it has these."""
         tokens = values.get(self.token_key_of(values) or "")
-        count = len(tokens) if isinstance(tokens, list) else 0
-        return list_key(values, self.tag_key, TAG_KEYS, partial(_are_tags, count=count))
+        fits = partial(_are_tags, count=len(tokens) if isinstance(tokens, list) else 0)
+        key = list_key(values, self.tag_key, TAG_KEYS, fits)
+        labels = values.get("labels")
+        return "labels" if key is None and tokens and isinstance(labels, list) and fits(labels) else key
 
     def append(self, record: Record, tags: Sequence[str]) -> str:
         """The record's line with predicted tags, and with tokens if it has a text."""
@@ -142,7 +145,7 @@ class Keys:
         if not self.labels:
             raise DataError(
                 f"expected strings under {key!r}, found numbers {preview(tags)}; name the tags in their order with "
-                '--set data.labels=["O","B-PER",...], or write their names'
+                """--set 'data.labels=["O","B-PER",...]', or write their names"""
             )
         if odd := [tag for tag in tags if not 0 <= tag < len(self.labels)]:
             raise DataError(

@@ -34,14 +34,12 @@ class DataOptions(Section):
         "auto", description="file format: auto, columns, conllu, jsonl, threefile, labelled, pairs, audio, text"
     )
     token_column: Whole | str = Field(
-        0, description="column of the token, from 0 (negative counts from the end), or its name in the header"
+        0, description="column of the token, from 0 (negative counts from the end), its name in the header, or its key"
     )
-    tag_column: Whole | str = Field(-1, description="column of the tag, as token_column")
-    sentence_column: str = Field(
-        "", description="CSV and Parquet: column of the sentence's number, if a row is a token"
-    )
-    text_column: str = Field("", description="CSV and Parquet: column of the text, if a row is a text")
-    span_column: str = Field("", description="CSV and Parquet: column of the text's spans")
+    tag_column: Whole | str = Field(-1, description="column or key of the tag, as token_column")
+    sentence_column: str = Field("", description="tables: column of the sentence's number, if a row is a token")
+    text_column: str = Field("", description="tables, JSON lines: column or key of the text")
+    span_column: str = Field("", description="tables, JSON lines: column or key of the text's spans")
     columns: dict[str, Whole | str] = Field(
         {}, description="further inputs: name = column number, CoNLL-U field or JSON key"
     )

@@ -17,7 +17,8 @@ from structseq.data.class_labels import (
 )
 from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits
-from structseq.data.frames import library, plain_rows
+from structseq.data.frames import USE, plain_rows
+from structseq.data.libraries import library
 from structseq.data.tables import Origin, TableOptions, read_table, with_table_options
 from structseq.data.textfile import Source, Target, atomic_write, is_path, name_of, one_line, open_binary
 from structseq.errors import DataError
@@ -34,12 +35,12 @@ def read_parquet(source: Source, **options: Any) -> Iterator[Example]:
 
     As `structseq.data.frames.read_frame`, in bounded memory.
     """
-    library("pyarrow")
+    library("pyarrow", USE)
     return _examples(source, TableOptions(**options))
 
 
 def _examples(source: Source, options: TableOptions) -> Iterator[Example]:
-    parquet, name = library("pyarrow.parquet"), name_of(source)
+    parquet, name = library("pyarrow.parquet", USE), name_of(source)
     with open_binary(source) as stream:
         seekable = stream.seekable() and not isinstance(stream, gzip.GzipFile)
         with _readable(name):
@@ -66,7 +67,7 @@ def _rows(file: Any, name: str) -> Iterator[Sequence[Any]]:
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
-    except (library("pyarrow").ArrowException, OSError, ValueError) as error:
+    except (library("pyarrow", USE).ArrowException, OSError, ValueError) as error:
         why = one_line(str(error))[:160]
         raise DataError(f"expected a Parquet file, found one that cannot be read ({why})", file=name) from None
 
@@ -77,7 +78,7 @@ def write_parquet(target: Target, examples: Iterable[Example]) -> None:
     Tags are numbers, with their names in the metadata of the schema: ``datasets`` reads them as classes. Raises
     `DataError`, and writes no file, for metadata under the name of a column, and unequal columns.
     """
-    pyarrow, parquet = library("pyarrow"), library("pyarrow.parquet")
+    pyarrow, parquet = library("pyarrow", USE), library("pyarrow.parquet", USE)
     limits, rows = FormatLimits("a Parquet file", name_of(target)), list(examples)
     columns = list(_content(rows, _columns(rows, limits), pyarrow))
     fields = [(name, kind) for name, _, kind, _ in columns]

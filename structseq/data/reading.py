@@ -50,7 +50,13 @@ def reader_options(data: DataOptions, *, tags: bool = True, notes: Notes | None 
     # Only records with spans use the scheme, to write them as tags.
     scheme = "BIO" if data.scheme == "auto" else data.scheme
     columns = {name: options[name] or None for name in ("sentence_column", "text_column", "span_column")}
-    return {**options, **columns, "audio": data.audio, "scheme": scheme, "tags": tags, "notes": notes}
+    keys = {
+        "token_key": data.token_column if isinstance(data.token_column, str) else None,
+        "tag_key": data.tag_column if isinstance(data.tag_column, str) else None,
+        "text_key": data.text_column or "text",
+        "span_key": data.span_column or None,
+    }
+    return {**options, **columns, **keys, "audio": data.audio, "scheme": scheme, "tags": tags, "notes": notes}
 
 
 def read_examples(

@@ -25,7 +25,7 @@ from structseq.tasks.answers import Tagging, TextToken
 Item = TypeVar("Item")
 
 # The options of `keys_of`
-_KEYS = {"columns", "tags", "tokenizer", "scheme"}
+_KEYS = {"columns", "tags", "tokenizer", "scheme", "token_key", "tag_key", "text_key", "span_key"}
 
 
 def tagged_columns(tagger: Tagger, source: Source, format: str, options: dict[str, Any]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from structseq.data.annotation.document import Document, Notes, lines_of
 from structseq.data.annotation.limits import EXAMPLE_LIMITS
 from structseq.data.annotation.table import annotated
 from structseq.data.annotation.to_examples import cutting_of
+from structseq.data.columns import place_columns, read_blocks
+from structseq.data.conllu import FIELDS
 from structseq.data.example import Example
 from structseq.data.formats import FORMATS, detect_format, format_of_name, read, read_verbatim, resolve_format, write
-from structseq.data.jsonl import keys_of
+from structseq.data.jsonl import TAG_KEYS, TOKEN_KEYS, keys_of
 from structseq.data.options import DataOptions
 from structseq.data.reading import reader_options
 from structseq.data.record import read_records
@@ -25,6 +28,8 @@ from structseq.spans import Scheme, TagError, convert, repair, scheme_of
 from structseq.tasks.legality import find_scheme, legal_gold, with_place
 
 Notify = Callable[[str], None]
+# Number of sentences that show what a file has
+FIRST = 1000
 
 
 def convert_file(
@@ -71,24 +76,24 @@ def _convert_documents(
     reader, writer = FORMATS[data.format].documents, FORMATS[into].documents
     assert reader is not None
     options = reader_options(data, notes=notes)
-    tokenizer = tokenizer_of(data.tokenizer)
     documents: Iterable[Document] = reader.documents(source, **options)
-    limits = writer.limits if writer else EXAMPLE_LIMITS
-    fit = partial(limits.fit, tokenizer=tokenizer, fragments=data.fragments, lossy=lossy, notes=notes)
+    fit: dict[str, Any] = {"fragments": data.fragments, "lossy": lossy, "notes": notes}
     if writer:
-        writer.save(target, fit(documents), encoding=data.encoding)
+        writer.save(target, documents, tokenizer=data.tokenizer, encoding=data.encoding, **fit)
         return
     policies = {name: options[name] for name in ("tokenizer", "misaligned", "overlapping", "fragments", "split")}
     cutting = cutting_of(**policies, scheme=scheme, lines=reader.limits.lines, notes=notes)
-    examples = cutting.examples(fit(annotated(documents, name_of(source), notes)))
-    write(target, _without_long_texts(examples, into), into, encoding=data.encoding, field=data.field)
+    gold = annotated(documents, name_of(source), notes)
+    examples = cutting.examples(EXAMPLE_LIMITS.fit(gold, tokenizer_of(data.tokenizer), **fit))
+    write(target, _without_long_texts(examples, into, notes), into, encoding=data.encoding, field=data.field)
 
 
-def _without_long_texts(examples: Iterable[Example], into: str) -> Iterator[Example]:
+def _without_long_texts(examples: Iterable[Example], into: str, notes: Notes) -> Iterator[Example]:
     """Examples without a text of several lines where the format has a line for it; the tokens stay."""
     for example in examples:
         text = example.metadata.get("text", "")
         if into != "jsonl" and (text != text.strip(" \t\r\n") or "\n" in text or "\r" in text):
+            notes["texts with line ends or white space around them, of which the tokens are kept"] += 1
             example = replace(example, metadata={k: v for k, v in example.metadata.items() if k != "text"})
         yield example
 
@@ -117,9 +122,44 @@ def _convert_examples(
             for block in read_verbatim(source, data.format, **reader_options(data)):
                 file.write(block.text if block.example is None else block.retag(tags(block.example)))
         return
+    for part in unread_parts(source, data):
+        if not lossy:
+            advice = "keep it by --set data.columns.NAME=..., or leave it out with --lossy"
+            raise DataError(f"expected tokens and tags alone, found {part}, which would be lost; {advice}", file=source)
+        notes[f"{part}, left out"] += 1
     options: dict[str, Any] = {"field": data.field, "tokenizer": data.tokenizer, "scheme": wanted or scheme}
     retagged = (replace(each, targets={**each.targets, "tags": tags(each)}) for each in examples)
     write(target, retagged, into, **options, lossy=lossy, notes=notes)
+
+
+def unread_parts(source: Path, data: DataOptions) -> list[str]:
+    """The parts of a file that its examples lack: columns, fields, keys; by its first sentences."""
+    readers = {"columns": _unread_columns, "conllu": _unread_fields, "jsonl": _unread_keys}
+    return list(readers[data.format](source, data)) if data.format in readers else []
+
+
+def _unread_columns(source: Path, data: DataOptions) -> Iterator[str]:
+    blocks = read_blocks(source, encoding=data.encoding, separator=data.separator, comments=data.comments)
+    placed = place_columns(blocks, data.token_column, data.tag_column)
+    for block, token, tag in islice((each for each in placed if each[0].rows), 1):
+        used = {block.column_index(each) for each in (token, tag, *data.columns.values()) if isinstance(each, int)}
+        yield from (f"column {number}" for number in range(block.width) if number not in used)
+
+
+def _unread_fields(source: Path, data: DataOptions) -> Iterator[str]:
+    used = {"id", "form", *(str(field).partition(":")[0] for field in (data.field, *data.columns.values()))}
+    blocks = islice(read_verbatim(source, "conllu", encoding=data.encoding), FIRST)
+    rows = [row.split("\t") for block in blocks for row in block.text.splitlines() if row[:1].isdecimal()]
+    for number, name in enumerate(FIELDS):
+        if name not in used and any(row[number : number + 1] not in ([], ["_"]) for row in rows):
+            yield f"the field {name}"
+
+
+def _unread_keys(source: Path, data: DataOptions) -> Iterator[str]:
+    used = {*TOKEN_KEYS, *TAG_KEYS, "starts_document", *map(str, data.columns.values())}
+    records = islice((record.values or {} for record in read_records(source, encoding=data.encoding)), FIRST)
+    keys = {key: value for values in records for key, value in values.items()}
+    yield from (f"the key {key!r}" for key, value in keys.items() if key not in used and not isinstance(value, str))
 
 
 def _converted(example: Example, *, data: DataOptions, scheme: Scheme, to: Scheme) -> tuple[str, ...]:

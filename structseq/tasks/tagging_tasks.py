@@ -83,8 +83,9 @@ class TaggingTask(Task):
     def report(
         self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
     ) -> Report:
-        answers = self.answers(model, examples)
-        return evaluate([example.tags for example in examples], answers, **self.context(examples, entities))
+        answers, confidences = model.predict_with_confidence(examples)
+        gold = [example.tags for example in examples]
+        return evaluate(gold, answers, confidences=confidences, **self.context(examples, entities))
 
     def context(self, examples: Sequence[Example], entities: Collection[tuple[str, str]]) -> dict[str, Any]:
         return {
@@ -138,8 +139,9 @@ class JointTask(TaggingTask):
         self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
     ) -> Report:
         gold = [self.gold(example) for example in examples]
-        answers = self.answers(model, examples)
-        return evaluate_jointly(gold, answers, known_labels=self.labels, **self.context(examples, entities))
+        answers, confidences = model.predict_with_confidence(examples)
+        context = self.context(examples, entities)
+        return evaluate_jointly(gold, answers, confidences=confidences, known_labels=self.labels, **context)
 
     def card(self) -> Card:
         tagger, labels = super().card(), names_as_code(self.labels)
@@ -168,9 +170,11 @@ class ClassificationTask(Task):
     def report(
         self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
     ) -> Report:
+        answers, confidences = model.predict_with_confidence(examples)
         return evaluate(
             [self.gold(example) for example in examples],
-            self.answers(model, examples),
+            answers,
+            confidences=confidences,
             scheme=self.tags.file_scheme,
             tokens=[(" ".join(self.modality.step_names(example)),) for example in examples],
             known_tags=self.tags.answer_tags(),
