@@ -90,7 +90,9 @@ def _no_tokens(
             (number for number in others if not all(map(is_number, columns[number]))), others[0]
         )
     words = [number for number in others if _are_words(columns[number])]
-    if words and never_fall([row[at] for row in sentence] for sentence in sentences):
+    # Beside one column alone, values with letters may be tokens.
+    sure = len(columns) > 2 or not any(map(str.isalpha, columns[at][0]))
+    if sure and words and never_fall([row[at] for row in sentence] for sentence in sentences):
         return f"values that count, such as {columns[at][0][:40]!r}", words[0]
     varied = [number for number in others if _is_open(columns[number]) and not all(map(is_number, columns[number]))]
     if varied and len(columns[at]) > _FEW and len(set(columns[at])) == 1:

@@ -56,8 +56,9 @@ class TaggingTask(Task):
         gold, beside = GoldTags.of(train), [GoldTags.of(others)] if data.scheme == "auto" else ()
         scheme = gold.find_scheme(data, beside, option=repair_option.replace("repair", "scheme"))
         kept, remarks = legal_gold(train, scheme, data, option=repair_option)
-        lengths, file = Counter(map(len, train)), train[0].source.rpartition(":")[0]
-        path = Path(file) if Path(file).is_file() else None  # a pipe cannot be read again
+        files = (Path(example.source.rpartition(":")[0]) for example in train[:1])
+        path = next((file for file in files if file.is_file()), None)  # a pipe cannot be read again
+        lengths = Counter(map(len, train))
         remarks = (*remarks, *remarks_on_file(path, data, gold.summary, scheme, lengths, HashedRows.of(train)))
         how = "named" if data.scheme != "auto" else "found from the data"
         return CheckedCorpus(kept, scheme, f"tag scheme {scheme}, {how}", remarks)
