@@ -108,6 +108,9 @@ class TrainingOptions(Section):
     average: Literal["auto", "none", "ema", "mean"] = Field("auto", description="weight averaging; auto: the head's")
     average_decay: float = Field(0.998, gt=0, lt=1, description="decay per update of the exponential moving average")
     tune_decision: bool = Field(True, description="after training, choose the bias for or against O on dev")
+    calibrate: bool = Field(
+        True, description="after training, fit a temperature on dev, so that confidences say how often they are right"
+    )
     validation_fraction: float = Field(
         0.1, gt=0, lt=1, description="share of the training data that is held out if there is no dev set"
     )

@@ -32,7 +32,7 @@ from structseq.data.pairs import is_pairs_header, read_pairs, write_pairs
 from structseq.data.parquet import MAGIC, read_parquet, write_parquet
 from structseq.data.plaintext import read_text, write_text
 from structseq.data.recordings import is_recording_list, read_recordings, write_recordings
-from structseq.data.textfile import GZIP, Source, Target, is_path, name_of, peek
+from structseq.data.textfile import GZIP, Source, Target, damaged_gzip, is_path, name_of, peek
 from structseq.data.threefile import is_threefile, read_threefile, write_threefile
 from structseq.errors import ConfigError, DataError
 
@@ -220,7 +220,12 @@ def _first_bytes(source: Source) -> bytes:
         at = source.tell()
         first = source.read(_SAMPLE)
         source.seek(at)
-    return zlib.decompressobj(wbits=31).decompress(first, _SAMPLE) if first[:2] == GZIP else first
+    if first[:2] != GZIP:
+        return first
+    try:
+        return zlib.decompressobj(wbits=31).decompress(first, _SAMPLE)
+    except zlib.error as error:
+        raise damaged_gzip(name_of(source), error) from None
 
 
 def _by_content(first: bytes) -> str | None:

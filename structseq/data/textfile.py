@@ -195,8 +195,7 @@ def line_too_long(name: str | Path, line: int, longest: int) -> DataError:
 
 
 def _no_text(encoding: str, error: Exception) -> str:
-    known = encoding.lower().replace("_", "-").replace("utf1", "utf-1").replace("utf3", "utf-3")
-    advice = "name the file's encoding"
+    known, advice = codecs.lookup(encoding).name, "name the file's encoding"
     if known in ("utf-16", "utf-32"):
         advice = f"the file has no byte order mark: use encoding='{known}-le' (or --set data.encoding={known}-le)"
     return f"expected {encoding} text, found an error ({shown(str(error))}); {advice}"
@@ -208,13 +207,17 @@ def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
         try:
             chunk = stream.read1(CHUNK) if hasattr(stream, "read1") else stream.read(CHUNK)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            message = f"the gzip data is damaged or cut off ({error}); download or compress the file again"
-            raise DataError(message, file=name) from None
+            raise damaged_gzip(name, error) from None
         except OSError as error:
             raise DataError(f"cannot be read ({error.strerror or error})", file=name) from None
         yield chunk, not chunk
         if not chunk:
             return
+
+
+def damaged_gzip(name: str, error: Exception) -> DataError:
+    message = f"the gzip data is damaged or cut off ({error}); download or compress the file again"
+    return DataError(message, file=name)
 
 
 def _undecodable(error: UnicodeDecodeError, data: bytes, name: str, line: int, encoding: str, fits: bool) -> DataError:
