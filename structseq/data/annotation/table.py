@@ -41,7 +41,7 @@ class DocumentFormat:
     named:
         Whether the ids of documents are the names of files in a folder, and a single file has no id.
     wrote:
-        Whether the first record of a JSON file is the tool's.
+        Whether a record of a JSON file is the tool's.
     """
 
     read: Callable[..., Iterator[Document]]
