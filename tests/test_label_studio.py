@@ -161,10 +161,11 @@ def test_attributes_relations_and_labels() -> None:
 
 def test_several_controls() -> None:
     results = [region(), region(0, 2, "to", "ADP", id="b", from_name="pos")]
-    (found,) = read_tasks(task(*results))
-    assert [each.attributes for each in found.annotations] == [{"from_name": "label"}, {"from_name": "pos"}]
-    assert read_tasks(task(*results), layer="pos")[0].annotations == (Annotation("ADP", ((0, 2),), "b"),)
-    assert read(write([found])) == [found]
+    with pytest.raises(DataError, match="one control with labels of spans, found those of label, pos; .*data.layer"):
+        read_tasks(task(results[0]), task(results[1]))
+    notes = Notes()
+    assert read_tasks(task(*results), layer="pos", notes=notes)[0].annotations == (Annotation("ADP", ((0, 2),), "b"),)
+    assert notes == {"regions of other controls, left out (data.layer)": 1}
     with pytest.raises(DataError, match="control 'ner', found those of label, pos"):
         read_tasks(task(*results), layer="ner")
 

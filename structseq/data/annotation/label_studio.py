@@ -87,16 +87,17 @@ def read_label_studio(
 ) -> Iterator[Document]:
     """Yields the tasks of a JSON or JSON-MIN export, with the ground truth or else the newest annotation.
 
-    ``layer`` names one control (from_name) whose labels are read. Raises `DataError` with file and record.
+    ``layer`` names the control (from_name) whose labels are read, if there are several. Raises `DataError` with file and record.
     """
     notes = Notes() if notes is None else notes
     tasks = []
     for where, values in read_objects(source, encoding=encoding):
         with errors_at(where):
             tasks.append(_task(where, values, notes))
-    names = {each.name for task in tasks for each in task.results or () if each.type in _REGIONS}
-    if layer and names and layer not in names:
-        message = f"expected labels of the control {layer!r}, found those of {', '.join(sorted(names))}"
+    names = sorted({each.name for task in tasks for each in task.regions("")})
+    if names and (layer not in names if layer else len(names) > 1):
+        expected = f"labels of the control {layer!r}" if layer else "one control with labels of spans"
+        message = f"expected {expected}, found those of {', '.join(names)}; name one of them as data.layer"
         raise DataError(message, file=name_of(source))
     key = _usual_key(tasks, layer, offsets)
     for task in tasks:
@@ -190,6 +191,8 @@ def _document(task: _Task, layer: str, usual: str, offsets: Offsets, spans: bool
     key = usual if isinstance(task.data.get(usual), str) else text_key_of(task.data, "the data")
     text = task.data[key]
     regions = task.regions(layer)
+    if others := len(task.regions("")) - len(regions):
+        notes["regions of other controls, left out (data.layer)"] += others
     places = _places(text, [each.mark() for each in regions], offsets, notes)
     metadata = {name: value for name, value in task.data.items() if name != key}
     tokens = token_places(text, metadata["tokens"]) if are_strings(metadata.get("tokens")) else None
@@ -233,13 +236,10 @@ def _annotations(
     """An annotation for each label; the first one of a region has its id."""
     annotations: list[Annotation] = []
     used: set[str] = set()
-    several = len({each.name for each in regions}) > 1
     for each, place in zip(regions, places, strict=True):
         attributes = {**take(each.item, "meta", dict, {}), **values.get(each.id, {})}
         if is_number(each.item.get("score")):
             attributes["score"] = each.item["score"]
-        if several:
-            attributes["from_name"] = each.name
         labels = take(each.value, each.type, list, [])
         if not labels:
             notes["regions without a label, left out"] += 1
