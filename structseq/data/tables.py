@@ -140,25 +140,45 @@ class Roles:
     spans: int | None = None
 
 
-def read_table(names: Sequence[str], rows: Iterable[Row], origin: Origin, options: TableOptions) -> Iterator[Example]:
-    """The examples of a table; raises `DataError` that names the row."""
-    rows = iter(rows)
-    head: list[Row] = []
-    first: dict[int, Any] = {}  # of each column, the first value that is not missing
-    for row in rows:
-        head.append(row)
-        first |= {at: value for at, value in enumerate(row[1]) if value is not None and at not in first}
-        if len(first) == len(names) or len(head) == _SAMPLE:
-            break
-    try:
-        roles = _Finder(names, first, options).roles()
-    except DataError as error:
-        raise origin.error(error.message, origin.header) from None
-    rows = chain(head, rows)
-    if roles.rows == "tokens":
-        yield from _Tokens(names, roles, origin, options.labels).sentences(rows)
-    else:
-        yield from _records(names, rows, roles, origin, options)
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The names of the columns, and the rows, which can be read once."""
+
+    names: Sequence[str]
+    rows: Iterable[Row]
+    origin: Origin
+
+    def examples(self, options: TableOptions) -> Iterator[Example]:
+        """Raises `DataError` that names the row."""
+        roles, rows, _ = self._found(options)
+        if roles.rows == "tokens":
+            yield from _Tokens(self.names, roles, self.origin, options.labels).sentences(rows)
+        else:
+            yield from _records(self.names, rows, roles, self.origin, options)
+
+    def unread(self, options: TableOptions) -> list[str]:
+        """The names of the columns that are no part of the examples."""
+        roles, _, first = self._found(options)
+        used = {roles.tokens, roles.tags, roles.sentence, roles.text, roles.spans, *roles.further.values()}
+        strings = [at for at in first if roles.rows != "tokens" and isinstance(first[at], str)]  # metadata
+        others = (name for at, name in enumerate(self.names) if at not in (*used, *strings))
+        return [name for name in others if name and not (name == "starts_document" and roles.rows == "sentences")]
+
+    def _found(self, options: TableOptions) -> tuple[Roles, Iterator[Row], Mapping[int, Any]]:
+        """The roles, all rows, and of each column the first value that is not missing."""
+        rows, names = iter(self.rows), self.names
+        head: list[Row] = []
+        first: dict[int, Any] = {}
+        for row in rows:
+            head.append(row)
+            first |= {at: value for at, value in enumerate(row[1]) if value is not None and at not in first}
+            if len(first) == len(names) or len(head) == _SAMPLE:
+                break
+        try:
+            roles = _Finder(names, first, options).roles()
+        except DataError as error:
+            raise self.origin.error(error.message, self.origin.header) from None
+        return roles, chain(head, rows), first
 
 
 @dataclass(frozen=True, slots=True)
