@@ -57,3 +57,14 @@ def test_a_tool_with_two_files_needs_an_output(model: Path, tmp_path: Path, caps
     write_documents(tmp_path / "a.ann", [Document("go to Rome", ())])
     done = call(capsys, "tag", model, tmp_path / "a.ann")
     assert done.status == 2 and "--output" in done.sentence
+
+
+@pytest.mark.parametrize("name", ["label-studio", "prodigy"])
+def test_texts_with_labels_alone_are_checked(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.json"
+    write_documents(file, [Document("go to Rome", labels=("travel",)), Document("eat pizza", labels=("food",))], name)
+    done = call(capsys, "check", file)
+    assert done.status == 0 and "travel" in done.out, (done.err, done.out)
+    write_documents(file, [Document("go to Rome", metadata={"_input_hash": 1})], name)
+    refused = call(capsys, "check", file)
+    assert refused.status == 2 and "structseq tag takes them" in refused.sentence
