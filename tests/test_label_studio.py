@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from structseq.data.annotation.document import Annotation, Document, Notes, Relation
 from structseq.data.annotation.label_studio import is_label_studio, read_label_studio, write_label_studio
+from structseq.data.formats import read_documents, write_documents
 from structseq.errors import DataError
 
 read = partial(read_back, read_label_studio)
@@ -144,7 +145,7 @@ def test_attributes_relations_and_labels() -> None:
         {"type": "relation", "from_id": "a", "to_id": "b", "direction": "bi"},
     ]
     notes = Notes()
-    attributes = {"text": ["sure?"], "size": "big", "tags": ["x", "y"], "note": "a city", "stars": 4, "score": 0.5}
+    attributes = {"notes": ["sure?"], "size": "big", "tags": ["x", "y"], "note": "a city", "stars": 4, "score": 0.5}
     assert read_tasks(task(*results), notes=notes)[0] == Document(
         "to Taipei",
         (
@@ -308,3 +309,14 @@ def test_detection() -> None:
     assert is_label_studio({"data": {"text": "a"}})
     assert not is_label_studio({"text": "a", "label": [[0, 1, "x"]], "id": 1})
     assert not is_label_studio({"data": "a"})
+
+
+def test_notes_of_regions_are_kept_by_other_formats(tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text(json.dumps([task(region(meta={"text": ["sure?"]}))]))
+    for name in ("jsonl", "prodigy"):
+        write_documents(tmp_path / name, read_documents(tmp_path / "in.json"), name)
+        (found,) = read_documents(tmp_path / name, name)
+        assert found.annotations == (Annotation("city", ((3, 9),), "a", {"notes": ["sure?"]}),)
+    write_documents(tmp_path / "out.json", [found], "label-studio")
+    (back,) = json.loads((tmp_path / "out.json").read_text())
+    assert back["annotations"][0]["result"][0] == region(meta={"text": ["sure?"]})

@@ -31,17 +31,19 @@ from structseq.data.annotation.json_values import (
     unordered,
     write_objects,
 )
-from structseq.data.annotation.limits import EVERYTHING, DocumentLimits, all_but
+from structseq.data.annotation.limits import DocumentLimits, all_but
 from structseq.data.annotation.offsets import Mark, Offsets, character_places
 from structseq.data.textfile import Source, Target, name_of
 from structseq.errors import DataError
 
 LIMITS = DocumentLimits(
-    "Label Studio", attribute=EVERYTHING, relations=True, labels=True, tokens=True, metadata=all_but("text", "tokens")
+    "Label Studio", attribute=all_but("text"), relations=True, labels=True, tokens=True, metadata=all_but("text", "tokens")
 )
 
 # Types of results that are labelled places; the labels are under the same key
 _REGIONS = ("labels", "hypertextlabels")
+# Notes are "text" in meta, which records reserve
+_NOTES = "notes"
 _OF_EXPORT = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
 
 
@@ -237,7 +239,7 @@ def _annotations(
     annotations: list[Annotation] = []
     used: set[str] = set()
     for each, place in zip(regions, places, strict=True):
-        attributes = {**take(each.item, "meta", dict, {}), **values.get(each.id, {})}
+        attributes = {**_meta(each.item), **values.get(each.id, {})}
         if is_number(each.item.get("score")):
             attributes["score"] = each.item["score"]
         labels = take(each.value, each.type, list, [])
@@ -250,6 +252,10 @@ def _annotations(
     return annotations
 
 
+def _meta(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {_NOTES if key == "text" else key: value for key, value in take(item, "meta", dict, {}).items()}
+
+
 def _relations(task: _Task, known: set[str], notes: Notes) -> Iterator[Relation]:
     for each in task.results or ():
         if each.type != "relation":
@@ -258,7 +264,7 @@ def _relations(task: _Task, known: set[str], notes: Notes) -> Iterator[Relation]
         if not known.issuperset(ends):
             notes["relations of results that are left out, left out"] += 1
             continue
-        attributes = dict(take(each.item, "meta", dict, {}))
+        attributes = _meta(each.item)
         if each.item.get("direction") == "bi":
             attributes["direction"] = "bi"
         first, second = reversed(ends) if each.item.get("direction") == "left" else ends
@@ -307,16 +313,21 @@ def _results(document: Document) -> list[dict[str, Any]]:
         if is_number(attributes.get("score")):
             region["score"] = attributes.pop("score")
         results.append(region)
-        if meta := {key: content for key, content in attributes.items() if not _control(content)}:
-            region["meta"] = meta
+        controls = {key: kind for key, content in attributes.items() if key != _NOTES and (kind := _control(content))}
+        if meta := {key: content for key, content in attributes.items() if key not in controls}:
+            region["meta"] = _with_notes(meta)
         for key, content in attributes.items():
-            if kind := _control(content):
+            if kind := controls.get(key):
                 value = {**place, kind: [content] if isinstance(content, str) else content}
                 results.append({"id": known, "from_name": key, "to_name": "text", "type": kind, "value": value})
     if document.labels:
         choices = {"choices": list(document.labels)}
         results.append({"from_name": "choice", "to_name": "text", "type": "choices", "value": choices})
     return [*results, *(_relation(each) for each in document.relations)]
+
+
+def _with_notes(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {"text" if key == _NOTES else key: value for key, value in meta.items()}
 
 
 def _control(value: Any) -> str:
@@ -334,4 +345,4 @@ def _relation(relation: Relation) -> dict[str, Any]:
     if relation.id:
         item["id"] = relation.id
     labels = [relation.label] if relation.label else []
-    return {**item, "labels": labels, **({"meta": attributes} if attributes else {})}
+    return {**item, "labels": labels, **({"meta": _with_notes(attributes)} if attributes else {})}
