@@ -162,7 +162,7 @@ def test_attributes_relations_and_labels() -> None:
 
 def test_several_controls() -> None:
     results = [region(), region(0, 2, "to", "ADP", id="b", from_name="pos")]
-    with pytest.raises(DataError, match="one control with labels of spans, found those of label, pos; .*data.layer"):
+    with pytest.raises(DataError, match=r"one control with labels of spans, found those of label, pos; .*data.layer"):
         read_tasks(task(results[0]), task(results[1]))
     notes = Notes()
     assert read_tasks(task(*results), layer="pos", notes=notes)[0].annotations == (Annotation("ADP", ((0, 2),), "b"),)

@@ -9,7 +9,8 @@ from typing import Any
 from structseq.data.class_labels import features_of, named_features, with_names
 from structseq.data.example import Example
 from structseq.data.libraries import library
-from structseq.data.tables import SPANS, Origin, Row, Table, TableOptions, with_table_options
+from structseq.data.table_rows import Origin, Row
+from structseq.data.tables import SPANS, Table, TableOptions, with_table_options
 from structseq.data.textfile import one_line
 from structseq.errors import DataError
 

@@ -19,7 +19,8 @@ from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits
 from structseq.data.frames import USE, plain_rows
 from structseq.data.libraries import library
-from structseq.data.tables import Origin, Table, TableOptions, with_table_options
+from structseq.data.table_rows import Origin
+from structseq.data.tables import Table, TableOptions, with_table_options
 from structseq.data.textfile import Source, Target, atomic_write, is_path, name_of, one_line, open_binary
 from structseq.errors import DataError
 

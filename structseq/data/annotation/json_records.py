@@ -34,7 +34,9 @@ def document_of(
 ) -> Document:
     """The document of a record with a text; raises `DataError` for spans that are not there or not in the text."""
     if values.get("answer") in ("reject", "ignore"):
-        raise DataError(f"found a record with the answer {values['answer']}, which is not gold; use data.format=prodigy")
+        raise DataError(
+            f"found a record with the answer {values['answer']}, which is not gold; use data.format=prodigy"
+        )
     text = values[text_key]
     key = span_key_of(values, span_key)
     if span_key is None and not (key and values[key]):

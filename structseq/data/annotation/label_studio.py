@@ -37,7 +37,12 @@ from structseq.data.textfile import Source, Target, name_of
 from structseq.errors import DataError
 
 LIMITS = DocumentLimits(
-    "Label Studio", attribute=all_but("text"), relations=True, labels=True, tokens=True, metadata=all_but("text", "tokens")
+    "Label Studio",
+    attribute=all_but("text"),
+    relations=True,
+    labels=True,
+    tokens=True,
+    metadata=all_but("text", "tokens"),
 )
 
 # Types of results that are labelled places; the labels are under the same key
@@ -89,7 +94,8 @@ def read_label_studio(
 ) -> Iterator[Document]:
     """Yields the tasks of a JSON or JSON-MIN export, with the ground truth or else the newest annotation.
 
-    ``layer`` names the control (from_name) whose labels are read, if there are several. Raises `DataError` with file and record.
+    ``layer`` names the control (from_name) whose labels are read, if there are several. Raises `DataError` with file
+    and record.
     """
     notes = Notes() if notes is None else notes
     tasks = []
