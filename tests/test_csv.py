@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from structseq.data.annotation.document import Notes
 from structseq.data.csvfile import read_csv, write_csv
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
@@ -363,3 +364,20 @@ def test_a_word_a_row_under_text() -> None:
     assert sentences(read(content, token_column="text", tag_column="label")) == [(("fly", "Rome"), ("O", "B-to"))]
     assert len(read(content, text_column="text")) == 2
     assert [each.metadata["label"] for each in read("text,label\nfly,O\nto Rome,O\n")] == ["O", "O"]
+
+
+def test_the_csv_export_of_label_studio() -> None:
+    spans = json.dumps([{"start": 3, "end": 7, "text": "Rome", "labels": ["city"]}]).replace('"', '""')
+    content = f'text,id,{{}},annotator\nbye,1,,1\nto Rome,2,"{spans}",1\n'
+    for name in ("label", "ner"):
+        found = read(content.replace("{}", name))
+        assert sentences(found) == [(("bye",), None), (("to", "Rome"), ("O", "B-city"))]
+        assert "label" not in found[1].metadata
+    with pytest.raises(DataError, match="one column of spans, found 'a' and 'b'"):
+        read(f'text,a,b\nto Rome,"{spans}","{spans}"\n')
+
+
+def test_numbers_of_sentences_that_come_again_are_noted() -> None:
+    notes = Notes()
+    assert len(read("sentence,word,tag\n1,a,O\n2,b,O\n1,c,O\n", notes=notes)) == 3
+    assert notes == {"sentences with the number of an earlier one, read as new sentences": 1}

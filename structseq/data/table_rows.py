@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from structseq.data.annotation.document import Notes
 from structseq.data.example import Example
 from structseq.data.record import preview
 from structseq.errors import DataError
@@ -54,11 +55,13 @@ class TokenRows:
     roles: Roles
     origin: Origin
     labels: Sequence[str]
+    notes: Notes
 
     def sentences(self, rows: Iterable[Row]) -> Iterator[Example]:
         """A blank row, or another name of the sentence, starts a sentence; an empty name is that of the row before."""
         group: list[Row] = []
         at, current = self.roles.sentence, None
+        seen: set[Any] = set()
         for number, values in rows:
             blank = not any(value is not None and value != "" for value in values)
             name = None if at is None else values[at]
@@ -66,7 +69,11 @@ class TokenRows:
             if group and (blank or changed):
                 yield self._example(group)
                 group = []
-            current = name if changed else current
+            if changed:
+                current = name
+                if name in seen:
+                    self.notes["sentences with the number of an earlier one, read as new sentences"] += 1
+                seen.add(name)
             if not blank:
                 group.append((number, values))
         if group:

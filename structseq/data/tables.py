@@ -39,6 +39,7 @@ SPANS = ("spans", "entities")
 
 # Rows that show what the columns hold
 _SAMPLE = 100
+_SPAN = re.compile(r'\s*\[\s*\{[^{}]*"start"\s*:\s*\d')
 TAG = re.compile(r"O|[BIESLUM]-\S+")
 _LIST = re.compile(r"""\[\s*['"].*['"]\s*\]""", re.DOTALL)
 
@@ -119,7 +120,8 @@ class Table:
         """Raises `DataError` that names the row."""
         roles, rows, _ = self._found(options)
         if roles.rows == "tokens":
-            yield from TokenRows(self.names, roles, self.origin, options.labels).sentences(rows)
+            notes = Notes() if options.notes is None else options.notes
+            yield from TokenRows(self.names, roles, self.origin, options.labels, notes).sentences(rows)
         else:
             yield from _records(self.names, rows, roles, self.origin, options)
 
@@ -128,7 +130,7 @@ class Table:
         roles, _, first = self._found(options)
         used = {roles.tokens, roles.tags, roles.sentence, roles.text, roles.spans, *roles.further.values()}
         strings = [at for at in first if roles.rows != "tokens" and isinstance(first[at], str)]  # metadata
-        others = (name for at, name in enumerate(self.names) if at not in (*used, *strings))
+        others = (name for at, name in enumerate(self.names) if at in first and at not in (*used, *strings))
         return [name for name in others if name and not (name == "starts_document" and roles.rows == "sentences")]
 
     def _found(self, options: TableOptions) -> tuple[Roles, Iterator[Row], Mapping[int, Any]]:
@@ -138,7 +140,7 @@ class Table:
         first: dict[int, Any] = {}
         for row in rows:
             head.append(row)
-            first |= {at: value for at, value in enumerate(row[1]) if value is not None and at not in first}
+            first |= {at: value for at, value in enumerate(row[1]) if value not in (None, "") and at not in first}
             if len(first) == len(names) or len(head) == _SAMPLE:
                 break
         try:
@@ -201,9 +203,16 @@ class _Finder:
                 "(--set data.token_column=NAME), or that of the texts by text_column=NAME"
             )
         spans = None if options.span_column is None else self._at(options.span_column, "span_column")
-        if spans is None and len(found := self._named(SPANS, {*used, text})) == 1:
-            spans = found[0]
+        if spans is None:
+            spans = self._only(self._spans({*used, text}), "column of spans", "span_column")
         return Roles("texts", further, tokens, text=text, spans=spans)
+
+    def _spans(self, used: set[int]) -> list[int]:
+        """The column of the usual name, else those that hold spans as Label Studio writes them to CSV."""
+        found = self._named(SPANS, used)
+        if len(found) == 1 or any(isinstance(self.first.get(at), list) for at in self._named(TAGS, used)):
+            return found if len(found) == 1 else []
+        return [at for at, value in self.first.items() if at not in used and _SPAN.match(str(value))]
 
     def _spans_instead(self, used: set[int]) -> bool:
         """Whether there are spans of characters and no tags."""
@@ -309,7 +318,7 @@ def _records(
     untagged = replace(keys, tag_key=None, span_key=None, cutting=replace(keys.cutting, tags=False))
     main, answer = (roles.text, roles.spans) if roles.rows == "texts" else (roles.tokens, roles.tags)
     assert main is not None
-    decoded = _json_columns(names, roles) if origin.lines else []
+    decoded = _json_columns(names, roles) if origin.lines or roles.spans is not None else []
     others = TOKEN_KEYS if roles.rows == "texts" and roles.tokens is None and not origin.lines else ()
     for number, values in rows:
         if origin.lines and not any(values):
@@ -321,7 +330,7 @@ def _records(
         for name in others:
             record.pop(name, None)
         try:
-            record |= {names[at]: _decoded(values[at], names[at]) for at in decoded}
+            record |= {names[at]: _decoded(values[at], names[at]) for at in decoded if isinstance(values[at], str)}
             bare = answer is not None and record.get(names[answer]) is None
             examples = (untagged if bare else keys).examples(Record("", record))
         except DataError as error:
@@ -331,7 +340,7 @@ def _records(
 
 
 def _json_columns(names: Sequence[str], roles: Roles) -> list[int]:
-    """The columns of a text file that hold spans."""
+    """The columns that hold spans, in a text file as JSON."""
     if roles.spans is not None:
         return [roles.spans]
     return [at for at, name in enumerate(names) if name in SPANS and at not in roles.further.values()]

@@ -135,6 +135,8 @@ def _span(item: Any) -> Mapping[str, Any]:
             "'end_char'; rename 'start' to 'start_token', 'end' to 'end_token', then 'start_char' to 'start' and "
             "'end_char' to 'end'"
         )
+    if "label" not in item and are_strings(labels := item.get("labels")) and len(labels) == 1:  # of Label Studio
+        return {**{key: value for key, value in item.items() if key != "labels"}, "label": labels[0]}
     return item
 
 
