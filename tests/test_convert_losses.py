@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from commandline import call
+
+from structseq.data.formats import read_documents
 
 SOURCES = {
     "columns": ("a.conll", "to\tTO\tO\nRome\tNNP\tB-city\n", "column 1"),
@@ -50,3 +53,17 @@ def test_tables_of_texts_keep_strings_and_name_the_rest(tmp_path: Path, capsys: 
     refused = call(capsys, "convert", table, out)
     assert refused.status == 2 and "found the column 'id', which would be lost" in refused.sentence
     assert call(capsys, "convert", table, out, "--lossy").status == 0
+
+
+@pytest.mark.parametrize("name", ["prodigy", "xmi", "spacy"])
+def test_tokens_of_white_space_are_named(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip({"prodigy": "json", "xmi": "cassis"}.get(name, name))
+    source, out = tmp_path / "a.jsonl", tmp_path / f"out.{name}"
+    source.write_text(json.dumps({"tokens": ["a", "\u2028", "\x85", "b"], "tags": ["O"] * 4}) + "\n")
+    refused = call(capsys, "convert", source, out, "--format", name)
+    assert refused.status == 2 and r"cannot hold tokens of white space such as '\u2028', '\x85'" in refused.sentence
+    assert not out.exists()
+    done = call(capsys, "convert", source, out, "--format", name, "--lossy")
+    assert done.status == 0 and "tokens of white space" in done.err
+    (back,) = read_documents(out, name)
+    assert [back.text[slice(*place)] for place in back.tokens or ()] == ["a", "b"]
