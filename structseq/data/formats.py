@@ -9,6 +9,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -222,7 +223,11 @@ def _first_bytes(source: Source) -> bytes:
         at = source.tell()
         first = source.read(_SAMPLE)
         source.seek(at)
-    return zlib.decompressobj(wbits=31).decompress(first, _SAMPLE) if first[:2] == GZIP else first
+    if first[:2] != GZIP:
+        return first
+    with suppress(zlib.error):
+        return zlib.decompressobj(wbits=31).decompress(first, _SAMPLE)
+    return b""  # the reader tells of the damage
 
 
 def _by_content(first: bytes) -> str | None:

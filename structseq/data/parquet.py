@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -75,7 +76,7 @@ def _rows(file: Any, name: str) -> Iterator[Sequence[Any]]:
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
-    except (library("pyarrow", USE).ArrowException, OSError, ValueError) as error:
+    except (library("pyarrow", USE).ArrowException, OSError, EOFError, ValueError, zlib.error) as error:
         why = one_line(str(error))[:160]
         raise DataError(f"expected a Parquet file, found one that cannot be read ({why})", file=name) from None
 
