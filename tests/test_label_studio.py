@@ -320,3 +320,18 @@ def test_notes_of_regions_are_kept_by_other_formats(tmp_path: Path) -> None:
     write_documents(tmp_path / "out.json", [found], "label-studio")
     (back,) = json.loads((tmp_path / "out.json").read_text())
     assert back["annotations"][0]["result"][0] == region(meta={"text": ["sure?"]})
+
+
+@pytest.mark.parametrize("address", ["/data/upload/1/a.jpg", "https://x.org/a.wav", "s3://bucket/a.png"])
+def test_projects_of_images_are_named(address: str) -> None:
+    box = {"id": "c", "from_name": "box", "to_name": "image", "type": "rectanglelabels", "value": {"x": 1}}
+    with pytest.raises(DataError, match="expected a text, found an address under 'image'"):
+        read_tasks({"data": {"image": address}, "annotations": [{"result": [box]}]})
+
+
+def test_html_is_named() -> None:
+    place = {"start": "/p[1]/text()[1]", "end": "/p[1]/text()[1]", "startOffset": 3, "endOffset": 9}
+    for more in ({"globalOffsets": {"start": 3, "end": 9}}, {}):
+        value = {**place, **more, "text": "Taipei", "hypertextlabels": ["city"]}
+        with pytest.raises(DataError, match=r"found HTML .*HTML is not read"):
+            read_tasks(task(region(type="hypertextlabels", value=value), text="<p>to Taipei</p>"))

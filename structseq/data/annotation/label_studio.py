@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ LIMITS = DocumentLimits(
 _REGIONS = ("labels", "hypertextlabels")
 # Notes are "text" in meta, which records reserve
 _NOTES = "notes"
+_ADDRESS = re.compile(r"(?:\w+:/)?/\S+")
 _OF_EXPORT = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
 
 
@@ -199,9 +201,19 @@ def _document(task: _Task, layer: str, usual: str, offsets: Offsets, spans: bool
     key = usual if isinstance(task.data.get(usual), str) else text_key_of(task.data, "the data")
     text = task.data[key]
     regions = task.regions(layer)
+    if key != "text" and not regions and _ADDRESS.fullmatch(text):
+        raise DataError(
+            f"expected a text, found an address under {key!r}, {text!r:.60}; projects of texts alone are read"
+        )
     if others := len(task.regions("")) - len(regions):
         notes["regions of other controls, left out (data.layer)"] += others
-    places = _places(text, [each.mark() for each in regions], offsets, notes)
+    try:
+        places = _places(text, [each.mark() for each in regions], offsets, notes)
+    except DataError:
+        if "<" in text and any(each.type == "hypertextlabels" for each in regions):
+            found = f"found HTML {text!r:.60}, where offsets leave out the tags"
+            raise DataError(f"expected plain text, {found}; HTML is not read: annotate the plain text") from None
+        raise
     metadata = {name: value for name, value in task.data.items() if name != key}
     tokens = token_places(text, metadata["tokens"]) if are_strings(metadata.get("tokens")) else None
     if tokens is not None:
