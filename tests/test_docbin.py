@@ -400,3 +400,10 @@ def test_round_trip(document: Document) -> None:
         back, expected = replace(back, annotations=None), replace(expected, annotations=None)
     assert ordered(back) == ordered(expected)
     assert [made.text for made in spacy_docs(stream)] == [document.text]
+
+
+def test_tokens_without_a_decision_are_counted() -> None:
+    made, notes = doc(["to", "Taipei", "now"]), Notes()
+    made.set_ents([Span(made, 1, 2, label="city")], default="missing")
+    assert read(made, notes=notes)[0].annotations == (Annotation("city", ((3, 9),)),)
+    assert notes == {"tokens without a decision on entities, read as outside of them": 2}
