@@ -548,7 +548,9 @@ def test_a_comparison_ranks_and_tests_against_the_best(done: Trial) -> None:
         paired_bootstrap(counts[name], counts["lstm + crf"], resamples=500)
         for name in ("lstm + softmax", "elman + softmax")
     ]
-    for system, pair, p_holm in zip(found.systems[1:], pairs, holm_correction([pair.p for pair in pairs]), strict=True):
+    # Of three pairs: the best was chosen among three systems
+    corrected = holm_correction([pair.p for pair in pairs], 3)
+    for system, pair, p_holm in zip(found.systems[1:], pairs, corrected, strict=True):
         against = system["against_best"]
         assert (against["difference"], against["p"], against["p_holm"]) == (pair.difference, pair.p, p_holm)
         assert against["difference"] == pytest.approx(system["test"]["mean"] - first["test"]["mean"]) and pair.p > 0
@@ -622,5 +624,5 @@ def test_the_tables_hold_every_system(done: Trial) -> None:
     lines = text.splitlines()
     assert lines[0] == "entity F1 in percent, the best on test first"
     assert lines[3].startswith("lstm + crf ") and " best" in lines[3] and "±" in lines[3]
-    assert lines[4].startswith("elman + crf (1 of 2 seeds)") and lines[4].endswith("< 0.001")
+    assert lines[4].startswith("elman + crf (1 of 2 seeds)") and 0 < float(lines[4].split()[-1]) < 0.05
     assert text.count("failed: ") == 3 and found.signature in text

@@ -260,7 +260,9 @@ def embed(
     if output is not None and output.suffix.lower() == ".npy":
         vectors = embedder.embed(examples)
         with atomic_write(output) as stream:
-            np.save(stream, vectors)
+            # `numpy.save` loses the reason if it cannot write
+            np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(vectors))
+            stream.write(np.ascontiguousarray(vectors).data)
         remark(f"{output}: {len(vectors)} vectors of width {embedder.width}")
         return
     with open_writer(output or sys.stdout.buffer) as out:

@@ -9,7 +9,6 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -33,7 +32,7 @@ from structseq.data.pairs import is_pairs_header, read_pairs, write_pairs
 from structseq.data.parquet import MAGIC, read_parquet, write_parquet
 from structseq.data.plaintext import read_text, write_text
 from structseq.data.recordings import is_recording_list, read_recordings, write_recordings
-from structseq.data.textfile import GZIP, Source, Target, is_path, name_of, peek
+from structseq.data.textfile import GZIP, Source, Target, damaged_gzip, is_path, name_of, peek
 from structseq.data.threefile import is_threefile, read_threefile, write_threefile
 from structseq.errors import ConfigError, DataError
 
@@ -225,9 +224,10 @@ def _first_bytes(source: Source) -> bytes:
         source.seek(at)
     if first[:2] != GZIP:
         return first
-    with suppress(zlib.error):
+    try:
         return zlib.decompressobj(wbits=31).decompress(first, _SAMPLE)
-    return b""  # the reader tells of the damage
+    except zlib.error as error:
+        raise damaged_gzip(name_of(source), error) from None
 
 
 def _by_content(first: bytes) -> str | None:

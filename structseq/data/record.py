@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from structseq.data.textfile import BOM, Source, name_of, read_lines
+from structseq.data.textfile import BOM, LONGEST_DOCUMENT, Source, name_of, read_lines
 from structseq.errors import DataError
 
 _BLANKS = " \t\r\n"
@@ -61,7 +61,7 @@ def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]
     if it has no object.
     """
     name, number, found = name_of(source), 0, False
-    with closing(read_lines(source, encoding=encoding)) as lines:
+    with closing(read_lines(source, encoding=encoding, longest=LONGEST_DOCUMENT)) as lines:
         for number, line in enumerate(lines, 1):
             content = line.rstrip(_BLANKS)
             if number == 1 or content == BOM:  # files that were joined may end in a mark

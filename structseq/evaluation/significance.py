@@ -1,7 +1,8 @@
-"""Bootstrap intervals of scores, and paired bootstrap tests (Efron and Tibshirani 1993, chapters 13 and 16)."""
+"""Intervals of scores and paired tests, with variances by the bootstrap (Efron and Tibshirani 1993, chapter 6)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from structseq.spans.schemes import Scheme
 Counts = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 Interval = tuple[float, float]
+# A variance and its degrees of freedom
+Part = tuple[float, int]
 
 LEVEL = 95
 RESAMPLES = 10_000
@@ -69,31 +72,41 @@ def score_intervals(matching: Matching, resamples: int, seed: int, *, plain: boo
     counts = counts_of(matching)
     if not resamples or not len(counts):
         return {}
-    correct, predicted, gold = resample(counts, resamples, seed).T.astype(float)
-    ratios = {"precision": (correct, predicted), "recall": (correct, gold), "f1": (2 * correct, predicted + gold)}
-    if plain:
-        ratios = {"accuracy": (correct, gold)}
-    return {
-        name: percentiles(np.divide(part, whole, out=np.zeros_like(part), where=whole > 0))
-        for name, (part, whole) in ratios.items()
-    }
+    names = ("accuracy",) if plain else ("precision", "recall", "f1")
+    found, drawn = _ratios(counts.sum(0)), _ratios(resample(counts, resamples, seed))
+    return {name: share_interval(float(found[name]), drawn[name], len(counts)) for name in names}
+
+
+def _ratios(counts: Counts) -> dict[str, Numbers]:
+    correct, predicted, gold = np.moveaxis(counts.astype(np.float64), -1, 0)
+    recall = _ratio(correct, gold)
+    return {"precision": _ratio(correct, predicted), "recall": recall, "accuracy": recall, "f1": f1_of(counts)}
+
+
+def _ratio(part: Numbers, whole: Numbers) -> Numbers:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def share_interval(score: float, resampled: Numbers, sentences: int) -> Interval:
+    """95 % t interval of a score from 0 to 1 on the logit scale; its variance is that of the resampled scores."""
+    return _logit_interval(score, [_over_sentences(resampled[:, None], sentences)])
 
 
 def f1_of(counts: NDArray[np.generic]) -> Numbers:
     """F1 from counts (..., 3)."""
     correct, predicted, gold = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
-    total = predicted + gold
-    return np.divide(2 * correct, total, out=np.zeros_like(total), where=total > 0)
+    return _ratio(2 * correct, predicted + gold)
 
 
 def mean_interval(counts: Sequence[Counts], *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """95 % percentile interval of the mean F1 over seeds; ``counts``: (S, 3) of each seed, on the same sentences.
+    """95 % interval of the mean F1 over new seeds and sentences; ``counts``: (S, 3) of each seed, same sentences.
 
-    Draws seeds and sentences with replacement. With two or three seeds it underestimates their variance.
+    A t interval on the logit scale, its degrees of freedom by Satterthwaite (1946). One seed: of this model alone.
     """
-    random = np.random.default_rng(seed)
-    (scores,) = _resampled_scores([_stacked(counts)], random, resamples)
-    return percentiles((scores * _seed_weights(len(counts), random, resamples)).sum(1))
+    stacked = _stacked(counts)
+    (drawn,) = _resampled_scores([stacked], np.random.default_rng(seed), resamples)
+    scores = f1_of(stacked.sum(1))
+    return _logit_interval(float(scores.mean()), _parts(scores, drawn, stacked.shape[1]))
 
 
 def paired_bootstrap(
@@ -101,30 +114,34 @@ def paired_bootstrap(
 ) -> PairedBootstrap:
     """Compare two systems on the same sentences, given their counts (S, 3) by seed.
 
-    Each resample draws the same sentences for both, and the same seeds if both have the same. With the observed
-    difference d and a resampled d*, the two-sided p is the share of resamples with |d* - d| >= |d| (Berg-Kirkpatrick,
-    Burkett and Klein 2012, section 2), 1 added to both counts (Davison and Hinkley 1997, section 4.2).
+    A t test, paired by seed too if both have the same. The bootstrap gives the variance over sentences; that over seeds
+    is added. Cochran and Cox's (1950) critical value keeps the level with few seeds. One seed: these two models alone.
     """
     same = first.keys() == second.keys()
     seeds = sorted(first), sorted(first) if same else sorted(second)
     sides = [_stacked([side[n] for n in order]) for side, order in zip((first, second), seeds, strict=True)]
-    observed = float(f1_of(sides[0].sum(1)).mean() - f1_of(sides[1].sum(1)).mean())
-    random = np.random.default_rng(seed)
-    first_scores, second_scores = _resampled_scores(sides, random, resamples)
-    weights = _seed_weights(len(first), random, resamples)
-    second_weights = weights if same else _seed_weights(len(second), random, resamples)
-    differences = (first_scores * weights).sum(1) - (second_scores * second_weights).sum(1)
-    # Without the tolerance, rounding would decide whether equal values count
-    extreme = int((np.abs(differences - observed) >= abs(observed) - 1e-12).sum())
-    return PairedBootstrap(observed, percentiles(differences), (1 + extreme) / (1 + resamples))
+    drawn = _resampled_scores(sides, np.random.default_rng(seed), resamples)
+    scores, sentences = [f1_of(side.sum(1)) for side in sides], sides[0].shape[1]
+    # Sentences with the same counts from all models say nothing about the difference
+    telling = int(np.ptp(np.concatenate(sides), axis=0).any(-1).sum())
+    difference = float(scores[0].mean() - scores[1].mean())
+    if same:
+        parts = _parts(scores[0] - scores[1], drawn[0] - drawn[1], sentences)
+    else:
+        parts = _unpaired_parts(scores, drawn, sentences)
+    parts = [*parts[:-1], (parts[-1][0], max(telling - 1, 1))]
+    margin = _critical_value(parts, 1 - LEVEL / 100)
+    p = 1.0 if telling < 2 else _p_value(abs(difference), parts, smallest=1 / (1 + resamples))
+    return PairedBootstrap(difference, (difference - margin, difference + margin), p)
 
 
-def holm_correction(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for multiple tests (Holm 1979), in the given order."""
+def holm_correction(p_values: Sequence[float], tests: int | None = None) -> list[float]:
+    """P-values corrected for multiple tests (Holm 1979), in the given order; ``tests``: of how many tests they are."""
+    tests = len(p_values) if tests is None else tests
     corrected = [0.0] * len(p_values)
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        highest = max(highest, min(1.0, (tests - rank) * p_values[index]))
         corrected[index] = highest
     return corrected
 
@@ -148,6 +165,73 @@ def _resampled_scores(sides: Sequence[Counts], random: np.random.Generator, resa
     return [f1_of(part.reshape(resamples, -1, 3)) for part in parts]
 
 
-def _seed_weights(seeds: int, random: np.random.Generator, resamples: int) -> Numbers:
-    """(resamples, R) each seed's share of a resample."""
-    return random.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
+# -- variances of a mean over seeds: each with its degrees of freedom --------------------------------------------------
+
+
+def _parts(scores: Numbers, drawn: Numbers, sentences: int) -> list[Part]:
+    """Of the mean of ``scores`` (R,), given resampled ones (resamples, R): the seeds' part, then the sentences'.
+
+    What seeds share is the sentences' doing (Obuchowski and Rockette 1995); the rest shows in their spread.
+    """
+    over_sentences = _over_sentences(drawn, sentences)
+    return [over_sentences] if len(scores) == 1 else [_over_seeds(scores), over_sentences]
+
+
+def _unpaired_parts(scores: Sequence[Numbers], drawn: Sequence[Numbers], sentences: int) -> list[Part]:
+    """`_parts` of a difference of means over different seeds."""
+    (one, freedom), (other, _) = (_over_sentences(side, sentences) for side in drawn)
+    centred = [(side - side.mean(0)).mean(1) for side in drawn]
+    shared = one + other - 2 * float((centred[0] * centred[1]).mean()) * sentences / max(freedom, 1)
+    return [*(_over_seeds(side) for side in scores if len(side) > 1), (max(0.0, shared), freedom)]
+
+
+def _over_seeds(scores: Numbers) -> Part:
+    return float(scores.var(ddof=1)) / len(scores), len(scores) - 1
+
+
+def _over_sentences(drawn: Numbers, sentences: int) -> Part:
+    """The mean covariance between two seeds; with one seed its variance."""
+    seeds, freedom = drawn.shape[1], sentences - 1
+    covariance = np.atleast_2d(np.cov(drawn.T, bias=True)) * sentences / max(freedom, 1)
+    if seeds == 1:
+        return float(covariance[0, 0]), freedom
+    return max(0.0, float(covariance.sum() - np.trace(covariance)) / (seeds * (seeds - 1))), freedom
+
+
+def _logit_interval(score: float, parts: Sequence[Part]) -> Interval:
+    from scipy.special import expit, logit, stdtrit
+
+    variance = sum(part for part, _ in parts)
+    if not variance or not 0 < score < 1:
+        return score, score
+    if any(part and free < 1 for part, free in parts):  # one sentence says nothing about others
+        return 0.0, 1.0
+    freedom = variance**2 / sum(part**2 / free for part, free in parts if part)
+    margin = stdtrit(freedom, (1 + LEVEL / 100) / 2) * variance**0.5 / (score * (1 - score))
+    return float(expit(logit(score) - margin)), float(expit(logit(score) + margin))
+
+
+def _critical_value(parts: Sequence[Part], p: float) -> float:
+    """What a difference must reach for a two-sided ``p``: quantiles of t weighted by variance."""
+    from scipy.special import stdtrit
+
+    variance = sum(part for part, _ in parts)
+    quantiles = sum(
+        part * (-float(stdtrit(free, p / 2)) if free >= 1 else float("inf")) for part, free in parts if part
+    )
+    return quantiles / variance**0.5 if variance else 0.0
+
+
+def _p_value(distance: float, parts: Sequence[Part], *, smallest: float) -> float:
+    """The inverse of `_critical_value`; ``smallest`` where nothing varies."""
+    from scipy.optimize import brentq
+
+    # Rounding must not tell equal scores apart
+    if distance < 1e-12:
+        return 1.0
+    if not any(part for part, _ in parts):
+        return smallest
+    lowest = -30.0
+    if _critical_value(parts, math.exp(lowest)) < distance:
+        return math.exp(lowest)
+    return math.exp(brentq(lambda log_p: _critical_value(parts, math.exp(log_p)) - distance, lowest, 0.0))

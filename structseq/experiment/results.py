@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import statistics
 import textwrap
 from collections import defaultdict
@@ -176,7 +177,9 @@ def _against_best(ranked: Sequence[Mapping[int, Record]], part: str, resamples: 
     counts = [{seed: _counts(record, part) for seed, record in by_seed.items()} for by_seed in ranked]
     pairs = [paired_bootstrap(other, counts[0], resamples=resamples, seed=SEED) for other in counts[1:]]
     against: list[dict[str, Any] | None] = [None] * min(1, len(counts))
-    for pair, p_holm in zip(pairs, holm_correction([pair.p for pair in pairs]), strict=True):
+    # The best was chosen by its score, so every pair of systems was a test
+    corrected = holm_correction([pair.p for pair in pairs], math.comb(len(counts), 2))
+    for pair, p_holm in zip(pairs, corrected, strict=True):
         interval = list(pair.interval)
         against.append({"difference": pair.difference, "interval": interval, "p": pair.p, "p_holm": p_holm})
     return against
@@ -204,8 +207,8 @@ def _signature(scheme: str, resamples: int, *, plain: bool) -> str:
     parts = [
         *(["accuracy"] if plain else ["entity-F1", "rule:conlleval"]),
         *(f"scheme:{scheme}", "average:micro", "0/0:0"),
-        f"interval:bootstrap,{LEVEL}%,percentile,seeds+sentences,n={resamples},seed={SEED}",
-        f"test:paired-bootstrap,two-sided,seeds+sentences,n={resamples},seed={SEED},holm",
+        f"interval:bootstrap,{LEVEL}%,logit-t,seeds+sentences,n={resamples},seed={SEED}",
+        f"test:paired-bootstrap-t,two-sided,seeds+sentences,n={resamples},seed={SEED},holm,all-pairs",
         f"structseq:{__version__}",
     ]
     return "|".join(parts)

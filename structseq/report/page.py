@@ -96,7 +96,7 @@ def _verdict(systems: Sequence[Mapping[str, Any]]) -> str:
     close, others = sum(p >= SIGNIFICANT for p in known), len(known)
     if not others:
         return ""
-    how = f"(paired bootstrap, p after Holm's correction, at {SIGNIFICANT})."
+    how = f"(paired t test, p after Holm's correction over all pairs, at {SIGNIFICANT})."
     if close == 0:
         return f"{'The other one is' if others == 1 else f'All the other {others} are'} significantly worse {how}"
     rivals = f"{close} of the other {others}"

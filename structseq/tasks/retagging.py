@@ -113,7 +113,7 @@ def _convert_examples(
 ) -> None:
     wanted = scheme_of(to) if to else None
     examples = list(read(source, data.format, **reader_options(data, notes=notes)))
-    scheme = find_scheme(examples, data)
+    scheme = find_scheme(examples, data, option="--from {}")
     for remark in legal_gold(examples, scheme, data, option="--repair {}")[1]:
         notify(remark)
     if wanted is not None and scheme.plain != wanted.plain:
