@@ -332,7 +332,7 @@ def annotated(*parts: Place, text: str = "in New York", **more: Any) -> Document
             annotated((0, 2), tokens=((0, 2), (1, 11))),
             "tokens that leave out text, are white space or are not in order",
         ),
-        (annotated((0, 2), tokens=((0, 2), (2, 3), (3, 11))), "tokens that leave out text"),
+        (annotated((0, 2), tokens=((0, 2), (2, 3), (3, 11))), "tokens of white space such as ' '"),
         (annotated((0, 2), sentences=((0, 2),)), "sentences that have no tokens, leave out tokens or cut one"),
         (annotated((0, 2), sentences=((0, 2), (2, 3), (3, 11))), "sentences that have no tokens"),
         (annotated((0, 2), sentences=((0, 4), (4, 11))), "sentences that have no tokens"),

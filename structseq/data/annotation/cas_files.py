@@ -71,10 +71,8 @@ def _zipped(data: bytes, name: str) -> Iterator[CasFile]:
             beside = [other for other in _beside(each) if other in names]
             for member in (each, *beside[:1]):
                 if (size := archive.getinfo(member).file_size) > _LARGEST:
-                    found = f"found {member} of {size:,} bytes"
-                    raise DataError(
-                        f"expected members of at most {_LARGEST:,} bytes, {found}; unpack the zip", file=name
-                    )
+                    message = f"expected members of at most {_LARGEST:,} bytes, found {member} of {size:,} bytes"
+                    raise DataError(f"{message}; unpack the zip", file=name)
             types = archive.read(beside[0]) if beside else None
             yield _checked(f"{name}/{each}", archive.read(each), types)
     except DataError:

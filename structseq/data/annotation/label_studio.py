@@ -197,23 +197,26 @@ def _places(text: str, marks: Sequence[Mark], offsets: Offsets, notes: Notes) ->
     return character_places(text, read, offsets=offsets, usual="codepoint", notes=notes)
 
 
+def _places_of(regions: Sequence[_Result], text: str, offsets: Offsets, notes: Notes) -> list[Place]:
+    try:
+        return _places(text, [each.mark() for each in regions], offsets, notes)
+    except DataError:
+        if "<" not in text or all(each.type != "hypertextlabels" for each in regions):
+            raise
+        found = f"found HTML {text!r:.60}, where offsets leave out the tags"
+        raise DataError(f"expected plain text, {found}; HTML is not read: annotate the plain text") from None
+
+
 def _document(task: _Task, layer: str, usual: str, offsets: Offsets, spans: bool, notes: Notes) -> Document:
     key = usual if isinstance(task.data.get(usual), str) else text_key_of(task.data, "the data")
     text = task.data[key]
     regions = task.regions(layer)
     if key != "text" and not regions and _ADDRESS.fullmatch(text):
-        raise DataError(
-            f"expected a text, found an address under {key!r}, {text!r:.60}; projects of texts alone are read"
-        )
+        address = f"an address under {key!r}, {text!r:.60}"
+        raise DataError(f"expected a text, found {address}; projects of texts alone are read")
     if others := len(task.regions("")) - len(regions):
         notes["regions of other controls, left out (data.layer)"] += others
-    try:
-        places = _places(text, [each.mark() for each in regions], offsets, notes)
-    except DataError:
-        if "<" in text and any(each.type == "hypertextlabels" for each in regions):
-            found = f"found HTML {text!r:.60}, where offsets leave out the tags"
-            raise DataError(f"expected plain text, {found}; HTML is not read: annotate the plain text") from None
-        raise
+    places = _places_of(regions, text, offsets, notes)
     metadata = {name: value for name, value in task.data.items() if name != key}
     tokens = token_places(text, metadata["tokens"]) if are_strings(metadata.get("tokens")) else None
     if tokens is not None:
@@ -226,10 +229,9 @@ def _document(task: _Task, layer: str, usual: str, offsets: Offsets, spans: bool
     spans = spans if task.spans is None else bool(task.spans)
     annotated = task.results is not None and bool(regions or spans or not labels)
     found = tuple(_annotations(regions, places, _region_values(task, notes), notes))
-    annotations = found if annotated else None
     relations = tuple(_relations(task, {each.id for each in found}, notes))
     return Document(
-        text, annotations, relations, tuple(labels), tokens, metadata=metadata, source=task.source
+        text, found if annotated else None, relations, tuple(labels), tokens, metadata=metadata, source=task.source
     )  # fmt: skip
 
 
@@ -331,13 +333,14 @@ def _results(document: Document) -> list[dict[str, Any]]:
         if is_number(attributes.get("score")):
             region["score"] = attributes.pop("score")
         results.append(region)
-        controls = {key: kind for key, content in attributes.items() if key != _NOTES and (kind := _control(content))}
+        kinds = {key: _control(content) for key, content in attributes.items() if key != _NOTES}
+        controls = {key: kind for key, kind in kinds.items() if kind}
         if meta := {key: content for key, content in attributes.items() if key not in controls}:
             region["meta"] = _with_notes(meta)
-        for key, content in attributes.items():
-            if kind := controls.get(key):
-                value = {**place, kind: [content] if isinstance(content, str) else content}
-                results.append({"id": known, "from_name": key, "to_name": "text", "type": kind, "value": value})
+        for key, kind in controls.items():
+            content = attributes[key]
+            value = {**place, kind: [content] if isinstance(content, str) else content}
+            results.append({"id": known, "from_name": key, "to_name": "text", "type": kind, "value": value})
     if document.labels:
         choices = {"choices": list(document.labels)}
         results.append({"from_name": "choice", "to_name": "text", "type": "choices", "value": choices})
