@@ -26,7 +26,7 @@ SMALL = [word for setting in TINY for word in ("--set", setting)]
 CITIES = ("Taipei", "Osaka", "New York", "Oslo", "Lima", "Cairo", "Paris", "Rome")
 # Command lines; D is the small file system, W another folder. KB is the size that is enough
 COMMANDS: dict[str, tuple[list[str], int]] = {
-    "train": (["train", "W/train.conll", "--dev", "W/dev.conll", "--output", "D/out", *SMALL], 400),
+    "train": (["train", "W/train.conll", "--dev", "W/dev.conll", "--output", "D/out", *SMALL], 200),
     "compare": (
         [
             "compare",
@@ -43,12 +43,12 @@ COMMANDS: dict[str, tuple[list[str], int]] = {
         ],
         900,
     ),
-    "convert": (["convert", "W/train.conll", "D/out.jsonl"], 80),
-    "tag": (["tag", "W/model", "W/train.conll", "--output", "D/out.conll"], 60),
-    "tag to a stream": (["tag", "W/model", "W/train.conll"], 60),
-    "embed": (["embed", "W/model", "W/train.conll", "--output", "D/out.npy"], 60),
-    "embed as JSON": (["embed", "W/model", "W/train.conll", "--output", "D/out.jsonl"], 200),
-    "evaluate": (["evaluate", "W/model", "W/train.conll", "--json", "D/out.json"], 120),
+    "convert": (["convert", "W/train.conll", "D/out.jsonl"], 24),
+    "tag": (["tag", "W/model", "W/train.conll", "--output", "D/out.conll"], 24),
+    "tag to a stream": (["tag", "W/model", "W/train.conll"], 24),
+    "embed": (["embed", "W/model", "W/train.conll", "--output", "D/out.npy"], 16),
+    "embed as JSON": (["embed", "W/model", "W/train.conll", "--output", "D/out.jsonl"], 32),
+    "evaluate": (["evaluate", "W/model", "W/train.conll", "--json", "D/out.json"], 32),
 }
 ADVICE = ("free some space", "disk is full")
 

@@ -33,6 +33,8 @@ from structseq.spans import scheme_of
 FLAT = 0.10  # by how much memory may have grown after warm-up
 GROWTH = 20.0  # or by how many MB
 THREADS, PROCESSES = 8, 2
+TOGETHER = 500  # sentences for each of them
+HANGS = 600  # seconds
 
 WORDS = ("arrive", "Taipei", "to", "the", "of", "in", "July", "flight", "O'Hare", "10:30", "Zürich", "台北", "🛫", "a")
 
@@ -59,7 +61,7 @@ def main() -> None:
         with ProcessPoolExecutor(1, context) as pool:
             pool.submit(_make, str(model)).result()
         for name in asked.parts:
-            size = sizes.get(name, 2000)
+            size = sizes.get(name, TOGETHER)
             with ProcessPoolExecutor(1, context) as pool:
                 row = pool.submit(_measured, name, str(model), size).result()
             failed |= bool(row["faults"])
@@ -155,11 +157,11 @@ def _processes(method: str, tagger: Tagger, size: int, warm: Callable[[], None])
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(600)
+        worker.join(HANGS)
     if any(worker.exitcode != 0 for worker in workers):
         for worker in workers:
             worker.kill()
-        return [f"a process ended with status {[worker.exitcode for worker in workers]}"]
+        return [f"processes ended with {[worker.exitcode for worker in workers]}; None: still ran after {HANGS} s"]
     return [] if all(queue.get() == serial for _ in workers) else ["other answers in processes"]
 
 

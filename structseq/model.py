@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +32,10 @@ from structseq.structures.base import Distribution
 from structseq.structures.chain import TagDistribution
 from structseq.structures.triangular import TriangularChain
 from structseq.tasks import Task, task_of
+
+# The threads of OpenMP do not survive a fork, and a forked process would wait for them for ever
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 # Enough for one parameter; all their distributions are in memory at once
 CALIBRATION_EXAMPLES = 2000

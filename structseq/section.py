@@ -102,8 +102,9 @@ def _finding(error: dict[str, Any], prefix: str, known: Sequence[str]) -> str:
         return str(cause) if isinstance(cause, ConfigError) else f"option {where}: {cause}"
     if error["type"] != "extra_forbidden":
         return f"option {where}: {error['msg'][0].lower()}{error['msg'][1:]}, found {error['input']!r}"
-    near = difflib.get_close_matches(where, known, n=1, cutoff=0.5)
     last = where.rpartition(".")[2]
-    near = near or [name for name in known if name.rpartition(".")[2] == last][:1]
+    near = [name for name in known if name.rpartition(".")[2] == last and "." not in where]
+    near = near or difflib.get_close_matches(where, known, n=1, cutoff=0.5)
+    near = near or [name for name in known if name.rpartition(".")[2] == last]
     hint = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(known)}"
     return f"unknown option {where}{hint}"

@@ -83,7 +83,10 @@ def test_questions() -> None:
     notes = Notes()
     (found,) = read_records(record(responses={**labels, "ner": [answer(SPAN)]}), notes=notes)
     assert (found.labels, found.annotations) == (("travel", "a", "b"), (CITY,))
-    assert notes == {"responses that are neither spans nor labels, left out": 1}
+    assert notes == {
+        "responses that are neither spans nor labels, left out": 1,
+        "labels of topic, tags, read together (data.layer)": 1,
+    }
     two = record(responses={"ner": [answer(SPAN)], "pos": [answer()]})
     assert read_records(two, layer="ner")[0].annotations == (CITY,)
     with pytest.raises(DataError, match="one question with spans, found ner, pos"):
@@ -189,3 +192,25 @@ def test_detection() -> None:
     assert is_argilla(json.loads(write([Document("a")]))[0])
     assert not is_argilla({"fields": {"text": "a"}})
     assert not is_argilla({"text": "a", "annotation": []})
+
+
+def with_answers(**values: Any) -> dict[str, Any]:
+    return {"fields": {"text": "to Taipei"}, "responses": {name: [{"value": each}] for name, each in values.items()}}
+
+
+def test_answers_in_free_text_are_no_labels() -> None:
+    notes = Notes()
+    records = [with_answers(topic="not sure", comment="a nice one"), with_answers(topic="not sure", comment="odd")]
+    assert [each.labels for each in read_records(*records, notes=notes)] == [("not sure",)] * 2
+    assert notes == {"answers to 'comment', taken as free text, left out": 2}
+    assert read_records(with_answers(label="not sure"))[0].labels == ("not sure",)
+    assert read_records(with_answers(why="x" * 61), with_answers(why="x" * 61))[0].labels == ()
+
+
+def test_labels_of_several_questions() -> None:
+    notes = Notes()
+    record = with_answers(topic="news", tone=["kind"], span=[SPAN])
+    assert read_records(record, notes=notes)[0].labels == ("news", "kind")
+    assert notes == {"labels of topic, tone, read together (data.layer)": 1}
+    assert read_records(record, layer="topic")[0].labels == ("news",)
+    assert read_records(record, layer="span")[0].annotations == (CITY,)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from structseq.data.annotation import cas_files
 from structseq.data.annotation.cas import LIMITS, read_cas, write_cas
 from structseq.data.annotation.cas_files import is_cas
 from structseq.data.annotation.document import Annotation, Document, Notes, Relation
@@ -437,3 +438,9 @@ def test_round_trip(texts: list[Document]) -> None:
     write_cas(stream, LIMITS.fit(texts, tokenizer_of("words-1"), notes=Notes()))
     stream.seek(0)
     assert [plain(each) for each in read_cas(stream)] == [plain(each) for each in texts]
+
+
+def test_a_zip_of_a_very_large_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cas_files, "_LARGEST", 10)
+    with pytest.raises(DataError, match=r"expected members of at most 10 bytes, found a.xmi of [\d,]+ bytes; unpack"):
+        list(read_cas(zipped({"a.xmi": xmi(), "TypeSystem.xml": TYPES})))

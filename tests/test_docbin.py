@@ -332,7 +332,7 @@ def annotated(*parts: Place, text: str = "in New York", **more: Any) -> Document
             annotated((0, 2), tokens=((0, 2), (1, 11))),
             "tokens that leave out text, are white space or are not in order",
         ),
-        (annotated((0, 2), tokens=((0, 2), (2, 3), (3, 11))), "tokens that leave out text"),
+        (annotated((0, 2), tokens=((0, 2), (2, 3), (3, 11))), "tokens of white space such as ' '"),
         (annotated((0, 2), sentences=((0, 2),)), "sentences that have no tokens, leave out tokens or cut one"),
         (annotated((0, 2), sentences=((0, 2), (2, 3), (3, 11))), "sentences that have no tokens"),
         (annotated((0, 2), sentences=((0, 4), (4, 11))), "sentences that have no tokens"),
@@ -400,3 +400,10 @@ def test_round_trip(document: Document) -> None:
         back, expected = replace(back, annotations=None), replace(expected, annotations=None)
     assert ordered(back) == ordered(expected)
     assert [made.text for made in spacy_docs(stream)] == [document.text]
+
+
+def test_tokens_without_a_decision_are_counted() -> None:
+    made, notes = doc(["to", "Taipei", "now"]), Notes()
+    made.set_ents([Span(made, 1, 2, label="city")], default="missing")
+    assert read(made, notes=notes)[0].annotations == (Annotation("city", ((3, 9),)),)
+    assert notes == {"tokens without a decision on entities, read as outside of them": 2}

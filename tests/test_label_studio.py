@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from structseq.data.annotation.document import Annotation, Document, Notes, Relation
 from structseq.data.annotation.label_studio import is_label_studio, read_label_studio, write_label_studio
+from structseq.data.formats import read_documents, write_documents
 from structseq.errors import DataError
 
 read = partial(read_back, read_label_studio)
@@ -144,7 +145,7 @@ def test_attributes_relations_and_labels() -> None:
         {"type": "relation", "from_id": "a", "to_id": "b", "direction": "bi"},
     ]
     notes = Notes()
-    attributes = {"text": ["sure?"], "size": "big", "tags": ["x", "y"], "note": "a city", "stars": 4, "score": 0.5}
+    attributes = {"notes": ["sure?"], "size": "big", "tags": ["x", "y"], "note": "a city", "stars": 4, "score": 0.5}
     assert read_tasks(task(*results), notes=notes)[0] == Document(
         "to Taipei",
         (
@@ -161,10 +162,11 @@ def test_attributes_relations_and_labels() -> None:
 
 def test_several_controls() -> None:
     results = [region(), region(0, 2, "to", "ADP", id="b", from_name="pos")]
-    (found,) = read_tasks(task(*results))
-    assert [each.attributes for each in found.annotations] == [{"from_name": "label"}, {"from_name": "pos"}]
-    assert read_tasks(task(*results), layer="pos")[0].annotations == (Annotation("ADP", ((0, 2),), "b"),)
-    assert read(write([found])) == [found]
+    with pytest.raises(DataError, match=r"one control with labels of spans, found those of label, pos; .*data.layer"):
+        read_tasks(task(results[0]), task(results[1]))
+    notes = Notes()
+    assert read_tasks(task(*results), layer="pos", notes=notes)[0].annotations == (Annotation("ADP", ((0, 2),), "b"),)
+    assert notes == {"regions of other controls, left out (data.layer)": 1}
     with pytest.raises(DataError, match="control 'ner', found those of label, pos"):
         read_tasks(task(*results), layer="ner")
 
@@ -307,3 +309,29 @@ def test_detection() -> None:
     assert is_label_studio({"data": {"text": "a"}})
     assert not is_label_studio({"text": "a", "label": [[0, 1, "x"]], "id": 1})
     assert not is_label_studio({"data": "a"})
+
+
+def test_notes_of_regions_are_kept_by_other_formats(tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text(json.dumps([task(region(meta={"text": ["sure?"]}))]))
+    for name in ("jsonl", "prodigy"):
+        write_documents(tmp_path / name, read_documents(tmp_path / "in.json"), name)
+        (found,) = read_documents(tmp_path / name, name)
+        assert found.annotations == (Annotation("city", ((3, 9),), "a", {"notes": ["sure?"]}),)
+    write_documents(tmp_path / "out.json", [found], "label-studio")
+    (back,) = json.loads((tmp_path / "out.json").read_text())
+    assert back["annotations"][0]["result"][0] == region(meta={"text": ["sure?"]})
+
+
+@pytest.mark.parametrize("address", ["/data/upload/1/a.jpg", "https://x.org/a.wav", "s3://bucket/a.png"])
+def test_projects_of_images_are_named(address: str) -> None:
+    box = {"id": "c", "from_name": "box", "to_name": "image", "type": "rectanglelabels", "value": {"x": 1}}
+    with pytest.raises(DataError, match="expected a text, found an address under 'image'"):
+        read_tasks({"data": {"image": address}, "annotations": [{"result": [box]}]})
+
+
+def test_html_is_named() -> None:
+    place = {"start": "/p[1]/text()[1]", "end": "/p[1]/text()[1]", "startOffset": 3, "endOffset": 9}
+    for more in ({"globalOffsets": {"start": 3, "end": 9}}, {}):
+        value = {**place, **more, "text": "Taipei", "hypertextlabels": ["city"]}
+        with pytest.raises(DataError, match=r"found HTML .*HTML is not read"):
+            read_tasks(task(region(type="hypertextlabels", value=value), text="<p>to Taipei</p>"))

@@ -13,6 +13,7 @@ from documents import read_back, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import structseq
 from structseq.data.annotation.document import Annotation, Document, Notes, Relation
 from structseq.data.annotation.prodigy import is_prodigy, read_prodigy, write_prodigy
 from structseq.data.annotation.table import DOCUMENT_FORMATS
@@ -208,3 +209,12 @@ def test_detection() -> None:
     assert not is_prodigy({"text": "a", "spans": [[0, 1, "x"]]})
     assert not is_prodigy({"tokens": ["a"], "tags": ["O"]})
     assert not is_prodigy({"tokens": []})
+
+
+def test_rejected_records_are_found_after_one_without_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    bare, rejected = {"text": "to Taipei", "spans": [CITY]}, {"text": "to Taipei", "spans": [CITY], "answer": "reject"}
+    path.write_text(json.dumps(bare) + "\n" + json.dumps(rejected) + "\n")
+    assert [each.tags for each in structseq.read(path)] == [("O", "B-city")]
+    with pytest.raises(DataError, match=r"a.jsonl:2: .*the answer reject.*data.format=prodigy"):
+        list(structseq.read(path, "jsonl"))

@@ -74,7 +74,7 @@ def test_a_model_that_was_saved_during_training_is_kept(
 ) -> None:
     parts = write_corpus(tmp_path)
     parts["train"].write_text(columns(sentences(8)))
-    words = ["train", parts["train"], *tiny(1), "--quiet", "--output"]
+    words = ["train", parts["train"], "--dev", parts["dev"], *tiny(1), "--quiet", "--output"]
     assert call(capsys, *words, tmp_path / "first").status == 0
     fit = running.fit
 

@@ -129,6 +129,21 @@ def test_p_has_the_variance_of_all_resamples(others: Sequence[Counts]) -> None:
     assert found.interval == pytest.approx((low, high), rel=0.03)
 
 
+def test_sentences_with_equal_counts_add_no_degrees_of_freedom() -> None:
+    one = np.tile([2, 3, 3], (100, 1))
+    other = one.copy()
+    other[:4, 0] = [1, 1, 3, 1]
+    found = paired_bootstrap({0: one}, {0: other}, resamples=20_000)
+    # Four sentences differ: by 1, 1, -1 and 1 entities of 300
+    differences = np.array([1, 1, -1, 1] + [0] * 96) / 3
+    error = differences.std(ddof=1) / 10
+    assert found.p == pytest.approx(2 * t.sf(differences.mean() / error, 3), rel=0.03)
+    alone = one.copy()
+    alone[0, 0] = 0
+    low, high = paired_bootstrap({0: one}, {0: alone}).interval
+    assert low < 0 < high and paired_bootstrap({0: one}, {0: alone}).p == 1.0
+
+
 @pytest.mark.parametrize("shift", [0, 5], ids=["the same seeds", "other seeds"])
 @pytest.mark.parametrize("scale", [1, 3])
 def test_p_is_below_a_level_where_the_interval_leaves_0_out(shift: int, scale: int) -> None:

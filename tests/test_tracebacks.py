@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hostile
 import numpy as np
@@ -21,7 +22,7 @@ from commandline import call, columns, sentences
 from structseq.cli.entrypoint import remark
 from structseq.data.columns import read_columns
 from structseq.data.formats import read
-from structseq.data.textfile import LONGEST_LINE, atomic_write, one_line, read_lines, shown
+from structseq.data.textfile import LONGEST_LINE, atomic_write, one_line, open_writer, read_lines, shown
 from structseq.errors import DataError
 from structseq.features.vectors import read_vectors
 
@@ -82,10 +83,9 @@ def test_a_further_column_may_be_named_by_the_header() -> None:
 def test_a_further_column_that_is_a_word(
     command: str, model: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words: list[object] = {"tag": [model, rows], "check": [rows], "train": [rows, "--output", tmp_path / "out"]}[
-        command
-    ]
-    done = call(capsys, command, *words, "--set", "data.columns.pos=upos")
+    out = tmp_path / "out"
+    words: dict[str, list[object]] = {"tag": [model, rows], "check": [rows], "train": [rows, "--output", out]}
+    done = call(capsys, command, *words[command], "--set", "data.columns.pos=upos")
     assert done.status == 2 and re.search("data.columns|expected a column 'upos'|model was trained", done.sentence)
 
 
@@ -310,6 +310,23 @@ def test_a_file_that_does_not_fit(small_files: object, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the disk is full; free some space"), atomic_write(tmp_path / "out") as stream:
         stream.write(b"x" * 100_000)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_unbuffered_stream_is_written_whole(tmp_path: Path) -> None:
+    class Slow(io.RawIOBase):
+        written = b""
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            self.written += bytes(data[:100])
+            return min(len(data), 100)
+
+    slow = Slow()
+    with open_writer(slow) as out:  # type: ignore[arg-type]
+        out.write("x" * 5000)
+    assert slow.written == b"x" * 5000 and not slow.closed
 
 
 def test_vectors_that_do_not_fit(

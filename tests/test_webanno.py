@@ -403,3 +403,14 @@ def test_round_trip(document: Document) -> None:
     assert (found.text, found.tokens, found.sentences) == (document.text, document.tokens, document.sentences)
     assert in_order(found) == in_order(document)
     assert in_order(read(write(found))) == in_order(document)
+
+
+def test_what_is_taken_for_labels_is_noted() -> None:
+    notes = Notes()
+    content = tsv("#T_SP=a.X|kind|name\n", "1-1\t0-4\tThis\tu\tv\t")
+    assert read(content, notes=notes).annotations == (Annotation("u", ((0, 4),), attributes={"name": "v"}),)
+    assert notes == {"X has kind, name: labels are those of kind (data.layer)": 1}
+    notes.clear()
+    assert read(content, layer="X.name", notes=notes).annotations[0].label == "v" and not notes
+    assert read(tsv("", "1-1\t0-4\tThis\t"), notes=notes).annotations == ()
+    assert notes == {"files without a layer of spans, read as texts without entities": 1}

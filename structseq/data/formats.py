@@ -10,14 +10,14 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from structseq.data.annotation.brat import is_brat
 from structseq.data.annotation.cas_files import is_cas
 from structseq.data.annotation.document import Document
-from structseq.data.annotation.json_values import first_record
+from structseq.data.annotation.json_values import first_records
 from structseq.data.annotation.table import DOCUMENT_FORMATS, DocumentFormat
 from structseq.data.annotation.webanno import is_webanno
 from structseq.data.column_writer import write_columns
@@ -160,12 +160,14 @@ def detect_format(source: Source) -> str:
 
 def _json_format(source: Source, first: bytes) -> str | None:
     """The tool that wrote a JSON file, else ``jsonl``; None for other files, such as rows that begin with a bracket."""
-    values = first_record(first.decode("utf-8", "replace"))
-    if values is None and len(first) == _SAMPLE and is_path(source):  # the first record is longer
-        values = first_record(peek(source, _LONG_SAMPLE).decode("utf-8", "replace"))
-    if values is None:
+    records = list(first_records(first.decode("utf-8", "replace")))
+    if not records and len(first) == _SAMPLE and is_path(source):  # the first record is longer
+        records = list(islice(first_records(peek(source, _LONG_SAMPLE).decode("utf-8", "replace")), 1))
+    if not records:
         return "jsonl" if first.lstrip(_BLANKS)[:1] == b"{" else None
-    return next((name for name, row in DOCUMENT_FORMATS.items() if row.wrote and row.wrote(values)), "jsonl")
+    # A tool may mark some records only
+    tools = (name for name, row in DOCUMENT_FORMATS.items() if row.wrote and any(map(row.wrote, records)))
+    return next(tools, "jsonl")
 
 
 def _with_format(source: Source, format: str) -> tuple[Source, str]:

@@ -9,7 +9,8 @@ from typing import Any
 from structseq.data.class_labels import features_of, named_features, with_names
 from structseq.data.example import Example
 from structseq.data.libraries import library
-from structseq.data.tables import SPANS, Origin, Row, TableOptions, read_table, with_table_options
+from structseq.data.table_rows import Origin, Row
+from structseq.data.tables import SPANS, Table, TableOptions, with_table_options
 from structseq.data.textfile import one_line
 from structseq.errors import DataError
 
@@ -34,7 +35,7 @@ def read_frame(frame: Any, **options: Any) -> Iterator[Example]:
     """
     checked = TableOptions(**options)
     names, rows, features = _opened(frame)
-    return read_table(names, plain_rows(names, rows, features, Origin()), Origin(), checked)
+    return Table(names, plain_rows(names, rows, features, Origin()), Origin()).examples(checked)
 
 
 def _opened(frame: Any) -> tuple[list[str], Iterable[Sequence[Any]], Mapping[str, Any]]:

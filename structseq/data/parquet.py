@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -19,7 +20,8 @@ from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits
 from structseq.data.frames import USE, plain_rows
 from structseq.data.libraries import library
-from structseq.data.tables import Origin, TableOptions, read_table, with_table_options
+from structseq.data.table_rows import Origin
+from structseq.data.tables import Table, TableOptions, with_table_options
 from structseq.data.textfile import Source, Target, atomic_write, is_path, name_of, one_line, open_binary
 from structseq.errors import DataError
 
@@ -40,6 +42,13 @@ def read_parquet(source: Source, **options: Any) -> Iterator[Example]:
 
 
 def _examples(source: Source, options: TableOptions) -> Iterator[Example]:
+    with parquet_table(source) as table:
+        yield from table.examples(options)
+
+
+@contextmanager
+def parquet_table(source: Source) -> Iterator[Table]:
+    """The columns and rows of a file, which is open in the block; raises `DataError` if it cannot be read."""
     parquet, name = library("pyarrow.parquet", USE), name_of(source)
     with open_binary(source) as stream:
         seekable = stream.seekable() and not isinstance(stream, gzip.GzipFile)
@@ -49,7 +58,7 @@ def _examples(source: Source, options: TableOptions) -> Iterator[Example]:
         if twice := next((each for each in names if names.count(each) > 1), None):
             raise DataError(f"expected every column once, found {twice[:60]!r} twice", file=name)
         origin = Origin(name)
-        yield from read_table(names, plain_rows(names, _rows(file, name), features, origin), origin, options)
+        yield Table(names, plain_rows(names, _rows(file, name), features, origin), origin)
 
 
 def _rows(file: Any, name: str) -> Iterator[Sequence[Any]]:
@@ -67,7 +76,7 @@ def _rows(file: Any, name: str) -> Iterator[Sequence[Any]]:
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
-    except (library("pyarrow", USE).ArrowException, OSError, ValueError) as error:
+    except (library("pyarrow", USE).ArrowException, OSError, EOFError, ValueError, zlib.error) as error:
         why = one_line(str(error))[:160]
         raise DataError(f"expected a Parquet file, found one that cannot be read ({why})", file=name) from None
 

@@ -312,6 +312,11 @@ def open_writer(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
                 # Without a name and a time, the same content gives the same bytes
                 compressed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
                 stream = stack.enter_context(compressed)  # type: ignore[assignment]
+            if isinstance(
+                stream, io.RawIOBase
+            ):  # as of PYTHONUNBUFFERED: may write only a part
+                stream = io.BufferedWriter(stream)
+                stack.callback(stream.detach)
             text = io.TextIOWrapper(stream, encoding=encoding, newline="")
             try:
                 yield text

@@ -122,13 +122,16 @@ def paired_bootstrap(
     sides = [_stacked([side[n] for n in order]) for side, order in zip((first, second), seeds, strict=True)]
     drawn = _resampled_scores(sides, np.random.default_rng(seed), resamples)
     scores, sentences = [f1_of(side.sum(1)) for side in sides], sides[0].shape[1]
+    # Sentences with the same counts from all models say nothing about the difference
+    telling = int(np.ptp(np.concatenate(sides), axis=0).any(-1).sum())
     difference = float(scores[0].mean() - scores[1].mean())
     if same:
         parts = _parts(scores[0] - scores[1], drawn[0] - drawn[1], sentences)
     else:
         parts = _unpaired_parts(scores, drawn, sentences)
+    parts = [*parts[:-1], (parts[-1][0], max(telling - 1, 1))]
     margin = _critical_value(parts, 1 - LEVEL / 100)
-    p = _p_value(abs(difference), parts, smallest=1 / (1 + resamples))
+    p = 1.0 if telling < 2 else _p_value(abs(difference), parts, smallest=1 / (1 + resamples))
     return PairedBootstrap(difference, (difference - margin, difference + margin), p)
 
 
@@ -201,6 +204,8 @@ def _logit_interval(score: float, parts: Sequence[Part]) -> Interval:
     variance = sum(part for part, _ in parts)
     if not variance or not 0 < score < 1:
         return score, score
+    if any(part and free < 1 for part, free in parts):  # one sentence says nothing about others
+        return 0.0, 1.0
     freedom = variance**2 / sum(part**2 / free for part, free in parts if part)
     margin = stdtrit(freedom, (1 + LEVEL / 100) / 2) * variance**0.5 / (score * (1 - score))
     return float(expit(logit(score) - margin)), float(expit(logit(score) + margin))
@@ -211,7 +216,9 @@ def _critical_value(parts: Sequence[Part], p: float) -> float:
     from scipy.special import stdtrit
 
     variance = sum(part for part, _ in parts)
-    quantiles = sum(part * -float(stdtrit(free, p / 2)) for part, free in parts if part)
+    quantiles = sum(
+        part * (-float(stdtrit(free, p / 2)) if free >= 1 else float("inf")) for part, free in parts if part
+    )
     return quantiles / variance**0.5 if variance else 0.0
 
 
@@ -219,8 +226,8 @@ def _p_value(distance: float, parts: Sequence[Part], *, smallest: float) -> floa
     """The inverse of `_critical_value`; ``smallest`` where nothing varies."""
     from scipy.optimize import brentq
 
-    # Rounding must not tell equal scores apart, and one sentence says nothing
-    if distance < 1e-12 or parts[-1][1] < 1:
+    # Rounding must not tell equal scores apart
+    if distance < 1e-12:
         return 1.0
     if not any(part for part, _ in parts):
         return smallest

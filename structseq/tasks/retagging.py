@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,12 +15,15 @@ from structseq.data.annotation.table import annotated
 from structseq.data.annotation.to_examples import cutting_of
 from structseq.data.columns import place_columns, read_blocks
 from structseq.data.conllu import FIELDS
+from structseq.data.csvfile import csv_table
 from structseq.data.example import Example
 from structseq.data.formats import FORMATS, detect_format, format_of_name, read, read_verbatim, resolve_format, write
 from structseq.data.jsonl import TAG_KEYS, TOKEN_KEYS, keys_of
 from structseq.data.options import DataOptions
+from structseq.data.parquet import parquet_table
 from structseq.data.reading import reader_options
 from structseq.data.record import read_records
+from structseq.data.tables import Table, TableOptions
 from structseq.data.textfile import Target, name_of, open_writer
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
@@ -134,7 +137,10 @@ def _convert_examples(
 
 def unread_parts(source: Path, data: DataOptions) -> list[str]:
     """The parts of a file that its examples lack: columns, fields, keys; by its first sentences."""
-    readers = {"columns": _unread_columns, "conllu": _unread_fields, "jsonl": _unread_keys}
+    readers = {
+        "columns": _unread_columns, "conllu": _unread_fields, "jsonl": _unread_keys, "csv": _unread_in_csv,
+        "parquet": _unread_in_parquet,
+    }  # fmt: skip
     return list(readers[data.format](source, data)) if data.format in readers else []
 
 
@@ -160,6 +166,21 @@ def _unread_keys(source: Path, data: DataOptions) -> Iterator[str]:
     records = islice((record.values or {} for record in read_records(source, encoding=data.encoding)), FIRST)
     keys = {key: value for values in records for key, value in values.items()}
     yield from (f"the key {key!r}" for key, value in keys.items() if key not in used and not isinstance(value, str))
+
+
+def _unread_in_csv(source: Path, data: DataOptions) -> Iterator[str]:
+    yield from _unread_in_table(csv_table(source, data.encoding), data)
+
+
+def _unread_in_parquet(source: Path, data: DataOptions) -> Iterator[str]:
+    with parquet_table(source) as table:
+        yield from _unread_in_table(table, data)
+
+
+def _unread_in_table(table: Table, data: DataOptions) -> Iterator[str]:
+    known = [each.name for each in fields(TableOptions)]
+    options = TableOptions(**{name: value for name, value in reader_options(data).items() if name in known})
+    yield from (f"the column {name!r}" for name in table.unread(options))
 
 
 def _converted(example: Example, *, data: DataOptions, scheme: Scheme, to: Scheme) -> tuple[str, ...]:

@@ -30,6 +30,8 @@ from structseq.errors import DataError
 
 LIMITS = DocumentLimits("Argilla", labels=True)
 
+_LONGEST = 60  # characters of a label
+
 # Stands for the user; Argilla puts its own user in the place of unknown ones
 _USER = "00000000-0000-0000-0000-000000000000"
 
@@ -45,26 +47,49 @@ def read_argilla(
 ) -> Iterator[Document]:
     """Yields the records with the submitted responses; suggestions are not read.
 
-    ``layer`` names the question with the spans, if there are several. Raises `DataError` with file and record.
+    ``layer`` names the question with the spans or labels, if there are several. Raises `DataError` with
+    file and record.
     """
     notes = Notes() if notes is None else notes
+    records: list[tuple[str, Mapping[str, Any], dict[str, Any]]] = []
     for where, values in read_objects(source, encoding=encoding):
         with errors_at(where):
-            document = _document(where, values, layer, offsets, notes)
+            records.append((where, values, _given(values, notes)))
+    free = _free_text([given for *_, given in records])
+    for where, values, given in records:
+        notes.update(f"answers to {name!r}, taken as free text, left out" for name in free if given.get(name))
+        known = {name: value for name, value in given.items() if name not in free}
+        with errors_at(where):
+            document = _document(where, values, known, layer, offsets, notes)
         yield document
 
 
-def _document(where: str, values: Mapping[str, Any], layer: str, offsets: Offsets, notes: Notes) -> Document:
+def _free_text(answers: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The questions answered by strings that are no labels: long ones, or with white space and all different."""
+    found: dict[str, list[str]] = {}
+    for name, value in (item for given in answers for item in given.items()):
+        if isinstance(value, str) and name != "label":
+            found.setdefault(name, []).append(value)
+    free = set()
+    for name, values in found.items():
+        different = len(set(values)) == len(values) and any(len(value.split()) > 1 for value in values)
+        if different or any(len(value) > _LONGEST or "\n" in value for value in values):
+            free.add(name)
+    return free
+
+
+def _document(
+    where: str, values: Mapping[str, Any], given: Mapping[str, Any], layer: str, offsets: Offsets, notes: Notes
+) -> Document:
     fields = take(values, "fields", dict)
     key = text_key_of(fields, "the fields")
-    given = _given(values, notes)
     annotations = _annotations(fields[key], given, layer, offsets, notes)
     metadata = {name: value for name, value in fields.items() if name != key} | take(values, "metadata", dict, {})
     if values.get("id") is not None:
         metadata["id"] = values["id"]
     if values.get("vectors"):
         metadata["vectors"] = values["vectors"]
-    labels = _labels(given, notes)
+    labels = _labels({layer: given[layer]} if _is_label(given.get(layer)) else given, notes)
     return Document(fields[key], annotations, labels=labels, metadata=metadata, source=where)
 
 
@@ -127,7 +152,13 @@ def _mark(item: Any) -> Mark:
     return Mark((take(span, "start", int), take(span, "end", int)), label=label_of(span.get("label")))
 
 
+def _is_label(value: Any) -> bool:
+    return bool(value) and (isinstance(value, str) or are_strings(value))
+
+
 def _labels(given: Mapping[str, Any], notes: Notes) -> tuple[str, ...]:
+    if len(named := [name for name, value in given.items() if _is_label(value)]) > 1:
+        notes[f"labels of {', '.join(named)}, read together (data.layer)"] += 1
     labels: list[str] = []
     for value in given.values():
         if isinstance(value, str):

@@ -16,6 +16,7 @@ from structseq.data.textfile import Source, Target, is_path, name_of
 from structseq.errors import DataError
 
 TYPES = "TypeSystem.xml"
+_LARGEST = 1 << 30  # bytes of an unpacked member
 _ZIP = b"PK\x03\x04"
 _DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError)
 
@@ -68,6 +69,10 @@ def _zipped(data: bytes, name: str) -> Iterator[CasFile]:
             raise DataError(f"expected a zip with an .xmi file and {TYPES}, found {listed!r}", file=name)
         for each in found:
             beside = [other for other in _beside(each) if other in names]
+            for member in (each, *beside[:1]):
+                if (size := archive.getinfo(member).file_size) > _LARGEST:
+                    message = f"expected members of at most {_LARGEST:,} bytes, found {member} of {size:,} bytes"
+                    raise DataError(f"{message}; unpack the zip", file=name)
             types = archive.read(beside[0]) if beside else None
             yield _checked(f"{name}/{each}", archive.read(each), types)
     except DataError:

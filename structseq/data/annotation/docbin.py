@@ -103,6 +103,8 @@ def _document(where: str, doc: Any, layer: str, notes: Notes) -> Document:
     annotations = None
     if doc.has_annotation("ENT_IOB") if layer == "ents" else layer in doc.spans:
         annotations = tuple(_annotations(doc, layer, further, notes))
+        if layer == "ents" and (missing := sum(token.ent_iob == 0 for token in doc)):
+            notes["tokens without a decision on entities, read as outside of them"] += missing
     labels = tuple([str(label) for label, score in doc.cats.items() if float(score) >= 0.5])
     tokens = tuple([_place(token, token) for token in doc if not token.text.isspace()])
     return Document(

@@ -14,6 +14,7 @@ from structseq.data.record import preview
 from structseq.errors import DataError
 
 SPAN_KEYS = ("spans", "entities", "label", "labels")
+_LABELS = ("label", "labels", "cats")  # of texts
 
 # Keys of a span's object, in this order of preference
 _STARTS, _ENDS = ("start", "start_offset"), ("end", "end_offset")
@@ -32,6 +33,10 @@ def document_of(
     notes: Notes | None = None,
 ) -> Document:
     """The document of a record with a text; raises `DataError` for spans that are not there or not in the text."""
+    if values.get("answer") in ("reject", "ignore"):
+        raise DataError(
+            f"found a record with the answer {values['answer']}, which is not gold; use data.format=prodigy"
+        )
     text = values[text_key]
     key = span_key_of(values, span_key)
     if span_key is None and not (key and values[key]):
@@ -45,22 +50,22 @@ def document_of(
             raise DataError(
                 "expected tokens whose texts follow each other in the text, found others; remove the tokens"
             )
-    labels = _labels(values, key)
-    used |= {name for name in ("label", "cats") if labels and name != key}
+    found = {name: labels for name in _LABELS if name != key and (labels := _labels(values.get(name)))}
     return Document(
         text,
         annotations,
         tuple([_relation(item, annotations or ()) for item in take(values, "relations", list, [])]),
-        labels,
+        next(iter(found.values()), ()),
         tokens,
-        metadata={name: value for name, value in values.items() if name not in used},
+        metadata={name: value for name, value in values.items() if name not in {*used, *found}},
         source=source,
     )
 
 
 def span_key_of(values: Mapping[str, Any], named: str | None) -> str | None:
     """The key of the spans; None if there is no list under a usual key."""
-    key = list_key(values, named, SPAN_KEYS, _are_spans)
+    usual = tuple([name for name in SPAN_KEYS if not _labels(values.get(name))])
+    key = list_key(values, named, usual, _are_spans)
     if key is not None and not isinstance(values[key], list):
         raise DataError(f"expected a list of spans under {key!r}, found {preview(values[key])}")
     return key
@@ -130,6 +135,8 @@ def _span(item: Any) -> Mapping[str, Any]:
             "'end_char'; rename 'start' to 'start_token', 'end' to 'end_token', then 'start_char' to 'start' and "
             "'end_char' to 'end'"
         )
+    if "label" not in item and are_strings(labels := item.get("labels")) and len(labels) == 1:  # of Label Studio
+        return {**{key: value for key, value in item.items() if key != "labels"}, "label": labels[0]}
     return item
 
 
@@ -164,9 +171,7 @@ def _relation(item: Any, annotations: tuple[Annotation, ...]) -> Relation:
     return Relation(label, str(ends[0]), str(ends[1]), _id(values), attributes)
 
 
-def _labels(values: Mapping[str, Any], span_key: str | None) -> tuple[str, ...]:
-    label = values.get("label") if span_key != "label" else None
-    if isinstance(label, str) and label:
-        return (label,)
-    cats = values.get("cats")
-    return tuple(cats) if are_strings(cats) else ()
+def _labels(value: Any) -> tuple[str, ...]:
+    """A string or strings as labels of a text; empty for another value."""
+    strings = [value] if isinstance(value, str) else value
+    return tuple(strings) if are_strings(strings) and all(strings) else ()

@@ -18,16 +18,16 @@ T = TypeVar("T")
 _NAMES = {dict: "an object", list: "a list", str: "a string", int: "a whole number"}
 
 
-def first_record(text: str) -> Mapping[str, Any] | None:
-    """The first object of JSON lines or of a list; None if the text is cut off in it, or is something else."""
+def first_records(text: str) -> Iterator[Mapping[str, Any]]:
+    """The objects of JSON lines or of a list, up to the first that is cut off or no object."""
     content = text.removeprefix(BOM).lstrip().removeprefix("[").lstrip()
-    if not content.startswith("{"):
-        return None
-    try:
-        values: dict[str, Any] = json.JSONDecoder().raw_decode(content)[0]
-    except (ValueError, RecursionError):
-        return None
-    return values
+    while content.startswith("{"):
+        try:
+            values, end = json.JSONDecoder().raw_decode(content)
+        except (ValueError, RecursionError):
+            return
+        yield values
+        content = content[end:].lstrip().removeprefix(",").lstrip()
 
 
 def read_objects(source: Source, *, encoding: str = "utf-8") -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,17 +32,25 @@ from structseq.data.annotation.json_values import (
     unordered,
     write_objects,
 )
-from structseq.data.annotation.limits import EVERYTHING, DocumentLimits, all_but
+from structseq.data.annotation.limits import DocumentLimits, all_but
 from structseq.data.annotation.offsets import Mark, Offsets, character_places
 from structseq.data.textfile import Source, Target, name_of
 from structseq.errors import DataError
 
 LIMITS = DocumentLimits(
-    "Label Studio", attribute=EVERYTHING, relations=True, labels=True, tokens=True, metadata=all_but("text", "tokens")
+    "Label Studio",
+    attribute=all_but("text"),
+    relations=True,
+    labels=True,
+    tokens=True,
+    metadata=all_but("text", "tokens"),
 )
 
 # Types of results that are labelled places; the labels are under the same key
 _REGIONS = ("labels", "hypertextlabels")
+# Notes are "text" in meta, which records reserve
+_NOTES = "notes"
+_ADDRESS = re.compile(r"(?:\w+:/)?/\S+")
 _OF_EXPORT = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
 
 
@@ -87,16 +96,18 @@ def read_label_studio(
 ) -> Iterator[Document]:
     """Yields the tasks of a JSON or JSON-MIN export, with the ground truth or else the newest annotation.
 
-    ``layer`` names one control (from_name) whose labels are read. Raises `DataError` with file and record.
+    ``layer`` names the control (from_name) whose labels are read, if there are several. Raises `DataError` with file
+    and record.
     """
     notes = Notes() if notes is None else notes
     tasks = []
     for where, values in read_objects(source, encoding=encoding):
         with errors_at(where):
             tasks.append(_task(where, values, notes))
-    names = {each.name for task in tasks for each in task.results or () if each.type in _REGIONS}
-    if layer and names and layer not in names:
-        message = f"expected labels of the control {layer!r}, found those of {', '.join(sorted(names))}"
+    names = sorted({each.name for task in tasks for each in task.regions("")})
+    if names and (layer not in names if layer else len(names) > 1):
+        expected = f"labels of the control {layer!r}" if layer else "one control with labels of spans"
+        message = f"expected {expected}, found those of {', '.join(names)}; name one of them as data.layer"
         raise DataError(message, file=name_of(source))
     key = _usual_key(tasks, layer, offsets)
     for task in tasks:
@@ -186,11 +197,26 @@ def _places(text: str, marks: Sequence[Mark], offsets: Offsets, notes: Notes) ->
     return character_places(text, read, offsets=offsets, usual="codepoint", notes=notes)
 
 
+def _places_of(regions: Sequence[_Result], text: str, offsets: Offsets, notes: Notes) -> list[Place]:
+    try:
+        return _places(text, [each.mark() for each in regions], offsets, notes)
+    except DataError:
+        if "<" not in text or all(each.type != "hypertextlabels" for each in regions):
+            raise
+        found = f"found HTML {text!r:.60}, where offsets leave out the tags"
+        raise DataError(f"expected plain text, {found}; HTML is not read: annotate the plain text") from None
+
+
 def _document(task: _Task, layer: str, usual: str, offsets: Offsets, spans: bool, notes: Notes) -> Document:
     key = usual if isinstance(task.data.get(usual), str) else text_key_of(task.data, "the data")
     text = task.data[key]
     regions = task.regions(layer)
-    places = _places(text, [each.mark() for each in regions], offsets, notes)
+    if key != "text" and not regions and _ADDRESS.fullmatch(text):
+        address = f"an address under {key!r}, {text!r:.60}"
+        raise DataError(f"expected a text, found {address}; projects of texts alone are read")
+    if others := len(task.regions("")) - len(regions):
+        notes["regions of other controls, left out (data.layer)"] += others
+    places = _places_of(regions, text, offsets, notes)
     metadata = {name: value for name, value in task.data.items() if name != key}
     tokens = token_places(text, metadata["tokens"]) if are_strings(metadata.get("tokens")) else None
     if tokens is not None:
@@ -203,10 +229,9 @@ def _document(task: _Task, layer: str, usual: str, offsets: Offsets, spans: bool
     spans = spans if task.spans is None else bool(task.spans)
     annotated = task.results is not None and bool(regions or spans or not labels)
     found = tuple(_annotations(regions, places, _region_values(task, notes), notes))
-    annotations = found if annotated else None
     relations = tuple(_relations(task, {each.id for each in found}, notes))
     return Document(
-        text, annotations, relations, tuple(labels), tokens, metadata=metadata, source=task.source
+        text, found if annotated else None, relations, tuple(labels), tokens, metadata=metadata, source=task.source
     )  # fmt: skip
 
 
@@ -233,13 +258,10 @@ def _annotations(
     """An annotation for each label; the first one of a region has its id."""
     annotations: list[Annotation] = []
     used: set[str] = set()
-    several = len({each.name for each in regions}) > 1
     for each, place in zip(regions, places, strict=True):
-        attributes = {**take(each.item, "meta", dict, {}), **values.get(each.id, {})}
+        attributes = {**_meta(each.item), **values.get(each.id, {})}
         if is_number(each.item.get("score")):
             attributes["score"] = each.item["score"]
-        if several:
-            attributes["from_name"] = each.name
         labels = take(each.value, each.type, list, [])
         if not labels:
             notes["regions without a label, left out"] += 1
@@ -250,6 +272,10 @@ def _annotations(
     return annotations
 
 
+def _meta(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {_NOTES if key == "text" else key: value for key, value in take(item, "meta", dict, {}).items()}
+
+
 def _relations(task: _Task, known: set[str], notes: Notes) -> Iterator[Relation]:
     for each in task.results or ():
         if each.type != "relation":
@@ -258,7 +284,7 @@ def _relations(task: _Task, known: set[str], notes: Notes) -> Iterator[Relation]
         if not known.issuperset(ends):
             notes["relations of results that are left out, left out"] += 1
             continue
-        attributes = dict(take(each.item, "meta", dict, {}))
+        attributes = _meta(each.item)
         if each.item.get("direction") == "bi":
             attributes["direction"] = "bi"
         first, second = reversed(ends) if each.item.get("direction") == "left" else ends
@@ -307,16 +333,22 @@ def _results(document: Document) -> list[dict[str, Any]]:
         if is_number(attributes.get("score")):
             region["score"] = attributes.pop("score")
         results.append(region)
-        if meta := {key: content for key, content in attributes.items() if not _control(content)}:
-            region["meta"] = meta
-        for key, content in attributes.items():
-            if kind := _control(content):
-                value = {**place, kind: [content] if isinstance(content, str) else content}
-                results.append({"id": known, "from_name": key, "to_name": "text", "type": kind, "value": value})
+        kinds = {key: _control(content) for key, content in attributes.items() if key != _NOTES}
+        controls = {key: kind for key, kind in kinds.items() if kind}
+        if meta := {key: content for key, content in attributes.items() if key not in controls}:
+            region["meta"] = _with_notes(meta)
+        for key, kind in controls.items():
+            content = attributes[key]
+            value = {**place, kind: [content] if isinstance(content, str) else content}
+            results.append({"id": known, "from_name": key, "to_name": "text", "type": kind, "value": value})
     if document.labels:
         choices = {"choices": list(document.labels)}
         results.append({"from_name": "choice", "to_name": "text", "type": "choices", "value": choices})
     return [*results, *(_relation(each) for each in document.relations)]
+
+
+def _with_notes(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {"text" if key == _NOTES else key: value for key, value in meta.items()}
 
 
 def _control(value: Any) -> str:
@@ -334,4 +366,4 @@ def _relation(relation: Relation) -> dict[str, Any]:
     if relation.id:
         item["id"] = relation.id
     labels = [relation.label] if relation.label else []
-    return {**item, "labels": labels, **({"meta": attributes} if attributes else {})}
+    return {**item, "labels": labels, **({"meta": _with_notes(attributes)} if attributes else {})}

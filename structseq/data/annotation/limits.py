@@ -97,6 +97,12 @@ class DocumentLimits:
         if not self.sentences and not self._has_sentences(document):
             document = replace(document, sentences=None)
             yield "the sentences of the text" + " unless each is a line" * self.lines, [], document
+        blank = [each for each in document.tokens or () if document.text[slice(*each)].isspace()]
+        if self.tokens and blank:
+            names = [document.text[slice(*each)] for each in blank]
+            tokens = [each for each in document.tokens or () if each not in blank]
+            document = replace(document, tokens=tuple(tokens))
+            yield "tokens of white space", names, document
         if not self.tokens and document.tokens is not None:
             known = document.tokens == _tokens(document, tokenizer)
             document = replace(document, tokens=None)

@@ -41,7 +41,7 @@ class DocumentFormat:
     named:
         Whether the ids of documents are the names of files in a folder, and a single file has no id.
     wrote:
-        Whether the first record of a JSON file is the tool's.
+        Whether a record of a JSON file is the tool's.
     """
 
     read: Callable[..., Iterator[Document]]
@@ -151,19 +151,27 @@ def _known(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str
 
 
 def annotated(documents: Iterable[Document], name: str, notes: Notes) -> Iterator[Document]:
-    """The documents that somebody has annotated; raises `DataError` if there are others only."""
+    """The documents that somebody has annotated, or, if there are none, those with labels.
+
+    Raises `DataError` if there are neither annotations nor labels.
+    """
     skipped = found = 0
+    before: list[Document] = []  # the first that is annotated
     for document in documents:
         if document.annotations is None:
             skipped += 1
+            before += [] if found else [document]
             continue
         found += 1
+        before.clear()
         yield document
-    if skipped and not found:
-        message = f"expected annotated texts, found {skipped} that nobody has annotated; tags=False reads their texts"
-        raise DataError(message, file=name)
-    if skipped:
-        notes["texts without annotations, left out"] += skipped
+    labelled = [each for each in before if each.labels]
+    if before and not labelled:
+        advice = "annotate some; structseq tag takes them as they are, and so does tags=False in Python"
+        raise DataError(f"expected annotated texts, found {skipped} that nobody has annotated; {advice}", file=name)
+    yield from labelled
+    if skipped > len(labelled):
+        notes["texts without annotations, left out"] += skipped - len(labelled)
 
 
 DOCUMENT_FORMATS: Mapping[str, DocumentFormat] = {

@@ -50,24 +50,27 @@ def read_webanno(
     paths: list[Source] = [*members(Path(source), ".tsv")] if folder else [source]  # type: ignore[arg-type]
     files = [_File(path, encoding, notes) for path in paths]
     with errors_at(name_of(source)):
-        kind, feature = _chosen(files, layer)
+        kind, feature = _chosen(files, layer, notes)
     for file in files:
         with errors_at(file.name):
             document = file.document(kind, feature, offsets)
         yield replace(document, metadata={"id": Path(file.name).stem}) if folder else document
 
 
-def _chosen(files: Sequence[_File], wanted: str) -> tuple[str, str]:
-    """The type and the feature with the labels; empty if there is no layer of spans."""
+def _chosen(files: Sequence[_File], wanted: str, notes: Notes) -> tuple[str, str]:
+    """The type and the feature with the labels."""
     layers: dict[str, list[str]] = {}
     for layer in [each for file in files for each in file.layers if each.kind == "T_SP"]:
         # A file has no header for what it does not use
         layers[layer.type] = list(dict.fromkeys([*layers.get(layer.type, []), *layer.features]))
-    if not layers:
+    if not layers:  # INCEpTION writes no header for a layer without annotations
+        notes["files without a layer of spans, read as texts without entities"] += len(files)
         return "", ""
     usual = list(layers) if len(layers) == 1 else [name for name in layers if name.endswith("NamedEntity")]
     kind, feature = chosen_layer(wanted, layers, usual)
     first = "value" if "value" in layers[kind] else next(iter(layers[kind]), "")
+    if not feature and first != "value" and len(layers[kind]) > 1:
+        notes[f"{short(kind)} has {', '.join(layers[kind])}: labels are those of {first} (data.layer)"] += 1
     return kind, feature or first
 
 
