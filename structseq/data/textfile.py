@@ -57,7 +57,7 @@ def shown(text: str, width: int = QUOTED) -> str:
     """`one_line` of at most ``width`` characters; of a longer one its beginning and its end.
 
     >>> shown("0123456789", 7)
-    '0123 … 9'
+    '012 … 9'
     """
     line = one_line(text if len(text) <= 2 * width else f"{text[:width]}{text[-width:]}")
     if len(line) <= width and len(text) <= 2 * width:
@@ -312,9 +312,7 @@ def open_writer(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
                 # Without a name and a time, the same content gives the same bytes
                 compressed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
                 stream = stack.enter_context(compressed)  # type: ignore[assignment]
-            if isinstance(
-                stream, io.RawIOBase
-            ):  # as of PYTHONUNBUFFERED: may write only a part
+            if isinstance(stream, io.RawIOBase):  # as of PYTHONUNBUFFERED: may write only a part
                 stream = io.BufferedWriter(stream)
                 stack.callback(stream.detach)
             text = io.TextIOWrapper(stream, encoding=encoding, newline="")
