@@ -686,7 +686,7 @@ def test_no_bytes_lead_to_a_traceback(
 ) -> None:
     monkeypatch.setattr(
         "structseq.run.train_and_save",
-        lambda *parts, **options: SimpleNamespace(reports={}, outcome=SimpleNamespace(best_score=None)),
+        lambda *parts, **options: SimpleNamespace(reports={}),
     )
     ends_well(capsys, tmp_path, content)
 

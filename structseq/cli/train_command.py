@@ -123,9 +123,11 @@ def _dev_scores(trained: TrainingResult) -> tuple[str, str] | None:
     """Dev of the best epoch, and after the bias for or against O was chosen; None if both are the same."""
     from structseq.heads.base import Tunable
 
-    best, report = trained.outcome.best_score, trained.reports.get("dev")
+    if (report := trained.reports.get("dev")) is None:
+        return None
+    best = trained.outcome.best_score
     tunable = isinstance(trained.model.head, Tunable) and trained.model.options.training.tune_decision
-    if not tunable or best is None or report is None:
+    if not tunable or best is None:
         return None
     found = (f"{100 * best:.2f}", f"{100 * report.criterion:.2f}")
     return None if found[0] == found[1] else found
