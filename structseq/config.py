@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -108,6 +108,9 @@ class TrainingOptions(Section):
     average: Literal["auto", "none", "ema", "mean"] = Field("auto", description="weight averaging; auto: the head's")
     average_decay: float = Field(0.998, gt=0, lt=1, description="decay per update of the exponential moving average")
     tune_decision: bool = Field(True, description="after training, choose the bias for or against O on dev")
+    calibrate: bool = Field(
+        True, description="after training, fit a temperature on dev, so that confidences say how often they are right"
+    )
     validation_fraction: float = Field(
         0.1, gt=0, lt=1, description="share of the training data that is held out if there is no dev set"
     )
@@ -196,8 +199,11 @@ def outside_classes(table: Mapping[str, Any]) -> dict[str, str]:
     return {name: kind for name, kind in kinds.items() if isinstance(kind, str) and ":" in kind}
 
 
-def load_options(path: str | Path) -> dict[str, Any]:
-    """Read a nested table from a TOML or .json file; raises `ConfigError`."""
+def load_options(path: str | Path, *, trusted: Collection[str] = ()) -> dict[str, Any]:
+    """Read a nested table from a TOML or .json file; raises `ConfigError`.
+
+    ``trusted`` are the classes outside this package that it may name, as ``"package.module:Class"``.
+    """
     path = Path(path)
     try:
         content = path.read_text(encoding="utf-8")
@@ -211,6 +217,12 @@ def load_options(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: expected TOML (or JSON in a .json file), found an error: {problem}") from None
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: expected a table of options, found {type(table).__name__}")
+    for name, kind in outside_classes(table).items():
+        if kind not in trusted:
+            raise ConfigError(
+                f"{path}: {name} is {kind!r}, a class outside structseq, whose code the import would execute; "
+                f"if you trust it, add --trust {kind}, or from Python trusted=[{kind!r}]"
+            )
     return table
 
 

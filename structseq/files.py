@@ -1,27 +1,72 @@
-"""Files and folders that are replaced atomically, and a lock between processes."""
+"""Files and folders that are replaced atomically, without following links, and a lock between processes."""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from structseq.errors import TrainingError
+from structseq.errors import ModelFileError, TrainingError
 
 LOCK, NEW, OLD = ".lock", ".new", ".previous"
+# Folders that are written within model, run and comparison folders
+_OWN_FOLDERS = ("run", "vocabulary", "trials", NEW, OLD, f"{OLD}.part")
+# Files that are written there one by one; what a kill leaves of them may be removed
+_OWN_FILES = (
+    "run.json", "checkpoint.safetensors", "log.jsonl", "trial.json", "experiment.json", "comparison.json",
+    "comparison.csv", "report.html",
+)  # fmt: skip
+_PART = re.compile(rf"\.(?:{'|'.join(map(re.escape, _OWN_FILES))})\.[0-9a-f]{{8}}\.part")
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise `ModelFileError` if ``folder``, or a folder of ours within it, contains a link, a pipe or a device.
+
+    ``folder`` itself may be a link: the user named it.
+    """
+    folders = [folder]
+    while folders:
+        here = folders.pop()
+        try:
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        raise ModelFileError(f"{entry.path}: is a link; replace it by the file or folder itself")
+                    if entry.is_dir(follow_symlinks=False):
+                        folders += [Path(entry.path)] * (entry.name in _OWN_FOLDERS or here.name == "trials")
+                    elif entry.name in (NEW, OLD, f"{OLD}.part"):
+                        raise ModelFileError(f"{entry.path}: is not a folder; rename or remove it")
+                    elif not entry.is_file(follow_symlinks=False):
+                        raise ModelFileError(f"{entry.path}: is neither a file nor a folder; remove it")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as problem:
+            reason = problem.strerror or problem
+            raise ModelFileError(f"{here}: cannot be read ({reason}); check its permissions") from None
+
+
+def no_follow(path: str, flags: int) -> int:
+    """An ``opener`` that fails for a link."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that replaces ``path`` when the block ends, with the same mode; links are followed.
+    """Open a file that replaces ``path`` when the block ends, with the same mode; a link is an `OSError`.
 
     If the block raises, ``path`` stays unchanged.
     """
-    path = Path(os.path.realpath(path))
+    if path.parent == Path("/dev"):  # /dev/stdout is a link of the system
+        path = Path(os.path.realpath(path))
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link; name the file itself", str(path))
     part = _part(path)
     try:
         with part.open("xb") as file:
@@ -47,14 +92,15 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether ``path`` has the name of a lock or an unfinished file."""
-    return path.name.startswith(".") and path.name.endswith((".part", ".lock"))
+    """Whether ``path`` has the name of a lock or an unfinished file of a run or a comparison."""
+    return path.name in (LOCK, f"{NEW}{LOCK}") or _PART.fullmatch(path.name) is not None
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove unfinished files from ``folder``; the caller must hold its lock."""
-    for part in folder.glob(".*.part"):
-        _remove(part)
+    """Remove unfinished files of a run or a comparison from ``folder``; the caller must hold its lock."""
+    for path in folder.iterdir():
+        if _PART.fullmatch(path.name) and stat.S_ISREG(path.lstat().st_mode):
+            path.unlink()
 
 
 @contextmanager
@@ -80,7 +126,11 @@ def new_folder(folder: Path, last: str) -> Iterator[Path]:
 
 
 def current_folder(folder: Path, last: str) -> Path:
-    """``folder``, or the folder with its old entries if a kill interrupted `new_folder`."""
+    """``folder``, or the folder with its old entries if a kill interrupted `new_folder`.
+
+    Raises `ModelFileError` as `refuse_links` does.
+    """
+    refuse_links(folder)
     return folder / OLD if (folder / OLD).exists() and not (folder / last).exists() else folder
 
 
@@ -172,10 +222,12 @@ def lock(path: Path, refusal: str | None = None) -> Iterator[None]:
     """Hold the lock file ``path``, which is created and removed again; a killed process releases it.
 
     If another process holds it, raises `TrainingError` with the message ``refusal``; without a message, waits. Does
-    nothing if the file system has no locks or the file cannot be created.
+    nothing if the file system has no locks or the file cannot be created. A file with content, or with another name, is
+    no lock: `TrainingError`.
     """
     from filelock import FileLock, Timeout  # takes 50 ms: not for every import
 
+    _refuse_foreign(path)
     file = FileLock(path, timeout=-1 if refusal is None else 0, fallback_to_soft=False)
     if path.parent.is_dir():  # filelock would create a missing folder
         try:
@@ -195,3 +247,12 @@ def lock(path: Path, refusal: str | None = None) -> Iterator[None]:
             with suppress(OSError):  # Windows removes it on release
                 path.unlink()  # before the release, so that a waiting process sees this and creates it again
             file.release()
+
+
+def _refuse_foreign(path: Path) -> None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return
+    if not stat.S_ISREG(found.st_mode) or found.st_size or found.st_nlink > 1:
+        raise TrainingError(f"{path}: is not a lock file of structseq; rename or remove it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,13 +22,23 @@ from structseq.encoders.base import Backwards, Bidirectional, Encoder, Stack
 from structseq.features.encoding import count_vocabularies
 from structseq.heads import HEADS
 from structseq.heads.base import Head, Tunable
+from structseq.heads.confidences import Confidences
 from structseq.inputs import build_inputs, count_custom_vocabularies
 from structseq.inputs.token_inputs import PretrainedVectors
 from structseq.padded import Padded
 from structseq.section import resolve_class
 from structseq.spans import Scheme, TagSet
 from structseq.structures.base import Distribution
+from structseq.structures.chain import TagDistribution
+from structseq.structures.triangular import TriangularChain
 from structseq.tasks import Task, task_of
+
+# The threads of OpenMP do not survive a fork, and a forked process would wait for them for ever
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+# Enough for one parameter; all their distributions are in memory at once
+CALIBRATION_EXAMPLES = 2000
 
 
 class Model(nn.Module):
@@ -148,6 +159,21 @@ class Model(nn.Module):
                 answers[row] = answer
         yield from answers
 
+    def predict_with_confidence(
+        self, examples: Sequence[Example]
+    ) -> tuple[list[tuple[str, ...]], list[tuple[float, ...]] | None]:
+        """The answers of `predict`, and for each the probabilities of its spans or plain tags, those of a joint head
+        after that of the label; None for other heads, and if the head is not calibrated."""
+        answers: list[tuple[str, ...]] = [()] * len(examples)
+        shares: list[tuple[float, ...] | None] = [()] * len(examples)
+        units = Confidences(self.tags)
+        for rows, distribution in self.distributions(examples):
+            found = _confidences(units, distribution, self.head.decide(distribution))
+            for i, (row, answer) in enumerate(zip(rows, self.head.predicted(distribution), strict=True)):
+                answers[row], shares[row] = answer, found[i] if found is not None else None
+        known = [share for share in shares if share is not None]
+        return answers, known if len(known) == len(answers) else None
+
     def answer(
         self, examples: Sequence[Example], table: Tensor | None = None
     ) -> list[tuple[tuple[str, ...], float | None]]:
@@ -195,7 +221,8 @@ class Model(nn.Module):
         return np.stack(vectors) if vectors else np.zeros((0, self.embedding_width), np.float32)
 
     def calibrate(self, examples: Sequence[Example]) -> None:
-        """Call `Head.calibrate` with held-out ``examples``."""
+        """Call `Head.calibrate` with held-out ``examples``, or with every n-th of more than `CALIBRATION_EXAMPLES`."""
+        examples = examples[:: max(1, -(-len(examples) // CALIBRATION_EXAMPLES))]
 
         def held_out() -> Iterator[tuple[Distribution, list[Any]]]:
             for rows, distribution in self.distributions(examples):
@@ -238,6 +265,16 @@ class Model(nn.Module):
             table = self.inputs.word_table() if table is None else table
             for rows in batch_by_length([len(example) for example in examples], sentences=sentences, tokens=tokens):
                 yield rows, self.states(self.inputs.encode([examples[row] for row in rows]), table)
+
+
+def _confidences(units: Confidences, distribution: Distribution, paths: Tensor) -> list[tuple[float, ...]] | None:
+    if not distribution.calibrated:
+        return None
+    if isinstance(distribution, TriangularChain):
+        labels = distribution.label_marginals().double().gather(1, paths[:, :1]).squeeze(1).tolist()
+        own = units.of(distribution, paths[:, 1:].cpu().numpy())
+        return [(label, *shares) for label, shares in zip(labels, own, strict=True)]
+    return units.of(distribution, paths.cpu().numpy()) if isinstance(distribution, TagDistribution) else None
 
 
 def build_encoder(options: EncoderOptions, in_width: int, *, tags: int | None = None) -> Encoder:

@@ -56,21 +56,30 @@ def option_names(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def resolve_class(table: Mapping[str, Any], name: str, what: str) -> Any:
-    """The class called ``name``: an entry of ``table``, or ``"package.module:Class"``.
+    """The class called ``name``: an entry of ``table``, or ``"package.module:Class"`` with the same base class.
 
-    Raises `ConfigError` for an unknown name; ``what`` names the option in messages.
+    Raises `ConfigError` for an unknown name and another kind of object; ``what`` names the option in messages.
     """
     if name in table:
         return table[name]
     module, colon, attribute = name.partition(":")
     if colon:
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError, TypeError) as problem:
-            raise ConfigError(f"{what} {name}: cannot be imported ({problem})") from None
+            found = getattr(importlib.import_module(module), attribute)
+        except Exception as problem:  # code of another package may raise anything
+            raise ConfigError(f"{what} {name}: cannot be imported ({type(problem).__name__}: {problem})") from None
+        base = _common_base(list(table.values()))
+        if not (isinstance(found, type) and issubclass(found, base)):
+            kind = f"a {type(found).__name__}" if not isinstance(found, type) else "another class"
+            raise ConfigError(f"{what} {name}: expected a subclass of {base.__name__}, found {kind}")
+        return found
     near = difflib.get_close_matches(name.lower(), table, n=1)
     hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(table)}, or package.module:Class"
     raise ConfigError(f"unknown {what} {name!r}; {hint}")
+
+
+def _common_base(kinds: Sequence[type]) -> type:
+    return next(base for base in kinds[0].__mro__ if all(issubclass(kind, base) for kind in kinds))
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -93,8 +102,9 @@ def _finding(error: dict[str, Any], prefix: str, known: Sequence[str]) -> str:
         return str(cause) if isinstance(cause, ConfigError) else f"option {where}: {cause}"
     if error["type"] != "extra_forbidden":
         return f"option {where}: {error['msg'][0].lower()}{error['msg'][1:]}, found {error['input']!r}"
-    near = difflib.get_close_matches(where, known, n=1, cutoff=0.5)
     last = where.rpartition(".")[2]
-    near = near or [name for name in known if name.rpartition(".")[2] == last][:1]
+    near = [name for name in known if name.rpartition(".")[2] == last and "." not in where]
+    near = near or difflib.get_close_matches(where, known, n=1, cutoff=0.5)
+    near = near or [name for name in known if name.rpartition(".")[2] == last]
     hint = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(known)}"
     return f"unknown option {where}{hint}"

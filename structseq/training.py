@@ -106,7 +106,8 @@ class _Trainer:
         self.model.eval()
         if self.dev:
             with self.model.on_threads(self.threads):
-                self.model.calibrate(self.dev)  # first, because the bias is in calibrated nats
+                if self.options.calibrate:  # first, because some biases are in calibrated nats
+                    self.model.calibrate(self.dev)
                 if self.options.tune_decision:
                     self.model.tune(self.dev)
         if not self.numbers["update"]:
@@ -278,9 +279,9 @@ class _Trainer:
             expected |= moments if moments.keys() & state.tensors.keys() else {}
         for name, value in expected.items():
             found = state.tensors.get(name)
-            if found is None or found.shape != value.shape:
-                what = "nothing" if found is None else f"shape {tuple(found.shape)}"
-                wanted = f"expected {name} of shape {tuple(value.shape)}, found {what}"
+            if found is None or found.shape != value.shape or found.dtype != value.dtype:
+                what = "nothing" if found is None else f"{tuple(found.shape)} of {found.dtype}"
+                wanted = f"expected {name} of shape {tuple(value.shape)} of {value.dtype}, found {what}"
                 raise TrainingError(f"the checkpoint belongs to another model or is damaged: {wanted}")
         groups = ("weights.", "best.", "average.")
         extra = [name for name in state.tensors if name.startswith(groups) and name not in expected]

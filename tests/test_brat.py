@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from structseq.data.annotation.brat import LIMITS, is_brat, read_brat, write_brat
+from structseq.data.annotation.brat import is_brat, read_brat, write_brat
 from structseq.data.annotation.document import Annotation, Document, Notes, Relation
+from structseq.data.annotation.table import DOCUMENT_FORMATS
 from structseq.errors import DataError
 
 TEXT = "Sony announced today 😀 that\r\nits new Ericsson mobile phones\r\nsell."
@@ -52,7 +53,7 @@ def test_what_brat_writes(tmp_path: Path) -> None:
     assert document.annotations == (
         Annotation("ORG", ((0, 4),), "T1", {"Negated": True, "note": "suspect, \tvery"}),
         Annotation("ORG", ((37, 45),), "T2", {"Confidence": "L1"}),
-        Annotation("PRODUCT", ((46, 52), (53, 59)), "T3"),
+        Annotation("PRODUCT", ((46, 59),), "T3"),
         Annotation("MERGE", ((5, 14),), "T4"),
         Annotation("WHEN", ((15, 20), (23, 27)), "T7"),
     )
@@ -77,10 +78,10 @@ def test_other_units_are_found_by_the_copies(tmp_path: Path) -> None:
     assert sum(notes.values()) == 2
 
 
-def test_parts_are_joined_over_line_ends_only(tmp_path: Path) -> None:
-    document = read(tmp_path, "T1\tX 0 3;6 9\tFoo Bar\nT2\tX 6 9;10 13\tBar Baz\n", "Foo\n  Bar Baz")
+def test_parts_with_white_space_between_are_one(tmp_path: Path) -> None:
+    document = read(tmp_path, "T1\tX 0 3;6 9\tFoo Bar\nT2\tX 0 3;10 13\tFoo Baz\n", "Foo\n  Bar Baz")
     assert document.annotations is not None
-    assert [each.parts for each in document.annotations] == [((0, 9),), ((6, 9), (10, 13))]
+    assert [each.parts for each in document.annotations] == [((0, 9),), ((0, 3), (10, 13))]
     write_brat(tmp_path / "b.ann", [document])
     assert (tmp_path / "b.ann").read_text() == (tmp_path / "a.ann").read_text()
 
@@ -116,7 +117,7 @@ def test_ids_of_other_tools_are_numbered(tmp_path: Path) -> None:
         Annotation("X", ((0, 1),), "uuid 1"),
         Annotation("X", ((1, 2),), "T1"),
         Annotation("X", ((2, 3),)),
-        Annotation("X", ((3, 4),), "T1"),
+        Annotation("X", ((3, 4),), "x"),
     )
     relations = (Relation("r", "uuid 1", "T1", "u"), Relation("r", "T1", "uuid 1", "R1"))
     raw = ["A1\tNegated E1", "E1\tX:T1"]
@@ -142,15 +143,23 @@ BAD = {
     "empty": ("T1\tX 1 1\t", None, "expected 0 <= start < end"),
     "backwards": ("T1\tX 1 0\ta", None, "expected 0 <= start < end"),
     "other text": ("T1\tX 0 1\tb", None, "expected 'b' at 0 to 1"),
-    "other text in parts": ("T1\tX 0 1;2 3\ta x", None, "expected 'x' at 2 to 3"),
-    "lost text in parts": ("T1\tX 0 1;2 3\ta", None, "expected 'a' at 0 1;2 3, found 'a c'"),
-    "overlap": ("T1\tX 0 2;1 3\tab bc", None, "expected parts without overlap"),
+    "other text in parts": (
+        "T1\tX 0 1;2 3\ta x",
+        None,
+        "expected 'a x', parts without overlap, at 0 1;2 3 (X), found 'a c'",
+    ),
+    "lost text in parts": ("T1\tX 0 1;2 3\ta", None, "expected 'a', parts without overlap, at 0 1;2 3"),
+    "overlap": ("T1\tX 0 2;1 3\tab bc", None, "parts without overlap, at 0 2;1 3 (X)"),
     "same id": ("T1\tX 0 1\ta\nT1\tX 1 2\tb", 2, "expected each id once, found T1 again"),
     "unknown kind": ("\nX1\tX 0 1\ta", 2, "expected a line of brat"),
     "attribute of nothing": ("A1\tNeg T9", 1, "expected the id of an annotation, found T9"),
     "attribute without target": ("A1\tNeg", 1, "expected a line of brat"),
     "note on nothing": ("#1\tAnnotatorNotes T9\tx", 1, "expected the id of an annotation, found T9"),
-    "relation of nothing": ("T1\tX 0 1\ta\nR1\tr Arg1:T1 Arg2:T2", None, "R1 relates T2, found no line with this id"),
+    "relation of nothing": (
+        "T1\tX 0 1\ta\nR1\tr Arg1:T1 Arg2:T2",
+        None,
+        "expected one annotation with the id 'T2' of a relation, found 0",
+    ),
     "relation cut off": ("T1\tX 0 1\ta\nR1\tr Arg1:T1", 2, "expected a line of brat"),
     "event cut off": ("E1\tX", 1, "expected a line of brat"),
 }
@@ -190,20 +199,20 @@ def annotated(**changes: object) -> Document:
 
 
 REFUSED = [
-    (annotated(label="a b"), "white space in the label, found 'a b'"),
-    (annotated(label="a\u2028"), "white space in the label"),
-    (annotated(label=""), "the label without a character"),
+    (annotated(label="a b"), "annotations with labels such as 'a b'; leave it out with --lossy"),
+    (annotated(label="a\u2028"), "annotations with labels"),
+    (annotated(label=""), "annotations with labels such as ''"),
     (annotated(parts=((2, 4),)), "starts or ends with a line end"),
-    (annotated(attributes={"a b": True}), "white space in the name of an attribute"),
-    (annotated(attributes={"a": "b c"}), "white space in the attribute 'a'"),
-    (annotated(attributes={"score": 0.5}), "values of the attribute 'score' but text and True, found 0.5"),
-    (annotated(attributes={"a": False}), "but text and True"),
-    (annotated(attributes={"note": "a\nb"}), "'note' but one line"),
-    (annotated(attributes={"note": 3}), "'note' but one line"),
-    (Document("a", (), (Relation("r", "T1", "T2"),)), "has an end that no annotation has"),
-    (Document("a", (), metadata={"brat": "E1"}), "the metadata 'brat'"),
-    (Document("a", (), metadata={"brat": ["E1\tX:T1\nT1\t"]}), "the metadata 'brat'"),
-    (Document("ab", (Annotation("X", ((0, 1),), "T1"),), metadata={"brat": ["#1\tx", "N1 x"]}), "the metadata 'brat'"),
+    (annotated(attributes={"a b": True}), "attributes such as 'a b'"),
+    (annotated(attributes={"a": "b c"}), "attributes such as 'a'"),
+    (annotated(attributes={"score": 0.5}), "attributes such as 'score'"),
+    (annotated(attributes={"a": False}), "attributes"),
+    (annotated(attributes={"note": "a\nb"}), "attributes"),
+    (annotated(attributes={"note": 3}), "attributes"),
+    (Document("a", (), (Relation("r", "T1", "T2"),)), "expected one annotation with the id 'T1' of a relation"),
+    (Document("a", (), metadata={"brat": "E1"}), "metadata such as 'brat'"),
+    (Document("a", (), metadata={"brat": ["E1\tX:T1\nT1\t"]}), "metadata such as 'brat'"),
+    (Document("ab", (), metadata={"brat": ["#1\tx", "N1 x"]}), "metadata such as 'brat'"),
     (Document("a\ud800", ()), "half surrogates"),
 ]
 
@@ -213,7 +222,7 @@ def test_what_brat_cannot_hold(tmp_path: Path, number: int) -> None:
     document, message = REFUSED[number]
     for target in (tmp_path / "a.ann", f"{tmp_path}/"):
         with pytest.raises(DataError) as found:
-            write_brat(target, [document])
+            DOCUMENT_FORMATS["brat"].save(target, [document])
         assert message in str(found.value)
     assert not list(tmp_path.iterdir())
 
@@ -269,7 +278,7 @@ def documents(draw: st.DrawFn) -> Document:
 
 
 @given(document=documents())
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, document: Document) -> None:
     path = tmp_path_factory.getbasetemp() / "round.ann"
     write_brat(path, [document])
@@ -279,8 +288,3 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, document: Document
     lines = path.read_bytes()
     write_brat(path, [found])
     assert path.read_bytes() == lines
-
-
-def test_limits() -> None:
-    assert LIMITS.fragments and LIMITS.attributes and LIMITS.relations and LIMITS.lines
-    assert LIMITS.metadata == {"id", "brat"}

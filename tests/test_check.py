@@ -38,8 +38,10 @@ def test_only_the_first_sentences_are_compared(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("structseq.tasks.inspection.COMPARED", 3)
     found = inspect_file(train, data)
     lines = lines_of(train)
-    assert lines["repetitions"] == "1 sentences repeat an earlier one, among the first 3"
-    assert lines["contradictions"].startswith("1 sentences") and lines["contradictions"].endswith("among the first 3")
+    assert lines["repetitions"] == "1 sentence repeats an earlier one, among the first 3"
+    assert lines["contradictions"].startswith("1 sentence occurs") and lines["contradictions"].endswith(
+        "among the first 3"
+    )
     line, *_ = compare_files([found, inspect_file(dev, data, found)], data)
     assert f"1 of 2 sentences also occur in the first 3 of {train}" in line and "0 of 2 tokens" in line
 

@@ -103,7 +103,7 @@ def test_the_distribution_is_a_softmax_over_labels(kind: str) -> None:
     torch.testing.assert_close(chain.log_prob(target), picked)
     torch.testing.assert_close(head.loss(rows, target), -picked)
     assert head.predicted(chain) == [(LABELS.labels[k],) for k in expected.argmax(1).tolist()]
-    assert not chain.calibrated, "no temperature was fitted"
+    assert chain.calibrated, "it learns log-probabilities"
 
 
 def test_the_fitted_temperature_moves_confidence_and_no_answer() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from commandline import call, tiny, write_corpus
 from structseq import cli
 from structseq.data.annotation.document import Document
 from structseq.data.annotation.table import DOCUMENT_FORMATS
-from structseq.data.formats import read_documents, write_documents
+from structseq.data.formats import read, read_documents, write_documents
+from structseq.errors import DataError
 
 TEXTS = ("go to Taipei 😀 now", "leave Rome")
 
@@ -57,3 +60,31 @@ def test_a_tool_with_two_files_needs_an_output(model: Path, tmp_path: Path, caps
     write_documents(tmp_path / "a.ann", [Document("go to Rome", ())])
     done = call(capsys, "tag", model, tmp_path / "a.ann")
     assert done.status == 2 and "--output" in done.sentence
+
+
+@pytest.mark.parametrize("name", ["label-studio", "prodigy"])
+def test_texts_with_labels_alone_are_checked(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.json"
+    write_documents(file, [Document("go to Rome", labels=("travel",)), Document("eat pizza", labels=("food",))], name)
+    done = call(capsys, "check", file)
+    assert done.status == 0 and "travel" in done.out, (done.err, done.out)
+    write_documents(file, [Document("go to Rome", metadata={"_input_hash": 1})], name)
+    refused = call(capsys, "check", file)
+    assert refused.status == 2 and "structseq tag takes them" in refused.sentence
+
+
+@pytest.mark.parametrize("name", ["auto", "parquet", "spacy", "xmi", "webanno", "jsonl", "csv"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "head", "no data"])
+def test_damaged_gzip_is_a_data_error(name: str, damage: str, tmp_path: Path) -> None:
+    for module in {"parquet": ["pyarrow"], "spacy": ["spacy"], "xmi": ["cassis"]}.get(name, []):
+        pytest.importorskip(module)
+    whole = gzip.compress(bytes(range(256)) * 9)
+    data = {
+        "cut": whole[:-20], "changed": whole[:12] + bytes(40) + whole[52:], "head": whole[:2] + b"x" + whole[3:],
+        "no data": whole[:2],
+    }[damage]  # fmt: skip
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    for source in (path, io.BytesIO(data)):
+        with pytest.raises(DataError):
+            list(read(source, name))

@@ -328,7 +328,9 @@ def test_settings_read_toml_values(value: Any) -> None:
 
 def test_a_row_by_name_and_a_class_from_outside() -> None:
     assert resolve_class(ENCODERS, "lstm", "encoder.type") is ENCODERS["lstm"]
-    assert resolve_class(ENCODERS, "collections:OrderedDict", "encoder.type").__name__ == "OrderedDict"
+    assert resolve_class(ENCODERS, "structseq.encoders.base:Backwards", "encoder.type").__name__ == "Backwards"
+    with pytest.raises(ConfigError, match=r"OrderedDict: expected a subclass of Encoder, found another class"):
+        resolve_class(ENCODERS, "collections:OrderedDict", "encoder.type")
 
 
 @pytest.mark.parametrize(

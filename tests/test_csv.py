@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from structseq.data.annotation.document import Notes
 from structseq.data.csvfile import read_csv, write_csv
 from structseq.data.example import Example
 from structseq.errors import ConfigError, DataError
@@ -192,7 +193,7 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], int | None, tuple[str, ...]]
     "Mac line ends": ("word,tag\ra,O\r", {}, 1, ("bare \\r",)),
     "long field": (f"word,tag\na,O\n{LONG},O\n", {}, 3, ("at most 131,072 characters", "close its quote")),
     "latin-1": ("word,tag\na,O\né,O\n".encode("latin-1"), {}, 3, ("expected utf-8", "encoding='latin-1'")),
-    "lists as text": ("tokens,tags\n\"['a', 'b']\",\"['O', 'O']\"\n", {}, 1, ("lists written as text", "Parquet")),
+    "lists as text": ("tokens,tags\n['a' 'b'],['O' 'O']\n", {}, 1, ("lists written as text", "Parquet")),
     "bad JSON": ('text,spans\nto Rome,"[[3,7,""x""]"\n', {}, 2, ("as JSON", "char")),
     "Python's quotes": ("text,spans\nto Rome,\"[(3, 7, 'x')]\"\n", {}, 2, ("as JSON", "found \"[(3, 7, 'x')]\"")),
     "no list": ("text,spans\nto Rome,3\n", {}, 2, ("expected a list of spans", "found 3")),
@@ -297,3 +298,86 @@ def test_what_csv_cannot_hold(sentence: Example, said: str, tmp_path: Path) -> N
 def test_further_inputs_have_other_names(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"a further input called '{name}'"):
         write_csv(tmp_path / "a.csv", [Example.of(["a"], ["O"], **{name: ["x"]})])
+
+
+# -- lists written as text --------------------------------------------------------------------------------------------
+
+LISTS = [(("fly", "to", "Rome"), ("O", "O", "B-geo")), (("don't",), ("O",))]
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (
+            "Sentence #,Sentence,POS,Tag\nSentence: 1,fly to Rome,\"['V', 'P', 'N']\",\"['O', 'O', 'B-geo']\"\n"
+            "Sentence: 2,don't,['V'],['O']\n",
+            {"token_column": "Sentence"},
+        ),
+        ('tokens,tags\n"[\'fly\', \'to\', \'Rome\']","[\'O\', \'O\', \'B-geo\']"\n"[""don\'t""]","[""O""]"\n', {}),
+    ],
+)
+def test_lists_written_as_text(content: str, options: dict[str, Any]) -> None:
+    found = read(content, **options)
+    assert sentences(found) == LISTS
+    if options:
+        found = read(content, **options, columns={"pos": "POS"})
+        assert found[0].inputs["pos"] == ("V", "P", "N")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "tokens,tags\n['fly' 'home'],['O' 'O']\n",  # as NumPy prints them
+        "tokens,tags\n\"['fly', 'home']\",\"['O', 'O']\"\nfly,O\n",
+        "word,tag\nfly home,\"['O', 'O', 'O']\"\n",
+    ],
+)
+def test_lists_written_as_text_that_do_not_fit_are_named(content: str) -> None:
+    with pytest.raises(DataError, match="lists written as text"):
+        read(content)
+
+
+def test_a_later_cell_that_is_no_list_is_named_with_its_line() -> None:
+    row = "\"['fly', 'home']\",\"['O', 'O']\"\n"
+    with pytest.raises(DataError, match=":102: expected a list in the column 'tags', found 'O'"):
+        read("tokens,tags\n" + row * 100 + "\"['fly']\",O\n")
+
+
+# -- a header is expected ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"token_column": "fly"}, {"token_column": 0, "tag_column": 1}])
+def test_a_row_of_a_token_and_a_tag_is_no_header(options: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r":1: expected a header .*found a row with a tag, 'fly, O'; write a line such"):
+        read("fly,O\nRome,B-to\n", **options)
+
+
+def test_other_rows_without_a_header() -> None:
+    with pytest.raises(DataError, match=r"if the first row is no header, write one above it .*'fly', 'VB'"):
+        read("fly,VB\nRome,NNP\n")
+
+
+def test_a_word_a_row_under_text() -> None:
+    content = "text,label\nfly,O\nRome,B-to\n"
+    with pytest.raises(DataError, match=r"found a word a row with tags in 'label'; use .*data.token_column=text"):
+        read(content)
+    assert sentences(read(content, token_column="text", tag_column="label")) == [(("fly", "Rome"), ("O", "B-to"))]
+    assert len(read(content, text_column="text")) == 2
+    assert [each.metadata["label"] for each in read("text,label\nfly,O\nto Rome,O\n")] == ["O", "O"]
+
+
+def test_the_csv_export_of_label_studio() -> None:
+    spans = json.dumps([{"start": 3, "end": 7, "text": "Rome", "labels": ["city"]}]).replace('"', '""')
+    content = f'text,id,{{}},annotator\nbye,1,,1\nto Rome,2,"{spans}",1\n'
+    for name in ("label", "ner"):
+        found = read(content.replace("{}", name))
+        assert sentences(found) == [(("bye",), None), (("to", "Rome"), ("O", "B-city"))]
+        assert "label" not in found[1].metadata
+    with pytest.raises(DataError, match="one column of spans, found 'a' and 'b'"):
+        read(f'text,a,b\nto Rome,"{spans}","{spans}"\n')
+
+
+def test_numbers_of_sentences_that_come_again_are_noted() -> None:
+    notes = Notes()
+    assert len(read("sentence,word,tag\n1,a,O\n2,b,O\n1,c,O\n", notes=notes)) == 3
+    assert notes == {"sentences with the number of an earlier one, read as new sentences": 1}

@@ -27,7 +27,8 @@ from structseq import cli
 ROOT = Path(__file__).resolve().parent.parent
 FLIGHTS = ROOT / "corpora" / "flights" / "en"
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md"]
+PAGES = [*DOCUMENTS, ROOT / "benchmarks" / "README.md"]
+PAGES += [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
 PAGES += sorted((ROOT / "corpora").rglob("README.md"))
 SENTENCES = {"train": 60, "dev": 15, "test": 15}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,17 @@ def test_plain_tags_for_a_model_of_spans_are_refused(command: Command, home: Pat
     assert done.status == 2 and f"a.conll:2: expected tags in BIO, as in the model's files, found {tag!r}" in done.err
 
 
+@pytest.mark.parametrize(("old", "new"), [("B-from", "b-from"), ("B-", "B_"), ("-", "."), ("\tB-to", "\tNN")])
+@pytest.mark.parametrize("part", ["--dev", "--test"])
+def test_another_spelling_beside_training_is_refused(
+    command: Command, home: Path, tmp_path: Path, old: str, new: str, part: str
+) -> None:
+    file = write(tmp_path / "other.conll", columns(ROWS).replace(old, new))
+    done = command("train", home / "train.conll", part, file, "--output", tmp_path / "model", *tiny(1))
+    assert done.status == 2 and f"error: {file}:" in done.err and not (tmp_path / "model").exists()
+    assert re.search("the model's files are in BIO|expected tags in BIO, as in the model's files, found", done.err)
+
+
 # -- B: a column that cannot be what it is taken for -------------------------------------------------------------------
 
 
@@ -136,6 +148,43 @@ REFUSED_COLUMNS: dict[str, tuple[str, dict[str, Any], str]] = {
         {},
         "found the numbers of the rows; name the column of the tokens, such as --set data.token_column=1 ('Rom')",
     ),
+    "CoNLL-U Plus without entities": (
+        "# global.columns = ID FORM UPOS MISC\n1\tRom\tNE\t_\n2\tist\tVA\tSpaceAfter=No\n",
+        {},
+        "found 'MISC'; name the column of the tags: --set data.tag_column=2 ('NE')",
+    ),
+    "heads": (
+        "ID FORM UPOS HEAD\n1 Rom NE 2\n2 ist VA 0\n",
+        {},
+        "name the column of the tags: --set data.tag_column=2",
+    ),
+    "lemmas by name": ("word lemma\nRom Rom\nist sein\n", {}, "found 'lemma'; name the column of the tags"),
+    "numbers and points": (
+        "1. Rom B-loc\n2. ist O\n\n1. Kiel B-loc\n",
+        {},
+        "found values that count, such as '1.'",
+    ),
+    "sentence and row": (
+        "1-1\tRom\tB-loc\n1-2\tist\tO\n\n2-1\tda\tO\n",
+        {},
+        "such as '1-1'; name the column",
+    ),
+    "tens": ("10 Rom B-loc\n20 ist O\n30 da O\n\n10 Kiel B-loc\n", {}, "token_column=1 ('Rom')"),
+    "names of rows": ("s1_t1\tRom\tB-loc\ns1_t2\tist\tO\n\ns2_t1\tda\tO\n", {}, "token_column=1 ('Rom')"),
+    "offsets": ("0 3 Rom B-loc\n4 7 ist O\n\n0 2 da O\n", {}, "such as --set data.token_column=2 ('Rom')"),
+    "offsets through the file": ("0 3 Rom B-loc\n4 7 ist O\n\n8 10 da O\n", {}, "--set data.token_column=2 ('Rom')"),
+    "names of sentences": (
+        "s1 Rom B-loc\ns1 ist O\n\ns2 da O\ns2 Kiel B-loc\n",
+        {},
+        "--set data.token_column=1 ('Rom')",
+    ),
+    "numbers beside words alone": ("1.\tRom\n2.\tist\n3.\tschön\n\n1.\tda\n", {}, "token_column=1 ('Rom')"),
+    "tokens and tags in one": (
+        "Rom/B-loc ist/O\nKiel/B-loc da/O\n",
+        {},
+        "found 'Rom/B-loc'; write one token",
+    ),
+    "parts of speech in one": ("Rom/NE ist/VA\nKiel/NE da/AD\n", {}, "found 'Rom/NE'; write one token and its tag"),
     "commas": ("Rom,B-loc\nist,O\n", {}, "commas are not separators: write tabs instead"),
 }
 
@@ -145,6 +194,25 @@ def test_refused_columns(tmp_path: Path, content: str, options: dict[str, Any], 
     with pytest.raises(DataError, match=r"a\.tsv:\d: ") as caught:
         pairs(write(tmp_path / "a.tsv", content), **options)
     assert said in caught.value.message
+
+
+KEPT_COLUMNS = {
+    "years in a row": "1999 CD\n2000 CD\n2001 CD\n",
+    "numbers only, three columns": "3 CD O\n5 CD O\n9 CD B-n\n",
+    "a number of many digits": f"{'9' * 5000} x O\n{'9' * 5000} y O\n",
+    "numbers in Chinese": "1 m O\n2 m O\n10 m B-n\n",
+    "slashes": "and/or CC\n1/2 CD\nkm/h NN\n",
+    "dates": "2020-01-01 CD\n2020-01-02 CD\n",
+    "a lemma without a header": "fly fly\nflies fly\nto to\n",
+    "spans in MISC": "form upos misc\nRom NE B-loc\nist VA O\n",
+    "parts of speech, by name": "form lemma upos\nRom Rom NE\nist sein VA\n",
+}
+
+
+@pytest.mark.parametrize("content", KEPT_COLUMNS.values(), ids=KEPT_COLUMNS)
+def test_columns_that_may_be_meant(tmp_path: Path, content: str) -> None:
+    rows = [line.split() for line in content.splitlines() if line and not line.startswith("form")]
+    assert pairs(write(tmp_path / "a.conll", content)) == [(row[0], row[-1]) for row in rows]
 
 
 # -- C: lines that begin with a number sign ----------------------------------------------------------------------------
@@ -219,6 +287,13 @@ def test_no_entity_is_remarked(command: Command, tmp_path: Path, name: str, cont
     assert "every tag is 'O', so there is nothing to learn" in command("check", write(tmp_path / name, content)).out
 
 
+def test_the_first_record_without_spans_is_named(command: Command, tmp_path: Path) -> None:
+    records = [{"text": "to Rome", "label": [[3, 7, "to"]]}, {"text": "to Oslo"}, {"text": "to Lima"}]
+    file = write(tmp_path / "a.jsonl", records)
+    done = command("check", file)
+    assert done.status == 1 and done.sentence.endswith(f"has 2 sentences without tags, the first at {file}:2")
+
+
 # -- E: tags of spans in another spelling ------------------------------------------------------------------------------
 
 
@@ -228,6 +303,71 @@ def test_another_spelling_is_remarked(command: Command, tmp_path: Path, spelling
     rows = [(t, [tag if tag == "O" else spelling.format(*tag.split("-")) for tag in g]) for t, g in ROWS]
     content = columns(rows) if name == "a.conll" else [{"tokens": t, "tags": g} for t, g in rows]
     assert "the tags look like BIO in another spelling" in command("check", write(tmp_path / name, content)).out
+
+
+TRAINED = {
+    "lemmas last": (
+        "Rome B-to Rome\nfly O fly\n\nOslo B-to Oslo\ngo O go\n",
+        "column 1 has tags of spans such as B-to",
+    ),
+    "confidence last": ("Rome B-to 0.98\nfly O 1.0\n\nOslo B-to 0.7\n", "column 1 has tags of spans such as B-to"),
+    "entities without letters": (
+        "fly O\nto O\nNew to\nYork to\nnow O\n\nfly O\nto O\nRome to\nnow O\n",
+        "tags such as to beside O look like entities without a scheme",
+    ),
+    "en dashes": ("Rome B–to\nfly O\n\nNew B–to\nYork I–to\n", "the tags look like BIO in another spelling"),
+    "a header in German": ("Wort\tEtikett\nRom\tNE\nist\tVA\n\nWort\tEtikett\nKiel\tNE\nda\tAD\n", "may be a header"),
+    "NONE": ("Rome NONE\nfly NONE\n\nfly NONE\n", "every tag is 'NONE', so there is nothing to learn"),
+    "nan": ("Rome nan\nfly nan\n\nfly nan\n", "every tag is 'nan', so there is nothing to learn"),
+    "no end of a sentence": ("fly\tVB\nto\tTO\n" * 150, "the whole file is one sentence of 300 tokens; write a blank"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), TRAINED.values(), ids=TRAINED)
+def test_training_and_check_remark_on_the_same(command: Command, tmp_path: Path, content: str, said: str) -> None:
+    file = write(tmp_path / "a.conll", content)
+    checked = command("check", file)
+    assert checked.status == 0 and said in checked.out
+    trained = command("train", file, "--dev", file, "--output", tmp_path / "model", *tiny(1))
+    assert f"{file}: " in trained.err and trained.err.count(said) <= 2 and said in trained.err
+
+
+def test_a_table_without_sentences_names_the_option(command: Command, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", "word,tag\n" + "fly,O\nRome,B-to\n" * 150)
+    assert "one sentence of 300 tokens; name the column" in (said := command("check", file).out)
+    assert "data.sentence_column" in said
+
+
+PLAIN = {
+    "punctuation to restore": "fly O\nto O\nRome COMMA\ngo O\nnow PERIOD\n",
+    "parts of speech": "Rom NE\nist VA\n\nKiel NE\nda AD\n",
+    "two word classes": "Rom n\nKiel n\nist v\n\nda O\n",
+    "tags of one shape": "fly Verb\nto Prep\nRome Noun\nOslo Noun\n",
+}
+
+
+@pytest.mark.parametrize("content", PLAIN.values(), ids=PLAIN)
+def test_no_remark_on_plain_tags(command: Command, tmp_path: Path, content: str) -> None:
+    assert "\n  remark " not in command("check", write(tmp_path / "a.conll", content)).out
+
+
+def test_no_remark_that_contradicts_a_refusal(command: Command, tmp_path: Path) -> None:
+    content = columns(ROWS).replace("B-to", "B_to", 2)
+    done = command("check", write(tmp_path / "a.conll", content))
+    assert "training would refuse" in done.err and "mix schemes" in done.err and "plain tags" not in done.out
+
+
+@pytest.mark.parametrize("part", ["--dev", "--test"])
+def test_no_entity_beside_training_is_remarked(command: Command, home: Path, tmp_path: Path, part: str) -> None:
+    file = write(tmp_path / "other.conll", "fly\tO\nhome\tO\n")
+    done = command("train", home / "train.conll", part, file, "--output", tmp_path / "model", *tiny(1))
+    assert f"{file}: every tag is 'O', so there is nothing to learn or to score" in done.err
+
+
+def test_no_entity_to_score_is_remarked(command: Command, home: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "other.conll", "fly\tO\nhome\tO\n")
+    done = command("evaluate", home / "model", file)
+    assert f"{file}: every tag is 'O', so there is nothing to learn or to score" in done.err
 
 
 def test_words_for_the_letters_are_remarked(command: Command, tmp_path: Path) -> None:
@@ -314,6 +454,24 @@ def test_illegal_tags_are_read_as_conlleval_reads_them(
     assert command("convert", file, out, "--to", "BIO", "--repair", "refuse").status == 2
 
 
+LETTERS = {
+    "words in BMES": ("a\tB\nb\tM\nc\tE\nd\tS\n\n" * 45 + "e\tM\nf\tE\n", "BMES", 1),
+    "words in BIES": ("a\tB\nb\tI\nc\tE\nd\tS\n\n" * 5 + "e\tB\nf\tO\n", "BIOES", 1),
+    "one type in BIO": ("a\tB\nb\tI\nc\tO\n\n" * 5 + "e\tO\nf\tI\n", "BIO", 1),
+    "a small file in BIOES": ("a\tB-x\nb\tE-x\n\nc\tS-x\n\nd\tB-x\ne\tO\n", "BIOES", 1),
+    "a small file in BILOU": ("a\tB-x\nb\tL-x\n\nc\tU-x\nd\tU-x\ne\tO\n\nf\tB-x\ng\tO\nh\tL-x\n", "BILOU", 2),
+}
+
+
+@pytest.mark.parametrize(("content", "scheme", "count"), LETTERS.values(), ids=LETTERS)
+def test_an_illegal_tag_does_not_hide_the_scheme(
+    command: Command, tmp_path: Path, content: str, scheme: str, count: int
+) -> None:
+    done = command("check", write(tmp_path / "a.conll", content))
+    assert done.status == 0 and f"{scheme}, found from the data" in done.out
+    assert f"{count}; training reads them as conlleval does" in done.out
+
+
 def test_entities_of_illegal_tags_are_dropped_on_demand(command: Command, tmp_path: Path) -> None:
     file, out = write(tmp_path / "a.conll", bmes("M-x", "E-x")), tmp_path / "out.conll"
     assert "their entities are dropped" in command("convert", file, out, "--to", "BIO", "--repair", "drop").err
@@ -340,8 +498,18 @@ KINDS = {
     "a log": ("2020-01-01 fly to Rome\n2020-01-02 fly to Oslo\n", None),
     "paragraphs of one line": ("Fly to Rome now\n\nFly to Oslo now\n\nFly to Lima now\n", None),
     "numbers, tabs, texts": ("1\tFly to Rome\n2\tFly to Oslo\n", None),
+    "a title": ("# Title\n\nFly to Rome\nFly to Oslo\n", None),
+    "a heading and a line": ("# x\nfly to Rome\n", None),
+    "a poem": ("Red is rose\nBlue is sea\n\nSweet is sugar\nSo is tea\n", None),
+    "sentences of two words": ("Rome is.\nI fly.\n\nHe is.\n", None),
+    "keys and values": ("Name: Anna\nCity: Rome\n\nName: Bob\nCity: Oslo\n", None),
     "one word a line": ("fly\nto\nRome\n", "columns"),
     "rows": ("fly VB O\nto TO O\n\nRome NNP B-to\n", "columns"),
+    "rows with lemmas": ("# x\nfly VB fly\nto TO to\n. . .\n\nRome NNP rome\n", "columns"),
+    "rows of span tags": ("fly O\n. O\n\nRome B-to\nnow O\n", "columns"),
+    "rows of GENIA": ("IL-2 B-DNA\ngene I-DNA\n\nIL-2 B-protein\n, O\n", "columns"),
+    "rows without tags": ("fly _\nto _\n\nRome _\nnow _\n", "columns"),
+    "word classes of Chinese": ("台北 ns\n很 d\n好 a\n\n" * 4, "columns"),
 }
 
 
@@ -495,7 +663,7 @@ def test_what_a_format_cannot_hold_is_named(command: Command, tmp_path: Path, en
     content = [{key: value for key, value in content[0].items() if key != "Comments"}]
     file, out = write(tmp_path / name, content), tmp_path / f"out{end}"
     done = command("convert", file, out, *(["--format", "webanno"] if end == ".tsv" else []))
-    assert done.status == 2 and f"cannot hold {option}; leave it out with --lossy" in done.sentence
+    assert done.status == 2 and f"cannot hold {option} such as" in done.sentence and "--lossy" in done.sentence
     assert not out.exists()
 
 

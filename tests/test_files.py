@@ -100,14 +100,17 @@ def run(code: str, *words: object) -> Any:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_replaced_and_keeps_its_mode_and_its_links(tmp_path: Path) -> None:
+def test_a_file_is_replaced_and_keeps_its_mode_and_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     path, link = tmp_path / "there" / "file", tmp_path / "link"
     path.write_text("old")
     path.chmod(0o640)
     link.symlink_to(path)
-    write_file(link, b"new")
-    assert link.is_symlink() and path.read_text() == "new" and stat.S_IMODE(path.stat().st_mode) == 0o640
+    with pytest.raises(OSError, match="it is a link; name the file itself"):
+        write_file(link, b"new")
+    assert link.is_symlink() and path.read_text() == "old"
+    write_file(path, b"new")
+    assert path.read_text() == "new" and stat.S_IMODE(path.stat().st_mode) == 0o640
     assert [path.name for path in path.parent.iterdir()] == ["file"]
     write_file(tmp_path / "fresh", b"")
     (tmp_path / "plain").touch()
@@ -138,7 +141,7 @@ def test_what_cannot_be_written_has_the_name_that_the_user_knows(tmp_path: Path)
 
 def test_what_a_kill_leaves_is_known_and_swept(tmp_path: Path) -> None:
     code = KILLED + "print(child(lambda: files.write_file(folder, b'new'), 2))"
-    assert run(code, tmp_path / "file") == -9
+    assert run(code, tmp_path / "log.jsonl") == -9
     (part,) = tmp_path.iterdir()
     assert is_leftover(part) and is_leftover(tmp_path / LOCK)
     assert not any(
@@ -165,13 +168,13 @@ def test_other_entries_of_a_folder_stay_and_namesakes_of_another_kind_go(tmp_pat
     for name in ("last", "file/inside"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("old")
-    (tmp_path / "folder").symlink_to(tmp_path / "file")
+    (tmp_path / "folder").write_text("old")
     (tmp_path / "kept").mkdir()
     with new_folder(tmp_path, "last") as new:
         (new / "folder").mkdir()
         write_file(new / "file", b"new")
         write_file(new / "last", b"new")
-    assert (tmp_path / "folder").is_dir() and not (tmp_path / "folder").is_symlink()
+    assert (tmp_path / "folder").is_dir()
     assert (tmp_path / "file").read_text() == (tmp_path / "last").read_text() == "new"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "kept", "last"]
 

@@ -516,3 +516,9 @@ def test_wrong_calls(tagger: Tagger) -> None:
         tagger.tag_frame(frame, id="text", layout="column")
     with pytest.raises(DataError, match="found a lazy one; collect it first"):
         tagger.tag_frame(frame.lazy())
+
+
+def test_spans_written_as_json() -> None:
+    label = json.dumps([{"start": 3, "end": 7, "labels": ["city"]}])
+    frame = pandas.DataFrame({"text": ["to Rome"], "label": [label]})
+    assert [each.tags for each in read_frame(frame)] == [("O", "B-city")]

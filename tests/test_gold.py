@@ -66,6 +66,9 @@ class Perfect:
     def predict(self, examples: Sequence[Example]) -> list[tuple[str, ...]]:
         return list(self.answers)
 
+    def predict_with_confidence(self, examples: Sequence[Example]) -> tuple[list[tuple[str, ...]], None]:
+        return self.predict(examples), None
+
 
 @st.composite
 def corpora(draw: st.DrawFn, *, touching: bool) -> list[Row]:
@@ -339,6 +342,8 @@ def test_the_estimator_warns_of_illegal_tags() -> None:
     assert len(said) == 1
     with pytest.raises(DataError, match="repair='conlleval' or repair='drop'"):
         SequenceTagger(**options, repair="refuse").fit(X, y)
+    with pytest.raises(DataError, match="correct the tags, or name the scheme with scheme='BIO' or scheme='IOB1'"):
+        SequenceTagger(**options).fit(X, [["B-to", "I-by"]] * len(X))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SequenceTagger(**options).fit(X[:7], y[:7])
@@ -348,11 +353,14 @@ def test_a_mixture_names_ways_that_work(command: Command, tmp_path: Path) -> Non
     file = tmp_path / "a.conll"
     file.write_text("a\tI-x\n\na\tI-x\n\na\tB-x\nb\tB-y\n\na\tB-y\n")
     refused = command("check", file)
-    assert refused.status == 1 and "correct the tags, or name the scheme BIO or IOB1" in refused.err
+    assert refused.status == 1 and "correct the tags, or name the scheme with --set data.scheme=BIO or " in refused.err
+    converted = command("convert", file, tmp_path / "b.conll")
+    assert "or name the scheme with --from BIO or --from IOB1" in converted.sentence
     for scheme in ("BIO", "IOB1"):
         assert command("check", file, "--set", f"data.scheme={scheme}").status == 0
+        assert command("convert", file, tmp_path / "b.conll", "--from", scheme).status == 0
     file.write_text("a\tB-x\nb\tI-x\n\na\tB-y\nb\tb-y\n")
-    assert "or name the scheme plain" in command("check", file).err
+    assert "or name the scheme with --set data.scheme=plain" in command("check", file).err
     assert command("check", file, "--set", "data.scheme=plain").status == 0
 
 

@@ -225,10 +225,20 @@ def test_without_held_out_answers_there_is_no_temperature(kind: type[TaggingHead
 
 
 @pytest.mark.parametrize("kind", [CrfHead, SoftmaxHead])
-def test_heads_trained_by_likelihood_need_no_temperature(kind: type[TaggingHead]) -> None:
+def test_heads_trained_by_likelihood_are_calibrated_from_the_start(kind: type[TaggingHead]) -> None:
     head = head_of(kind)
-    head.calibrate(lambda: pytest.fail("the data were read"))
-    assert head(states_of(2)).calibrated and "temperature" not in head.state_dict()
+    assert head(states_of(2)).calibrated and float(head.get_buffer("temperature")) == 1.0
+
+
+@pytest.mark.parametrize("kind", [CrfHead, *TEMPERED])
+def test_an_impossible_gold_sequence_does_not_stop_calibration(kind: type[TaggingHead]) -> None:
+    """I-x cannot begin a sentence."""
+    head, states = head_of(kind), states_of(3, 3)
+    raw = head(states)
+    head.calibrate(lambda: [(raw, [[0, 1, 2], None])])
+    alone = float(head.get_buffer("temperature"))
+    head.calibrate(lambda: [(raw, [[0, 1, 2], [2, 0, 0]])])
+    assert float(head.get_buffer("temperature")) == pytest.approx(alone) and np.isfinite(alone)
 
 
 # -- tags outside and inside -------------------------------------------------------------------------------------------

@@ -254,10 +254,15 @@ def test_check_tells_the_labels_and_who_has_none(tmp_path: Path, capsys: pytest.
     assert done.status == 0 and "2, under 'intent', for head.type=joint\n" in done.out
     data.write_text("\n".join([*rows, "go\tO\nhome\tO\n"]), encoding="utf-8")
     done = call(capsys, "check", data, "--set", "data.label=intent")
-    assert "1 sentences have none, which that head would refuse" in done.out and f"{data}:31" in done.out
-    assert done.status == 1 and f"1 sentences without a label under 'intent', the first at {data}:31" in done.err
+    assert "1 sentence has none, which that head would refuse" in done.out and f"{data}:31" in done.out
+    assert done.status == 1 and f"1 sentence without a label under 'intent', the first at {data}:31" in done.err
     assert call(capsys, "check", data).status == 0
     numbers = tmp_path / "numbers.jsonl"
     numbers.write_text('{"text": "a b", "label": 3}\n', encoding="utf-8")
     done = call(capsys, "check", numbers)
-    assert done.status == 1 and "without tags, and labels are missing" in done.err and "the number 3" in done.err
+    assert (
+        done.status == 1
+        and "without tags, the first at" in done.err
+        and "labels are missing" in done.err
+        and "the number 3" in done.err
+    )

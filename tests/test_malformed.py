@@ -348,7 +348,7 @@ RUN = [
         {"data.conll": GOOD},
         f"{TRAIN} --set encoder.width=99999999999",
         "",
-        "no model can be built with these options",
+        "the encoder cannot be built with these options",
     ),
     Case(
         "init from nothing",
@@ -684,7 +684,10 @@ def ends_well(capsys: pytest.CaptureFixture[str], folder: Path, content: bytes) 
 def test_no_bytes_lead_to_a_traceback(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
-    monkeypatch.setattr("structseq.run.train_and_save", lambda *parts, **options: SimpleNamespace(reports={}))
+    monkeypatch.setattr(
+        "structseq.run.train_and_save",
+        lambda *parts, **options: SimpleNamespace(reports={}),
+    )
     ends_well(capsys, tmp_path, content)
 
 

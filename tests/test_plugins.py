@@ -303,8 +303,8 @@ REFUSED = {
     "a kind that is not there": ({"capitals": {"type": "caracters"}}, 'did you mean "characters"?'),
     "a class that is not there": ({"capitals": {"type": "my_parts:Capitols"}}, "cannot be imported"),
     "a module that is not there": ({"capitals": {"type": "my_werds:Capitals"}}, "cannot be imported"),
-    "no word feature": ({"capitals": {"type": "my_parts:Nothing"}}, "expected a WordFeature"),
-    "no options": ({"capitals": {"type": "my_parts:Letters"}}, "expected a class whose Options is"),
+    "no word feature": ({"capitals": {"type": "my_parts:Nothing"}}, "expected a subclass of WordFeature"),
+    "no options": ({"capitals": {"type": "my_parts:Letters"}}, "expected a subclass of WordFeature"),
     "an unknown option": (
         {"capitals": {"type": CAPITALS, "wdth": 5}},
         'did you mean "inputs.features.capitals.width"?',
@@ -335,8 +335,8 @@ REFUSED_PARTS = {
         "option head.smoothing: input should",
     ),
     "another head's option": ({"head": {"type": SMOOTH, "beam": 3}}, "head.beam: the head my_parts:Smooth has no such"),
-    "a head for an encoder": ({"encoder": {"type": SMOOTH}}, "expected a class whose Options is"),
-    "an encoder for a head": ({"head": {"type": LEAKY}}, "expected a class whose Options is"),
+    "a head for an encoder": ({"encoder": {"type": SMOOTH}}, "expected a subclass of Encoder"),
+    "an encoder for a head": ({"head": {"type": LEAKY}}, "expected a subclass of Head"),
     "outside options without their class": ({"encoder": {"leak": 0.5}}, "unknown option encoder.leak"),
 }
 

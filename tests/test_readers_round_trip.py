@@ -138,7 +138,8 @@ def test_json_lines_with_a_text_and_spans(corpus: list[Example], scheme: str) ->
         else one
         for one in corpus
     ]
-    legal = [one for one in tagged if not one.targets or not own.violations(one.tags)]
+    texts = [one for one in tagged if all(token.strip() for token in one.tokens)]  # no text has a token of white space
+    legal = [one for one in texts if not one.targets or not own.violations(one.tags)]
     reading = {"tokenizer": "whitespace-1", "scheme": scheme}
     if legal:
         further = {"tags": "tags" in legal[0].targets}
@@ -273,11 +274,13 @@ def test_a_failed_write_leaves_the_old_file_as_it_was(tmp_path: Path) -> None:
         assert [one.tokens for one in read(tmp_path / name)] == [("old",)]
 
 
-def test_a_written_file_keeps_its_permissions_and_links(tmp_path: Path) -> None:
+def test_a_written_file_keeps_its_permissions_and_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.conll").write_text("old\n")
     (tmp_path / "a.conll").chmod(0o600)
     (tmp_path / "link.conll").symlink_to(tmp_path / "a.conll")
-    write(tmp_path / "link.conll", [Example.of(["new"])])
+    with pytest.raises(DataError, match="it is a link; name the file itself"):
+        write(tmp_path / "link.conll", [Example.of(["new"])])
+    write(tmp_path / "a.conll", [Example.of(["new"])])
     assert (tmp_path / "a.conll").read_text() == "new\n\n"
     assert (tmp_path / "a.conll").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "link.conll").is_symlink()

@@ -520,6 +520,8 @@ def test_a_folder_of_version_1_answers_as_it_did(name: str, tmp_path: Path) -> N
         stored = load_model(tmp_path / name)
     assert stored.format_version == 1
     assert stored.model.widths == ({"vectors": 3} if name == "tagger" else {"frames": 2})
+    if name == "tagger":
+        assert float(stored.model.head.get_buffer("temperature")) == 1.0, "as before CRFs had one"
     save_model(tmp_path / name, stored.model, tokenizer=stored.tokenizer)
     again = load_model(tmp_path / name)
     assert again.format_version == 2 and same(stored.model, again.model)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
 import pickle
 import pickletools
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -406,6 +408,24 @@ def test_a_sentence_of_100_000_tokens(tagger: Tagger) -> None:
     assert len(tagging.tags) == 100_000
     assert tagging.confidence is not None and len(tagging.spans) == len(tagging.confidence) > 0
     assert all(0 <= sure <= 1 for sure in tagging.confidence)
+
+
+def test_a_forked_process_tags(tagger: Tagger) -> None:
+    """After the parent has tagged on two threads; the child ends by itself or is killed."""
+    if not hasattr(os, "fork"):
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        tagger.tag(["to", "Taipei"] * 200)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            tagger.tag(["to", "Taipei"] * 200)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("kind", [list, tuple, iter, lambda tokens: (token for token in tokens), np.array])

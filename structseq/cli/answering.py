@@ -152,13 +152,10 @@ def _tag_documents(
     model: str,
 ) -> None:
     """Write documents with predicted annotations, as their tool expects predictions."""
-    from dataclasses import replace
-
     from structseq.data.annotation.document import Notes, lines_of
     from structseq.data.annotation.to_examples import cutting_of
     from structseq.data.reading import reader_options
     from structseq.data.textfile import name_of
-    from structseq.data.tokenizer import tokenizer_of
     from structseq.errors import ConfigError, DataError
     from structseq.inference.rewriting import tagged_documents
 
@@ -178,9 +175,10 @@ def _tag_documents(
     documents = format.documents(source, **options)
     scores = format.holds_scores and confidence is not False and tagger.calibrated
     tagged = tagged_documents(tagger, documents, cutting, scores=scores)
-    limits = replace(format.limits, attributes=format.limits.attributes or format.holds_scores)
-    fitting = limits.fit(tagged, tokenizer_of(data.tokenizer), notes=notes, lossy=True)
-    format.save(output or sys.stdout.buffer, fitting, encoding=data.encoding, model=model)
+    target = output or sys.stdout.buffer
+    format.save(
+        target, tagged, tokenizer=data.tokenizer, lossy=True, notes=notes, encoding=data.encoding, model=model
+    )  # fmt: skip
     for line in lines_of(notes):
         remark(f"{name_of(source)}: {line}")
 
@@ -262,7 +260,9 @@ def embed(
     if output is not None and output.suffix.lower() == ".npy":
         vectors = embedder.embed(examples)
         with atomic_write(output) as stream:
-            np.save(stream, vectors)
+            # `numpy.save` loses the reason if it cannot write
+            np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(vectors))
+            stream.write(np.ascontiguousarray(vectors).data)
         remark(f"{output}: {len(vectors)} vectors of width {embedder.width}")
         return
     with open_writer(output or sys.stdout.buffer) as out:

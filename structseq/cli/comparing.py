@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from structseq.cli.entrypoint import Quiet, Settings, remark
+from structseq.cli.entrypoint import Quiet, Settings, Trusted, remark
 
 if TYPE_CHECKING:
     from structseq.experiment import Comparison, Trial, WorkResult
@@ -46,6 +46,7 @@ def compare(
     config: Config = None,
     settings: Settings = None,
     quiet: Quiet = False,
+    trusted: Trusted = None,
 ) -> int:
     """Train every encoder with every head and every seed, and rank them with significance tests.
 
@@ -62,6 +63,7 @@ def compare(
     comparison = Experiment(
         CorpusFiles(train, dev, test), output, lambda trials, done: showing(trials, done, quiet=quiet), notify,
         encoders=encoders, heads=heads, seeds=seeds, jobs=jobs, config=config, settings=settings or [],
+        trusted=trusted or [],
     ).run()  # fmt: skip
     try:
         _write_page(comparison, output, notify)

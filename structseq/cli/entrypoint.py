@@ -18,7 +18,7 @@ import typer
 from typer import Argument, Option
 from typer.core import TyperCommand, TyperGroup
 
-from structseq.data.textfile import one_line
+from structseq.data.textfile import MESSAGE, shown, visible, write_error
 from structseq.errors import ConfigError, StructseqError
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ Trusted = Annotated[
 Quiet = Annotated[bool, Option("--quiet", help="Show only errors.")]
 ModelFolder = Annotated[Path, Argument(metavar="MODEL", help="A model folder from `train`.")]
 InputFile = Annotated[str, Argument(metavar="[FILE|-]", help="File to read; - is standard input.")]
+
+# Most characters of a word in a message; a path may be long
+LONG_WORD = 400
 
 BAD_INPUT, INTERRUPTED, OUTPUT_CLOSED = 2, 130, 141
 
@@ -107,6 +110,7 @@ class Commands(TyperGroup):
 
 def run_safely(app: typer.Typer, arguments: list[str] | None = None) -> int:
     """Run a command line (None: that of the process); returns the exit status."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):  # UTF-8 in any locale; lone surrogates are escaped
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -114,6 +118,15 @@ def run_safely(app: typer.Typer, arguments: list[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *args, **kwargs: remark(f"warning: {message}")
         return _run(_built(app), given)
+
+
+def _open_closed_streams() -> None:
+    """Python has None for a stream that was closed (``>&-``); instead, let reading and writing be an error."""
+    for name, mode, flag in (("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            stream = os.fdopen(os.open(os.devnull, flag), mode, closefd=False)
+            stream.buffer.raw.name = f"<{name}>"  # type: ignore[attr-defined]
+            setattr(sys, name, stream)
 
 
 @cache
@@ -134,16 +147,12 @@ def _run(command: Any, given: list[str]) -> int:
         remark(str(stop) or "stopped; nothing was written")
         return INTERRUPTED
     except (OutputClosed, BrokenPipeError):
-        # Discard the rest of the buffer, so that Python ends without an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return OUTPUT_CLOSED
     except MemoryError:
         return _refuse("there is not enough memory; use less data, or lower encoder.width and training.batch_tokens")
     except OSError as problem:
-        full = problem.errno == errno.ENOSPC
-        where = problem.filename or ("the output" if full else "the file system")
-        reason = "cannot be written, the disk is full; free some space" if full else problem.strerror or problem
-        return _refuse(f"{where}: {reason}")
+        return _refuse(_reason(problem))
     except RuntimeError as problem:
         if not any(words in str(problem) for words in ("allocate memory", "out of memory")):
             raise
@@ -151,9 +160,32 @@ def _run(command: Any, given: list[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
+def _reason(problem: OSError) -> str:
+    if problem.filename is None and problem.errno == errno.EBADF:
+        _discard_output()
+        return "standard output is closed; redirect it to a file, or to /dev/null"
+    if (reason := write_error(problem)).endswith("space"):
+        if problem.filename is None:
+            _discard_output()
+        return f"{problem.filename or 'the output'}: {reason}"
+    return f"{problem.filename or 'the file system'}: {problem.strerror or problem}"
+
+
+def _discard_output() -> None:
+    """The rest of the buffer, so that Python ends without an error."""
+    with suppress(OSError, ValueError):  # in a test, standard output may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def remark(message: str) -> None:
-    """Print one line on standard error."""
-    print(one_line(message), file=sys.stderr, flush=True)
+    """Print one line on standard error; of a very long one, or a very long word in it, the beginning and the end."""
+    words = (word if len(word) <= LONG_WORD else shown(word, LONG_WORD // 2) for word in message.split())
+    print(shown(" ".join(words), MESSAGE), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Print a text for a person on standard output, with control characters escaped."""
+    print(visible(text))
 
 
 def _refuse(message: str) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from structseq.cli.entrypoint import ModelFolder, Settings, Trusted, answering_options, data_options, remark
+from structseq.cli.entrypoint import ModelFolder, Settings, Trusted, answering_options, data_options, remark, show
 
 Json = Annotated[
     str | None,
@@ -51,7 +51,7 @@ def evaluate(
             stream.write(dumps(report.to_dict(errors=None), ensure_ascii=False, indent=2) + "\n")
     if json != "-":
         text = report.text(errors=errors)
-        print(text.partition("\n\n")[0] if brief else text)
+        show(text.partition("\n\n")[0] if brief else text)
 
 
 def describe(model: ModelFolder, on: On = None, settings: Settings = None, trusted: Trusted = None) -> None:
@@ -76,4 +76,4 @@ def describe(model: ModelFolder, on: On = None, settings: Settings = None, trust
         for each in gold.remarks:
             remark(f"{on}: {each}")
         gates, where = mean_gate_activations(stored.model, gold.examples), str(on)
-    print(description(model, stored, gates, where))
+    show(description(model, stored, gates, where))

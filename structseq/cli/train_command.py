@@ -64,7 +64,8 @@ def train(
     from structseq.run import CorpusFiles, Destination, Identity, InitialModel, RunFolder, check_options, with_format
     from structseq.storage.configuration import read_configuration
 
-    options = Options.of(load_options(config) if config else {}, parse_settings(settings or []))
+    common = load_options(config, trusted=trusted or []) if config else {}
+    options = Options.of(common, parse_settings(settings or []))
     check_options(options)
     if init_from is not None:
         read_configuration(current_folder(init_from, "config.json"))  # before the data, which may take long to read
@@ -74,7 +75,7 @@ def train(
     identity = partial(Identity.of_run, options, seed, files, init=init_from)
     notify = _ignore if quiet else remark
     with _sigterm_as_interrupt():
-        if folder.status == "finished":
+        if resume and folder.status == "finished":
             folder.compare(identity())
             folder.remove_leftovers()
             notify(f"{output}: this run is already finished; nothing was done")
@@ -83,7 +84,7 @@ def train(
             notify(f"{output}: there is nothing to resume; training starts")
         start = InitialModel(init_from, trusted or []) if init_from else None
         try:
-            _train(options, files, Destination(folder, identity, command, save_every), start, seed, notify)
+            _train(options, files, Destination(folder, identity, command, save_every, resume), start, seed, notify)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_how_to_resume(folder, command, resume=resume)) from None
 
@@ -122,9 +123,11 @@ def _dev_scores(trained: TrainingResult) -> tuple[str, str] | None:
     """Dev of the best epoch, and after the bias for or against O was chosen; None if both are the same."""
     from structseq.heads.base import Tunable
 
-    best, report = trained.outcome.best_score, trained.reports.get("dev")
+    if (report := trained.reports.get("dev")) is None:
+        return None
+    best = trained.outcome.best_score
     tunable = isinstance(trained.model.head, Tunable) and trained.model.options.training.tune_decision
-    if not tunable or best is None or report is None:
+    if not tunable or best is None:
         return None
     found = (f"{100 * best:.2f}", f"{100 * report.criterion:.2f}")
     return None if found[0] == found[1] else found

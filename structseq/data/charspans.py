@@ -70,9 +70,10 @@ def _misaligned(text: str, near: Sequence[Token], span: CharSpan) -> DataError:
     shown = [*near[:4], *near[-3:]] if len(near) > 7 else near
     tokens = ", ".join(f"{token.text[:30]!r} {token.start}:{token.end}" for token in shown)
     context = text[max(span.start - 20, 0) : span.end + 20]
+    offsets = "if offsets count UTF-16 units, set data.offsets=utf16; else " * (max(text) > "\uffff")
     return DataError(
         f"expected a span from the start of a token to the end of one, found {_shown(text, span)} in {context[:120]!r} "
-        f"with the tokens {tokens}; correct the span, use another tokenizer (pieces-1 cuts finest), "
+        f"with the tokens {tokens}; {offsets}correct the span, use another tokenizer (pieces-1 cuts finest), "
         "or set misaligned to expand, contract or drop"
     )
 

@@ -11,13 +11,19 @@ SAMPLE = 2000
 
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,-]\d+)?")
 _SPAN_TAG = re.compile(r"O|[BIESMLU]-.+")
+_LONGEST = 20  # digits of a number that counts
+_DIGITS = re.compile(rf"\d{{1,{_LONGEST}}}")
+_TOKEN_WITH_TAG = re.compile(r".+[/|](?:O|[BIESMLU]-[^/|]+|[A-Z]+\$?|[.,:])")
 _TOKEN_NAME = re.compile(r"(?:token|word|form|text|surface)s?", re.IGNORECASE)
 _TAG_NAME = re.compile(
     r"(?:ne|ner|tag|label|iob|iob2|bio|bioes|entity|entities|slot)s?(?:[-_ :].*)?|.*[-_:](?:ne|ner|tag|label|iob)s?",
     re.IGNORECASE,
 )
+_NO_TAG_NAME = re.compile(
+    r"(?:id|index|lemma|feats|head|deps|misc|sentence|sent_id|doc|document)s?(?:[-_ :#].*)?", re.IGNORECASE
+)
 _OTHER_NAME = re.compile(
-    r"(?:id|index|lemma|pos|upos|xpos|chunk|feats|head|deprel|deps|misc|sentence|sent_id|doc|document)s?(?:[-_ :#].*)?",
+    rf"(?:pos|upos|xpos|chunk|deprel)s?(?:[-_ :#].*)?|{_NO_TAG_NAME.pattern}",
     re.IGNORECASE,
 )
 
@@ -36,6 +42,16 @@ def is_token_name(value: str) -> bool:
 
 def is_tag_name(value: str) -> bool:
     return _TAG_NAME.fullmatch(value) is not None
+
+
+def is_no_tag_name(value: str) -> bool:
+    """The name of a column that is never one of tags."""
+    return _NO_TAG_NAME.fullmatch(value) is not None
+
+
+def is_token_with_tag(value: str) -> bool:
+    """``Rome/B-LOC`` or ``Rome/NNP``."""
+    return _TOKEN_WITH_TAG.fullmatch(value) is not None
 
 
 def are_span_tags(values: Iterable[str]) -> bool:
@@ -58,12 +74,31 @@ def count_rows(columns: Iterable[Sequence[str]]) -> bool:
     """
     longest, after = 0, 1
     for column in columns:
-        whole = [int(value) for value in column if value.isdecimal()]
+        whole = [int(value[:_LONGEST]) for value in column if value.isdecimal()]
         counted = bool(whole) and whole[0] in (0, 1, after) and whole == list(range(whole[0], whole[0] + len(whole)))
         if not counted or not all(map(is_number, column)):
             return False
         longest, after = max(longest, len(whole)), whole[-1] + 1
     return longest > 1
+
+
+def never_fall(columns: Iterable[Sequence[str]]) -> bool:
+    """Whether values differ in their numbers only, and these never fall in a sentence.
+
+    >>> never_fall([["s1_t1", "s1_t2"], ["s2_t1"]]), never_fall([["2", "1"]]), never_fall([["1", "one"]])
+    (True, False, False)
+    """
+    shape, different = None, set[str]()
+    for column in columns:
+        before: list[int] = []
+        for value in column:
+            shape = shape or _DIGITS.sub("0", value)
+            found = [*map(int, _DIGITS.findall(value))]
+            if _DIGITS.sub("0", value) != shape or found < before:
+                return False
+            before = found
+            different.add(value)
+    return len(different) > 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from typing import Any, Literal, TypeVar
 
 from structseq.data.column_evidence import SAMPLE, are_names, count_rows
-from structseq.data.column_roles import by_names, objection
+from structseq.data.column_roles import by_names, number_of, objection
 from structseq.data.comments import (
     BLANKS,
     Comments,
@@ -78,8 +78,9 @@ class Block:
     def line_of(self, token: int) -> int:
         return self.first_line + self.rows[token]
 
-    def column_index(self, number: int, what: str = "column") -> int:
-        """The index, from 0, of a column number; raises `DataError` if there is no such column."""
+    def column_index(self, number: int | str, what: str = "column") -> int:
+        """The index, from 0, of a column's number or name; raises `DataError` if there is no such column."""
+        number = number_of(self.names, number) if isinstance(number, str) else number
         width = len(self.fields[0]) if self.fields else 0
         if not -width <= number < width:
             raise self._error(
@@ -89,7 +90,7 @@ class Block:
             )
         return number % width
 
-    def column(self, number: int, what: str = "column") -> tuple[str, ...]:
+    def column(self, number: int | str, what: str = "column") -> tuple[str, ...]:
         """One column; spaces around the fields are removed unless ``spaces``."""
         at = self.column_index(number, what)
         column = tuple([fields[at] for fields in self.fields])
@@ -114,7 +115,7 @@ class Block:
         return tags
 
     def example(
-        self, token_column: int = 0, tag_column: int | None = -1, columns: Mapping[str, int] | None = None
+        self, token_column: int = 0, tag_column: int | None = -1, columns: Mapping[str, int | str] | None = None
     ) -> Example:
         inputs = {"tokens": self.tokens(token_column)}
         for name, number in (columns or {}).items():
@@ -209,7 +210,7 @@ def read_columns(
     *,
     token_column: int | str = 0,
     tag_column: int | str | None = -1,
-    columns: Mapping[str, int] | None = None,
+    columns: Mapping[str, int | str] | None = None,
     tags: bool = True,
     encoding: str = "utf-8",
     separator: Separator = "auto",
@@ -218,11 +219,11 @@ def read_columns(
     """Yields the sentences of a column file: a path or a binary stream, plain or gzip.
 
     Columns count from 0, or from -1 backwards; ``tag_column=None`` or ``tags=False`` reads no tags. ``columns`` are
-    further inputs by name: ``{"pos": 1}``. With ``separator="tab"`` spaces belong to the fields; with ``"space"`` runs
-    of spaces and tabs separate. ``comments`` says whether lines that begin with ``#`` are comments: ``always``,
-    ``never``, or ``auto`` to judge each by the rows (`structseq.data.comments`). Raises `DataError` with file and line
-    if rows differ in width, a column does not exist, a token or tag is empty, bytes do not fit the encoding, or the
-    file has no rows.
+    further inputs by name: ``{"pos": 1}``, or ``{"pos": "upos"}`` by a header. With ``separator="tab"`` spaces belong
+    to the fields; with ``"space"`` runs of spaces and tabs separate. ``comments`` says whether lines that begin with
+    ``#`` are comments: ``always``, ``never``, or ``auto`` to judge each by the rows (`structseq.data.comments`). Raises
+    `DataError` with file and line if rows differ in width, a column does not exist, a token or tag is empty, bytes do
+    not fit the encoding, or the file has no rows.
     """
     further, tag_column = check_columns(columns), tag_column if tags else None
     blocks = read_blocks(source, encoding=encoding, separator=separator, comments=comments)
@@ -235,7 +236,7 @@ def read_verbatim_columns(
     *,
     token_column: int | str = 0,
     tag_column: int | str | None = -1,
-    columns: Mapping[str, int] | None = None,
+    columns: Mapping[str, int | str] | None = None,
     tags: bool = True,
     **options: Any,
 ) -> Iterator[VerbatimBlock]:

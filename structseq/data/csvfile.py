@@ -14,7 +14,9 @@ from typing import Any
 
 from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits
-from structseq.data.tables import Origin, Row, TableOptions, read_table, with_table_options
+from structseq.data.listed_cells import with_lists
+from structseq.data.table_rows import Origin, Row
+from structseq.data.tables import SENTENCES, TAG, TAGS, TOKENS, Table, TableOptions, folded, with_table_options
 from structseq.data.textfile import BOM, Source, Target, name_of, open_writer, read_lines
 from structseq.errors import DataError
 
@@ -43,6 +45,11 @@ def read_csv(source: Source, *, encoding: str = "utf-8", **options: Any) -> Iter
 
 
 def _examples(source: Source, encoding: str, options: TableOptions) -> Iterator[Example]:
+    yield from csv_table(source, encoding).examples(options)
+
+
+def csv_table(source: Source, encoding: str) -> Table:
+    """The columns and rows of a file; raises as `read_csv` does."""
     name, lines = name_of(source), _without_mark(read_lines(source, encoding=encoding))
     head: list[str] = []
     for line in lines:
@@ -57,8 +64,11 @@ def _examples(source: Source, encoding: str, options: TableOptions) -> Iterator[
     if twice := next((each for each in names if each and names.count(each) > 1), None):
         message = f"expected every column once, found {twice[:60]!r} twice; give one another name"
         raise DataError(message, file=name, line=number)
+    if not {*TOKENS, *TAGS, *SENTENCES, "text"} & {folded(each) for each in names} and any(map(TAG.fullmatch, names)):
+        message = f"expected a header that names the columns, found a row with a tag, {', '.join(names)[:60]!r}; "
+        raise DataError(message + "write a line such as token,tag above it", file=name, line=number)
     origin = Origin(name, lines=True, header=number)
-    yield from read_table(names, _rows(records, names, origin), origin, options)
+    return Table(names, with_lists(names, _rows(records, names, origin), origin), origin)
 
 
 def _without_mark(lines: Iterator[str]) -> Iterator[str]:

@@ -10,14 +10,14 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from structseq.data.annotation.brat import is_brat
 from structseq.data.annotation.cas_files import is_cas
-from structseq.data.annotation.document import Document, Notes
-from structseq.data.annotation.json_tools import JSON_FORMATS, first_record
+from structseq.data.annotation.document import Document
+from structseq.data.annotation.json_values import first_records
 from structseq.data.annotation.table import DOCUMENT_FORMATS, DocumentFormat
 from structseq.data.annotation.webanno import is_webanno
 from structseq.data.column_writer import write_columns
@@ -32,9 +32,8 @@ from structseq.data.pairs import is_pairs_header, read_pairs, write_pairs
 from structseq.data.parquet import MAGIC, read_parquet, write_parquet
 from structseq.data.plaintext import read_text, write_text
 from structseq.data.recordings import is_recording_list, read_recordings, write_recordings
-from structseq.data.textfile import GZIP, Source, Target, is_path, name_of, peek
+from structseq.data.textfile import GZIP, Source, Target, damaged_gzip, is_path, name_of, peek
 from structseq.data.threefile import is_threefile, read_threefile, write_threefile
-from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
 
 
@@ -131,9 +130,7 @@ def write_documents(
     Raises `DataError`, and writes no file, for what the format cannot hold, unless ``lossy``.
     """
     name = resolve_format(format) if format != "auto" else format_of_name(target) or "jsonl"
-    row = _documents_of(name)
-    tokenizer = tokenizer_of(options.pop("tokenizer", "words-1"))
-    row.save(target, row.limits.fit(documents, tokenizer, lossy=lossy, notes=options.pop("notes", Notes())), **options)
+    _documents_of(name).save(target, documents, lossy=lossy, **options)
 
 
 def _documents_of(name: str) -> DocumentFormat:
@@ -156,18 +153,21 @@ def detect_format(source: Source) -> str:
     if by_content == "jsonl" or (by_content is None and first.lstrip(_BLANKS)[:1] == b"["):
         by_content = _json_format(source, first)
     if by_name == "jsonl":
-        return by_content if by_content in ("audio", *JSON_FORMATS) else "jsonl"
+        row = DOCUMENT_FORMATS.get(by_content or "")
+        return by_content if by_content and (by_content == "audio" or (row and row.wrote)) else "jsonl"
     return by_content or by_name or "columns"
 
 
 def _json_format(source: Source, first: bytes) -> str | None:
     """The tool that wrote a JSON file, else ``jsonl``; None for other files, such as rows that begin with a bracket."""
-    values = first_record(first.decode("utf-8", "replace"))
-    if values is None and len(first) == _SAMPLE and is_path(source):  # the first record is longer
-        values = first_record(peek(source, _LONG_SAMPLE).decode("utf-8", "replace"))
-    if values is None:
+    records = list(first_records(first.decode("utf-8", "replace")))
+    if not records and len(first) == _SAMPLE and is_path(source):  # the first record is longer
+        records = list(islice(first_records(peek(source, _LONG_SAMPLE).decode("utf-8", "replace")), 1))
+    if not records:
         return "jsonl" if first.lstrip(_BLANKS)[:1] == b"{" else None
-    return next((name for name, wrote in JSON_FORMATS.items() if wrote(values)), "jsonl")
+    # A tool may mark some records only
+    tools = (name for name, row in DOCUMENT_FORMATS.items() if row.wrote and any(map(row.wrote, records)))
+    return next(tools, "jsonl")
 
 
 def _with_format(source: Source, format: str) -> tuple[Source, str]:
@@ -222,7 +222,12 @@ def _first_bytes(source: Source) -> bytes:
         at = source.tell()
         first = source.read(_SAMPLE)
         source.seek(at)
-    return zlib.decompressobj(wbits=31).decompress(first, _SAMPLE) if first[:2] == GZIP else first
+    if first[:2] != GZIP:
+        return first
+    try:
+        return zlib.decompressobj(wbits=31).decompress(first, _SAMPLE)
+    except zlib.error as error:
+        raise damaged_gzip(name_of(source), error) from None
 
 
 def _by_content(first: bytes) -> str | None:

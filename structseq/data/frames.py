@@ -8,10 +8,13 @@ from typing import Any
 
 from structseq.data.class_labels import features_of, named_features, with_names
 from structseq.data.example import Example
-from structseq.data.tables import SPANS, Origin, Row, TableOptions, read_table, with_table_options
+from structseq.data.libraries import library
+from structseq.data.table_rows import Origin, Row
+from structseq.data.tables import SPANS, Table, TableOptions, with_table_options
 from structseq.data.textfile import one_line
-from structseq.errors import ConfigError, DataError
+from structseq.errors import DataError
 
+USE = "tables of this kind"
 _PLAIN = frozenset((str, int, bool, bytes, type(None)))
 _MISSING = ("NAType", "NaTType")  # of pandas
 
@@ -32,7 +35,7 @@ def read_frame(frame: Any, **options: Any) -> Iterator[Example]:
     """
     checked = TableOptions(**options)
     names, rows, features = _opened(frame)
-    return read_table(names, plain_rows(names, rows, features, Origin()), Origin(), checked)
+    return Table(names, plain_rows(names, rows, features, Origin()), Origin()).examples(checked)
 
 
 def _opened(frame: Any) -> tuple[list[str], Iterable[Sequence[Any]], Mapping[str, Any]]:
@@ -51,7 +54,7 @@ def _opened(frame: Any) -> tuple[list[str], Iterable[Sequence[Any]], Mapping[str
 
 def eager_frame(frame: Any, *, collect: bool = True) -> Any:
     """The frame as a `narwhals.DataFrame`; a lazy one is collected, or refused."""
-    narwhals = library("narwhals")
+    narwhals = library("narwhals", USE)
     try:
         data = narwhals.from_native(frame)
         if isinstance(data, narwhals.LazyFrame):
@@ -66,18 +69,6 @@ def eager_frame(frame: Any, *, collect: bool = True) -> Any:
         advice = "give a frame of pandas, polars or pyarrow, or a dataset"
         raise DataError(f"expected a data frame, found {type(frame).__name__} ({why}); {advice}") from None
     return data
-
-
-def library(name: str) -> Any:
-    """The module; raises `ConfigError` if it is not installed."""
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        what = name.partition(".")[0]
-        message = f"tables of this kind need {what}, which cannot be imported ({error}); pip install {what}"
-        raise ConfigError(message) from None
 
 
 def plain_rows(

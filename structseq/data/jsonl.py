@@ -16,7 +16,8 @@ from functools import partial
 from typing import Any
 
 from structseq.data.annotation.document import Document, Notes
-from structseq.data.annotation.json_records import SPAN_KEYS, document_of, list_key, listed, span_key_of
+from structseq.data.annotation.json_records import SPAN_KEYS, document_of, list_key, span_key_of
+from structseq.data.annotation.json_values import listed
 from structseq.data.annotation.offsets import Offsets
 from structseq.data.annotation.policies import Fragments, Overlapping
 from structseq.data.annotation.to_examples import Cutting, Split, cutting_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -17,8 +18,10 @@ from structseq.data.class_labels import (
 )
 from structseq.data.example import Example
 from structseq.data.format_limits import FormatLimits
-from structseq.data.frames import library, plain_rows
-from structseq.data.tables import Origin, TableOptions, read_table, with_table_options
+from structseq.data.frames import USE, plain_rows
+from structseq.data.libraries import library
+from structseq.data.table_rows import Origin
+from structseq.data.tables import Table, TableOptions, with_table_options
 from structseq.data.textfile import Source, Target, atomic_write, is_path, name_of, one_line, open_binary
 from structseq.errors import DataError
 
@@ -34,12 +37,19 @@ def read_parquet(source: Source, **options: Any) -> Iterator[Example]:
 
     As `structseq.data.frames.read_frame`, in bounded memory.
     """
-    library("pyarrow")
+    library("pyarrow", USE)
     return _examples(source, TableOptions(**options))
 
 
 def _examples(source: Source, options: TableOptions) -> Iterator[Example]:
-    parquet, name = library("pyarrow.parquet"), name_of(source)
+    with parquet_table(source) as table:
+        yield from table.examples(options)
+
+
+@contextmanager
+def parquet_table(source: Source) -> Iterator[Table]:
+    """The columns and rows of a file, which is open in the block; raises `DataError` if it cannot be read."""
+    parquet, name = library("pyarrow.parquet", USE), name_of(source)
     with open_binary(source) as stream:
         seekable = stream.seekable() and not isinstance(stream, gzip.GzipFile)
         with _readable(name):
@@ -48,7 +58,7 @@ def _examples(source: Source, options: TableOptions) -> Iterator[Example]:
         if twice := next((each for each in names if names.count(each) > 1), None):
             raise DataError(f"expected every column once, found {twice[:60]!r} twice", file=name)
         origin = Origin(name)
-        yield from read_table(names, plain_rows(names, _rows(file, name), features, origin), origin, options)
+        yield Table(names, plain_rows(names, _rows(file, name), features, origin), origin)
 
 
 def _rows(file: Any, name: str) -> Iterator[Sequence[Any]]:
@@ -66,7 +76,7 @@ def _rows(file: Any, name: str) -> Iterator[Sequence[Any]]:
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
-    except (library("pyarrow").ArrowException, OSError, ValueError) as error:
+    except (library("pyarrow", USE).ArrowException, OSError, EOFError, ValueError, zlib.error) as error:
         why = one_line(str(error))[:160]
         raise DataError(f"expected a Parquet file, found one that cannot be read ({why})", file=name) from None
 
@@ -77,7 +87,7 @@ def write_parquet(target: Target, examples: Iterable[Example]) -> None:
     Tags are numbers, with their names in the metadata of the schema: ``datasets`` reads them as classes. Raises
     `DataError`, and writes no file, for metadata under the name of a column, and unequal columns.
     """
-    pyarrow, parquet = library("pyarrow"), library("pyarrow.parquet")
+    pyarrow, parquet = library("pyarrow", USE), library("pyarrow.parquet", USE)
     limits, rows = FormatLimits("a Parquet file", name_of(target)), list(examples)
     columns = list(_content(rows, _columns(rows, limits), pyarrow))
     fields = [(name, kind) for name, _, kind, _ in columns]

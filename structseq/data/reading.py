@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from structseq.data.annotation.document import Notes
+from structseq.data.column_evidence import is_span_tag
 from structseq.data.comments import is_boundary, is_plain_comment
 from structseq.data.example import Example, VerbatimBlock
-from structseq.data.formats import detect_format, read, read_verbatim
+from structseq.data.formats import detect_format, read, read_verbatim, resolve_format
 from structseq.data.options import DataOptions
 from structseq.data.record import read_records
 from structseq.data.textfile import Source, is_path, name_of, peek, text_lines
@@ -114,6 +115,11 @@ def _record(file: str, line: int | None) -> Mapping[str, Any]:
     return {}
 
 
+def file_format(file: str | Path, data: DataOptions) -> str:
+    """The format in the options, or the detected one."""
+    return detect_format(file) if data.format == "auto" else resolve_format(data.format)
+
+
 def effective_format(file: str | Path, data: DataOptions) -> str:
     """The format in the options, which can be ``"auto"``; ``pairs`` and ``labelled`` only for files without another.
 
@@ -137,9 +143,10 @@ def text_format(file: str | Path, data: DataOptions) -> str:
     if name != "columns" or _is_named_as_rows(file):
         return name
     lines = _first_lines(file, data.encoding)
-    # A blank line, a comment or a single token shows that this is a column file.
+    # A single token shows that this is a column file, and so does a blank line or a comment between rows.
     one_token = len(lines) == 1 and len(lines[0].split()) == 1
-    if "" in lines or one_token or any(line.startswith("# ") for line in lines):
+    between = "" in lines or any(line.startswith("# ") for line in lines)
+    if one_token or (between and _columns_or_text(lines) == "columns"):
         return name
     labelled = " or --format labelled (a label and a text)" if any("\t" in line for line in lines) else ""
     raise _texts_or_rows(file, labelled)
@@ -176,7 +183,20 @@ def _columns_or_text(lines: Sequence[str]) -> str | None:
     blocks = "" in lines and (tabs or any(above and below for above, below in pairwise(lines)))
     cells = tabs and width > 1 and not any(" " in row for row in rows)
     comments = any(line.startswith("# ") for line in lines)
-    return "columns" if blocks or cells or comments else None
+    known = tabs or width < 2 or _have_tags([row.split() for row in rows if len(row.split()) == width])
+    return "columns" if known and (blocks or cells or comments) else None
+
+
+def _have_tags(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a column can hold tags: names in capitals, tags of spans, or many rows with few values at their end."""
+    columns = [set(column) for column in zip(*rows, strict=True)][1:]
+    named = any(any(map(str.isupper, column)) and all(map(_may_be_tag, column)) for column in columns)
+    last = columns[-1]
+    return named or last <= {"_", "-"} or (len(rows) >= 10 and 3 * len(last) <= len(rows))
+
+
+def _may_be_tag(value: str) -> bool:
+    return is_span_tag(value) or (value.isascii() and value == value.upper())
 
 
 def _are_sentences(lines: Sequence[str]) -> bool:

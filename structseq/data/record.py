@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from structseq.data.textfile import BOM, Source, name_of, read_lines
+from structseq.data.textfile import BOM, LONGEST_DOCUMENT, Source, name_of, read_lines
 from structseq.errors import DataError
 
 _BLANKS = " \t\r\n"
@@ -26,10 +26,11 @@ class Record:
     values: Mapping[str, Any] | None
     file: str = ""
     line: int = 1
+    number: int = 0  # of the object in a JSON list, from 1
 
     @property
     def source(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:record {self.number}" if self.number else f"{self.file}:{self.line}"
 
     def line_of(self, token: int) -> int:
         return self.line
@@ -60,7 +61,7 @@ def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]
     if it has no object.
     """
     name, number, found = name_of(source), 0, False
-    with closing(read_lines(source, encoding=encoding)) as lines:
+    with closing(read_lines(source, encoding=encoding, longest=LONGEST_DOCUMENT)) as lines:
         for number, line in enumerate(lines, 1):
             content = line.rstrip(_BLANKS)
             if number == 1 or content == BOM:  # files that were joined may end in a mark
@@ -76,7 +77,7 @@ def read_records(source: Source, *, encoding: str = "utf-8") -> Iterator[Record]
 
 def _listed_records(text: str, name: str, line: int) -> Iterator[Record]:
     """The objects of a list that begins on this line."""
-    at, done, found = text.index("[") + 1, 0, False
+    at, done, found = text.index("[") + 1, 0, 0
     while True:
         at = _skip_blanks(text, at)
         if text[at : at + 1] == "]" and not text[at + 1 :].strip():
@@ -90,9 +91,9 @@ def _listed_records(text: str, name: str, line: int) -> Iterator[Record]:
         except (ValueError, RecursionError) as error:
             message = f"expected a JSON list of objects, found bad JSON ({error}); correct it there"
             raise DataError(message, file=name, line=line) from None
-        found = True
+        found += 1
         values = _object(text[start:at], name, line)
-        yield Record(json.dumps(values, ensure_ascii=False) + "\n", values, name, line)
+        yield Record(json.dumps(values, ensure_ascii=False) + "\n", values, name, line, found)
     if not found:
         raise DataError("expected a JSON list of objects, found an empty list", file=name)
 

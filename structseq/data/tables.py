@@ -11,8 +11,8 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
-from typing import Any, Literal, TypeVar
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 from structseq.data.annotation.document import Notes
 from structseq.data.annotation.offsets import Offsets
@@ -22,14 +22,12 @@ from structseq.data.charspans import Misaligned
 from structseq.data.columns import check_columns
 from structseq.data.example import Example
 from structseq.data.jsonl import TOKEN_KEYS, Keys, keys_of
-from structseq.data.record import Record, preview, reject_duplicate_keys
+from structseq.data.record import Record, reject_duplicate_keys
+from structseq.data.table_rows import Origin, Roles, Row, TokenRows
 from structseq.errors import ConfigError, DataError
 from structseq.spans import Scheme
 
 Column = int | str
-
-# The number of a row or line, and a value for each column; None if it is missing
-Row = tuple[int, Sequence[Any]]
 
 TOKENS = ("token", "tokens", "word", "words")
 TAGS = ("tag", "tags", "ner", "ner_tag", "ner_tags", "label", "labels")
@@ -41,26 +39,9 @@ SPANS = ("spans", "entities")
 
 # Rows that show what the columns hold
 _SAMPLE = 100
+_SPAN = re.compile(r'\s*\[\s*\{[^{}]*"start"\s*:\s*\d')
+TAG = re.compile(r"O|[BIESLUM]-\S+")
 _LIST = re.compile(r"""\[\s*['"].*['"]\s*\]""", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Names rows in messages and sources: lines of a file, rows of a file, or rows of a frame (no ``file``)."""
-
-    file: str = ""
-    lines: bool = False
-    header: int | None = None  # its line
-
-    def source(self, number: int) -> str:
-        if self.lines:
-            return f"{self.file}:{number}"
-        return f"{self.file}:row {number}" if self.file else f"row {number}"
-
-    def error(self, message: str, number: int | None = None) -> DataError:
-        if self.lines or number is None:
-            return DataError(message, file=self.file or None, line=number)
-        return DataError(message, file=self.source(number))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,37 +109,65 @@ def with_table_options(reader: Reader) -> Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class Roles:
-    """What the rows of a table are, and the places of its columns."""
+class Table:
+    """The names of the columns, and the rows, which can be read once."""
 
-    rows: Literal["tokens", "sentences", "texts"]
-    further: Mapping[str, int]
-    tokens: int | None = None
-    tags: int | None = None
-    sentence: int | None = None
-    text: int | None = None
-    spans: int | None = None
+    names: Sequence[str]
+    rows: Iterable[Row]
+    origin: Origin
 
+    def examples(self, options: TableOptions) -> Iterator[Example]:
+        """Raises `DataError` that names the row."""
+        roles, rows, _ = self._found(options)
+        if roles.rows == "tokens":
+            notes = Notes() if options.notes is None else options.notes
+            yield from TokenRows(self.names, roles, self.origin, options.labels, notes).sentences(rows)
+        else:
+            yield from _records(self.names, rows, roles, self.origin, options)
 
-def read_table(names: Sequence[str], rows: Iterable[Row], origin: Origin, options: TableOptions) -> Iterator[Example]:
-    """The examples of a table; raises `DataError` that names the row."""
-    rows = iter(rows)
-    head: list[Row] = []
-    first: dict[int, Any] = {}  # of each column, the first value that is not missing
-    for row in rows:
-        head.append(row)
-        first |= {at: value for at, value in enumerate(row[1]) if value is not None and at not in first}
-        if len(first) == len(names) or len(head) == _SAMPLE:
-            break
-    try:
-        roles = _Finder(names, first, options).roles()
-    except DataError as error:
-        raise origin.error(error.message, origin.header) from None
-    rows = chain(head, rows)
-    if roles.rows == "tokens":
-        yield from _Tokens(names, roles, origin, options.labels).sentences(rows)
-    else:
-        yield from _records(names, rows, roles, origin, options)
+    def unread(self, options: TableOptions) -> list[str]:
+        """The names of the columns that are no part of the examples."""
+        roles, _, first = self._found(options)
+        used = {roles.tokens, roles.tags, roles.sentence, roles.text, roles.spans, *roles.further.values()}
+        strings = [at for at in first if roles.rows != "tokens" and isinstance(first[at], str)]  # metadata
+        others = (name for at, name in enumerate(self.names) if at in first and at not in (*used, *strings))
+        return [name for name in others if name and not (name == "starts_document" and roles.rows == "sentences")]
+
+    def _found(self, options: TableOptions) -> tuple[Roles, Iterator[Row], Mapping[int, Any]]:
+        """The roles, all rows, and of each column the first value that is not missing."""
+        rows, names = iter(self.rows), self.names
+        head: list[Row] = []
+        first: dict[int, Any] = {}
+        for row in rows:
+            head.append(row)
+            first |= {at: value for at, value in enumerate(row[1]) if value not in (None, "") and at not in first}
+            if len(first) == len(names) or len(head) == _SAMPLE:
+                break
+        try:
+            roles = _Finder(names, first, options).roles()
+        except DataError as error:
+            raise self.origin.error(error.message, self.origin.header) from None
+        if roles.rows == "texts" and roles.spans is None and options.text_column is None:
+            head += islice(rows, _SAMPLE) if self._tag_beside_word(roles, head) is not None else ()
+            tag = self._tag_beside_word(roles, head)
+            if tag is not None and len(head) > 1:
+                text, tags = (self.names[at] for at in (roles.text or 0, tag))
+                advice = f"--set data.token_column={text} --set data.tag_column={tags}, or text_column={text}"
+                raise self.origin.error(
+                    f"expected texts in the column {text!r}, found a word a row with tags in {tags!r}; use {advice}",
+                    self.origin.header,
+                )
+        return roles, chain(head, rows), first
+
+    def _tag_beside_word(self, roles: Roles, rows: Sequence[Row]) -> int | None:
+        """The column with a tag of a scheme in each row, if each text is a word."""
+        full = [values for _, values in rows if any(values)]
+        words = all(
+            isinstance(values[roles.text or 0], str) and not set(" \t\n") & {*values[roles.text or 0]}
+            for values in full
+        )
+        tags = [at for at, name in enumerate(self.names) if folded(name) in TAGS and at != roles.text]
+        return next((at for at in tags if words and all(TAG.fullmatch(str(values[at])) for values in full)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,13 +198,21 @@ class _Finder:
             return self._token_roles(tokens, lists, further)
         if text is None:
             raise self._error(
-                "a column of tokens (token, word) or of texts (text), found none; name the column of the tokens by "
-                "token_column=NAME (--set data.token_column=NAME), or that of the texts by text_column=NAME"
+                "a header with a column of tokens (token, word) or of texts (text), found none; if the first row is no "
+                "header, write one above it (token,tag); else name the column of the tokens by token_column=NAME "
+                "(--set data.token_column=NAME), or that of the texts by text_column=NAME"
             )
         spans = None if options.span_column is None else self._at(options.span_column, "span_column")
-        if spans is None and len(found := self._named(SPANS, {*used, text})) == 1:
-            spans = found[0]
+        if spans is None:
+            spans = self._only(self._spans({*used, text}), "column of spans", "span_column")
         return Roles("texts", further, tokens, text=text, spans=spans)
+
+    def _spans(self, used: set[int]) -> list[int]:
+        """The column of the usual name, else those that hold spans as Label Studio writes them to CSV."""
+        found = self._named(SPANS, used)
+        if len(found) == 1 or any(isinstance(self.first.get(at), list) for at in self._named(TAGS, used)):
+            return found if len(found) == 1 else []
+        return [at for at, value in self.first.items() if at not in used and _SPAN.match(str(value))]
 
     def _spans_instead(self, used: set[int]) -> bool:
         """Whether there are spans of characters and no tags."""
@@ -212,16 +229,17 @@ class _Finder:
             if self.options.sentence_column is not None:
                 sentence = self._at(self.options.sentence_column, "sentence_column")
             elif found := self._named(SENTENCES, used):
-                sentence = min(found, key=lambda at: SENTENCES.index(_folded(self.names[at])))
+                sentence = min(found, key=lambda at: SENTENCES.index(folded(self.names[at])))
         used |= set() if sentence is None else {sentence}
         tags = self._tags(used, len(self.first[tokens]) if lists else None)
         if tags == tokens:
             raise self._error(f"two columns for tokens and tags, found {self.names[tokens]!r} for both")
-        if not lists and _LIST.fullmatch(str(self.first.get(tokens, ""))):
-            raise DataError(
-                f"expected a token in each row of {self.names[tokens]!r}, found lists written as text, "
-                f"{str(self.first[tokens])[:60]!r}; write Parquet or JSON lines, which have lists"
-            )
+        for at, what in ((tokens, "a token"), (tags, "a tag")):
+            if at is not None and not lists and _LIST.fullmatch(str(self.first.get(at, ""))):
+                raise DataError(
+                    f"expected {what} in each row of {self.names[at]!r}, found lists written as text, "
+                    f"{str(self.first[at])[:60]!r}, in some rows or without commas; write Parquet or JSON lines"
+                )
         return Roles("sentences" if lists else "tokens", further, tokens, tags, sentence)
 
     def _tokens(self, used: set[int]) -> int | None:
@@ -259,7 +277,7 @@ class _Finder:
         return None
 
     def _named(self, known: Sequence[str], used: set[int]) -> list[int]:
-        return [at for at, name in enumerate(self.names) if at not in used and _folded(name) in known]
+        return [at for at, name in enumerate(self.names) if at not in used and folded(name) in known]
 
     def _only(self, found: Sequence[int], what: str, option: str) -> int | None:
         if len(found) > 1:
@@ -275,7 +293,7 @@ class _Finder:
                 return column % len(self.names)
         elif column in self.names:
             return self.names.index(column)
-        elif len(same := [at for at, name in enumerate(self.names) if _folded(name) == _folded(column)]) == 1:
+        elif len(same := [at for at, name in enumerate(self.names) if folded(name) == folded(column)]) == 1:
             return same[0]
         raise self._error(f"the column {column!r} ({option}), found none; correct the name")
 
@@ -284,83 +302,12 @@ class _Finder:
         return DataError(f"expected {expected}; the columns are {listed or 'none'}")
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     return name.strip().casefold()
 
 
 def _is_list_of(value: Any, length: int) -> bool:
     return isinstance(value, list) and len(value) == length and all(type(item) in (str, int) for item in value)
-
-
-@dataclass(frozen=True, slots=True)
-class _Tokens:
-    """Makes sentences of rows that are tokens."""
-
-    names: Sequence[str]
-    roles: Roles
-    origin: Origin
-    labels: Sequence[str]
-
-    def sentences(self, rows: Iterable[Row]) -> Iterator[Example]:
-        """A blank row, or another name of the sentence, starts a sentence; an empty name is that of the row before."""
-        group: list[Row] = []
-        at, current = self.roles.sentence, None
-        for number, values in rows:
-            blank = not any(value is not None and value != "" for value in values)
-            name = None if at is None else values[at]
-            changed = name is not None and name != "" and name != current
-            if group and (blank or changed):
-                yield self._example(group)
-                group = []
-            current = name if changed else current
-            if not blank:
-                group.append((number, values))
-        if group:
-            yield self._example(group)
-
-    def _example(self, group: Sequence[Row]) -> Example:
-        assert self.roles.tokens is not None
-        inputs = {"tokens": self._column(group, self.roles.tokens, "a token")}
-        for name, at in self.roles.further.items():
-            inputs[name] = self._column(group, at, "a string", may_be_empty=True)
-        targets = {}
-        if self.roles.tags is not None:
-            rows = [(number, self._with_name(number, values)) for number, values in group] if self.labels else group
-            targets["tags"] = self._column(rows, self.roles.tags, "a tag")
-        return Example(inputs, targets, self.origin.source(group[0][0]))
-
-    def _with_name(self, number: int, values: Sequence[Any]) -> Sequence[Any]:
-        """The row with the name of its tag instead of its number."""
-        assert self.roles.tags is not None
-        tag = values[self.roles.tags]
-        if isinstance(tag, str) and tag.isdecimal() and tag not in self.labels:
-            tag = int(tag)
-        if type(tag) is not int:
-            return values
-        if not 0 <= tag < len(self.labels):
-            raise self.origin.error(f"expected the number of a tag, 0 to {len(self.labels) - 1}, found {tag}", number)
-        return [*values[: self.roles.tags], self.labels[tag], *values[self.roles.tags + 1 :]]
-
-    def _column(self, group: Sequence[Row], at: int, what: str, *, may_be_empty: bool = False) -> tuple[str, ...]:
-        column = tuple([values[at] for _, values in group])
-        if set(map(type, column)) == {str} and (may_be_empty or "" not in column):
-            return column
-        for (number, _), value in zip(group, column, strict=True):
-            if not isinstance(value, str) or not (value or may_be_empty):
-                raise self.origin.error(f"expected {what} in the column {self.names[at]!r}, {_found(value)}", number)
-        return tuple(map(str, column))
-
-
-def _found(value: Any) -> str:
-    if value is None:
-        return (
-            "found a missing value; fill it (pandas reads words such as null and NA so, unless keep_default_na=False)"
-        )
-    if value == "":
-        return "found an empty field; fill it or remove the row"
-    number = type(value) is int
-    hint = "write it as a string" + ", or name the tags that are numbers by labels=[...]" * number
-    return f"found {preview(value)}; {hint}"
 
 
 def _records(
@@ -371,7 +318,7 @@ def _records(
     untagged = replace(keys, tag_key=None, span_key=None, cutting=replace(keys.cutting, tags=False))
     main, answer = (roles.text, roles.spans) if roles.rows == "texts" else (roles.tokens, roles.tags)
     assert main is not None
-    decoded = _json_columns(names, roles) if origin.lines else []
+    decoded = _json_columns(names, roles) if origin.lines or roles.spans is not None else []
     others = TOKEN_KEYS if roles.rows == "texts" and roles.tokens is None and not origin.lines else ()
     for number, values in rows:
         if origin.lines and not any(values):
@@ -383,7 +330,7 @@ def _records(
         for name in others:
             record.pop(name, None)
         try:
-            record |= {names[at]: _decoded(values[at], names[at]) for at in decoded}
+            record |= {names[at]: _decoded(values[at], names[at]) for at in decoded if isinstance(values[at], str)}
             bare = answer is not None and record.get(names[answer]) is None
             examples = (untagged if bare else keys).examples(Record("", record))
         except DataError as error:
@@ -393,7 +340,7 @@ def _records(
 
 
 def _json_columns(names: Sequence[str], roles: Roles) -> list[int]:
-    """The columns of a text file that hold spans."""
+    """The columns that hold spans, in a text file as JSON."""
     if roles.spans is not None:
         return [roles.spans]
     return [at for at, name in enumerate(names) if name in SPANS and at not in roles.further.values()]

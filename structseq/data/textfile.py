@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
 import io
 import os
@@ -23,6 +24,10 @@ Target = str | os.PathLike[str] | BinaryIO
 BOM = "\ufeff"
 CHUNK = 1 << 20
 GZIP = b"\x1f\x8b"
+# Most bytes of a line, and of a JSON document, which may be one line
+LONGEST_LINE, LONGEST_DOCUMENT = 64 << 20, 1 << 30
+# Most characters of a quotation from a file, and of a message
+QUOTED, MESSAGE = 80, 2000
 
 # Longer marks first: those of utf-32 begin like those of utf-16
 _MARKS = {
@@ -41,7 +46,36 @@ _NOT_LATIN = re.compile(rb"[\x80-\x9f]|[\xa0-\xff]{4}")
 def one_line(message: str) -> str:
     """The message on one line, with control characters escaped."""
     flat = " ".join(message.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in flat)
+    return flat if flat.isprintable() else _escaped(flat)
+
+
+def _escaped(line: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+
+
+def shown(text: str, width: int = QUOTED) -> str:
+    """`one_line` of at most ``width`` characters; of a longer one its beginning and its end.
+
+    >>> shown("0123456789", 7)
+    '012 … 9'
+    """
+    line = one_line(text if len(text) <= 2 * width else f"{text[:width]}{text[-width:]}")
+    if len(line) <= width and len(text) <= 2 * width:
+        return line
+    end = (width - 3) // 4
+    return f"{line[: width - 3 - end]} … {line[len(line) - end :]}"
+
+
+def visible(text: str) -> str:
+    """The text with control characters escaped, but for line ends; for a terminal."""
+    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n"))
+
+
+def write_error(problem: OSError) -> str:
+    """Why a file cannot be written, and what to do about a full disk."""
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "cannot be written, the disk is full; free some space"
+    return f"cannot be written ({problem.strerror or problem})"
 
 
 def is_path(source: object) -> bool:
@@ -96,11 +130,14 @@ def _open(path: Path) -> io.BufferedReader:
 
 
 def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
-    """A strict decoder; raises `ConfigError` for an unknown encoding."""
+    """A strict decoder; raises `ConfigError` for what is no encoding of text."""
     try:
+        with suppress(UnicodeDecodeError):  # one byte may be too few
+            b"a".decode(encoding)
         return codecs.getincrementaldecoder(encoding)("strict")
-    except LookupError:
-        raise ConfigError(f"unknown encoding {encoding!r}; use a name Python knows, such as utf-8 or latin-1") from None
+    except (LookupError, ValueError):  # of bytes to bytes, such as hex; "undefined"; a NUL in the name
+        name = repr(shown(encoding))
+        raise ConfigError(f"unknown encoding {name}; use a name Python knows, such as utf-8 or latin-1") from None
 
 
 def text_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[str]:
@@ -115,14 +152,15 @@ def header_names(line: str, known: Collection[str]) -> tuple[str, ...]:
     return tuple([field.lower() if field.lower() in known else field for field in fields])
 
 
-def read_lines(source: Source, *, encoding: str = "utf-8") -> Generator[str, None, None]:
+def read_lines(source: Source, *, encoding: str = "utf-8", longest: int | None = None) -> Generator[str, None, None]:
     r"""Yields each line with its ending, ``\n`` or ``\r\n``; a byte order mark stays in line 1.
 
-    Raises `DataError` with file and line if bytes do not fit the encoding; with the file for damaged gzip data, a
-    recording or an archive.
+    Raises `DataError` with file and line if bytes do not fit the encoding, or a line has more than ``longest`` bytes
+    (None: `LONGEST_LINE`); with the file for damaged gzip data, a recording or an archive.
     """
-    decoder, name = decoder_of(encoding), name_of(source)
+    decoder, name, longest = decoder_of(encoding), name_of(source), longest or LONGEST_LINE
     done, pending = 0, ""  # number of lines yielded; the start of the next one
+    held = 0  # bytes of ``pending``
     fits = False  # whether text beyond ASCII was decoded
     with open_binary(source) as stream:
         for number, (chunk, last) in enumerate(_chunks(stream, name)):
@@ -136,14 +174,31 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Generator[str, Non
                 with suppress(UnicodeDecodeError):
                     done += decoder.decode(chunk[: max(error.start - len(state[0]), 0)]).count("\n")
                 raise _undecodable(error, state[0] + chunk, name, done + 1, encoding, fits) from None
+            except (UnicodeError, ValueError) as error:  # of codecs that name no byte
+                raise DataError(_no_text(encoding, error), file=name, line=done + 1) from None
             fits = fits or not text.isascii()
             if "\n" not in text and not last:
-                pending += text
+                pending, held = pending + text, held + len(chunk)
+                if held > longest:
+                    raise line_too_long(name, done + 1, longest)
                 continue
+            held = 0
             lines = io.StringIO(pending + text, newline="\n").readlines()
             pending = lines.pop() if not last and lines and not lines[-1].endswith("\n") else ""
             yield from lines
             done += len(lines)
+
+
+def line_too_long(name: str | Path, line: int, longest: int) -> DataError:
+    message = f"expected a line of at most {longest >> 20} MiB, found a longer one; end the lines of the file by \\n"
+    return DataError(message, file=name, line=line)
+
+
+def _no_text(encoding: str, error: Exception) -> str:
+    known, advice = codecs.lookup(encoding).name, "name the file's encoding"
+    if known in ("utf-16", "utf-32"):
+        advice = f"the file has no byte order mark: use encoding='{known}-le' (or --set data.encoding={known}-le)"
+    return f"expected {encoding} text, found an error ({shown(str(error))}); {advice}"
 
 
 def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
@@ -152,13 +207,17 @@ def _chunks(stream: BinaryIO, name: str) -> Iterator[tuple[bytes, bool]]:
         try:
             chunk = stream.read1(CHUNK) if hasattr(stream, "read1") else stream.read(CHUNK)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            message = f"the gzip data is damaged or cut off ({error}); download or compress the file again"
-            raise DataError(message, file=name) from None
+            raise damaged_gzip(name, error) from None
         except OSError as error:
             raise DataError(f"cannot be read ({error.strerror or error})", file=name) from None
         yield chunk, not chunk
         if not chunk:
             return
+
+
+def damaged_gzip(name: str, error: Exception) -> DataError:
+    message = f"the gzip data is damaged or cut off ({error}); download or compress the file again"
+    return DataError(message, file=name)
 
 
 def _undecodable(error: UnicodeDecodeError, data: bytes, name: str, line: int, encoding: str, fits: bool) -> DataError:
@@ -253,6 +312,9 @@ def open_writer(target: Target, *, encoding: str = "utf-8") -> Iterator[TextIO]:
                 # Without a name and a time, the same content gives the same bytes
                 compressed = gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0)
                 stream = stack.enter_context(compressed)  # type: ignore[assignment]
+            if isinstance(stream, io.RawIOBase):  # as of PYTHONUNBUFFERED: may write only a part
+                stream = io.BufferedWriter(stream)
+                stack.callback(stream.detach)
             text = io.TextIOWrapper(stream, encoding=encoding, newline="")
             try:
                 yield text
@@ -279,5 +341,6 @@ def atomic_write(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             with new_file(path) as stream:
                 yield stream
     except OSError as error:
-        why = "there is no such folder" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
-        raise DataError(f"cannot be written ({why})", file=os.fspath(target)) from None
+        none = "cannot be written (there is no such folder)"
+        why = none if isinstance(error, FileNotFoundError) else write_error(error)
+        raise DataError(why, file=os.fspath(target)) from None

@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from structseq.data.tokenizer import tokenizer_of
-from structseq.errors import ConfigError, DataError
+from structseq.errors import DataError
 from structseq.estimator.base import SequenceEstimator, option
 from structseq.estimator.samples import labelled_examples, sentences_of
 from structseq.inference import Classification, Classifier
@@ -71,17 +71,12 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return self.classes_[order[np.searchsorted(names, found, sorter=order)]]
 
     def predict_proba(self, X: Iterable[Any]) -> np.ndarray:
-        """(N, classes) probabilities in the order of ``classes_``, calibrated on the dev set.
+        """(N, classes) probabilities in the order of ``classes_``, calibrated on the dev set if there is one.
 
-        A label that occurs only in held-out data has probability 0. Raises `ConfigError` if training had no dev set.
+        A label that occurs only in held-out data has probability 0.
         """
         names = self._names()
         answers = self._answers(X)
-        if any(answer.confidence is None for answer in answers):
-            raise ConfigError(
-                "predict_proba: calibration needs a dev set with labels that training has, found none; "
-                "give X_dev and y_dev, or leave validation_fraction above 0"
-            )
         rows = [[answer.probabilities.get(name, 0.0) for name in names] for answer in answers]
         return np.array(rows, np.float64).reshape(len(answers), len(names))
 

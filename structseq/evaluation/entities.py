@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from structseq.evaluation.calibration import Calibration, calibration_of
 from structseq.evaluation.matching import Matching, TagRows, Units, check_lengths, match
 from structseq.evaluation.mistakes import confusions_of, mistakes_of
 from structseq.evaluation.report import Report, Score, Table, ratio
@@ -35,6 +36,7 @@ def evaluate(
     predicted: TagRows,
     *,
     scheme: Scheme,
+    confidences: Sequence[Sequence[float]] | None = None,
     tokens: Sequence[Sequence[str]] | None = None,
     known_entities: Collection[tuple[str, str]] | None = None,
     known_tags: Collection[str] | None = None,
@@ -44,11 +46,13 @@ def evaluate(
 ) -> Report:
     """Compare tag sequences, sentence by sentence.
 
+    ``confidences`` are those of each sentence's predicted units, from left to right, 0 to 1.
     ``tokens`` and ``sources`` (``file:line``) describe the errors. ``known_entities`` (`entities_of` the training data)
     and ``tokens`` together add scores of seen and unseen entities. Gold tags outside ``known_tags`` are listed.
     ``bootstrap`` is the number of resamples for intervals; 0 for none.
 
-    Raises `DataError` if lengths differ or a tag does not belong to the scheme.
+    Raises `DataError` if lengths differ or a tag does not belong to the scheme, ValueError for other numbers of
+    confidences.
 
     >>> from structseq.spans import scheme_of
     >>> report = evaluate([["B-x", "O"]], [["B-x", "B-y"]], scheme=scheme_of("BIO"), bootstrap=0)
@@ -77,6 +81,7 @@ def evaluate(
         errors=mistakes,
         unseen_tags=_unseen_tags(matching, known_tags),
         signature=_signature(scheme, bootstrap if len(gold) else 0, seed),
+        calibration=_calibration(matching, confidences),
     )
 
 
@@ -180,6 +185,12 @@ def _unseen_tags(matching: Matching, known: Collection[str] | None) -> dict[str,
     counts = np.bincount(matching.gold_tags, minlength=len(matching.tags)).tolist()
     unseen = {tag: count for tag, count in zip(matching.tags, counts, strict=True) if count and tag not in lookup}
     return dict(Counter(unseen).most_common())
+
+
+def _calibration(matching: Matching, confidences: Sequence[Sequence[float]] | None) -> Calibration | None:
+    if confidences is None:
+        return None
+    return calibration_of([share for row in confidences for share in row], matching.predicted_correct)
 
 
 def _signature(scheme: Scheme, resamples: int, seed: int) -> str:

@@ -64,28 +64,34 @@ def evaluate_jointly(
     known_entities: Collection[tuple[str, str]] | None = None,
     known_tags: Collection[str] | None = None,
     known_labels: Collection[str] | None = None,
+    confidences: Sequence[Sequence[float]] | None = None,
     sources: Sequence[str] | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> JointReport:
     """Compare answers, each a sentence's label followed by its tags.
 
-    ``known_labels`` are the training data's labels; other parameters, and what is raised, as in `evaluate`.
+    ``known_labels`` are the training data's labels, ``confidences`` those of a label and its units; other parameters,
+    and what is raised, as in `evaluate`.
     """
     if len(gold) != len(predicted):
         raise DataError(f"expected as many predicted answers as gold ones, {len(gold)}, found {len(predicted)}")
     tags = [[row[1:] for row in side] for side in (gold, predicted)]
     labels = [[row[:1] for row in side] for side in (gold, predicted)]
     common: dict[str, Any] = {"sources": sources, "bootstrap": bootstrap, "seed": seed}
+    slots = intents = None
+    if confidences is not None:
+        slots, intents = [row[1:] for row in confidences], [row[:1] for row in confidences]
     right = np.array([tuple(one) == tuple(other) for one, other in zip(gold, predicted, strict=True)], np.int64)
     interval = None
     if bootstrap and len(right):
         drawn = resample(right[:, None], bootstrap, seed)[:, 0] / len(right)
         interval = share_interval(float(right.mean()), drawn, len(right))
     texts = None if tokens is None else [(" ".join(row),) for row in tokens]
+    known: dict[str, Any] = {"known_entities": known_entities, "known_tags": known_tags}
     return JointReport(
-        evaluate(*tags, scheme=scheme, tokens=tokens, known_entities=known_entities, known_tags=known_tags, **common),
-        evaluate(*labels, scheme=PLAIN, tokens=texts, known_tags=known_labels, **common),
+        evaluate(tags[0], tags[1], scheme=scheme, confidences=slots, tokens=tokens, **known, **common),
+        evaluate(*labels, scheme=PLAIN, confidences=intents, tokens=texts, known_tags=known_labels, **common),
         ratio(int(right.sum()), len(right)),
         interval,
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from structseq.evaluation.calibration import Calibration
 from structseq.evaluation.mistakes import KINDS, Confusion, Mistake
 from structseq.evaluation.significance import LEVEL, Interval
 from structseq.spans.schemes import Span
@@ -59,6 +60,8 @@ class Report:
         Gold tags outside the training data, with their token counts.
     signature:
         How the scores were computed, in one line, after sacreBLEU (Post 2018).
+    calibration:
+        Confidences of the predicted units beside how often these are right; None without confidences.
     """
 
     scheme: str
@@ -74,6 +77,7 @@ class Report:
     errors: tuple[Mistake, ...]
     unseen_tags: Mapping[str, int]
     signature: str
+    calibration: Calibration | None = None
 
     @property
     def plain(self) -> bool:
@@ -111,6 +115,7 @@ class Report:
             part = getattr(self, name)
             values[name] = None if part is None else asdict(part)
         values["intervals"] = {name: list(ends) for name, ends in self.intervals.items()}
+        values["confidence"] = None if self.calibration is None else self.calibration.to_dict()
         values["confusion"] = [asdict(cell) for cell in self.confusion]
         values["unseen_tags"] = dict(self.unseen_tags)
         values["error_kinds"] = self.error_kinds
@@ -123,6 +128,7 @@ class Report:
             _headline(self),
             _score_table("tag" if self.plain else "type", [*self.types.items(), *averages]),
             _strict(self),
+            _confidence(self),
             "" if self.seen is None or self.unseen is None
             else _score_table("in training", [("seen", self.seen), ("unseen", self.unseen)]),
             unseen_text("tags never seen in training, counted as misses", self.unseen_tags),
@@ -207,6 +213,18 @@ def _strict(report: Report) -> str:
     rules = [("conlleval", report.micro), ("strict", report.strict.micro)]
     why = "Some entities are not written as the scheme writes them; the strict rule leaves them out:"
     return f"{why}\n{_score_table('rule', rules)}"
+
+
+def _confidence(report: Report) -> str:
+    found, what = report.calibration, "tags" if report.plain else "entities"
+    if found is None or not found.count:
+        return ""
+    errors = f"ECE {percent(found.ece)}% over {found.count:,} {what}; {percent(found.ece_equal_mass)}% by equal counts"
+    rows = [["confidence", what, "mean", "right"]]
+    for each in found.bins:
+        name, shares = f"{each.low:.1f} to {each.high:.1f}", map(percent, (each.confidence, each.right))
+        rows.append([name, f"{each.count:,}", *shares])
+    return f"confidence: {errors}\n{columns(rows)}"
 
 
 def _confusion(report: Report) -> str:

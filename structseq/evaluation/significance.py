@@ -204,6 +204,8 @@ def _logit_interval(score: float, parts: Sequence[Part]) -> Interval:
     variance = sum(part for part, _ in parts)
     if not variance or not 0 < score < 1:
         return score, score
+    if any(part and free < 1 for part, free in parts):  # one sentence says nothing about others
+        return 0.0, 1.0
     freedom = variance**2 / sum(part**2 / free for part, free in parts if part)
     margin = stdtrit(freedom, (1 + LEVEL / 100) / 2) * variance**0.5 / (score * (1 - score))
     return float(expit(logit(score) - margin)), float(expit(logit(score) + margin))
@@ -214,7 +216,9 @@ def _critical_value(parts: Sequence[Part], p: float) -> float:
     from scipy.special import stdtrit
 
     variance = sum(part for part, _ in parts)
-    quantiles = sum(part * -float(stdtrit(free, p / 2)) for part, free in parts if part)
+    quantiles = sum(
+        part * (-float(stdtrit(free, p / 2)) if free >= 1 else float("inf")) for part, free in parts if part
+    )
     return quantiles / variance**0.5 if variance else 0.0
 
 

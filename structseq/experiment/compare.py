@@ -16,7 +16,7 @@ from structseq.experiment.plan import Choice, Plan, Section, parse_choices, pars
 from structseq.experiment.pool import Pool, WorkResult
 from structseq.experiment.results import Comparison, as_csv
 from structseq.experiment.trial import Trial
-from structseq.files import LOCK, is_leftover, lock, remove_unfinished, write_file
+from structseq.files import LOCK, is_leftover, lock, refuse_links, remove_unfinished, write_file
 from structseq.run import CorpusFiles, Identity, PreparedCorpus, check_options, prepare_corpus, read_corpus
 from structseq.run.corpus import Notify
 from structseq.run.identity import used_files
@@ -36,9 +36,9 @@ Show = Callable[[int, int], AbstractContextManager[tuple[OnTick | None, OnResult
 class Experiment:
     """A comparison to run.
 
-    ``encoders``, ``heads`` and ``seeds`` have the syntax of the options --encoders, --heads and --seeds; ``config`` and
-    ``settings`` (``key=value``) apply to all trials. ``jobs`` trials run at once, by default one per core. Systems are
-    ranked on test if given, else on dev.
+    ``encoders``, ``heads`` and ``seeds`` have the syntax of the options --encoders, --heads and --seeds; ``config``
+    (with ``trusted`` as in `load_options`) and ``settings`` (``key=value``) apply to all trials. ``jobs`` trials run at
+    once, by default one per core. Systems are ranked on test if given, else on dev.
     """
 
     files: CorpusFiles
@@ -51,6 +51,7 @@ class Experiment:
     jobs: int | None = None
     config: Path | None = None
     settings: Sequence[str] = ()
+    trusted: Sequence[str] = ()
     failures: dict[Path, str] = field(init=False, default_factory=dict)  # why a trial failed, by its folder
     trial_count: int = field(init=False, default=0)
     finished_count: int = field(init=False, default=0)
@@ -86,7 +87,7 @@ class Experiment:
 
     def _plan(self) -> Plan:
         settings = parse_settings(self.settings)
-        common = load_options(self.config) if self.config else {}
+        common = load_options(self.config, trusted=self.trusted) if self.config else {}
         options = Options.of(common, settings)
         check_options(options, build=False)  # of the encoders to compare, `Plan` builds each
 
@@ -164,7 +165,11 @@ class ExperimentFolder:
         return self.path / "experiment.json"
 
     def check(self) -> None:
-        """Raise `TrainingError` if the path is a file, or a folder with files other than those of a comparison."""
+        """Raise `TrainingError` if the path is a file, or a folder with files other than those of a comparison.
+
+        Raises `ModelFileError` for a folder with links.
+        """
+        refuse_links(self.path)
         if not self.path.exists() or self.file.exists():
             return
         if not self.path.is_dir():
@@ -178,14 +183,15 @@ class ExperimentFolder:
 
         Raises `TrainingError` if the folder contains another experiment, is locked or is not writable.
         """
+        self._check_all(identity)  # before anything is touched
         created = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with lock(self.path / LOCK, f"{self.path}: another process is comparing into this folder; wait for it"):
+                self._check_all(identity)  # again, because another process may have written here
                 remove_unfinished(self.path)
                 if not self.file.exists():
                     write_file(self.file, json_bytes({"format": FORMAT, **identity.to_dict()}))
-                self._check_identity(identity)
                 (self.path / "trials").mkdir(exist_ok=True)
                 try:
                     yield
@@ -206,11 +212,14 @@ class ExperimentFolder:
                 with suppress(OSError):  # not empty
                     self.path.rmdir()
 
-    def _check_identity(self, identity: Identity) -> None:
-        """Raise `TrainingError` if the folder was made with other options or data."""
+    def _check_all(self, identity: Identity) -> None:
+        """As `check`, and `TrainingError` if the folder was made with other options or data."""
+        self.check()
+        if not self.file.exists():
+            return
         try:
             stored = Identity.from_dict(json.loads(self.file.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, RecursionError):
             raise TrainingError(
                 f"{self.file}: expected the options and data of a comparison, found none; choose another --output"
             ) from None

@@ -73,7 +73,7 @@ class Record:
                 best, parts = values["training"]["best_score"], dict(values["parts"])
                 values |= {"format": FORMAT, "parts": {**_named_dev(parts.pop("dev"), best), **parts}}
             record = Record(**{name: values[name] for name in Record.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         return record if record.format == FORMAT else None
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.errors import ConfigError
-from structseq.heads.tagging import PROJECTION, cross_entropy
-from structseq.heads.tempered import TemperedHead
+from structseq.heads.tagging import PROJECTION, TaggingHead, cross_entropy
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
 from structseq.structures.chain import LinearChain
@@ -59,7 +58,7 @@ class Pooling(nn.Module):
         return scores.masked_fill(~real, lowest).softmax(1) * real
 
 
-class ClassifyHead(TemperedHead):
+class ClassifyHead(TaggingHead):
     """Softmax over the labels of a sequence, from pooled states; the distribution is a chain of one step."""
 
     class Options(HeadOptions):

@@ -13,9 +13,10 @@ from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.data.vocabulary import Axis
 from structseq.errors import ConfigError
-from structseq.heads.base import Head, Tunable
+from structseq.heads.base import Tunable
 from structseq.heads.classifying import Pooling, PoolingName
 from structseq.heads.tagging import COSTS, SCHEME, Cost, CrfHead
+from structseq.heads.temperature import TemperedHead
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
 from structseq.structures import objectives
@@ -24,7 +25,7 @@ from structseq.structures.chain import LinearChain
 from structseq.structures.triangular import TriangularChain
 
 
-class JointHead(Tunable, Head):
+class JointHead(Tunable, TemperedHead):
     """A triangular-chain conditional random field over label and tags (Jeong and Lee 2008).
 
     Pooled states score the labels, each state scores its tags, a table scores pairs of label and tag. Trained by the
@@ -37,6 +38,7 @@ class JointHead(Tunable, Head):
         costs: dict[str, Cost] = COSTS
 
     task = "joint"
+    temperature_buffer = "slots.temperature"
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class JointHead(Tunable, Head):
         vectors: Tensor = self.pooling(states)
         return vectors
 
-    def forward(self, states: Padded) -> TriangularChain:
+    def chain(self, states: Padded) -> TriangularChain:
         labels: Tensor = self.label(self.pooling(states))
         scores = self.slots.emissions(states).unsqueeze(1) + self.suits.unsqueeze(1)  # (B, N, T, K)
         lengths = states.lengths.repeat_interleave(len(self.labels))
@@ -78,7 +80,7 @@ class JointHead(Tunable, Head):
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
         """(B,) -log_prob of label and tags (B, 1 + T) in nats; with costs, cost-augmented."""
-        chain, costs = self.forward(states), self.slots.costs
+        chain, costs = self.chain(states), self.slots.costs
         if costs is not None:
             tags = target[:, 1:].repeat_interleave(len(self.labels), 0)
             augmented = objectives.cost_augmented(chain.tags, tags, costs)

@@ -14,8 +14,8 @@ from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.data.vocabulary import Axis
 from structseq.errors import ConfigError
-from structseq.heads.base import Head, Tunable, full_precision
-from structseq.heads.tagging import OUTSIDE_BIASES
+from structseq.heads.base import Tunable, full_precision
+from structseq.heads.temperature import TemperedHead
 from structseq.padded import Padded
 from structseq.section import Count
 from structseq.spans import Span, TagSet
@@ -29,7 +29,7 @@ LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 WIDTH = 64
 
 
-class SegmentsHead(Tunable, Head):
+class SegmentsHead(Tunable, TemperedHead):
     """A semi-Markov CRF, trained by likelihood and decoded exactly.
 
     A segment is an entity of at most ``longest`` tokens, or one token outside (O). Its score is the sum of its tokens'
@@ -59,6 +59,7 @@ class SegmentsHead(Tunable, Head):
         self.start, self.end = nn.Parameter(torch.zeros(count)), nn.Parameter(torch.zeros(count))
         self.register_buffer("longest", torch.zeros((), dtype=torch.int64).fill_(longest or 0))  # 0: any length
         self.register_buffer("outside_bias", torch.zeros(()))
+        self.register_buffer("temperature", torch.zeros(()).fill_(1.0))
 
     def prepare(self, examples: Sequence[Example]) -> None:
         if self.limit is None:
@@ -71,7 +72,7 @@ class SegmentsHead(Tunable, Head):
             return None
         return numbers
 
-    def forward(self, states: Padded) -> TaggedSegments:
+    def chain(self, states: Padded) -> TaggedSegments:
         forms, steps = self.forms.to(states.values.device), states.values.shape[1]
         most = 1 if self.tags.model_scheme.plain else int(self.get_buffer("longest")) or steps
         longest, types = max(1, min(most, steps)), forms.types
@@ -86,6 +87,9 @@ class SegmentsHead(Tunable, Head):
         segments = SemiMarkov.of_tokens(emissions, longest, transitions, start, end, lengths, length_scores=sizes)
         wholes = full_precision(self.whole(self._vectors(states, longest)))[..., types]
         return TaggedSegments(segments.with_scores(segments.scores + wholes), forms)
+
+    def loss(self, states: Padded, target: Tensor) -> Tensor:
+        return -self.chain(states).log_prob(target)
 
     def _vectors(self, states: Padded, longest: int) -> Tensor:
         """(B, T, S, WIDTH) the hidden layer for the segment of s + 1 tokens that starts at t."""
@@ -110,7 +114,7 @@ class SegmentsHead(Tunable, Head):
         return distribution.best().path
 
     def bias_candidates(self) -> Sequence[float]:
-        return OUTSIDE_BIASES if "O" in self.names and not self.tags.model_scheme.plain else ()
+        return self.outside_biases() if "O" in self.names and not self.tags.model_scheme.plain else ()
 
     def set_bias(self, bias: float) -> None:
         self.get_buffer("outside_bias").fill_(bias)
@@ -140,7 +144,7 @@ def forms_of(tags: TagSet) -> TagPatterns:
         if min(first, last) >= 0:
             longer[first, last] = form
     opens, closes = (np.where(table[:, SINGLE] >= 0, table[:, SINGLE], table[:, side]) for side in (FIRST, LAST))
-    joins = np.logical_or.reduce([np.zeros((count, count), np.bool_), *(p.continues for p in tags.edges())])
+    joins = np.zeros((count, count), np.bool_) if not tags.types else tags.model_scheme.joins(tags.labels)
     legal = tags.model_scheme.legal(tags.labels)
     transitions = (legal.transitions & ~joins)[np.ix_(closes, opens)]
     parts = (table, types, legal.start[opens], transitions, legal.end[closes], single, longer, joins)

@@ -15,7 +15,8 @@ from structseq.crf import CRF
 from structseq.data.example import Example
 from structseq.data.vocabulary import Axis
 from structseq.errors import ConfigError
-from structseq.heads.base import Head, Tunable, full_precision
+from structseq.heads.base import Tunable, full_precision
+from structseq.heads.temperature import TemperedHead
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
 from structseq.structures import objectives
@@ -33,11 +34,8 @@ PROJECTION: Any = Field(
 COSTS: Any = Field({}, description="cost of a mistake, by gold type, tag or O; 1 for all others")
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-# Candidates for the bias against O in nats, mostly positive: models miss more entities than they invent.
-OUTSIDE_BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 
-
-class TaggingHead(Tunable, Head):
+class TaggingHead(Tunable, TemperedHead):
     """A linear layer to K emission scores, and a linear chain with the scheme's legal transitions.
 
     With ``projection="none"``, the states are the emission scores; H must be K.
@@ -65,6 +63,7 @@ class TaggingHead(Tunable, Head):
         outside = [not tags.model_scheme.plain and label == "O" for label in tags.labels]
         self.register_buffer("outside", torch.tensor(outside), persistent=False)
         self.register_buffer("outside_bias", torch.zeros(()))
+        self.register_buffer("temperature", torch.zeros(()).fill_(self.learns_log_probs))
 
     def decide(self, distribution: Distribution) -> Tensor:
         """(B, T) best path after ``outside_bias`` nats are subtracted from the scores of O.
@@ -81,7 +80,7 @@ class TaggingHead(Tunable, Head):
         return chain.with_scores(chain.scores - bias * self.get_buffer("outside").to(chain.scores.dtype))
 
     def bias_candidates(self) -> Sequence[float]:
-        return OUTSIDE_BIASES if bool(self.get_buffer("outside").any()) else ()
+        return self.outside_biases() if bool(self.get_buffer("outside").any()) else ()
 
     def set_bias(self, bias: float) -> None:
         self.get_buffer("outside_bias").fill_(bias)
@@ -93,10 +92,7 @@ class TaggingHead(Tunable, Head):
 
     @abstractmethod
     def chain(self, states: Padded) -> LinearChain:
-        """The chain over legal tag sequences."""
-
-    def forward(self, states: Padded) -> LinearChain:
-        return self.chain(states)
+        """The chain over legal tag sequences, at temperature 1."""
 
     def target(self, example: Example) -> list[int] | None:
         return self.tags.encode(example.tags)

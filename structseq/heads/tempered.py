@@ -1,8 +1,7 @@
-"""Heads with a fitted temperature: perceptron, structured SVM and HMM hybrid."""
+"""Heads whose scores are no log-probabilities before a temperature is fitted: perceptron, SVM and HMM hybrid."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,89 +9,41 @@ import torch
 from torch import Tensor
 
 from structseq.data.example import Example
-from structseq.heads.base import HeldOut
 from structseq.heads.tagging import ChainHead, CrfHead, TaggingHead, cross_entropy
 from structseq.padded import Padded
 from structseq.spans.tagset import TagSet
 from structseq.structures import objectives
 from structseq.structures.chain import LinearChain
 
-# Bounds of the temperature
-COLDEST, HOTTEST = 1e-3, 1e3
 
-
-class TemperedHead(TaggingHead):
-    """Probabilities proportional to exp(score / temperature), with the temperature fitted by likelihood on held-out
-    data (Platt 2000; Guo et al. 2017, section 4.2).
-
-    The temperature does not change predictions. Until it is fitted, the distribution is marked as not calibrated.
-    """
-
-    def __init__(self, in_width: int, tags: TagSet, **options: Any) -> None:
-        super().__init__(in_width, tags, **options)
-        self.register_buffer("temperature", torch.zeros(()))  # 0: not fitted
-
-    def forward(self, states: Padded) -> LinearChain:
-        chain, temperature = self.chain(states), float(self.get_buffer("temperature"))
-        if temperature:
-            chain = chain.tempered(temperature)
-        chain.calibrated = temperature > 0
-        return chain
-
-    def calibrate(self, held_out: HeldOut) -> None:
-        temperature = self.get_buffer("temperature")
-        temperature.zero_()
-        batches = [_with_targets(chain, targets) for chain, targets in held_out() if isinstance(chain, LinearChain)]
-        if any(len(rows) for _, _, rows in batches):
-            temperature.fill_(fitted_temperature(batches))
-
-
-def _with_targets(chain: LinearChain, targets: list[Any | None]) -> tuple[LinearChain, Tensor, Tensor]:
-    """The chain, targets (B, T), and rows with a known target."""
-    table = torch.zeros(chain.scores.shape[:2], dtype=torch.int64)
-    for row, target in zip(table, targets, strict=True):
-        if target is not None:
-            row[: len(target)] = torch.as_tensor(target)
-    return chain, table, torch.tensor([i for i, target in enumerate(targets) if target is not None], dtype=torch.int64)
-
-
-def fitted_temperature(batches: list[tuple[LinearChain, Tensor, Tensor]]) -> float:
-    """The temperature of maximum likelihood; it is unique, because log-likelihood is concave in 1 / temperature."""
-    from scipy.optimize import minimize_scalar  # its import takes half a second, and tagging does not need it
-
-    def loss(exponent: float) -> float:
-        temperature = math.exp(exponent)
-        with torch.no_grad():
-            log_probs = [chain.tempered(temperature).log_prob(target)[rows] for chain, target, rows in batches]
-        return -float(torch.cat([part.double() for part in log_probs]).sum())
-
-    bounds = math.log(COLDEST), math.log(HOTTEST)
-    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-3}).x)
-
-
-class PerceptronHead(TemperedHead, ChainHead):
+class PerceptronHead(ChainHead):
     """Structured perceptron with averaged weights (Collins 2002)."""
 
+    learns_log_probs = False
     averaging = "mean"
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
         return objectives.perceptron(self.chain(states), target)
 
 
-class SvmHead(TemperedHead, CrfHead):
+class SvmHead(CrfHead):
     """Structured support vector machine (Tsochantaridis et al. 2005)."""
+
+    learns_log_probs = False
 
     def loss(self, states: Padded, target: Tensor) -> Tensor:
         return objectives.structured_svm(self.chain(states), target, self.costs)
 
 
-class HmmHead(TemperedHead):
+class HmmHead(TaggingHead):
     """Hybrid of a network and a hidden Markov model (Bourlard and Morgan 1994, chapter 7).
 
     Emissions are the network's posteriors divided by the tags' priors: p(x_t | y) is proportional to p(y | x_t) / p(y).
     Transitions are counted on the training data. Each posterior depends on the whole sentence, so evidence is counted
     repeatedly until the temperature is fitted.
     """
+
+    learns_log_probs = False
 
     def __init__(self, in_width: int, tags: TagSet, **options: Any) -> None:
         super().__init__(in_width, tags, **options)

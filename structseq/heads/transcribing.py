@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from structseq.config import HeadOptions
 from structseq.data.example import Example
 from structseq.data.vocabulary import Axis, axis_names
 from structseq.errors import ConfigError
-from structseq.heads.base import Head, HeldOut, SequenceHead, full_precision
+from structseq.heads.base import Head, SequenceHead, full_precision
 from structseq.heads.tagging import COSTS, PROJECTION, Cost, CrfHead, TaggingHead
 from structseq.heads.tempered import HmmHead
 from structseq.padded import Padded
@@ -156,15 +156,6 @@ class WordLoopHead(FrameHead, HmmHead):
         self.get_buffer("legal_transitions").copy_(torch.tensor(within_word) | (is_last.unsqueeze(1) & is_first))
         super().prepare(examples)
 
-    def calibrate(self, held_out: HeldOut) -> None:
-        """Fit the temperature on the legal frame paths."""
-
-        def allowed() -> Iterator[tuple[Distribution, list[Any | None]]]:
-            for distribution, targets in held_out():
-                yield distribution, [target if target and self._allows(target) else None for target in targets]
-
-        super().calibrate(allowed)
-
     def answers(self, paths: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
         parts = self._parts()
         return [read_words([parts[number] for number in path]) for path in paths]
@@ -177,11 +168,6 @@ class WordLoopHead(FrameHead, HmmHead):
             for tag, state in zip(self.tags.labels, states, strict=True)
         ]
         return list(zip(words, states, strict=True))
-
-    def _allows(self, path: Sequence[int]) -> bool:
-        numbers = torch.as_tensor(path)
-        start, transitions, _ = self.legal
-        return bool(start[numbers[0]] & transitions[numbers[:-1], numbers[1:]].all())
 
 
 def state_number(tag: str, words: Collection[str]) -> int:

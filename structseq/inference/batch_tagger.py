@@ -14,6 +14,7 @@ from torch import Tensor
 
 from structseq.data.example import Example
 from structseq.features.encoding import TokenBatch
+from structseq.heads.confidences import Confidences, IntArray
 from structseq.inference.predictor import OutputOptions
 from structseq.inference.projection import Projection
 from structseq.model import Model
@@ -23,8 +24,6 @@ from structseq.structures.base import Distribution
 from structseq.structures.chain import EdgePattern, TagDistribution
 from structseq.structures.triangular import TriangularChain
 from structseq.tasks.answers import Tagging, TextToken
-
-IntArray = NDArray[np.int64]
 
 # Maximum sentences and tokens of a batch: enough for efficient matrix products, few enough to fit in the cache.
 MAX_SENTENCES, MAX_TOKENS = 96, 4096
@@ -50,19 +49,12 @@ class BatchTagger:
         self.model = model.eval()
         self.tags = model.tags
         self.marginals = TagMarginals(model.tags)
-        self.patterns = [EdgePattern(*edges) for edges in model.tags.edges()]
+        self.confidences = Confidences(model.tags)
         self.projection, self.table = Projection.of(model), table
         with torch.inference_mode():
             # Only the head's distribution knows whether it is calibrated.
             state = Padded(torch.zeros(1, 1, model.encoder.width, device=self.table.device), torch.tensor([1]))
             self.calibrated = model.head(state).calibrated
-        count = len(self.tags.labels)
-        # (K,) each tag's type, -1 for O; (K, K) whether the second tag continues the entity of the first
-        self.kinds = np.full(count, -1, np.int64)
-        self.continues = np.zeros((count, count), np.bool_)
-        for kind, pattern in enumerate(self.patterns):
-            self.kinds[np.asarray(pattern.start)] = kind
-            self.continues |= np.asarray(pattern.continues)
 
     def tag(self, sentences: Sequence[Example], output: OutputOptions) -> list[Tagging]:
         lengths = [len(sentence) for sentence in sentences]
@@ -103,35 +95,9 @@ class BatchTagger:
         paths, lengths = best.cpu().numpy(), chain.lengths.tolist()
         tags = [self.tags.decode(path[:length]) for path, length in zip(paths.tolist(), lengths, strict=True)]
         unknown = [None] * len(tags)
-        confidence = self._confidence(chain, paths) if output.confidence and self.calibrated else unknown
+        confidence = self.confidences.of(chain, paths) if output.confidence and self.calibrated else unknown
         marginals = self._marginals(chain) if output.marginals and self.calibrated else unknown
         return list(map(_Answer, tags, confidence, marginals))
-
-    def _confidence(self, chain: TagDistribution, paths: IntArray) -> list[tuple[float, ...]]:
-        lengths = chain.lengths.numpy()
-        if self.tags.file_scheme.plain:
-            each = chain.marginals().cpu().numpy()
-            chosen = np.take_along_axis(each, paths[..., None], -1)[..., 0].tolist()
-            return [tuple(row[:length]) for row, length in zip(chosen, lengths.tolist(), strict=True)]
-        spans = self._spans(paths, lengths)
-        # Only the patterns that occur are passed on.
-        kinds, spans[:, 3] = np.unique(spans[:, 3], return_inverse=True)
-        patterns = [self.patterns[kind] for kind in kinds.tolist()]
-        probabilities = chain.span_probabilities([tuple(span) for span in spans.tolist()], patterns).tolist()
-        ends = np.cumsum(np.bincount(spans[:, 0], minlength=len(paths))).tolist()
-        return [tuple(probabilities[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
-
-    def _spans(self, paths: IntArray, lengths: IntArray) -> IntArray:
-        """(S, 4) row, start, end, type of each entity in ``paths`` (B, T), row by row from left to right."""
-        real = np.arange(paths.shape[1]) < lengths[:, None]
-        kinds = np.where(real, self.kinds[paths], -1)
-        joined = np.zeros_like(real)
-        joined[:, 1:] = self.continues[paths[:, :-1], paths[:, 1:]] & real[:, 1:]
-        continued = np.zeros_like(real)
-        continued[:, :-1] = joined[:, 1:]
-        rows, starts = np.nonzero((kinds >= 0) & ~joined)
-        _, lasts = np.nonzero((kinds >= 0) & ~continued)
-        return np.stack([rows, starts, lasts + 1, kinds[rows, starts]], 1)
 
     def _marginals(self, chain: TagDistribution) -> list[tuple[dict[str, float], ...]]:
         labels = self.marginals.labels

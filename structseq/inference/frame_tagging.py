@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from structseq.data.example import Example
-from structseq.data.frames import eager_frame, library, plain
+from structseq.data.frames import USE, eager_frame, plain
+from structseq.data.libraries import library
 from structseq.errors import ConfigError, DataError
 from structseq.inference.preprocessor import Preprocessor
 from structseq.tasks.answers import Tagging, TextToken
@@ -111,7 +112,7 @@ class _Output:
     """Makes frames of the same kind as ``data``."""
 
     def __init__(self, data: Any, label: str, confidence: bool) -> None:
-        self.data, self.narwhals = data, library("narwhals")
+        self.data, self.narwhals = data, library("narwhals", USE)
         whole, string = self.narwhals.Int64(), self.narwhals.String()
         self.kinds = {**dict.fromkeys(_PLACES, whole), label: string, "text": string}
         if confidence:

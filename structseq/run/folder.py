@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -25,7 +24,17 @@ from typing import Any, Literal
 from torch import Tensor
 
 from structseq.errors import TrainingError
-from structseq.files import LOCK, current_folder, is_leftover, lock, recover, remove_unfinished, write_file
+from structseq.files import (
+    LOCK,
+    current_folder,
+    is_leftover,
+    lock,
+    no_follow,
+    recover,
+    refuse_links,
+    remove_unfinished,
+    write_file,
+)
 from structseq.model import Model
 from structseq.run.identity import Identity
 from structseq.storage import load_checkpoint, model_files, save_checkpoint, write_model
@@ -48,7 +57,7 @@ class Journal:
     def write(self, event: str, *, update: int, **values: Any) -> dict[str, Any]:
         """Append a record, synced to the disk."""
         record = {"event": event, "update": update, "time": _now(), **values}
-        with _writing(self.path), self.path.open("a", encoding="utf-8") as file:
+        with _writing(self.path), open(self.path, "a", encoding="utf-8", opener=no_follow) as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -64,15 +73,15 @@ class Journal:
         for line in lines:
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 break
-            if isinstance(record, dict):
+            if isinstance(record, dict) and isinstance(record.get("update"), int):
                 records.append(record)
         return records
 
     def truncate(self, update: int) -> None:
         """Remove the records after ``update``."""
-        kept = [record for record in self.read() if record.get("update", 0) <= update and record.get("event") != "end"]
+        kept = [record for record in self.read() if record["update"] <= update and record.get("event") != "end"]
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept)
         with _writing(self.path):
             write_file(self.path, text.encode("utf-8"))
@@ -90,6 +99,7 @@ class RunFolder:
 
     @property
     def status(self) -> Status:
+        """Raises `ModelFileError` for a folder with links."""
         if not self.path.exists():
             return "new"
         if not self.path.is_dir():
@@ -97,14 +107,17 @@ class RunFolder:
         config = current_folder(self.path, "config.json") / "config.json"
         if config.exists():
             return "finished" if _json(config).get("model_type") == "structseq" else "foreign"
-        if (self.work / "run.json").exists():
+        if self._run_file.exists():
             return "unfinished"
         found = [entry for entry in self.path.iterdir() if entry != self.work]
         found += self.work.iterdir() if self.work.is_dir() else []
         return "new" if all(map(is_leftover, found)) else "foreign"
 
     def check(self, *, resume: bool) -> None:
-        """Raise `TrainingError` for a foreign folder, and without ``resume`` if it is not new."""
+        """Raise `TrainingError` for a foreign folder, and without ``resume`` if it is not new.
+
+        Raises `ModelFileError` for a folder with links.
+        """
         status = self.status
         if status == "foreign":
             what = "holds files that are not a training run" if self.path.is_dir() else "is a file, not a folder"
@@ -114,6 +127,9 @@ class RunFolder:
         if status == "finished":
             what = "holds a finished model; choose another --output, or remove the folder first"
         else:
+            if (self.path / LOCK).exists():
+                with lock(self.path / LOCK, self._busy):
+                    pass
             what = "holds an unfinished run; resume it with --resume, or remove the folder to start again"
         raise TrainingError(f"{self.path}: {what}")
 
@@ -129,29 +145,25 @@ class RunFolder:
         self.warnings = identity.warnings(original)
 
     @contextmanager
-    def opened(self, identity: Identity, *, command: str = "") -> Iterator[None]:
+    def opened(self, identity: Identity, *, command: str = "", resume: bool = True) -> Iterator[None]:
         """Lock the folder and begin or resume the run; an error before the first checkpoint removes its files.
 
-        Raises `TrainingError` if another process trains here, as `compare` does, or if the folder cannot be written.
+        Raises `TrainingError` if another process trains here or has finished, as `check` and `compare` do, or if the
+        folder cannot be written.
         """
+        self._check_run(identity, resume)  # before anything is touched
         created = not self.path.exists()
         try:
             with _writing(self.path):
-                self.work.mkdir(parents=True, exist_ok=True)
-                busy = f"{self.path}: another process is training into this folder; wait for it or stop it"
-                with lock(self.path / LOCK, busy):
-                    remove_unfinished(self.path)
-                    remove_unfinished(self.work)
-                    if (self.work / "run.json").exists():
-                        self.compare(identity)
-                    else:
-                        run = {"format": FORMAT, "begun": _now(), "command": command, **identity.to_dict()}
-                        write_file(self.work / "run.json", json_bytes(run))
+                self.path.mkdir(parents=True, exist_ok=True)
+                with lock(self.path / LOCK, self._busy):
+                    self._check_run(identity, resume)  # again, because another process may have trained here
+                    self._begin(identity, command)
                     try:
                         yield
                     except BaseException:
                         if self.status == "unfinished" and not self.checkpoint.exists():
-                            shutil.rmtree(self.work, ignore_errors=True)
+                            self._remove_work()
                             self.journal.path.unlink(missing_ok=True)
                         raise
         finally:
@@ -159,8 +171,23 @@ class RunFolder:
                 with suppress(OSError):  # not empty
                     self.path.rmdir()
 
+    def _check_run(self, identity: Identity, resume: bool) -> None:
+        status = self.status
+        self.check(resume=resume and status != "finished")
+        if status == "unfinished":
+            self.compare(identity)
+
+    def _begin(self, identity: Identity, command: str) -> None:
+        self.work.mkdir(exist_ok=True)
+        remove_unfinished(self.path)
+        remove_unfinished(self.work)
+        if not self._run_file.exists():
+            run = {"format": FORMAT, "begun": _now(), "command": command, **identity.to_dict()}
+            write_file(self._run_file, json_bytes(run))
+
     def wait(self) -> None:
         """Wait until no other process trains here."""
+        refuse_links(self.path)
         with lock(self.path / LOCK):
             pass
 
@@ -175,12 +202,13 @@ class RunFolder:
     def finish(
         self, model: Model, *, tokenizer: str, metrics: Mapping[str, Any], entities: Iterable[tuple[str, str]] = ()
     ) -> None:
-        """Turn the folder into the model folder."""
-        run = _json(self.work / "run.json")
+        """Turn the folder into the model folder; raises `TrainingError` if another model was saved into it."""
+        self.check(resume=self.status == "unfinished")
+        run = _json(self._run_file)
         provenance = {"run": run, "begun": run.get("begun"), "finished": _now()}
         files = model_files(model, tokenizer=tokenizer, metrics=metrics, provenance=provenance, entities=entities)
         write_model(self.path, files)
-        shutil.rmtree(self.work)
+        self._remove_work()
 
     def remove_leftovers(self) -> None:
         """Remove files of the run from a finished model, after a kill."""
@@ -188,10 +216,26 @@ class RunFolder:
             with lock(self.path / LOCK):
                 recover(self.path, "config.json")
                 remove_unfinished(self.path)
-                shutil.rmtree(self.work, ignore_errors=True)
+                self._remove_work()
+
+    @property
+    def _run_file(self) -> Path:
+        return self.work / "run.json"
+
+    @property
+    def _busy(self) -> str:
+        return f"{self.path}: another process is training into this folder; wait for it or stop it"
+
+    def _remove_work(self) -> None:
+        """Remove the files that a run writes; others stay."""
+        with suppress(OSError):
+            remove_unfinished(self.work)
+            for path in (self.checkpoint, self._run_file):
+                path.unlink(missing_ok=True)
+            self.work.rmdir()
 
     def _identity(self) -> Identity:
-        stored = self.work / "run.json"
+        stored = self._run_file
         values = _json(stored) if stored.exists() else _json(self.path / "provenance.json").get("run", {})
         try:
             return Identity.from_dict(values)
@@ -206,7 +250,7 @@ def _json(path: Path) -> dict[str, Any]:
     """The JSON object in a file; empty if it cannot be read."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

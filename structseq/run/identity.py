@@ -38,7 +38,7 @@ class Identity:
     @staticmethod
     def of(options: Mapping[str, Any], seed: int, files: Mapping[str, Path], *, threads: int) -> Identity:
         """The identity of a run on this machine; reads all ``files``."""
-        data = {part: {"path": str(path), "sha256": digest(path)} for part, path in files.items()}
+        data = {part: {"path": str(path), "sha256": digest(path, links=part != "init")} for part, path in files.items()}
         return Identity(options, seed, data, threads, versions(), f"{platform.system()} {platform.machine()}")
 
     @staticmethod
@@ -49,8 +49,25 @@ class Identity:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Identity:
-        """The inverse of `to_dict`; unknown keys are ignored."""
-        return Identity(**{name: values[name] for name in Identity.__dataclass_fields__ if name in values})
+        """The inverse of `to_dict`; unknown keys are ignored. Raises `TypeError` for values of another shape."""
+        if not isinstance(values, Mapping):
+            raise TypeError(f"expected a table, found {values!r}")
+        identity = Identity(**{name: values[name] for name in Identity.__dataclass_fields__ if name in values})
+        identity._check_types()
+        return identity
+
+    def _check_types(self) -> None:
+        tables = (self.options, self.data, self.versions)
+        whole = all(isinstance(number, int) for number in (self.seed, self.threads))
+        if not (whole and isinstance(self.machine, str) and all(isinstance(table, Mapping) for table in tables)):
+            raise TypeError("expected other types")
+        for part in self.data.values():
+            if not (isinstance(part, Mapping) and all(isinstance(part.get(key), str) for key in ("path", "sha256"))):
+                raise TypeError("expected a path and its SHA-256")
+        try:
+            _ = list(flatten(self.options))
+        except RecursionError:
+            raise TypeError("expected fewer nested tables") from None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -100,8 +117,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, or of names and contents of all files in a folder; raises `DataError`."""
+def digest(path: Path, *, links: bool = True) -> str:
+    """SHA-256 of a file, or of names and contents of a folder's files, also linked ones; raises `DataError`."""
     path = folder_of(path) if is_threefile(path) else path
 
     def of_file(file: Path) -> str:
@@ -111,7 +128,7 @@ def digest(path: Path) -> str:
     try:
         if not path.is_dir():
             return of_file(path)
-        files = sorted(file for file in path.rglob("*") if file.is_file())
+        files = sorted(file for file in path.rglob("*") if file.is_file() and (links or not file.is_symlink()))
         names_and_sums = "".join(f"{file.relative_to(path)} {of_file(file)}\n" for file in files)
     except OSError as problem:
         raise DataError(f"cannot be read ({problem.strerror or problem})", file=path) from None

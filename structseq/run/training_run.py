@@ -41,13 +41,14 @@ class Destination:
     """Where a run is saved.
 
     ``identity`` is a function, because it hashes all input files, which takes time. ``command`` is the command line,
-    stored in run.json. ``save_every`` is that of `fit`.
+    stored in run.json. ``save_every`` is that of `fit`. Without ``resume``, an unfinished run there is an error.
     """
 
     folder: RunFolder
     identity: Callable[[], Identity]
     command: str = ""
     save_every: float = 60.0
+    resume: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def train_and_save(
     if destination is None:
         return _fit(model, corpus, options, seed, show, notify)
     folder = destination.folder
-    with folder.opened(destination.identity(), command=destination.command):
+    with folder.opened(destination.identity(), command=destination.command, resume=destination.resume):
         for warning in folder.warnings:
             notify(f"warning: {warning}; the weights may differ in their last bits from those of an uninterrupted run")
         trained = _fit(model, corpus, options, seed, show, notify, folder=folder, save_every=destination.save_every)

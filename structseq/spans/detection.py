@@ -16,7 +16,8 @@ def detect(sequences: Iterable[Sequence[str]], *, spans: bool = False) -> Scheme
     """The scheme of a corpus of tag sequences; with ``spans``, letters without any type are span tags too.
 
     Span tags are O, or a letter of B I E S M L U, alone or followed by ``-type``; with other tags the scheme is plain.
-    Letters without any type must include B, I or M and be legal, or the scheme is plain. Otherwise the letters decide:
+    Letters without any type must be all of BIO, BIES, BMES or BILU, or include B, I or M and be legal, or the scheme is
+    plain. Otherwise the letters decide:
 
     =============  ======================================================================
     only O         BIO
@@ -27,7 +28,8 @@ def detect(sequences: Iterable[Sequence[str]], *, spans: bool = False) -> Scheme
     =============  ======================================================================
 
     Raises `TagError`, with two tags that contradict each other, if schemes are mixed: more than a fifth of the entities
-    is illegal, letters belong to different spellings, or a minority of the tags is not of a span scheme.
+    is illegal (if only one scheme has the letters, also more than two of them, or half), letters belong to different
+    spellings, or a minority of the tags is not of a span scheme.
 
     >>> detect([["B-x", "L-x", "O"], ["U-y"]]).name, detect([["DT", "NN-HL"]]).name
     ('BILOU', 'plain')
@@ -45,7 +47,7 @@ def detect_in(corpus: TagSummary, *, spans: bool = False) -> Scheme:
         if len(foreign) < len(typed) and 2 * sum(counts[tag] for tag in foreign) < counts.total():
             first = _first_tag(corpus, {FOREIGN}, "is not a span tag")
             found = [*first, *_first_tag(corpus, LETTERS - {"O"}, "is a span tag")]
-            raise _mixture(found, ", or name the scheme plain")
+            raise _mixture(found, ["plain"])
         return PLAIN
     used = set(letters.values()) - {"O"}
     if used and not typed and not spans:
@@ -80,6 +82,8 @@ def count_illegal(corpus: TagSummary, scheme: Scheme) -> int:
     return corpus.illegal(scheme)[0]
 
 
+# Letters that without a type are tags of spans nevertheless
+_WHOLE = frozenset(map(frozenset, ("BI", "BIES", "BMES", "BILU")))
 # Letters of different spellings: a corpus has letters from one side of each pair only
 _CONFLICTING = (("M", "ILU"), ("LU", "ES"))
 
@@ -102,6 +106,8 @@ def _candidates(used: set[str]) -> list[Scheme]:
 def _detect_untyped(corpus: TagSummary, used: set[str]) -> Scheme:
     if not used & set("BIM") or any(used & set(one) and used & set(other) for one, other in _CONFLICTING):
         return PLAIN
+    if used in _WHOLE:
+        return _best(corpus, _candidates(used), used)
     legal = (scheme for scheme in _candidates(used) if not count_illegal(corpus, scheme))
     return next(legal, PLAIN)
 
@@ -111,7 +117,9 @@ def _best(corpus: TagSummary, candidates: Sequence[Scheme], used: set[str]) -> S
     entities = corpus.entities.total()
     illegal = [count_illegal(corpus, scheme) for scheme in candidates]
     fewest = min(illegal)
-    if fewest * TOLERANCE <= entities:
+    # One wrong tag can make two entities illegal.
+    few = len(candidates) == 1 and fewest <= 2 and 2 * fewest < entities
+    if few or fewest * TOLERANCE <= entities:
         return candidates[illegal.index(fewest)]
     violations = [next(corpus.violations(scheme)) for scheme in candidates]
     found = [((number, each.position), each.message) for number, each in violations]
@@ -120,7 +128,7 @@ def _best(corpus: TagSummary, candidates: Sequence[Scheme], used: set[str]) -> S
         letter = split_tag(corpus.shown[number][position])[0]
         deciding = ({"S"} if "S" in used else set("BE")) if candidates[0].name == "BIOES" else set("MLU")
         found += _first_tag(corpus, (deciding & used) - {letter}, f"makes it {candidates[0].name}")
-    raise _mixture(found, f", or name the scheme {' or '.join(scheme.name for scheme in candidates)}")
+    raise _mixture(found, [scheme.name for scheme in candidates])
 
 
 Found = tuple[Place, str]
@@ -140,23 +148,25 @@ def _check_spelling(corpus: TagSummary, used: set[str]) -> None:
             raise _mixture([*_first_tag(corpus, other, f"is not a tag of {name}"), *first])
 
 
-def _mixture(found: Sequence[Found], other_way: str = "") -> TagError:
+def _mixture(found: Sequence[Found], schemes: Sequence[str] = ()) -> TagError:
     shown = [f"{message} (sentence {number + 1}, token {position + 1})" for (number, position), message in found]
-    message = f"the tags mix schemes: {', but '.join(shown)}; correct the tags{other_way}"
-    return TagError(message, [place for place, _ in found])
+    message = f"the tags mix schemes: {', but '.join(shown)}; correct the tags"
+    return TagError(message, [place for place, _ in found], schemes)
 
 
 _OUTSIDE = frozenset(("o", "0", "_", "-", "out", "outside", "other", "none"))
 _WORDS = {"begin": "B", "inside": "I", "middle": "M", "end": "E", "last": "L", "single": "S", "unit": "U"}
 _SPELLINGS = (
-    re.compile(r"(?P<letter>[A-Za-z]+)[-_:./|](?P<label>.+)"),
-    re.compile(r"(?P<label>.+)[-_:./|](?P<letter>[A-Za-z]+)"),
+    re.compile(r"(?P<letter>[A-Za-z]+)[-_:./|\u2010-\u2015\u2212](?P<label>.+)"),
+    re.compile(r"(?P<label>.+)[-_:./|\u2010-\u2015\u2212](?P<letter>[A-Za-z]+)"),
 )
 _BRACKETS = re.compile(r"(?:\([\w-]+)*\*\)*")
 
 
-def remark_on_plain(counts: Mapping[str, int]) -> str:
+def remark_on_plain(counts: Mapping[str, int], repeated: int = 0) -> str:
     """Why plain tags may be meant as tags of spans, from their counts; empty if nothing says so.
+
+    ``repeated`` is how often a tag other than O follows itself.
 
     >>> remark_on_plain({"b-per": 2, "o": 5})
     "the tags look like BIO in another spelling, such as 'b-per' for B-per"
@@ -178,6 +188,13 @@ def remark_on_plain(counts: Mapping[str, int]) -> str:
     if any(tag[0] == "B" for tag in typed):
         found = f"{foreign[0][:40]!r} ({counts[foreign[0]]:,} of {sum(counts.values()):,} tags)"
         return f"tags such as {typed[0][:40]} look like tags of spans, but {found} does not"
+    others = [tag for tag in counts if tag != "O"]
+    if (
+        not typed
+        and 20 * repeated > sum(counts[tag] for tag in others)
+        and counts["O"] > max(map(counts.__getitem__, others))
+    ):
+        return f"tags such as {max(others, key=counts.__getitem__)[:40]} beside O look like entities without a scheme"
     return ""
 
 

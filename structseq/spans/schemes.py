@@ -148,11 +148,14 @@ def needed_letters(family: str, seen: set[str], *, without_o: bool) -> set[str]:
 
 
 class TagError(DataError):
-    """Tags that no scheme, or not this one, allows; ``places`` are their (sequence, position), both from 0."""
+    """Tags that no scheme, or not this one, allows.
 
-    def __init__(self, message: str, places: Sequence[tuple[int, int]] = ()) -> None:
+    ``places`` are their (sequence, position), both from 0; ``schemes`` are those that can be named to read them.
+    """
+
+    def __init__(self, message: str, places: Sequence[tuple[int, int]] = (), schemes: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.places = tuple(places)
+        self.places, self.schemes = tuple(places), tuple(schemes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,10 +304,14 @@ class Scheme:
         if self.plain:
             tags, pairs = np.zeros(count, np.bool_), np.zeros((count, count), np.bool_)
             return Edges(tags, pairs, pairs, pairs, tags)
-        letters, same = self._letters_and_same_type(labels)
         inside = np.array([letter != "O" and kind == entity_type for letter, kind in map(split_tag, labels)], np.bool_)
-        joins = tables_of(self.family).joins[letters[:, None], letters, same]
+        joins = self.joins(labels)
         return Edges(inside, inside & ~joins, inside & joins, inside[:, None] & ~joins, inside)
+
+    def joins(self, labels: Sequence[str]) -> Mask:
+        """Which two of K adjacent tags are in one entity, (K, K) [from, to]: ``continues`` of all types."""
+        letters, same = self._letters_and_same_type(labels)
+        return tables_of(self.family).joins[letters[:, None], letters, same]
 
     def _letters_and_same_type(self, labels: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """(K,) indices in `LETTERS`, and (K, K) 1 where two tags are of one type."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
 from structseq.spans.schemes import Scheme, Span, TagError, Violation, spans_of, split_tag
@@ -54,6 +54,7 @@ class TagSummary:
     first: dict[str, Place] = field(default_factory=dict)  # by letter; FOREIGN for tags of no scheme
     places: dict[Context, list[tuple[int, Span]]] = field(default_factory=dict)
     shown: dict[int, tuple[str, ...]] = field(default_factory=dict)  # the sequences of ``first`` and ``places``
+    repeated: int = 0  # how often a tag follows itself, except O; counted beside tags of no scheme only
     _kinds: dict[tuple[Context, str, int], _Kind] = field(default_factory=dict)
     _parts: dict[str, tuple[str, str]] = field(default_factory=dict)  # letter and type of each tag
     _known: dict[tuple[str, ...], list[_Kind]] = field(default_factory=dict)  # all places of these kinds are found
@@ -79,7 +80,10 @@ class TagSummary:
         if len(self._parts) < len(self.counts):
             for number, tags in zip(numbers, sequences, strict=True):
                 self._note_letters(number, tags)
-        if not self.foreign:
+        if self.foreign:
+            if "O" in self.counts:
+                self.repeated += sum(one == two != "O" for tags in sequences for one, two in pairwise(tags))
+        else:
             for number, tags in zip(numbers, sequences, strict=True):
                 for start, end in _runs(tags):
                     known = self._known.get(run := tags[start:end])
@@ -184,6 +188,7 @@ class TagSummary:
     def __add__(self, other: TagSummary) -> TagSummary:
         """The summary of this corpus and then the other."""
         both, offset = TagSummary(self.counts + other.counts), self._end
+        both.repeated = self.repeated + other.repeated
         both._end, both._parts = offset + other._end, {**other._parts, **self._parts}
         both.shown = {**self.shown, **{offset + number: tags for number, tags in other.shown.items()}}
         both.first = {**{letter: (offset + n, at) for letter, (n, at) in other.first.items()}, **self.first}

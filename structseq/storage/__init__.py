@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from structseq.storage.entries import load_checkpoint, save_checkpoint
+from structseq.storage.checkpoint import load_checkpoint, save_checkpoint
 from structseq.storage.loading import StoredModel, load_model
 from structseq.storage.saving import check_destination, is_model_folder, model_files, save_model, write_model
 

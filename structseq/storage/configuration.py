@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from structseq.data.textfile import shown
 from structseq.data.tokenizer import TOKENIZERS
 from structseq.errors import ModelFileError, StructseqError
 from structseq.spans import TagSet, scheme_of
@@ -82,12 +83,12 @@ def read_configuration(folder: Path) -> tuple[Configuration, Table, int]:
         configuration = Configuration.model_validate(content)
     except ValidationError as problem:
         first = problem.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = shown(".".join(str(part) for part in first["loc"]))
         message = f"{path}: {where}: {first['msg'].lower()}; the file is damaged or of another program"
         raise ModelFileError(message) from None
     if configuration.tokenizer not in TOKENIZERS:
         raise ModelFileError(
-            f"{path}: expected a tokenizer among {', '.join(TOKENIZERS)}, found {configuration.tokenizer!r}; "
+            f"{path}: expected a tokenizer among {', '.join(TOKENIZERS)}, found {shown(configuration.tokenizer)!r}; "
             "install a newer structseq"
         )
     return configuration, options, version
@@ -97,13 +98,15 @@ def _version(content: Table, path: Path) -> int:
     kind, version = content.get("model_type"), content.get("format_version")
     if kind != MODEL_TYPE:
         raise ModelFileError(
-            f'{path}: expected "model_type": "{MODEL_TYPE}", found {kind!r}; this is another program\'s model'
+            f'{path}: expected "model_type": "{MODEL_TYPE}", found {shown(repr(kind))}; '
+            "this is another program's model"
         )
     if not isinstance(version, int) or isinstance(version, bool) or version < min(MIGRATIONS):
-        raise damaged(path, "a format_version", repr(version))
+        raise damaged(path, "a format_version", shown(repr(version)))
     if version > FORMAT_VERSION:
         raise ModelFileError(
-            f"{path}: expected format_version {FORMAT_VERSION} or older, found {version}; install a newer structseq"
+            f"{path}: expected format_version {FORMAT_VERSION} or older, found {shown(str(version))}; "
+            "install a newer structseq"
         )
     return version
 
@@ -113,7 +116,7 @@ def _migrate(content: Table, options: Table, version: int, path: Path) -> None:
         for step in range(version, FORMAT_VERSION):
             MIGRATIONS[step](content, options, path.parent)
     except (KeyError, TypeError, AttributeError, ValueError) as problem:
-        raise damaged(path, f"the content of format_version {version}", f"an error at {problem}") from None
+        raise damaged(path, f"the content of format_version {version}", f"an error at {shown(str(problem))}") from None
     content["format_version"] = FORMAT_VERSION
     warnings.warn(
         f"{path}: format_version {version} is older than {FORMAT_VERSION}; the model is read, and saving it again "
@@ -151,9 +154,9 @@ def tag_set(configuration: Configuration, path: Path) -> TagSet:
         raise damaged(path, "label2id to be the inverse of id2label", "a different table")
     try:
         tags = TagSet(labels, scheme_of(configuration.scheme.outer), scheme_of(configuration.scheme.inner))
-        tags.model_scheme.legal(labels)
+        tags.model_scheme.types(labels)
     except StructseqError as problem:
-        raise ModelFileError(f"{path}: {problem}") from None
+        raise ModelFileError(f"{path}: {shown(str(problem), 300)}") from None
     if tags.file_scheme.plain != tags.model_scheme.plain:
         raise damaged(path, "both schemes plain or neither", f"{tags.file_scheme} and {tags.model_scheme}")
     return tags

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from structseq.config import Options
-from structseq.data.textfile import one_line
+from structseq.data.textfile import shown
 from structseq.model import Model
 from structseq.section import flatten
 from structseq.storage.loading import StoredModel
 
-# Maximum names of a list, and maximum transitions at each end
-SHOWN, TRANSITIONS = 40, 10
+# Maximum names of a list, transitions at each end, entries of the provenance, and characters of a value
+SHOWN, TRANSITIONS, ENTRIES, VALUE = 40, 10, 200, 1000
 
 
 def description(folder: Path, stored: StoredModel, gates: Any, where: str) -> str:
@@ -81,7 +81,7 @@ def _scores(metrics: Mapping[str, Any]) -> str:
         report = metrics.get(part)
         if isinstance(report, Mapping) and isinstance(report.get("criterion"), float):
             name = "accuracy" if report.get("scheme") == "plain" else report.get("score", "entity F1")
-            rows.append((f"  {part} {one_line(str(name))}", f"{100 * report['criterion']:.2f}"))
+            rows.append((f"  {part} {shown(str(name))}", f"{100 * report['criterion']:.2f}"))
     training = metrics.get("training")
     if isinstance(training, Mapping):
         names = ("epochs", "updates", "best_epoch", "tokens", "seconds")
@@ -92,7 +92,8 @@ def _scores(metrics: Mapping[str, Any]) -> str:
 def _origin(provenance: Mapping[str, Any]) -> str:
     rows = [(f"  {name}", value) for name, value in flatten(provenance) if not name.startswith("run.options.")]
     rows = [(name, str(value)) for name, value in rows if value not in (None, "")]
-    return f"provenance\n{_table(rows)}" if rows else ""
+    more = f"\n  and {len(rows) - ENTRIES:,} more in provenance.json" if len(rows) > ENTRIES else ""
+    return f"provenance\n{_table(rows[:ENTRIES])}{more}" if rows else ""
 
 
 def _transitions(model: Model) -> str:
@@ -106,7 +107,7 @@ def _transitions(model: Model) -> str:
         for i, j in np.argwhere(model.tags.model_scheme.legal(labels).transitions)
     ]
     pairs.sort(key=lambda pair: (-pair[0], pair[1]))
-    lines = [f"  {score:8.3f}  {one_line(name)}" for score, name in pairs]
+    lines = [f"  {score:8.3f}  {shown(name)}" for score, name in pairs]
     if len(lines) <= 2 * TRANSITIONS:
         return "\n".join(["transitions, strongest first (in nats)", *lines])
     strongest, weakest = lines[:TRANSITIONS], lines[-TRANSITIONS:][::-1]
@@ -123,23 +124,23 @@ def _gates(gates: Any, where: str) -> str:
         return ""
     tags = list(next(iter(gates.values())))
     rows = [["tag", *gates]] + [[tag, *(f"{column[tag]:.2f}" for column in gates.values())] for tag in tags[:SHOWN]]
-    table = [[one_line(cell) for cell in row] for row in rows]
+    table = [[shown(cell) for cell in row] for row in rows]
     first, *others = (max(map(len, column)) for column in zip(*table, strict=True))
     lines = [
         "  ".join([f"  {name:<{first}}", *(f"{cell:>{width}}" for cell, width in zip(cells, others, strict=True))])
         for name, *cells in table
     ]
     more = [f"  and {len(tags) - SHOWN} more tags"] if len(tags) > SHOWN else []
-    return "\n".join([f"mean gate activations on {where}, 0 closed to 1 open", *lines, *more])
+    return "\n".join([f"mean gate activations on {shown(where, VALUE)}, 0 closed to 1 open", *lines, *more])
 
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(one_line(name) for name in names[:SHOWN]) + more
+    return ", ".join(shown(name) for name in names[:SHOWN]) + more
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> str:
-    width = max((len(name) for name, _ in rows), default=0)
-    return "\n".join(
-        f"{one_line(name) if name[:1] != ' ' else name:<{width}}  {one_line(value)}" for name, value in rows
-    )
+    """A name may be indented by two spaces."""
+    names_and_values = [("  " * name.startswith("  ") + shown(name), value) for name, value in rows]
+    width = max((len(name) for name, _ in names_and_values), default=0)
+    return "\n".join(f"{name:<{width}}  {shown(value, VALUE)}" for name, value in names_and_values)

@@ -1,4 +1,4 @@
-r"""Files of a model folder: JSON, JSON lines, vocabularies as text, tensors as safetensors; and checkpoints.
+r"""Files of a model folder: JSON, JSON lines, vocabularies as text, tensors as safetensors
 
 >>> vocabulary_text(Vocabulary(["to", "a\tb", "C:\\"], [3, 1, 1]))
 'to\t3\na\\tb\t1\nC:\\\\\t1\n'
@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from structseq.data.textfile import shown
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import DataError, ModelFileError
-from structseq.files import write_file
 
 
 def damaged(where: Path | str, expected: str, found: str) -> ModelFileError:
@@ -53,6 +54,9 @@ def checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+# Most brackets within each other
+NESTED = 100
+
 # -- JSON --------------------------------------------------------------------------------------------------------------
 
 
@@ -62,6 +66,12 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         kind = {list: "a list", str: "a string", type(None): "null"}.get(type(value), "a number or a boolean")
         raise damaged(path, "a JSON object", kind)
+    level: list[Any] = [value]
+    for _ in range(NESTED):
+        inner = chain.from_iterable(each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for each in inner if isinstance(each, dict | list)]
+    if level:  # not for the functions that walk through it
+        raise damaged(path, "JSON", "too many nested brackets")
     return value
 
 
@@ -72,7 +82,7 @@ def parse_json(text: str, where: str) -> Any:
     except RecursionError:
         raise damaged(where, "JSON", "too many nested brackets") from None
     except ValueError as problem:
-        raise damaged(where, "JSON", f"an error: {problem}") from None
+        raise damaged(where, "JSON", f"an error: {shown(str(problem))}") from None
 
 
 def json_bytes(value: Any, *, indent: int | None = 2) -> bytes:
@@ -99,7 +109,7 @@ def parse_entities(content: str, path: Path) -> frozenset[tuple[str, str]]:
             case {"text": str(text), "label": str(label)}:
                 entities.add((text, label))
             case _:
-                raise damaged(f"{path}:{number}", '{"text": ..., "label": ...}', repr(line[:60]))
+                raise damaged(f"{path}:{number}", '{"text": ..., "label": ...}', repr(shown(line, 60)))
     return frozenset(entities)
 
 
@@ -127,14 +137,14 @@ def read_vocabulary(text: str, *, path: Path, open: bool, size: int) -> Vocabula
     for number, line in enumerate(lines, start=1):
         found = _LINE.fullmatch(line)
         if found is None:
-            raise damaged(f"{path}:{number}", "an entry, a tab and its count", repr(line[:60]))
+            raise damaged(f"{path}:{number}", "an entry, a tab and its count", repr(shown(line, 60)))
         items.append(_ESCAPE.sub(_unescape, found[1]) if "\\" in found[1] else found[1])
         counts.append(int(found[2]))
     try:
         return Vocabulary(items, counts, open=open)
     except DataError:
         twice, _ = Counter(items).most_common(1)[0]
-        raise damaged(path, "different entries", f"{twice!r} twice") from None
+        raise damaged(path, "different entries", f"{shown(twice)!r} twice") from None
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -146,8 +156,6 @@ def _unescape(found: re.Match[str]) -> str:
 
 
 # -- tensors -----------------------------------------------------------------------------------------------------------
-
-NUMBERS = "structseq.numbers"
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
@@ -163,28 +171,13 @@ def tensors_of(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(content)
     except (SafetensorError, ValueError, KeyError) as problem:
-        found = f"{len(content):,} bytes that are not one ({problem})"
+        found = f"{len(content):,} bytes that are not one ({shown(str(problem))})"
         raise damaged(path, "a complete safetensors file", found) from None
 
 
-def save_checkpoint(path: str | Path, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write ``tensors`` and ``numbers`` (values for JSON) atomically; raises `ModelFileError`."""
-    path = Path(path)
-    content = tensor_bytes(tensors, {NUMBERS: json.dumps(dict(numbers))})
-    try:
-        write_file(path, content)
-    except OSError as problem:
-        raise ModelFileError(f"{path}: the checkpoint cannot be written ({problem.strerror})") from None
-
-
-def load_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Numbers and tensors of `save_checkpoint`; raises `ModelFileError` if the file is missing or damaged."""
-    path = Path(path)
-    content = read_entry(path)
-    tensors = tensors_of(content, path)
-    # Format of safetensors: 8 bytes with the header's length, the header in JSON, the values.
-    header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")].decode("utf-8"), str(path))
-    numbers = parse_json((header.get("__metadata__") or {}).get(NUMBERS, "null"), str(path))
-    if not isinstance(numbers, dict):
-        raise ModelFileError(f"{path}: expected a checkpoint of structseq, found another safetensors file")
-    return numbers, tensors
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no number is NaN or infinite."""
+    if not tensor.is_floating_point():
+        return True
+    # The sum is much faster, and finite only if all numbers are; but it may overflow
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())

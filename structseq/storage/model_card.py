@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from structseq.data.example import FRAMES
+from structseq.data.textfile import visible
 from structseq.model import Model
 from structseq.section import flatten
 from structseq.tasks.base import Card, code, names_as_code
@@ -19,11 +20,11 @@ MOST_TYPES, MOST_SCORES = 15, 12
 def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     """Markdown: what the model is, how to use it, scores, limits, data and licence."""
     task = model.task.card()
-    files = {part: entry.get("path", part) for part, entry in _run(provenance).get("data", {}).items()}
+    files = {part: entry.get("path", part) for part, entry in _data(provenance).items()}
     parts = {part: metrics[part] for part in PARTS if isinstance(metrics.get(part), Mapping)}
     scores = [_scores(part, files.get(part), parts[part], types=part == next(iter(parts))) for part in parts]
     scores = scores or ["\n".join(_plain_rows(metrics)) if metrics else "No scores were recorded."]
-    return "\n\n".join(
+    card = "\n\n".join(
         [
             _metadata(task, parts, files),
             f"# {task.title}",
@@ -38,6 +39,7 @@ def model_card(model: Model, tokenizer: str, metrics: Mapping[str, Any], provena
             "All scores are in metrics.json, the options in options.json, and the history in provenance.json.\n",
         ]
     )
+    return visible(card)  # names from data and from other folders
 
 
 def _metadata(task: Card, parts: Mapping[str, Any], files: Mapping[str, str]) -> str:
@@ -81,7 +83,17 @@ def _scores(part: str, file: str | None, values: Mapping[str, Any], *, types: bo
     title = f"On {part}" + (f", {code(file)}" if file else "") + (f": {', '.join(counts)}." if counts else ".") + chosen
     rows = list(_entity_rows(values, MOST_TYPES if types else 0)) if values.get("table") else list(_plain_rows(values))
     signature = [f"Computed as `{values['signature']}`."] if types and values.get("signature") else []
-    return "\n\n".join([title, "\n".join(rows), *signature])
+    return "\n\n".join([title, "\n".join(rows), *_confidence(values), *signature])
+
+
+def _confidence(values: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each part of a report that has confidences."""
+    for name, part in (("", values), *values.items()):
+        found = part.get("confidence") if isinstance(part, Mapping) else None
+        if isinstance(found, Mapping) and found.get("count"):
+            mean, right, ece = (f"{100 * found[each]:.2f} %" for each in ("confidence", "right", "ece"))
+            what = f"Confidence of the {name}" if name else "Confidence"
+            yield f"{what}: mean {mean}, right {right}, expected calibration error {ece} (10 bins of equal width)."
 
 
 def _entity_rows(values: Mapping[str, Any], most: int) -> Iterator[str]:
@@ -99,7 +111,11 @@ def _entity_rows(values: Mapping[str, Any], most: int) -> Iterator[str]:
 
 def _plain_rows(values: Mapping[str, Any]) -> Iterator[str]:
     """Single numbers, the outermost first."""
-    numbers = [(name, value) for name, value in flatten(values) if isinstance(value, int | float)]
+    numbers = [
+        (name, value)
+        for name, value in flatten(values)
+        if isinstance(value, int | float) and "confidence" not in name.split(".")
+    ]
     numbers.sort(key=lambda item: item[0].count("."))
     yield "| score | value |"
     yield "|---|---|"
@@ -119,16 +135,24 @@ def _limits(model: Model) -> str:
 def _origin(provenance: Mapping[str, Any]) -> str:
     run = _run(provenance)
     lines = [
-        f"- {part}: {code(entry.get('path', ''))}, SHA-256 {code(entry.get('sha256', '')[:12])}"
-        for part, entry in run.get("data", {}).items()
+        f"- {part}: {code(entry.get('path', ''))}, SHA-256 {code(str(entry.get('sha256', ''))[:12])}"
+        for part, entry in _data(provenance).items()
     ]
     if run:
-        versions = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
-        lines.append(f"- made {provenance.get('finished', '')[:10]} with seed {run.get('seed')}; {versions}")
+        versions = ", ".join(f"{name} {version}" for name, version in _table(run.get("versions")).items())
+        lines.append(f"- made {str(provenance.get('finished', ''))[:10]} with seed {run.get('seed')}; {versions}")
     lines.append("- licence: not stated. It depends on that of the data; add `license:` to the head of this page.")
     return "\n".join(lines)
 
 
 def _run(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
-    run = provenance.get("run")
-    return run if isinstance(run, Mapping) else {}
+    return _table(provenance.get("run"))
+
+
+def _data(provenance: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {part: _table(entry) for part, entry in _table(_run(provenance).get("data")).items()}
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    """The provenance may be that of another folder, with anything in it."""
+    return value if isinstance(value, Mapping) else {}

@@ -6,13 +6,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from structseq.data.textfile import write_error
 from structseq.data.vocabulary import Vocabulary
 from structseq.errors import ModelFileError
-from structseq.files import NEW, current_folder, is_leftover, new_folder, write_file
+from structseq.files import NEW, OLD, current_folder, is_leftover, new_folder, write_file
 from structseq.model import Model
+from structseq.storage.bounds import check_numbers
 from structseq.storage.configuration import FORMAT_VERSION, MODEL_TYPE, WEIGHTS
 from structseq.storage.entries import checksum, entity_lines, json_bytes, read_object, tensor_bytes, vocabulary_text
 from structseq.storage.model_card import model_card
+
+# The entries of a model folder, and those that a killed save leaves
+_OWN = (
+    "config.json", "options.json", WEIGHTS, "vocabulary", "entities.jsonl", "metrics.json", "provenance.json",
+    "README.md", NEW, OLD, f"{OLD}.part",
+)  # fmt: skip
 
 
 def save_model(
@@ -26,7 +34,7 @@ def save_model(
 ) -> None:
     """Write a model folder; an older model in it is replaced only when the new one is complete.
 
-    Raises `ModelFileError` if ``folder`` contains other files, or cannot be written.
+    Raises `ModelFileError` if ``folder`` contains other files or cannot be written, or weights are not finite.
 
     Parameters
     ----------
@@ -51,7 +59,7 @@ def write_model(folder: str | Path, files: Mapping[str, bytes]) -> None:
             for name, data in files.items():
                 write_file(new / name, data)
     except OSError as problem:
-        raise ModelFileError(f"{folder}: the model cannot be written ({problem.strerror or problem})") from None
+        raise ModelFileError(f"{folder}: the model {write_error(problem)}") from None
 
 
 def check_destination(folder: str | Path) -> None:
@@ -59,9 +67,10 @@ def check_destination(folder: str | Path) -> None:
     folder = current_folder(Path(folder).resolve(), "config.json")
     if folder.exists() and not folder.is_dir():
         raise ModelFileError(f"{folder}: expected a folder for the model, found a file; choose another name")
-    if not folder.exists() or is_model_folder(folder) or (folder / NEW).exists():  # `NEW`: a save was killed here
+    if not folder.exists() or is_model_folder(folder):
         return
-    foreign = sorted(entry.name for entry in folder.iterdir() if not is_leftover(entry))
+    killed = _OWN if (folder / NEW).exists() else ()  # a save was killed here
+    foreign = sorted(entry.name for entry in folder.iterdir() if not is_leftover(entry) and entry.name not in killed)
     if foreign:
         raise ModelFileError(
             f"{folder}: expected a structseq model, an empty folder or no folder, found {foreign[0]!r}; "
@@ -85,7 +94,8 @@ def model_files(
     provenance: Mapping[str, Any] | None = None,
     entities: Iterable[tuple[str, str]] = (),
 ) -> dict[str, bytes]:
-    """The files that `save_model` writes, by name."""
+    """The files that `save_model` writes, by name; raises `ModelFileError` for weights that are not finite."""
+    check_numbers(model, Path(WEIGHTS))
     metrics, provenance = dict(metrics or {}), dict(provenance or {})
     weights = tensor_bytes(model.state_dict())
     files, vocabularies = _vocabulary_files(model.vocabularies)

@@ -140,6 +140,11 @@ class LinearChain(Structure):
         scores, transitions, start, end = weights
         return LinearChain(scores, transitions, start, end, self.lengths, calibrated=self.calibrated)
 
+    def tempered(self, temperature: float) -> LinearChain:
+        # Without `weights`, because taggers need it for each batch: the padding may hold anything.
+        parts = (self.scores, self.transitions, self.start, self.end)
+        return self.with_weights(tuple(part / temperature for part in parts))
+
     def with_scores(self, scores: Tensor) -> LinearChain:
         return self.with_weights((scores, self.transitions, self.start, self.end))
 

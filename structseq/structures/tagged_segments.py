@@ -65,6 +65,10 @@ class TaggedSegments(Distribution):
     def with_weights(self, weights: tuple[Tensor, ...]) -> TaggedSegments:
         return TaggedSegments(self.segments.with_weights(weights), self.forms)
 
+    def tempered(self, temperature: float) -> TaggedSegments:
+        """See `Structure.tempered`."""
+        return TaggedSegments(self.segments.tempered(temperature), self.forms)
+
     def log_partition(self) -> Tensor:
         """`SemiMarkov.log_partition`."""
         return self.segments.log_partition()

@@ -59,6 +59,10 @@ class TriangularChain(Distribution):
     def with_tags(self, tags: LinearChain) -> TriangularChain:
         return TriangularChain(self.labels, tags)
 
+    def tempered(self, temperature: float) -> TriangularChain:
+        """See `Structure.tempered`."""
+        return TriangularChain(self.labels / temperature, self.tags.tempered(temperature))
+
     @property
     def label_scores(self) -> Tensor:
         """(B, N) `labels` plus the chains' log Z."""

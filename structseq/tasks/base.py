@@ -39,6 +39,8 @@ class TrainedModel(Protocol):
 
     def predict(self, examples: Sequence[Example]) -> Iterable[Any]: ...  # the best answers, in order
 
+    def predict_with_confidence(self, examples: Sequence[Example]) -> tuple[list[Any], Any]: ...  # None: no confidences
+
     @property
     def output_symbols(self) -> Sequence[str]: ...
 

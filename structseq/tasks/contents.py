@@ -140,7 +140,7 @@ class Contents:
     odd: Findings[tuple[Example, int]] = field(default_factory=Findings)
     labels: Counter[str] = field(default_factory=Counter)
     unlabelled: Findings[Example] = field(default_factory=Findings)
-    tagged: int = 0
+    untagged: Findings[str] = field(default_factory=Findings)
     gold: GoldTags = field(default_factory=lambda: GoldTags(TagSummary(), {}))
     target_lengths: Counter[int] = field(default_factory=Counter)
     symbols: Counter[str] = field(default_factory=Counter)
@@ -167,6 +167,10 @@ class Contents:
         return sum(length * count for length, count in self.lengths.items())
 
     @property
+    def tagged(self) -> int:
+        return len(self) - self.untagged.count
+
+    @property
     def modality(self) -> Modality:
         return next(iter(self.samples))
 
@@ -177,7 +181,9 @@ class Contents:
         self.lengths.update(map(len, examples))
         self.documents += sum(example.starts_document for example in examples)
         tagged = [(n, each) for n, each in enumerate(examples, number) if "tags" in each.targets]
-        self.tagged += len(tagged)
+        for example in examples if len(tagged) < len(examples) else ():
+            if "tags" not in example.targets:
+                self.untagged.add(example.source)
         for n in self.gold.summary.add([each.tags for _, each in tagged], [n for n, _ in tagged]):
             self.gold.examples[n] = examples[n - number]
         self._add_tokens([example for example in examples if "tokens" in example.inputs])

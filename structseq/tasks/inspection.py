@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from structseq.data.annotation.document import Notes, lines_of
-from structseq.data.column_roles import span_columns
-from structseq.data.columns import Block, place_columns, read_blocks
 from structseq.data.example import FRAMES
-from structseq.data.formats import detect_format, resolve_format
 from structseq.data.options import DataOptions
-from structseq.data.reading import files_and_lines, with_labels
-from structseq.data.remarks import middle, remarks_on, remarks_on_rows
+from structseq.data.reading import file_format, files_and_lines, with_labels
+from structseq.data.remarks import first_blocks, middle, remarks_on_file
 from structseq.data.textfile import one_line
 from structseq.errors import DataError
 from structseq.spans import Scheme
@@ -24,8 +20,6 @@ from structseq.tasks.legality import illegal_errors, repair_advice
 
 # Maximum rows of the table of types; a type with fewer occurrences is rare
 ROWS, RARE = 60, 10
-# Number of sentences from which columns are described
-FIRST = 200
 
 # What training does with illegal tags, by data.repair
 READINGS = {
@@ -60,7 +54,7 @@ def inspect_file(path: Path, data: DataOptions, train: FileInspection | None = N
     """Inspect a training file, or one beside the training file ``train``; raises `DataError` if it cannot be read."""
     notes = Notes()
     contents = Contents.read(path, data, notes, train.contents if train else None)
-    found, format = FileInspection(path, contents), file_format(path, data)
+    found = FileInspection(path, contents)
     found.add("format", described_format(path, data))
     if contents.modality is FRAMES:
         _check_recordings(found)
@@ -71,14 +65,9 @@ def inspect_file(path: Path, data: DataOptions, train: FileInspection | None = N
     found.add("sentences", f"{count}, {_lengths(contents.lengths, 'tokens')}")
     found.add("tokens", f"{contents.tokens:,}, {len(contents.words):,} of them different")
     _check_tags(found, data, train.scheme if train else None)
-    tags = contents.gold.summary.counts
-    rows = format in ("columns", "conllu")
-    for remark in remarks_on_rows(contents.lengths, contents.hashed, tags) if rows else ():
+    gold, lengths, hashed = contents.gold.summary, contents.lengths, contents.hashed
+    for remark in remarks_on_file(path, data, gold, found.scheme, lengths, hashed):
         found.add("remark", remark)
-    for remark in remarks_on(tags, scheme=data.scheme):
-        found.add("remark", remark)
-    if found.scheme is not None and found.scheme.plain and format == "columns":
-        _check_other_columns(found, data)
     if contents.empty.count:
         found.add("empty sentences", f"{contents.empty.count:,}; training skips them")
         found.add_places(contents.empty.first, contents.empty.count)
@@ -102,19 +91,25 @@ def _check_tags(found: FileInspection, data: DataOptions, known: Scheme | None) 
         found.add("labels", f"{len(labels)}, under {data.label!r}; train with head.type=classify")
         return
     if missing.count and data.label != "label":  # the user named the key
-        what = f"{missing.count:,} sentences without a label under {data.label!r}, the first at"
+        sentences = _count(missing.count, "sentence", "sentences")
+        what = f"{sentences} without a label under {data.label!r}, the first at"
         found.refused.append(f"{found.path} has {what} {missing.first[0].source}")
     if labels:
-        lacking = f"; {missing.count:,} sentences have none, which that head would refuse" if missing.count else ""
+        lacks = _count(missing.count, "sentence has", "sentences have")
+        lacking = f"; {lacks} none, which that head would refuse" if missing.count else ""
         found.add("labels", f"{len(labels)}, under {data.label!r}, for head.type=joint{lacking}")
         found.add_places([example.source for example in missing.first], missing.count)
-    if contents.tagged < len(contents):
+    if untagged := contents.untagged.count:
         reason = ""
         try:
-            with_labels(missing.first, data.label)
+            if not contents.tagged:
+                with_labels(missing.first, data.label)
         except DataError as problem:
             reason = f", and labels are missing: {problem}"
-        found.refused.append(f"{found.path} has sentences without tags{reason}")
+        sentences = _count(untagged, "sentence", "sentences")
+        found.refused.append(
+            f"{found.path} has {sentences} without tags, the first at {contents.untagged.first[0]}{reason}"
+        )
     else:
         _check_scheme(found, data, known)
 
@@ -164,12 +159,14 @@ def _check_recordings(found: FileInspection) -> None:
     found.add("recordings", f"{len(contents):,}, {steps}")
     found.add("with segments", f"{contents.tagged:,}")
     if without.count:
-        what = f"{without.count:,} recordings without a text, the first at {without.first[0]}"
+        recordings = _count(without.count, "recording", "recordings")
+        what = f"{recordings} without a text, the first at {without.first[0]}"
         found.refused.append(f"{found.path} has {what}")
         return
     _check_targets(found)
     if short := contents.too_short.count:
-        found.add("too short", f"{short:,} have fewer steps than symbols; training with CTC skips them")
+        have = _count(short, "has", "have")
+        found.add("too short", f"{have} fewer steps than symbols; training with CTC skips such recordings")
         found.add_places(contents.too_short.first, short)
 
 
@@ -188,10 +185,10 @@ def _check_repetitions(found: FileInspection) -> None:
     repeated, contrary = found.contents.sentences.repetitions()
     some = f", among the first {COMPARED:,}" if len(found.contents) > COMPARED else ""
     if repeated or some:
-        found.add("repetitions", f"{repeated:,} sentences repeat an earlier one{some}")
+        found.add("repetitions", f"{_count(repeated, 'sentence repeats', 'sentences repeat')} an earlier one{some}")
     if contrary.count:
-        count = f"{contrary.count:,} sentences occur more than once with different answers"
-        found.add("contradictions", f"{count}{some}")
+        count = _count(contrary.count, "sentence occurs", "sentences occur")
+        found.add("contradictions", f"{count} more than once with different answers{some}")
         found.add_places([" and ".join(dict.fromkeys(sources)) for sources in contrary.first], contrary.count)
 
 
@@ -264,38 +261,12 @@ def heading(checked: Sequence[FileInspection]) -> str:
     return "symbols" if targets else "labels"
 
 
-def _first_blocks(path: Path, data: DataOptions) -> list[tuple[Block, int, int | None]]:
-    """The first sentences with their columns of tokens and tags."""
-    blocks = read_blocks(path, encoding=data.encoding, separator=data.separator, comments=data.comments)
-    placed = place_columns(blocks, data.token_column, data.tag_column)
-    return list(islice((each for each in placed if each[0].rows), FIRST))
-
-
-def _check_other_columns(found: FileInspection, data: DataOptions) -> None:
-    """Remark on unread columns of span tags."""
-    blocks = _first_blocks(found.path, data)
-    first, token, tag = blocks[0][0], blocks[0][1] % blocks[0][0].width, blocks[0][0].column_index(blocks[0][2] or 0)
-    columns = [[row[number] for block, *_ in blocks for row in block.fields] for number in range(first.width)]
-    others = [number for number in range(first.width) if number not in (token, tag)]
-    for number in span_columns(columns, tag, others):
-        example = next(value for value in columns[number] if "-" in value)
-        found.add(
-            "remark",
-            f"column {number} has tags of spans such as {example[:40]}, but tags are read from column {tag}; to read "
-            f"those, use --set data.tag_column={number}",
-        )
-
-
-def file_format(path: Path, data: DataOptions) -> str:
-    return detect_format(path) if data.format == "auto" else resolve_format(data.format)
-
-
 def described_format(path: Path, data: DataOptions) -> str:
     """The format of a file, with its columns."""
     name = file_format(path, data)
     if name != "columns":
         return name
-    first, token, tag = _first_blocks(path, data)[0]
+    first, token, tag = first_blocks(path, data)[0]
     token, tag = first.column_index(token), first.column_index(-1 if tag is None else tag)
     between = "tabs" if first.separator == "\t" else "spaces"
     named = f", named {' '.join(first.names).strip()}" if first.names else ""

@@ -9,11 +9,15 @@ from dataclasses import dataclass, replace
 from structseq.data.example import Example
 from structseq.data.options import DataOptions
 from structseq.data.reading import file_and_line, files_and_lines
+from structseq.data.remarks import remarks_on_nothing
 from structseq.errors import DataError
-from structseq.spans import REPAIR_POLICIES, Scheme, TagError, Violation, convert, repair, scheme_of
+from structseq.spans import REPAIR_POLICIES, Scheme, TagError, Violation, convert, remark_on_plain, repair, scheme_of
 from structseq.spans.detection import count_illegal, detect_beside, detect_in
 from structseq.spans.summary import TagSummary
 from structseq.tasks.base import REPAIR_OPTION
+
+# The command line's option for a scheme; other callers pass their own
+SCHEME_OPTION = "--set data.scheme={}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +32,20 @@ class GoldTags:
         summary = TagSummary.of(example.tags for example in examples)
         return GoldTags(summary, {number: examples[number] for number in summary.shown})
 
-    def find_scheme(self, data: DataOptions, others: Sequence[GoldTags] = ()) -> Scheme:
+    def find_scheme(self, data: DataOptions, others: Sequence[GoldTags] = (), *, option: str = SCHEME_OPTION) -> Scheme:
         """As `find_scheme`."""
         if data.scheme != "auto":
             return self.check_scheme(scheme_of(data.scheme), data)
         try:
             scheme = detect_in(self.summary)
         except TagError as problem:
-            raise with_place(problem, self.examples, data) from None
+            raise with_place(problem, self.examples, data, option) from None
         if not all(other.summary.covered_by(scheme) for other in others):
             with suppress(TagError):
                 wider = detect_in(sum((other.summary for other in others), self.summary))
+                # With other tags the spans of this file would become plain.
+                if wider.plain and self.summary.entities:
+                    return scheme
                 if count_illegal(self.summary, wider) <= count_illegal(self.summary, scheme):
                     return wider
         return scheme
@@ -97,20 +104,24 @@ class GoldTags:
         example = self.examples[number]
         file, line = file_and_line(example, position, data)
         expected = f"expected tags in {known}, as in the model's files, found {example.tags[position]!r}"
-        advice = (
-            "name the column or field of the tags" if own.plain else "set data.scheme=plain if these tags are plain"
-        )
+        advice = "set data.scheme=plain if these tags are plain"
+        if own.plain:
+            advice = remark_on_plain(self.summary.counts) or "name the column or field of the tags"
         return DataError(f"{expected} and tags in {own}; {advice}", file=file, line=line)
 
 
-def find_scheme(examples: Sequence[Example], data: DataOptions, others: Sequence[Example] = ()) -> Scheme:
+def find_scheme(
+    examples: Sequence[Example], data: DataOptions, others: Sequence[Example] = (), *, option: str = SCHEME_OPTION
+) -> Scheme:
     """The scheme of training files: the one in the options, or the one detected from the tags.
 
     If ``others`` (dev and test) have tags outside it, and a scheme detected from all fits ``examples`` as well, it is
-    that one: IOB1 without adjacent entities looks like IO. Raises `DataError`, with file and line, for mixed schemes
-    and for tags outside the scheme.
+    that one: IOB1 without adjacent entities looks like IO. ``option`` has ``{}`` for a scheme's name. Raises
+    `DataError`, with file and line, for mixed schemes and for tags outside the scheme.
     """
-    return GoldTags.of(examples).find_scheme(data, [GoldTags.of(others)] if data.scheme == "auto" else ())
+    return GoldTags.of(examples).find_scheme(
+        data, [GoldTags.of(others)] if data.scheme == "auto" else (), option=option
+    )
 
 
 def gold_in(
@@ -120,8 +131,10 @@ def gold_in(
 
     Raises `DataError`, with file and line, if the file's scheme contradicts ``scheme`` or its illegal tags are refused.
     """
-    own = scheme_beside(examples, scheme, data)
+    tags = GoldTags.of(examples)
+    own = tags.scheme_beside(scheme, data)
     gold, remarks = legal_gold(examples, own, data, option=option, scored=True)
+    remarks = (*remarks, *remarks_on_nothing(tags.summary.counts))
     if own == scheme:
         return gold, remarks
     gold = [_rewritten(example, own, scheme) for example in gold]
@@ -145,8 +158,13 @@ def scheme_beside(examples: Sequence[Example], known: Scheme, data: DataOptions)
     return GoldTags.of(examples).scheme_beside(known, data)
 
 
-def with_place(problem: TagError, examples: Sequence[Example] | Mapping[int, Example], data: DataOptions) -> DataError:
-    """``problem`` with file and line instead of numbers."""
+def with_place(
+    problem: TagError,
+    examples: Sequence[Example] | Mapping[int, Example],
+    data: DataOptions,
+    option: str = SCHEME_OPTION,
+) -> DataError:
+    """``problem`` with file and line instead of numbers, and the option that names a scheme."""
     if not problem.places:
         return problem
     message = problem.message
@@ -154,6 +172,8 @@ def with_place(problem: TagError, examples: Sequence[Example] | Mapping[int, Exa
         file, line = file_and_line(examples[sentence], position, data)
         where = file if line is None else f"{file}:{line}"
         message = message.replace(f"(sentence {sentence + 1}, token {position + 1})", f"({where})")
+    if problem.schemes:
+        message += f", or name the scheme with {' or '.join(map(option.format, problem.schemes))}"
     return DataError(message, file=file, line=line)
 
 

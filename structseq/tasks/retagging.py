@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,12 +15,15 @@ from structseq.data.annotation.table import annotated
 from structseq.data.annotation.to_examples import cutting_of
 from structseq.data.columns import place_columns, read_blocks
 from structseq.data.conllu import FIELDS
+from structseq.data.csvfile import csv_table
 from structseq.data.example import Example
 from structseq.data.formats import FORMATS, detect_format, format_of_name, read, read_verbatim, resolve_format, write
 from structseq.data.jsonl import TAG_KEYS, TOKEN_KEYS, keys_of
 from structseq.data.options import DataOptions
+from structseq.data.parquet import parquet_table
 from structseq.data.reading import reader_options
 from structseq.data.record import read_records
+from structseq.data.tables import Table, TableOptions
 from structseq.data.textfile import Target, name_of, open_writer
 from structseq.data.tokenizer import tokenizer_of
 from structseq.errors import ConfigError, DataError
@@ -76,16 +79,15 @@ def _convert_documents(
     reader, writer = FORMATS[data.format].documents, FORMATS[into].documents
     assert reader is not None
     options = reader_options(data, notes=notes)
-    tokenizer = tokenizer_of(data.tokenizer)
     documents: Iterable[Document] = reader.documents(source, **options)
-    limits = writer.limits if writer else EXAMPLE_LIMITS
-    fit = partial(limits.fit, tokenizer=tokenizer, fragments=data.fragments, lossy=lossy, notes=notes)
+    fit: dict[str, Any] = {"fragments": data.fragments, "lossy": lossy, "notes": notes}
     if writer:
-        writer.save(target, fit(documents), encoding=data.encoding)
+        writer.save(target, documents, tokenizer=data.tokenizer, encoding=data.encoding, **fit)
         return
     policies = {name: options[name] for name in ("tokenizer", "misaligned", "overlapping", "fragments", "split")}
     cutting = cutting_of(**policies, scheme=scheme, lines=reader.limits.lines, notes=notes)
-    examples = cutting.examples(fit(annotated(documents, name_of(source), notes)))
+    gold = annotated(documents, name_of(source), notes)
+    examples = cutting.examples(EXAMPLE_LIMITS.fit(gold, tokenizer_of(data.tokenizer), **fit))
     write(target, _without_long_texts(examples, into, notes), into, encoding=data.encoding, field=data.field)
 
 
@@ -111,7 +113,7 @@ def _convert_examples(
 ) -> None:
     wanted = scheme_of(to) if to else None
     examples = list(read(source, data.format, **reader_options(data, notes=notes)))
-    scheme = find_scheme(examples, data)
+    scheme = find_scheme(examples, data, option="--from {}")
     for remark in legal_gold(examples, scheme, data, option="--repair {}")[1]:
         notify(remark)
     if wanted is not None and scheme.plain != wanted.plain:
@@ -135,7 +137,10 @@ def _convert_examples(
 
 def unread_parts(source: Path, data: DataOptions) -> list[str]:
     """The parts of a file that its examples lack: columns, fields, keys; by its first sentences."""
-    readers = {"columns": _unread_columns, "conllu": _unread_fields, "jsonl": _unread_keys}
+    readers = {
+        "columns": _unread_columns, "conllu": _unread_fields, "jsonl": _unread_keys, "csv": _unread_in_csv,
+        "parquet": _unread_in_parquet,
+    }  # fmt: skip
     return list(readers[data.format](source, data)) if data.format in readers else []
 
 
@@ -161,6 +166,21 @@ def _unread_keys(source: Path, data: DataOptions) -> Iterator[str]:
     records = islice((record.values or {} for record in read_records(source, encoding=data.encoding)), FIRST)
     keys = {key: value for values in records for key, value in values.items()}
     yield from (f"the key {key!r}" for key, value in keys.items() if key not in used and not isinstance(value, str))
+
+
+def _unread_in_csv(source: Path, data: DataOptions) -> Iterator[str]:
+    yield from _unread_in_table(csv_table(source, data.encoding), data)
+
+
+def _unread_in_parquet(source: Path, data: DataOptions) -> Iterator[str]:
+    with parquet_table(source) as table:
+        yield from _unread_in_table(table, data)
+
+
+def _unread_in_table(table: Table, data: DataOptions) -> Iterator[str]:
+    known = [each.name for each in fields(TableOptions)]
+    options = TableOptions(**{name: value for name, value in reader_options(data).items() if name in known})
+    yield from (f"the column {name!r}" for name in table.unread(options))
 
 
 def _converted(example: Example, *, data: DataOptions, scheme: Scheme, to: Scheme) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from structseq.config import Options
 from structseq.data.example import FRAMES, Example
 from structseq.data.options import DataOptions
 from structseq.data.reading import tagger_format
-from structseq.data.remarks import remarks_on
+from structseq.data.remarks import HashedRows, remarks_on_file
 from structseq.data.textfile import Source
 from structseq.data.vocabulary import Vocabulary
 from structseq.evaluation import entities_of, entity_f1, evaluate, evaluate_jointly
@@ -30,7 +30,7 @@ from structseq.tasks.base import (
     TrainedModel,
     names_as_code,
 )
-from structseq.tasks.legality import find_scheme, gold_in, legal_gold
+from structseq.tasks.legality import GoldTags, gold_in, legal_gold
 
 
 class TaggingTask(Task):
@@ -53,9 +53,13 @@ class TaggingTask(Task):
     def check_corpus(
         cls, train: Sequence[Example], others: Sequence[Example], data: DataOptions, *, repair_option: str
     ) -> CheckedCorpus:
-        scheme = find_scheme(train, data, others)
+        gold, beside = GoldTags.of(train), [GoldTags.of(others)] if data.scheme == "auto" else ()
+        scheme = gold.find_scheme(data, beside, option=repair_option.replace("repair", "scheme"))
         kept, remarks = legal_gold(train, scheme, data, option=repair_option)
-        remarks = (*remarks, *remarks_on(Counter(chain.from_iterable(each.tags for each in train)), scheme=data.scheme))
+        files = (Path(example.source.rpartition(":")[0]) for example in train[:1])
+        path = next((file for file in files if file.is_file()), None)  # a pipe cannot be read again
+        lengths = Counter(map(len, train))
+        remarks = (*remarks, *remarks_on_file(path, data, gold.summary, scheme, lengths, HashedRows.of(train)))
         how = "named" if data.scheme != "auto" else "found from the data"
         return CheckedCorpus(kept, scheme, f"tag scheme {scheme}, {how}", remarks)
 
@@ -80,8 +84,9 @@ class TaggingTask(Task):
     def report(
         self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
     ) -> Report:
-        answers = self.answers(model, examples)
-        return evaluate([example.tags for example in examples], answers, **self.context(examples, entities))
+        answers, confidences = model.predict_with_confidence(examples)
+        gold = [example.tags for example in examples]
+        return evaluate(gold, answers, confidences=confidences, **self.context(examples, entities))
 
     def context(self, examples: Sequence[Example], entities: Collection[tuple[str, str]]) -> dict[str, Any]:
         return {
@@ -135,8 +140,9 @@ class JointTask(TaggingTask):
         self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
     ) -> Report:
         gold = [self.gold(example) for example in examples]
-        answers = self.answers(model, examples)
-        return evaluate_jointly(gold, answers, known_labels=self.labels, **self.context(examples, entities))
+        answers, confidences = model.predict_with_confidence(examples)
+        context = self.context(examples, entities)
+        return evaluate_jointly(gold, answers, confidences=confidences, known_labels=self.labels, **context)
 
     def card(self) -> Card:
         tagger, labels = super().card(), names_as_code(self.labels)
@@ -165,9 +171,11 @@ class ClassificationTask(Task):
     def report(
         self, model: TrainedModel, examples: Sequence[Example], *, entities: Collection[tuple[str, str]] = ()
     ) -> Report:
+        answers, confidences = model.predict_with_confidence(examples)
         return evaluate(
             [self.gold(example) for example in examples],
-            self.answers(model, examples),
+            answers,
+            confidences=confidences,
             scheme=self.tags.file_scheme,
             tokens=[(" ".join(self.modality.step_names(example)),) for example in examples],
             known_tags=self.tags.answer_tags(),

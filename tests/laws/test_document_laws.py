@@ -10,7 +10,7 @@ import pytest
 from documents import alike, documents
 from hypothesis import given, settings
 
-from structseq.data.annotation.document import Annotation, Document, Notes
+from structseq.data.annotation.document import Annotation, Document, Notes, Relation
 from structseq.data.annotation.table import DOCUMENT_FORMATS
 from structseq.data.formats import read, write
 from structseq.data.options import DataOptions
@@ -27,7 +27,7 @@ def target_of(name: str, folder: Path) -> Path:
 
 
 @formats
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(document=documents())
 def test_a_document_is_read_back_or_refused_by_name(name: str, document: Document) -> None:
     row = DOCUMENT_FORMATS[name]
@@ -115,3 +115,39 @@ def test_texts_that_nobody_annotated_are_left_out_of_gold(name: str, tmp_path: P
     assert len(list(read(target, name, notes=notes, split="none"))) == 1
     assert notes["texts without annotations, left out"] == 1
     assert len(list(read(target, name, tags=False, split="none"))) == 2
+
+
+ODD = {"yes": True, "no": False, "n": 0.5, "lines": "a\nb", "none": None, "list": [1, [2]], "a b": "c", "big": 1 << 70}
+
+
+@formats
+def test_lossy_leaves_out_and_counts_what_is_refused(name: str, tmp_path: Path) -> None:
+    row, target, notes = DOCUMENT_FORMATS[name], target_of(name, tmp_path), Notes()
+    annotations = (Annotation("city", ((3, 7),), "T1", ODD), Annotation("a\rb", ((0, 2),), "T2", {"note": "x"}))
+    document = Document("to Oslo", annotations, (Relation("near", "T1", "T2"),), metadata={"id": "x"})
+    row.save(target, [document], lossy=True, notes=notes)
+    (back,) = row.documents(target)
+    assert "city" in [each.label for each in back.annotations or ()]
+    lost = {each: count for each, count in notes.items() if "left out" in each}
+    if not lost:
+        row.save(target, [document])
+        return
+    with pytest.raises(DataError, match=r"cannot hold .*; leave it out with --lossy"):
+        row.save(target, [document])
+
+
+@pytest.mark.parametrize("name", [name for name, row in DOCUMENT_FORMATS.items() if row.named])
+def test_the_id_is_the_name_of_a_file_in_a_folder(name: str, tmp_path: Path) -> None:
+    row, document = DOCUMENT_FORMATS[name], Document("to Oslo", (), metadata={"id": "x"})
+    with pytest.raises(DataError, match=r"cannot hold metadata such as 'id'; leave it out with --lossy"):
+        row.save(target_of(name, tmp_path), [document])
+    row.save(f"{tmp_path / 'out'}/", [document])
+    assert [each.metadata["id"] for each in row.documents(tmp_path / "out")] == ["x"]
+
+
+@pytest.mark.parametrize("name", ["brat", "webanno", "xmi"])
+def test_a_folder_with_files_is_not_written_to(name: str, tmp_path: Path) -> None:
+    (tmp_path / "old.txt").touch()
+    with pytest.raises(DataError, match="expected a new or empty folder, found one with files"):
+        DOCUMENT_FORMATS[name].save(f"{tmp_path}/", [Document("to Oslo", ())])
+    assert len(list(tmp_path.iterdir())) == 1

@@ -1,4 +1,4 @@
-"""Argilla: records in JSON as ``to_json`` of version 2 writes them, of its server, and of version 1.
+"""Argilla: records in JSON as ``to_json`` of version 2 writes them and of its server.
 
 [{"id": "1", "fields": {"text": "to Taipei"}, "metadata": {},
   "responses": {"span": [{"value": [{"start": 3, "end": 9, "label": "city"}], "status": "submitted"}]},
@@ -7,117 +7,120 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from structseq.data.annotation.document import Annotation, Document, Notes
-from structseq.data.annotation.from_examples import token_places
+from structseq.data.annotation.document import Annotation, Document, Notes, errors_at
 from structseq.data.annotation.json_values import (
     are_strings,
     checked,
-    errors_at,
     label_of,
     objects,
     read_objects,
     take,
+    text_key_of,
+    unordered,
     write_objects,
 )
 from structseq.data.annotation.limits import DocumentLimits
-from structseq.data.annotation.offsets import Offsets, character_places
-from structseq.data.record import preview
+from structseq.data.annotation.offsets import Mark, Offsets, character_places
 from structseq.data.textfile import Source, Target
 from structseq.errors import DataError
 
 LIMITS = DocumentLimits("Argilla", labels=True)
 
+_LONGEST = 60  # characters of a label
+
 # Stands for the user; Argilla puts its own user in the place of unknown ones
 _USER = "00000000-0000-0000-0000-000000000000"
-
-# The answers of all users, by question, each with "value" and "status"
-_Answers = dict[str, list[dict[str, Any]]]
 
 
 def is_argilla(values: Mapping[str, Any]) -> bool:
     """Whether this is a record, by its keys."""
-    if isinstance(values.get("fields"), dict):
-        return not {"responses", "suggestions", "vectors", "_server_id"}.isdisjoint(values)
-    return {"annotation", "prediction"} <= values.keys() and not {"text", "inputs"}.isdisjoint(values)
+    own = {"responses", "suggestions", "vectors", "_server_id"} & values.keys()
+    return isinstance(values.get("fields"), dict) and bool(own)
 
 
 def read_argilla(
-    source: Source,
-    *,
-    encoding: str = "utf-8",
-    offsets: Offsets = "auto",
-    layer: str = "",
-    notes: Notes | None = None,
+    source: Source, *, encoding: str = "utf-8", offsets: Offsets = "auto", layer: str = "", notes: Notes | None = None
 ) -> Iterator[Document]:
     """Yields the records with the submitted responses; suggestions are not read.
 
-    ``layer`` names the question with the spans, if there are several. Raises `DataError` with file and record.
+    ``layer`` names the question with the spans or labels, if there are several. Raises `DataError` with
+    file and record.
     """
     notes = Notes() if notes is None else notes
+    records: list[tuple[str, Mapping[str, Any], dict[str, Any]]] = []
     for where, values in read_objects(source, encoding=encoding):
         with errors_at(where):
-            document = _document(where, values, layer, offsets, notes)
+            records.append((where, values, _given(values, notes)))
+    free = _free_text([given for *_, given in records])
+    for where, values, given in records:
+        notes.update(f"answers to {name!r}, taken as free text, left out" for name in free if given.get(name))
+        known = {name: value for name, value in given.items() if name not in free}
+        with errors_at(where):
+            document = _document(where, values, known, layer, offsets, notes)
         yield document
 
 
-def _document(where: str, values: Mapping[str, Any], layer: str, offsets: Offsets, notes: Notes) -> Document:
-    first = "fields" not in values
-    fields = _fields(values)
-    key = "text" if isinstance(fields.get("text"), str) else _only_string(fields)
-    text = fields[key]
-    answers = _answers_of_version_1(values) if first else _answers(values)
-    if values.get("status") == "pending" and any("status" not in each for some in answers.values() for each in some):
-        notes["records that are not completed, whose responses are taken as submitted"] += 1
-    given = {question: _agreed(question, each, notes) for question, each in answers.items()}
-    spans = {name: value for name, value in given.items() if _are_spans(value) and layer in ("", name)}
-    if len(spans) > 1:
-        raise DataError(f"expected one question with spans, found {', '.join(spans)}; name one of them as layer")
-    answered = any(value is not None for value in given.values())
-    if not answered and (values.get("suggestions") or values.get("prediction")):
-        notes["records with suggestions alone, not read as gold"] += 1
-    annotations = None
-    for items in spans.values():
-        found = [_span(item) for item in items]
-        marked = [((start, end), None) for start, end, _ in found]
-        places = character_places(text, marked, offsets=offsets, usual="codepoint", notes=notes)
-        annotations = tuple([Annotation(each[2], (place,)) for each, place in zip(found, places, strict=True)])
+def _free_text(answers: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The questions answered by strings that are no labels: long ones, or with white space and all different."""
+    found: dict[str, list[str]] = {}
+    for name, value in (item for given in answers for item in given.items()):
+        if isinstance(value, str) and name != "label":
+            found.setdefault(name, []).append(value)
+    free = set()
+    for name, values in found.items():
+        different = len(set(values)) == len(values) and any(len(value.split()) > 1 for value in values)
+        if different or any(len(value) > _LONGEST or "\n" in value for value in values):
+            free.add(name)
+    return free
+
+
+def _document(
+    where: str, values: Mapping[str, Any], given: Mapping[str, Any], layer: str, offsets: Offsets, notes: Notes
+) -> Document:
+    fields = take(values, "fields", dict)
+    key = text_key_of(fields, "the fields")
+    annotations = _annotations(fields[key], given, layer, offsets, notes)
     metadata = {name: value for name, value in fields.items() if name != key} | take(values, "metadata", dict, {})
     if values.get("id") is not None:
         metadata["id"] = values["id"]
     if values.get("vectors"):
         metadata["vectors"] = values["vectors"]
-    tokens = token_places(text, values["tokens"]) if first and are_strings(values.get("tokens")) else None
-    return Document(
-        text, annotations, labels=_labels(given, notes), tokens=None if tokens is None else tuple(tokens),
-        metadata=metadata, source=where,
-    )  # fmt: skip
+    labels = _labels({layer: given[layer]} if _is_label(given.get(layer)) else given, notes)
+    return Document(fields[key], annotations, labels=labels, metadata=metadata, source=where)
 
 
-def _fields(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "fields" in values:
-        return take(values, "fields", dict)
-    if isinstance(values.get("inputs"), dict):
-        return take(values, "inputs", dict)
-    return {"text": take(values, "text", str)}
+def _given(values: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
+    """The submitted answer to each question; None if there is none."""
+    answers = _answers(values)
+    if values.get("status") == "pending" and any("status" not in each for some in answers.values() for each in some):
+        notes["records that are not completed, whose responses are taken as submitted"] += 1
+    given = {question: _agreed(each, notes) for question, each in answers.items()}
+    if all(value is None for value in given.values()) and values.get("suggestions"):
+        notes["records with suggestions alone, not read as gold"] += 1
+    return given
 
 
-def _only_string(fields: Mapping[str, Any]) -> str:
-    keys = [key for key, value in fields.items() if isinstance(value, str)]
-    if len(keys) != 1:
-        found = f"several strings ({', '.join(keys)})" if keys else f"no string in {preview(fields)}"
-        raise DataError(f"expected the text under 'text', or as the only string of the fields, found {found}")
-    return keys[0]
+def _annotations(
+    text: str, given: Mapping[str, Any], layer: str, offsets: Offsets, notes: Notes
+) -> tuple[Annotation, ...] | None:
+    spans = {name: value for name, value in given.items() if _are_spans(value) and layer in ("", name)}
+    if len(spans) > 1:
+        raise DataError(f"expected one question with spans, found {', '.join(spans)}; name one of them as data.layer")
+    if not spans:
+        return None
+    marks = [_mark(item) for items in spans.values() for item in items]
+    places = character_places(text, marks, offsets=offsets, usual="codepoint", notes=notes)
+    return tuple([Annotation(mark.label, (place,)) for mark, place in zip(marks, places, strict=True)])
 
 
-def _answers(values: Mapping[str, Any]) -> _Answers:
+def _answers(values: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Version 2 has a list of answers for each question; the server has a list of users with all their answers."""
     if isinstance(values.get("responses"), list):
-        answers: _Answers = {}
+        answers: dict[str, list[dict[str, Any]]] = {}
         for user in objects(values, "responses"):
             for question in take(user, "values", dict, {}):
                 answer = take(user["values"], question, dict)
@@ -127,48 +130,35 @@ def _answers(values: Mapping[str, Any]) -> _Answers:
     return {question: objects(responses, question) for question in responses}
 
 
-def _answers_of_version_1(values: Mapping[str, Any]) -> _Answers:
-    value = values.get("annotation")
-    if value is None:
-        return {}
-    status = "discarded" if values.get("status") == "Discarded" else "submitted"
-    return {"annotation": [{"value": value, "status": status}]}
-
-
-def _agreed(question: str, answers: Sequence[Mapping[str, Any]], notes: Notes) -> Any:
+def _agreed(answers: Sequence[Mapping[str, Any]], notes: Notes) -> Any:
     """The first submitted answer; None if there is none."""
     kept = [each["value"] for each in answers if (each.get("status") or "submitted") == "submitted" and "value" in each]
     if len(kept) < len(answers):
         notes["responses that are not submitted, left out"] += len(answers) - len(kept)
-    if len({_content(value) for value in kept}) > 1:
+    if len({unordered(value if isinstance(value, list) else [value]) for value in kept}) > 1:
         notes["questions with different responses, of which the first is used"] += 1
     return kept[0] if kept else None
-
-
-def _content(value: Any) -> str:
-    if isinstance(value, list):
-        return json.dumps(sorted(json.dumps(each, sort_keys=True) for each in value))
-    return json.dumps(value, sort_keys=True)
 
 
 def _are_spans(value: Any) -> bool:
     """Whether these are spans, or so like them that an error should tell what is wrong."""
     if not isinstance(value, list):
         return False
-    spans = [isinstance(each, list) or (isinstance(each, dict) and {"start", "end"} & each.keys()) for each in value]
-    return not value or any(spans)
+    return not value or any(isinstance(each, dict) and {"start", "end"} & each.keys() for each in value)
 
 
-def _span(item: Any) -> tuple[int, int, str]:
-    if isinstance(item, list):  # version 1: label, start, end, perhaps a score
-        if len(item) < 3:
-            raise DataError(f'expected a span ["label", start, end], found {preview(item)}')
-        item = dict(zip(("label", "start", "end"), item, strict=False))
+def _mark(item: Any) -> Mark:
     span = checked(item, dict, "with start, end and label")
-    return take(span, "start", int), take(span, "end", int), label_of(span.get("label"))
+    return Mark((take(span, "start", int), take(span, "end", int)), label=label_of(span.get("label")))
+
+
+def _is_label(value: Any) -> bool:
+    return bool(value) and (isinstance(value, str) or are_strings(value))
 
 
 def _labels(given: Mapping[str, Any], notes: Notes) -> tuple[str, ...]:
+    if len(named := [name for name, value in given.items() if _is_label(value)]) > 1:
+        notes[f"labels of {', '.join(named)}, read together (data.layer)"] += 1
     labels: list[str] = []
     for value in given.values():
         if isinstance(value, str):

@@ -10,18 +10,13 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
-from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation
-from structseq.data.annotation.document_folders import is_folder, make_folder, members, numbered_names, write_files
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, check_relations, errors_at
+from structseq.data.annotation.document_folders import is_folder, members, write_texts
 from structseq.data.annotation.limits import DocumentLimits
-from structseq.data.annotation.offsets import Marked, Offsets, character_places
-from structseq.data.annotation.to_examples import placed
+from structseq.data.annotation.offsets import Mark, Offsets, character_places
+from structseq.data.annotation.policies import joined_parts
 from structseq.data.textfile import Source, Target, is_path, name_of, read_lines, text_lines
 from structseq.errors import DataError
-
-LIMITS = DocumentLimits(
-    "brat", fragments=True, attributes=True, relations=True, lines=True, unannotated=False,
-    metadata=frozenset({"id", "brat"}),
-)  # fmt: skip
 
 # brat keeps one annotation a line, with its text; what Python or Java take for a line end must not be in it
 _ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
@@ -32,7 +27,7 @@ _MARK = re.compile(
 )
 _ATTRIBUTE = re.compile(r"[AM]\S+\t(?P<name>\S+) (?P<target>\S+)(?: (?P<value>\S.*?))?\s*")
 _RELATION = re.compile(r"(?P<id>R\d[^\s:]*)\t(?P<label>\S+) Arg1:(?P<source>T\S+) Arg2:(?P<target>T\S+)\s*")
-_NOTE = re.compile(r"#\S+\tAnnotatorNotes (?P<target>T\S+)\t(?P<value>.*)")
+_NOTE = re.compile(r"#\S+\tAnnotatorNotes (?P<target>\S+)\t(?P<value>.*)")
 _OTHER = re.compile(
     r"""R\S+\t\S+[ ]\S+:\S+[ ]\S+:\S+\s*
       | E\S+\t\S+:\S+(?:[ ]\S+:\S+)*\s*
@@ -41,6 +36,29 @@ _OTHER = re.compile(
       | (?:\#\S+|\*)\t\S.*""",
     re.VERBOSE,
 )
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value.split() == [value]
+
+
+def _is_attribute(name: str, value: Any) -> bool:
+    if name == "note":
+        return isinstance(value, str) and not re.search("[\r\n]", value)
+    return _is_word(name) and (value is True or _is_word(value))
+
+
+def _is_metadata(name: str, value: Any) -> bool:
+    if name != "brat":
+        return name == "id"
+    lines = value if isinstance(value, list) else [None]
+    return all(isinstance(line, str) and _OTHER.fullmatch(line) and "\r" not in line for line in lines)
+
+
+LIMITS = DocumentLimits(
+    "brat", fragments=True, label=_is_word, attribute=_is_attribute, relations=True, lines=True, unannotated=False,
+    metadata=_is_metadata,
+)  # fmt: skip
 
 
 def is_brat(path: Any) -> bool:
@@ -53,8 +71,8 @@ def read_brat(
 ) -> Iterator[Document]:
     """The document of ``x.ann`` and ``x.txt``, or those of a folder, by name, with the name as ``metadata["id"]``.
 
-    Events, equivalences and other lines that a document does not have are the metadata ``brat``. Parts with only a
-    line end between them are one. Raises `DataError` with file and line.
+    Events, equivalences and other lines that a document does not have are the metadata ``brat``. Parts with only
+    white space between them are one. Raises `DataError` with file and line.
     """
     notes = Notes() if notes is None else notes
     path = _path(source)
@@ -90,10 +108,8 @@ def _read(path: Path, encoding: str, offsets: Offsets, notes: Notes) -> Document
     for number, line in enumerate(lines, 1):
         if line.strip():
             found.add(number, line)
-    try:
+    with errors_at(found.file):
         return found.document(text, offsets)
-    except DataError as error:
-        raise error if error.file else DataError(error.message, file=path) from None
 
 
 @dataclass(slots=True)
@@ -126,19 +142,19 @@ class _Lines:
 
     def document(self, text: str, offsets: Offsets) -> Document:
         places = _places(text, list(self.marks.values()), offsets, self.notes)
-        for relation in self.relations.values():
-            for end in ("source", "target"):
-                if relation[end] not in self.marks:
-                    raise DataError(
-                        f"{relation['id']} relates {relation[end]}, found no line with this id; add or correct it"
-                    )
         attributes, raw = self._attributes()
-        annotations = [Annotation(m["label"], parts, key, attributes[key]) for (key, m), parts in
-                       zip(self.marks.items(), places, strict=True)]  # fmt: skip
-        relations = [Relation(m["label"], m["source"], m["target"], key, attributes[key])
-                     for key, m in self.relations.items()]  # fmt: skip
+        annotations = [
+            Annotation(mark["label"], parts, key, attributes[key])
+            for (key, mark), parts in zip(self.marks.items(), places, strict=True)
+        ]
+        relations = [
+            Relation(found["label"], found["source"], found["target"], key, attributes[key])
+            for key, found in self.relations.items()
+        ]
         metadata = {"brat": raw} if raw else {}
-        return Document(text, tuple(annotations), tuple(relations), metadata=metadata, source=self.file)
+        document = Document(text, tuple(annotations), tuple(relations), metadata=metadata, source=self.file)
+        check_relations(document)
+        return document
 
     def _attributes(self) -> tuple[dict[str, dict[str, Any]], list[str]]:
         """For each id; and the lines that are none, or whose name is taken."""
@@ -160,52 +176,23 @@ class _Lines:
         return found, raw
 
 
-def _places(text: str, marks: list[re.Match[str]], offsets: Offsets, notes: Notes) -> list[tuple[Place, ...]]:
-    spans = [_numbers(mark["places"]) for mark in marks]
-    marked: list[Marked] = []
-    for mark, parts in zip(marks, spans, strict=True):
-        copies = _copies(mark["copy"], [end - start for start, end in parts])
-        marked += [((start, end), copy) for (start, end), copy in zip(parts, copies, strict=True)]
-    found = iter(character_places(text, marked, offsets=offsets, usual="codepoint", notes=notes))
+def _places(text: str, lines: list[re.Match[str]], offsets: Offsets, notes: Notes) -> list[tuple[Place, ...]]:
+    """The parts of each annotation; brat keeps one copy of them all, with blanks between."""
+    pairs = [re.findall(r"(\d+) (\d+)", line["places"]) for line in lines]
+    spans = [[(int(start), int(end)) for start, end in each] for each in pairs]
+    marks = [
+        Mark(part, line["copy"] if len(parts) == 1 else None, line["label"])
+        for line, parts in zip(lines, spans, strict=True)
+        for part in parts
+    ]
+    found = iter(character_places(text, marks, offsets=offsets, usual="codepoint", notes=notes))
     places = [[next(found) for _ in parts] for parts in spans]
-    for mark, parts in zip(marks, places, strict=True):
+    for line, parts in zip(lines, places, strict=True):
         copy = " ".join(text[start:end] for start, end in parts)
-        if any(other[0] < one[1] for one, other in pairwise(sorted(parts))):
-            raise DataError(
-                f"expected parts without overlap, found {mark['places']} for {mark['id']}; correct the offsets"
-            )
-        if copy.split() != mark["copy"].split():
-            raise DataError(
-                f"expected {mark['copy']!r:.60} at {mark['places']}, found {copy!r:.60}; correct the offsets"
-            )
-    return [_joined(text, sorted(parts)) for parts in places]
-
-
-def _numbers(places: str) -> list[Place]:
-    pairs = [place.split(" ") for place in places.split(";")]
-    return [(int(start), int(end)) for start, end in pairs]
-
-
-def _copies(copy: str, sizes: list[int]) -> list[str | None]:
-    """The text of each part: they stand in order, with a blank between."""
-    if len(sizes) == 1:
-        return [copy]
-    if sum(sizes) + len(sizes) - 1 != len(copy):
-        return [None] * len(sizes)
-    starts = [sum(sizes[:number]) + number for number in range(len(sizes))]
-    return [copy[start : start + size] for start, size in zip(starts, sizes, strict=True)]
-
-
-def _joined(text: str, parts: list[Place]) -> tuple[Place, ...]:
-    """The parts, joined where a line end and nothing but white space is between them."""
-    joined = parts[:1]
-    for start, end in parts[1:]:
-        gap = text[joined[-1][1] : start]
-        if not gap.strip() and any(c in _ENDS for c in gap):
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((start, end))
-    return tuple(joined)
+        if any(other[0] < one[1] for one, other in pairwise(sorted(parts))) or copy.split() != line["copy"].split():
+            expected = f"{line['copy']!r:.60}, parts without overlap, at {line['places']} ({line['label']:.60})"
+            raise DataError(f"expected {expected}, found {copy!r:.60}; correct the offsets")
+    return [joined_parts(text, sorted(parts)) for parts in places]
 
 
 def write_brat(target: Target, documents: Iterable[Document], *, encoding: str = "utf-8") -> None:
@@ -213,31 +200,14 @@ def write_brat(target: Target, documents: Iterable[Document], *, encoding: str =
 
     An annotation over line ends gets a part for each line. Raises `DataError` for what brat's lines cannot hold.
     """
-    path, found = _path(target), list(documents)
-    if is_folder(target):
-        names = numbered_names(found)
-        rendered = [_rendered(document) for document in found]
-        path = make_folder(target)
-        pairs = [(path / f"{name}.ann", *each) for name, each in zip(names, rendered, strict=True)]
-    else:
-        if path.suffix != ".ann":
-            raise DataError("expected a path that ends in .ann, or a folder (a path that ends in /)", file=path)
-        if len(found) != 1:
-            message = f"expected one document for one file, found {len(found)}; name a folder (a path that ends in /)"
-            raise DataError(message, file=path)
-        pairs = [(path, *_rendered(found[0]))]
-    files = {
-        each: content for ann, text, lines in pairs for each, content in ((ann.with_suffix(".txt"), text), (ann, lines))
-    }
-    write_files(files, encoding)
+    path = _path(target)
+    if not is_folder(target) and path.suffix != ".ann":
+        raise DataError("expected a path that ends in .ann, or a folder (a path that ends in /)", file=path)
+    write_texts(target, documents, ".ann", _rendered, encoding)
 
 
-def _rendered(document: Document) -> tuple[str, str]:
-    try:
-        lines = list(_Writer(document).lines())
-        return document.text, "".join(f"{line}\n" for line in lines)
-    except DataError as error:
-        raise placed(error, document) from None
+def _rendered(document: Document) -> dict[str, str]:
+    return {".txt": document.text, ".ann": "".join([f"{line}\n" for line in _Writer(document).lines()])}
 
 
 class _Writer:
@@ -245,50 +215,40 @@ class _Writer:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        raw = document.metadata.get("brat", [])
-        if not isinstance(raw, list | tuple) or not all(
-            isinstance(line, str) and _OTHER.fullmatch(line) for line in raw
-        ):
-            raise _beyond("the metadata 'brat'", raw)
-        if ends := [line for line in raw if any(c in "\r\n" for c in line)]:
-            raise _beyond("the metadata 'brat'", ends[0])
-        self.raw = list(raw)
-        self.taken = {line.partition("\t")[0] for line in raw}
+        self.raw: list[str] = list(document.metadata.get("brat", []))
+        self.taken = {line.partition("\t")[0] for line in self.raw}
 
     def lines(self) -> Iterator[str]:
         annotations, relations = self.document.annotations or (), self.document.relations
         names = self._names("T", [each.id for each in annotations])
-        first: dict[str, str] = {}
         for annotation, name in zip(annotations, names, strict=True):
-            first.setdefault(annotation.id, name)
-            yield f"{name}\t{_word('the label', annotation.label)} {self._marked(annotation)}"
+            yield f"{name}\t{annotation.label} {self._marked(annotation)}"
+        ends = {each.id: name for each, name in zip(annotations, names, strict=True)}
         related = self._names("R", [each.id for each in relations])
         for relation, name in zip(relations, related, strict=True):
-            ends = [first.get(end) if end else None for end in (relation.source, relation.target)]
-            if None in ends:
-                raise DataError(f"the relation {relation.label!r:.60} has an end that no annotation has as its id")
-            yield f"{name}\t{_word('the label', relation.label)} Arg1:{ends[0]} Arg2:{ends[1]}"
-        attributes, notes = self._free("A"), self._free("#")
-        for annotation, name in zip(annotations, names, strict=True):
-            for key, value in annotation.attributes.items():
-                yield (
-                    _note(next(notes), name, value) if key == "note" else _attribute(next(attributes), name, key, value)
-                )
-        for relation, name in zip(relations, related, strict=True):
-            for key, value in relation.attributes.items():
-                yield _attribute(next(attributes), name, key, value)
+            yield f"{name}\t{relation.label} Arg1:{ends[relation.source]} Arg2:{ends[relation.target]}"
+        labelled: list[Annotation | Relation] = [*annotations, *relations]
+        yield from self._attributes(labelled, [*names, *related])
         yield from self.raw
 
+    def _attributes(self, labelled: Iterable[Annotation | Relation], names: Iterable[str]) -> Iterator[str]:
+        attributes, notes = self._free("A"), self._free("#")
+        for each, name in zip(labelled, names, strict=True):
+            for key, value in each.attributes.items():
+                if key == "note":
+                    yield f"{next(notes)}\tAnnotatorNotes {name}\t{value}"
+                else:
+                    yield f"{next(attributes)}\t{key} {name}" + ("" if value is True else f" {value}")
+
     def _names(self, kind: str, ids: list[str]) -> list[str]:
-        """Ids of brat as they are; others, and those that are repeated, are numbered."""
-        known = re.compile(rf"{kind}\d[^\s:]*")
-        first = {key: at for at, key in reversed(list(enumerate(ids)))}
-        kept = [key if known.fullmatch(key) and first[key] == at else "" for at, key in enumerate(ids)]
-        if clash := self.taken.intersection(kept) - {""}:
-            raise DataError(f"{min(clash)} is an annotation and a line of the metadata 'brat'; rename one of them")
-        self.taken.update(kept)
-        free = self._free(kind)
-        return [key or next(free) for key in kept]
+        """Ids of brat as they are; others, and those that are taken, are numbered."""
+        kept: list[str] = []
+        for key in ids:
+            free = re.fullmatch(rf"{kind}\d[^\s:]*", key) and key not in self.taken
+            kept.append(key if free else "")
+            self.taken.add(kept[-1])
+        numbers = self._free(kind)
+        return [key or next(numbers) for key in kept]
 
     def _free(self, kind: str) -> Iterator[str]:
         return (name for number in count(1) if (name := f"{kind}{number}") not in self.taken)
@@ -304,7 +264,7 @@ def _pieces(text: str, part: Place) -> list[Place]:
     """The part line by line, without the blanks at line ends within it."""
     start, end = part
     if text[start] in _ENDS or text[end - 1] in _ENDS:
-        raise _beyond("an annotation that starts or ends with a line end", text[start:end])
+        raise DataError(f"brat cannot hold an annotation that starts or ends with a line end, {text[start:end]!r:.60}")
     found = []
     for line in _LINES.finditer(text, start, end):
         first, last = line.span()
@@ -314,30 +274,3 @@ def _pieces(text: str, part: Place) -> list[Place]:
         if first < last:
             found.append((first, last))
     return found
-
-
-def _attribute(name: str, target: str, key: str, value: Any) -> str:
-    if key == "note":
-        raise _beyond("the attribute 'note' of a relation", value)
-    line = f"{name}\t{_word('the name of an attribute', key)} {target}"
-    if value is True:
-        return line
-    if not isinstance(value, str):
-        raise _beyond(f"values of the attribute {key!r:.60} but text and True", value)
-    return f"{line} {_word(f'the attribute {key!r:.60}', value)}"
-
-
-def _note(name: str, target: str, value: Any) -> str:
-    if not isinstance(value, str) or any(c in "\r\n" for c in value):
-        raise _beyond("an attribute 'note' but one line of text", value)
-    return f"{name}\tAnnotatorNotes {target}\t{value}"
-
-
-def _word(what: str, value: str) -> str:
-    if not value or value.split() != [value]:
-        raise _beyond(f"white space in {what}" if value else f"{what} without a character", value)
-    return value
-
-
-def _beyond(what: str, value: Any) -> DataError:
-    return DataError(f"brat cannot hold {what}, found {value!r:.60}; change it")

@@ -5,27 +5,22 @@ dkpro-cassis reads and writes it, and converts the offsets, which count UTF-16 u
 
 from __future__ import annotations
 
-import importlib
 import keyword
 import re
 import warnings
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
-from itertools import pairwise
 from typing import Any
 
 from structseq.data.annotation.cas_files import CasFile, read_files, write_files
-from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, errors_at
+from structseq.data.annotation.layers import chosen_layer, short
 from structseq.data.annotation.limits import DocumentLimits
-from structseq.data.annotation.to_examples import placed
+from structseq.data.annotation.offsets import token_order
+from structseq.data.libraries import library
 from structseq.data.textfile import Source, Target
-from structseq.errors import ConfigError, DataError
-
-LIMITS = DocumentLimits(
-    "UIMA CAS XMI", attributes=True, relations=True, tokens=True, sentences=True, unannotated=False,
-    metadata=frozenset({"id"}),
-)  # fmt: skip
+from structseq.errors import DataError
 
 _ANNOTATION, _DOCUMENT = "uima.tcas.Annotation", "uima.tcas.DocumentAnnotation"
 _STRING, _LONG, _DOUBLE, _BOOLEAN = "uima.cas.String", "uima.cas.Long", "uima.cas.Double", "uima.cas.Boolean"
@@ -40,14 +35,31 @@ _PLACE = ("sofa", "begin", "end")
 _RENAMED = {"self_": "self", "type_": "type"}  # by cassis
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Names that UIMA, DKPro or cassis use
+_TAKEN = {*_PLACE, *(end for ends in _ENDS for end in ends), *_RENAMED.values(), "type", "value", "xmiID", "get", "set"}
+
+
+def _is_xml(value: str) -> bool:
+    return not _NOT_XML.search(value)
+
+
+def _is_feature(name: str, value: Any) -> bool:
+    if not _NAME.fullmatch(name) or name in _TAKEN or keyword.iskeyword(name):
+        return False
+    if type(value) is int:
+        return abs(value) < 1 << 63
+    return _is_xml(value) if isinstance(value, str) else isinstance(value, bool | float)
+
+
+LIMITS = DocumentLimits(
+    "UIMA CAS XMI", label=lambda label: bool(label) and _is_xml(label), attribute=_is_feature, relations=True,
+    tokens=True, sentences=True, unannotated=False,
+    metadata=lambda name, value: name == "id" and _is_xml(str(value)),
+)  # fmt: skip
 
 
 def _cassis() -> Any:
-    try:
-        return importlib.import_module("cassis")
-    except ImportError as error:
-        message = f"UIMA CAS XMI needs dkpro-cassis, which cannot be imported ({error}); pip install dkpro-cassis"
-        raise ConfigError(message) from None
+    return library("cassis", "XMI files", "dkpro-cassis")
 
 
 def read_cas(source: Source, *, layer: str = "", notes: Notes | None = None) -> Iterator[Document]:
@@ -62,10 +74,8 @@ def read_cas(source: Source, *, layer: str = "", notes: Notes | None = None) -> 
         if file.types != known:
             known, types = file.types, _loaded(file, "load_typesystem", file.types)
         cas = _loaded(file, "load_cas_from_xmi", file.xmi, typesystem=types)
-        try:
+        with errors_at(file.name):
             document = _Reading(_view(cas, notes), layer, notes).document(file.name)
-        except DataError as error:
-            raise DataError(error.message, file=file.name) from None
         yield document
 
 
@@ -118,7 +128,7 @@ class _Reading:
         relations = [relation for name in self.by_type for relation in self._relations(name, annotations)]
         for name, found in self.by_type.items():
             if name not in parts and not self.ends[name] and not self._is_helper(name):
-                self.notes[f"annotations of {_short(name)}, left out (data.layer)"] += len(found)
+                self.notes[f"annotations of {short(name)}, left out (data.layer)"] += len(found)
         sentences, tokens = self._segments(_SENTENCE), self._segments(_TOKEN)
         return Document(
             self.text, tuple(annotations.values()), tuple(relations),
@@ -134,43 +144,26 @@ class _Reading:
     def _layer(self, wanted: str) -> tuple[str, str]:
         """The type (empty if no annotation can be one) and the feature of the label (empty: the usual one)."""
         names = sorted(each.name for each in self.types.get_types() if self._is_a(each.name, _ANNOTATION))
-        counts = {name: sum(len(of) for kind, of in self.by_type.items() if self._is_a(kind, name)) for name in names}
-        if wanted:
-            return self._named_layer(wanted, counts)
-        spans = {name: n for name, n in counts.items() if n and not self._is_helper(name) and not self.ends.get(name)}
-        usual = [n for n in spans if n.endswith("NamedEntity") or (n.startswith(_CUSTOM) and not self._is_chain(n))]
-        if len(usual) == 1 or not spans:
-            return (usual[0] if usual else ""), ""
-        raise DataError(
-            f"expected one layer of spans, found {_listed({name: spans[name] for name in usual} or spans)}; "
-            "name one as data.layer"
-        )
+        filled = [name for name in names if any(self._is_a(kind, name) for kind in self.by_type)]
+        spans = [name for name in filled if not self._is_helper(name) and not self.ends.get(name)]
+        if not wanted and not spans:
+            return "", ""
+        usual = [
+            n
+            for n in spans
+            if n.endswith("NamedEntity") or (n.startswith(_CUSTOM) and not {"next", "first"} & {*self._features(n)})
+        ]
+        parts = {wanted, wanted.rpartition(".")[0]} - {""}
+        offered = [name for name in names if name in filled or parts & {name, short(name)}] if wanted else spans
+        return chosen_layer(wanted, {name: self._features(name) for name in offered}, usual)
 
-    def _named_layer(self, wanted: str, counts: Mapping[str, int]) -> tuple[str, str]:
-        for kind, feature in ((wanted, ""), (wanted.rpartition(".")[0], wanted.rpartition(".")[2])):
-            found = [name for name in counts if kind and kind in (name, _short(name))]
-            if len(found) > 1:
-                found = [name for name in found if counts[name]] or found[:1]
-            if len(found) > 1:
-                raise DataError(
-                    f"expected one layer {kind!r} (data.layer), found {_listed(counts, found)}; name one whole"
-                )
-            if found:
-                features = sorted({each.name for each in self.types.get_type(found[0]).all_features} - {*_PLACE})
-                if feature and feature not in features:
-                    message = f"expected a feature {feature!r} of {found[0]} (data.layer), found {', '.join(features)}"
-                    raise DataError(message)
-                return found[0], feature
-        found = [name for name, count in counts.items() if count]
-        raise DataError(f"expected a layer {wanted!r} (data.layer), found {_listed(counts, found)}; name one of these")
-
-    def _is_chain(self, name: str) -> bool:
-        return any(feature.name in ("next", "first") for feature in self.types.get_type(name).all_features)
+    def _features(self, name: str) -> list[str]:
+        return sorted({each.name for each in self.types.get_type(name).all_features} - {*_PLACE})
 
     def _place(self, item: Any) -> Place:
         start, end = item.begin, item.end
         if type(start) is not int or type(end) is not int or not 0 <= start <= end <= len(self.text):
-            found = f"{start} and {end} of the {_short(item.type.name)} {item.xmiID}"
+            found = f"{start} and {end} of the {short(item.type.name)} {item.xmiID}"
             raise DataError(f"expected 0 <= begin <= end <= {len(self.text)}, found {found}; correct the offsets")
         return start, end
 
@@ -198,7 +191,7 @@ class _Reading:
                 return str(attributes.pop(name))
         if names or strings:
             self.notes["annotations without a label, which have the name of their type"] += 1
-        return _short(item.type.name)
+        return short(item.type.name)
 
     def _relations(self, name: str, annotations: Mapping[int, Annotation]) -> Iterator[Relation]:
         for item in self.by_type[name] if self.ends[name] else ():
@@ -207,26 +200,17 @@ class _Reading:
                 attributes = self._attributes(item)
                 yield Relation(self._label(item, attributes), str(source), str(target), str(item.xmiID), attributes)
             else:
-                self.notes[f"relations of {_short(name)} to other layers, left out"] += 1
+                self.notes[f"relations of {short(name)} to other layers, left out"] += 1
 
     def _segments(self, name: str) -> tuple[Place, ...] | None:
-        """DKPro's tokens or sentences, or those of the only other type with this last part."""
+        """DKPro's tokens or sentences."""
         if name not in self.by_type:
-            others = [each for each in self.by_type if _short(each) == _short(name) and not each.startswith(_CUSTOM)]
-            if len(others) != 1:
-                return None
-            name = others[0]
-        places = sorted(self._place(item) for item in self.by_type[name])
-        if name.endswith("Token"):
-            places = [(start, end) for start, end in places if self.text[start:end].strip()]
-        for one, other in pairwise(places):
-            if other[0] < one[1]:
-                raise DataError(f"expected {_short(name)}s that do not overlap, found {one} and {other}; correct them")
-        return tuple(places)
+            return None
+        return token_order(self.text, sorted(self._place(item) for item in self.by_type[name]), f"{short(name)}s")
 
     def _metadata(self) -> dict[str, Any]:
-        names = [getattr(item, "documentId", None) for item in self.by_type.get(_METADATA, ())]
-        return {"id": names[0]} if names and names[0] is not None else {}
+        names = [item.documentId for item in self.by_type.get(_METADATA, ()) if item.documentId is not None]
+        return {"id": names[0]} if names else {}
 
 
 def _relation_ends(kind: Any) -> tuple[str, ...]:
@@ -237,46 +221,19 @@ def _has(kind: Any, feature: str) -> bool:
     return any(each.name == feature for each in kind.all_features)
 
 
-def _short(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
-def _listed(counts: Mapping[str, int], names: Iterable[str] | None = None) -> str:
-    return ", ".join(f"{name} ({counts[name]})" for name in (counts if names is None else names)) or "none"
-
-
 def write_cas(target: Target, documents: Iterable[Document]) -> None:
     """Writes ``x.xmi`` and ``x.TypeSystem.xml``; several texts to a ``.zip`` (also on a stream) or a new folder.
 
     Types are DKPro's; attributes become features. Raises `DataError`, and writes no file, for characters that XML
-    cannot hold and attributes that no feature can be.
+    cannot hold and attributes of several kinds under one name.
     """
     documents = list(documents)
     for document in documents:
-        try:
-            _check(document)
-        except DataError as error:
-            raise placed(error, document) from None
+        with errors_at(document.source):
+            if bad := _NOT_XML.search(document.text):
+                raise DataError(f"{LIMITS.format} cannot hold the character {bad[0]!a} of the text; remove it")
     types = _type_system(documents)
-    xmis = [_xmi(types, document) for document in documents]
-    write_files(target, xmis, types.to_xml().encode())
-
-
-def _check(document: Document) -> None:
-    strings = [("the text", document.text), ("the id", str(document.metadata.get("id", "")))]
-    labelled: list[Annotation | Relation] = [*(document.annotations or ()), *document.relations]
-    for each in labelled:
-        if not each.label:
-            raise DataError(f"{LIMITS.format} cannot hold an annotation or relation without a label; give it one")
-        strings.append((f"the label {each.label!a:.60}", each.label))
-        strings += [(f"the attribute {k!a:.60}", v) for k, v in each.attributes.items() if isinstance(v, str)]
-    for what, value in strings:
-        if bad := _NOT_XML.search(value):
-            raise DataError(f"{LIMITS.format} cannot hold the character {bad[0]!a} of {what}; remove it")
-    ids = Counter(each.id for each in document.annotations or ())
-    for end in [end for relation in document.relations for end in (relation.source, relation.target)]:
-        if ids[end] != 1:
-            raise DataError(f"expected one annotation with the id {end!r:.60} of a relation, found {ids[end]}")
+    write_files(target, [_xmi(types, document) for document in documents], types.to_xml().encode())
 
 
 def _type_system(documents: Sequence[Document]) -> Any:
@@ -309,41 +266,35 @@ def _ranges(attributes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _range(name: str, values: Sequence[Any]) -> str:
-    taken = {*_PLACE, *(end for ends in _ENDS for end in ends), *_RENAMED.values(), "value", "xmiID"}
-    base = importlib.import_module("cassis.typesystem").FeatureStructure
-    if not _NAME.fullmatch(name) or name in taken or keyword.iskeyword(name) or hasattr(base, name):
-        raise DataError(f"{LIMITS.format} cannot hold an attribute with the name {name!a:.60}; rename it")
     kinds = {type(value) for value in values}
-    bits = 53 if float in kinds else 63
-    fits = all(abs(value) < 1 << bits for value in values if type(value) is int)
     for kind, types in ((_BOOLEAN, {bool}), (_STRING, {str}), (_LONG, {int}), (_DOUBLE, {int, float})):
-        if kinds <= types and fits:
+        if kinds <= types:
             return kind
-    expected = "all strings, all numbers of 64 bits or all booleans"
     found = ", ".join(sorted({f"{value!r:.40}" for value in values})[:3])
-    raise DataError(f"{LIMITS.format} holds attributes {name!r} that are {expected}, found {found}; use --lossy")
+    expected = "all strings, all numbers or all booleans"
+    raise DataError(f"expected attributes {name!r} that are {expected}, found {found}; make them alike")
 
 
 def _xmi(types: Any, document: Document) -> bytes:
     cas = _cassis().Cas(typesystem=types)
     cas.sofa_string, cas.sofa_mime = document.text, "text/plain"
 
-    def add(name: str, place: Place, features: Mapping[str, Any]) -> Any:
+    def add(name: str, place: Place, **features: Any) -> Any:
         item = types.get_type(name)(begin=place[0], end=place[1], **features)
         cas.add(item)
         return item
 
     named = {"documentId": str(document.metadata["id"])} if "id" in document.metadata else {}
-    add(_METADATA, (0, len(document.text)), named)
+    add(_METADATA, (0, len(document.text)), **named)
     for name, places in ((_SENTENCE, document.sentences), (_TOKEN, document.tokens)):
         for place in places or ():
-            add(name, place, {})
+            add(name, place)
     added = {}
     for each in document.annotations or ():
-        added[each.id] = add(_ENTITY, (each.start, each.end), {"value": each.label, **each.attributes})
+        added[each.id] = add(_ENTITY, (each.start, each.end), value=each.label, **each.attributes)
     for relation in document.relations:
         ends = dict(zip(_ENDS[0], (added[relation.source], added[relation.target]), strict=True))
         place = (ends["Dependent"].begin, ends["Dependent"].end)  # as INCEpTION places a relation
-        add(_RELATION, place, {"value": relation.label, **ends, **relation.attributes})
+        add(_RELATION, place, value=relation.label, **ends, **relation.attributes)
     xmi: str = cas.to_xmi()
     return xmi.encode()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 from xml.parsers import expat
 
-from structseq.data.textfile import Source, Target, atomic_write, is_path, name_of, open_binary
+from structseq.data.annotation.document_folders import members, read_bytes, single, write_bytes, write_folder
+from structseq.data.textfile import Source, Target, is_path, name_of
 from structseq.errors import DataError
 
-MAX_MEMBER = 200_000_000  # bytes of a file in a zip
 TYPES = "TypeSystem.xml"
+_LARGEST = 1 << 30  # bytes of an unpacked member
 _ZIP = b"PK\x03\x04"
 _DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError)
 
@@ -37,99 +38,70 @@ def is_cas(first: bytes) -> bool:
 def read_files(source: Source) -> Iterator[CasFile]:
     """The XMI files of a path, folder, zip or stream of a zip, with their type systems; no file declares entities.
 
-    Raises `DataError` if a file is missing, damaged, too large or has a document type declaration.
+    Raises `DataError` if a file is missing, damaged or has a document type declaration.
     """
-    if is_path(source) and Path(source).is_dir():  # type: ignore[arg-type]
-        paths = sorted(path for path in Path(source).iterdir() if path.suffix == ".xmi")  # type: ignore[arg-type]
-        if not paths:
-            raise DataError("expected a folder with .xmi files, found none in it", file=name_of(source))
-        for path in paths:
+    name = name_of(source)
+    if is_path(source) and os.path.isdir(name):
+        for path in members(Path(name), ".xmi"):
             yield from read_files(path)
         return
-    name, data = name_of(source), _bytes(source)
+    data = read_bytes(source)
     if data.startswith(_ZIP):
         yield from _zipped(data, name)
-    else:
-        check_xml(data, name, root="XMI")
-        types = _types_beside(Path(name)) if is_path(source) else None
-        if types is None:
-            advice = f"put {TYPES} beside the XMI, or both in a zip"
-            raise DataError(f"expected the type system of an XMI, found none; {advice}", file=name)
-        yield CasFile(name, data, types)
+        return
+    beside = [each for each in _beside(name) if is_path(source) and os.path.isfile(each)]
+    yield _checked(name, data, read_bytes(beside[0]) if beside else None)
 
 
-def _bytes(source: Source) -> bytes:
-    try:
-        with open_binary(source) as stream:
-            return stream.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot be read ({error})", file=name_of(source)) from None
-
-
-def _types_beside(path: Path) -> bytes | None:
-    for name in (f"{path.stem}.{TYPES}", TYPES, TYPES.lower()):
-        beside = path.with_name(name)
-        if beside.is_file():
-            data = _bytes(beside)
-            check_xml(data, str(beside))
-            return data
-    return None
+def _beside(name: str) -> list[str]:
+    """Where the type system of an XMI may be."""
+    path = Path(name)
+    return [path.with_name(each).as_posix() for each in (f"{path.stem}.{TYPES}", TYPES, TYPES.lower())]
 
 
 def _zipped(data: bytes, name: str) -> Iterator[CasFile]:
     try:
         archive = zipfile.ZipFile(BytesIO(data))
-        members = {member.filename: member for member in archive.infolist() if "__MACOSX" not in member.filename}
+        names = [each for each in archive.namelist() if "__MACOSX" not in each]
+        found = [each for each in names if each.lower().endswith(".xmi")]
+        if not found:
+            listed = ", ".join(names)[:80]
+            raise DataError(f"expected a zip with an .xmi file and {TYPES}, found {listed!r}", file=name)
+        for each in found:
+            beside = [other for other in _beside(each) if other in names]
+            for member in (each, *beside[:1]):
+                if (size := archive.getinfo(member).file_size) > _LARGEST:
+                    message = f"expected members of at most {_LARGEST:,} bytes, found {member} of {size:,} bytes"
+                    raise DataError(f"{message}; unpack the zip", file=name)
+            types = archive.read(beside[0]) if beside else None
+            yield _checked(f"{name}/{each}", archive.read(each), types)
+    except DataError:
+        raise
     except _DAMAGED as error:
         raise DataError(f"the zip is damaged or cut off ({error}); export it again", file=name) from None
-    lower = {member.lower(): member for member in members}
-    found = [member for member in members if member.lower().endswith(".xmi")]
-    if not found:
-        raise DataError(f"expected a zip with an .xmi file and {TYPES}, found {', '.join(members)[:80]!r}", file=name)
-    for member in found:
-        path = PurePosixPath(member.lower())
-        beside = [str(path.with_name(each.lower())) for each in (f"{path.stem}.{TYPES}", TYPES)]
-        types = next((lower[each] for each in beside if each in lower), None)
-        if types is None:
-            raise DataError(f"expected {TYPES} beside {member} in the zip, found none; add it", file=name)
-        xmi = _member(archive, members[member], name, root="XMI")
-        yield CasFile(f"{name}/{member}", xmi, _member(archive, members[types], name))
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, root: str = "") -> bytes:
-    where = f"{name}/{member.filename}"
-    if member.file_size > MAX_MEMBER:
-        message = f"expected a file of at most {MAX_MEMBER:,} bytes, found {member.file_size:,}; unpack the zip"
-        raise DataError(message, file=where)
-    try:
-        data = archive.read(member)
-    except _DAMAGED as error:
-        raise DataError(f"cannot be read from the zip ({error}); export it again", file=where) from None
-    check_xml(data, where, root=root)
-    return data
+def _checked(name: str, xmi: bytes, types: bytes | None) -> CasFile:
+    if types is None:
+        message = f"expected the type system of an XMI, found none; put {TYPES} beside the XMI, or both in a zip"
+        raise DataError(message, file=name)
+    _check_xml(xmi, name)
+    _check_xml(types, f"{TYPES} of {name}")
+    return CasFile(name, xmi, types)
 
 
-def check_xml(data: bytes, name: str, *, root: str = "") -> None:
-    """Raises `DataError` for bad XML, a document type declaration, another root or an id given twice."""
+def _check_xml(data: bytes, name: str) -> None:
+    """Raises `DataError` for bad XML and a document type declaration."""
     parser = expat.ParserCreate()
-    ids: set[str] = set()
 
     def declared(*_: object) -> None:
         raise DataError("expected XML without a DOCTYPE, found one; remove it", file=name)
 
-    def started(tag: str, attributes: Mapping[str, str]) -> None:
-        if root and not ids and tag.rpartition(":")[2] != root:
-            raise DataError(f"expected the root <xmi:{root}>, found <{tag[:60]}>; export UIMA CAS XMI", file=name)
-        number = attributes.get("xmi:id") if ids else "the root"
-        if number in ids:
-            message = f"expected each xmi:id once, found {number!r:.60} again; correct one of them"
-            raise DataError(message, file=name, line=parser.CurrentLineNumber)
-        if number is not None:
-            ids.add(number)
-
-    parser.StartDoctypeDeclHandler, parser.StartElementHandler = declared, started
+    parser.StartDoctypeDeclHandler = declared
     try:
         parser.Parse(data, True)
+    except DataError:
+        raise
     except (expat.ExpatError, ValueError, LookupError) as error:
         message = f"expected XML, found bytes that are none ({error}); export the file again"
         raise DataError(message, file=name, line=parser.CurrentLineNumber) from None
@@ -137,46 +109,22 @@ def check_xml(data: bytes, name: str, *, root: str = "") -> None:
 
 def write_files(target: Target, xmis: Sequence[bytes], types: bytes) -> None:
     """Writes one ``.xmi`` with its type system beside it; or all to a zip (also on a stream) or a new folder."""
-    if not xmis:
-        raise DataError("expected texts to write, found none", file=name_of(target))
-    numbered = {f"{number:04}.xmi": xmi for number, xmi in enumerate(xmis, 1)}
-    if not is_path(target):
-        target.write(_zip(numbered, types))  # type: ignore[union-attr]
-        return
-    path = Path(target)  # type: ignore[arg-type]
-    if path.suffix == ".zip":
-        _write(path, _zip(numbered, types))
+    files = {TYPES: types, **{f"{number:04}.xmi": xmi for number, xmi in enumerate(xmis, 1)}}
+    path = Path(name_of(target))
+    if not is_path(target) or path.suffix == ".zip":
+        write_bytes(target, _zip(files))
     elif path.suffix == ".xmi":
-        if len(xmis) > 1:
-            message = f"an .xmi file holds one text, found {len(xmis)}; name a folder or a .zip"
-            raise DataError(message, file=os.fspath(path))
-        _write(path.with_name(f"{path.stem}.{TYPES}"), types)
-        _write(path, xmis[0])
+        xmi = single(xmis, os.fspath(path))
+        write_bytes(path.with_name(f"{path.stem}.{TYPES}"), types)
+        write_bytes(path, xmi)
     else:
-        _write_folder(path, numbered, types)
+        write_folder(path, files)
 
 
-def _write_folder(path: Path, files: dict[str, bytes], types: bytes) -> None:
-    try:
-        path.mkdir(exist_ok=True)
-        full = any(path.iterdir())
-    except OSError as error:
-        raise DataError(f"cannot be made a folder ({error.strerror or error})", file=os.fspath(path)) from None
-    if full:
-        raise DataError("expected a new or empty folder, found one with files; name another", file=os.fspath(path))
-    for name, data in {TYPES: types, **files}.items():
-        _write(path / name, data)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with atomic_write(path) as stream:
-        stream.write(data)
-
-
-def _zip(files: dict[str, bytes], types: bytes) -> bytes:
+def _zip(files: dict[str, bytes]) -> bytes:
     content = BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in {**files, TYPES: types}.items():
+        for name, data in files.items():
             # Without a time, the same content gives the same bytes
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return content.getvalue()

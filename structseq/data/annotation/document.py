@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from structseq.errors import DataError
 
 # Half-open, in characters (code points) from 0
 Place = tuple[int, int]
@@ -16,6 +19,19 @@ Notes = Counter[str]
 
 def lines_of(notes: Notes) -> list[str]:
     return [f"{note}: {count:,}" for note, count in notes.items()]
+
+
+@contextmanager
+def errors_at(source: str) -> Iterator[None]:
+    """Errors of the block that name no file get this one: a name, ``file:line`` or ``file:record N``."""
+    try:
+        yield
+    except DataError as error:
+        if error.file or not source:
+            raise
+        file, _, number = source.rpartition(":")
+        line = int(number) if number.isdigit() else None
+        raise DataError(error.message, file=file if line else source, line=line) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +99,13 @@ class Document:
     sentences: tuple[Place, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
+
+
+def check_relations(document: Document) -> None:
+    """Raises `DataError` if an end of a relation is the id of no annotation, or of several."""
+    ids = Counter([each.id for each in document.annotations or ()])
+    for relation in document.relations:
+        for end in (relation.source, relation.target):
+            if not end or ids[end] != 1:
+                found = f"found {ids[end]} for {relation.label!r:.60}"
+                raise DataError(f"expected one annotation with the id {end!r:.60} of a relation, {found}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 
 from structseq.data.annotation.document import Annotation, Document, Notes, Place
@@ -72,19 +72,18 @@ def _labels(example: Example) -> tuple[str, ...]:
     return () if label is None else (label,)
 
 
-def _text_and_tokens(example: Example) -> tuple[str, list[Place]]:
+def _text_and_tokens(example: Example) -> tuple[str, Sequence[Place]]:
     """The metadata ``text`` if the tokens are all of it but white space, in order; else the tokens."""
     text = example.metadata.get("text")
     if text is not None and (places := token_places(text, example.tokens)) is not None:
         return text, places
-    text, places = " ".join(example.tokens), []
-    for token in example.tokens:
-        start = places[-1][1] + 1 if places else 0
-        places.append((start, start + len(token)))
-    return text, places
+    ends = list(accumulate([len(token) + 1 for token in example.tokens]))
+    return " ".join(example.tokens), [
+        (end - 1 - len(token), end - 1) for token, end in zip(example.tokens, ends, strict=True)
+    ]
 
 
-def token_places(text: str, tokens: Sequence[str]) -> list[Place] | None:
+def token_places(text: str, tokens: Sequence[str]) -> tuple[Place, ...] | None:
     """Where the tokens are in the text; None if they are not all its text but white space."""
     places: list[Place] = []
     at = 0
@@ -94,7 +93,7 @@ def token_places(text: str, tokens: Sequence[str]) -> list[Place] | None:
             return None
         at = start + len(token)
         places.append((start, at))
-    return None if text[at:].strip() else places
+    return None if text[at:].strip() else tuple(places)
 
 
 def _annotations(example: Example, scheme: Scheme, places: Sequence[Place]) -> tuple[Annotation, ...]:

@@ -6,17 +6,21 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation
+from structseq.data.annotation.document import Annotation, Document, Notes, Relation
 from structseq.data.annotation.from_examples import token_places
-from structseq.data.annotation.offsets import Marked, Offsets, character_places
+from structseq.data.annotation.json_values import are_strings, listed, take
+from structseq.data.annotation.offsets import Mark, Offsets, character_places
 from structseq.data.record import preview
 from structseq.errors import DataError
 
 SPAN_KEYS = ("spans", "entities", "label", "labels")
+_LABELS = ("label", "labels", "cats")  # of texts
 
 # Keys of a span's object, in this order of preference
 _STARTS, _ENDS = ("start", "start_offset"), ("end", "end_offset")
 _SOURCES, _TARGETS, _KINDS = ("source", "from_id"), ("target", "to_id"), ("label", "type")
+OF_SPANS = (*_STARTS, *_ENDS, "label", "id", "text", "fragments")
+OF_RELATIONS = (*_SOURCES, *_TARGETS, *_KINDS, "id")
 
 
 def document_of(
@@ -29,38 +33,39 @@ def document_of(
     notes: Notes | None = None,
 ) -> Document:
     """The document of a record with a text; raises `DataError` for spans that are not there or not in the text."""
+    if values.get("answer") in ("reject", "ignore"):
+        raise DataError(
+            f"found a record with the answer {values['answer']}, which is not gold; use data.format=prodigy"
+        )
     text = values[text_key]
     key = span_key_of(values, span_key)
     if span_key is None and not (key and values[key]):
         _check_other_keys(values)
-    annotations = None if key is None else _annotations(text, values[key], key, offsets, notes)
+    annotations = None if key is None else _annotations(text, values[key], offsets, notes)
     used = {text_key, key, "relations"}
-    relations = values.get("relations") or []
-    if not isinstance(relations, list):
-        raise DataError(f"expected a list under 'relations', found {preview(relations)}")
     tokens = None
-    if key is not None and _are_strings(values.get("tokens")):
+    if key is not None and are_strings(values.get("tokens")):
         used.add("tokens")
         if (tokens := token_places(text, values["tokens"])) is None:
             raise DataError(
                 "expected tokens whose texts follow each other in the text, found others; remove the tokens"
             )
-    labels = _labels(values, key)
-    used |= {name for name in ("label", "cats") if labels and name != key}
+    found = {name: labels for name in _LABELS if name != key and (labels := _labels(values.get(name)))}
     return Document(
         text,
         annotations,
-        tuple([_relation(item, annotations or ()) for item in relations]),
-        labels,
-        None if tokens is None else tuple(tokens),
-        metadata={name: value for name, value in values.items() if name not in used},
+        tuple([_relation(item, annotations or ()) for item in take(values, "relations", list, [])]),
+        next(iter(found.values()), ()),
+        tokens,
+        metadata={name: value for name, value in values.items() if name not in {*used, *found}},
         source=source,
     )
 
 
 def span_key_of(values: Mapping[str, Any], named: str | None) -> str | None:
     """The key of the spans; None if there is no list under a usual key."""
-    key = list_key(values, named, SPAN_KEYS, _are_spans)
+    usual = tuple([name for name in SPAN_KEYS if not _labels(values.get(name))])
+    key = list_key(values, named, usual, _are_spans)
     if key is not None and not isinstance(values[key], list):
         raise DataError(f"expected a list of spans under {key!r}, found {preview(values[key])}")
     return key
@@ -85,16 +90,8 @@ def list_key(
     return next(iter(full or lists), None)
 
 
-def listed(values: Mapping[str, Any]) -> str:
-    return "keys " + ", ".join(repr(key)[:40] for key in list(values)[:8]) if values else "no keys"
-
-
 def _are_spans(items: list[Any]) -> bool:
     return bool(items) and all(isinstance(item, list | dict) for item in items)
-
-
-def _are_strings(items: Any) -> bool:
-    return isinstance(items, list) and all(isinstance(item, str) for item in items)
 
 
 def _check_other_keys(values: Mapping[str, Any]) -> None:
@@ -102,65 +99,62 @@ def _check_other_keys(values: Mapping[str, Any]) -> None:
     for key, items in values.items():
         if key in SPAN_KEYS or not isinstance(items, list) or not _are_spans(items):
             continue
-        parts = [_parts(item) for item in items]
-        if all(type(start) is int and type(end) is int for start, end, _ in parts):
-            numbered = any(type(label) is int for *_, label in parts)
+        spans = [_span(item) for item in items]
+        if all(type(_first(each, keys)) is int for each in spans for keys in (_STARTS, _ENDS)):
+            numbered = any(type(each.get("label")) is int for each in spans)
             names = ", and write the names of the labels instead of their numbers" if numbered else ""
             usual = ", ".join(map(repr, SPAN_KEYS))
             raise DataError(f"expected spans under one of the keys {usual}, found them under {key!r}; rename it{names}")
 
 
-def _annotations(
-    text: str, items: list[Any], key: str, offsets: Offsets, notes: Notes | None
-) -> tuple[Annotation, ...]:
-    raw = [_raw_parts(item) for item in items]
-    copies = [item.get("text") if isinstance(item, dict) else None for item in items]
-    marked: list[Marked] = [
-        (place, copy if isinstance(copy, str) and len(places) == 1 else None)
-        for (places, _), copy in zip(raw, copies, strict=True)
-        for place in places
-    ]
-    places = iter(character_places(text, marked, offsets=offsets, usual="codepoint", notes=notes))
+def _annotations(text: str, items: list[Any], offsets: Offsets, notes: Notes | None) -> tuple[Annotation, ...]:
+    spans = [_span(item) for item in items]
+    raw = [_marks(span, item) for span, item in zip(spans, items, strict=True)]
+    marks = [mark for marks in raw for mark in marks]
+    places = iter(character_places(text, marks, offsets=offsets, usual="codepoint", notes=notes))
     found = []
-    for item, (parts, label) in zip(items, raw, strict=True):
-        own: Mapping[str, Any] = item if isinstance(item, dict) else {}
-        known = {*_STARTS, *_ENDS, "label", "id", "text", "fragments"}
-        attributes = {name: value for name, value in own.items() if name not in known}
-        name = str(own["id"]) if own.get("id") is not None else ""
-        found.append(Annotation(label, tuple([next(places) for _ in parts]), name, attributes))
+    for span, own in zip(spans, raw, strict=True):
+        attributes = {name: value for name, value in span.items() if name not in OF_SPANS}
+        found.append(Annotation(own[0].label, tuple([next(places) for _ in own]), _id(span), attributes))
     return tuple(found)
 
 
-def _raw_parts(item: Any) -> tuple[list[Place], str]:
-    start, end, label = _parts(item)
+def _id(values: Mapping[str, Any]) -> str:
+    return "" if values.get("id") is None else str(values["id"])
+
+
+def _span(item: Any) -> Mapping[str, Any]:
+    """The span as an object, empty for what is none; raises `DataError` for the keys of older versions."""
+    if isinstance(item, list) and len(item) == 3:
+        return dict(zip(("start", "end", "label"), item, strict=True))
+    if not isinstance(item, dict):
+        return {}
+    if "start_char" in item or "end_char" in item:
+        raise DataError(
+            "expected characters under 'start' and 'end', found a span that has them under 'start_char' and "
+            "'end_char'; rename 'start' to 'start_token', 'end' to 'end_token', then 'start_char' to 'start' and "
+            "'end_char' to 'end'"
+        )
+    if "label" not in item and are_strings(labels := item.get("labels")) and len(labels) == 1:  # of Label Studio
+        return {**{key: value for key, value in item.items() if key != "labels"}, "label": labels[0]}
+    return item
+
+
+def _marks(span: Mapping[str, Any], item: Any) -> list[Mark]:
+    """The parts of a span as they are in the record."""
+    start, end, label = _first(span, _STARTS), _first(span, _ENDS), span.get("label")
     whole = type(start) is int and type(end) is int
     if not whole or not isinstance(label, str) or not label:
         hint = "; write the name of the label instead of its number" if whole and type(label) is int else ""
-        raise DataError(
-            f'expected a span [start, end, "label"] or an object with these keys, found {preview(item)}{hint}'
-        )
-    parts = item.get("fragments") if isinstance(item, dict) else None
+        expected = 'a span [start, end, "label"] or an object with these keys'
+        raise DataError(f"expected {expected}, found {preview(item)}{hint}")
+    parts, copy = span.get("fragments"), span.get("text")
     if parts is None:
-        return [(start, end)], label
+        return [Mark((start, end), copy if isinstance(copy, str) else None, label)]
     pairs = isinstance(parts, list) and all(isinstance(p, list) and [type(n) for n in p] == [int, int] for p in parts)
     if not pairs or not parts or any(one[1] > other[0] for one, other in pairwise(parts)):
         raise DataError(f"expected fragments [[start, end], ...] in order, found {preview(parts)}")
-    return [(one, other) for one, other in parts], label
-
-
-def _parts(item: Any) -> tuple[Any, Any, Any]:
-    """Start, end and label of a span; None for what is missing. Raises `DataError` for the keys of older versions."""
-    if isinstance(item, list) and len(item) == 3:
-        return item[0], item[1], item[2]
-    if isinstance(item, dict):
-        if "start_char" in item or "end_char" in item:
-            raise DataError(
-                "expected characters under 'start' and 'end', found a span that has them under 'start_char' and "
-                "'end_char'; rename 'start' to 'start_token', 'end' to 'end_token', then 'start_char' to 'start' and "
-                "'end_char' to 'end'"
-            )
-        return _first(item, _STARTS), _first(item, _ENDS), item.get("label")
-    return None, None, None
+    return [Mark((one, other), None, label) for one, other in parts]
 
 
 def _first(item: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
@@ -173,14 +167,11 @@ def _relation(item: Any, annotations: tuple[Annotation, ...]) -> Relation:
     ids = {each.id for each in annotations if each.id}
     if not isinstance(label, str) or any(end is None or str(end) not in ids for end in ends):
         raise DataError(f"expected a relation between the ids of two spans, with a type, found {preview(item)}")
-    known = {*_SOURCES, *_TARGETS, *_KINDS, "id"}
-    attributes = {name: value for name, value in values.items() if name not in known}
-    return Relation(label, str(ends[0]), str(ends[1]), str(values.get("id", "")), attributes)
+    attributes = {name: value for name, value in values.items() if name not in OF_RELATIONS}
+    return Relation(label, str(ends[0]), str(ends[1]), _id(values), attributes)
 
 
-def _labels(values: Mapping[str, Any], span_key: str | None) -> tuple[str, ...]:
-    label = values.get("label") if span_key != "label" else None
-    if isinstance(label, str) and label:
-        return (label,)
-    cats = values.get("cats")
-    return tuple(cats) if isinstance(cats, list) and _are_strings(cats) else ()
+def _labels(value: Any) -> tuple[str, ...]:
+    """A string or strings as labels of a text; empty for another value."""
+    strings = [value] if isinstance(value, str) else value
+    return tuple(strings) if are_strings(strings) and all(strings) else ()

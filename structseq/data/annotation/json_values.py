@@ -1,17 +1,16 @@
-"""JSON files of annotation tools: their objects, and values of the right type in them."""
+"""JSON files of annotation tools: their records, and values of the right type in them."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
-from structseq.data.annotation.document import Annotation, Document
-from structseq.data.annotation.to_examples import placed
-from structseq.data.record import preview, read_records, reject_duplicate_keys
-from structseq.data.textfile import BOM, Source, Target, name_of, open_writer, read_lines
+from structseq.data.annotation.document import Annotation, Document, errors_at
+from structseq.data.annotation.from_examples import token_places
+from structseq.data.record import preview, read_records
+from structseq.data.textfile import BOM, Source, Target, open_writer
+from structseq.data.tokenizer import tokenize
 from structseq.errors import DataError
 
 T = TypeVar("T")
@@ -19,53 +18,23 @@ T = TypeVar("T")
 _NAMES = {dict: "an object", list: "a list", str: "a string", int: "a whole number"}
 
 
-def read_objects(source: Source, *, encoding: str = "utf-8") -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a JSON array, of JSON lines, or the only one, each with ``file:line`` or ``file:record N``.
-
-    Raises `DataError` with the place if the file is none of these, repeats a key or has half a surrogate pair.
-    """
-    name = name_of(source)
-    text = "".join(read_lines(source, encoding=encoding)).removeprefix(BOM)
-    values, number = None, None
-    try:
-        values = json.loads(text, object_pairs_hook=reject_duplicate_keys)
-        message = f"expected a JSON array or object, found {preview(values)}"
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data" and text.lstrip().startswith("{"):
-            yield from _lines(text, name)
+def first_records(text: str) -> Iterator[Mapping[str, Any]]:
+    """The objects of JSON lines or of a list, up to the first that is cut off or no object."""
+    content = text.removeprefix(BOM).lstrip().removeprefix("[").lstrip()
+    while content.startswith("{"):
+        try:
+            values, end = json.JSONDecoder().raw_decode(content)
+        except (ValueError, RecursionError):
             return
-        ended = ", where the file ends; it may be cut off" if error.pos >= len(text.rstrip()) else "; correct it there"
-        message = f"expected JSON, found bad JSON ({error.msg} at column {error.colno}){ended}"
-        number = error.lineno
-    except (ValueError, RecursionError) as error:
-        message = f"expected JSON, found {error}"
-    objects = [values] if isinstance(values, dict) else values
-    if not isinstance(objects, list):
-        raise DataError(message, file=name, line=number)
-    for count, each in enumerate(objects, 1):
-        where = f"{name}:record {count}"
-        with errors_at(where):
-            _check_record(each, "\\u" in text)
-        yield where, each
+        yield values
+        content = content[end:].lstrip().removeprefix(",").lstrip()
 
 
-def _lines(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    stream = io.BytesIO(text.encode())
-    stream.name = name
-    for record in read_records(stream):
+def read_objects(source: Source, *, encoding: str = "utf-8") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The objects of JSON lines or a JSON list, each with ``file:line`` or ``file:record N``."""
+    for record in read_records(source, encoding=encoding):
         if record.values is not None:
-            yield record.source, dict(record.values)
-
-
-def _check_record(value: Any, escapes: bool) -> None:
-    if not isinstance(value, dict):
-        raise DataError(f"expected a JSON object, found {preview(value)}")
-    try:
-        if escapes:
-            json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        message = "expected characters, found half a surrogate pair (\\ud800 to \\udfff); correct the escape"
-        raise DataError(message) from None
+            yield record.source, record.values
 
 
 def write_objects(
@@ -73,7 +42,7 @@ def write_objects(
     documents: Iterable[Document],
     record: Callable[[Document], Mapping[str, Any]],
     *,
-    array: bool,
+    array: bool = False,
     encoding: str = "utf-8",
 ) -> None:
     """Writes ``record(document)`` for each document: a JSON ``array``, or JSON lines.
@@ -84,25 +53,15 @@ def write_objects(
         between = "[\n"
         for document in documents:
             with errors_at(document.source):
+                values = record(document)
                 try:
-                    line = json.dumps(record(document), ensure_ascii=False)
+                    line = json.dumps(values, ensure_ascii=False)
                 except (TypeError, ValueError, RecursionError) as error:
-                    if isinstance(error, DataError):
-                        raise
                     raise DataError(f"expected values as in JSON, found others ({error})") from None
             file.write(f"{between}{line}" if array else f"{line}\n")
             between = ",\n"
         if array:
             file.write("[]\n" if between == "[\n" else "\n]\n")
-
-
-@contextmanager
-def errors_at(source: str) -> Iterator[None]:
-    """Errors of the block get this ``file:line`` or ``file:record N``."""
-    try:
-        yield
-    except DataError as error:
-        raise error if error.file else placed(error, Document("", source=source)) from None
 
 
 def checked(value: Any, kind: type[T], what: str) -> T:
@@ -117,8 +76,7 @@ def take(values: Mapping[str, Any], key: str, kind: type[T], default: T | None =
     if values.get(key) is None and default is not None:
         return default
     if key not in values:
-        found = ", ".join(repr(name)[:40] for name in list(values)[:8])
-        raise DataError(f"expected {_NAMES[kind]} under {key!r}, found {f'the keys {found}' if found else 'no keys'}")
+        raise DataError(f"expected {_NAMES[kind]} under {key!r}, found {listed(values)}")
     return checked(values[key], kind, f"under {key!r}")
 
 
@@ -127,7 +85,11 @@ def objects(values: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     return [checked(each, dict, f"in {key!r}") for each in take(values, key, list, [])]
 
 
-def are_strings(value: Any) -> bool:
+def listed(values: Mapping[str, Any]) -> str:
+    return "keys " + ", ".join(repr(key)[:40] for key in list(values)[:8]) if values else "no keys"
+
+
+def are_strings(value: Any) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
@@ -142,34 +104,44 @@ def label_of(value: Any) -> str:
     return value
 
 
+def id_of(values: Mapping[str, Any]) -> str:
+    """The string or number under ``id``, as a string."""
+    return str(values["id"]) if type(values.get("id")) is int else take(values, "id", str, "")
+
+
 def unique_ids(annotations: Sequence[Annotation]) -> list[str]:
     """The ids of the annotations; a new one where it is missing or repeated."""
     taken = {each.id for each in annotations}
+    free = (f"r{n}" for n in range(1, 2 * len(annotations) + 1) if f"r{n}" not in taken)
     ids: list[str] = []
-    number = 0
-    used: set[str] = set()
+    used = {""}
     for each in annotations:
-        name = each.id
-        while not name or name in used:
-            number += 1
-            name = "" if f"r{number}" in taken else f"r{number}"
-        used.add(name)
-        ids.append(name)
+        ids.append(next(free) if each.id in used else each.id)
+        used.add(each.id)
     return ids
 
 
-def check_relations(document: Document) -> None:
-    """Raises `DataError` if a relation names an annotation that the document does not have."""
-    known = {each.id for each in document.annotations or ()} - {""}
-    for relation in document.relations:
-        for end in (relation.source, relation.target):
-            if end not in known:
-                raise DataError(f"the relation {relation.label!r} names an annotation {end!r}, which does not exist")
+def text_key_of(values: Mapping[str, Any], what: str) -> str:
+    """``text``, or the key of the only string."""
+    if isinstance(values.get("text"), str):
+        return "text"
+    keys = [key for key, value in values.items() if isinstance(value, str) and key != "id"]
+    if len(keys) != 1:
+        found = f"several strings ({', '.join(keys)})" if keys else f"no string in {preview(values)}"
+        raise DataError(f"expected the text under 'text', or as the only string of {what}, found {found}")
+    return keys[0]
 
 
-def reserve(values: Mapping[str, Any], reserved: Iterable[str], what: str) -> Mapping[str, Any]:
-    """The values; raises `DataError` if one has a reserved key."""
-    for key in reserved:
-        if key in values:
-            raise DataError(f"{what} under the key {key!r}, which has another meaning in this format; rename it")
-    return values
+def token_strings(document: Document) -> list[str] | None:
+    """The document's tokens, unless a reader cuts the same; raises `DataError` if they leave out text."""
+    if document.tokens is None or list(document.tokens) == [(t.start, t.end) for t in tokenize(document.text)]:
+        return None
+    tokens = [document.text[start:end] for start, end in document.tokens]
+    if token_places(document.text, tokens) != document.tokens:
+        raise DataError(f"expected tokens that leave out white space alone, found {preview(tokens)}; correct them")
+    return tokens
+
+
+def unordered(values: Iterable[Any]) -> tuple[str, ...]:
+    """The values as text, equal for the same values in another order."""
+    return tuple(sorted([json.dumps(value, sort_keys=True) for value in values]))

@@ -7,40 +7,50 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 from typing import Any
 
-from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, errors_at
 from structseq.data.annotation.from_examples import token_places
 from structseq.data.annotation.json_values import (
     are_strings,
-    check_relations,
     checked,
-    errors_at,
+    id_of,
     is_number,
     label_of,
     objects,
     read_objects,
-    reserve,
     take,
+    text_key_of,
+    token_strings,
     unique_ids,
+    unordered,
     write_objects,
 )
-from structseq.data.annotation.limits import DocumentLimits
-from structseq.data.annotation.offsets import Marked, Offsets, character_places
-from structseq.data.record import preview
+from structseq.data.annotation.limits import DocumentLimits, all_but
+from structseq.data.annotation.offsets import Mark, Offsets, character_places
 from structseq.data.textfile import Source, Target, name_of
-from structseq.data.tokenizer import tokenize
 from structseq.errors import DataError
 
-LIMITS = DocumentLimits("Label Studio", attributes=True, relations=True, labels=True, tokens=True)
+LIMITS = DocumentLimits(
+    "Label Studio",
+    attribute=all_but("text"),
+    relations=True,
+    labels=True,
+    tokens=True,
+    metadata=all_but("text", "tokens"),
+)
 
 # Types of results that are labelled places; the labels are under the same key
 _REGIONS = ("labels", "hypertextlabels")
+# Notes are "text" in meta, which records reserve
+_NOTES = "notes"
+_ADDRESS = re.compile(r"(?:\w+:/)?/\S+")
 _OF_EXPORT = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
 
 
@@ -55,7 +65,6 @@ class _Result:
 
     type: str
     name: str  # of the control that made it
-    shown: str  # the name of the object with the text
     id: str
     value: Mapping[str, Any]
     item: Mapping[str, Any]
@@ -63,6 +72,12 @@ class _Result:
     @property
     def of_region(self) -> bool:
         return "start" in self.value or "globalOffsets" in self.value
+
+    def mark(self) -> Mark:
+        """Places in HTML are paths, with offsets beside them."""
+        value = self.value
+        place = value if type(value.get("start")) is int else take(value, "globalOffsets", dict, dict(value))
+        return Mark((take(place, "start", int), take(place, "end", int)), take(value, "text", str, "") or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +88,26 @@ class _Task:
     spans: bool | None = None  # whether it was annotated with spans too, if it says so
 
     def regions(self, layer: str) -> list[_Result]:
-        found = [each for each in self.results or () if each.type in _REGIONS and layer in ("", each.name)]
-        if len(shown := {each.shown for each in found}) > 1:
-            names = ", ".join(sorted(shown))
-            raise DataError(f"expected labels of one text, found those of {names} (to_name); name one control as layer")
-        return found
+        return [each for each in self.results or () if each.type in _REGIONS and layer in ("", each.name)]
 
 
 def read_label_studio(
-    source: Source,
-    *,
-    encoding: str = "utf-8",
-    offsets: Offsets = "auto",
-    layer: str = "",
-    notes: Notes | None = None,
+    source: Source, *, encoding: str = "utf-8", offsets: Offsets = "auto", layer: str = "", notes: Notes | None = None
 ) -> Iterator[Document]:
     """Yields the tasks of a JSON or JSON-MIN export, with the ground truth or else the newest annotation.
 
-    ``layer`` names one control (from_name) whose labels are read. Raises `DataError` with file and record.
+    ``layer`` names the control (from_name) whose labels are read, if there are several. Raises `DataError` with file
+    and record.
     """
     notes = Notes() if notes is None else notes
     tasks = []
     for where, values in read_objects(source, encoding=encoding):
         with errors_at(where):
             tasks.append(_task(where, values, notes))
-    names = {each.name for task in tasks for each in task.results or () if each.type in _REGIONS}
-    if layer and names and layer not in names:
-        message = f"expected labels of the control {layer!r}, found those of {', '.join(sorted(names))}"
+    names = sorted({each.name for task in tasks for each in task.regions("")})
+    if names and (layer not in names if layer else len(names) > 1):
+        expected = f"labels of the control {layer!r}" if layer else "one control with labels of spans"
+        message = f"expected {expected}, found those of {', '.join(names)}; name one of them as data.layer"
         raise DataError(message, file=name_of(source))
     key = _usual_key(tasks, layer, offsets)
     for task in tasks:
@@ -131,7 +139,7 @@ def _minimal_task(where: str, values: Mapping[str, Any]) -> _Task:
     for name, value in values.items():
         for kind in (*_REGIONS, "choices"):
             if isinstance(value, list) and value and all(isinstance(each, dict) and kind in each for each in value):
-                results += [_Result(kind, name, "", "", each, {}) for each in value]
+                results += [_Result(kind, name, "", each, {}) for each in value]
                 data.pop(name, None)
     # The converter of Label Studio's SDK writes annotations without an id
     return _Task(where, data, None if values["annotation_id"] is None and not results else results)
@@ -146,90 +154,71 @@ def _chosen(annotations: Sequence[Mapping[str, Any]], notes: Notes) -> Mapping[s
         notes["tasks with several annotations, of which the newest is used"] += 1
     if not kept:
         return None
-    return max(enumerate(kept), key=lambda pair: (_time(pair[1]), pair[0]))[1]
+    times = [str(each.get("updated_at") or each.get("created_at") or "") for each in kept]
+    return kept[max(range(len(kept)), key=lambda at: (times[at], at))]
 
 
-def _content(annotation: Mapping[str, Any]) -> list[str]:
-    contents = [[item.get("type"), item.get("value")] for item in objects(annotation, "result")]
-    return sorted(json.dumps(content, sort_keys=True) for content in contents)
-
-
-def _time(annotation: Mapping[str, Any]) -> str:
-    return str(annotation.get("updated_at") or annotation.get("created_at") or "")
+def _content(annotation: Mapping[str, Any]) -> tuple[str, ...]:
+    return unordered([item.get("type"), item.get("value")] for item in objects(annotation, "result"))
 
 
 def _result(item: Mapping[str, Any]) -> _Result:
     kind = take(item, "type", str)
     value = take(item, "value", dict, {} if kind == "relation" else None)
     name = take(item, "from_name", str, "" if kind == "relation" else None)
-    number = item.get("id")
-    known = "" if number is None else checked(number, str, "under 'id'") if type(number) is not int else str(number)
-    return _Result(kind, name, take(item, "to_name", str, ""), known, value, item)
+    return _Result(kind, name, id_of(item), value, item)
 
 
 def _usual_key(tasks: Sequence[_Task], layer: str, offsets: Offsets) -> str:
-    """The key of the text, by the first task that tells it; may be empty."""
+    """The key of the text, by the first task whose copies fit one of its strings alone; may be empty."""
     for task in tasks:
         if isinstance(task.data.get("text"), str):
             continue
         with errors_at(task.source):
-            marked = [_marked(each.value) for each in task.regions(layer)]
-        if any(copy is not None for _, copy in marked):
-            fitting = [key for key in _strings(task.data) if _fit(task.data[key], marked, offsets)]
-            if len(fitting) == 1:
-                return fitting[0]
+            marks = [each.mark() for each in task.regions(layer)]
+        strings = {key: value for key, value in task.data.items() if isinstance(value, str)}
+        fitting: list[str] = []
+        for key, text in strings.items():
+            with suppress(DataError):
+                _places(text, marks, offsets, Notes())
+                fitting.append(key)
+        if len(fitting) == 1 and any(mark.copy is not None for mark in marks):
+            return fitting[0]
     return ""
 
 
-def _strings(data: Mapping[str, Any]) -> list[str]:
-    """The keys that may have the text."""
-    if isinstance(data.get("text"), str):
-        return ["text"]
-    return [key for key, value in data.items() if isinstance(value, str) and key != "id"]
-
-
-def _text_key(data: Mapping[str, Any], usual: str) -> str:
-    keys = _strings(data)
-    if len(keys) == 1 or usual in keys:
-        return keys[0] if len(keys) == 1 else usual
-    found = f"several strings ({', '.join(keys)})" if keys else f"no string in {preview(data)}"
-    raise DataError(f"expected the text under 'text', or as the only string of the data, found {found}")
-
-
-def _marked(value: Mapping[str, Any]) -> Marked:
-    """The place and the copy of a region; places in HTML are paths, with offsets beside them."""
-    place = value if type(value.get("start")) is int else take(value, "globalOffsets", dict, dict(value))
-    copy = take(value, "text", str) if value.get("text") is not None else None
-    return (take(place, "start", int), take(place, "end", int)), copy
-
-
-def _places(text: str, marked: Sequence[Marked], offsets: Offsets, notes: Notes) -> list[Place]:
+def _places(text: str, marks: Sequence[Mark], offsets: Offsets, notes: Notes) -> list[Place]:
     joined = " ".join(text.split())
-    read: list[Marked] = []
-    for place, copy in marked:
-        # Label Studio writes a line end in a copy as a backslash and an n
-        if copy and "\\n" in copy and " ".join(copy.split()) not in joined:
-            copy = copy.replace("\\n", "\n")
-        read.append((place, copy))
+    # Label Studio writes a line end in a copy as a backslash and an n
+    copies = [mark.copy or "" for mark in marks]
+    copies = [each if " ".join(each.split()) in joined else each.replace("\\n", "\n") for each in copies]
+    read = [mark._replace(copy=copy or None) for mark, copy in zip(marks, copies, strict=True)]
     # Versions before 1.4 count UTF-16 units
     return character_places(text, read, offsets=offsets, usual="codepoint", notes=notes)
 
 
-def _fit(text: str, marked: Sequence[Marked], offsets: Offsets) -> bool:
+def _places_of(regions: Sequence[_Result], text: str, offsets: Offsets, notes: Notes) -> list[Place]:
     try:
-        _places(text, marked, offsets, Notes())
+        return _places(text, [each.mark() for each in regions], offsets, notes)
     except DataError:
-        return False
-    return True
+        if "<" not in text or all(each.type != "hypertextlabels" for each in regions):
+            raise
+        found = f"found HTML {text!r:.60}, where offsets leave out the tags"
+        raise DataError(f"expected plain text, {found}; HTML is not read: annotate the plain text") from None
 
 
 def _document(task: _Task, layer: str, usual: str, offsets: Offsets, spans: bool, notes: Notes) -> Document:
-    key = _text_key(task.data, usual)
+    key = usual if isinstance(task.data.get(usual), str) else text_key_of(task.data, "the data")
     text = task.data[key]
     regions = task.regions(layer)
-    places = _places(text, [_marked(each.value) for each in regions], offsets, notes)
+    if key != "text" and not regions and _ADDRESS.fullmatch(text):
+        address = f"an address under {key!r}, {text!r:.60}"
+        raise DataError(f"expected a text, found {address}; projects of texts alone are read")
+    if others := len(task.regions("")) - len(regions):
+        notes["regions of other controls, left out (data.layer)"] += others
+    places = _places_of(regions, text, offsets, notes)
     metadata = {name: value for name, value in task.data.items() if name != key}
-    tokens = _tokens(text, metadata.get("tokens"))
+    tokens = token_places(text, metadata["tokens"]) if are_strings(metadata.get("tokens")) else None
     if tokens is not None:
         del metadata["tokens"]
     labels: list[str] = []
@@ -239,17 +228,11 @@ def _document(task: _Task, layer: str, usual: str, offsets: Offsets, spans: bool
     # A project may be about labels of whole texts alone
     spans = spans if task.spans is None else bool(task.spans)
     annotated = task.results is not None and bool(regions or spans or not labels)
-    annotations = _annotations(regions, places, _region_values(task, notes), notes)
-    relations = _relations(task, {each.id for each in annotations}, notes)
+    found = tuple(_annotations(regions, places, _region_values(task, notes), notes))
+    relations = tuple(_relations(task, {each.id for each in found}, notes))
     return Document(
-        text, tuple(annotations) if annotated else None, tuple(relations), tuple(labels), tokens,
-        metadata=metadata, source=task.source,
+        text, found if annotated else None, relations, tuple(labels), tokens, metadata=metadata, source=task.source
     )  # fmt: skip
-
-
-def _tokens(text: str, tokens: Any) -> tuple[Place, ...] | None:
-    places = token_places(text, tokens) if are_strings(tokens) else None
-    return None if places is None else tuple(places)
 
 
 def _region_values(task: _Task, notes: Notes) -> dict[str, dict[str, Any]]:
@@ -275,13 +258,10 @@ def _annotations(
     """An annotation for each label; the first one of a region has its id."""
     annotations: list[Annotation] = []
     used: set[str] = set()
-    several = len({each.name for each in regions}) > 1
     for each, place in zip(regions, places, strict=True):
-        attributes = {**take(each.item, "meta", dict, {}), **values.get(each.id, {})}
+        attributes = {**_meta(each.item), **values.get(each.id, {})}
         if is_number(each.item.get("score")):
             attributes["score"] = each.item["score"]
-        if several:
-            attributes["from_name"] = each.name
         labels = take(each.value, each.type, list, [])
         if not labels:
             notes["regions without a label, left out"] += 1
@@ -292,18 +272,19 @@ def _annotations(
     return annotations
 
 
+def _meta(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {_NOTES if key == "text" else key: value for key, value in take(item, "meta", dict, {}).items()}
+
+
 def _relations(task: _Task, known: set[str], notes: Notes) -> Iterator[Relation]:
-    regions = {each.id for each in task.results or () if each.of_region and each.id}
     for each in task.results or ():
         if each.type != "relation":
             continue
         ends = [take(each.item, key, str) for key in ("from_id", "to_id")]
-        if unknown := [end for end in ends if end not in regions]:
-            raise DataError(f"expected a relation of two results with an id, found the unknown id {unknown[0]!r}")
         if not known.issuperset(ends):
             notes["relations of results that are left out, left out"] += 1
             continue
-        attributes = dict(take(each.item, "meta", dict, {}))
+        attributes = _meta(each.item)
         if each.item.get("direction") == "bi":
             attributes["direction"] = "bi"
         first, second = reversed(ends) if each.item.get("direction") == "left" else ends
@@ -318,18 +299,17 @@ def write_label_studio(
 
     They are for a config with Labels ``label`` and Choices ``choice`` of a Text ``text``, and per region Choices (of
     strings) or a Number for each attribute; other attributes become the region's ``meta``. Raises `DataError`, and
-    writes no file, for metadata that would be read as text or tokens, and for relations of unknown annotations.
+    writes no file, for relations of unknown annotations.
     """
     write_objects(target, documents, partial(_task_of, model=model), array=True, encoding=encoding)
 
 
 def _task_of(document: Document, model: str | None) -> dict[str, Any]:
-    metadata = dict(reserve(document.metadata, ["text"], "metadata"))
+    metadata, tokens = dict(document.metadata), token_strings(document)
     task = {"id": metadata.pop("id")} if type(metadata.get("id")) is int else {}
-    task["data"] = {"text": document.text, **metadata, **_token_data(document)}
+    task["data"] = {"text": document.text, **metadata, **({} if tokens is None else {"tokens": tokens})}
     if document.annotations is None and not document.labels:
         return task
-    check_relations(document)
     result = _results(document)
     if model is not None:
         scores = [item["score"] for item in result if "score" in item]
@@ -342,45 +322,33 @@ def _task_of(document: Document, model: str | None) -> dict[str, Any]:
     return task
 
 
-def _token_data(document: Document) -> dict[str, Any]:
-    """The tokens, if the default tokenizer does not cut them from the text."""
-    kept = document.tokens is not None
-    if kept and document.tokens == tuple([(token.start, token.end) for token in tokenize(document.text)]):
-        kept = False
-    if "tokens" in document.metadata and (kept or _tokens(document.text, document.metadata["tokens"]) is not None):
-        reserve(document.metadata, ["tokens"], "metadata")
-    if not kept:
-        return {}
-    tokens = [document.text[start:end] for start, end in document.tokens or ()]
-    if _tokens(document.text, tokens) != document.tokens:
-        raise DataError("expected tokens that leave out white space alone, found others; Label Studio has no place")
-    return {"tokens": tokens}
-
-
 def _results(document: Document) -> list[dict[str, Any]]:
     annotations = document.annotations or ()
-    names = [each.attributes.get("from_name") for each in annotations]
-    named = len(set(map(str, names))) > 1 and all(isinstance(name, str) for name in names)
     results: list[dict[str, Any]] = []
-    for each, known, name in zip(annotations, unique_ids(annotations), names, strict=True):
+    for each, known in zip(annotations, unique_ids(annotations), strict=True):
         place = {"start": each.start, "end": each.end, "text": document.text[each.start : each.end]}
-        control = {"id": known, "from_name": name if named else "label", "to_name": "text"}
-        attributes = {key: value for key, value in each.attributes.items() if not (named and key == "from_name")}
-        region: dict[str, Any] = {**control, "type": "labels", "value": {**place, "labels": [each.label]}}
+        value = {**place, "labels": [each.label]}
+        region = {"id": known, "from_name": "label", "to_name": "text", "type": "labels", "value": value}
+        attributes = dict(each.attributes)
         if is_number(attributes.get("score")):
             region["score"] = attributes.pop("score")
         results.append(region)
-        for key, value in attributes.items():
-            if kind := _control(value):
-                content = [value] if isinstance(value, str) else value
-                control = {"id": known, "from_name": key, "to_name": "text", "type": kind}
-                results.append({**control, "value": {**place, kind: content}})
-            else:
-                region.setdefault("meta", {})[key] = value
+        kinds = {key: _control(content) for key, content in attributes.items() if key != _NOTES}
+        controls = {key: kind for key, kind in kinds.items() if kind}
+        if meta := {key: content for key, content in attributes.items() if key not in controls}:
+            region["meta"] = _with_notes(meta)
+        for key, kind in controls.items():
+            content = attributes[key]
+            value = {**place, kind: [content] if isinstance(content, str) else content}
+            results.append({"id": known, "from_name": key, "to_name": "text", "type": kind, "value": value})
     if document.labels:
         choices = {"choices": list(document.labels)}
         results.append({"from_name": "choice", "to_name": "text", "type": "choices", "value": choices})
     return [*results, *(_relation(each) for each in document.relations)]
+
+
+def _with_notes(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {"text" if key == _NOTES else key: value for key, value in meta.items()}
 
 
 def _control(value: Any) -> str:
@@ -398,4 +366,4 @@ def _relation(relation: Relation) -> dict[str, Any]:
     if relation.id:
         item["id"] = relation.id
     labels = [relation.label] if relation.label else []
-    return {**item, "labels": labels, **({"meta": attributes} if attributes else {})}
+    return {**item, "labels": labels, **({"meta": _with_notes(attributes)} if attributes else {})}

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from structseq.data.annotation.document import Document, Notes, Place
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, check_relations, errors_at
 from structseq.data.annotation.policies import Fragments, flat_spans, without_gaps
-from structseq.data.annotation.to_examples import placed, sentence_places
+from structseq.data.annotation.to_examples import sentence_places
 from structseq.data.tokenizer import Tokenizer
 from structseq.errors import DataError
+
+# Whether a format stores a value under a name
+Holds = Callable[[str, Any], bool]
+
+
+def any_label(label: str) -> bool:
+    return True
+
+
+def nothing(name: str, value: Any) -> bool:
+    return False
+
+
+def all_but(*names: str) -> Holds:
+    """Any value under another name."""
+    return lambda name, value: name not in names
+
+
+EVERYTHING = all_but()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +38,15 @@ class DocumentLimits:
 
     format: str  # its name in messages
     fragments: bool = False  # discontinuous annotations
-    attributes: bool = False
+    label: Callable[[str], bool] = any_label  # of annotations, where it is not empty, and relations
+    attribute: Holds = nothing  # of annotations and relations
     relations: bool = False
     labels: bool = False  # of whole texts
     tokens: bool = False
     sentences: bool = False
     lines: bool = False  # sentences if each is a line
     unannotated: bool = True  # texts that nobody has annotated, apart from texts without entities
-    metadata: frozenset[str] | None = None  # keys; None: any
-    strings: bool = False  # no metadata but strings and the number of the document
+    metadata: Holds = EVERYTHING
 
     def fit(
         self,
@@ -43,52 +62,65 @@ class DocumentLimits:
         Raises `DataError` for such a part, unless ``lossy``: then ``notes`` count what is left out.
         """
         for document in documents:
-            try:
+            with errors_at(document.source):
                 if not self.fragments and document.annotations is not None:
                     whole = without_gaps(document.text, document.annotations, fragments, notes)
                     document = replace(document, annotations=whole)
-                for part, without in self._beyond(document, tokenizer):
+                for part, names, without in self._beyond(document, tokenizer):
                     if not lossy:
-                        raise DataError(f"{self.format} cannot hold {part}; leave it out with --lossy")
-                    notes[f"{part.partition(':')[0]}, left out"] += 1
+                        such = " such as " + ", ".join([f"{name!r:.60}" for name in names[:5]]) if names else ""
+                        raise DataError(f"{self.format} cannot hold {part}{such}; leave it out with --lossy")
+                    notes[part + f" that {self.format} cannot hold" * bool(names) + ", left out"] += len(names) or 1
                     document = without
-                yield document
-            except DataError as error:
-                raise error if error.file else placed(error, document) from None
+                check_relations(document)
+            yield document
 
-    def _beyond(self, document: Document, tokenizer: Tokenizer) -> Iterator[tuple[str, Document]]:
-        """Parts beyond the limits, with the document that lacks these and all earlier ones."""
-        annotations = document.annotations
-        if not self.unannotated and annotations is None:
+    def _beyond(self, document: Document, tokenizer: Tokenizer) -> Iterator[tuple[str, list[str], Document]]:
+        """Parts beyond the limits, with their names, and the document that lacks these and all earlier ones."""
+        if not self.unannotated and document.annotations is None:
             document = replace(document, annotations=())
-            yield "that a text is not annotated", document
-        if not self.attributes and annotations and any(each.attributes for each in annotations):
-            names = dict.fromkeys(name for each in annotations for name in each.attributes)
-            document = replace(document, annotations=tuple([replace(each, attributes={}) for each in annotations]))
-            yield f"attributes of annotations: {', '.join(names)}", document
+            yield "that a text is not annotated", [], document
         if not self.relations and document.relations:
+            names = [each.label for each in document.relations]
             document = replace(document, relations=())
-            yield "relations", document
+            yield "relations", names, document
+        if names := [each.label for each in _labelled(document) if not self._has_label(each)]:
+            document = self._with_labels(document)
+            yield "annotations with labels", names, document
+        if names := [n for each in _labelled(document) for n, v in each.attributes.items() if not self.attribute(n, v)]:
+            document = _with_attributes(document, self.attribute)
+            yield "attributes", names, document
         if not self.labels and document.labels:
+            names = list(document.labels)
             document = replace(document, labels=())
-            yield "labels of whole texts", document
+            yield "labels of whole texts", names, document
         if not self.sentences and not self._has_sentences(document):
             document = replace(document, sentences=None)
-            yield "the sentences of the text" + " unless each is a line" * self.lines, document
+            yield "the sentences of the text" + " unless each is a line" * self.lines, [], document
+        blank = [each for each in document.tokens or () if document.text[slice(*each)].isspace()]
+        if self.tokens and blank:
+            names = [document.text[slice(*each)] for each in blank]
+            tokens = [each for each in document.tokens or () if each not in blank]
+            document = replace(document, tokens=tuple(tokens))
+            yield "tokens of white space", names, document
         if not self.tokens and document.tokens is not None:
             known = document.tokens == _tokens(document, tokenizer)
             document = replace(document, tokens=None)
             if not known:
-                yield "tokens that the tokenizer does not cut from the text", document
-        kept = {key: value for key, value in document.metadata.items() if self._has_metadata(key, value)}
-        if beyond := [key for key in document.metadata if key not in kept]:
-            document = replace(document, metadata=kept)
-            yield f"metadata: {', '.join(beyond)}", document
+                yield "tokens that the tokenizer does not cut from the text", [], document
+        if names := [name for name, value in document.metadata.items() if not self.metadata(name, value)]:
+            document = replace(document, metadata=_held(document.metadata, self.metadata))
+            yield "metadata", names, document
 
-    def _has_metadata(self, key: str, value: Any) -> bool:
-        if self.metadata is not None and key not in self.metadata:
-            return False
-        return not self.strings or isinstance(value, str) or key in ("id", "starts_document")
+    def _has_label(self, each: Annotation | Relation) -> bool:
+        return self.label(each.label) and (bool(each.label) or isinstance(each, Relation))
+
+    def _with_labels(self, document: Document) -> Document:
+        """Without other annotations and relations, and without the relations of annotations that go."""
+        kept = tuple([each for each in document.annotations or () if self._has_label(each)])
+        ids = {each.id for each in kept}
+        relations = [each for each in document.relations if self._has_label(each) and ids >= {each.source, each.target}]
+        return replace(document, annotations=document.annotations and kept, relations=tuple(relations))
 
     def _has_sentences(self, document: Document) -> bool:
         """Whether a reader finds the document's sentences without being told."""
@@ -99,6 +131,20 @@ class DocumentLimits:
         return self.lines and sentence_places(document, spans, lines=True) == list(given)
 
 
+def _labelled(document: Document) -> tuple[Annotation | Relation, ...]:
+    return (*(document.annotations or ()), *document.relations)
+
+
+def _with_attributes(document: Document, holds: Holds) -> Document:
+    annotations = [replace(each, attributes=_held(each.attributes, holds)) for each in document.annotations or ()]
+    relations = [replace(each, attributes=_held(each.attributes, holds)) for each in document.relations]
+    return replace(document, annotations=document.annotations and tuple(annotations), relations=tuple(relations))
+
+
+def _held(values: Mapping[str, Any], holds: Holds) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if holds(name, value)}
+
+
 def _tokens(document: Document, tokenizer: Tokenizer) -> tuple[Place, ...]:
     sentences = [(0, len(document.text))] if document.sentences is None else document.sentences
     return tuple(
@@ -106,7 +152,11 @@ def _tokens(document: Document, tokenizer: Tokenizer) -> tuple[Place, ...]:
     )
 
 
+def _as_string(name: str, value: Any) -> bool:
+    return isinstance(value, str) or name in ("id", "starts_document")
+
+
 # Of files of sentences with tags
 EXAMPLE_LIMITS = DocumentLimits(
-    "a file of tagged sentences", fragments=True, labels=True, tokens=True, sentences=True, strings=True
+    "a file of tagged sentences", fragments=True, labels=True, tokens=True, sentences=True, metadata=_as_string
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from itertools import accumulate
-from typing import Literal
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Literal, NamedTuple
 
 from structseq.data.annotation.document import Notes, Place
 from structseq.errors import ConfigError, DataError
@@ -15,12 +15,17 @@ Offsets = Literal["auto", "codepoint", "utf16"]
 
 OFFSETS = ("auto", "codepoint", "utf16")
 
-# A mark with its place, and the tool's copy of the text there (None if it keeps none)
-Marked = tuple[Place, str | None]
+
+class Mark(NamedTuple):
+    """A place as a tool counts, and what the tool keeps with it."""
+
+    place: Place
+    copy: str | None = None  # of the text there
+    label: str = ""  # for messages
 
 
 def character_places(
-    text: str, marked: Sequence[Marked], *, offsets: Offsets = "auto", usual: Unit, notes: Notes | None = None
+    text: str, marks: Sequence[Mark], *, offsets: Offsets = "auto", usual: Unit, notes: Notes | None = None
 ) -> list[Place]:
     """The places in characters; ``usual`` is what the tool counts by its documentation.
 
@@ -32,22 +37,31 @@ def character_places(
     notes = Notes() if notes is None else notes
     units = _units(text, offsets, usual)
     for name in units:
-        places = _converted(_UNITS[name](text), [place for place, _ in marked])
-        if all(_fits(text, place, copy) for place, (_, copy) in zip(places, marked, strict=True)):
-            copied = any(copy is not None for _, copy in marked)
+        places = _converted(text, name, marks)
+        if all(_fits(text, place, mark) for place, mark in zip(places, marks, strict=True)):
             if name != units[0]:
                 notes[f"texts whose offsets count {_NAMES[name]}, by the copies of their spans"] += 1
-            elif len(units) > 1 and marked and not copied:
+            elif len(units) > 1 and marks and all(mark.copy is None for mark in marks):
                 notes[f"texts whose offsets are taken to count {_NAMES[name]} (data.offsets)"] += 1
             return [place for place in places if place is not None]
-    places = _converted(_UNITS[units[0]](text), [place for place, _ in marked])
-    bad = next(n for n, (_, copy) in enumerate(marked) if not _fits(text, places[n], copy))
-    raise DataError(_misfit(text, marked[bad], places[bad], offsets, _NAMES[units[0]]))
+    places = _converted(text, units[0], marks)
+    bad = next(n for n, mark in enumerate(marks) if not _fits(text, places[n], mark))
+    raise DataError(_misfit(text, marks[bad], places[bad], offsets, units[0]))
+
+
+def token_order(text: str, places: Sequence[Place], what: str = "tokens") -> tuple[Place, ...]:
+    """The places without those of white space; raises `DataError` if they overlap or are not in order."""
+    for one, other in pairwise(places):
+        if other[0] < one[1]:
+            raise DataError(
+                f"expected {what} in order and without overlap, found {one} and {other}; correct the offsets"
+            )
+    return tuple([(start, end) for start, end in places if not text[start:end].isspace()])
 
 
 def utf16_places(text: str, places: Sequence[Place]) -> list[Place]:
     """Places in characters as places in UTF-16 units."""
-    bounds = _utf16_bounds(text)
+    bounds = _bounds(text, "utf16")
     return [(bounds[start], bounds[end]) for start, end in places]
 
 
@@ -61,37 +75,17 @@ def _units(text: str, offsets: Offsets, usual: Unit) -> list[str]:
     return [*names, *(f"{name}-lines" for name in names)] if "\r\n" in text else names
 
 
-def _codepoint_bounds(text: str) -> list[int]:
-    return list(range(len(text) + 1))
+def _bounds(text: str, unit: str) -> list[int]:
+    """The number of units before each character of a text, and before its end."""
+    if text.isascii() and not unit.endswith("-lines"):
+        return list(range(len(text) + 1))
+    wide = 2 if unit.startswith("utf16") else 1
+    sizes = [wide if c > "\uffff" else 1 for c in text]
+    if unit.endswith("-lines"):  # CR LF counts as one
+        sizes = [0 if text[at : at + 2] == "\r\n" else size for at, size in enumerate(sizes)]
+    return list(accumulate(sizes, initial=0))
 
 
-def _utf16_bounds(text: str) -> list[int]:
-    if text.isascii():
-        return _codepoint_bounds(text)
-    return list(accumulate((2 if c > "\uffff" else 1 for c in text), initial=0))
-
-
-def _lines_as_one(bounds: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
-    """As ``bounds``, but CR LF counts as one."""
-
-    def counted(text: str) -> list[int]:
-        found, shift = bounds(text), 0
-        for at in range(len(text)):
-            if text[at : at + 2] == "\r\n":
-                shift += 1
-            found[at + 1] -= shift
-        return found
-
-    return counted
-
-
-# For each unit: the number of units before each character of a text, and before its end
-_UNITS: dict[str, Callable[[str], list[int]]] = {
-    "codepoint": _codepoint_bounds,
-    "utf16": _utf16_bounds,
-    "codepoint-lines": _lines_as_one(_codepoint_bounds),
-    "utf16-lines": _lines_as_one(_utf16_bounds),
-}
 _NAMES = {
     "codepoint": "code points",
     "utf16": "UTF-16 units",
@@ -100,25 +94,29 @@ _NAMES = {
 }
 
 
-def _converted(bounds: list[int], places: Sequence[Place]) -> list[Place | None]:
+def _converted(text: str, unit: str, marks: Sequence[Mark]) -> list[Place | None]:
     """None for a place that is empty, leaves the text or cuts a character."""
+    bounds = _bounds(text, unit)
     found: list[Place | None] = []
-    for start, end in places:
+    for (start, end), *_ in marks:
         first, last = bisect_left(bounds, start), bisect_left(bounds, end)
         inside = 0 <= start < end <= bounds[-1] and bounds[first] == start and bounds[last] == end
         found.append((first, last) if inside else None)
     return found
 
 
-def _fits(text: str, place: Place | None, copy: str | None) -> bool:
+def _fits(text: str, place: Place | None, mark: Mark) -> bool:
     """Tools write line ends and runs of blanks in a copy as they like."""
-    return place is not None and (copy is None or text[slice(*place)].split() == copy.split())
+    return place is not None and (mark.copy is None or text[slice(*place)].split() == mark.copy.split())
 
 
-def _misfit(text: str, marked: Marked, place: Place | None, offsets: Offsets, unit: str) -> str:
-    (start, end), copy = marked
+def _misfit(text: str, mark: Mark, place: Place | None, offsets: Offsets, unit: str) -> str:
+    (start, end), copy, label = mark
     if place is None:
-        size = _UNITS["utf16" if "16" in unit else "codepoint"](text)[-1]
-        return f"expected 0 <= start < end <= {size}, the length of the text in {unit}, found {start} and {end}"
+        size = _bounds(text, unit)[-1]
+        named = " ".join(["", *([f"of {label:.60}"] if label else []), *([f"{copy!r:.60}"] if copy else [])])
+        known = f"the length of the text in {_NAMES[unit]}"
+        return f"expected 0 <= start < end <= {size}, {known}, found {start} and {end}{named}"
     advice = "correct the offsets" + ("" if offsets == "auto" else ", or use data.offsets=auto")
-    return f"expected {copy!r:.60} at {start} to {end} (in {unit}), found {text[slice(*place)]!r:.60}; {advice}"
+    what = f"{label:.60}, in {_NAMES[unit]}" if label else f"in {_NAMES[unit]}"
+    return f"expected {copy!r:.60} at {start} to {end} ({what}), found {text[slice(*place)]!r:.60}; {advice}"

@@ -9,33 +9,40 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
-from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation
+from structseq.data.annotation.document import Annotation, Document, Notes, Place, Relation, errors_at
 from structseq.data.annotation.json_values import (
     are_strings,
-    check_relations,
-    errors_at,
+    id_of,
     label_of,
     objects,
-    reserve,
+    read_objects,
     take,
     unique_ids,
     write_objects,
 )
-from structseq.data.annotation.limits import DocumentLimits
-from structseq.data.annotation.offsets import Marked, Offsets, character_places
-from structseq.data.record import read_records
+from structseq.data.annotation.limits import DocumentLimits, all_but
+from structseq.data.annotation.offsets import Mark, Offsets, character_places, token_order
 from structseq.data.textfile import Source, Target
-from structseq.errors import DataError
 
-LIMITS = DocumentLimits("Prodigy", attributes=True, relations=True, labels=True, tokens=True)
-
+_OF_RECORDS = ("text", "tokens", "spans", "relations", "answer", "label", "accept")
 _OF_SPANS = ("start", "end", "token_start", "token_end", "label", "text", "id")
 _OF_RELATIONS = ("head", "child", "head_span", "child_span", "label", "id")
+
+_GOLD = ("", "accept")  # answers
 # Views whose spans are one question each, or only shown
 _NO_GOLD_SPANS = ("ner", "spans", "classification", "choice", "text", "html")
+
+
+def _is_metadata(name: str, value: Any) -> bool:
+    return name not in _OF_RECORDS and not (name == "_view_id" and value in _NO_GOLD_SPANS)
+
+
+LIMITS = DocumentLimits(
+    "Prodigy", attribute=all_but(*_OF_SPANS, *_OF_RELATIONS), relations=True, labels=True, tokens=True,
+    metadata=_is_metadata,
+)  # fmt: skip
 
 
 def is_prodigy(values: Mapping[str, Any]) -> bool:
@@ -53,90 +60,63 @@ def read_prodigy(
     Raises `DataError` with file and line.
     """
     notes = Notes() if notes is None else notes
-    for record in read_records(source, encoding=encoding):
-        if record.values is not None:
-            with errors_at(record.source):
-                document = _document(record.values, record.source, offsets, notes)
-            yield document
+    for where, values in read_objects(source, encoding=encoding):
+        with errors_at(where):
+            document = _document(where, values, offsets, notes)
+        yield document
 
 
-def _document(values: Mapping[str, Any], source: str, offsets: Offsets, notes: Notes) -> Document:
+def _document(where: str, values: Mapping[str, Any], offsets: Offsets, notes: Notes) -> Document:
     text = take(values, "text", str)
-    metadata = {key: value for key, value in values.items() if key not in ("text", "tokens", "spans", "relations")}
+    metadata = {key: value for key, value in values.items() if key not in _OF_RECORDS}
     tokens, spans = objects(values, "tokens"), objects(values, "spans")
-    marked = [_token_mark(token) for token in tokens]
-    marked += [_mark(span, marked) for span in spans]
-    places = character_places(text, marked, offsets=offsets, usual="codepoint", notes=notes)
-    kept = _tokens(text, places[: len(tokens)], notes) if "tokens" in values else None
-    answer = take(metadata, "answer", str, "")
-    shown = metadata.get("_view_id") in _NO_GOLD_SPANS
-    if answer not in ("", "accept"):
-        notes[f"records with the answer {answer}, not read as gold"] += 1
-    elif shown and spans:
-        notes[f"records of the view {metadata['_view_id']}, whose spans are not read as gold"] += 1
-    decided = answer == "accept" and not {"label", "accept", "options"} & metadata.keys()
-    labels = _labels(metadata) if answer in ("", "accept") else ()
-    if answer in ("", "accept"):
-        metadata.pop("answer", None)
-    annotations: list[Annotation] | None = None
+    marks = [_mark(each) for each in (*tokens, *spans)]
+    places = character_places(text, marks, offsets=offsets, usual="codepoint", notes=notes)
+    kept = token_order(text, places[: len(tokens)]) if "tokens" in values else None
+    answer = take(values, "answer", str, "")
+    has_spans = _has_spans(values, answer, notes)
+    labels = _labels(values) if answer in _GOLD else ()
+    if not has_spans:
+        return Document(text, labels=labels, tokens=kept, metadata=metadata, source=where)
+    annotations = [_annotation(span, place) for span, place in zip(spans, places[len(tokens) :], strict=True)]
     relations: list[Relation] = []
-    if answer in ("", "accept") and not shown and ("spans" in values or decided):
-        annotations = [_annotation(span, place) for span, place in zip(spans, places[len(tokens) :], strict=True)]
-        if arrows := objects(values, "relations"):
-            annotations = [replace(each, id=id) for each, id in zip(annotations, unique_ids(annotations), strict=True)]
-            relations = _relations(arrows, annotations, spans, notes)
-    return Document(
-        text, None if annotations is None else tuple(annotations), tuple(relations), labels, kept, metadata=metadata,
-        source=source,
-    )  # fmt: skip
+    if arrows := objects(values, "relations"):
+        annotations = [replace(each, id=id) for each, id in zip(annotations, unique_ids(annotations), strict=True)]
+        relations = _relations(arrows, annotations, spans, notes)
+    return Document(text, tuple(annotations), tuple(relations), labels, kept, metadata=metadata, source=where)
 
 
-def _token_mark(token: Mapping[str, Any]) -> Marked:
-    return (take(token, "start", int), take(token, "end", int)), take(token, "text", str)
+def _has_spans(values: Mapping[str, Any], answer: str, notes: Notes) -> bool:
+    """Whether the record says which spans there are."""
+    view = values.get("_view_id")
+    if answer not in _GOLD:
+        notes[f"records with the answer {answer}, not read as gold"] += 1
+        return False
+    if view in _NO_GOLD_SPANS:
+        if values.get("spans"):
+            notes[f"records of the view {view}, whose spans are not read as gold"] += 1
+        return False
+    return "spans" in values or (answer == "accept" and not {"label", "accept", "options"} & values.keys())
 
 
-def _mark(span: Mapping[str, Any], tokens: Sequence[Marked]) -> Marked:
-    copy = take(span, "text", str) if span.get("text") is not None else None
-    if "start" in span or "token_start" not in span:
-        return (take(span, "start", int), take(span, "end", int)), copy
-    first, last = take(span, "token_start", int), take(span, "token_end", int)
-    if not 0 <= first <= last < len(tokens):
-        known = f"0 <= token_start <= token_end < {len(tokens)}, the number of tokens"
-        raise DataError(f"expected {known}, found {first} and {last}")
-    return (tokens[first][0][0], tokens[last][0][1]), copy
+def _mark(values: Mapping[str, Any]) -> Mark:
+    """Of a token or a span."""
+    label = values["label"] if isinstance(values.get("label"), str) else ""
+    return Mark((take(values, "start", int), take(values, "end", int)), take(values, "text", str, "") or None, label)
 
 
-def _tokens(text: str, places: Sequence[Place], notes: Notes) -> tuple[Place, ...]:
-    """Without the tokens of white space that spaCy cuts."""
-    for one, other in pairwise(places):
-        if other[0] < one[1]:
-            raise DataError(f"expected tokens in order, found one at {other[0]} before the end of another at {one[1]}")
-    kept = [(start, end) for start, end in places if not text[start:end].isspace()]
-    if len(kept) < len(places):
-        notes["tokens of white space, left out"] += len(places) - len(kept)
-    return tuple(kept)
-
-
-def _labels(metadata: dict[str, Any]) -> tuple[str, ...]:
-    """The labels of the whole text, taken out of the metadata."""
-    accepted = metadata.get("accept")
+def _labels(values: Mapping[str, Any]) -> tuple[str, ...]:
+    accepted, label = values.get("accept"), values.get("label")
     if accepted and are_strings(accepted):
-        return tuple([label_of(each) for each in metadata.pop("accept")])
-    if accepted is None and isinstance(metadata.get("label"), str):
-        metadata.pop("accept", None)
-        return (label_of(metadata.pop("label")),)
-    return ()
+        return tuple([label_of(each) for each in accepted])
+    return (label_of(label),) if accepted is None and isinstance(label, str) else ()
 
 
 def _annotation(span: Mapping[str, Any], place: Place) -> Annotation:
     attributes = {key: value for key, value in span.items() if key not in _OF_SPANS}
     if attributes.get("type") == "span":  # as rel.manual marks every span
         del attributes["type"]
-    return Annotation(label_of(span.get("label")), (place,), _id(span), attributes)
-
-
-def _id(values: Mapping[str, Any]) -> str:
-    return str(values["id"]) if type(values.get("id")) is int else take(values, "id", str, "")
+    return Annotation(label_of(span.get("label")), (place,), id_of(span), attributes)
 
 
 def _relations(
@@ -152,24 +132,18 @@ def _relations(
             notes["relations of tokens without an annotation, left out"] += 1
             continue
         attributes = {key: value for key, value in arrow.items() if key not in _OF_RELATIONS}
-        relations.append(Relation(take(arrow, "label", str, ""), source, target, _id(arrow), attributes))
+        relations.append(Relation(take(arrow, "label", str, ""), source, target, id_of(arrow), attributes))
     return relations
 
 
 def _end(
     arrow: Mapping[str, Any], side: str, annotations: Sequence[Annotation], spans: Sequence[Mapping[str, Any]]
 ) -> str | None:
-    """The id of the annotation at one end: by its id, its place and label, or its token."""
-    wanted = take(arrow, f"{side}_span", dict, {})
-    if "id" in wanted:
-        return next((each.id for each in annotations if each.id == _id(wanted)), None)
-    token = None if wanted else take(arrow, side, int)
-    for each, span in zip(annotations, spans, strict=True):
-        if token is not None and not take(span, "token_start", int, -1) <= token <= take(span, "token_end", int, -1):
-            continue
-        if all(span.get(key) == wanted[key] for key in ("start", "end", "label") if wanted.get(key) is not None):
-            return each.id
-    return None
+    """The id of the annotation at one end, by its id or its place and label."""
+    wanted = take(arrow, f"{side}_span", dict)
+    keys = ("id",) if "id" in wanted else ("start", "end", "label")
+    pairs = zip(annotations, spans, strict=True)
+    return next((each.id for each, span in pairs if all(span.get(key) == wanted.get(key) for key in keys)), None)
 
 
 def write_prodigy(
@@ -177,26 +151,19 @@ def write_prodigy(
 ) -> None:
     """Writes accepted records, or tasks with the spans of this model and no answer.
 
-    Raises `DataError`, and writes no file, for metadata and attributes under the names of Prodigy's own keys.
+    Raises `DataError`, and writes no file, if a value is not JSON.
     """
-    write_objects(target, documents, partial(_record, model=model), array=False, encoding=encoding)
+    write_objects(target, documents, partial(_record, model=model), encoding=encoding)
 
 
 def _record(document: Document, model: str | None) -> dict[str, Any]:
-    metadata = dict(reserve(document.metadata, ("text", "tokens", "spans", "relations"), "metadata"))
+    metadata = dict(document.metadata)
     if model is not None:
-        metadata = {key: value for key, value in metadata.items() if key not in ("answer", "_task_hash")}
-    record: dict[str, Any] = {"text": document.text, **metadata}
+        metadata.pop("_task_hash", None)
     gold = document.annotations is not None or bool(document.labels)
-    if gold and "answer" in metadata:
-        raise DataError(f"an annotated text with the answer {metadata['answer']!r}; leave out the answer")
-    if document.annotations is not None and model is None and metadata.get("_view_id") in _NO_GOLD_SPANS:
-        raise DataError(f"gold spans with the view {metadata['_view_id']}, which has none; leave out '_view_id'")
-    if "answer" not in metadata and not document.labels and _labels(dict(metadata)):
-        raise DataError("metadata under the key 'label' or 'accept', which would be a label of the text; rename it")
+    record: dict[str, Any] = {"text": document.text, **metadata}
     if document.labels:
-        single = len(document.labels) == 1 and not {"label", "accept", "options"} & metadata.keys()
-        reserve(metadata, ["accept"], "metadata")
+        single = len(document.labels) == 1 and "options" not in metadata
         record.update({"label": document.labels[0]} if single else {"accept": list(document.labels)})
     if document.tokens is not None:
         record["tokens"] = [
@@ -209,7 +176,6 @@ def _record(document: Document, model: str | None) -> dict[str, Any]:
 
 
 def _spans(document: Document, annotations: Sequence[Annotation], model: str | None) -> dict[str, Any]:
-    check_relations(document)
     starts = {start: number for number, (start, _) in enumerate(document.tokens or ())}
     ends = {end: number for number, (_, end) in enumerate(document.tokens or ())}
     spans: list[dict[str, Any]] = []
@@ -222,7 +188,7 @@ def _spans(document: Document, annotations: Sequence[Annotation], model: str | N
             span["id"] = each.id
             plain.setdefault(each.id, span)
         source = {} if model is None else {"source": model}
-        spans.append({**span, **source, **reserve(each.attributes, _OF_SPANS, "attributes of annotations")})
+        spans.append({**span, **source, **each.attributes})
     if not document.relations:
         return {"spans": spans}
     return {"spans": spans, "relations": [_arrow(each, plain) for each in document.relations]}
@@ -235,4 +201,4 @@ def _arrow(relation: Relation, plain: Mapping[str, Mapping[str, Any]]) -> dict[s
         arrow |= {"head": head["token_end"], "child": child["token_end"]}
     if relation.id:
         arrow["id"] = relation.id
-    return {**arrow, **reserve(relation.attributes, _OF_RELATIONS, "attributes of relations")}
+    return {**arrow, **relation.attributes}

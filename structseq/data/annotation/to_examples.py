@@ -7,9 +7,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, get_args
 
-from structseq.data.annotation.document import Document, Notes, Place
+from structseq.data.annotation.document import Document, Notes, Place, errors_at
 from structseq.data.annotation.policies import Fragments, Overlapping, flat_spans, shown
 from structseq.data.charspans import CharSpan, Misaligned, align
 from structseq.data.example import Example
@@ -56,10 +57,8 @@ class Cutting:
 
     def sentences(self, document: Document) -> Iterator[Sentence]:
         """The sentences of one document; raises as `examples`."""
-        try:
+        with errors_at(document.source):
             yield from self._sentences(document)
-        except DataError as error:
-            raise placed(error, document) from None
 
     def _sentences(self, document: Document) -> Iterator[Sentence]:
         spans: list[CharSpan] | None = None
@@ -143,12 +142,8 @@ def sentence_places(document: Document, spans: Sequence[CharSpan] = (), *, lines
 
 def _inside(spans: Sequence[CharSpan], start: int, end: int) -> list[CharSpan]:
     """The spans that start in a place, with offsets in it."""
-    first, last = (bisect_left(spans, at, key=_start_of) for at in (start, end))
+    first, last = (bisect_left(spans, at, key=attrgetter("start")) for at in (start, end))
     return [CharSpan(span.start - start, span.end - start, span.label) for span in spans[first:last]]
-
-
-def _start_of(span: CharSpan) -> int:
-    return span.start
 
 
 def _check_covered(text: str, places: Sequence[Place], spans: Sequence[CharSpan]) -> None:
@@ -168,10 +163,3 @@ def _strings(document: Document) -> dict[str, str]:
     if len(document.labels) == 1:
         found["label"] = document.labels[0]
     return found
-
-
-def placed(error: DataError, document: Document) -> DataError:
-    """The error with the document's file and line."""
-    file, _, number = document.source.rpartition(":")
-    line = int(number) if number.isdigit() else None
-    return DataError(error.message, file=(file if line else document.source) or None, line=line)

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from structseq.data.annotation.document import Annotation, Document, Place
-from structseq.data.annotation.document_folders import is_folder, make_folder, numbered_names, write_files
+from structseq.data.annotation.document_folders import write_texts
 from structseq.data.annotation.offsets import utf16_places
-from structseq.data.annotation.to_examples import placed, sentence_places
-from structseq.data.textfile import Target, name_of, open_writer
+from structseq.data.annotation.to_examples import sentence_places
+from structseq.data.textfile import Target
 from structseq.data.tokenizer import words
 from structseq.errors import DataError
 
-_HEADER = "#FORMAT=WebAnno TSV 3.3\n#T_SP=de.tudarmstadt.ukp.dkpro.core.api.ner.type.NamedEntity|identifier|value\n\n"
+_HEADER = "#FORMAT=WebAnno TSV 3.3\n#T_SP=de.tudarmstadt.ukp.dkpro.core.api.ner.type.NamedEntity|value\n\n"
 _VALUE = re.compile(r"->|[\\\[\]|_;\t\n*]")
 # Control characters get a backslash, as INCEpTION writes them; a vertical tab does not
 _TEXT = re.compile(r"[\x00-\x0a\x0c-\x1f\\]")
@@ -31,26 +31,11 @@ def write_webanno(target: Target, documents: Iterable[Document], *, encoding: st
     A document without sentences is cut at lines, one without tokens by ``words-1``; white space between sentences that
     the format does not have goes to the end of a sentence. Raises `DataError` for what the format cannot hold.
     """
-    found = list(documents)
-    if is_folder(target):
-        names = numbered_names(found)
-        texts = [_rendered(document) for document in found]
-        folder = make_folder(target)
-        write_files({folder / f"{name}.tsv": text for name, text in zip(names, texts, strict=True)}, encoding)
-        return
-    if len(found) != 1:
-        message = f"expected one document for one file, found {len(found)}; name a folder (a path that ends in /)"
-        raise DataError(message, file=name_of(target))
-    text = _rendered(found[0])
-    with open_writer(target, encoding=encoding) as file:
-        file.write(text)
+    write_texts(target, documents, ".tsv", _rendered, encoding)
 
 
-def _rendered(document: Document) -> str:
-    try:
-        return _HEADER + "".join(_lines(document))
-    except DataError as error:
-        raise placed(error, document) from None
+def _rendered(document: Document) -> dict[str, str]:
+    return {".tsv": _HEADER + "".join(_lines(document))}
 
 
 def _lines(document: Document) -> Iterator[str]:
@@ -67,24 +52,17 @@ def _lines(document: Document) -> Iterator[str]:
             for part, place in enumerate(sorted(unit, key=lambda place: (place != token, place[0], -place[1]))):
                 name = f"{number}-{column}.{part}" if part else f"{number}-{column}"
                 (begin, close), (first, last) = place, bounds[place]
-                cells = [[values[each][at] for each in unit[place]] for at in (0, 1)]
-                shown = "\t".join("|".join(cell) or "_" for cell in cells)
-                yield f"{name}\t{first}-{last}\t{text[begin:close]}\t{shown}\t\n"
+                cell = "|".join([values[each] for each in unit[place]]) or "_"
+                yield f"{name}\t{first}-{last}\t{text[begin:close]}\t{cell}\t\n"
 
 
-def _values(annotations: Sequence[Annotation], units: Sequence[Mapping[Place, Sequence[int]]]) -> list[tuple[str, str]]:
-    """The cells of each annotation, with a number if it has several rows, or shares one."""
+def _values(annotations: Sequence[Annotation], units: Sequence[Mapping[Place, Sequence[int]]]) -> list[str]:
+    """The label of each annotation, with a number if it has several rows, or shares one."""
     cells = [cell for unit in units for cell in unit.values()]
-    rows = Counter(each for cell in cells for each in cell)
-    shared = {each for cell in cells if len(cell) > 1 for each in cell}
-    found: list[tuple[str, str]] = []
-    count = 0
-    for at, annotation in enumerate(annotations):
-        numbered = rows[at] > 1 or at in shared
-        count += numbered
-        number = f"[{count}]" if numbered else ""
-        found.append((f"*{number}", f"{_escaped(_VALUE, annotation.label)}{number}"))
-    return found
+    rows = Counter([each for cell in cells for each in cell])
+    numbered = {each for cell in cells for each in cell if rows[each] > 1 or len(cell) > 1}
+    numbers = {each: f"[{number}]" for number, each in enumerate(sorted(numbered), 1)}
+    return [_escaped(_VALUE, each.label) + numbers.get(at, "") for at, each in enumerate(annotations)]
 
 
 def _units(text: str, annotations: Sequence[Annotation], tokens: Sequence[Place]) -> list[dict[Place, list[int]]]:
@@ -93,10 +71,6 @@ def _units(text: str, annotations: Sequence[Annotation], tokens: Sequence[Place]
     starts, ends = [start for start, _ in tokens], [end for _, end in tokens]
     for number, annotation in enumerate(annotations):
         start, end = annotation.start, annotation.end
-        if not annotation.label or "\r" in annotation.label:
-            raise _beyond("a label that is empty or has a carriage return", annotation.label)
-        if len(annotation.parts) > 1:
-            raise _beyond("an annotation in parts", text[start:end])
         first, last = bisect_right(starts, start) - 1, bisect_left(ends, end)
         if first < 0 or ends[first] <= start or last == len(tokens) or starts[last] >= end:
             raise _beyond("an annotation that starts or ends outside of tokens", text[start:end])
@@ -108,43 +82,39 @@ def _units(text: str, annotations: Sequence[Annotation], tokens: Sequence[Place]
 
 def _sentences(document: Document) -> list[tuple[Place, list[Place]]]:
     """The sentences from their first token on, with their tokens; they have the text up to the next but a line end."""
-    text = document.text
-    found = list(zip(*_tokens(document), strict=True))
-    if not found:
+    text, sentences = document.text, sentence_places(document)
+    tokens = _tokens(document, sentences)
+    if not tokens:
         raise _beyond("a text without tokens", text)
-    starts = [inside[0][0] for _, inside in found]
+    starts = [*[inside[0][0] for inside in tokens], len(text)]
     if text[: starts[0]].strip(" "):
         raise _beyond("text before the first token but spaces", text[: starts[0]])
-    ends = []
-    for ((_, end), _), start in zip(found, [*starts[1:], len(text)], strict=True):
-        gap = text[end:start]
+    found: list[tuple[Place, list[Place]]] = []
+    for (_, end), inside, start, following in zip(sentences, tokens, starts[:-1], starts[1:], strict=True):
+        gap = text[end:following]
         if gap.strip():
             raise _beyond("text between sentences", gap.strip())
-        held = _HELD.search(gap) if start < len(text) else None
-        ends.append(end + (held.start() if held and held[0] else len(gap)))
-    return [(place, inside) for place, (_, inside) in zip(zip(starts, ends, strict=True), found, strict=True)]
+        held = _HELD.search(gap) if following < len(text) else None
+        found.append(((start, end + (held.start() if held and held[0] else len(gap))), inside))
+    return found
 
 
-def _tokens(document: Document) -> tuple[list[Place], list[list[Place]]]:
-    """The sentences, and the tokens of each."""
-    text, sentences = document.text, sentence_places(document)
-    if document.tokens is None:
-        tokens = [[(at + token.start, at + token.end) for token in words(text[at:end])] for at, end in sentences]
-    else:
-        starts = [start for start, _ in document.tokens]
-        bounds = [(bisect_left(starts, at), bisect_left(starts, end)) for at, end in sentences]
-        tokens = [list(document.tokens[first:last]) for first, last in bounds]
-        if sum(map(len, tokens)) < len(starts) or any(one[1] > two[0] for one, two in pairwise(document.tokens)):
-            raise DataError("expected tokens in order, without overlap, within sentences, found others; correct them")
-    for (start, end), inside in zip(sentences, tokens, strict=True):
-        if not inside:
-            raise _beyond("a sentence without tokens", text[start:end])
-        if text[start : inside[0][0]].strip() or inside[-1][1] > end:
-            raise _beyond("a sentence that its tokens do not start, or leave", text[start:end])
-        for first, last in inside:
-            if first >= last or any(c in "\t\n\r" for c in text[first:last]):
-                raise _beyond("a token that is empty or has a tab or a line end", text[first:last])
-    return sentences, tokens
+def _tokens(document: Document, sentences: Sequence[Place]) -> list[list[Place]]:
+    """The tokens of each sentence."""
+    text, tokens = document.text, document.tokens
+    if tokens is None:
+        tokens = tuple([(at + each.start, at + each.end) for at, end in sentences for each in words(text[at:end])])
+    starts = [start for start, _ in tokens]
+    found = [list(tokens[bisect_left(starts, at) : bisect_left(starts, end)]) for at, end in sentences]
+    if sum(map(len, found)) < len(tokens) or any(one[1] > two[0] for one, two in pairwise(tokens)):
+        raise DataError("expected tokens in order, without overlap, within sentences, found others; correct them")
+    for (start, end), inside in zip(sentences, found, strict=True):
+        if not inside or text[start : inside[0][0]].strip() or inside[-1][1] > end:
+            raise _beyond("a sentence without tokens, or that its tokens do not start, or leave", text[start:end])
+    for start, end in tokens:
+        if start >= end or any(c in "\t\n\r" for c in text[start:end]):
+            raise _beyond("a token that is empty or has a tab or a line end", text[start:end])
+    return found
 
 
 def _escaped(pattern: re.Pattern[str], text: str) -> str:
