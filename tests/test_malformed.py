@@ -677,7 +677,7 @@ def ends_well(capsys: pytest.CaptureFixture[str], folder: Path, content: bytes) 
 
 
 @given(st.one_of(st.binary(max_size=60), SOUP, spoiled()))
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(b"# a\n")
 @example(b"\xef\xbb\xbf\n")
 @example(b"O\tO\n\x1c\n")

@@ -82,7 +82,7 @@ def clear_of_boundaries(corpus: list[Example]) -> list[Example]:
     return [replace(one, inputs={**one.inputs, "tokens": ts}) for one, ts in zip(corpus, kept, strict=True)]
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(corpora(), st.sampled_from(["a.conll", "a.tsv.gz"]))
 @example([Example.of(["\ufeff", "\ufeff#"], ["O", "O"])], "a.conll")
 @example([Example({"tokens": ("a",)}, metadata={"newdoc id": "1", "newpar": ""}, starts_document=True)], "a.conll")
@@ -92,7 +92,7 @@ def test_columns(corpus: list[Example], name: str) -> None:
     assert alike(written(corpus, name, column_options(corpus), format="columns")) == corpus
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(corpora())
 def test_columns_separated_by_spaces_are_exact_or_refused(corpus: list[Example]) -> None:
     corpus = clear_of_boundaries(corpus)
@@ -104,7 +104,7 @@ def test_columns_separated_by_spaces_are_exact_or_refused(corpus: list[Example])
         assert alike(back) == corpus
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(corpora(always_tagged=True), st.sampled_from(["xpos", "misc:NER", "feats:Case"]))
 def test_conllu(corpus: list[Example], field: str) -> None:
     if ":" in field:
@@ -117,7 +117,7 @@ def test_conllu(corpus: list[Example], field: str) -> None:
 anything = st.text(st.characters(exclude_categories=("Cs",)), max_size=6) | st.sampled_from(ODD)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(corpora(least=0), st.lists(anything, max_size=5), st.sampled_from(["a.jsonl", "a.jsonl.gz"]))
 def test_json_lines(corpus: list[Example], odd: list[str], name: str) -> None:
     odd_one = replace(corpus[0], inputs={key: tuple(odd) for key in corpus[0].inputs}, metadata={"\n": "\r\n \t"})
@@ -127,7 +127,7 @@ def test_json_lines(corpus: list[Example], odd: list[str], name: str) -> None:
     assert alike(written(corpus, name, {"columns": columns})) == corpus
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(corpora(further=False), st.sampled_from(["BIO", "BILOU", "IOB1", "IO"]))
 def test_json_lines_with_a_text_and_spans(corpus: list[Example], scheme: str) -> None:
     own = scheme_of(scheme)
@@ -149,7 +149,7 @@ def test_json_lines_with_a_text_and_spans(corpus: list[Example], scheme: str) ->
             assert same.metadata == {**one.metadata, "text": " ".join(one.tokens)}
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(corpora(least=0, further=False), st.booleans())
 def test_three_files(corpus: list[Example], with_intent: bool) -> None:
     intents = [" ".join(one.metadata.values()).strip(" \t") for one in corpus]
@@ -178,7 +178,7 @@ def labelled_corpora(draw: st.DrawFn, tokenizer: str) -> list[Example]:
     return corpus
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.data(), st.sampled_from(list(TOKENIZERS)), st.sampled_from(["a.tsv", "a.tsv.gz"]))
 def test_labelled_texts(data: st.DataObject, tokenizer: str, name: str) -> None:
     corpus = data.draw(labelled_corpora(tokenizer))
@@ -196,7 +196,7 @@ def one_field_each(corpus: list[Example]) -> bool:
     )
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(corpora(least=0, further=False), st.lists(words | broken, min_size=4, max_size=4), st.booleans())
 def test_labelled_tokens_are_exact_or_refused(corpus: list[Example], labels: list[str], plain: bool) -> None:
     corpus = [

@@ -24,7 +24,7 @@ def corpora(scheme: Scheme) -> st.SearchStrategy[list[list[str]]]:
     return st.lists(st.lists(tag, max_size=8), max_size=12)
 
 
-@settings(max_examples=250)
+@settings(max_examples=100)
 @given(scheme=schemes, data=st.data())
 def test_entities_and_violations_are_those_of_the_sequences(scheme: Scheme, data: st.DataObject) -> None:
     corpus = data.draw(corpora(scheme)) * data.draw(st.sampled_from([1, 1, 7]))
@@ -38,7 +38,7 @@ def test_entities_and_violations_are_those_of_the_sequences(scheme: Scheme, data
     assert [*summary.violations(scheme)] == violations[:KEPT]
 
 
-@settings(max_examples=250)
+@settings(max_examples=100)
 @given(scheme=schemes, target=schemes, data=st.data())
 def test_tags_in_another_scheme(scheme: Scheme, target: Scheme, data: st.DataObject) -> None:
     corpus = data.draw(corpora(scheme))
