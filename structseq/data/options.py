@@ -79,7 +79,9 @@ class DataOptions(Section):
         "auto",
         description="texts with spans: how they become sentences; auto: as in the file; brat: lines; else none",
     )
-    layer: str = Field("", description="WebAnno TSV and XMI: layer of the spans, or layer.feature; empty: the only one")
+    layer: str = Field(
+        "", description="layer, control or question of the spans if a file has several; empty: the only one"
+    )
     labels: list[str] = Field([], description="names of tags that are stored as numbers, in their order")
     symbols: Literal["characters", "words"] = Field(
         "characters", description="pairs: what source and target are cut into"
