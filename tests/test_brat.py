@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import string
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -194,8 +196,8 @@ def test_missing_and_undecodable_files(tmp_path: Path) -> None:
         list(read_brat(tmp_path / "empty"))
 
 
-def annotated(**changes: object) -> Document:
-    return Document("ab\ncd", (Annotation(**{"label": "X", "parts": ((0, 1),), "id": "T1", **changes}),))  # type: ignore[arg-type]
+def annotated(**changes: Any) -> Document:
+    return Document("ab\ncd", (replace(Annotation("X", ((0, 1),), "T1"), **changes),))
 
 
 REFUSED = [

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow
 import pytest
 from commandline import call
+from pyarrow import parquet
 
 from structseq.data.formats import read_documents
 
@@ -48,7 +50,6 @@ def test_tables_of_texts_keep_strings_and_name_the_rest(tmp_path: Path, capsys: 
     texts.write_text('text,spans,x\nto Rome,"[[3, 7, ""city""]]",a\n')
     assert call(capsys, "convert", texts, out).status == 0
     assert '"x": "a"' in out.read_text()
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.table({"tokens": [["a"]], "tags": [["O"]], "id": [7], "x": ["b"]}), table)
     refused = call(capsys, "convert", table, out)
     assert refused.status == 2 and "found the column 'id', which would be lost" in refused.sentence
@@ -57,7 +58,6 @@ def test_tables_of_texts_keep_strings_and_name_the_rest(tmp_path: Path, capsys: 
 
 @pytest.mark.parametrize("name", ["prodigy", "xmi", "spacy"])
 def test_tokens_of_white_space_are_named(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip({"prodigy": "json", "xmi": "cassis"}.get(name, name))
     source, out = tmp_path / "a.jsonl", tmp_path / f"out.{name}"
     source.write_text(json.dumps({"tokens": ["a", "\u2028", "\x85", "b"], "tags": ["O"] * 4}) + "\n")
     refused = call(capsys, "convert", source, out, "--format", name)

@@ -11,22 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import miniature
+import numpy as np
+import pandas
+import polars
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from structseq.data.example import Example
 from structseq.data.frames import is_frame, read_frame
 from structseq.data.parquet import read_parquet, write_parquet
 from structseq.errors import ConfigError, DataError
 from structseq.inference import Tagger
-
-np = pytest.importorskip("numpy")
-pytest.importorskip("narwhals")
-pandas = pytest.importorskip("pandas")
-polars = pytest.importorskip("polars")
-pyarrow = pytest.importorskip("pyarrow")
-parquet = pytest.importorskip("pyarrow.parquet")
 
 # Written by version 5.2.0 of datasets
 DATASETS = Path(__file__).parent / "data" / "tools" / "datasets.parquet"
@@ -508,8 +506,9 @@ def test_frames_that_cannot_be_tagged(
 
 def test_wrong_calls(tagger: Tagger) -> None:
     frame = polars.DataFrame({"text": ["a"]})
+    wide: Any = "wide"
     with pytest.raises(ConfigError, match="unknown layout 'wide'"):
-        tagger.tag_frame(frame, layout="wide")  # type: ignore[arg-type]
+        tagger.tag_frame(frame, layout=wide)
     with pytest.raises(ConfigError, match="name one of them"):
         tagger.tag_frame(frame, text="text", tokens="text")
     with pytest.raises(ConfigError, match="id='text' is for layout='rows'"):

@@ -40,7 +40,8 @@ def peak(*, reset: bool = False) -> float:
     """The most memory of this process, in MB, since the last reset."""
     if reset:
         Path("/proc/self/clear_refs").write_text("5")
-    return int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024  # type: ignore[index]
+    (kilobytes,) = re.findall(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    return int(kilobytes) / 1024
 
 
 @pytest.fixture

@@ -155,6 +155,12 @@ def test_messages_install_what_an_extra_needs(module: str, extra: str, packages:
     assert set(packages.split()) == needed - ({"narwhals"} if extra == "parquet" else set())
 
 
+def test_no_test_is_skipped_for_a_missing_library() -> None:
+    """All libraries of the tests are in the extra `test`; a skipped test would prove nothing without a word."""
+    word = "importor" + "skip"
+    assert [file.name for file in (ROOT / "tests").rglob("*.py") if word in file.read_text(encoding="utf-8")] == []
+
+
 def test_no_message_installs_structseq_by_name() -> None:
     for file in (ROOT / "structseq").rglob("*.py"):
         assert "pip install 'structseq" not in file.read_text(encoding="utf-8"), file

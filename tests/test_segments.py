@@ -342,7 +342,7 @@ def differentiable(batch: Batch) -> list[Tensor]:
 @pytest.mark.parametrize("often", (0.0, 0.3))
 def test_gradients_of_log_partition_twice(often: float) -> None:
     batch = random_batch(2, 3, 3, often)
-    # Finite differences cannot start at what is no number.
+    # Finite differences cannot start at infinity.
     parts = [
         part.clone().requires_grad_() for part in (batch.scores.nan_to_num(0.0, 1.0, -INF).clamp(max=2), *batch[1:4])
     ]

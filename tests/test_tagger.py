@@ -410,19 +410,21 @@ def test_a_sentence_of_100_000_tokens(tagger: Tagger) -> None:
     assert all(0 <= sure <= 1 for sure in tagging.confidence)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
 def test_a_forked_process_tags(tagger: Tagger) -> None:
-    """After the parent has tagged on two threads; the child ends by itself or is killed."""
-    if not hasattr(os, "fork"):
-        return
+    """After the parent has tagged on two threads; the child gives the same answer, or is killed if it hangs."""
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        tagger.tag(["to", "Taipei"] * 200)
+        expected = tagger.tag(["to", "Taipei"] * 200)
         child = os.fork()
         if child == 0:
-            signal.alarm(20)
-            tagger.tag(["to", "Taipei"] * 200)
-            os._exit(0)
+            status = 1
+            try:
+                signal.alarm(20)
+                status = int(not close(tagger.tag(["to", "Taipei"] * 200), expected))
+            finally:
+                os._exit(status)
         assert os.waitpid(child, 0)[1] == 0
     finally:
         torch.set_num_threads(threads)

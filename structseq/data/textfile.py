@@ -130,7 +130,7 @@ def _open(path: Path) -> io.BufferedReader:
 
 
 def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
-    """A strict decoder; raises `ConfigError` for what is no encoding of text."""
+    """A strict decoder; raises `ConfigError` for a name that is not an encoding of text."""
     try:
         with suppress(UnicodeDecodeError):  # one byte may be too few
             b"a".decode(encoding)

@@ -121,7 +121,7 @@ def test_unknown_answers_are_left_out(name: str, sharp: Model) -> None:
     assert float(temperature_of(head)) == pytest.approx(alone, rel=1e-3) and alone != fresh
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if HEADS[name].learns_log_probs])  # type: ignore[attr-defined]
+@pytest.mark.parametrize("name", [name for name in NAMES if HEADS[name].learns_log_probs])
 def test_a_few_right_answers_do_not_make_sure(name: str, sharp: Model) -> None:
     raw = distribution_of(sharp, name)
     sharp.head.calibrate(lambda: [(raw, cut(raw.best().path, raw))])

@@ -124,7 +124,7 @@ def _id(values: Mapping[str, Any]) -> str:
 
 
 def _span(item: Any) -> Mapping[str, Any]:
-    """The span as an object, empty for what is none; raises `DataError` for the keys of older versions."""
+    """The span as an object, empty if it is not a span; raises `DataError` for the keys of older versions."""
     if isinstance(item, list) and len(item) == 3:
         return dict(zip(("start", "end", "label"), item, strict=True))
     if not isinstance(item, dict):
