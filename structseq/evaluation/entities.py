@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +17,7 @@ from structseq.evaluation.calibration import Calibration, calibration_of
 from structseq.evaluation.matching import Matching, TagRows, Units, check_lengths, match
 from structseq.evaluation.mistakes import confusions_of, mistakes_of
 from structseq.evaluation.report import Report, Score, Table, ratio
+from structseq.evaluation.signature import package_version
 from structseq.evaluation.significance import LEVEL, score_intervals
 from structseq.spans.schemes import Scheme
 
@@ -198,9 +198,4 @@ def _signature(scheme: Scheme, resamples: int, seed: int) -> str:
     score = ["accuracy"] if scheme.plain else ["entity-F1", "rule:conlleval"]
     interval = f"bootstrap,{LEVEL}%,logit-t,sentences,n={resamples},seed={seed}" if resamples else "none"
     parts = [*score, f"scheme:{scheme.name}", "average:micro", "0/0:0", f"interval:{interval}"]
-    for package in (library, "structseq"):
-        try:
-            parts.append(f"{package}:{version(package)}")
-        except PackageNotFoundError:
-            parts.append(f"{package}:not-installed")
-    return "|".join(parts)
+    return "|".join([*parts, package_version(library), package_version("structseq")])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +14,7 @@ from rapidfuzz.distance import Levenshtein
 from structseq.errors import DataError
 from structseq.evaluation.matching import locations
 from structseq.evaluation.report import NOTHING, columns, confusion_table, interval_text, percent, ratio, unseen_text
+from structseq.evaluation.signature import package_version
 from structseq.evaluation.significance import LEVEL, Interval, percentiles, resample
 
 Answers = Sequence[Sequence[str]]
@@ -267,7 +267,7 @@ def _unknown_symbols(gold: Answers, known: Collection[str] | None) -> dict[str, 
 def _signature(resamples: int, seed: int) -> str:
     interval = f"bootstrap,{LEVEL}%,percentile,answers,n={resamples},seed={seed}" if resamples else "none"
     parts = ("symbol-error-rate", "exact-match", "average:micro", "no-gold:1", f"interval:{interval}")
-    return "|".join([*parts, *(f"{package}:{version(package)}" for package in ("rapidfuzz", "structseq"))])
+    return "|".join([*parts, package_version("rapidfuzz"), package_version("structseq")])
 
 
 # -- as text -----------------------------------------------------------------------------------------------------------
