@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -256,11 +257,16 @@ def _by_content(first: bytes) -> str | None:
     return None
 
 
+@cache
+def _keywords(function: Callable[..., Any]) -> list[str]:
+    """The options of a reader or writer; they are keyword-only, and source, target and examples are not."""
+    parameters = inspect.signature(function).parameters.values()
+    return [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+
+
 def _own_options(name: str, options: Mapping[str, Any], *, to: str) -> dict[str, Any]:
     """The options of this format; raises `ConfigError` if no format has one."""
-    # Options are keyword-only; source, target and examples are not
-    taken = {key: inspect.signature(getattr(format, to)).parameters.values() for key, format in FORMATS.items()}
-    keywords = {key: [each.name for each in found if each.kind is each.KEYWORD_ONLY] for key, found in taken.items()}
+    keywords = {key: _keywords(getattr(format, to)) for key, format in FORMATS.items()}
     known = set(chain(*keywords.values()))
     for option in options:
         if option not in known:
